@@ -1,0 +1,313 @@
+"""The experiment: frozen, typed, and refusing what it does not know.
+
+Every field carries its type, its legal range and its meaning; `launch.py train --help` prints them from
+here. Raw dictionaries (experiment files, command-line overrides, config.json) enter through
+`cnn_jax.config_parse.parse`, which reports every fault at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+Count = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+Size = Count | tuple[Count, Count]
+PaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR"]
+PadPair = tuple[NonNegativeInt, NonNegativeInt]
+Padding = PaddingName | NonNegativeInt | tuple[PadPair, PadPair]
+PoolPaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH"]
+PoolPadding = PoolPaddingName | NonNegativeInt | tuple[PadPair, PadPair]
+Pooling = Literal["max", "avg", "min", "none"]
+Activation = Literal["relu", "tanh", "sigmoid", "gelu", "silu", "leaky_relu", "elu", "identity"]
+KernelInit = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal"]
+Lowering = Literal["auto", "xla", "patches"]
+
+T = TypeVar("T")
+PerStage = T | tuple[T, ...]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+# --- data ---------------------------------------------------------------------------------------------
+
+
+class _Data(_Section):
+    validation_fraction: Fraction = Field(
+        0.0, description="share of the training images held out for validation, drawn from the seed; 0 holds out none"
+    )
+    train_examples: Count | None = Field(
+        None, description="use only this many training images, drawn from the seed; none uses all"
+    )
+    normalize: Literal["scale", "standardize"] = Field(
+        "scale", description="scale: pixels / 255; standardize: then minus mean, over deviation, of the training images"
+    )
+    shift: NonNegativeInt = Field(
+        0, description="augmentation: shift each training image by up to this many pixels, zeros entering"
+    )
+    flip: bool = Field(False, description="augmentation: mirror half of the training images left to right")
+
+
+class FashionMnist(_Data):
+    name: Literal["fashion_mnist"] = Field("fashion_mnist", description="60,000 + 10,000 pictures of clothing, 28x28x1")
+    idx_dir: str | None = Field(
+        None, description="folder with the four IDX files, gz or not; none looks in Debian's folder, then downloads"
+    )
+
+
+class Mnist(_Data):
+    name: Literal["mnist"] = Field("mnist", description="60,000 + 10,000 handwritten digits, 28x28x1")
+    idx_dir: str | None = Field(None, description="folder with the four IDX files, gz or not; none downloads them")
+
+
+class Csv(_Data):
+    name: Literal["csv"] = Field("csv", description="CSV files: label, then height x width x channels pixels, 0 to 255")
+    train_file: str = Field(description="training images; .gz is read as such; a header line is recognised")
+    test_file: str = Field(description="test images, same columns")
+    height: Count = Field(28, description="pixels")
+    width: Count = Field(28, description="pixels")
+    channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB, the channel varying fastest")
+    class_names: tuple[str, ...] | None = Field(None, description="names in label order; none uses the labels")
+
+
+class Idx(_Data):
+    name: Literal["idx"] = Field("idx", description="four IDX files, as MNIST's, gz or not")
+    train_images: str = Field(description="IDX file of unsigned bytes [n, height, width] or [n, height, width, channels]")
+    train_labels: str = Field(description="IDX file of unsigned bytes [n]")
+    test_images: str = Field(description="IDX file, as train_images")
+    test_labels: str = Field(description="IDX file, as train_labels")
+    class_names: tuple[str, ...] | None = Field(None, description="names in label order; none uses the labels")
+
+
+class ImageFolder(_Data):
+    name: Literal["image_folder"] = Field("image_folder", description="PNG and JPEG files, one subfolder per class")
+    train_dir: str = Field(description="folder of class folders")
+    test_dir: str | None = Field(None, description="folder of class folders; none splits off test_fraction")
+    test_fraction: Fraction = Field(0.2, description="share of train_dir for testing where test_dir is none")
+    height: Count = Field(28, description="pixels; pictures of another size are resized")
+    width: Count = Field(28, description="pixels; pictures of another size are resized")
+    channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")
+
+
+Data = Annotated[FashionMnist | Mnist | Csv | Idx | ImageFolder, Field(discriminator="name")]
+
+
+# --- model --------------------------------------------------------------------------------------------
+
+
+class Cnn(_Section):
+    """Stages of convolution, bias, activation and pooling, then dense layers. The default is the lecture's."""
+
+    name: Literal["cnn"] = Field("cnn", description="the lecture's network as a configurable stack")
+    features: tuple[Count, ...] = Field((32, 64, 64), min_length=1, description="convolution kernels of each stage")
+    kernel_size: PerStage[Size] = Field(3, description="pixels; one value, or one for each stage")
+    strides: PerStage[Size] = Field(1, description="of the convolutions; one value, or one for each stage")
+    padding: PerStage[Padding] = Field("VALID", description="of the convolutions; one value, or one for each stage")
+    pooling: PerStage[Pooling] = Field(("max", "max", "none"), description="one value, or one for each stage")
+    pool_window: PerStage[Size] = Field(2, description="pixels; one value, or one for each stage")
+    pool_strides: PerStage[Size] | None = Field(None, description="one value, or one for each stage; none is the window")
+    pool_padding: PerStage[PoolPadding] = Field("VALID", description="one value, or one for each stage")
+    activation: Activation = Field("relu", description="after every convolution and hidden dense layer")
+    dense: tuple[Count, ...] = Field((64,), description="widths of the hidden dense layers; () for none")
+    dropout: Fraction = Field(0.0, description="share of each hidden dense layer's outputs dropped in training")
+    kernel_init: KernelInit = Field("glorot_uniform", description="initial weights; biases start at zero")
+    lowering: Lowering = Field("auto", description="how convolutions are computed: auto chooses by platform")
+
+
+Model = Cnn
+
+
+# --- optimizer and schedule ---------------------------------------------------------------------------
+
+
+class _Optimizer(_Section):
+    learning_rate: Positive = Field(1e-3, description="the schedule's highest value")
+    weight_decay: NonNegative = Field(0.0, description="per step and learning rate; adam and sgd add it to the gradient")
+    weight_decay_mask: Literal["kernels", "all"] = Field(
+        "kernels", description="kernels: biases and scales are spared; all: every parameter decays"
+    )
+    clip_norm: Positive | None = Field(None, description="gradients of a larger global L2 norm are scaled down to it")
+
+
+class Sgd(_Optimizer):
+    name: Literal["sgd"] = Field("sgd", description="stochastic gradient descent")
+    momentum: Fraction = Field(0.9, description="share of the last update kept")
+    nesterov: bool = Field(False, description="look ahead by the momentum")
+
+
+class Adam(_Optimizer):
+    name: Literal["adam"] = Field("adam", description="Kingma and Ba, 2015")
+    b1: Fraction = Field(0.9, description="decay of the gradient's running mean")
+    b2: Fraction = Field(0.999, description="decay of the squared gradient's running mean")
+    eps: Positive = Field(1e-7, description="added to the denominator; 1e-7 is Keras's, 1e-8 PyTorch's")
+
+
+class AdamW(_Optimizer):
+    name: Literal["adamw"] = Field("adamw", description="Loshchilov and Hutter, 2019: decoupled weight decay")
+    weight_decay: NonNegative = Field(1e-4, description="per step and learning rate, apart from the gradient")
+    b1: Fraction = Field(0.9, description="decay of the gradient's running mean")
+    b2: Fraction = Field(0.999, description="decay of the squared gradient's running mean")
+    eps: Positive = Field(1e-8, description="added to the denominator")
+
+
+Optimizer = Annotated[Sgd | Adam | AdamW, Field(discriminator="name")]
+
+
+class _Schedule(_Section):
+    warmup_epochs: NonNegative = Field(0.0, description="epochs of linear growth from 0 before the schedule starts")
+
+
+class Constant(_Schedule):
+    name: Literal["constant"] = Field("constant", description="the learning rate itself")
+
+
+class Cosine(_Schedule):
+    name: Literal["cosine"] = Field("cosine", description="half a cosine down to final_fraction")
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="of the learning rate, at the end")
+
+
+class OneCycle(_Section):
+    name: Literal["one_cycle"] = Field("one_cycle", description="Smith, 2018: cosine up, then cosine down")
+    peak: Annotated[float, Field(gt=0, lt=1)] = Field(0.3, description="share of the training at which it is highest")
+    initial_fraction: Annotated[float, Field(ge=0, le=1)] = Field(0.04, description="of the learning rate, at the start")
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = Field(1e-4, description="of the learning rate, at the end")
+
+
+class Step(_Schedule):
+    name: Literal["step"] = Field("step", description="multiplied by factor at each boundary")
+    boundaries: tuple[Positive, ...] = Field((), description="epochs, rising, at which the rate drops")
+    factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="what the rate is multiplied by")
+
+
+Schedule = Annotated[Constant | Cosine | OneCycle | Step, Field(discriminator="name")]
+
+
+# --- training, checkpoints, logging -------------------------------------------------------------------
+
+
+class Train(_Section):
+    epochs: Count = Field(5, description="passes over the training images")
+    batch_size: Count = Field(32, description="images of one step, over all devices")
+    eval_batch_size: Count = Field(500, description="images of one evaluation step, over all devices")
+    label_smoothing: Fraction = Field(0.0, description="share of the target spread evenly over all classes")
+    ema_decay: Fraction = Field(
+        0.0, description="evaluate a running mean of the parameters with this decay per step; 0 evaluates the parameters"
+    )
+    steps_per_dispatch: Count = Field(125, description="steps of one call to the device: a signal waits for at most these")
+
+
+class Checkpoint(_Section):
+    every_epochs: Count = Field(1, description="save at the end of every so many epochs")
+    every_minutes: Positive | None = Field(5.0, description="and whenever so many minutes have passed; none: never")
+    keep_last: Count = Field(2, description="newest checkpoints kept")
+    select: Literal["last", "best"] = Field(
+        "last", description="which epoch is tested in the end: the last, or the best on the validation images"
+    )
+
+
+class Log(_Section):
+    every_steps: Count = Field(500, description="training steps of one record in metrics.jsonl, rounded up to dispatches")
+    tensorboard: bool = Field(True, description="write TensorBoard events beside metrics.jsonl")
+
+
+class Experiment(_Section):
+    """Everything that a run's result depends on, code and hardware apart."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="every random choice derives from it")
+    data: Data = Field(default_factory=FashionMnist, description="what is learned")
+    model: Model = Field(default_factory=Cnn, description="the network")
+    optimizer: Optimizer = Field(default_factory=Adam, description="how parameters follow gradients")
+    schedule: Schedule = Field(default_factory=Constant, description="the learning rate over the training")
+    train: Train = Field(default_factory=Train, description="length and batches")
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="what is saved, and when")
+    log: Log = Field(default_factory=Log, description="what is recorded, and when")
+
+    @model_validator(mode="after")
+    def _combinations(self) -> Experiment:
+        faults = impossible_combinations(self)
+        if faults:
+            raise PydanticCustomError(
+                "impossible_combination",
+                "{text}",
+                {"text": "; ".join(message for _, message in faults), "faults": faults},
+            )
+        return self
+
+
+def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...], str]]:
+    """Lists what is legal field by field and impossible together.
+
+    Args:
+      experiment: any experiment whose fields are legal one by one.
+
+    Returns:
+      One entry per fault: the dotted names of the fields in it, and the message.
+    """
+    faults: list[tuple[tuple[str, ...], str]] = []
+
+    def fault(fields: tuple[str, ...], message: str) -> None:
+        faults.append((fields, message))
+
+    model, train, schedule = experiment.model, experiment.train, experiment.schedule
+    stages = len(model.features)
+    for field in ("kernel_size", "strides", "padding", "pooling", "pool_window", "pool_strides", "pool_padding"):
+        value = getattr(model, field)
+        if is_per_stage(field, value) and len(value) not in (1, stages):
+            fault(
+                (f"model.{field}", "model.features"),
+                f"config.model.{field} has {len(value)} entries, one for each stage, and config.model.features has "
+                f"{stages}; give {stages} entries, or one value for all stages",
+            )
+    if experiment.checkpoint.select == "best" and experiment.data.validation_fraction == 0:
+        fault(
+            ("checkpoint.select", "data.validation_fraction"),
+            "config.checkpoint.select='best' needs validation images, and config.data.validation_fraction is 0; "
+            "set config.data.validation_fraction=0.1, or config.checkpoint.select=last",
+        )
+    warmup = getattr(schedule, "warmup_epochs", 0.0)
+    if warmup >= train.epochs:
+        fault(
+            ("schedule.warmup_epochs", "train.epochs"),
+            f"config.schedule.warmup_epochs={warmup:g} leaves nothing of config.train.epochs={train.epochs}; "
+            f"use less than {train.epochs}",
+        )
+    if isinstance(schedule, Step):
+        if list(schedule.boundaries) != sorted(set(schedule.boundaries)):
+            fault(
+                ("schedule.boundaries",),
+                f"config.schedule.boundaries={schedule.boundaries} must rise; "
+                f"the nearest is {tuple(sorted(set(schedule.boundaries)))}",
+            )
+        elif schedule.boundaries and schedule.boundaries[-1] >= train.epochs:
+            fault(
+                ("schedule.boundaries", "train.epochs"),
+                f"config.schedule.boundaries={schedule.boundaries} reaches beyond config.train.epochs={train.epochs}",
+            )
+    examples = experiment.data.train_examples
+    if examples is not None and train.batch_size > examples:
+        fault(
+            ("train.batch_size", "data.train_examples"),
+            f"config.train.batch_size={train.batch_size} exceeds config.data.train_examples={examples}",
+        )
+    return faults
+
+
+def is_per_stage(field: str, value: object) -> bool:
+    """Tells whether a model field's value lists one entry per stage, rather than one value for all.
+
+    A tuple lists stages, but for the explicit pads of one padding, ((low, high), (low, high)).
+    """
+    if not isinstance(value, tuple):
+        return False
+    explicit_pads = len(value) == 2 and all(
+        isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(pad, int) for pad in pair) for pair in value
+    )
+    return not (explicit_pads and field in ("padding", "pool_padding"))
