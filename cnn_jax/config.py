@@ -222,7 +222,7 @@ class Experiment(_Section):
     """Everything that a run's result depends on, code and hardware apart."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="every random choice derives from it")
-    data: Data = Field(default_factory=FashionMnist, description="what is learned")
+    data: Data = Field(default_factory=FashionMnist, description="where the images come from")
     model: Model = Field(default_factory=Cnn, description="the network")
     optimizer: Optimizer = Field(default_factory=Adam, description="how parameters follow gradients")
     schedule: Schedule = Field(default_factory=Constant, description="the learning rate over the training")
@@ -264,7 +264,8 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
             fault(
                 (f"model.{field}", "model.features"),
                 f"config.model.{field} has {len(value)} entries, one for each stage, and config.model.features has "
-                f"{stages}; give {stages} entries, or one value for all stages",
+                f"{stages}; give {stages} entries, or one value for all stages"
+                + (f" (a {value[0]}x{value[1]} one is written (({value[0]}, {value[1]}),))" if _is_pair(value) else ""),
             )
     if experiment.checkpoint.select == "best" and experiment.data.validation_fraction == 0:
         fault(
@@ -298,6 +299,10 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
             f"config.train.batch_size={train.batch_size} exceeds config.data.train_examples={examples}",
         )
     return faults
+
+
+def _is_pair(value: tuple[object, ...]) -> bool:
+    return len(value) == 2 and all(isinstance(entry, int) for entry in value)
 
 
 def is_per_stage(field: str, value: object) -> bool:

@@ -1,0 +1,383 @@
+"""Raw dictionaries into an Experiment, or every fault in them at once, each with the nearest fix."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import annotated_types
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from cnn_jax.config import Experiment
+
+Path = tuple[str | int, ...]
+
+
+class ConfigError(Exception):
+    """Faults of a config; `faults` has one message for each, naming its field."""
+
+    def __init__(self, faults: list[str]):
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class FieldRow(NamedTuple):
+    """One leaf of the config, as `--help` lists it.
+
+    Attributes:
+      path: dotted name, from the Experiment down.
+      variant: the names of the alternatives it belongs to; empty where it belongs to all.
+      type: the legal values, in words.
+      default: what it is when not given; "required" where it must be.
+      meaning: the description.
+    """
+
+    path: str
+    variant: str
+    type: str
+    default: str
+    meaning: str
+
+
+def parse(raw: Mapping[str, Any] | Experiment) -> Experiment:
+    """Validates a whole experiment.
+
+    Args:
+      raw: nested mappings of field names to values (lists and tuples are alike), or an Experiment.
+
+    Returns:
+      The frozen experiment, defaults filled in.
+
+    Raises:
+      ConfigError: with all faults: unknown fields, wrong types, illegal values, and impossible
+        combinations of the fields that are sound.
+    """
+    if isinstance(raw, Experiment):
+        return raw
+    if not isinstance(raw, Mapping):
+        raise ConfigError([f"config: got {_shown(raw)}, expected a dictionary of fields"])
+    tree = _with_default_names(_normalise(raw))
+    try:
+        return Experiment.model_validate(tree)
+    except ValidationError as error:
+        faults = _faults(error, tree)
+    dropped = set(faults)
+    sound = _without(tree, dropped)
+    messages = list(faults.values())
+    try:
+        Experiment.model_validate(sound)
+    except ValidationError as error:
+        for detail in error.errors():
+            if detail["type"] == "impossible_combination":
+                messages += [
+                    message
+                    for fields, message in detail["ctx"]["faults"]
+                    if not any(_touches(field, path) for field in fields for path in dropped)
+                ]
+    raise ConfigError(messages)
+
+
+def override(raw: Mapping[str, Any] | Experiment, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Lays dotted overrides over a raw config; nothing is validated.
+
+    Args:
+      raw: nested mappings, or an Experiment (its explicitly set fields are taken).
+      overrides: dotted field name to value, such as {"train.epochs": 5}.
+
+    Returns:
+      A new nested dictionary.
+
+    Raises:
+      ConfigError: where an override goes below something that is not a section.
+    """
+    tree = _normalise(raw.model_dump() if isinstance(raw, Experiment) else raw)
+    faults = []
+    for dotted, value in overrides.items():
+        *sections, leaf = dotted.split(".")
+        node = tree
+        for depth, section in enumerate(sections):
+            below = node.setdefault(section, {})
+            if not isinstance(below, dict):
+                faults.append(
+                    f"config.{dotted}: config.{'.'.join(sections[: depth + 1])} is {_shown(below)}, which has no fields"
+                )
+                break
+            node = below
+        else:
+            node[leaf] = _normalise(value)
+    if faults:
+        raise ConfigError(faults)
+    return tree
+
+
+def changed_fields(old: Experiment, new: Experiment) -> list[str]:
+    """Lists the fields in which two experiments differ.
+
+    Returns:
+      One line each: `config.train.epochs: 5 -> 10`, in the order of the fields.
+    """
+    before, after = dict(_leaves(old.model_dump())), dict(_leaves(new.model_dump()))
+    absent = object()
+    lines = []
+    for path in {**before, **after}:
+        was, now = before.get(path, absent), after.get(path, absent)
+        if was != now:
+            was_text, now_text = ("(absent)" if value is absent else repr(value) for value in (was, now))
+            lines.append(f"config.{path}: {was_text} -> {now_text}")
+    return lines
+
+
+def field_rows() -> list[FieldRow]:
+    """Lists every field of every alternative, with type, default and meaning."""
+    return list(_rows(Experiment, "", ""))
+
+
+def nearest(word: str, words: typing.Iterable[str]) -> str | None:
+    """Finds the word most like another, without regard to case; None where nothing is near."""
+    by_lower = {candidate.lower(): candidate for candidate in words}
+    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+# --- from pydantic's errors to ours -------------------------------------------------------------------
+
+
+def _faults(error: ValidationError, tree: dict[str, Any]) -> dict[Path, str]:
+    """Gives one message for each faulty field, keyed by its path in the raw tree."""
+    faults: dict[Path, str] = {}
+    for detail in error.errors():
+        if detail["type"] == "impossible_combination":
+            for fields, message in detail["ctx"]["faults"]:
+                faults[("combination", *fields)] = message
+            continue
+        model, path, field = _locate(detail["loc"], tree)
+        faults.setdefault(path, _message(detail, model, path, field, tree))
+    return faults
+
+
+def _locate(loc: Path, tree: dict[str, Any]) -> tuple[type[BaseModel], Path, FieldInfo | None]:
+    """Walks pydantic's location (with its union tags) down to the field that the user knows."""
+    model: type[BaseModel] = Experiment
+    path: Path = ()
+    field: FieldInfo | None = None
+    for part in loc:
+        if part in _variants(field) if field is not None else False:
+            model, field = _variants(field)[str(part)], None
+            continue
+        if field is not None:
+            section = _section(field)
+            if section is None:
+                break  # inside a value: the field is what the user knows
+            model = section
+        path = (*path, part)
+        field = model.model_fields.get(str(part))
+        if field is None:
+            break
+    return model, path, field
+
+
+def _message(
+    detail: Any, model: type[BaseModel], path: Path, field: FieldInfo | None, tree: dict[str, Any]
+) -> str:
+    name = "config." + ".".join(map(str, path))
+    if detail["type"] == "extra_forbidden":
+        return f"{name}: unknown field" + _suggest_field(str(path[-1]), model, path[:-1])
+    if detail["type"] == "missing":
+        meaning = field.description if field else ""
+        return f"{name}: required, and not given; expected {_type_text(field)}: {meaning}"
+    if field is not None and detail["type"].startswith("union_tag") and isinstance(detail["input"], dict):
+        given = detail["input"]["name"]
+        legal = ", ".join(_variants(field))
+        return f"{name}.name: got {_shown(given)}, expected one of: {legal}" + _did_you_mean(given, _variants(field))
+    value = _value_at(tree, path)
+    return f"{name}: got {_shown(value)}, expected {_type_text(field)}" + _did_you_mean(value, _words(field))
+
+
+def _suggest_field(word: str, model: type[BaseModel], parents: Path) -> str:
+    prefix = "".join(f"{part}." for part in ("config", *parents))
+    here = nearest(word, model.model_fields)
+    if here:
+        return f"; did you mean {prefix}{here}?"
+    rows = list(field_rows())
+    mine = ".".join((*map(str, parents), word))
+    owners = [row.variant for row in rows if row.path == mine]
+    if owners:
+        return f"; it belongs to {prefix}name={' or '.join(owners)}"
+    elsewhere = sorted({row.path for row in rows if row.path.rsplit(".", 1)[-1] == word})
+    if elsewhere:
+        return f"; did you mean {' or '.join(f'config.{path}' for path in elsewhere)}?"
+    return f"; {prefix[:-1]} has: {', '.join(model.model_fields)}"
+
+
+def _did_you_mean(value: Any, words: typing.Iterable[str]) -> str:
+    near = nearest(value, words) if isinstance(value, str) else None
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    if len(text) > 60:
+        text = text[:57] + "..."
+    return f"{text} ({type(value).__name__})"
+
+
+def _touches(dotted: str, path: Path) -> bool:
+    parts = tuple(dotted.split("."))
+    names = tuple(map(str, path))
+    shared = min(len(parts), len(names))
+    return parts[:shared] == names[:shared]
+
+
+# --- raw trees ----------------------------------------------------------------------------------------
+
+
+def _normalise(value: Any) -> Any:
+    """Makes lists tuples and mappings dictionaries, so that the strict models take either."""
+    if isinstance(value, BaseModel):
+        return _normalise(value.model_dump(exclude_unset=True))
+    if isinstance(value, Mapping):
+        return {key: _normalise(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(_normalise(entry) for entry in value)
+    return value
+
+
+def _with_default_names(tree: dict[str, Any]) -> dict[str, Any]:
+    """Names the default alternative where a section is given without a `name`."""
+    named = dict(tree)
+    for key, field in Experiment.model_fields.items():
+        if isinstance(named.get(key), dict) and _variants(field) and "name" not in named[key]:
+            named[key] = {"name": _default_variant(field), **named[key]}
+    return named
+
+
+def _without(tree: dict[str, Any], paths: set[Path]) -> dict[str, Any]:
+    def copy(node: Any, here: Path) -> Any:
+        if not isinstance(node, dict):
+            return node
+        return {key: copy(entry, (*here, key)) for key, entry in node.items() if (*here, key) not in paths}
+
+    return typing.cast("dict[str, Any]", copy(tree, ()))
+
+
+def _value_at(tree: Any, path: Path) -> Any:
+    for part in path:
+        tree = tree[part]
+    return tree
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+# --- fields in words ----------------------------------------------------------------------------------
+
+
+def _rows(model: type[BaseModel], prefix: str, variant: str) -> Iterator[FieldRow]:
+    for name, field in model.model_fields.items():
+        section, variants = _section(field), _variants(field)
+        if variants:
+            default = _default_variant(field)
+            meaning = f"{field.description}: " + "; ".join(
+                f"{key}: {option.model_fields['name'].description}" for key, option in variants.items()
+            )
+            yield FieldRow(f"{prefix}{name}.name", "", " | ".join(variants), repr(default), meaning)
+            yield from _variant_rows(variants, f"{prefix}{name}.")
+        elif section is not None:
+            yield from _rows(section, f"{prefix}{name}.", "")
+        else:
+            default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
+            yield FieldRow(f"{prefix}{name}", variant, _type_text(field), default, field.description or "")
+
+
+def _variant_rows(variants: Mapping[str, type[BaseModel]], prefix: str) -> Iterator[FieldRow]:
+    """The alternatives' fields, each once: those that several share carry all their names."""
+    owners: dict[FieldRow, list[str]] = {}
+    for key, option in variants.items():
+        for row in _rows(option, prefix, ""):
+            if not row.path.endswith(".name"):
+                owners.setdefault(row, []).append(key)
+    for row, keys in owners.items():
+        yield row if len(keys) == len(variants) else row._replace(variant=", ".join(keys))
+
+
+def _default_variant(field: FieldInfo) -> str:
+    return str(field.get_default(call_default_factory=True).name)
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    annotation = field.annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _variants(field: FieldInfo | None) -> dict[str, type[BaseModel]]:
+    """The alternatives of a discriminated field by their `name`; empty for other fields."""
+    if field is None or field.discriminator is None:
+        return {}
+    return {option.model_fields["name"].default: option for option in typing.get_args(field.annotation)}
+
+
+def _words(field: FieldInfo | None) -> set[str]:
+    """The legal words of a field, wherever in its type they stand."""
+
+    def collect(annotation: Any) -> Iterator[str]:
+        if typing.get_origin(annotation) is typing.Literal:
+            yield from (word for word in typing.get_args(annotation) if isinstance(word, str))
+        else:
+            for part in typing.get_args(annotation):
+                yield from collect(part)
+
+    return set(collect(field.annotation)) if field is not None else set()
+
+
+def _type_text(field: FieldInfo | None) -> str:
+    if field is None:
+        return "another value"
+    if _variants(field):
+        return f"a section with the name {' | '.join(_variants(field))}"
+    return _annotation_text(field.annotation, field.metadata)
+
+
+def _annotation_text(annotation: Any, metadata: typing.Iterable[Any] = ()) -> str:
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        inner, *extra = args
+        return _annotation_text(inner, [*extra, *metadata])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"a section of: {', '.join(annotation.model_fields)}"
+    if origin is typing.Literal:
+        return " | ".join(map(str, args))
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(dict.fromkeys(_annotation_text(arg) for arg in args))
+    if origin is tuple:
+        if len(args) == 2 and args[1] is Ellipsis:
+            at_least = _bounds(metadata).get("min_length")
+            inside = _annotation_text(args[0])
+            return f"({inside}, ...)" + (f" of at least {at_least}" if at_least else "")
+        return f"({', '.join(_annotation_text(arg) for arg in args)})"
+    if annotation is type(None):
+        return "none"
+    words = {int: "integer", float: "number", bool: "true | false", str: "text"}
+    text = words.get(annotation, getattr(annotation, "__name__", str(annotation)))
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    limits = [f"{signs[name]} {limit}" for name, limit in _bounds(metadata).items() if name in signs]
+    return " ".join([text, " and ".join(limits)]).strip()
+
+
+def _bounds(metadata: typing.Iterable[Any]) -> dict[str, Any]:
+    """The limits in an annotation's metadata, pydantic's own grouping opened."""
+    bounds: dict[str, Any] = {}
+    for entry in metadata:
+        if isinstance(entry, FieldInfo):
+            bounds |= _bounds(entry.metadata)
+        elif isinstance(entry, annotated_types.BaseMetadata) and not isinstance(entry, annotated_types.GroupedMetadata):
+            bounds |= {name: getattr(entry, name) for name in ("gt", "ge", "lt", "le", "min_length") if hasattr(entry, name)}
+    return bounds

@@ -1,0 +1,114 @@
+"""A data set on the device: order, batches and normalisation, all inside jit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray, UInt8
+
+from cnn_jax.config import Data
+from cnn_jax.data.dataset import Split
+
+
+class DeviceSplit(NamedTuple):
+    """Images and labels as device arrays, in step."""
+
+    images: UInt8[Array, "n h w c"]
+    labels: Int32[Array, " n"]
+
+
+class Normalization(NamedTuple):
+    """(pixels - mean) / deviation, per channel; pixels are 0 to 255."""
+
+    mean: Float[Array, " c"]
+    deviation: Float[Array, " c"]
+
+
+class Batch(NamedTuple):
+    """Images ready for the network.
+
+    Attributes:
+      images: normalised pixels.
+      labels: class numbers.
+      weights: 1 for an example, 0 for what fills up the last batch.
+    """
+
+    images: Float[Array, "b h w c"]
+    labels: Int32[Array, " b"]
+    weights: Float[Array, " b"]
+
+
+def normalization(config: Data, train: Split) -> Normalization:
+    """The constants that a config's `normalize` asks for.
+
+    Args:
+      config: normalize "scale" is pixels / 255; "standardize" uses the training images' statistics.
+      train: the training images.
+
+    Returns:
+      float32 constants for each channel.
+    """
+    channels = train.images.shape[-1]
+    if config.normalize == "scale":
+        return Normalization(jnp.zeros(channels), jnp.full(channels, 255.0))
+    counts = np.stack([np.bincount(train.images[..., channel].ravel(), minlength=256) for channel in range(channels)])
+    pixels, total = np.arange(256), counts.sum(axis=1)
+    mean = counts @ pixels / total
+    variance = counts @ pixels**2 / total - mean**2
+    deviation = np.sqrt(np.maximum(variance, 1.0))  # a constant channel has no deviation to divide by
+    return Normalization(jnp.asarray(mean, jnp.float32), jnp.asarray(deviation, jnp.float32))
+
+
+def normalize(pixels: UInt8[Array, "b h w c"], constants: Normalization) -> Float[Array, "b h w c"]:
+    """Applies `normalization`'s constants."""
+    return (pixels.astype(jnp.float32) - constants.mean) * (1.0 / constants.deviation)
+
+
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """Batches that take in every example once, the last of them perhaps filled up."""
+    return -(-examples // batch_size)
+
+
+def epoch_order(key: PRNGKeyArray, examples: int, batch_size: int) -> Int32[Array, "steps b"]:
+    """A random order of all examples, in batches.
+
+    Args:
+      key: of the epoch.
+      examples: how many there are.
+      batch_size: images of a batch.
+
+    Returns:
+      Example numbers. The last batch is filled up with the order's first examples, to which `take` gives no
+      weight.
+    """
+    steps = steps_per_epoch(examples, batch_size)
+    order = jax.random.permutation(key, examples)
+    return jnp.resize(order, (steps, batch_size)).astype(jnp.int32)
+
+
+def file_order(examples: int, batch_size: int) -> Int32[Array, "steps b"]:
+    """All examples as they come, in batches; filled up as `epoch_order` is."""
+    return jnp.resize(jnp.arange(examples, dtype=jnp.int32), (steps_per_epoch(examples, batch_size), batch_size))
+
+
+def take(
+    data: DeviceSplit, order: Int32[Array, "steps b"], step: Int32[Array, ""]
+) -> tuple[UInt8[Array, "b h w c"], Int32[Array, " b"], Float[Array, " b"]]:
+    """Picks one batch of an order.
+
+    Args:
+      data: the split.
+      order: as `epoch_order` gives it.
+      step: which batch, from 0.
+
+    Returns:
+      (pixels, labels, weights); a weight of 0 marks what fills up the last batch.
+    """
+    examples, batch_size = data.labels.shape[0], order.shape[1]
+    chosen = jax.lax.dynamic_index_in_dim(order, step, keepdims=False)
+    position = step * batch_size + jnp.arange(batch_size)
+    real: Bool[Array, " b"] = position < examples
+    return data.images[chosen], data.labels[chosen], real.astype(jnp.float32)

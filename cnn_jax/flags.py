@@ -1,0 +1,250 @@
+"""The command line: one verb, absl flags, and `--config.a.b=value` over any field of the experiment."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import hashlib
+import importlib.util
+import sys
+import textwrap
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from cnn_jax import config_parse
+from cnn_jax.config import Experiment
+from cnn_jax.config_parse import ConfigError
+
+VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "train": ("train one network; the same command resumes it", ("config", "workdir", "data_dir", "report")),
+    "eval": ("measure a finished run's network on its test images again", ("workdir", "data_dir")),
+    "predict": ("classify picture files with a finished run's network", ("workdir", "images", "format", "output")),
+    "summary": ("print the layer table; starts no training", ("config", "data_dir", "format", "output")),
+    "report": ("make a run's report anew from its folder", ("workdir", "data_dir")),
+}
+
+_REQUIRED = {"train": ("config",), "summary": ("config",)}
+_REQUIRED |= dict.fromkeys(("eval", "report"), ("workdir",)) | {"predict": ("workdir", "images")}
+_FORMATS = ("table", "json", "csv")
+
+
+def _define() -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_string("config", None, "experiment file with get_config(); fields: --config.a.b=value", values)
+    flags.DEFINE_string("workdir", None, "the run's folder; train's default: runs/<file>-<hash of the config>", values)
+    flags.DEFINE_string(
+        "data_dir", None, "folder of prepared data; default: $CNN_JAX_DATA_DIR, else the user's cache folder", values
+    )
+    flags.DEFINE_multi_string("images", None, "picture file or folder of pictures; may be repeated", values)
+    flags.DEFINE_enum("format", "table", _FORMATS, "how the result is printed", values)
+    flags.DEFINE_string("output", None, "also write the result to this file; .json or .csv by its ending", values)
+    flags.DEFINE_bool("report", True, "write the report when the training is done", values)
+    return values
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A command line that has been understood.
+
+    Attributes:
+      verb: a key of VERBS.
+      experiment: the resolved config, for the verbs that take --config.
+      config_file: where it came from.
+      workdir, data_dir, images, format, output, report: the flags of the same names.
+    """
+
+    verb: str
+    experiment: Experiment | None
+    config_file: Path | None
+    workdir: Path | None
+    data_dir: Path | None
+    images: tuple[Path, ...]
+    format: str
+    output: Path | None
+    report: bool
+
+
+class HelpRequested(Exception):
+    """The command line asks for help; the message is the text to print."""
+
+
+def parse(argv: Sequence[str]) -> Request:
+    """Understands a command line, or tells everything that is wrong with it.
+
+    Args:
+      argv: the words after the program's name.
+
+    Returns:
+      The request; its experiment is validated, nothing else is looked at.
+
+    Raises:
+      ConfigError: with all faults of verb, flags, file and fields.
+      HelpRequested: for --help, or no words at all.
+    """
+    words = list(argv)
+    wants_help = any(word in ("-h", "--h", "-help", "--help", "--helpfull", "help") for word in words)
+    verb = next((word for word in words if not word.startswith("-")), "")
+    if wants_help or not words:
+        raise HelpRequested(help_text(verb if verb in VERBS else None))
+    if verb not in VERBS:
+        raise ConfigError([f"verb: got {verb!r}, expected one of: {', '.join(VERBS)}" + _near(verb, VERBS)])
+    words.remove(verb)
+    values, overrides, faults = _flag_values(verb, words)
+    experiment, config_file = None, None
+    if "config" in VERBS[verb][1] and values.config:
+        config_file = Path(values.config)
+        try:
+            experiment = config_parse.parse(config_parse.override(load_config_file(config_file), overrides))
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+    return Request(
+        verb=verb,
+        experiment=experiment,
+        config_file=config_file,
+        workdir=Path(values.workdir) if values.workdir else None,
+        data_dir=Path(values.data_dir).expanduser() if values.data_dir else None,
+        images=tuple(Path(image) for image in values.images or ()),
+        format=values.format,
+        output=Path(values.output) if values.output else None,
+        report=values.report,
+    )
+
+
+def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list[str]]:
+    legal = VERBS[verb][1]
+    values, overrides, faults = _define(), {}, []
+    known = []
+    for word in words:
+        name, has_value, text = word.lstrip("-").partition("=")
+        if not word.startswith("--"):
+            faults.append(f"{word!r}: unexpected word; a flag is written --name=value")
+        elif name.startswith("config."):
+            if "config" not in legal:
+                faults.append(f"--{name}: {verb} takes no config; the run's own config.json holds")
+            elif not has_value:
+                faults.append(f"--{name}: no value given; write --{name}=value")
+            else:
+                overrides[name.removeprefix("config.")] = parse_value(text)
+        elif name.removeprefix("no") not in legal and name not in legal:
+            if name in values or name.removeprefix("no") in values:
+                faults.append(f"--{name}: not a flag of {verb}, which has: {_listed(legal)}")
+            else:
+                faults.append(f"--{name}: unknown flag" + (_near(name, legal) or f"; {verb} has: {_listed(legal)}"))
+        elif not has_value and name not in ("report", "noreport"):
+            faults.append(f"--{name}: no value given; write --{name}=value")
+        elif has_value and not text:
+            faults.append(f"--{name}: empty; expected {values[name].help}")
+        else:
+            known.append(word)
+    for word in known:
+        try:
+            values([verb, word])
+        except flags.Error as error:
+            faults.append(f"--{word.lstrip('-').partition('=')[0]}: {error}".replace("flag ", "", 1))
+    values.mark_as_parsed()
+    given = {word.lstrip("-").partition("=")[0] for word in words}
+    faults += [f"--{name}: {verb} needs it: {values[name].help}" for name in _REQUIRED[verb] if name not in given]
+    if values.output and values.output.rsplit(".", 1)[-1] not in ("json", "csv"):
+        faults.append(f"--output: got {values.output!r}, expected a file that ends in .json or .csv")
+    return values, overrides, faults
+
+
+def load_config_file(path: Path) -> Mapping[str, Any] | Experiment:
+    """Runs an experiment file and asks it for its config.
+
+    Args:
+      path: a Python file with `get_config()`, which takes nothing and gives a (nested) dictionary of
+        fields, or an Experiment.
+
+    Returns:
+      What get_config() gave, not yet validated.
+
+    Raises:
+      ConfigError: where there is no such file, it fails, or it lacks get_config().
+    """
+    if path.suffix != ".py":
+        raise ConfigError([f"--config: got {str(path)!r}, expected a Python file with get_config()"])
+    if not path.is_file():
+        siblings = [str(found) for found in sorted(path.parent.glob("*.py"))] if path.parent.is_dir() else []
+        siblings += [str(found) for found in sorted(Path("experiments").glob("*.py"))]
+        raise ConfigError([f"--config: there is no file {str(path)!r}" + _near(str(path), siblings)])
+    spec = importlib.util.spec_from_file_location("experiment_file", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError([f"--config: {path} cannot be read as a Python file"])
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        get_config = getattr(module, "get_config", None)
+        if not callable(get_config):
+            raise ConfigError([f"--config: {path} has no function get_config()"])
+        raw = get_config()
+    except ConfigError:
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(sys.exc_info()[2])[-1]
+        raise ConfigError(
+            [f"--config: {path} failed: {type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"]
+        ) from error
+    if not isinstance(raw, (Mapping, Experiment)):
+        raise ConfigError([f"--config: get_config() of {path} gave {raw!r}, expected a dictionary or an Experiment"])
+    return raw
+
+
+def default_workdir(config_file: Path, experiment: Experiment) -> Path:
+    """The folder of a run that names none: runs/<file>-<hash>, another one for every config."""
+    digest = hashlib.sha256(experiment.model_dump_json().encode()).hexdigest()
+    return Path("runs") / f"{config_file.stem}-{digest[:8]}"
+
+
+def parse_value(text: str) -> Any:
+    """Reads an override's value: a Python literal, true, false or none in any case, else the text itself."""
+    words = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def help_text(verb: str | None) -> str:
+    """The usage of the program, or of one verb with all its flags and config fields."""
+    if verb is None:
+        lines = ["usage: python launch.py VERB [--flag=value ...]", "", "verbs:"]
+        lines += [f"  {name:10}{meaning}" for name, (meaning, _) in VERBS.items()]
+        return "\n".join([*lines, "", "python launch.py VERB --help lists a verb's flags, train's the config's fields too."])
+    meaning, names = VERBS[verb]
+    values = _define()
+    lines = [f"usage: python launch.py {verb} [--flag=value ...]", "", meaning, "", "flags:"]
+    for name in names:
+        flag, required = values[name], name in _REQUIRED[verb]
+        default = "required" if required else f"default: {flag.default}"
+        legal = f" ({' | '.join(_FORMATS)})" if name == "format" else ""
+        lines += _wrapped(f"  --{name}", f"{flag.help}{legal} ({default})")
+    if "config" in names:
+        lines += ["", "fields of the config, each as --config.FIELD=VALUE, with type, default and meaning:"]
+        for row in config_parse.field_rows():
+            only = f" [with name={row.variant}]" if row.variant else ""
+            lines += _wrapped(f"  --config.{row.path}", f"{row.type}; default: {row.default}; {row.meaning}{only}")
+    return "\n".join(lines)
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    body = textwrap.wrap(text, width=100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return [head, *body]
+
+
+def _near(word: str, words: Iterable[str]) -> str:
+    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"--{name}" for name in names)

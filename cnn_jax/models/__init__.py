@@ -1,0 +1,90 @@
+"""The registry of networks, and all that training knows of one: `init` and `apply`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from cnn_jax.blocks import LayerRow, trace_layers
+from cnn_jax.config import Model as ModelConfig
+from cnn_jax.models.cnn import CnnModule
+
+Variables = Mapping[str, Any]
+
+REGISTRY: dict[str, type[nn.Module]] = {"cnn": CnnModule}
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A network as pure functions of its variables."""
+
+    module: nn.Module
+
+    def init(self, key: PRNGKeyArray, image_shape: tuple[int, int, int]) -> Variables:
+        """Draws initial variables.
+
+        Args:
+          key: for the initial weights.
+          image_shape: (height, width, channels) in pixels.
+
+        Returns:
+          {"params": ..., and "batch_stats": ... where the network normalises by batch}.
+
+        Raises:
+          GeometryError: where the image is too small for a layer, named in the message.
+        """
+        images = jnp.zeros((1, *image_shape), jnp.float32)
+        variables: Variables = self.module.init({"params": key, "dropout": key}, images, train=False)
+        return variables
+
+    def apply(
+        self, variables: Variables, images: Float[Array, "b h w c"], train: bool, key: PRNGKeyArray | None = None
+    ) -> tuple[Float[Array, "b k"], tuple[Float[Array, "b k"], ...], Variables]:
+        """Classifies images.
+
+        Args:
+          variables: as `init` gives them.
+          images: normalised pixels.
+          train: whether dropout and batch statistics are those of training.
+          key: for dropout; needed in training.
+
+        Returns:
+          (logits, auxiliary logits, new batch statistics).
+        """
+        rngs = {} if key is None else {"dropout": key}
+        (logits, aux_logits), updates = self.module.apply(variables, images, train, rngs=rngs, mutable=["batch_stats"])
+        return logits, aux_logits, updates.get("batch_stats", {})
+
+    def layers(self, image_shape: tuple[int, int, int]) -> tuple[LayerRow, ...]:
+        """The rows of the layer table, in the order of computation; nothing is computed.
+
+        Raises:
+          GeometryError: as for `init`.
+        """
+        with trace_layers() as rows:
+            jax.eval_shape(lambda key: self.init(key, image_shape), jax.random.key(0))
+        return tuple(rows)
+
+
+def create(config: ModelConfig, num_classes: int) -> Model:
+    """Builds the network that a config names.
+
+    Args:
+      config: of one architecture, told by its `name`.
+      num_classes: width of the logits.
+
+    Returns:
+      The network.
+
+    Raises:
+      ValueError: for a name that is not in the registry.
+    """
+    if config.name not in REGISTRY:
+        raise ValueError(f"model {config.name!r}: expected one of: {', '.join(sorted(REGISTRY))}")
+    return Model(REGISTRY[config.name](config=config, num_classes=num_classes))

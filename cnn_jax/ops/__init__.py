@@ -1,0 +1,17 @@
+"""Pure array functions: no parameters of their own, no Flax."""
+
+from cnn_jax.ops.conv import Lowering, conv2d
+from cnn_jax.ops.padding import GeometryError, output_size, output_sizes, resolve_padding
+from cnn_jax.ops.pool import avg_pool, max_pool, min_pool
+
+__all__ = [
+    "GeometryError",
+    "Lowering",
+    "avg_pool",
+    "conv2d",
+    "max_pool",
+    "min_pool",
+    "output_size",
+    "output_sizes",
+    "resolve_padding",
+]

@@ -1,0 +1,161 @@
+"""Padding dialects, and the one place that knows the arithmetic of windows.
+
+A window of `k` pixels with dilation `d` spans `e = d (k - 1) + 1` pixels. With `low` and `high` pixels of
+padding it takes
+
+    output = floor((n + low + high - e) / s) + 1
+
+steps of stride `s` over `n` pixels, the lecture's (N + 2P - K)/S + 1 where low = high = P, d = 1 and the
+division is exact. Its P = (K - 1)/2 keeps the size for odd K and stride 1, and only there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, cast
+
+PaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR"]
+Pads = tuple[int, int]
+Padding = PaddingName | int | Sequence[Sequence[int]]
+IntPair = int | Sequence[int]
+
+PADDING_NAMES: tuple[PaddingName, ...] = ("VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR")
+BORDER_MODES: dict[str, Literal["reflect", "edge", "wrap"]] = {
+    "REFLECT": "reflect",
+    "REPLICATE": "edge",
+    "CIRCULAR": "wrap",
+}
+
+
+class GeometryError(ValueError):
+    """A window that does not fit its input; the message tells sizes, rule and nearest fix."""
+
+
+def pair(value: IntPair, name: str, minimum: int = 1) -> tuple[int, int]:
+    """Makes (height, width) of one number or two.
+
+    Args:
+      value: one integer for both, or two.
+      name: what it is, for the error.
+      minimum: the least legal integer.
+
+    Returns:
+      Two integers.
+
+    Raises:
+      ValueError: where it is neither, or too small.
+    """
+    given = (value, value) if isinstance(value, int) else tuple(value)
+    if len(given) != 2 or not all(isinstance(entry, int) and not isinstance(entry, bool) for entry in given):
+        raise ValueError(f"{name}={value!r}: expected an integer or a (height, width) pair of integers")
+    if min(given) < minimum:
+        raise ValueError(f"{name}={value!r}: expected at least {minimum}")
+    return cast("tuple[int, int]", given)
+
+
+def effective_window(window: int, dilation: int) -> int:
+    """The pixels that a window of `window` taps spans."""
+    return dilation * (window - 1) + 1
+
+
+def resolve_padding(
+    padding: Padding, size: IntPair, window: IntPair, strides: IntPair = 1, dilation: IntPair = 1
+) -> tuple[Pads, Pads]:
+    """Turns a padding dialect into the pixels added on each side.
+
+    Args:
+      padding: "VALID" (none); "SAME" (TensorFlow's and XLA's: ceil(n / s) outputs, the odd pixel at the
+        end); "SAME_LOWER" (the odd pixel at the start); "TORCH" (d (k - 1) // 2 on each side, whatever the
+        stride); an integer for all sides; ((top, bottom), (left, right)); or a border, "REFLECT",
+        "REPLICATE" or "CIRCULAR", sized as "SAME".
+      size: input pixels, (height, width) or one number for both.
+      window: taps, likewise.
+      strides: pixels between windows, likewise.
+      dilation: pixels between taps, likewise.
+
+    Returns:
+      ((top, bottom), (left, right)).
+
+    Raises:
+      ValueError: where the padding is none of these.
+    """
+    sizes, windows = pair(size, "size"), pair(window, "window")
+    steps, dilations = pair(strides, "strides"), pair(dilation, "dilation")
+    if isinstance(padding, str):
+        if padding not in PADDING_NAMES:
+            raise ValueError(f"padding={padding!r}: expected one of {', '.join(PADDING_NAMES)}, an integer or pads")
+        top_bottom, left_right = (
+            _named_pads(padding, n, k, s, d) for n, k, s, d in zip(sizes, windows, steps, dilations, strict=True)
+        )
+        return top_bottom, left_right
+    if isinstance(padding, int):
+        (pad, _) = pair(padding, "padding", minimum=0)
+        return (pad, pad), (pad, pad)
+    if len(padding) != 2 or any(isinstance(side, int) for side in padding):
+        raise ValueError(f"padding={padding!r}: expected ((top, bottom), (left, right))")
+    return pair(padding[0], "padding", minimum=0), pair(padding[1], "padding", minimum=0)
+
+
+def _named_pads(padding: PaddingName, n: int, k: int, s: int, d: int) -> Pads:
+    if padding == "VALID":
+        return 0, 0
+    if padding == "TORCH":
+        return d * (k - 1) // 2, d * (k - 1) // 2
+    total = max((-(-n // s) - 1) * s + effective_window(k, d) - n, 0)
+    small, large = total // 2, total - total // 2
+    return (large, small) if padding == "SAME_LOWER" else (small, large)
+
+
+def check_border(padding: Padding, pads: tuple[Pads, Pads], size: tuple[int, int]) -> None:
+    """Refuses a border that wants more pixels than the image has.
+
+    Raises:
+      GeometryError: for a reflection of size or more pixels, or a wrap of more than size.
+    """
+    limits = {"REFLECT": [n - 1 for n in size], "CIRCULAR": list(size)}
+    for sides, limit, n in zip(pads, limits.get(str(padding), [max(map(max, pads))] * 2), size, strict=True):
+        if max(sides) > limit:
+            raise GeometryError(
+                f"padding {padding} of {max(sides)} pixels exceeds what {n} pixels can give ({limit}); "
+                "use a smaller window, or padding SAME or REPLICATE"
+            )
+
+
+def output_sizes(
+    size: IntPair, window: IntPair, strides: IntPair, padding: Padding, dilation: IntPair = 1
+) -> tuple[int, int]:
+    """Outputs of a window moved over an image.
+
+    Args:
+      size: input pixels, (height, width) or one number for both; the others likewise.
+      window: taps.
+      strides: pixels between windows.
+      padding: any dialect of `resolve_padding`.
+      dilation: pixels between taps.
+
+    Returns:
+      (height, width), each at least 1.
+
+    Raises:
+      GeometryError: where the window exceeds the padded input, so that nothing would come out.
+    """
+    sizes, windows = pair(size, "size"), pair(window, "window")
+    steps, dilations = pair(strides, "strides"), pair(dilation, "dilation")
+    pads = resolve_padding(padding, sizes, windows, steps, dilations)
+    check_border(padding, pads, sizes)
+    outputs = []
+    for n, k, s, d, (low, high) in zip(sizes, windows, steps, dilations, pads, strict=True):
+        span, padded = effective_window(k, d), n + low + high
+        if span > padded:
+            raise GeometryError(
+                f"a window of {span} pixels exceeds its input of {padded} "
+                f"({n} and padding {low} + {high}, {padding!r}); "
+                f"use a window of at most {(padded - 1) // d + 1}, a larger input, or padding SAME"
+            )
+        outputs.append((padded - span) // s + 1)
+    return outputs[0], outputs[1]
+
+
+def output_size(size: int, window: int, stride: int, padding: Padding, dilation: int = 1) -> int:
+    """Outputs along one axis; arguments and errors as `output_sizes`, explicit pads as for the height."""
+    return output_sizes((size, size), (window, window), (stride, stride), padding, (dilation, dilation))[0]

@@ -1,0 +1,149 @@
+"""Checkpoints by Orbax: asynchronous, verified when read, the newest few and the best kept."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+import numpy as np
+import orbax.checkpoint.experimental.v1 as ocp
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class DamagedCheckpointError(Exception):
+    """A checkpoint that cannot be read, or whose content is not what was saved."""
+
+
+def _rank(metrics: Mapping[str, float]) -> tuple[float, float]:
+    """Orders checkpoints for keeping: the most accurate, of equals the earliest."""
+    return metrics["accuracy"], -metrics["epoch"]
+
+
+class Checkpoints:
+    """The checkpoints of one run; close it, or the last save is lost."""
+
+    def __init__(self, directory: Path, keep_last: int = 1):
+        """Opens the folder.
+
+        Args:
+          directory: of the checkpoints; made where it is missing.
+          keep_last: newest checkpoints to keep beside the best.
+        """
+        self._directory = directory.resolve()
+        self._keep_last = keep_last
+        self._checkpointer = self._open()
+
+    def _open(self) -> ocp.training.Checkpointer:
+        policies = ocp.training.preservation_policies
+        return ocp.training.Checkpointer(
+            self._directory,
+            preservation_policy=policies.AnyPreservationPolicy(
+                [
+                    policies.LatestN(self._keep_last),
+                    policies.BestN(get_metric_fn=_rank, n=1, keep_checkpoints_without_metrics=False),
+                ]
+            ),
+            cleanup_tmp_directories=True,
+        )
+
+    def save(self, step: int, state: object, validation: Mapping[str, float] | None = None) -> None:
+        """Starts to save a state, and returns once it is copied.
+
+        Args:
+          step: its number; a checkpoint of the same number stands already where nothing changed since.
+          state: any tree of arrays.
+          validation: "accuracy" and "epoch", by which the best is kept; None never is the best.
+        """
+        if any(checkpoint.step == step for checkpoint in self._checkpointer.checkpoints):
+            return
+        # A true copy: the training goes on in the same buffers while this is written.
+        arrays = {name: np.array(leaf) for name, leaf in _named_leaves(state).items()}
+        self._checkpointer.save_async(
+            step,
+            arrays,
+            force=True,
+            metrics=dict(validation) if validation else None,
+            custom_metadata={"digest": _digest(arrays)},
+        )
+
+    def load(self, step: int, like: T) -> T:
+        """Reads one checkpoint.
+
+        Args:
+          step: its number.
+          like: a tree of the same structure and shapes.
+
+        Returns:
+          The state, as NumPy arrays.
+
+        Raises:
+          DamagedCheckpointError: where it is missing, unreadable, of another structure, or altered.
+        """
+        try:
+            arrays = {name: np.asarray(leaf) for name, leaf in self._checkpointer.load(step).items()}
+            digest = (self._checkpointer.metadata(step).custom_metadata or {}).get("digest")
+        except Exception as error:  # Orbax and TensorStore raise many kinds for files that are gone or cut short
+            raise DamagedCheckpointError(f"checkpoint {step} cannot be read: {type(error).__name__}: {error}") from error
+        if digest != _digest(arrays):
+            raise DamagedCheckpointError(f"checkpoint {step} is not what was saved: its digest differs")
+        expected = {name: (leaf.shape, leaf.dtype) for name, leaf in _named_leaves(like).items()}
+        if expected != {name: (leaf.shape, leaf.dtype) for name, leaf in arrays.items()}:
+            raise DamagedCheckpointError(f"checkpoint {step} is of another network or optimizer")
+        leaves = [arrays[name] for name in _named_leaves(like)]
+        return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+    def load_newest(self, like: T) -> T | None:
+        """Reads the newest whole checkpoint; damaged ones are set aside with a warning.
+
+        Args:
+          like: a tree of the same structure and shapes.
+
+        Returns:
+          The state, as NumPy arrays; None where there is no checkpoint.
+        """
+        while (step := self._newest()) is not None:
+            try:
+                return self.load(step, like)
+            except DamagedCheckpointError as error:
+                self._set_aside(step, error)
+        return None
+
+    def _newest(self) -> int | None:
+        # By the folders' names: a damaged checkpoint may be one that Orbax no longer lists.
+        steps = [int(entry.name) for entry in self._directory.iterdir() if entry.name.isdigit()]
+        return max(steps, default=None)
+
+    def _set_aside(self, step: int, error: DamagedCheckpointError) -> None:
+        aside = self._directory.with_name("damaged_checkpoints")
+        aside.mkdir(exist_ok=True)
+        number = sum(1 for _ in aside.iterdir())
+        target = aside / f"{step}-{number}"
+        self._checkpointer.close()
+        (self._directory / str(step)).rename(target)
+        _log.warning("%s; set aside as %s, the one before it is used", error, target)
+        self._checkpointer = self._open()
+
+    def close(self) -> None:
+        """Waits until everything is saved."""
+        self._checkpointer.close()
+
+
+def _named_leaves(tree: object) -> dict[str, np.ndarray | jax.Array]:
+    """The arrays of a tree by their paths, so that a checkpoint is a plain dictionary."""
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """CRC-32 over names, types, shapes and contents."""
+    crc = 0
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
+        crc = zlib.crc32(array.view(np.uint8).reshape(-1) if array.ndim else array.tobytes(), crc)
+    return f"{crc:08x}"

@@ -1,0 +1,361 @@
+"""One run from its config to its result: the one training loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from cnn_jax import data, models
+from cnn_jax.config import Experiment
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.data import pipeline
+from cnn_jax.data.dataset import Dataset, Split
+from cnn_jax.data.pipeline import DeviceSplit
+from cnn_jax.geometry import summarize
+from cnn_jax.train import compile_cache, optim, provenance, sharding, steps
+from cnn_jax.train import state as train_state
+from cnn_jax.train.checkpoint import Checkpoints
+from cnn_jax.train.metrics import Sums, means
+from cnn_jax.train.progress import TrainingProgress
+from cnn_jax.train.record import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog, Record
+from cnn_jax.train.run_folder import RunFolder
+from cnn_jax.train.state import TrainState
+from cnn_jax.train.stop_signal import StopSignal
+
+# What a random key is for: the first fold of the experiment's seed.
+_INIT, _ORDER, _STEP = range(3)
+
+
+class DivergedError(Exception):
+    """The loss is no longer a finite number; the message says where, and what helps."""
+
+
+class Stopped(Exception):
+    """A signal stopped the run; its state is saved, and the same command goes on."""
+
+
+def train_and_evaluate(
+    experiment: Experiment, workdir: Path, data_dir: Path | None = None, console: Console | None = None
+) -> dict[str, Any]:
+    """Trains one network, or goes on with it, and measures it on the test images.
+
+    Args:
+      experiment: the resolved config.
+      workdir: the run's folder; a run that was stopped there is resumed, a finished one is not repeated.
+      data_dir: of prepared data; None is the default folder.
+      console: for progress; None is standard output.
+
+    Returns:
+      The content of result.json.
+
+    Raises:
+      ConfigError: where the config does not fit the data or the devices.
+      DataError: where the images cannot be had.
+      GeometryError: where the network cannot work on the images.
+      RunFolderError: where the folder cannot be used.
+      DivergedError: where the loss becomes infinite or not a number.
+      Stopped: on SIGTERM or SIGINT, the state saved.
+    """
+    console = console or Console()
+    folder = RunFolder(workdir)
+    folder.claim(experiment)
+    try:
+        with StopSignal() as stop:
+            result = folder.result()
+            if result is not None:
+                console.print(f"{workdir} is done: delete it, or give another --workdir, to train anew")
+                return result
+            compile_cache.enable()
+            dataset = data.load(experiment.data, experiment.seed, data_dir)
+            run = _prepare(experiment, dataset, folder, console, stop)
+            try:
+                run.train()
+                result = run.result()
+            finally:
+                run.close()
+            folder.write("result.json", result)
+            return result
+    finally:
+        folder.release()
+
+
+def _prepare(
+    experiment: Experiment, dataset: Dataset, folder: RunFolder, console: Console, stop: StopSignal
+) -> _Run:
+    """Checks that config, data and devices fit, and brings up the newest state and the compiled programs."""
+    mesh = sharding.data_mesh()
+    batch_size, examples = experiment.train.batch_size, len(dataset.train)
+    if (fault := sharding.indivisible(batch_size, mesh)) is not None:
+        raise ConfigError([fault])
+    if batch_size > examples:
+        raise ConfigError([f"config.train.batch_size={batch_size} exceeds the {examples} training images"])
+    parameters = summarize(experiment.model, dataset.image_shape, dataset.num_classes).parameters
+    started = time.monotonic()
+    recipe = steps.Recipe(
+        experiment, models.create(experiment.model, dataset.num_classes), optim.optimizer(experiment.optimizer)
+    )
+    constants = pipeline.normalization(experiment.data, dataset.train)
+    folder.write("dataset.json", describe(dataset, constants))
+    folder.write("provenance.json", provenance.collect(dataset))
+    replicated, batches = sharding.replicated(mesh), sharding.batches(mesh)
+    keys = {purpose: jax.random.fold_in(jax.random.key(experiment.seed), purpose) for purpose in (_INIT, _ORDER, _STEP)}
+    create = functools.partial(
+        train_state.create, recipe.model, recipe.optimizer, dataset.image_shape, ema=experiment.train.ema_decay > 0
+    )
+    state = jax.jit(create, out_shardings=replicated)(keys[_INIT])
+    checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)
+    restored = checkpoints.load_newest(state)
+    if restored is not None:
+        state = jax.device_put(restored, replicated)
+        console.print(f"resuming at step {int(state.step)}")
+    constants = jax.device_put(constants, replicated)
+    train_data = _on_device(dataset.train, replicated)
+    order = functools.partial(pipeline.epoch_order, examples=examples, batch_size=batch_size)
+    order = jax.jit(order, out_shardings=batches).lower(keys[_ORDER]).compile()
+    per_epoch = pipeline.steps_per_epoch(examples, batch_size)
+    rates = optim.learning_rates(
+        experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, per_epoch
+    ).reshape(experiment.train.epochs, per_epoch)
+    advance = (
+        jax.jit(functools.partial(_advance, recipe), donate_argnums=0, out_shardings=replicated)
+        .lower(
+            state, train_data, constants, order(keys[_ORDER]), rates[0], np.int32(0), np.int32(0), keys[_STEP]
+        )
+        .compile()
+    )
+    evaluations = {TEST: _evaluation(recipe, state, dataset.test, constants, mesh)}
+    if dataset.validation is not None:
+        evaluations = {VALIDATION: _evaluation(recipe, state, dataset.validation, constants, mesh), **evaluations}
+    log = MetricsLog(folder.metrics, int(state.step), experiment.log.tensorboard)
+    return _Run(
+        experiment=experiment,
+        console=console,
+        stop=stop,
+        state=state,
+        examples=examples,
+        parameters=parameters,
+        epoch_order=lambda epoch: order(jax.random.fold_in(keys[_ORDER], epoch)),
+        advance=lambda state, order, epoch, first, last: advance(
+            state, train_data, constants, order, rates[epoch], np.int32(first), np.int32(last), keys[_STEP]
+        ),
+        rates=rates,
+        evaluations=evaluations,
+        checkpoints=checkpoints,
+        log=log,
+        compile_seconds=time.monotonic() - started,
+    )
+
+
+def _advance(recipe: steps.Recipe, state: TrainState, *rest: Any) -> tuple[TrainState, tuple[Sums, Sums]]:
+    """Takes steps, and gives the sums a second time, as buffers that the next call does not consume."""
+    state = steps.train_steps(recipe, state, *rest)
+    return state, (state.epoch_sums, state.window_sums)
+
+
+def _evaluation(
+    recipe: steps.Recipe, state: TrainState, split: Split, constants: pipeline.Normalization, mesh: jax.sharding.Mesh
+) -> Callable[[Any], Sums]:
+    """Compiles the measuring of one split."""
+    data = _on_device(split, sharding.replicated(mesh))
+    size = sharding.whole_batch(min(recipe.experiment.train.eval_batch_size, len(split)), mesh)
+    order = jax.device_put(pipeline.file_order(len(split), size), sharding.batches(mesh))
+    compiled = (
+        jax.jit(functools.partial(steps.evaluate, recipe), out_shardings=sharding.replicated(mesh))
+        .lower(state.variables, data, constants, order)
+        .compile()
+    )
+    return lambda variables: compiled(variables, data, constants, order)
+
+
+def _on_device(split: Split, where: jax.sharding.Sharding) -> DeviceSplit:
+    return jax.device_put(DeviceSplit(jnp.asarray(split.images), jnp.asarray(split.labels)), where)
+
+
+def describe(dataset: Dataset, constants: pipeline.Normalization) -> dict[str, Any]:
+    """What a network must be given again to be used: the content of dataset.json."""
+    sizes = {TRAIN: len(dataset.train), VALIDATION: len(dataset.validation or ()), TEST: len(dataset.test)}
+    return {
+        "name": dataset.name,
+        "checksum": dataset.checksum,
+        "image_shape": list(dataset.image_shape),
+        "class_names": list(dataset.class_names),
+        "images": sizes,
+        "mean": np.asarray(constants.mean).tolist(),
+        "deviation": np.asarray(constants.deviation).tolist(),
+    }
+
+
+@dataclasses.dataclass
+class _Run:
+    """A run that is ready to train: its state, and all that the loop calls."""
+
+    experiment: Experiment
+    console: Console
+    stop: StopSignal
+    state: TrainState
+    examples: int
+    parameters: int
+    epoch_order: Callable[[int], jax.Array]
+    advance: Callable[[TrainState, jax.Array, int, int, int], tuple[TrainState, tuple[Sums, Sums]]]
+    rates: np.ndarray
+    evaluations: dict[str, Callable[[Any], Sums]]
+    checkpoints: Checkpoints
+    log: MetricsLog
+    compile_seconds: float
+
+    def __post_init__(self) -> None:
+        self.started = self.saved_at = time.monotonic()
+        self.evaluation_seconds = 0.0
+
+    def train(self) -> None:
+        """Goes through the epochs that are left."""
+        epochs, per_epoch = self.rates.shape
+        step = int(self.state.step)
+        with TrainingProgress(self.console, epochs * per_epoch, step) as progress:
+            for epoch in range(step // per_epoch, epochs):
+                self._epoch(epoch, step - epoch * per_epoch, progress)
+                step = (epoch + 1) * per_epoch
+                self._end_epoch(epoch, progress)
+
+    def _epoch(self, epoch: int, first: int, progress: TrainingProgress) -> None:
+        """Takes an epoch's steps from `first` on; reads each dispatch's figures when the next is on its way."""
+        per_epoch, train = self.rates.shape[1], self.experiment.train
+        order = self.epoch_order(epoch)
+        begun, begun_at = time.monotonic(), first
+        pending: tuple[int, bool, tuple[Sums, Sums]] | None = None
+        while first < per_epoch:
+            last = min(first + train.steps_per_dispatch, per_epoch)
+            self.state, sums = self.advance(self.state, order, epoch, first, last)
+            every = self.experiment.log.every_steps
+            closes = last // every > first // every
+            if closes:
+                self.state = dataclasses.replace(self.state, window_sums=Sums.zero())
+            self._read(pending, epoch, progress)
+            pending, first = (last, closes, sums), last
+            if self.stop.received and last < per_epoch:
+                self._read(pending, epoch, progress)
+                self._stop(progress)
+            if last < per_epoch and self._save_is_due():
+                self._read(pending, epoch, progress)
+                pending = None
+                self._save()
+        self._read(pending, epoch, progress)
+        seconds = time.monotonic() - begun
+        images = min(per_epoch * train.batch_size, self.examples) - begun_at * train.batch_size
+        values = means(self.state.epoch_sums) | {"images_per_second": images / seconds, "seconds": seconds}
+        self.log.write(Record(int(self.state.step), epoch + 1.0, TRAIN, values))
+        self.state = dataclasses.replace(self.state, epoch_sums=Sums.zero())
+
+    def _read(
+        self, pending: tuple[int, bool, tuple[Sums, Sums]] | None, epoch: int, progress: TrainingProgress
+    ) -> None:
+        """Waits for a dispatch's figures, checks and shows them, and records them where a window closes."""
+        if pending is None:
+            return
+        position, closes, (epoch_sums, window_sums) = pending
+        per_epoch = self.rates.shape[1]
+        step, figures = epoch * per_epoch + position, means(epoch_sums)
+        if not math.isfinite(figures["loss"]):
+            raise self._diverged(f"the training loss is {figures['loss']}", step)
+        progress.steps(step, **figures)
+        if closes:
+            values = means(window_sums) | {"learning_rate": float(self.rates[epoch, position - 1])}
+            self.log.write(Record(step, step / per_epoch, TRAIN_WINDOW, values))
+
+    def _diverged(self, what: str, step: int) -> DivergedError:
+        return DivergedError(
+            f"{what} after step {step} (epoch {-(-step // self.rates.shape[1])}); the last good checkpoint is kept; "
+            "try a lower config.optimizer.learning_rate, a warm-up, or config.optimizer.clip_norm=1.0"
+        )
+
+    def _end_epoch(self, epoch: int, progress: TrainingProgress) -> None:
+        """Measures, records and saves."""
+        step, measured = int(self.state.step), {}
+        begun = time.monotonic()
+        for split, evaluation in self.evaluations.items():
+            measured[split] = means(evaluation(self.state.variables))
+            if not math.isfinite(measured[split]["loss"]):
+                raise self._diverged(f"the {split} loss is {measured[split]['loss']}", step)
+            self.log.write(Record(step, epoch + 1.0, split, measured[split]))
+        self.evaluation_seconds += time.monotonic() - begun
+        train = self._last(TRAIN).values
+        figures = [f"loss {train['loss']:.4f} accuracy {train['accuracy']:.4f}"]
+        figures += [f"{split} loss {now['loss']:.4f} accuracy {now['accuracy']:.4f}" for split, now in measured.items()]
+        epochs = self.rates.shape[0]
+        progress.line(
+            f"epoch {epoch + 1}/{epochs}: {'; '.join(figures)}; {train['images_per_second']:,.0f} images/s"
+        )
+        every = self.experiment.checkpoint.every_epochs
+        improved = VALIDATION in measured and self._best()[0] == epoch + 1
+        if (epoch + 1) % every == 0 or epoch + 1 == epochs or improved:
+            accuracy = measured[VALIDATION]["accuracy"] if VALIDATION in measured else None
+            self._save({"accuracy": accuracy, "epoch": epoch + 1.0} if accuracy is not None else None)
+        if self.stop.received and epoch + 1 < epochs:
+            self._stop(progress)
+
+    def _save_is_due(self) -> bool:
+        minutes = self.experiment.checkpoint.every_minutes
+        return minutes is not None and time.monotonic() - self.saved_at > 60 * minutes
+
+    def _save(self, validation: dict[str, float] | None = None) -> None:
+        self.log.sync()
+        self.checkpoints.save(int(self.state.step), self.state, validation)
+        self.saved_at = time.monotonic()
+
+    def _stop(self, progress: TrainingProgress) -> None:
+        self._save()
+        self.checkpoints.close()
+        progress.line(f"{self.stop.received}: saved at step {int(self.state.step)}; the same command goes on")
+        raise Stopped(self.stop.received)
+
+    def _last(self, split: str) -> Record:
+        return next(record for record in reversed(self.log.records) if record.split == split)
+
+    def _best(self) -> tuple[int, Record]:
+        """The epoch that counts, and its test record: best on validation where there is one, else the last."""
+        tests = {record.epoch: record for record in self.log.records if record.split == TEST}
+        validations = [record for record in self.log.records if record.split == VALIDATION]
+        if not validations:
+            last = max(tests)
+            return int(last), tests[last]
+        best = max(validations, key=lambda record: (record.values["accuracy"], -record.epoch))
+        return int(best.epoch), tests[best.epoch]
+
+    def result(self) -> dict[str, Any]:
+        """The content of result.json."""
+        epochs = self.experiment.train.epochs
+        best_epoch, best_test = self._best()
+        chosen = best_test if self.experiment.checkpoint.select == "best" else self._last(TEST)
+        trained = [record for record in self.log.records if record.split == TRAIN]
+        return {
+            "test_accuracy": chosen.values["accuracy"],
+            "test_loss": chosen.values["loss"],
+            "step": chosen.step,
+            "best_epoch": best_epoch,
+            "final_epoch": epochs,
+            "selected_by": "validation_accuracy" if self.experiment.checkpoint.select == "best" else "last_epoch",
+            "parameters": self.parameters,
+            "images_per_second": statistics.median(record.values["images_per_second"] for record in trained),
+            "seconds": {
+                "compile": self.compile_seconds,
+                "training": sum(record.values["seconds"] for record in trained),
+                "evaluation": self.evaluation_seconds,
+                "total": self.compile_seconds + time.monotonic() - self.started,
+            },
+        }
+
+    def close(self) -> None:
+        """Ends what writes to the disk."""
+        self.checkpoints.close()
+        self.log.close()

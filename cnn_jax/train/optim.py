@@ -1,0 +1,91 @@
+"""Optimizers and learning-rate schedules from the config, by optax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float32
+
+from cnn_jax import config as cfg
+
+
+def optimizer(config: cfg.Optimizer) -> optax.GradientTransformation:
+    """Builds the optimizer but for the learning rate, which the train step multiplies in.
+
+    The rate stays out so that runs which differ in it alone share one compiled program.
+
+    Args:
+      config: SGD with momentum, Adam or AdamW, with weight decay and clipping.
+
+    Returns:
+      A transformation of gradients to descent directions.
+    """
+    parts = []
+    if config.clip_norm is not None:
+        parts.append(optax.clip_by_global_norm(config.clip_norm))
+    mask = decayed if config.weight_decay_mask == "kernels" else None
+    decay = optax.add_decayed_weights(config.weight_decay, mask) if config.weight_decay else optax.identity()
+    match config:
+        case cfg.Sgd():
+            parts += [decay, optax.trace(config.momentum, config.nesterov)]
+        case cfg.Adam():
+            parts += [decay, optax.scale_by_adam(config.b1, config.b2, config.eps)]
+        case cfg.AdamW():
+            parts += [optax.scale_by_adam(config.b1, config.b2, config.eps), decay]
+    return optax.chain(*parts)
+
+
+def decayed(params: Any) -> Any:
+    """Marks the parameters that weight decay touches: kernels, not biases or scales."""
+    return jax.tree.map(lambda array: array.ndim > 1, params)
+
+
+def learning_rates(
+    schedule: cfg.Schedule, peak: float, epochs: int, steps_per_epoch: int
+) -> Float32[np.ndarray, " steps"]:
+    """The learning rate of every step of a training.
+
+    Args:
+      schedule: constant, cosine, one-cycle or step, warm-up included in the epochs.
+      peak: the config's learning rate, the schedule's highest value.
+      epochs: of the training.
+      steps_per_epoch: batches of an epoch.
+
+    Returns:
+      One rate for each step.
+    """
+    total = epochs * steps_per_epoch
+    if isinstance(schedule, cfg.OneCycle):
+        rising = max(1, min(round(schedule.peak * total), total - 1))
+        up = optax.cosine_onecycle_schedule(
+            transition_steps=total,
+            peak_value=peak,
+            pct_start=rising / total,
+            div_factor=1 / max(schedule.initial_fraction, 1e-12),
+            final_div_factor=max(schedule.initial_fraction, 1e-12) / max(schedule.final_fraction, 1e-12),
+        )
+        return _evaluate(up, total)
+    warmup = round(schedule.warmup_epochs * steps_per_epoch)
+    main = total - warmup
+    match schedule:
+        case cfg.Constant():
+            after = optax.constant_schedule(peak)
+        case cfg.Cosine():
+            after = optax.cosine_decay_schedule(peak, max(main - 1, 1), schedule.final_fraction)
+        case cfg.Step():
+            drops = {round(epoch * steps_per_epoch) - warmup: schedule.factor for epoch in schedule.boundaries}
+            after = optax.piecewise_constant_schedule(peak, drops)
+    if not warmup:
+        return _evaluate(after, total)
+    # The first step already moves: the ramp's zero lies one step before it.
+    ramp = optax.linear_schedule(peak / (warmup + 1), peak * warmup / (warmup + 1), max(warmup - 1, 1))
+    return _evaluate(optax.join_schedules([ramp, after], [warmup]), total)
+
+
+def _evaluate(schedule: optax.Schedule, steps: int) -> Float32[np.ndarray, " steps"]:
+    rates = jax.jit(jax.vmap(schedule))(jnp.arange(steps))
+    return np.broadcast_to(np.asarray(rates, np.float32), (steps,))

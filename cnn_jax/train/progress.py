@@ -1,0 +1,56 @@
+"""What a person sees of a training: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class TrainingProgress:
+    """Shows steps as they pass, and a line for every epoch."""
+
+    def __init__(self, console: Console, total_steps: int, first_step: int):
+        """Prepares the display.
+
+        Args:
+          console: where to; live where it is a terminal.
+          total_steps: of the whole training.
+          first_step: steps already taken before.
+        """
+        self._console = console
+        self._live = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._live.add_task("training", total=total_steps, completed=first_step, figures="")
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> TrainingProgress:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def steps(self, step: int, loss: float, accuracy: float) -> None:
+        """Shows how far it is, and the running means of the epoch."""
+        figures = f"loss {loss:.4f} accuracy {accuracy:.4f}"
+        self._live.update(self._task, completed=step, figures=figures)
+        if not self._console.is_terminal and time.monotonic() - self._last_line > 30:
+            self.line(f"step {step}: {figures}")
+
+    def line(self, text: str) -> None:
+        """Prints a line above the bar."""
+        self._last_line = time.monotonic()
+        self._live.console.print(text, highlight=False, soft_wrap=True)

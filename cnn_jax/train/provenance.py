@@ -1,0 +1,77 @@
+"""What a result depends on besides its config: code, packages, devices, flags, data."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from cnn_jax import __version__
+from cnn_jax.data.dataset import Dataset
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
+
+
+def collect(dataset: Dataset) -> dict[str, Any]:
+    """Describes this process.
+
+    Args:
+      dataset: that it learns from.
+
+    Returns:
+      A JSON object; git is None outside a checkout.
+    """
+    devices = jax.devices()
+    return {
+        "cnn_jax": __version__,
+        "git": _git(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "devices": {
+            "platform": devices[0].platform,
+            "kind": devices[0].device_kind,
+            "count": len(devices),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+        },
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "data": {"name": dataset.name, "checksum": dataset.checksum},
+        "command": " ".join(["python", *sys.argv]),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _git() -> dict[str, Any] | None:
+    """The commit, and a hash of what differs from it, of the checkout that this code lies in."""
+    commit = _git_output("rev-parse", "HEAD")
+    if commit is None:
+        return None
+    changes = (_git_output("diff", "HEAD") or "") + (_git_output("status", "--porcelain") or "")
+    dirty = hashlib.sha256(changes.encode()).hexdigest()[:12] if changes else None
+    return {"commit": commit, "dirty": dirty}
+
+
+def _git_output(*words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

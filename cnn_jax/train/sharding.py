@@ -1,0 +1,35 @@
+"""One mesh axis, `data`, over all devices: batches are split over it, everything else is on each."""
+
+from __future__ import annotations
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+def data_mesh() -> Mesh:
+    """The mesh of all devices; on one device, of size 1."""
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole array on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batches(mesh: Mesh) -> NamedSharding:
+    """[steps, batch] split along the batch."""
+    return NamedSharding(mesh, PartitionSpec(None, "data"))
+
+
+def whole_batch(batch_size: int, mesh: Mesh) -> int:
+    """The least batch of at least this size that the devices share evenly."""
+    return -(-batch_size // mesh.size) * mesh.size
+
+
+def indivisible(batch_size: int, mesh: Mesh) -> str | None:
+    """Says why a batch cannot be shared evenly by the devices; None where it can."""
+    if batch_size % mesh.size == 0:
+        return None
+    above = whole_batch(batch_size, mesh)
+    nearest = " or ".join(str(size) for size in (above - mesh.size, above) if size)
+    return f"config.train.batch_size={batch_size} does not divide over {mesh.size} devices; the nearest are {nearest}"

@@ -1,0 +1,150 @@
+"""One training step, many of them in one dispatch, and evaluation: pure functions."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
+
+from cnn_jax.config import Experiment
+from cnn_jax.data import augment, pipeline
+from cnn_jax.data.pipeline import Batch, DeviceSplit, Normalization
+from cnn_jax.models import Model, Variables
+from cnn_jax.train.metrics import Sums, measure
+from cnn_jax.train.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What stays the same from step to step, and is compiled in.
+
+    Attributes:
+      experiment: the config.
+      model: the network.
+      optimizer: without its learning rate.
+    """
+
+    experiment: Experiment
+    model: Model
+    optimizer: optax.GradientTransformation
+
+
+def train_step(
+    recipe: Recipe, state: TrainState, batch: Batch, rate: Float[Array, ""], key: PRNGKeyArray
+) -> TrainState:
+    """One step of gradient descent.
+
+    Args:
+      recipe: config, network and optimizer.
+      state: before the step.
+      batch: normalised images.
+      rate: the learning rate.
+      key: of this step, for dropout.
+
+    Returns:
+      The state after the step, its metrics added to the sums.
+    """
+    smoothing, decay = recipe.experiment.train.label_smoothing, recipe.experiment.train.ema_decay
+
+    def loss_of(params: Any) -> tuple[Array, tuple[Array, Variables]]:
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        logits, _, batch_stats = recipe.model.apply(variables, batch.images, train=True, key=key)
+        targets = optax.smooth_labels(jax.nn.one_hot(batch.labels, logits.shape[-1]), smoothing)
+        losses = optax.softmax_cross_entropy(logits, targets)
+        return jnp.sum(losses * batch.weights) / jnp.sum(batch.weights), (logits, batch_stats)
+
+    gradients, (logits, batch_stats) = jax.grad(loss_of, has_aux=True)(state.params)
+    directions, opt_state = recipe.optimizer.update(gradients, state.opt_state, state.params)
+    params = jax.tree.map(lambda old, direction: old - rate * direction, state.params, directions)
+    sums = measure(logits, batch.labels, batch.weights)
+    return TrainState(
+        step=state.step + 1,
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+        averaged=_averaged(state, params, decay),
+        epoch_sums=state.epoch_sums + sums,
+        window_sums=state.window_sums + sums,
+    )
+
+
+def _averaged(state: TrainState, params: Any, decay: float) -> Any:
+    """Moves the running mean towards new parameters, faster in the first steps, when it has seen few."""
+    if not decay:
+        return state.averaged
+    kept = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
+    return jax.tree.map(lambda mean, new: kept * mean + (1 - kept) * new, state.averaged, params)
+
+
+def train_steps(
+    recipe: Recipe,
+    state: TrainState,
+    data: DeviceSplit,
+    constants: Normalization,
+    order: Int32[Array, "steps b"],
+    rates: Float[Array, " steps"],
+    first: Int32[Array, ""],
+    last: Int32[Array, ""],
+    key: PRNGKeyArray,
+) -> TrainState:
+    """Steps `first` to `last` (excluded) of an epoch, in one dispatch.
+
+    The loop's bounds are values, not constants: one compiled program serves chunks of any length, so a
+    resumed run repeats the arithmetic of an undisturbed one bit for bit wherever it was cut.
+
+    Args:
+      recipe: config, network and optimizer.
+      state: before the first step.
+      data: all training images.
+      constants: of the normalisation.
+      order: the epoch's batches.
+      rates: the epoch's learning rates.
+      first, last: steps within the epoch.
+      key: the experiment's, for training.
+
+    Returns:
+      The state after the last step.
+    """
+
+    def body(position: Array, state: TrainState) -> TrainState:
+        augment_key, model_key = jax.random.split(jax.random.fold_in(key, state.step))
+        pixels, labels, weights = pipeline.take(data, order, position)
+        pixels = augment.augment(augment_key, pixels, recipe.experiment.data)
+        batch = Batch(pipeline.normalize(pixels, constants), labels, weights)
+        return train_step(recipe, state, batch, rates[position], model_key)
+
+    return jax.lax.fori_loop(first, last, body, state)
+
+
+def predict(
+    recipe: Recipe, variables: Variables, pixels: UInt8[Array, "b h w c"], constants: Normalization
+) -> Float[Array, "b k"]:
+    """The logits of images, as evaluation computes them."""
+    logits, _, _ = recipe.model.apply(variables, pipeline.normalize(pixels, constants), train=False)
+    return logits
+
+
+def evaluate(
+    recipe: Recipe, variables: Variables, data: DeviceSplit, constants: Normalization, order: Int32[Array, "steps b"]
+) -> Sums:
+    """Measures a network on every image of a split.
+
+    Args:
+      recipe: config and network.
+      variables: of the network.
+      data: the split.
+      constants: of the normalisation.
+      order: its batches, as `pipeline.file_order` gives them.
+
+    Returns:
+      The sums over the split.
+    """
+    def body(step: Array, sums: Sums) -> Sums:
+        pixels, labels, weights = pipeline.take(data, order, step)
+        return sums + measure(predict(recipe, variables, pixels, constants), labels, weights)
+
+    return jax.lax.fori_loop(0, order.shape[0], body, Sums.zero())

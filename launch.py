@@ -1,0 +1,128 @@
+"""The one way in: flags in, one verb out. `python launch.py --help` lists the verbs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from cnn_jax import flags
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.flags import Request
+
+DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 75
+
+
+def main(argv: list[str]) -> int:
+    """Runs one verb and gives the exit code."""
+    try:
+        request = flags.parse(argv)
+    except flags.HelpRequested as text:
+        print(text)
+        return DONE
+    except ConfigError as error:
+        return refuse(error)
+
+    # JAX and all that stands on it come only now: a bad command line is answered at once.
+    from cnn_jax.data import DataError
+    from cnn_jax.ops import GeometryError
+    from cnn_jax.train.loop import DivergedError, Stopped
+    from cnn_jax.train.run_folder import RunFolderError
+
+    try:
+        VERBS[request.verb](request)
+    except (ConfigError, DataError, GeometryError, RunFolderError) as error:
+        return refuse(error)
+    except DivergedError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return FAILED
+    except Stopped:
+        return STOPPED
+    return DONE
+
+
+def refuse(error: Exception) -> int:
+    """Prints why nothing was started."""
+    print(f"refused: {error}", file=sys.stderr)
+    return REFUSED
+
+
+def train(request: Request) -> None:
+    """Trains, then writes the report where there is none of this result."""
+    from cnn_jax.train.loop import train_and_evaluate
+
+    assert request.experiment is not None and request.config_file is not None
+    workdir = request.workdir or flags.default_workdir(request.config_file, request.experiment)
+    result = train_and_evaluate(request.experiment, workdir, request.data_dir)
+    print(f"test accuracy {result['test_accuracy']:.4f}, test loss {result['test_loss']:.4f}")
+    print(f"result: {workdir / 'result.json'}")
+    if request.report:
+        write_report(workdir, request.data_dir)
+
+
+def evaluate(request: Request) -> None:
+    """Measures a finished run's network again."""
+    from cnn_jax.analysis.measure import measure
+    from cnn_jax.train import finished
+
+    run = finished.load(the(request.workdir))
+    print(json.dumps(measure(run, run.dataset(request.data_dir).test), indent=2))
+
+
+def predict(request: Request) -> None:
+    """Classifies picture files."""
+    from cnn_jax.analysis import prediction
+    from cnn_jax.train import finished
+
+    run = finished.load(the(request.workdir))
+    rows = prediction.predict(run, request.images)
+    show(request, prediction.as_table(rows), prediction.as_json(rows), prediction.as_csv(rows))
+
+
+def summary(request: Request) -> None:
+    """Prints the layer table."""
+    from cnn_jax import data, geometry
+
+    assert request.experiment is not None
+    dataset = data.load(request.experiment.data, request.experiment.seed, request.data_dir)
+    layers = geometry.summarize(request.experiment.model, dataset.image_shape, dataset.num_classes)
+    show(request, geometry.as_table(layers), geometry.as_json(layers), geometry.as_csv(layers))
+
+
+def report(request: Request) -> None:
+    """Makes a run's report anew."""
+    write_report(the(request.workdir), request.data_dir)
+
+
+def write_report(workdir: Path, data_dir: Path | None) -> None:
+    """Writes the report of a finished run and prints where."""
+    from cnn_jax.analysis.run_report import write_run_report
+    from cnn_jax.train import finished
+
+    print(f"report: {write_run_report(finished.load(workdir), data_dir)}")
+
+
+def show(request: Request, table: object, as_json: str, as_csv: str) -> None:
+    """Prints a result in the format that the flags ask for, and writes it to their file."""
+    from rich.console import Console
+
+    texts = {"json": as_json, "csv": as_csv}
+    if request.format == "table":
+        console = Console()
+        Console(width=None if console.is_terminal else 120).print(table)
+    else:
+        print(texts[request.format].rstrip())
+    if request.output is not None:
+        request.output.write_text(texts[request.output.suffix[1:]], encoding="utf-8")
+
+
+def the(workdir: Path | None) -> Path:
+    """The folder, which the flags have seen to be given."""
+    assert workdir is not None
+    return workdir
+
+
+VERBS = {"train": train, "eval": evaluate, "predict": predict, "summary": summary, "report": report}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
