@@ -1,0 +1,105 @@
+"""Picture files into class names and probabilities."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from cnn_jax.data.dataset import DataError
+from cnn_jax.data.picture import UnreadablePictureError, fit
+from cnn_jax.train.finished import FinishedRun
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What the network says of one picture.
+
+    Attributes:
+      file: its path.
+      label: the most probable class.
+      probability: of that class.
+      probabilities: of all classes, by name.
+      changes: how the picture was made to fit, in words; empty where it fitted.
+    """
+
+    file: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    changes: str
+
+
+def predict(run: FinishedRun, paths: Sequence[Path]) -> list[Prediction]:
+    """Classifies pictures.
+
+    Args:
+      run: as `finished.load` opens it.
+      paths: picture files, and folders whose pictures (subfolders included) are taken in order.
+
+    Returns:
+      One prediction for each picture.
+
+    Raises:
+      DataError: where a path is missing, a folder has no pictures, or a file is no picture.
+    """
+    files = [file for path in paths for file in _files(path)]
+    try:
+        fitted = [fit(file, run.image_shape) for file in files]
+    except UnreadablePictureError as error:
+        raise DataError(f"--images: {error}") from error
+    probabilities = run.probabilities(np.stack([image for image, _ in fitted]))
+    rows = []
+    for file, (_, changes), each in zip(files, fitted, probabilities, strict=True):
+        best = int(each.argmax())
+        by_name = {name: float(value) for name, value in zip(run.class_names, each, strict=True)}
+        rows.append(Prediction(str(file), run.class_names[best], float(each[best]), by_name, changes))
+    return rows
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        if not found:
+            raise DataError(f"--images: the folder {path} has no pictures ({', '.join(SUFFIXES)})")
+        return found
+    if not path.exists():
+        raise DataError(f"--images: there is no file or folder {path}")
+    return [path]
+
+
+def as_table(rows: Sequence[Prediction]) -> Table:
+    """The predictions for a terminal, the three most probable classes each."""
+    table = Table()
+    for heading in ("file", "class", "probability", "next", "changed to fit"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "probability" else "left")
+    for row in rows:
+        ranked = sorted(row.probabilities.items(), key=lambda entry: -entry[1])[1:3]
+        following = ", ".join(f"{name} {value:.1%}" for name, value in ranked)
+        table.add_row(os.path.relpath(row.file), row.label, f"{row.probability:.1%}", following, row.changes)
+    return table
+
+
+def as_json(rows: Sequence[Prediction]) -> str:
+    """The predictions as a JSON array."""
+    return json.dumps([dataclasses.asdict(row) for row in rows], indent=2)
+
+
+def as_csv(rows: Sequence[Prediction]) -> str:
+    """The predictions as CSV: file, class, probability, changes, and a column for each class."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = list(rows[0].probabilities) if rows else []
+    writer.writerow(["file", "class", "probability", "changes", *names])
+    for row in rows:
+        writer.writerow([row.file, row.label, row.probability, row.changes, *row.probabilities.values()])
+    return text.getvalue()

@@ -1,0 +1,137 @@
+"""From a config's data section to a data set in memory, whatever the source."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from cnn_jax import config as cfg
+from cnn_jax.data import csv_file, idx, image_folder, prepared
+from cnn_jax.data.dataset import DataError, Dataset, Split
+from cnn_jax.data.named import NAMED_SETS
+
+# What a random draw is for: the second entry of its generator's seed.
+_VALIDATION, _SUBSET, _TEST = range(3)
+
+
+def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
+    """Loads a data set and splits it.
+
+    Args:
+      config: the source, and how it is split.
+      seed: of the experiment; decides which images are held out.
+      data_dir: of prepared data; None is CNN_JAX_DATA_DIR, else the user's cache folder.
+
+    Returns:
+      The data set.
+
+    Raises:
+      DataError: where the images cannot be had, are damaged, or do not allow the split.
+    """
+    train, test, names = _read(config, seed, data_dir or prepared.default_data_dir())
+    _check(config, train, test, names)
+    checksum = _checksum(train, test, names)
+    validation, rest = _held_out(train, config.validation_fraction, len(names), seed, "config.data.validation_fraction")
+    if config.train_examples is not None:
+        rest = _subset(rest, config.train_examples, seed)
+    return Dataset(config.name, rest, validation, test, names, checksum)
+
+
+def _read(config: cfg.Data, seed: int, data_dir: Path) -> tuple[Split, Split, tuple[str, ...]]:
+    match config:
+        case cfg.FashionMnist() | cfg.Mnist():
+            named = NAMED_SETS[config.name]
+            return *prepared.load_named(named, config.idx_dir, data_dir), named.class_names
+        case cfg.Csv():
+            size = config.height, config.width, config.channels
+            train, test = (
+                csv_file.read_csv(Path(getattr(config, field)).expanduser(), f"config.data.{field}", *size)
+                for field in ("train_file", "test_file")
+            )
+        case cfg.Idx():
+            train, test = (
+                idx.read_split(
+                    *(Path(getattr(config, f"{split}_{kind}")).expanduser() for kind in ("images", "labels")),
+                    *(f"config.data.{split}_{kind}" for kind in ("images", "labels")),
+                )
+                for split in ("train", "test")
+            )
+        case cfg.ImageFolder():
+            return _read_folders(config, seed)
+    return train, test, config.class_names or tuple(map(str, range(int(train.labels.max()) + 1)))
+
+
+def _read_folders(config: cfg.ImageFolder, seed: int) -> tuple[Split, Split, tuple[str, ...]]:
+    shape = config.height, config.width, config.channels
+    folder = Path(config.train_dir).expanduser()
+    names = image_folder.class_names(folder, "config.data.train_dir")
+    train = image_folder.read_folder(folder, "config.data.train_dir", names, shape)
+    if config.test_dir is not None:
+        test_folder = Path(config.test_dir).expanduser()
+        return train, image_folder.read_folder(test_folder, "config.data.test_dir", names, shape), names
+    test, rest = _draw(train, config.test_fraction, len(names), np.random.default_rng((seed, _TEST)))
+    if not len(test) or not len(rest):
+        raise DataError(
+            f"config.data.test_fraction={config.test_fraction:g} leaves {len(rest)} of the {len(train)} pictures of "
+            f"{folder} for training and {len(test)} for testing; give config.data.test_dir, or another fraction"
+        )
+    return rest, test, names
+
+
+def _check(config: cfg.Data, train: Split, test: Split, names: tuple[str, ...]) -> None:
+    """Refuses what no network could be trained or measured on."""
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise DataError(
+            f"config.data: the training images of {config.name} are {train.images.shape[1:]} (height, width, channels), "
+            f"the test images {test.images.shape[1:]}"
+        )
+    for split, which in ((train, "training"), (test, "test")):
+        unknown = sorted(set(np.unique(split.labels).tolist()) - set(range(len(names))))
+        if unknown:
+            raise DataError(
+                f"config.data: the {which} images of {config.name} have the labels {unknown[:5]}, "
+                f"expected 0 to {len(names) - 1}, the {len(names)} classes of the training images or class_names"
+            )
+    if len(names) < 2 or len(np.unique(train.labels)) < 2:
+        raise DataError(f"config.data: the training images of {config.name} are all of one class, expected at least two")
+    if len(set(names)) < len(names):
+        raise DataError("config.data.class_names: two classes have the same name")
+
+
+def _checksum(train: Split, test: Split, names: tuple[str, ...]) -> str:
+    digest = hashlib.sha256("\0".join(names).encode())
+    for array in (train.images, train.labels, test.images, test.labels):
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def _held_out(split: Split, fraction: float, classes: int, seed: int, field: str) -> tuple[Split | None, Split]:
+    if fraction == 0:
+        return None, split
+    held, rest = _draw(split, fraction, classes, np.random.default_rng((seed, _VALIDATION)))
+    if not len(held) or not len(rest):
+        raise DataError(f"{field}={fraction:g} of {len(split)} images holds out {len(held)} and leaves {len(rest)}")
+    return held, rest
+
+
+def _draw(split: Split, fraction: float, classes: int, rng: np.random.Generator) -> tuple[Split, Split]:
+    """Draws a share of every class; both parts keep the order of the whole."""
+    drawn = np.zeros(len(split), bool)
+    for label in range(classes):
+        members = np.flatnonzero(split.labels == label)
+        drawn[rng.permutation(members)[: round(fraction * len(members))]] = True
+    return _pick(split, np.flatnonzero(drawn)), _pick(split, np.flatnonzero(~drawn))
+
+
+def _subset(split: Split, count: int, seed: int) -> Split:
+    if count > len(split):
+        raise DataError(f"config.data.train_examples={count}: there are only {len(split)} training images")
+    chosen = np.random.default_rng((seed, _SUBSET)).permutation(len(split))[:count]
+    return _pick(split, np.sort(chosen))
+
+
+def _pick(split: Split, numbers: np.ndarray) -> Split:
+    return Split(split.images[numbers], split.labels[numbers])

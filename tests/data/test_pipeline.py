@@ -1,0 +1,57 @@
+"""Order, batches and normalisation on the device."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax.config import FashionMnist
+from cnn_jax.data import pipeline
+from cnn_jax.data.dataset import Split
+
+
+def numbered(count):
+    images = jnp.arange(count, dtype=jnp.uint8)[:, None, None, None]
+    return pipeline.DeviceSplit(images, jnp.arange(count, dtype=jnp.int32))
+
+
+@pytest.mark.parametrize(("examples", "batch_size", "steps"), [(10, 5, 2), (10, 4, 3), (3, 3, 1), (7, 1, 7)])
+def test_an_epoch_takes_in_every_example_once(examples, batch_size, steps):
+    order = pipeline.epoch_order(jax.random.key(0), examples, batch_size)
+    assert order.shape == (steps, batch_size)
+    seen = []
+    for step in range(steps):
+        pixels, labels, weights = pipeline.take(numbered(examples), order, jnp.int32(step))
+        assert np.array_equal(pixels[:, 0, 0, 0], labels)
+        seen += [int(label) for label, weight in zip(labels, weights, strict=True) if weight]
+    assert sorted(seen) == list(range(examples))
+
+
+def test_orders_differ_by_key_and_repeat_by_key():
+    orders = [pipeline.epoch_order(jax.random.key(seed), 100, 10) for seed in (0, 0, 1)]
+    assert np.array_equal(orders[0], orders[1])
+    assert not np.array_equal(orders[0], orders[2])
+
+
+def test_scale_divides_by_255():
+    split = Split(np.array([[[[0], [51]], [[102], [255]]]], np.uint8), np.zeros(1, np.int32))
+    constants = pipeline.normalization(FashionMnist(), split)
+    normalised = pipeline.normalize(jnp.asarray(split.images), constants)
+    np.testing.assert_allclose(normalised.ravel(), [0, 0.2, 0.4, 1.0], rtol=1e-6)
+
+
+def test_standardize_uses_each_channels_statistics():
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (20, 5, 4, 3)).astype(np.uint8), np.zeros(20, np.int32))
+    constants = pipeline.normalization(FashionMnist(normalize="standardize"), split)
+    np.testing.assert_allclose(constants.mean, split.images.mean(axis=(0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(constants.deviation, split.images.std(axis=(0, 1, 2)), rtol=1e-6)
+    normalised = pipeline.normalize(jnp.asarray(split.images), constants)
+    np.testing.assert_allclose(normalised.mean(axis=(0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(normalised.std(axis=(0, 1, 2)), 1, rtol=1e-5)
+
+
+def test_a_constant_channel_stays_finite():
+    split = Split(np.full((2, 3, 3, 1), 9, np.uint8), np.zeros(2, np.int32))
+    constants = pipeline.normalization(FashionMnist(normalize="standardize"), split)
+    assert np.array_equal(pipeline.normalize(jnp.asarray(split.images), constants), np.zeros((2, 3, 3, 1)))

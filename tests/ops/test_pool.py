@@ -1,0 +1,73 @@
+"""Pooling: the lecture's tables, a loop in NumPy, and where gradients go."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax import ops
+
+
+def pooled(pool, image, *options, **more):
+    return np.asarray(pool(jnp.asarray(image, jnp.float32)[None, :, :, None], *options, **more))[0, :, :, 0].tolist()
+
+
+def test_the_lectures_tables():
+    maximum = [[1, 3, 2, 4], [5, 6, 8, 7], [4, 2, 1, 3], [2, 5, 7, 8]]
+    assert pooled(ops.max_pool, maximum, 2) == [[6, 8], [5, 8]]
+    average = [[2, 2, 7, 3], [9, 4, 6, 1], [8, 5, 2, 4], [3, 1, 2, 6]]
+    assert pooled(ops.avg_pool, average, 2) == [[4.25, 4.25], [4.25, 3.5]]
+    minimum = [[20, 8, 12, 15], [6, 12, 9, 8], [9, 12, 10, 6], [18, 10, 5, 9]]
+    assert pooled(ops.min_pool, minimum, 2) == [[6, 8], [9, 5]]
+
+
+def test_padding_never_wins_and_is_not_counted():
+    negative = -np.ones((2, 2))
+    assert pooled(ops.max_pool, negative, 2, padding=1) == [[-1, -1], [-1, -1]]
+    assert pooled(ops.min_pool, -negative, 2, padding=1) == [[1, 1], [1, 1]]
+    assert pooled(ops.avg_pool, negative, 2, padding=1) == [[-1, -1], [-1, -1]]
+    assert pooled(ops.avg_pool, negative, 2, padding=1, count_include_pad=True) == [[-0.25, -0.25], [-0.25, -0.25]]
+
+
+def test_against_a_loop():
+    rng = np.random.default_rng(3)
+    reductions = {ops.max_pool: np.nanmax, ops.min_pool: np.nanmin, ops.avg_pool: np.nanmean}
+    for size, window, stride, padding in itertools.product((4, 7), (2, 3), (1, 2, 3), ("VALID", "SAME", "SAME_LOWER", 1)):
+        x = rng.standard_normal((size, size + 1)).astype(np.float32)
+        pads = ops.resolve_padding(padding, x.shape, window, stride)
+        padded = np.pad(x, pads, constant_values=np.nan)
+        oh, ow = ops.output_sizes(x.shape, window, stride, padding)
+        for pool, reduce in reductions.items():
+            expected = [
+                [reduce(padded[i * stride : i * stride + window, j * stride : j * stride + window]) for j in range(ow)]
+                for i in range(oh)
+            ]
+            np.testing.assert_allclose(
+                pooled(pool, x, window, strides=stride, padding=padding), expected, rtol=1e-6, atol=1e-7
+            )
+
+
+@pytest.mark.parametrize("pool", [ops.max_pool, ops.min_pool])
+def test_a_tie_gives_its_gradient_to_the_first(pool):
+    gradient = jax.grad(lambda x: pool(x, 2).sum())(jnp.zeros((1, 4, 4, 1)))
+    first = np.array([[1, 0], [0, 0]])
+    assert np.array_equal(gradient[0, :, :, 0], np.tile(first, (2, 2)))
+
+
+def test_overlapping_windows_add_their_gradients():
+    image = jnp.asarray([[0.0, 0, 0], [0, 5, 0], [0, 0, 0]])[None, :, :, None]
+    gradient = jax.grad(lambda x: ops.max_pool(x, 2, strides=1).sum())(image)
+    assert gradient[0, 1, 1, 0] == 4
+    assert gradient.sum() == 4
+
+
+def test_what_does_not_fit_is_refused():
+    x = jnp.ones((1, 3, 3, 1))
+    with pytest.raises(ops.GeometryError, match="window of 4 pixels exceeds its input of 3"):
+        ops.max_pool(x, 4)
+    with pytest.raises(ValueError, match="REFLECT"):
+        ops.max_pool(x, 2, padding="REFLECT")
+    with pytest.raises(ValueError, match="wholly in the padding"):
+        ops.avg_pool(x, 2, padding=2)

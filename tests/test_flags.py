@@ -1,0 +1,76 @@
+"""The command line, understood or refused."""
+
+import pytest
+
+from cnn_jax import flags
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.flags import default_workdir, parse, parse_value
+
+
+@pytest.fixture
+def experiment_file(tmp_path):
+    path = tmp_path / "small.py"
+    path.write_text("def get_config():\n    return {'train': {'epochs': 2}}\n")
+    return path
+
+
+def test_flags_and_overrides(experiment_file):
+    request = parse(["train", f"--config={experiment_file}", "--config.train.batch_size=8", "--noreport"])
+    assert request.verb == "train"
+    assert (request.experiment.train.epochs, request.experiment.train.batch_size) == (2, 8)
+    assert request.report is False
+
+
+def test_an_experiment_object_will_do(tmp_path):
+    path = tmp_path / "typed.py"
+    path.write_text(
+        "from cnn_jax.config import Experiment, Train\n"
+        "def get_config():\n    return Experiment(train=Train(epochs=9))\n"
+    )
+    request = parse(["summary", f"--config={path}", "--config.seed=4"])
+    assert (request.experiment.train.epochs, request.experiment.seed) == (9, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5", 5),
+        ("1e-3", 1e-3),
+        ("True", True),
+        ("false", False),
+        ("none", None),
+        ("SAME", "SAME"),
+        ("(1,2)", (1, 2)),
+        ("('SAME',1)", ("SAME", 1)),
+        ("a b", "a b"),
+    ],
+)
+def test_values(text, value):
+    parsed = parse_value(text)
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+def test_help_lists_every_field():
+    with pytest.raises(flags.HelpRequested) as caught:
+        parse(["train", "--help"])
+    text = str(caught.value)
+    assert "--config.optimizer.momentum" in text
+    assert "number >= 0 and < 1; default: 0.9; share of the last update kept [with name=sgd]" in text
+    with pytest.raises(flags.HelpRequested, match="summary"):
+        parse([])
+
+
+def test_another_config_gets_another_folder(experiment_file):
+    first = parse(["train", f"--config={experiment_file}"])
+    second = parse(["train", f"--config={experiment_file}", "--config.seed=1"])
+    folders = [default_workdir(request.config_file, request.experiment) for request in (first, second)]
+    assert folders[0] != folders[1]
+    assert all(folder.name.startswith("small-") for folder in folders)
+
+
+def test_a_failing_file_tells_where(tmp_path):
+    path = tmp_path / "broken.py"
+    path.write_text("def get_config():\n    return {'epochs': 1 / 0}\n")
+    with pytest.raises(ConfigError, match=r"ZeroDivisionError: division by zero \(broken.py:2\)"):
+        parse(["train", f"--config={path}"])

@@ -1,0 +1,123 @@
+"""Checkpoints: what is kept, what is read back, and what is set aside."""
+
+import shutil
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
+
+
+def state(number):
+    return {"kernel": jnp.arange(4000.0).reshape(40, 100) + number, "bias": jnp.full(3, number), "step": jnp.int32(number)}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "checkpoints"
+
+
+def saved(folder, steps, keep_last=2):
+    checkpoints = Checkpoints(folder, keep_last)
+    for step in steps:
+        checkpoints.save(step, state(step))
+    checkpoints.close()
+
+
+def kept(folder):
+    return sorted(int(entry.name) for entry in folder.iterdir())
+
+
+def test_what_is_saved_is_read_back(folder):
+    saved(folder, [7])
+    checkpoints = Checkpoints(folder)
+    restored = checkpoints.load_newest(state(0))
+    checkpoints.close()
+    assert int(restored["step"]) == 7
+    assert np.array_equal(restored["kernel"], state(7)["kernel"])
+
+
+def test_an_empty_folder_has_none(folder):
+    checkpoints = Checkpoints(folder)
+    assert checkpoints.load_newest(state(0)) is None
+    checkpoints.close()
+
+
+def test_the_newest_are_kept(folder):
+    saved(folder, [1, 2, 3, 4], keep_last=2)
+    assert kept(folder) == [3, 4]
+
+
+def test_the_best_is_kept_and_of_equals_the_first(folder):
+    checkpoints = Checkpoints(folder, keep_last=1)
+    for step, accuracy in ((1, 0.5), (2, 0.9), (3, 0.9), (4, 0.7), (5, 0.6)):
+        checkpoints.save(step, state(step), {"accuracy": accuracy, "epoch": float(step)})
+    checkpoints.save(6, state(6))
+    checkpoints.close()
+    assert kept(folder) == [2, 6]
+
+
+def test_a_saved_state_does_not_follow_its_buffers(folder):
+    checkpoints = Checkpoints(folder)
+    array = np.zeros(1_000_000, np.float32)
+    checkpoints.save(1, {"a": array})
+    array += 1
+    checkpoints.close()
+    checkpoints = Checkpoints(folder)
+    assert checkpoints.load(1, {"a": array})["a"].max() == 0
+    checkpoints.close()
+
+
+def largest(folder):
+    return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+def flip_a_bit(step):
+    path = largest(step)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut_short(step):
+    path = largest(step)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def lose_metadata(step):
+    (step / "_CHECKPOINT_METADATA").unlink()
+
+
+def garble_metadata(step):
+    (step / "_CHECKPOINT_METADATA").write_text("{")
+
+
+def lose_everything(step):
+    shutil.rmtree(step)
+    step.mkdir()
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_short, lose_metadata, garble_metadata, lose_everything])
+def test_a_damaged_newest_is_set_aside(folder, damage, caplog):
+    saved(folder, [1, 2])
+    damage(folder / "2")
+    checkpoints = Checkpoints(folder, keep_last=2)
+    restored = checkpoints.load_newest(state(0))
+    assert int(restored["step"]) == 1
+    assert "checkpoint 2" in caplog.text
+    assert "set aside" in caplog.text
+    assert (folder.parent / "damaged_checkpoints" / "2-0").is_dir()
+    checkpoints.save(2, state(2))  # the number is free again
+    checkpoints.close()
+    assert kept(folder) == [1, 2]
+
+
+def test_another_network_is_told(folder):
+    saved(folder, [1])
+    checkpoints = Checkpoints(folder)
+    with pytest.raises(DamagedCheckpointError, match="another network"):
+        checkpoints.load(1, {"kernel": jnp.zeros(3)})
+    with pytest.raises(DamagedCheckpointError, match="checkpoint 9 cannot be read"):
+        checkpoints.load(9, state(0))
+    checkpoints.close()

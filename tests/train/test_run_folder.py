@@ -1,0 +1,56 @@
+"""A run's folder belongs to one config and one process."""
+
+import pytest
+
+from cnn_jax.config import Experiment, Train
+from cnn_jax.train.run_folder import RunFolder, RunFolderError
+
+
+def test_it_is_claimed_and_claimed_again(tmp_path):
+    for _ in range(2):
+        folder = RunFolder(tmp_path / "run")
+        folder.claim(Experiment())
+        assert folder.experiment() == Experiment()
+        folder.release()
+
+
+def test_another_config_is_refused_with_what_changed(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.claim(Experiment())
+    folder.release()
+    with pytest.raises(RunFolderError, match=r"(?s)another config.*config.train.epochs: 5 -> 6"):
+        RunFolder(tmp_path).claim(Experiment(train=Train(epochs=6)))
+
+
+def test_a_second_process_is_refused(tmp_path):
+    first = RunFolder(tmp_path)
+    first.claim(Experiment())
+    with pytest.raises(RunFolderError, match="another process"):
+        RunFolder(tmp_path).claim(Experiment())
+    first.release()
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(RunFolderError, match=r"not a run's folder; it holds thesis.tex"):
+        RunFolder(tmp_path).claim(Experiment())
+
+
+def test_a_file_in_its_place_is_refused(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(RunFolderError, match="cannot write"):
+        RunFolder(tmp_path / "run").claim(Experiment())
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"train": {"epoch": 3}}'])
+def test_a_spoilt_config(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(RunFolderError, match=r"config.json"):
+        RunFolder(tmp_path).experiment()
+
+
+def test_a_folder_without_a_run(tmp_path):
+    with pytest.raises(RunFolderError, match="is no folder"):
+        RunFolder(tmp_path / "none").read("result.json")
+    with pytest.raises(RunFolderError, match="no finished run"):
+        RunFolder(tmp_path).read("result.json")
