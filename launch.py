@@ -51,7 +51,8 @@ def train(request: Request) -> None:
     """Trains, then writes the report where there is none of this result."""
     from cnn_jax.train.loop import train_and_evaluate
 
-    assert request.experiment is not None and request.config_file is not None
+    assert request.experiment is not None
+    assert request.config_file is not None
     workdir = request.workdir or flags.default_workdir(request.config_file, request.experiment)
     result = train_and_evaluate(request.experiment, workdir, request.data_dir)
     print(f"test accuracy {result['test_accuracy']:.4f}, test loss {result['test_loss']:.4f}")

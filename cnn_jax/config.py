@@ -7,7 +7,7 @@ here. Raw dictionaries (experiment files, command-line overrides, config.json) e
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -30,7 +30,7 @@ KernelInit = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal
 Lowering = Literal["auto", "xla", "patches"]
 
 T = TypeVar("T")
-PerStage = T | tuple[T, ...]
+PerStage: TypeAlias = T | tuple[T, ...]
 
 
 class _Section(BaseModel):
@@ -80,8 +80,8 @@ class Csv(_Data):
 
 class Idx(_Data):
     name: Literal["idx"] = Field("idx", description="four IDX files, as MNIST's, gz or not")
-    train_images: str = Field(description="IDX file of unsigned bytes [n, height, width] or [n, height, width, channels]")
-    train_labels: str = Field(description="IDX file of unsigned bytes [n]")
+    train_images: str = Field(description="IDX file of bytes, [n, height, width] or [n, height, width, channels]")
+    train_labels: str = Field(description="IDX file of bytes, [n]")
     test_images: str = Field(description="IDX file, as train_images")
     test_labels: str = Field(description="IDX file, as train_labels")
     class_names: tuple[str, ...] | None = Field(None, description="names in label order; none uses the labels")
@@ -113,7 +113,9 @@ class Cnn(_Section):
     padding: PerStage[Padding] = Field("VALID", description="of the convolutions; one value, or one for each stage")
     pooling: PerStage[Pooling] = Field(("max", "max", "none"), description="one value, or one for each stage")
     pool_window: PerStage[Size] = Field(2, description="pixels; one value, or one for each stage")
-    pool_strides: PerStage[Size] | None = Field(None, description="one value, or one for each stage; none is the window")
+    pool_strides: PerStage[Size] | None = Field(
+        None, description="one value, or one for each stage; none is the window"
+    )
     pool_padding: PerStage[PoolPadding] = Field("VALID", description="one value, or one for each stage")
     activation: Activation = Field("relu", description="after every convolution and hidden dense layer")
     dense: tuple[Count, ...] = Field((64,), description="widths of the hidden dense layers; () for none")
@@ -130,7 +132,9 @@ Model = Cnn
 
 class _Optimizer(_Section):
     learning_rate: Positive = Field(1e-3, description="the schedule's highest value")
-    weight_decay: NonNegative = Field(0.0, description="per step and learning rate; adam and sgd add it to the gradient")
+    weight_decay: NonNegative = Field(
+        0.0, description="of each step, times the rate; adam and sgd add it to the gradient"
+    )
     weight_decay_mask: Literal["kernels", "all"] = Field(
         "kernels", description="kernels: biases and scales are spared; all: every parameter decays"
     )
@@ -152,7 +156,7 @@ class Adam(_Optimizer):
 
 class AdamW(_Optimizer):
     name: Literal["adamw"] = Field("adamw", description="Loshchilov and Hutter, 2019: decoupled weight decay")
-    weight_decay: NonNegative = Field(1e-4, description="per step and learning rate, apart from the gradient")
+    weight_decay: NonNegative = Field(1e-4, description="of each step, times the rate, apart from the gradient")
     b1: Fraction = Field(0.9, description="decay of the gradient's running mean")
     b2: Fraction = Field(0.999, description="decay of the squared gradient's running mean")
     eps: Positive = Field(1e-8, description="added to the denominator")
@@ -177,7 +181,9 @@ class Cosine(_Schedule):
 class OneCycle(_Section):
     name: Literal["one_cycle"] = Field("one_cycle", description="Smith, 2018: cosine up, then cosine down")
     peak: Annotated[float, Field(gt=0, lt=1)] = Field(0.3, description="share of the training at which it is highest")
-    initial_fraction: Annotated[float, Field(ge=0, le=1)] = Field(0.04, description="of the learning rate, at the start")
+    initial_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.04, description="of the learning rate, at the start"
+    )
     final_fraction: Annotated[float, Field(ge=0, le=1)] = Field(1e-4, description="of the learning rate, at the end")
 
 
@@ -199,9 +205,12 @@ class Train(_Section):
     eval_batch_size: Count = Field(500, description="images of one evaluation step, over all devices")
     label_smoothing: Fraction = Field(0.0, description="share of the target spread evenly over all classes")
     ema_decay: Fraction = Field(
-        0.0, description="evaluate a running mean of the parameters with this decay per step; 0 evaluates the parameters"
+        0.0,
+        description="evaluate a running mean of the parameters with this decay per step; 0 evaluates the parameters",
     )
-    steps_per_dispatch: Count = Field(125, description="steps of one call to the device: a signal waits for at most these")
+    steps_per_dispatch: Count = Field(
+        125, description="steps of one call to the device: a signal waits for at most these"
+    )
 
 
 class Checkpoint(_Section):
@@ -214,7 +223,9 @@ class Checkpoint(_Section):
 
 
 class Log(_Section):
-    every_steps: Count = Field(500, description="training steps of one record in metrics.jsonl, rounded up to dispatches")
+    every_steps: Count = Field(
+        500, description="training steps of one record in metrics.jsonl, rounded up to dispatches"
+    )
     tensorboard: bool = Field(True, description="write TensorBoard events beside metrics.jsonl")
 
 

@@ -180,9 +180,7 @@ def _locate(loc: Path, tree: dict[str, Any]) -> tuple[type[BaseModel], Path, Fie
     return model, path, field
 
 
-def _message(
-    detail: Any, model: type[BaseModel], path: Path, field: FieldInfo | None, tree: dict[str, Any]
-) -> str:
+def _message(detail: Any, model: type[BaseModel], path: Path, field: FieldInfo | None, tree: dict[str, Any]) -> str:
     name = "config." + ".".join(map(str, path))
     if detail["type"] == "extra_forbidden":
         return f"{name}: unknown field" + _suggest_field(str(path[-1]), model, path[:-1])
@@ -379,5 +377,7 @@ def _bounds(metadata: typing.Iterable[Any]) -> dict[str, Any]:
         if isinstance(entry, FieldInfo):
             bounds |= _bounds(entry.metadata)
         elif isinstance(entry, annotated_types.BaseMetadata) and not isinstance(entry, annotated_types.GroupedMetadata):
-            bounds |= {name: getattr(entry, name) for name in ("gt", "ge", "lt", "le", "min_length") if hasattr(entry, name)}
+            bounds |= {
+                name: getattr(entry, name) for name in ("gt", "ge", "lt", "le", "min_length") if hasattr(entry, name)
+            }
     return bounds

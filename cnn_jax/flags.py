@@ -28,8 +28,13 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "report": ("make a run's report anew from its folder", ("workdir", "data_dir")),
 }
 
-_REQUIRED = {"train": ("config",), "summary": ("config",)}
-_REQUIRED |= dict.fromkeys(("eval", "report"), ("workdir",)) | {"predict": ("workdir", "images")}
+_REQUIRED: dict[str, tuple[str, ...]] = {
+    "train": ("config",),
+    "eval": ("workdir",),
+    "predict": ("workdir", "images"),
+    "summary": ("config",),
+    "report": ("workdir",),
+}
 _FORMATS = ("table", "json", "csv")
 
 
@@ -219,7 +224,9 @@ def help_text(verb: str | None) -> str:
     if verb is None:
         lines = ["usage: python launch.py VERB [--flag=value ...]", "", "verbs:"]
         lines += [f"  {name:10}{meaning}" for name, (meaning, _) in VERBS.items()]
-        return "\n".join([*lines, "", "python launch.py VERB --help lists a verb's flags, train's the config's fields too."])
+        return "\n".join(
+            [*lines, "", "python launch.py VERB --help lists a verb's flags, train's the config's fields too."]
+        )
     meaning, names = VERBS[verb]
     values = _define()
     lines = [f"usage: python launch.py {verb} [--flag=value ...]", "", meaning, "", "flags:"]

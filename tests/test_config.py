@@ -38,7 +38,9 @@ def test_impossible_combinations_are_named(fields, named):
     with pytest.raises(ValidationError):
         Experiment(**fields)
     defaults = Experiment()
-    unchecked = Experiment.model_construct(**{name: getattr(defaults, name) for name in Experiment.model_fields} | fields)
+    unchecked = Experiment.model_construct(
+        **{name: getattr(defaults, name) for name in Experiment.model_fields} | fields
+    )
     assert {fields[0] for fields, _ in impossible_combinations(unchecked)} == named
 
 

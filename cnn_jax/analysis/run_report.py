@@ -34,7 +34,7 @@ def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
         first_kernel=_first_kernel(run.variables["params"]),
         layers=layers,
     )
-    return write_report(run.folder.path, inputs)
+    return write_report(run.folder, inputs)
 
 
 def _first_kernel(params: dict[str, Any]) -> np.ndarray | None:

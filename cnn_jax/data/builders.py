@@ -13,7 +13,7 @@ from cnn_jax.data.dataset import Split
 from cnn_jax.data.named import FASHION_MNIST, MNIST, NamedSet
 
 
-class _IdxBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class _IdxBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Writes the images and labels of a named set, one image a record, in the published order."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -52,14 +52,14 @@ class _IdxBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield number, {"image": image, "label": int(label)}
 
 
-class FashionMnist(_IdxBuilder, skip_registration=True):
+class FashionMnist(_IdxBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Fashion-MNIST."""
 
     name = FASHION_MNIST.name
     NAMED = FASHION_MNIST
 
 
-class Mnist(_IdxBuilder, skip_registration=True):
+class Mnist(_IdxBuilder, skip_registration=True):  # type: ignore[call-arg]
     """MNIST."""
 
     name = MNIST.name

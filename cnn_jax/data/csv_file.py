@@ -31,14 +31,18 @@ def read_csv(path: Path, field: str, height: int, width: int, channels: int) -> 
     try:
         lines = read_bytes(path, field).decode("ascii").splitlines()
     except UnicodeDecodeError as error:
-        raise DataError(f"{field}: {path} is no CSV file: byte {error.start} is 0x{error.object[error.start]:02x}") from error
+        raise DataError(
+            f"{field}: {path} is no CSV file: byte {error.start} is 0x{error.object[error.start]:02x}"
+        ) from error
     while lines and not lines[-1].strip():
         lines.pop()
     first = 1 if lines and _is_header(lines[0]) else 0
     if len(lines) == first:
         raise DataError(f"{field}: {path} is empty" + (" but for its header" if first else ""))
     try:
-        values = np.loadtxt(io.StringIO("\n".join(lines[first:])), delimiter=",", dtype=np.int32, ndmin=2, comments=None)
+        values = np.loadtxt(
+            io.StringIO("\n".join(lines[first:])), delimiter=",", dtype=np.int32, ndmin=2, comments=None
+        )
     except ValueError:
         values = None
     if values is None or values.shape != (len(lines) - first, columns) or not _in_range(values):

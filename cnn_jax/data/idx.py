@@ -109,6 +109,8 @@ def join(
     if 0 in pixels.shape:
         raise DataError(f"{images_field}: {images} has no images (shape {pixels.shape})")
     if len(pixels) != len(numbers):
-        raise DataError(f"{labels_field}: {labels} has {len(numbers):,} labels for the {len(pixels):,} images of {images}")
+        raise DataError(
+            f"{labels_field}: {labels} has {len(numbers):,} labels for the {len(pixels):,} images of {images}"
+        )
     shaped = pixels[..., None] if pixels.ndim == 3 else pixels
     return Split(shaped, numbers.astype(np.int32))

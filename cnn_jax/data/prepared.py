@@ -67,7 +67,9 @@ def load_named(
             if splits is None or not _is_prepared(folder):
                 splits = _prepare(named, idx_dir, folder, splits, console or Console(stderr=True))
     except OSError as error:
-        raise DataError(f"--data_dir: cannot write to {folder}: {error.strerror}; name another with --data_dir") from error
+        raise DataError(
+            f"--data_dir: cannot write to {folder}: {error.strerror}; name another with --data_dir"
+        ) from error
     return splits
 
 
@@ -156,9 +158,7 @@ def _read_records(named: NamedSet, folder: Path) -> dict[str, bytes] | None:
                 contents[name] = header + array.tobytes()
     except Exception:  # whatever TFDS and ArrayRecord raise for damaged files, they are written again
         return None
-    whole = all(
-        hashlib.sha256(contents[name]).hexdigest() == file.content_sha256 for name, file in named.files.items()
-    )
+    whole = all(hashlib.sha256(contents[name]).hexdigest() == file.content_sha256 for name, file in named.files.items())
     return contents if whole else None
 
 

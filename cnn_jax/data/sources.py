@@ -53,8 +53,10 @@ def _read(config: cfg.Data, seed: int, data_dir: Path) -> tuple[Split, Split, tu
         case cfg.Idx():
             train, test = (
                 idx.read_split(
-                    *(Path(getattr(config, f"{split}_{kind}")).expanduser() for kind in ("images", "labels")),
-                    *(f"config.data.{split}_{kind}" for kind in ("images", "labels")),
+                    Path(getattr(config, f"{split}_images")).expanduser(),
+                    Path(getattr(config, f"{split}_labels")).expanduser(),
+                    f"config.data.{split}_images",
+                    f"config.data.{split}_labels",
                 )
                 for split in ("train", "test")
             )
@@ -84,8 +86,8 @@ def _check(config: cfg.Data, train: Split, test: Split, names: tuple[str, ...]) 
     """Refuses what no network could be trained or measured on."""
     if train.images.shape[1:] != test.images.shape[1:]:
         raise DataError(
-            f"config.data: the training images of {config.name} are {train.images.shape[1:]} (height, width, channels), "
-            f"the test images {test.images.shape[1:]}"
+            f"config.data: the training images of {config.name} are {train.images.shape[1:]} (height, width, channels) "
+            f"and the test images {test.images.shape[1:]}"
         )
     for split, which in ((train, "training"), (test, "test")):
         unknown = sorted(set(np.unique(split.labels).tolist()) - set(range(len(names))))
@@ -95,7 +97,9 @@ def _check(config: cfg.Data, train: Split, test: Split, names: tuple[str, ...]) 
                 f"expected 0 to {len(names) - 1}, the {len(names)} classes of the training images or class_names"
             )
     if len(names) < 2 or len(np.unique(train.labels)) < 2:
-        raise DataError(f"config.data: the training images of {config.name} are all of one class, expected at least two")
+        raise DataError(
+            f"config.data: the training images of {config.name} are all of one class, expected at least two"
+        )
     if len(set(names)) < len(names):
         raise DataError("config.data.class_names: two classes have the same name")
 
@@ -104,7 +108,7 @@ def _checksum(train: Split, test: Split, names: tuple[str, ...]) -> str:
     digest = hashlib.sha256("\0".join(names).encode())
     for array in (train.images, train.labels, test.images, test.labels):
         digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

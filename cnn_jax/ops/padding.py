@@ -12,7 +12,7 @@ division is exact. Its P = (K - 1)/2 keeps the size for odd K and stride 1, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
 PaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR"]
 Pads = tuple[int, int]
@@ -50,7 +50,7 @@ def pair(value: IntPair, name: str, minimum: int = 1) -> tuple[int, int]:
         raise ValueError(f"{name}={value!r}: expected an integer or a (height, width) pair of integers")
     if min(given) < minimum:
         raise ValueError(f"{name}={value!r}: expected at least {minimum}")
-    return cast("tuple[int, int]", given)
+    return given[0], given[1]
 
 
 def effective_window(window: int, dilation: int) -> int:

@@ -1,0 +1,1 @@
+"""Training: state, steps, optimizers, checkpoints and the one loop."""

@@ -89,7 +89,9 @@ class Checkpoints:
             arrays = {name: np.asarray(leaf) for name, leaf in self._checkpointer.load(step).items()}
             digest = (self._checkpointer.metadata(step).custom_metadata or {}).get("digest")
         except Exception as error:  # Orbax and TensorStore raise many kinds for files that are gone or cut short
-            raise DamagedCheckpointError(f"checkpoint {step} cannot be read: {type(error).__name__}: {error}") from error
+            raise DamagedCheckpointError(
+                f"checkpoint {step} cannot be read: {type(error).__name__}: {error}"
+            ) from error
         if digest != _digest(arrays):
             raise DamagedCheckpointError(f"checkpoint {step} is not what was saved: its digest differs")
         expected = {name: (leaf.shape, leaf.dtype) for name, leaf in _named_leaves(like).items()}
@@ -145,5 +147,5 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
-        crc = zlib.crc32(array.view(np.uint8).reshape(-1) if array.ndim else array.tobytes(), crc)
+        crc = zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)
     return f"{crc:08x}"

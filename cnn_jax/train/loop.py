@@ -90,9 +90,7 @@ def train_and_evaluate(
         folder.release()
 
 
-def _prepare(
-    experiment: Experiment, dataset: Dataset, folder: RunFolder, console: Console, stop: StopSignal
-) -> _Run:
+def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, console: Console, stop: StopSignal) -> _Run:
     """Checks that config, data and devices fit, and brings up the newest state and the compiled programs."""
     mesh = sharding.data_mesh()
     batch_size, examples = experiment.train.batch_size, len(dataset.train)
@@ -121,17 +119,15 @@ def _prepare(
         console.print(f"resuming at step {int(state.step)}")
     constants = jax.device_put(constants, replicated)
     train_data = _on_device(dataset.train, replicated)
-    order = functools.partial(pipeline.epoch_order, examples=examples, batch_size=batch_size)
-    order = jax.jit(order, out_shardings=batches).lower(keys[_ORDER]).compile()
+    draw_order = functools.partial(pipeline.epoch_order, examples=examples, batch_size=batch_size)
+    order = jax.jit(draw_order, out_shardings=batches).lower(keys[_ORDER]).compile()
     per_epoch = pipeline.steps_per_epoch(examples, batch_size)
     rates = optim.learning_rates(
         experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, per_epoch
     ).reshape(experiment.train.epochs, per_epoch)
     advance = (
         jax.jit(functools.partial(_advance, recipe), donate_argnums=0, out_shardings=replicated)
-        .lower(
-            state, train_data, constants, order(keys[_ORDER]), rates[0], np.int32(0), np.int32(0), keys[_STEP]
-        )
+        .lower(state, train_data, constants, order(keys[_ORDER]), rates[0], np.int32(0), np.int32(0), keys[_STEP])
         .compile()
     )
     evaluations = {TEST: _evaluation(recipe, state, dataset.test, constants, mesh)}
@@ -293,9 +289,7 @@ class _Run:
         figures = [f"loss {train['loss']:.4f} accuracy {train['accuracy']:.4f}"]
         figures += [f"{split} loss {now['loss']:.4f} accuracy {now['accuracy']:.4f}" for split, now in measured.items()]
         epochs = self.rates.shape[0]
-        progress.line(
-            f"epoch {epoch + 1}/{epochs}: {'; '.join(figures)}; {train['images_per_second']:,.0f} images/s"
-        )
+        progress.line(f"epoch {epoch + 1}/{epochs}: {'; '.join(figures)}; {train['images_per_second']:,.0f} images/s")
         every = self.experiment.checkpoint.every_epochs
         improved = VALIDATION in measured and self._best()[0] == epoch + 1
         if (epoch + 1) % every == 0 or epoch + 1 == epochs or improved:

@@ -15,19 +15,19 @@ class Sums(NamedTuple):
     Attributes:
       loss: cross-entropy in nats, without label smoothing.
       correct: examples whose largest logit is their label's.
-      count: examples.
+      examples: how many.
     """
 
     loss: Float[Array, ""]
     correct: Int32[Array, ""]
-    count: Int32[Array, ""]
+    examples: Int32[Array, ""]
 
     @classmethod
     def zero(cls) -> Sums:
         return cls(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
     def __add__(self, other: Sums) -> Sums:  # type: ignore[override]  # sums add up, they do not concatenate
-        return Sums(self.loss + other.loss, self.correct + other.correct, self.count + other.count)
+        return Sums(self.loss + other.loss, self.correct + other.correct, self.examples + other.examples)
 
 
 def measure(logits: Float[Array, "b k"], labels: Int32[Array, " b"], weights: Float[Array, " b"]) -> Sums:
@@ -49,5 +49,5 @@ def measure(logits: Float[Array, "b k"], labels: Int32[Array, " b"], weights: Fl
 
 def means(sums: Sums) -> dict[str, float]:
     """Loss and accuracy per example, as Python numbers."""
-    count = int(sums.count)
-    return {"loss": float(sums.loss) / count, "accuracy": int(sums.correct) / count}
+    examples = int(sums.examples)
+    return {"loss": float(sums.loss) / examples, "accuracy": int(sums.correct) / examples}

@@ -143,6 +143,7 @@ def evaluate(
     Returns:
       The sums over the split.
     """
+
     def body(step: Array, sums: Sums) -> Sums:
         pixels, labels, weights = pipeline.take(data, order, step)
         return sums + measure(predict(recipe, variables, pixels, constants), labels, weights)

@@ -34,7 +34,9 @@ def test_padding_never_wins_and_is_not_counted():
 def test_against_a_loop():
     rng = np.random.default_rng(3)
     reductions = {ops.max_pool: np.nanmax, ops.min_pool: np.nanmin, ops.avg_pool: np.nanmean}
-    for size, window, stride, padding in itertools.product((4, 7), (2, 3), (1, 2, 3), ("VALID", "SAME", "SAME_LOWER", 1)):
+    for size, window, stride, padding in itertools.product(
+        (4, 7), (2, 3), (1, 2, 3), ("VALID", "SAME", "SAME_LOWER", 1)
+    ):
         x = rng.standard_normal((size, size + 1)).astype(np.float32)
         pads = ops.resolve_padding(padding, x.shape, window, stride)
         padded = np.pad(x, pads, constant_values=np.nan)

@@ -10,7 +10,11 @@ from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 
 
 def state(number):
-    return {"kernel": jnp.arange(4000.0).reshape(40, 100) + number, "bias": jnp.full(3, number), "step": jnp.int32(number)}
+    return {
+        "kernel": jnp.arange(4000.0).reshape(40, 100) + number,
+        "bias": jnp.full(3, number),
+        "step": jnp.int32(number),
+    }
 
 
 @pytest.fixture

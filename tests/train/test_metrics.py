@@ -18,7 +18,7 @@ def test_by_hand():
 def test_fillings_do_not_count():
     logits = jnp.asarray([[9.0, 0.0], [9.0, 0.0]])
     sums = measure(logits, jnp.asarray([0, 0]), jnp.asarray([1.0, 0.0]))
-    assert (int(sums.correct), int(sums.count)) == (1, 1)
+    assert (int(sums.correct), int(sums.examples)) == (1, 1)
 
 
 def test_batches_of_any_size_add_up():
@@ -29,5 +29,5 @@ def test_batches_of_any_size_add_up():
     for start, end in ((0, 3), (3, 4), (4, 7)):
         parts += measure(logits[start:end], labels[start:end], weights[start:end])
     assert int(parts.correct) == int(whole.correct)
-    assert int(parts.count) == 7
+    assert int(parts.examples) == 7
     assert float(parts.loss) == pytest.approx(float(whole.loss), rel=1e-6)

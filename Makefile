@@ -1,0 +1,64 @@
+# `make help` lists the targets. Each sets up what it needs, and is quick when that is there.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+BENCH_VENV := .venv-bench
+CONFIG ?= experiments/fashion_mnist.py
+ARGS ?=
+PIP := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help train test lint data bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+train: $(VENV)/runtime data ## train on Fashion-MNIST; CONFIG=FILE another experiment, ARGS="--config.train.epochs=10" more flags
+	@$(VENV)/bin/python launch.py train --config=$(CONFIG) $(ARGS)
+
+test: lint ## lint, then all tests
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/development ## style, types and the direction of imports
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@PYTHONPATH=. $(VENV)/bin/lint-imports
+
+data: $(VENV)/runtime ## prepare Fashion-MNIST, by Debian's package or from its official address
+	@$(VENV)/bin/python -m cnn_jax.data.prepare
+
+bench: $(VENV)/runtime $(BENCH_VENV)/installed data ## training speed beside Keras on TensorFlow, into benchmarks/results/
+	@$(VENV)/bin/python -m benchmarks.train_throughput --peers=$(BENCH_VENV)/bin/python $(ARGS)
+
+lock: $(VENV)/development ## compile requirements*.txt from pyproject.toml
+	@for each in "requirements.txt" "requirements-dev.txt --group dev" "requirements-cuda.txt --extra cuda" \
+		"requirements-tpu.txt --extra tpu" "requirements-ray.txt --extra ray"; do \
+		set -- $$each; out=$$1; shift; \
+		$(VENV)/bin/uv pip compile pyproject.toml $$@ --universal --python-version 3.11 --no-annotate \
+			--custom-compile-command "make lock" --quiet --output-file $$out || exit 1; \
+	done
+
+clean: ## remove environments and caches; runs and prepared data stay
+	rm -rf $(VENV) $(BENCH_VENV) .*_cache build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- environments: a stamp is newer than its requirements once they are installed ---
+
+$(VENV)/bin/python:
+	@sh scripts/make_venv.sh $(VENV)
+
+$(VENV)/runtime: requirements.txt | $(VENV)/bin/python
+	@echo "installing requirements.txt into $(VENV)"
+	@$(VENV)/bin/python $(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/development: requirements-dev.txt | $(VENV)/bin/python
+	@echo "installing requirements-dev.txt into $(VENV)"
+	@$(VENV)/bin/python $(PIP) -r requirements-dev.txt
+	@touch $(VENV)/runtime $@
+
+$(BENCH_VENV)/installed: benchmarks/requirements.txt
+	@sh scripts/make_venv.sh $(BENCH_VENV)
+	@echo "installing benchmarks/requirements.txt into $(BENCH_VENV)"
+	@$(BENCH_VENV)/bin/python $(PIP) -r benchmarks/requirements.txt
+	@touch $@

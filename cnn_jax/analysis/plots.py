@@ -1,0 +1,125 @@
+"""Curves and matrices of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from cnn_jax.analysis.classification import Calibration
+
+# Okabe and Ito's colours, which colour-blind readers tell apart.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+COLOURS = {"train": BLUE, "validation": GREEN, "test": ORANGE}
+NAMES = {"train": "training (while learning)", "validation": "validation", "test": "test"}
+STYLE = {
+    "font.size": 11,
+    "axes.titlesize": 13,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "figure.dpi": 120,
+}
+NUMBERED_CLASSES = 20  # a matrix of more classes is shown by colour alone
+
+Points = Sequence[tuple[float, float]]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure in the reports' style; width and height in inches."""
+    with matplotlib.rc_context(STYLE):
+        return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def _axes(figure: Figure, title: str, x: str, y: str) -> Axes:
+    with matplotlib.rc_context(STYLE):
+        axes = figure.subplots()
+    axes.set(title=title, xlabel=x, ylabel=y)
+    return axes
+
+
+def curves(series: Mapping[str, Points], title: str, y: str) -> Figure:
+    """A quantity over the epochs.
+
+    Args:
+      series: (epoch, value) points by split: "train", "validation", "test".
+      title: of the plot.
+      y: name of the quantity, with its unit.
+
+    Returns:
+      The figure.
+    """
+    figure = new_figure(6.4, 4.2)
+    axes = _axes(figure, title, "epoch", y)
+    for split, points in series.items():
+        if points:
+            epochs, values = zip(*points, strict=True)
+            axes.plot(epochs, values, marker="o", markersize=4, color=COLOURS[split], label=NAMES[split])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
+    return figure
+
+
+def learning_rate(points: Points) -> Figure:
+    """The learning rate over the epochs."""
+    figure = new_figure(6.4, 3.4)
+    axes = _axes(figure, "Learning rate", "epoch", "learning rate")
+    if points:
+        epochs, values = zip(*points, strict=True)
+        axes.plot(epochs, values, color=BLUE, marker="o" if len(points) < 3 else None)
+        axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """Predicted against true classes: counts, coloured by their share of the true class."""
+    classes = len(class_names)
+    numbered = classes <= NUMBERED_CLASSES
+    side = 2.8 + (0.62 * classes if numbered else 6)
+    figure = new_figure(side + 1, side)
+    axes = _axes(figure, "Confusion matrix of the test images", "predicted class", "true class")
+    axes.grid(visible=False)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label("share of the true class")
+    if numbered:
+        axes.set_xticks(range(classes), class_names, rotation=45, ha="right")
+        axes.set_yticks(range(classes), class_names)
+        for (row, column), count in np.ndenumerate(matrix):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=10)
+    return figure
+
+
+def reliability(calibration: Calibration) -> Figure:
+    """Accuracy against confidence, beside the diagonal of perfect calibration."""
+    figure = new_figure(5.2, 4.6)
+    axes = _axes(
+        figure,
+        f"Calibration (expected error {calibration.error:.3f})",
+        "confidence (probability of the predicted class)",
+        "accuracy",
+    )
+    filled = calibration.counts > 0
+    width = np.diff(calibration.edges)
+    axes.bar(
+        calibration.edges[:-1][filled],
+        calibration.accuracy[filled],
+        width[filled],
+        align="edge",
+        color=BLUE,
+        alpha=0.75,
+        edgecolor="white",
+        label="accuracy in the bin",
+    )
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.legend(frameon=False, loc="upper left")
+    return figure

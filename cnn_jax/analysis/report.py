@@ -1,0 +1,158 @@
+"""The report of one run: a self-contained page and its pictures."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from cnn_jax.analysis import classification, pictures, plots
+from cnn_jax.blocks import LayerRow
+from cnn_jax.data.dataset import Split
+from cnn_jax.train.record import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, Record, read_records
+from cnn_jax.train.run_folder import RunFolder
+
+_GRID = 24  # pictures of a grid
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportInputs:
+    """What a report shows besides the files of the run's folder.
+
+    Attributes:
+      test: the images that the network was tested on.
+      class_names: in label order.
+      probabilities: of all classes, for each test image.
+      first_kernel: of the first convolution; None where there is none.
+      layers: rows of the layer table.
+    """
+
+    test: Split
+    class_names: tuple[str, ...]
+    probabilities: Float[np.ndarray, "n k"]
+    first_kernel: Float[np.ndarray, "kh kw c o"] | None
+    layers: Sequence[LayerRow]
+
+
+def write_report(folder: RunFolder, inputs: ReportInputs) -> Path:
+    """Writes report/index.html and its PNG files; an older report is replaced at once, in one move.
+
+    Args:
+      folder: of a finished run.
+      inputs: what its files do not hold.
+
+    Returns:
+      The path of index.html.
+
+    Raises:
+      RunFolderError: where a file of the run is missing or damaged.
+    """
+    result = folder.read("result.json")
+    records = list(read_records(folder.metrics))
+    report = classification.per_class(inputs.test.labels, inputs.probabilities.argmax(axis=1), inputs.class_names)
+    images = {name: _png(figure) for name, figure in _figures(records, inputs).items()}
+    page = _render(folder, inputs, result, records, report, images)
+    temporary = folder.path / f".report.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    for name, content in images.items():
+        (temporary / f"{name}.png").write_bytes(content)
+    (temporary / "classification_report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (temporary / "index.html").write_text(page, encoding="utf-8")
+    shutil.rmtree(folder.report, ignore_errors=True)
+    temporary.rename(folder.report)
+    return folder.report / "index.html"
+
+
+def _figures(records: Sequence[Record], inputs: ReportInputs) -> dict[str, Figure]:
+    labels, names, probabilities = inputs.test.labels, inputs.class_names, inputs.probabilities
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    mistakes = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:_GRID]
+    figures = {
+        "accuracy": plots.curves(_series(records, "accuracy"), "Accuracy", "accuracy (share of images)"),
+        "loss": plots.curves(_series(records, "loss"), "Loss", "cross-entropy (nats per image)"),
+        "learning_rate": plots.learning_rate(_points(records, TRAIN_WINDOW, "learning_rate")),
+        "confusion_matrix": plots.confusion(classification.confusions(labels, predicted, len(names)), names),
+        "calibration": plots.reliability(classification.calibration(labels, probabilities)),
+        "samples": _grid(inputs, np.arange(min(_GRID, len(labels))), "The first test images"),
+    }
+    if len(mistakes):
+        figures["mistakes"] = _grid(inputs, mistakes, "The most confident mistakes")
+    if inputs.first_kernel is not None:
+        figures["filters"] = pictures.filters(inputs.first_kernel)
+    return figures
+
+
+def _grid(inputs: ReportInputs, chosen: np.ndarray, title: str) -> Figure:
+    test = inputs.test
+    return pictures.samples(
+        test.images[chosen], test.labels[chosen], inputs.probabilities[chosen], inputs.class_names, title
+    )
+
+
+def _series(records: Sequence[Record], value: str) -> dict[str, list[tuple[float, float]]]:
+    return {split: _points(records, split, value) for split in (TRAIN, VALIDATION, TEST)}
+
+
+def _points(records: Sequence[Record], split: str, value: str) -> list[tuple[float, float]]:
+    return [(record.epoch, record.values[value]) for record in records if record.split == split]
+
+
+def _png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    return content.getvalue()
+
+
+def _render(
+    folder: RunFolder,
+    inputs: ReportInputs,
+    result: dict[str, Any],
+    records: Sequence[Record],
+    report: dict[str, Any],
+    images: dict[str, bytes],
+) -> str:
+    predicted = inputs.probabilities.argmax(axis=1)
+    total = len(inputs.test)
+    matrix = classification.confusions(inputs.test.labels, predicted, len(inputs.class_names))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("report.html.j2").render(
+        name=folder.path.name,
+        result=result,
+        interval=classification.wilson_interval(round(result["test_accuracy"] * total), total),
+        test_images=total,
+        pictures={name: base64.b64encode(content).decode() for name, content in images.items()},
+        classes=[(name, report[name]) for name in inputs.class_names],
+        averages=[(name, report[name]) for name in ("macro avg", "weighted avg")],
+        confused=classification.most_confused(matrix, inputs.class_names, 10),
+        layers=inputs.layers,
+        parameters=sum(row.parameters for row in inputs.layers),
+        config=_flat(folder.read("config.json")),
+        provenance=_flat(folder.read("provenance.json")),
+        validated=any(record.split == VALIDATION for record in records),
+    )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """A nested object as dotted names and values."""
+    rows = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
+    return rows

@@ -1,0 +1,18 @@
+"""The lecture's network and 5 epochs, by our best recipe: 0.5 to 1.5 points more accurate than the lecture's.
+
+What differs: pixels are standardised, the learning rate goes up and down in one cycle and to three times the
+lecture's, batches are of 64, and a twentieth of every target is spread over all classes. The choice was made
+on validation images (docs/benchmarks.md).
+"""
+
+from typing import Any
+
+
+def get_config() -> dict[str, Any]:
+    return {
+        "data": {"name": "fashion_mnist", "normalize": "standardize"},
+        "model": {"name": "cnn", "features": (32, 64, 64), "kernel_size": 3, "pooling": ("max", "max", "none")},
+        "optimizer": {"name": "adam", "learning_rate": 3e-3},
+        "schedule": {"name": "one_cycle"},
+        "train": {"epochs": 5, "batch_size": 64, "label_smoothing": 0.05},
+    }

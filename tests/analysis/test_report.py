@@ -1,0 +1,161 @@
+"""The report's page: whole, self-contained, and right in a browser."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from selenium import webdriver
+
+from cnn_jax import geometry
+from cnn_jax.analysis.report import ReportInputs, write_report
+from cnn_jax.config import Cnn, Experiment
+from cnn_jax.data.dataset import Split
+from cnn_jax.train.run_folder import RunFolder
+
+SECTIONS = ["curves", "classes", "confusion", "samples", "mistakes", "calibration", "filters", "layers", "config"]
+NAMES = ("T-shirt/top", "<b>bold</b> & more", "Ankle boot")
+
+
+def finished_run(path, epochs=2, validation=True):
+    """The files of a run that a report reads."""
+    folder = RunFolder(path)
+    path.mkdir(parents=True)
+    folder.write("config.json", Experiment().model_dump(mode="json"))
+    folder.write("provenance.json", {"git": {"commit": "a" * 40, "dirty": None}, "packages": {"jax": "0.10.2"}})
+    result = {
+        "test_accuracy": 0.8,
+        "test_loss": 0.5,
+        "step": 10,
+        "best_epoch": epochs,
+        "final_epoch": epochs,
+        "selected_by": "last_epoch",
+        "parameters": 93322,
+        "images_per_second": 9000.0,
+        "seconds": {"compile": 1.0, "training": 2.0, "evaluation": 0.5, "total": 3.5},
+    }
+    folder.write("result.json", result)
+    lines = []
+    for epoch in range(1, epochs + 1):
+        values = {"loss": 1 / epoch, "accuracy": 1 - 0.5 / epoch}
+        window = values | {"learning_rate": 1e-3}
+        splits = [("train_step", window), ("train", values), ("test", values)]
+        splits += [("validation", values)] if validation else []
+        lines += [{"step": epoch, "epoch": epoch, "split": split, "values": entry} for split, entry in splits]
+    folder.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3, "ep')
+    return folder
+
+
+def inputs(names=NAMES, images=60, channels=1, kernel=(3, 3, 1, 32)):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, len(names), images).astype(np.int32)
+    scores = rng.standard_normal((images, len(names))) + 2 * np.eye(len(names))[labels]
+    probabilities = (np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)).astype(np.float32)
+    return ReportInputs(
+        test=Split(rng.integers(0, 256, (images, 12, 12, channels)).astype(np.uint8), labels),
+        class_names=tuple(names),
+        probabilities=probabilities,
+        first_kernel=None if kernel is None else rng.standard_normal(kernel).astype(np.float32),
+        layers=geometry.summarize(Cnn(), (28, 28, 1), 10).layers,
+    )
+
+
+class Page(HTMLParser):
+    """Collects the sections, pictures and links of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sections, self.pictures, self.targets = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        if tag == "section":
+            self.sections.append(values["id"])
+        if tag == "img":
+            self.pictures.append(values)
+        self.targets += [values[key] for key in ("src", "href") if values.get(key)]
+
+
+def test_the_page_is_whole_and_self_contained(tmp_path):
+    index = write_report(finished_run(tmp_path / "run"), inputs())
+    text = index.read_text()
+    page = Page(text)
+    assert page.sections == [*SECTIONS, "provenance"]
+    assert len(page.pictures) == 8
+    assert all(picture["alt"] for picture in page.pictures)
+    assert all(target.startswith(("data:", "#")) for target in page.targets)
+    assert {file.stem for file in index.parent.glob("*.png")} == {
+        *("accuracy", "loss", "learning_rate", "confusion_matrix"),
+        *("calibration", "samples", "mistakes", "filters"),
+    }
+    assert "80.00 %" in text
+    assert "26x26x32" in text
+    assert "93,322" in text
+    assert "config.train" not in text
+    assert re.search(r"<td>train.batch_size</td><td>32</td>", text)
+
+
+def test_class_names_are_escaped(tmp_path):
+    text = write_report(finished_run(tmp_path / "run"), inputs()).read_text()
+    assert "&lt;b&gt;bold&lt;/b&gt; &amp; more" in text
+    assert "<b>bold" not in text
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"images": 1},
+        {"channels": 3, "kernel": (11, 11, 3, 96)},
+        {"kernel": None},
+        {"names": [f"class {number}" for number in range(1000)]},
+        {"names": ("a", "b"), "images": 7, "kernel": (1, 1, 5, 3)},
+    ],
+)
+def test_data_of_every_kind(tmp_path, case):
+    folder = finished_run(tmp_path / "run", epochs=1, validation=False)
+    page = Page(write_report(folder, inputs(**case)).read_text())
+    assert ("filters" in page.sections) == (case.get("kernel", ()) is not None)
+    assert "layers" in page.sections
+
+
+def test_a_new_report_replaces_the_old(tmp_path):
+    folder = finished_run(tmp_path / "run")
+    index = write_report(folder, inputs())
+    (folder.report / "stale.png").write_bytes(b"")
+    assert write_report(folder, inputs()) == index
+    assert not (folder.report / "stale.png").exists()
+    assert [entry.name for entry in folder.path.glob(".report*")] == []
+
+
+@pytest.fixture(scope="module")
+def browser():
+    options = webdriver.ChromeOptions()
+    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "hide-scrollbars"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.binary_location = str(shutil.which("chromium"))
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_in_a_browser(tmp_path, browser, width):
+    index = write_report(finished_run(tmp_path / "run"), inputs())
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(index.as_uri())
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return innerWidth") == width
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    widths = browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
+    assert len(widths) == 8
+    assert min(widths) > 300
+    for section in SECTIONS:
+        box = browser.execute_script("return document.getElementById(arguments[0]).getBoundingClientRect()", section)
+        assert box["height"] > 40
+        assert box["left"] >= 0
+        assert box["right"] <= width
