@@ -78,12 +78,13 @@ def write_report(folder: RunFolder, inputs: ReportInputs) -> Path:
 def _figures(records: Sequence[Record], inputs: ReportInputs) -> dict[str, Figure]:
     labels, names, probabilities = inputs.test.labels, inputs.class_names, inputs.probabilities
     predicted = probabilities.argmax(axis=1)
+    rates = [point for split in (TRAIN_WINDOW, TRAIN) for point in _points(records, split, "learning_rate")]
     wrong = np.flatnonzero(predicted != labels)
     mistakes = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:_GRID]
     figures = {
         "accuracy": plots.curves(_series(records, "accuracy"), "Accuracy", "accuracy (share of images)"),
         "loss": plots.curves(_series(records, "loss"), "Loss", "cross-entropy (nats per image)"),
-        "learning_rate": plots.learning_rate(_points(records, TRAIN_WINDOW, "learning_rate")),
+        "learning_rate": plots.learning_rate(sorted(rates)),
         "confusion_matrix": plots.confusion(classification.confusions(labels, predicted, len(names)), names),
         "calibration": plots.reliability(classification.calibration(labels, probabilities)),
         "samples": _grid(inputs, np.arange(min(_GRID, len(labels))), "The first test images"),

@@ -233,8 +233,8 @@ class _Run:
         while first < per_epoch:
             last = min(first + train.steps_per_dispatch, per_epoch)
             self.state, sums = self.advance(self.state, order, epoch, first, last)
-            every = self.experiment.log.every_steps
-            closes = last // every > first // every
+            every, before = self.experiment.log.every_steps, epoch * per_epoch
+            closes = (before + last) // every > (before + first) // every
             if closes:
                 self.state = dataclasses.replace(self.state, window_sums=Sums.zero())
             self._read(pending, epoch, progress)
@@ -249,7 +249,11 @@ class _Run:
         self._read(pending, epoch, progress)
         seconds = time.monotonic() - begun
         images = min(per_epoch * train.batch_size, self.examples) - begun_at * train.batch_size
-        values = means(self.state.epoch_sums) | {"images_per_second": images / seconds, "seconds": seconds}
+        values = means(self.state.epoch_sums) | {
+            "learning_rate": float(self.rates[epoch, -1]),
+            "images_per_second": images / seconds,
+            "seconds": seconds,
+        }
         self.log.write(Record(int(self.state.step), epoch + 1.0, TRAIN, values))
         self.state = dataclasses.replace(self.state, epoch_sums=Sums.zero())
 

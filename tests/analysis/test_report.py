@@ -41,7 +41,7 @@ def finished_run(path, epochs=2, validation=True):
     for epoch in range(1, epochs + 1):
         values = {"loss": 1 / epoch, "accuracy": 1 - 0.5 / epoch}
         window = values | {"learning_rate": 1e-3}
-        splits = [("train_step", window), ("train", values), ("test", values)]
+        splits = [("train_step", window), ("train", window), ("test", values)]
         splits += [("validation", values)] if validation else []
         lines += [{"step": epoch, "epoch": epoch, "split": split, "values": entry} for split, entry in splits]
     folder.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3, "ep')

@@ -1,0 +1,78 @@
+"""Folders of pictures, whole and damaged."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_jax import config as cfg
+from cnn_jax.data import DataError, load
+from cnn_jax.data.image_folder import read_folder
+from cnn_jax.data.picture import fit
+
+
+def picture(path, colour, size=(6, 4), mode="RGB"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, colour in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
+        for number in range(5):
+            picture(tmp_path / name / f"{number}.png", colour)
+    return tmp_path
+
+
+def test_classes_are_the_subfolders_in_order(folder):
+    split = read_folder(folder, "f", ("blue", "red"), (4, 6, 3))
+    assert split.labels.tolist() == [0] * 5 + [1] * 5
+    assert split.images[0, 0, 0].tolist() == [0, 0, 255]
+    assert split.images[9, 3, 5].tolist() == [255, 0, 0]
+
+
+def test_pictures_are_brought_to_size_and_colour(tmp_path):
+    picture(tmp_path / "a.jpg", (255, 0, 0), size=(12, 8))
+    pixels, changes = fit(tmp_path / "a.jpg", (4, 6, 1))
+    assert pixels.shape == (4, 6, 1)
+    assert abs(int(pixels.mean()) - 76) <= 1  # the luma of red is 0.299
+    assert changes == "RGB to L, resized from 12x8 to 6x4"
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    picture(tmp_path / "a.png", (0, 0, 0, 0), mode="RGBA")
+    pixels, changes = fit(tmp_path / "a.png", (4, 6, 3))
+    assert (pixels == 255).all()
+    assert changes == "laid on white"
+
+
+def test_a_share_of_each_class_is_split_off_for_testing(folder):
+    config = cfg.ImageFolder(train_dir=str(folder), height=4, width=6, test_fraction=0.4)
+    dataset = load(config, seed=0)
+    assert np.bincount(dataset.train.labels).tolist() == [3, 3]
+    assert np.bincount(dataset.test.labels).tolist() == [2, 2]
+    assert dataset.class_names == ("blue", "red")
+
+
+def test_other_files_are_passed_over_with_a_warning(folder):
+    (folder / "red" / "notes.txt").write_text("x")
+    with pytest.warns(UserWarning, match=r"1 files .* are no pictures and were passed over, .*notes.txt"):
+        assert len(read_folder(folder, "f", ("blue", "red"), (4, 6, 3))) == 10
+
+
+def test_damaged_folders(folder, tmp_path):
+    config = cfg.ImageFolder(train_dir=str(folder), test_dir=str(folder / "none"))
+    with pytest.raises(DataError, match=r"config.data.test_dir: there is no folder .*none"):
+        load(config, 0)
+    whole = (folder / "red" / "0.png").read_bytes()
+    (folder / "red" / "0.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"config.data.train_dir: .*red/0.png cannot be read as a picture"):
+        load(cfg.ImageFolder(train_dir=str(folder)), 0)
+    (folder / "red" / "0.png").write_bytes(whole)
+    (folder / "green").mkdir()
+    with pytest.raises(DataError, match=r"the class folder .*green has no pictures"):
+        load(cfg.ImageFolder(train_dir=str(folder)), 0)
+    with pytest.raises(DataError, match=r"f: .* has the classes green, which the training images lack"):
+        read_folder(folder, "f", ("blue", "red"), (4, 6, 3))
+    (folder / "flat").mkdir()
+    with pytest.raises(DataError, match="has no subfolders, expected one for each class"):
+        load(cfg.ImageFolder(train_dir=str(folder / "flat")), 0)

@@ -1,0 +1,211 @@
+"""Named data sets: found, verified, prepared once, by one process, and mended when damaged."""
+
+import dataclasses
+import gzip
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnn_jax.data import prepared
+from cnn_jax.data.dataset import DataError
+from cnn_jax.data.named import (
+    FASHION_MNIST,
+    MNIST,
+    NAMED_SETS,
+    TEST_IMAGES,
+    TEST_LABELS,
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    SourceFile,
+)
+from cnn_jax.data.prepared import load_named
+
+rng = np.random.default_rng(0)
+ARRAYS = {
+    TRAIN_IMAGES: rng.integers(0, 256, (40, 28, 28)).astype(np.uint8),
+    TRAIN_LABELS: rng.integers(0, 10, 40).astype(np.uint8),
+    TEST_IMAGES: rng.integers(0, 256, (10, 28, 28)).astype(np.uint8),
+    TEST_LABELS: rng.integers(0, 10, 10).astype(np.uint8),
+}
+
+
+def content(array):
+    return bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()
+
+
+# Fashion-MNIST's name and shape, 50 images, and no other source than the folder that a test names.
+SMALL = dataclasses.replace(
+    FASHION_MNIST,
+    files={name: SourceFile(hashlib.sha256(content(array)).hexdigest(), "0" * 64, 1) for name, array in ARRAYS.items()},
+    url="http://127.0.0.1:9/",
+    debian_folder=None,
+)
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for name, array in ARRAYS.items():
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content(array)))
+    return folder
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    return tmp_path / "data"
+
+
+def is_right(splits):
+    train, test = splits
+    assert np.array_equal(train.images[..., 0], ARRAYS[TRAIN_IMAGES])
+    assert np.array_equal(train.labels, ARRAYS[TRAIN_LABELS])
+    assert np.array_equal(test.images[..., 0], ARRAYS[TEST_IMAGES])
+    assert np.array_equal(test.labels, ARRAYS[TEST_LABELS])
+
+
+def test_prepared_once_and_read_without_the_source(source, data_dir):
+    is_right(load_named(SMALL, str(source), data_dir))
+    shutil.rmtree(source)
+    is_right(load_named(SMALL, None, data_dir))
+
+
+def test_it_is_a_tfds_data_set_in_the_published_order(source, data_dir):
+    load_named(SMALL, str(source), data_dir)
+    from cnn_jax.data.builders import FashionMnist
+
+    records = FashionMnist(data_dir).as_data_source("train")
+    assert len(records) == 40
+    assert np.array_equal(records[17]["image"][:, :, 0], ARRAYS[TRAIN_IMAGES][17])
+    assert records[17]["label"] == ARRAYS[TRAIN_LABELS][17]
+    assert list((data_dir / "fashion_mnist").glob("*/*.array_record*"))
+
+
+def test_other_spellings_of_the_names(source, data_dir):
+    for file in list(source.iterdir()):
+        plain = source / file.name.removesuffix(".gz").replace("-idx", ".idx")
+        plain.write_bytes(gzip.decompress(file.read_bytes()))
+        file.unlink()
+    is_right(load_named(SMALL, str(source), data_dir))
+
+
+@pytest.mark.parametrize("damage", ["idx gone", "idx altered", "records altered and idx gone", "records gone"])
+def test_damaged_prepared_data_is_mended(source, data_dir, damage):
+    load_named(SMALL, str(source), data_dir)
+    folder = data_dir / "fashion_mnist"
+    if "idx gone" in damage:
+        (folder / "idx" / TEST_LABELS).unlink()
+    if "idx altered" in damage:
+        path = folder / "idx" / TRAIN_IMAGES
+        path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    if "records altered" in damage:
+        for path in folder.glob("*/*train.array_record*"):
+            path.write_bytes(path.read_bytes()[:2000])
+    if damage == "records gone":
+        shutil.rmtree(folder / "1.0.0")
+    is_right(load_named(SMALL, str(source), data_dir))
+    mended = (folder / "idx" / TEST_LABELS).read_bytes()
+    assert hashlib.sha256(mended).hexdigest() == SMALL.files[TEST_LABELS].content_sha256
+    assert (folder / "1.0.0" / "dataset_info.json").exists()
+
+
+def test_wrong_sources_are_told(source, data_dir, tmp_path):
+    with pytest.raises(DataError, match=r"config.data.idx_dir: .*nowhere is no folder"):
+        load_named(SMALL, str(tmp_path / "nowhere"), data_dir)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=rf"empty has no {TRAIN_IMAGES}, {TRAIN_LABELS}"):
+        load_named(SMALL, str(tmp_path / "empty"), data_dir)
+    labels = source / f"{TRAIN_LABELS}.gz"
+    whole = labels.read_bytes()
+    labels.write_bytes(gzip.compress(content(ARRAYS[TRAIN_LABELS])[:-3]))
+    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte.gz is cut short: 37 values"):
+        load_named(SMALL, str(source), data_dir)
+    labels.write_bytes(gzip.compress(content(ARRAYS[TRAIN_LABELS][::-1])))
+    with pytest.raises(DataError, match=r"is not Fashion-MNIST's train-labels-idx1-ubyte: the SHA-256"):
+        load_named(SMALL, str(source), data_dir)
+    labels.write_bytes(whole)
+    is_right(load_named(SMALL, str(source), data_dir))
+
+
+def test_mnist_in_fashion_mnists_place(source, data_dir, monkeypatch):
+    monkeypatch.setitem(NAMED_SETS, "fashion_mnist", SMALL)
+    mnist = dataclasses.replace(SMALL, name="mnist", title="MNIST", files=MNIST.files)
+    with pytest.raises(DataError, match=r"holds Fashion-MNIST's train-images-idx3-ubyte, not MNIST's"):
+        load_named(mnist, str(source), data_dir)
+
+
+def test_no_source_tells_what_helps(data_dir, monkeypatch):
+    monkeypatch.setattr("cnn_jax.data.download.TIMEOUT_SECONDS", 0.5)
+    with pytest.raises(DataError) as caught:
+        load_named(SMALL, None, data_dir)
+    message = str(caught.value)
+    for part in ("apt-get install dataset-fashion-mnist", "--config.data.idx_dir=FOLDER", SMALL.url, TEST_LABELS):
+        assert part in message
+
+
+def test_a_folder_that_cannot_be_written(source, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"--data_dir: cannot write to .*file"):
+        load_named(SMALL, str(source), tmp_path / "file")
+
+
+PREPARE = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_prepared as t
+from pathlib import Path
+t.is_right(t.load_named(t.SMALL, {source!r}, Path({data_dir!r})))
+assert "tensorflow" not in sys.modules
+"""
+
+
+def preparing(source, data_dir):
+    """Another process that prepares the same data."""
+    script = PREPARE.format(tests=str(Path(__file__).parent), source=str(source), data_dir=str(data_dir))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_processes_at_the_same_time(source, data_dir):
+    processes = [preparing(source, data_dir) for _ in range(3)]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], errors
+    assert sum("preparing Fashion-MNIST" in error for error in errors) == 1
+
+
+def test_killed_in_the_middle(source, data_dir):
+    for delay in (0.1, 0.4, 0.8):
+        process = preparing(source, data_dir)
+        started = time.monotonic()
+        while not (data_dir / ".fashion_mnist.lock").exists() and time.monotonic() - started < 30:
+            time.sleep(0.01)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    is_right(load_named(SMALL, str(source), data_dir))
+    assert not list((data_dir / "fashion_mnist").glob("incomplete*"))
+
+
+def test_where_prepared_data_lies(monkeypatch, tmp_path):
+    monkeypatch.setenv("CNN_JAX_DATA_DIR", str(tmp_path))
+    assert prepared.default_data_dir() == tmp_path
+    monkeypatch.delenv("CNN_JAX_DATA_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert prepared.default_data_dir() == tmp_path / "cache" / "cnn_jax" / "data"
+
+
+if Path(str(FASHION_MNIST.debian_folder)).is_dir():
+
+    def test_the_real_fashion_mnist(tmp_path):
+        train, test = load_named(FASHION_MNIST, None, tmp_path)
+        assert (train.images.shape, test.images.shape) == ((60000, 28, 28, 1), (10000, 28, 28, 1))
+        assert np.bincount(train.labels).tolist() == [6000] * 10
+        assert np.bincount(test.labels).tolist() == [1000] * 10

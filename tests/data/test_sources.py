@@ -1,0 +1,71 @@
+"""Loading by config: splits, checks and the checksum."""
+
+import numpy as np
+import pytest
+
+from cnn_jax import config as cfg
+from cnn_jax.data import DataError, load
+
+
+def idx_config(line_data, **fields):
+    return cfg.Idx(**(line_data | fields))
+
+
+def rows(split):
+    return [image.tobytes() for image in split.images]
+
+
+def test_the_whole_set(line_data):
+    dataset = load(idx_config(line_data), seed=0)
+    assert (len(dataset.train), dataset.validation, len(dataset.test)) == (500, None, 150)
+    assert dataset.image_shape == (10, 10, 1)
+    assert dataset.class_names == ("vertical", "horizontal", "both")
+
+
+def test_validation_images_are_drawn_from_the_seed_by_class(line_data):
+    whole = load(idx_config(line_data), seed=0).train
+    first, again, other = (load(idx_config(line_data, validation_fraction=0.2), seed) for seed in (1, 1, 2))
+    assert rows(first.validation) == rows(again.validation)
+    assert rows(first.validation) != rows(other.validation)
+    assert sorted(rows(first.train) + rows(first.validation)) == sorted(rows(whole))
+    counts = np.bincount(first.validation.labels)
+    assert counts.tolist() == [round(0.2 * count) for count in np.bincount(whole.labels).tolist()]
+    assert rows(first.test) == rows(other.test)
+
+
+def test_a_subset_is_drawn_after_the_validation_images(line_data):
+    dataset = load(idx_config(line_data, validation_fraction=0.2, train_examples=50), seed=1)
+    validation = load(idx_config(line_data, validation_fraction=0.2), seed=1).validation
+    assert len(dataset.train) == 50
+    assert rows(dataset.validation) == rows(validation)
+    assert not set(rows(dataset.train)) & set(rows(validation))
+
+
+def test_the_checksum_is_of_the_source(line_data):
+    plain = load(idx_config(line_data), 0).checksum
+    assert len(plain) == 64
+    assert load(idx_config(line_data, validation_fraction=0.5), 3).checksum == plain
+    other = {f"train_{kind}": line_data[f"test_{kind}"] for kind in ("images", "labels")}
+    assert load(idx_config(line_data, **other), 0).checksum != plain
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"class_names": ("vertical", "horizontal")}, r"labels \[2\], expected 0 to 1"),
+        ({"class_names": ("a", "b", "a")}, "two classes have the same name"),
+        ({"train_examples": 501}, r"config.data.train_examples=501: there are only 500"),
+        ({"validation_fraction": 0.001}, r"config.data.validation_fraction=0.001 of 500 images holds out 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(line_data, fields, message):
+    with pytest.raises(DataError, match=message):
+        load(idx_config(line_data, **fields), 0)
+
+
+def test_images_of_two_sizes(line_data, tmp_path):
+    (tmp_path / "test.csv").write_text("1,0,0,0,0\n0,0,0,0,0\n")
+    (tmp_path / "train.csv").write_text("1,0,0,0,0\n1,0,0,0,0\n")
+    config = cfg.Csv(train_file=str(tmp_path / "train.csv"), test_file=str(tmp_path / "test.csv"), height=2, width=2)
+    with pytest.raises(DataError, match="all of one class"):
+        load(config, 0)

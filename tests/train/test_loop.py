@@ -1,0 +1,178 @@
+"""Training: that it learns, resumes to the same bits, keeps the best, and stops when it must."""
+
+import io
+import json
+import math
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+from cnn_jax.config_parse import ConfigError, parse
+from cnn_jax.data import DataError
+from cnn_jax.ops import GeometryError
+from cnn_jax.train import finished, loop
+from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
+from cnn_jax.train.record import read_records
+from cnn_jax.train.run_folder import RunFolderError
+from cnn_jax.train.stop_signal import StopSignal
+
+SMALL = {
+    "model": {"features": (8, 8), "pooling": ("max", "none"), "dense": (16,)},
+    "optimizer": {"learning_rate": 3e-3},
+    "train": {"epochs": 3, "batch_size": 32, "steps_per_dispatch": 6},
+    "log": {"every_steps": 10, "tensorboard": False},
+}
+
+
+def experiment(line_data, **sections):
+    raw = {"data": line_data} | SMALL
+    return parse({name: raw.get(name, {}) | sections.get(name, {}) for name in raw | sections})
+
+
+def train(config, workdir):
+    return train_and_evaluate(config, workdir, console=Console(file=io.StringIO()))
+
+
+def without_times(values):
+    return {key: value for key, value in values.items() if key not in ("seconds", "images_per_second")}
+
+
+def outcome(workdir):
+    """All of a run that must not depend on how often it was interrupted."""
+    run = finished.load(workdir)
+    records = [record._replace(values=without_times(record.values)) for record in read_records(run.folder.metrics)]
+    arrays = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(run.variables)]
+    return without_times(run.result), records, arrays
+
+
+def test_it_learns_and_leaves_the_promised_files(line_data, tmp_path):
+    config = experiment(line_data, train={"epochs": 12}, log={"tensorboard": True})
+    result = train(config, tmp_path)
+    assert result["test_accuracy"] > 0.95
+    assert result["final_epoch"] == result["best_epoch"] == 12
+    # 3x3 kernels on 10x10: 8x8, pooled 4x4, then 2x2 maps of 8 features
+    assert result["parameters"] == (9 + 1) * 8 + (72 + 1) * 8 + (32 + 1) * 16 + (16 + 1) * 3
+    names = {entry.name for entry in tmp_path.iterdir()}
+    assert names >= {"config.json", "provenance.json", "metrics.jsonl", "checkpoints", "result.json", "tensorboard"}
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+    provenance = json.loads((tmp_path / "provenance.json").read_text())
+    assert provenance["data"]["checksum"] == json.loads((tmp_path / "dataset.json").read_text())["checksum"]
+    assert provenance["packages"]["jax"] == jax.__version__
+    assert sorted(int(entry.name) for entry in (tmp_path / "checkpoints").iterdir()) == [11 * 16, 12 * 16]
+
+
+def test_records_count_every_example_once(line_data, tmp_path):
+    train(experiment(line_data, train={"epochs": 2}), tmp_path)
+    records = list(read_records(tmp_path / "metrics.jsonl"))
+    splits = [(record.step, record.split) for record in records]
+    # 500 images in batches of 32: 16 steps an epoch, dispatched 6, 6 and 4; records cross 10, 20 and 30
+    assert splits == [
+        (12, "train_step"),
+        (16, "train"),
+        (16, "test"),
+        (22, "train_step"),
+        (32, "train_step"),
+        (32, "train"),
+        (32, "test"),
+    ]
+    accuracies = [record.values["accuracy"] for record in records if record.split == "train"]
+    assert all((accuracy * 500) == pytest.approx(round(accuracy * 500)) for accuracy in accuracies)
+
+
+def test_a_finished_run_is_not_repeated(line_data, tmp_path):
+    first = train(experiment(line_data), tmp_path)
+    assert train(experiment(line_data), tmp_path) == first
+
+
+def test_the_seed_decides_everything(line_data, tmp_path):
+    config = experiment(line_data, data={"flip": True, "shift": 1}, model={"dropout": 0.2}, train={"ema_decay": 0.9})
+    for name in ("a", "b"):
+        train(config, tmp_path / name)
+    assert outcome(tmp_path / "a") == outcome(tmp_path / "b")
+    train(config.model_copy(update={"seed": 1}), tmp_path / "c")
+    assert outcome(tmp_path / "a")[2] != outcome(tmp_path / "c")[2]
+
+
+class StoppedAtOnce(StopSignal):
+    """A signal that is there from the start."""
+
+    def __init__(self):
+        super().__init__()
+        self.received = "SIGTERM"
+
+
+# 400 training images are 13 steps: 6, 6 and 1, or 7 and 6, in each of 3 epochs; the last end is the run's.
+@pytest.mark.parametrize(("dispatch", "expected"), [(6, 8), (7, 5)])
+def test_a_run_stopped_at_every_dispatch_ends_the_same(line_data, tmp_path, monkeypatch, dispatch, expected):
+    config = experiment(
+        line_data,
+        data={"validation_fraction": 0.2, "shift": 1},
+        checkpoint={"select": "best"},
+        train={"steps_per_dispatch": dispatch, "ema_decay": 0.9},
+    )
+    train(config, tmp_path / "whole")
+    monkeypatch.setattr(loop, "StopSignal", StoppedAtOnce)
+    stops = 0
+    for _ in range(30):
+        try:
+            train(config, tmp_path / "pieces")
+            break
+        except Stopped:
+            stops += 1
+    assert stops == expected
+    assert outcome(tmp_path / "whole") == outcome(tmp_path / "pieces")
+
+
+def test_the_best_epoch_on_validation_is_tested(line_data, tmp_path):
+    config = experiment(
+        line_data,
+        data={"validation_fraction": 0.2},
+        checkpoint={"select": "best", "keep_last": 1},
+        optimizer={"learning_rate": 0.05},  # rough enough that the last epoch is not the best
+        train={"epochs": 8},
+    )
+    result = train(config, tmp_path)
+    records = list(read_records(tmp_path / "metrics.jsonl"))
+    validation = {record.epoch: record.values["accuracy"] for record in records if record.split == "validation"}
+    best = min(epoch for epoch, accuracy in validation.items() if accuracy == max(validation.values()))
+    tested = next(record for record in records if record.split == "test" and record.epoch == best)
+    assert (result["best_epoch"], result["selected_by"]) == (best, "validation_accuracy")
+    assert (result["test_accuracy"], result["step"]) == (tested.values["accuracy"], tested.step)
+    run = finished.load(tmp_path)
+    test = run.dataset().test
+    assert (run.probabilities(test.images).argmax(axis=1) == test.labels).mean() == pytest.approx(
+        result["test_accuracy"]
+    )
+
+
+def test_a_loss_that_is_no_number_stops_the_run(line_data, tmp_path):
+    config = experiment(line_data, optimizer={"name": "sgd", "learning_rate": 1e25}, train={"epochs": 4})
+    with pytest.raises(DivergedError, match=r"loss is (nan|inf) after step \d+ .* the last good checkpoint is kept"):
+        train(config, tmp_path)
+    assert not (tmp_path / "result.json").exists()
+    assert all(math.isfinite(record.values["loss"]) for record in read_records(tmp_path / "metrics.jsonl"))
+
+
+def test_what_does_not_fit_is_refused_before_training(line_data, tmp_path):
+    with pytest.raises(ConfigError, match=r"config.train.batch_size=501 exceeds the 500 training images"):
+        train(experiment(line_data, train={"batch_size": 501}), tmp_path / "a")
+    with pytest.raises(GeometryError, match="layer conv2"):
+        train(experiment(line_data, model={"kernel_size": (3, 5)}), tmp_path / "b")
+    with pytest.raises(DataError, match=r"config.data.train_images: there is no file"):
+        train(experiment(line_data, data={"train_images": str(tmp_path / "none")}), tmp_path / "c")
+
+
+def test_a_run_does_not_go_on_with_another_config(line_data, tmp_path):
+    train(experiment(line_data, train={"epochs": 1}), tmp_path)
+    with pytest.raises(RunFolderError, match=r"config.train.epochs: 1 -> 2"):
+        train(experiment(line_data, train={"epochs": 2}), tmp_path)
+
+
+def test_changed_images_are_noticed(line_data, tmp_path):
+    train(experiment(line_data, train={"epochs": 1}), tmp_path)
+    described = json.loads((tmp_path / "dataset.json").read_text())
+    (tmp_path / "dataset.json").write_text(json.dumps(described | {"checksum": "0" * 64}))
+    with pytest.raises(DataError, match="have changed"):
+        finished.load(tmp_path).dataset()

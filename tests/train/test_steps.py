@@ -1,0 +1,103 @@
+"""The train step against gradients and formulas written out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax import models
+from cnn_jax.config_parse import parse
+from cnn_jax.data import pipeline
+from cnn_jax.data.pipeline import Batch, DeviceSplit, Normalization
+from cnn_jax.train import optim, state, steps
+
+
+def recipe(**train):
+    raw = {
+        "model": {"features": (4,), "pooling": "none", "dense": (6,)},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.0},
+        "train": train,
+    }
+    experiment = parse(raw)
+    return steps.Recipe(experiment, models.create(experiment.model, 3), optim.optimizer(experiment.optimizer))
+
+
+def start(recipe, ema=False):
+    return state.create(recipe.model, recipe.optimizer, (6, 6, 1), jax.random.key(0), ema)
+
+
+def batch(count, fillings=0):
+    rng = np.random.default_rng(1)
+    images = jnp.asarray(rng.random((count, 6, 6, 1)), jnp.float32)
+    labels = jnp.asarray(rng.integers(0, 3, count), jnp.int32)
+    index = jnp.arange(count + fillings) % count
+    weights = (jnp.arange(count + fillings) < count).astype(jnp.float32)
+    return Batch(images[index], labels[index], weights)
+
+
+def step(recipe, before, batch, rate=0.1):
+    return steps.train_step(recipe, before, batch, jnp.float32(rate), jax.random.key(0))
+
+
+def close(ours, theirs, tolerance=1e-6):
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_a_step_of_plain_descent(smoothing):
+    this = recipe(label_smoothing=smoothing)
+    before, data = start(this), batch(5)
+
+    def loss(params):
+        logits, _, _ = this.model.apply({"params": params}, data.images, train=False)
+        log_probabilities = logits - jnp.log(jnp.exp(logits).sum(axis=1, keepdims=True))
+        right = jnp.take_along_axis(log_probabilities, data.labels[:, None], axis=1)[:, 0]
+        return -((1 - smoothing) * right + smoothing * log_probabilities.mean(axis=1)).mean()
+
+    after = step(this, before, data)
+    expected = jax.tree.map(lambda p, g: p - 0.1 * g, before.params, jax.grad(loss)(before.params))
+    close(after.params, expected)
+    assert int(after.step) == 1
+    assert int(after.epoch_sums.examples) == 5
+
+
+def test_fillings_of_the_last_batch_change_nothing():
+    this = recipe()
+    before = start(this)
+    plain, filled = step(this, before, batch(5)), step(this, before, batch(5, fillings=3))
+    close(plain.params, filled.params)
+    assert int(filled.epoch_sums.examples) == 5
+    assert float(filled.epoch_sums.loss) == pytest.approx(float(plain.epoch_sums.loss), rel=1e-6)
+
+
+def test_the_running_mean_of_the_parameters():
+    this = recipe(ema_decay=0.5)
+    before = start(this, ema=True)
+    after = step(this, before, batch(5))
+    # decay min(0.5, (1 + 0) / (10 + 0)) in the first step
+    close(after.averaged, jax.tree.map(lambda old, new: 0.1 * old + 0.9 * new, before.params, after.params))
+    assert after.variables["params"] is after.averaged
+
+
+def test_many_steps_in_one_dispatch_are_the_same_steps():
+    this = recipe()
+    rng = np.random.default_rng(0)
+    data = DeviceSplit(jnp.asarray(rng.integers(0, 256, (10, 6, 6, 1)), jnp.uint8), jnp.arange(10, dtype=jnp.int32) % 3)
+    constants = Normalization(jnp.zeros(1), jnp.full(1, 255.0))
+    order, rates = pipeline.file_order(10, 4), jnp.asarray([0.1, 0.2, 0.3])
+    run = jax.jit(
+        lambda before, first, last: steps.train_steps(
+            this, before, data, constants, order, rates, first, last, jax.random.key(5)
+        )
+    )
+    together = run(start(this), 0, 3)
+    apart = run(run(start(this), 0, 1), 1, 3)
+    for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(apart), strict=True):
+        assert np.array_equal(a, b)
+    by_hand = start(this)
+    for number, rate in enumerate(rates):
+        pixels, labels, weights = pipeline.take(data, order, jnp.int32(number))
+        by_hand = step(this, by_hand, Batch(pixels / 255.0, labels, weights), rate)
+    close(together.params, by_hand.params, tolerance=1e-5)
+    assert int(together.epoch_sums.examples) == 10
