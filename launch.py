@@ -114,7 +114,10 @@ def show(request: Request, table: object, as_json: str, as_csv: str) -> None:
     else:
         print(texts[request.format].rstrip())
     if request.output is not None:
-        request.output.write_text(texts[request.output.suffix[1:]], encoding="utf-8")
+        try:
+            request.output.write_text(texts[request.output.suffix[1:]], encoding="utf-8")
+        except OSError as error:
+            raise ConfigError([f"--output: cannot write {request.output}: {error.strerror}"]) from error
 
 
 def the(workdir: Path | None) -> Path:

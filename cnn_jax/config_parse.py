@@ -78,7 +78,7 @@ def parse(raw: Mapping[str, Any] | Experiment) -> Experiment:
                     for fields, message in detail["ctx"]["faults"]
                     if not any(_touches(field, path) for field in fields for path in dropped)
                 ]
-    raise ConfigError(messages)
+    raise ConfigError(list(dict.fromkeys(messages)))
 
 
 def override(raw: Mapping[str, Any] | Experiment, overrides: Mapping[str, Any]) -> dict[str, Any]:

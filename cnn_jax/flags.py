@@ -35,6 +35,8 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "summary": ("config",),
     "report": ("workdir",),
 }
+_BOOLEANS = ("report", "noreport", "help", "helpfull")
+_WORDS = {"true": True, "false": False, "none": None, "null": None}
 _FORMATS = ("table", "json", "csv")
 
 
@@ -91,7 +93,7 @@ def parse(argv: Sequence[str]) -> Request:
       ConfigError: with all faults of verb, flags, file and fields.
       HelpRequested: for --help, or no words at all.
     """
-    words = list(argv)
+    words = _joined(argv)
     wants_help = any(word in ("-h", "--h", "-help", "--help", "--helpfull", "help") for word in words)
     verb = next((word for word in words if not word.startswith("-")), "")
     if wants_help or not words:
@@ -122,6 +124,21 @@ def parse(argv: Sequence[str]) -> Request:
     )
 
 
+def _joined(argv: Sequence[str]) -> list[str]:
+    """Writes `--name value` as `--name=value`, as absl reads it."""
+    words: list[str] = []
+    takes_value = False
+    for word in argv:
+        if takes_value and not word.startswith("-"):
+            words[-1] += f"={word}"
+            takes_value = False
+            continue
+        name = word.removeprefix("--")
+        takes_value = word.startswith("--") and "=" not in word and name not in _BOOLEANS
+        words.append(word)
+    return words
+
+
 def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list[str]]:
     legal = VERBS[verb][1]
     values, overrides, faults = _define(), {}, []
@@ -142,7 +159,7 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
                 faults.append(f"--{name}: not a flag of {verb}, which has: {_listed(legal)}")
             else:
                 faults.append(f"--{name}: unknown flag" + (_near(name, legal) or f"; {verb} has: {_listed(legal)}"))
-        elif not has_value and name not in ("report", "noreport"):
+        elif not has_value and name not in _BOOLEANS:
             faults.append(f"--{name}: no value given; write --{name}=value")
         elif has_value and not text:
             faults.append(f"--{name}: empty; expected {values[name].help}")
@@ -158,6 +175,8 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
     faults += [f"--{name}: {verb} needs it: {values[name].help}" for name in _REQUIRED[verb] if name not in given]
     if values.output and values.output.rsplit(".", 1)[-1] not in ("json", "csv"):
         faults.append(f"--output: got {values.output!r}, expected a file that ends in .json or .csv")
+    elif values.output and not Path(values.output).parent.is_dir():
+        faults.append(f"--output: got {values.output!r}, and there is no folder {str(Path(values.output).parent)!r}")
     return values, overrides, faults
 
 
@@ -209,14 +228,31 @@ def default_workdir(config_file: Path, experiment: Experiment) -> Path:
 
 
 def parse_value(text: str) -> Any:
-    """Reads an override's value: a Python literal, true, false or none in any case, else the text itself."""
-    words = {"true": True, "false": False, "none": None, "null": None}
-    if text.lower() in words:
-        return words[text.lower()]
+    """Reads an override's value.
+
+    Args:
+      text: a Python literal, in which words need no quotes: (SAME, 1); true, false or none in any case; else
+        any text.
+
+    Returns:
+      The literal, or the text itself.
+    """
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
     try:
-        return ast.literal_eval(text)
+        tree = ast.parse(text, mode="eval")
+        if not isinstance(tree.body, ast.Name):
+            return ast.literal_eval(_Quoted().visit(tree))
     except (ValueError, SyntaxError):
-        return text
+        pass
+    return text
+
+
+class _Quoted(ast.NodeTransformer):
+    """Turns the bare words of a literal into strings."""
+
+    def visit_Name(self, node: ast.Name) -> ast.Constant:
+        return ast.Constant(_WORDS.get(node.id.lower(), node.id))
 
 
 def help_text(verb: str | None) -> str:

@@ -6,12 +6,17 @@ import csv
 import dataclasses
 import io
 import json
+from collections.abc import Iterator
+from typing import Any
 
 from rich.table import Table
 
 from cnn_jax import models
 from cnn_jax.blocks import LayerRow
 from cnn_jax.config import Model as ModelConfig
+from cnn_jax.ops import GeometryError
+
+_LARGEST_FACTOR = 8  # images are tried up to so many times their size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +47,63 @@ def summarize(model_config: ModelConfig, image_shape: tuple[int, int, int], num_
       The layers.
 
     Raises:
-      GeometryError: where a layer cannot work on its input; names the layer, its input and the rule.
+      GeometryError: where a layer cannot work on its input; names the layer, its input, the rule and the
+        nearest settings that work.
     """
+    try:
+        return _trace(model_config, image_shape, num_classes)
+    except GeometryError as error:
+        ways_out = list(_ways_out(model_config, image_shape, num_classes))
+        raise GeometryError(
+            f"config.model: {error}" + "".join(f"\n  this works: {way_out}" for way_out in ways_out)
+        ) from error
+
+
+def _trace(model_config: ModelConfig, image_shape: tuple[int, int, int], num_classes: int) -> Summary:
     return Summary(models.create(model_config, num_classes).layers(image_shape))
+
+
+def _ways_out(model_config: ModelConfig, image_shape: tuple[int, int, int], num_classes: int) -> Iterator[str]:
+    """Finds the nearest settings, one field or the image size changed, with which every layer works."""
+
+    def works(config: ModelConfig, shape: tuple[int, int, int]) -> bool:
+        try:
+            return bool(_trace(config, shape, num_classes).layers)
+        except GeometryError:
+            return False
+
+    for field in type(model_config).model_fields:
+        for value in _gentler(field, getattr(model_config, field)):
+            if works(model_config.model_copy(update={field: value}), image_shape):
+                yield f"config.model.{field}={value}"
+                break
+    height, width, channels = image_shape
+    for factor in range(2, _LARGEST_FACTOR + 1):
+        if works(model_config, (factor * height, factor * width, channels)):
+            enough = next(
+                added
+                for added in range(1, factor * max(height, width))
+                if works(model_config, (height + added, width + added, channels))
+            )
+            yield f"images of {height + enough}x{width + enough}"
+            break
+
+
+def _gentler(field: str, value: Any) -> Iterator[Any]:
+    """Lists values of a field that shrink the maps less, the nearest first."""
+    if field.endswith("padding") and value != "SAME":
+        yield "SAME"
+    elif field.endswith(("kernel_size", "window", "strides")) and value is not None:
+        for cap in range(_largest(value) - 1, 0, -1):
+            yield _capped(value, cap)
+
+
+def _largest(value: Any) -> int:
+    return max(map(_largest, value)) if isinstance(value, tuple) else int(value)
+
+
+def _capped(value: Any, cap: int) -> Any:
+    return tuple(_capped(entry, cap) for entry in value) if isinstance(value, tuple) else min(value, cap)
 
 
 def as_table(summary: Summary) -> Table:

@@ -42,6 +42,9 @@ def test_an_experiment_object_will_do(tmp_path):
         ("SAME", "SAME"),
         ("(1,2)", (1, 2)),
         ("('SAME',1)", ("SAME", 1)),
+        ("(SAME,1)", ("SAME", 1)),
+        ("[max, none]", ["max", None]),
+        ("(f(x),)", "(f(x),)"),
         ("a b", "a b"),
     ],
 )
@@ -49,6 +52,11 @@ def test_values(text, value):
     parsed = parse_value(text)
     assert parsed == value
     assert type(parsed) is type(value)
+
+
+def test_a_flag_and_its_value_may_be_two_words(experiment_file):
+    request = parse(["train", "--config", str(experiment_file), "--config.seed", "7", "--noreport", "--workdir", "x"])
+    assert (request.experiment.seed, request.report, str(request.workdir)) == (7, False, "x")
 
 
 def test_help_lists_every_field():

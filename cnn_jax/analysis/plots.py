@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,7 +17,7 @@ from cnn_jax.analysis.classification import Calibration
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 COLOURS = {"train": BLUE, "validation": GREEN, "test": ORANGE}
 NAMES = {"train": "training (while learning)", "validation": "validation", "test": "test"}
-STYLE = {
+STYLE: Any = {
     "font.size": 11,
     "axes.titlesize": 13,
     "axes.spines.top": False,

@@ -104,6 +104,7 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
         experiment, models.create(experiment.model, dataset.num_classes), optim.optimizer(experiment.optimizer)
     )
     constants = pipeline.normalization(experiment.data, dataset.train)
+    folder.begin(experiment)
     folder.write("dataset.json", describe(dataset, constants))
     folder.write("provenance.json", provenance.collect(dataset))
     replicated, batches = sharding.replicated(mesh), sharding.batches(mesh)

@@ -29,7 +29,7 @@ class RunFolder:
         self._lock: filelock.BaseFileLock | None = None
 
     def claim(self, experiment: Experiment) -> None:
-        """Makes the folder this experiment's, or sees that it already is.
+        """Locks the folder for this experiment's run, new or to be resumed; `begin` makes it this run's for good.
 
         Args:
           experiment: the resolved config.
@@ -57,6 +57,9 @@ class RunFolder:
         foreign = sorted(entry.name for entry in self.path.iterdir() if not entry.name.startswith("."))
         if foreign:
             raise RunFolderError(f"--workdir: {self.path} is not a run's folder; it holds {', '.join(foreign[:3])}")
+
+    def begin(self, experiment: Experiment) -> None:
+        """Writes the config: from here on the folder holds this run and no other."""
         self.write("config.json", experiment.model_dump(mode="json"))
 
     def release(self) -> None:

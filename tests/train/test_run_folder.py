@@ -10,6 +10,7 @@ def test_it_is_claimed_and_claimed_again(tmp_path):
     for _ in range(2):
         folder = RunFolder(tmp_path / "run")
         folder.claim(Experiment())
+        folder.begin(Experiment())
         assert folder.experiment() == Experiment()
         folder.release()
 
@@ -17,9 +18,17 @@ def test_it_is_claimed_and_claimed_again(tmp_path):
 def test_another_config_is_refused_with_what_changed(tmp_path):
     folder = RunFolder(tmp_path)
     folder.claim(Experiment())
+    folder.begin(Experiment())
     folder.release()
     with pytest.raises(RunFolderError, match=r"(?s)another config.*config.train.epochs: 5 -> 6"):
         RunFolder(tmp_path).claim(Experiment(train=Train(epochs=6)))
+
+
+def test_a_claim_without_a_run_binds_to_nothing(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.claim(Experiment())
+    folder.release()
+    RunFolder(tmp_path).claim(Experiment(train=Train(epochs=6)))
 
 
 def test_a_second_process_is_refused(tmp_path):
