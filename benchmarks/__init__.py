@@ -1,0 +1,1 @@
+"""Speed beside peers: what runs in which environment, and how the figures are taken."""

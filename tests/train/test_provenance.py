@@ -1,0 +1,47 @@
+"""What a run says of the code that made it."""
+
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+
+from cnn_jax.train import provenance
+
+DATASET = SimpleNamespace(name="lines", checksum="abc")
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A git checkout in which the package seems to lie."""
+
+    def git(*words):
+        identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "code.py").write_text("a = 1\n")
+    git("add", "code.py")
+    git("commit", "-m", "first")
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    return tmp_path
+
+
+def test_the_commit_and_what_differs_from_it(checkout):
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert provenance.collect(DATASET)["git"] == {"commit": commit, "dirty": None}
+    (checkout / "code.py").write_text("a = 2\n")
+    second = provenance.collect(DATASET)["git"]["dirty"]
+    (checkout / "code.py").write_text("a = 3\n")
+    third = provenance.collect(DATASET)["git"]["dirty"]
+    assert len({None, second, third}) == 3
+
+
+def test_outside_a_checkout(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    collected = provenance.collect(DATASET)
+    assert collected["git"] is None
+    assert collected["data"] == {"name": "lines", "checksum": "abc"}
+    assert collected["devices"]["count"] >= 1
