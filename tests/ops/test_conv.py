@@ -107,7 +107,7 @@ def test_gradients_of_the_lowerings_agree():
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_what_does_not_fit_is_refused():
+def test_what_does_not_fit_is_refused(untyped):
     x, kernel = jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 4))
     with pytest.raises(ops.GeometryError, match="window of 5 pixels exceeds its input of 4"):
         ops.conv2d(x, kernel, padding="VALID", dilation=2)

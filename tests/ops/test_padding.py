@@ -64,7 +64,7 @@ def test_same_gives_the_ceiling():
 
 
 @pytest.mark.parametrize("padding", ["same", "", -1, (1, 1), ((1, 1),), ((1, -1), (0, 0)), ((1, 1), 2)])
-def test_padding_that_is_none(padding):
+def test_padding_that_is_none(padding, untyped):
     with pytest.raises(ValueError, match="padding"):
         ops.resolve_padding(padding, 5, 3)
 

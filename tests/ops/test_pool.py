@@ -65,7 +65,7 @@ def test_overlapping_windows_add_their_gradients():
     assert gradient.sum() == 4
 
 
-def test_what_does_not_fit_is_refused():
+def test_what_does_not_fit_is_refused(untyped):
     x = jnp.ones((1, 3, 3, 1))
     with pytest.raises(ops.GeometryError, match="window of 4 pixels exceeds its input of 3"):
         ops.max_pool(x, 4)
