@@ -1,16 +1,10 @@
-"""Flax modules that own parameters, over the array functions of `ops`.
-
-Each layer tells `trace_layers` what it is as it runs, so that the layer table is read off the network itself
-and cannot differ from it.
-"""
+"""Flax modules that own parameters, over the array functions of `ops`; each records its row of the layer table."""
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -18,7 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax import ops
-from cnn_jax.ops.padding import GeometryError, IntPair, Padding, Pads, pair, resolve_padding
+from cnn_jax.layer_rows import LayerRow, check_kernel_size, naming, record
+from cnn_jax.ops.padding import GeometryError, IntPair, Padding, output_sizes, pair, resolve_padding
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
@@ -43,103 +38,123 @@ POOLS: dict[str, Callable[..., Array]] = {"max": ops.max_pool, "avg": ops.avg_po
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerRow:
-    """One layer of a network, as its table shows it. Shapes are of one image, channels last.
+class Pooling:
+    """A pooling layer, which owns no parameters; kind is a key of POOLS.
 
     Attributes:
-      name: the layer's name in the network; its parameters stand under it.
-      kind: "conv", "max_pool", "avg_pool", "min_pool", "flatten", "dense" or "dropout".
-      input_shape, output_shape: without the batch.
-      parameters: weights and biases.
-      window, strides: (height, width) of a convolution or pooling; None for other kinds.
-      padding: as configured; None for other kinds.
-      pads: as resolved, ((top, bottom), (left, right)); None for other kinds.
+      name: of the layer, in the table and in errors.
+      kind, window, strides, padding: as the functions of `ops` take them.
     """
 
     name: str
-    kind: str
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    parameters: int = 0
-    window: tuple[int, int] | None = None
-    strides: tuple[int, int] | None = None
-    padding: Padding | None = None
-    pads: tuple[Pads, Pads] | None = None
-
-
-_rows: contextvars.ContextVar[list[LayerRow] | None] = contextvars.ContextVar("layer_rows", default=None)
-
-
-@contextlib.contextmanager
-def trace_layers() -> Iterator[list[LayerRow]]:
-    """Collects the row of every layer that runs inside the `with`, in order."""
-    rows: list[LayerRow] = []
-    token = _rows.set(rows)
-    try:
-        yield rows
-    finally:
-        _rows.reset(token)
-
-
-def _record(row: LayerRow) -> None:
-    rows = _rows.get()
-    if rows is not None:
-        rows.append(row)
-
-
-@contextlib.contextmanager
-def _named(layer: str, shape: tuple[int, ...]) -> Iterator[None]:
-    """Puts the layer's name and input into the error of a geometry that does not work."""
-    try:
-        yield
-    except GeometryError as error:
-        raise GeometryError(f"layer {layer}, input {'x'.join(map(str, shape))}: {error}") from error
-
-
-class Conv(nn.Module):
-    """A convolution and its bias."""
-
-    features: int
-    kernel_size: IntPair
-    strides: IntPair = 1
-    padding: Padding = "VALID"
-    kernel_init: str = "glorot_uniform"
-    lowering: ops.Lowering = "auto"
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b oh ow o"]:
-        window = pair(self.kernel_size, "kernel_size")
-        strides = pair(self.strides, "strides")
-        kernel = self.param("kernel", KERNEL_INITS[self.kernel_init], (*window, x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        name, shape = str(self.name), x.shape[1:]
-        with _named(name, shape):
-            y = ops.conv2d(x, kernel, strides=strides, padding=self.padding, lowering=self.lowering) + bias
-        pads = resolve_padding(self.padding, shape[:2], window, strides)
-        parameters = kernel.size + bias.size
-        _record(LayerRow(name, "conv", shape, y.shape[1:], parameters, window, strides, self.padding, pads))
-        return y
-
-
-class Pool(nn.Module):
-    """A pooling layer; kind is a key of POOLS."""
-
     kind: str
     window: IntPair = 2
     strides: IntPair | None = None
     padding: Padding = "VALID"
 
-    @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b oh ow c"]:
-        window = pair(self.window, "window")
-        strides = window if self.strides is None else pair(self.strides, "strides")
-        name, shape = str(self.name), x.shape[1:]
-        with _named(name, shape):
-            y = POOLS[self.kind](x, window, strides=strides, padding=self.padding)
-        pads = resolve_padding(self.padding, shape[:2], window, strides)
-        kind = f"{self.kind}_pool"
-        _record(LayerRow(name, kind, shape, y.shape[1:], 0, window, strides, self.padding, pads))
-        return y
+        """Pools, and records the layer."""
+        self.record(x.shape[1:])
+        with naming(self.name, x.shape[1:]):
+            return POOLS[self.kind](x, self.window, strides=self.strides, padding=self.padding)
+
+    @property
+    def halves(self) -> bool:
+        """Whether it is the pooling that `ops.conv2d_relu_max_pool` does."""
+        strides = self.window if self.strides is None else self.strides
+        return (self.kind, self.padding) == ("max", "VALID") and pair(self.window, "") == pair(strides, "") == (2, 2)
+
+    def record(self, shape: tuple[int, ...]) -> None:
+        """Records the layer for maps of this shape."""
+        strides = self.window if self.strides is None else self.strides
+        _record_windows(f"{self.kind}_pool", self.name, shape, shape[-1], self.window, strides, self.padding)
+
+
+class ConvBlock(nn.Module):
+    """Convolution, bias, activation and, where one is given, pooling; fused where `ops` can."""
+
+    features: int
+    kernel_size: IntPair
+    strides: IntPair = 1
+    padding: Padding = "VALID"
+    dilation: IntPair = 1
+    groups: int = 1
+    activation: str = "relu"
+    pooling: Pooling | None = None
+    kernel_init: str = "glorot_uniform"
+    lowering: ops.Lowering = "auto"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b oh ow o"]:
+        name, channels = str(self.name), x.shape[-1]
+        window = pair(self.kernel_size, "kernel_size")
+        with naming(name, x.shape[1:]):
+            if channels % self.groups or self.features % self.groups:
+                raise GeometryError(
+                    f"groups={self.groups} does not divide {channels} input channels and {self.features} features; "
+                    f"use groups={math.gcd(channels, self.features, self.groups)}"
+                )
+            shape = (*window, channels // self.groups, self.features)
+            check_kernel_size(shape)
+        parameters = math.prod(shape) + self.features
+        output = _record_windows(
+            "conv",
+            name,
+            x.shape[1:],
+            self.features,
+            window,
+            self.strides,
+            self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            parameters=parameters,
+        )
+        kernel = self.param("kernel", KERNEL_INITS[self.kernel_init], shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        plain = pair(self.strides, "strides") == pair(self.dilation, "dilation") == (1, 1) and self.groups == 1
+        if plain and self.activation == "relu" and self.pooling is not None and self.pooling.halves:
+            self.pooling.record(output)
+            return ops.conv2d_relu_max_pool(x, kernel, bias, padding=self.padding, lowering=self.lowering)
+        with naming(name, x.shape[1:]):
+            y = ops.conv2d(
+                x,
+                kernel,
+                strides=self.strides,
+                padding=self.padding,
+                dilation=self.dilation,
+                groups=self.groups,
+                lowering=self.lowering,
+            )
+        y = ACTIVATIONS[self.activation](y + bias)
+        return y if self.pooling is None else self.pooling(y)
+
+
+def _record_windows(
+    kind: str,
+    name: str,
+    shape: tuple[int, ...],
+    features: int,
+    window: IntPair,
+    strides: IntPair,
+    padding: Padding,
+    *,
+    dilation: IntPair = 1,
+    groups: int = 1,
+    parameters: int = 0,
+) -> tuple[int, ...]:
+    """Records a layer of moving windows; gives its output's shape.
+
+    Raises:
+      GeometryError: where the window does not fit, the layer named.
+    """
+    size = (shape[0], shape[1])
+    windows, steps, dilations = pair(window, "window"), pair(strides, "strides"), pair(dilation, "dilation")
+    with naming(name, shape):
+        output = (*output_sizes(size, windows, steps, padding, dilations), features)
+    products = math.prod(output) * math.prod(windows) * shape[-1] // groups if kind == "conv" else 0
+    pads = resolve_padding(padding, size, windows, steps, dilations)
+    record(LayerRow(name, kind, shape, output, parameters, products, windows, steps, dilations, padding, pads, groups))
+    return output
 
 
 class Flatten(nn.Module):
@@ -148,7 +163,7 @@ class Flatten(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b n"]:
         y = x.reshape(x.shape[0], math.prod(x.shape[1:]))
-        _record(LayerRow(str(self.name), "flatten", x.shape[1:], y.shape[1:]))
+        record(LayerRow(str(self.name), "flatten", x.shape[1:], y.shape[1:]))
         return y
 
 
@@ -160,11 +175,14 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b n"]) -> Float[Array, "b m"]:
-        kernel = self.param("kernel", KERNEL_INITS[self.kernel_init], (x.shape[-1], self.features))
+        shape = (x.shape[-1], self.features)
+        with naming(str(self.name), x.shape[1:]):
+            check_kernel_size(shape)
+        kernel = self.param("kernel", KERNEL_INITS[self.kernel_init], shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        y = x @ kernel + bias
-        _record(LayerRow(str(self.name), "dense", x.shape[1:], y.shape[1:], kernel.size + bias.size))
-        return y
+        weights = math.prod(shape)
+        record(LayerRow(str(self.name), "dense", x.shape[1:], shape[1:], weights + self.features, weights))
+        return x @ kernel + bias
 
 
 class DenseHead(nn.Module):
@@ -184,5 +202,5 @@ class DenseHead(nn.Module):
             flat = ACTIVATIONS[self.activation](flat)
             if self.dropout:
                 flat = nn.Dropout(self.dropout, deterministic=not train, name=f"dropout{number}")(flat)
-                _record(LayerRow(f"dropout{number}", "dropout", flat.shape[1:], flat.shape[1:]))
+                record(LayerRow(f"dropout{number}", "dropout", flat.shape[1:], flat.shape[1:]))
         return Dense(self.num_classes, self.kernel_init, name="logits")(flat)

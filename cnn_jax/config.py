@@ -27,7 +27,7 @@ PoolPadding = PoolPaddingName | NonNegativeInt | tuple[PadPair, PadPair]
 Pooling = Literal["max", "avg", "min", "none"]
 Activation = Literal["relu", "tanh", "sigmoid", "gelu", "silu", "leaky_relu", "elu", "identity"]
 KernelInit = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal"]
-Lowering = Literal["auto", "xla", "patches"]
+Lowering = Literal["auto", "xla", "patches", "winograd"]
 
 T = TypeVar("T")
 PerStage: TypeAlias = T | tuple[T, ...]
@@ -111,6 +111,8 @@ class Cnn(_Section):
     kernel_size: PerStage[Size] = Field(3, description="pixels; one value, or one for each stage")
     strides: PerStage[Size] = Field(1, description="of the convolutions; one value, or one for each stage")
     padding: PerStage[Padding] = Field("VALID", description="of the convolutions; one value, or one for each stage")
+    dilation: PerStage[Size] = Field(1, description="pixels between a kernel's taps; one value, or one for each stage")
+    groups: PerStage[Count] = Field(1, description="of channels that convolve apart; one value, or one for each stage")
     pooling: PerStage[Pooling] = Field(("max", "max", "none"), description="one value, or one for each stage")
     pool_window: PerStage[Size] = Field(2, description="pixels; one value, or one for each stage")
     pool_strides: PerStage[Size] | None = Field(
@@ -124,6 +126,17 @@ class Cnn(_Section):
     lowering: Lowering = Field("auto", description="how convolutions are computed: auto chooses by platform")
 
 
+_PER_STAGE = (
+    "kernel_size",
+    "strides",
+    "padding",
+    "dilation",
+    "groups",
+    "pooling",
+    "pool_window",
+    "pool_strides",
+    "pool_padding",
+)
 Model = Cnn
 
 
@@ -269,7 +282,7 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
 
     model, train, schedule = experiment.model, experiment.train, experiment.schedule
     stages = len(model.features)
-    for field in ("kernel_size", "strides", "padding", "pooling", "pool_window", "pool_strides", "pool_padding"):
+    for field in _PER_STAGE:
         value = getattr(model, field)
         if is_per_stage(field, value) and len(value) not in (1, stages):
             fault(

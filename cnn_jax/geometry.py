@@ -12,8 +12,8 @@ from typing import Any
 from rich.table import Table
 
 from cnn_jax import models
-from cnn_jax.blocks import LayerRow
 from cnn_jax.config import Model as ModelConfig
+from cnn_jax.layer_rows import LayerRow
 from cnn_jax.ops import GeometryError
 
 _LARGEST_FACTOR = 8  # images are tried up to so many times their size

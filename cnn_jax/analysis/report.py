@@ -18,8 +18,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from cnn_jax.analysis import classification, pictures, plots
-from cnn_jax.blocks import LayerRow
 from cnn_jax.data.dataset import Split
+from cnn_jax.layer_rows import LayerRow
 from cnn_jax.train.record import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, Record, read_records
 from cnn_jax.train.run_folder import RunFolder
 

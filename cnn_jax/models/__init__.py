@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from cnn_jax.blocks import LayerRow, trace_layers
 from cnn_jax.config import Model as ModelConfig
+from cnn_jax.layer_rows import LayerRow, trace_layers
 from cnn_jax.models.cnn import CnnModule
 
 Variables = Mapping[str, Any]

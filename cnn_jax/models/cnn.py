@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from cnn_jax.blocks import ACTIVATIONS, Conv, DenseHead, Pool
+from cnn_jax.blocks import ConvBlock, DenseHead, Pooling
 from cnn_jax.config import Cnn, is_per_stage
 
 
@@ -24,21 +25,25 @@ class CnnModule(nn.Module):
     def __call__(self, images: Float[Array, "b h w c"], train: bool) -> tuple[Float[Array, "b k"], tuple[()]]:
         config, x = self.config, images
         for stage, features in enumerate(config.features):
-            number = stage + 1
-            x = Conv(
+            at = functools.partial(_at, config, stage=stage)
+            pooling = None
+            if at("pooling") != "none":
+                pooling = Pooling(
+                    f"pool{stage + 1}", at("pooling"), at("pool_window"), at("pool_strides"), at("pool_padding")
+                )
+            x = ConvBlock(
                 features,
-                _at(config, "kernel_size", stage),
-                _at(config, "strides", stage),
-                _at(config, "padding", stage),
-                config.kernel_init,
-                config.lowering,
-                name=f"conv{number}",
+                at("kernel_size"),
+                strides=at("strides"),
+                padding=at("padding"),
+                dilation=at("dilation"),
+                groups=at("groups"),
+                activation=config.activation,
+                pooling=pooling,
+                kernel_init=config.kernel_init,
+                lowering=config.lowering,
+                name=f"conv{stage + 1}",
             )(x)
-            x = ACTIVATIONS[config.activation](x)
-            kind = _at(config, "pooling", stage)
-            if kind != "none":
-                window, strides = _at(config, "pool_window", stage), _at(config, "pool_strides", stage)
-                x = Pool(kind, window, strides, _at(config, "pool_padding", stage), name=f"pool{number}")(x)
         head = DenseHead(
             config.dense, self.num_classes, config.activation, config.dropout, config.kernel_init, name="head"
         )

@@ -1,6 +1,7 @@
 """Pure array functions: no parameters of their own, no Flax."""
 
 from cnn_jax.ops.conv import Lowering, conv2d
+from cnn_jax.ops.conv_pool import conv2d_relu_max_pool
 from cnn_jax.ops.padding import GeometryError, output_size, output_sizes, resolve_padding
 from cnn_jax.ops.pool import avg_pool, max_pool, min_pool
 
@@ -9,6 +10,7 @@ __all__ = [
     "Lowering",
     "avg_pool",
     "conv2d",
+    "conv2d_relu_max_pool",
     "max_pool",
     "min_pool",
     "output_size",

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cnn_jax.ops.conv import window_slices
-from cnn_jax.ops.padding import BORDER_MODES, IntPair, Padding, Pads, output_sizes, pair, resolve_padding
+from cnn_jax.ops.padding import BORDER_MODES, GeometryError, IntPair, Padding, Pads, output_sizes, pair, resolve_padding
+from cnn_jax.ops.windows import Windows
 
 
 def max_pool(
@@ -79,8 +79,11 @@ def _taps(
     pads = resolve_padding(padding, size, windows, steps)
     for sides, span in zip(pads, windows, strict=True):
         if max(sides) >= span:
-            raise ValueError(f"padding={padding!r} lets windows of {span} lie wholly in the padding")
-    return tuple(window_slices(x, windows, steps, pads, (1, 1), outputs, fill)), pads
+            raise GeometryError(
+                f"padding {padding!r} lets windows of {span} lie wholly in the padding; "
+                f"use a padding below {span}, or SAME"
+            )
+    return tuple(Windows(windows, steps, (1, 1), pads, outputs).slices(x, fill)), pads
 
 
 @jax.custom_vjp

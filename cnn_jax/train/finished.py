@@ -17,7 +17,7 @@ from cnn_jax import data, models
 from cnn_jax.config import Experiment
 from cnn_jax.data.dataset import DataError, Dataset
 from cnn_jax.data.pipeline import Normalization
-from cnn_jax.train import compile_cache, optim, steps
+from cnn_jax.train import compilation, optim, steps
 from cnn_jax.train import state as train_state
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn_jax.train.run_folder import RunFolder, RunFolderError
@@ -94,7 +94,7 @@ def load(workdir: Path) -> FinishedRun:
     folder = RunFolder(workdir)
     experiment = folder.experiment()
     result, described = folder.read("result.json"), folder.read("dataset.json")
-    compile_cache.enable()
+    compilation.enable_cache()
     height, width, channels = described["image_shape"]
     model = models.create(experiment.model, len(described["class_names"]))
     recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer))
@@ -113,7 +113,7 @@ def load(workdir: Path) -> FinishedRun:
     finally:
         checkpoints.close()
     constants = Normalization(jnp.asarray(described["mean"]), jnp.asarray(described["deviation"]))
-    predict = jax.jit(functools.partial(steps.predict, recipe))
+    predict = jax.jit(functools.partial(steps.predict, recipe), compiler_options=compilation.options())
     return FinishedRun(
         folder=folder,
         experiment=experiment,

@@ -23,7 +23,7 @@ from cnn_jax.data import pipeline
 from cnn_jax.data.dataset import Dataset, Split
 from cnn_jax.data.pipeline import DeviceSplit
 from cnn_jax.geometry import summarize
-from cnn_jax.train import compile_cache, optim, provenance, sharding, steps
+from cnn_jax.train import compilation, optim, provenance, sharding, steps
 from cnn_jax.train import state as train_state
 from cnn_jax.train.checkpoint import Checkpoints
 from cnn_jax.train.metrics import Sums, means
@@ -76,7 +76,7 @@ def train_and_evaluate(
             if result is not None:
                 console.print(f"{workdir} is done: delete it, or give another --workdir, to train anew")
                 return result
-            compile_cache.enable()
+            compilation.enable_cache()
             dataset = data.load(experiment.data, experiment.seed, data_dir)
             run = _prepare(experiment, dataset, folder, console, stop)
             try:
@@ -129,7 +129,7 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
     advance = (
         jax.jit(functools.partial(_advance, recipe), donate_argnums=0, out_shardings=replicated)
         .lower(state, train_data, constants, order(keys[_ORDER]), rates[0], np.int32(0), np.int32(0), keys[_STEP])
-        .compile()
+        .compile(compilation.options())
     )
     evaluations = {TEST: _evaluation(recipe, state, dataset.test, constants, mesh)}
     if dataset.validation is not None:
@@ -170,7 +170,7 @@ def _evaluation(
     compiled = (
         jax.jit(functools.partial(steps.evaluate, recipe), out_shardings=sharding.replicated(mesh))
         .lower(state.variables, data, constants, order)
-        .compile()
+        .compile(compilation.options())
     )
     return lambda variables: compiled(variables, data, constants, order)
 

@@ -1,0 +1,74 @@
+"""Convolution as a matrix product: every window's pixels in a row, times the kernel."""
+
+from __future__ import annotations
+
+import functools
+import operator
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from cnn_jax.ops.chunks import chunk_count, map_chunks
+from cnn_jax.ops.windows import Windows
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], windows: Windows) -> Float[Array, "b oh ow o"]:
+    """Convolves; the gradients build the patches again, so that none are kept in memory.
+
+    Args:
+      x: images.
+      kernel: weights.
+      windows: how the kernel moves.
+
+    Returns:
+      Feature maps.
+    """
+    weights = kernel.reshape(-1, kernel.shape[-1])
+    y: Array = map_chunks(lambda some: (windows.patches(some) @ weights, ()), _chunks(x, kernel, windows), x)[0]
+    return y
+
+
+def _forward(x: Array, kernel: Array, windows: Windows) -> tuple[Array, tuple[Array, Array]]:
+    return conv(x, kernel, windows), (x, kernel)
+
+
+def _backward(windows: Windows, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    weights = kernel.reshape(-1, kernel.shape[-1])
+
+    def work(some: Array, toward: Array) -> tuple[Array, Array]:
+        patches, spread = jax.vjp(windows.patches, some)
+        # The barriers keep XLA from computing the products' inputs and outputs again in every fusion around them.
+        rows, toward_rows = lax.optimization_barrier(
+            (patches.reshape(-1, weights.shape[0]), toward.reshape(-1, weights.shape[1]))
+        )
+        to_weights = lax.dot_general(rows, toward_rows, (((0,), (0,)), ((), ())))
+        to_rows = lax.dot_general(toward_rows, weights, (((1,), (1,)), ((), ())))
+        return spread(lax.optimization_barrier(to_rows).reshape(patches.shape))[0], to_weights
+
+    to_x, to_weights = map_chunks(work, _chunks(x, kernel, windows), x, gradient)
+    return to_x, to_weights.reshape(kernel.shape)
+
+
+conv.defvjp(_forward, _backward)
+
+
+def depthwise(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw 1 o"], windows: Windows
+) -> Float[Array, "b oh ow o"]:
+    """Convolves each channel by itself, with o / c kernels: products and sums without a matrix."""
+    multiplier = kernel.shape[-1] // x.shape[-1]
+    taps = kernel.reshape(-1, kernel.shape[-1])
+    slices = (jnp.repeat(each, multiplier, axis=-1) for each in windows.slices(x))
+    return functools.reduce(operator.add, (each * tap for each, tap in zip(slices, taps, strict=True)))
+
+
+def _chunks(x: Array, kernel: Array, windows: Windows) -> int:
+    rows = windows.outputs[0] * windows.outputs[1]
+    width = kernel.size // kernel.shape[-1]
+    if windows.taps == (1, 1):
+        return 1  # no patches: the pixels themselves are the rows
+    return chunk_count(x.shape[0], rows * (width + kernel.shape[-1]) * x.dtype.itemsize)

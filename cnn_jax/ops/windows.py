@@ -1,0 +1,58 @@
+"""What a moving window sees of an image, as strided slices: the common ground of convolution and pooling."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from cnn_jax.ops.padding import Pads
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """A window and how it moves; all pairs are (height, width).
+
+    Attributes:
+      taps: of the window.
+      strides: pixels between windows.
+      dilation: pixels between taps.
+      pads: ((top, bottom), (left, right)).
+      outputs: windows along each axis.
+    """
+
+    taps: tuple[int, int]
+    strides: tuple[int, int]
+    dilation: tuple[int, int]
+    pads: tuple[Pads, Pads]
+    outputs: tuple[int, int]
+
+    def slices(self, x: Float[Array, "b h w c"], fill: float = 0.0) -> list[Float[Array, "b oh ow c"]]:
+        """What each tap sees: one strided slice of the padded input per tap, row by row.
+
+        Args:
+          x: images, channels last.
+          fill: value of the padding.
+        """
+        if self.pads != ((0, 0), (0, 0)):
+            x = jnp.pad(x, ((0, 0), *self.pads, (0, 0)), constant_values=fill)
+        batch, _, _, channels = x.shape
+        (sh, sw), (oh, ow) = self.strides, self.outputs
+        starts = [range(0, taps * step, step) for taps, step in zip(self.taps, self.dilation, strict=True)]
+        return [
+            lax.slice(
+                x,
+                (0, row, column, 0),
+                (batch, row + (oh - 1) * sh + 1, column + (ow - 1) * sw + 1, channels),
+                (1, sh, sw, 1),
+            )
+            for row in starts[0]
+            for column in starts[1]
+        ]
+
+    def patches(self, x: Float[Array, "b h w c"]) -> Float[Array, "b oh ow n"]:
+        """All that each window sees, side by side: n = taps x channels."""
+        slices = self.slices(x)
+        return slices[0] if len(slices) == 1 else jnp.concatenate(slices, axis=-1)
