@@ -82,12 +82,12 @@ def predict(request: Request) -> None:
 
 def summary(request: Request) -> None:
     """Prints the layer table."""
-    from cnn_jax import data, geometry
+    from cnn_jax import data, geometry, geometry_table
 
     assert request.experiment is not None
     dataset = data.load(request.experiment.data, request.experiment.seed, request.data_dir)
     layers = geometry.summarize(request.experiment.model, dataset.image_shape, dataset.num_classes)
-    show(request, geometry.as_table(layers), geometry.as_json(layers), geometry.as_csv(layers))
+    show(request, geometry_table.as_table(layers), geometry_table.as_json(layers), geometry_table.as_csv(layers))
 
 
 def report(request: Request) -> None:
@@ -110,7 +110,7 @@ def show(request: Request, table: object, as_json: str, as_csv: str) -> None:
     texts = {"json": as_json, "csv": as_csv}
     if request.format == "table":
         console = Console()
-        Console(width=None if console.is_terminal else 120).print(table)
+        Console(width=None if console.is_terminal else 160).print(table)
     else:
         print(texts[request.format].rstrip())
     if request.output is not None:

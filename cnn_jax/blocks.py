@@ -111,11 +111,17 @@ class ConvBlock(nn.Module):
         )
         kernel = self.param("kernel", KERNEL_INITS[self.kernel_init], shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        plain = pair(self.strides, "strides") == pair(self.dilation, "dilation") == (1, 1) and self.groups == 1
-        if plain and self.activation == "relu" and self.pooling is not None and self.pooling.halves:
+        fused = (
+            pair(self.strides, "strides") == pair(self.dilation, "dilation") == (1, 1)
+            and (self.groups, self.activation) == (1, "relu")
+            and self.pooling is not None
+            and self.pooling.halves
+        )
+        if fused and self.pooling is not None:
             self.pooling.record(output)
-            return ops.conv2d_relu_max_pool(x, kernel, bias, padding=self.padding, lowering=self.lowering)
         with naming(name, x.shape[1:]):
+            if fused:
+                return ops.conv2d_relu_max_pool(x, kernel, bias, padding=self.padding, lowering=self.lowering)
             y = ops.conv2d(
                 x,
                 kernel,

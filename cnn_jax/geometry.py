@@ -1,22 +1,74 @@
-"""The layer table of a network on images of one size: shapes and parameters."""
+"""The layer table of a network on images of one size: shapes, parameters, multiply-adds, receptive fields.
+
+A receptive field is the square of image pixels that one output can depend on. From layer to layer it grows by
+(window span - 1) x jump, where the jump is the distance in pixels between the fields of two neighbouring
+outputs, the product of all strides so far (Araujo, Norris and Sim, "Computing receptive fields", 2019).
+"""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
-from collections.abc import Iterator
-from typing import Any
+import math
+from collections.abc import Iterable
 
-from rich.table import Table
-
-from cnn_jax import models
+from cnn_jax import models, nearest
 from cnn_jax.config import Model as ModelConfig
 from cnn_jax.layer_rows import LayerRow
 from cnn_jax.ops import GeometryError
+from cnn_jax.ops.padding import effective_window
 
-_LARGEST_FACTOR = 8  # images are tried up to so many times their size
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """Where the outputs of a layer look, along one axis, in pixels of the image.
+
+    Attributes:
+      size: of one output's receptive field.
+      jump: between the fields of neighbouring outputs.
+      start: the first pixel of the first output's field; negative in the padding.
+    """
+
+    size: int = 1
+    jump: int = 1
+    start: int = 0
+
+    @property
+    def centre(self) -> float:
+        """The middle of the first output's field; 0 is the middle of the first pixel."""
+        return self.start + (self.size - 1) / 2
+
+    def after(self, window: int, stride: int, dilation: int, low: int) -> Field:
+        """The field of a window over outputs that have this one."""
+        grown = self.size + (effective_window(window, dilation) - 1) * self.jump
+        return Field(grown, self.jump * stride, self.start - low * self.jump)
+
+    def over(self, outputs: int) -> Field:
+        """The field of something that sees all outputs."""
+        return Field(self.size + (outputs - 1) * self.jump, self.jump * outputs, self.start)
+
+    def inside(self, outputs: int, pixels: int) -> int:
+        """How many outputs have their whole field inside the image."""
+        starts = range(self.start, self.start + outputs * self.jump, self.jump)
+        return sum(start >= 0 and start + self.size <= pixels for start in starts)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerGeometry(LayerRow):
+    """What a layer says of itself, and where its outputs look; pairs are (height, width).
+
+    Attributes:
+      receptive_field: pixels of the image that one output can depend on, padding included.
+      jump: pixels of the image between the fields of neighbouring outputs, the cumulative stride.
+      centre: of the first output's field, in pixels from the middle of the image's first pixel.
+      touching_padding: share of the outputs whose field reaches beyond the image.
+      unseen: rows and columns of the layer's input that no window sees, as VALID leaves at the end.
+    """
+
+    receptive_field: tuple[int, int] = (1, 1)
+    jump: tuple[int, int] = (1, 1)
+    centre: tuple[float, float] = (0, 0)
+    touching_padding: float = 0
+    unseen: tuple[int, int] = (0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,19 +76,26 @@ class Summary:
     """All layers of a network.
 
     Attributes:
+      image_shape: (height, width, channels) of what comes in.
       layers: in the order of computation.
-      parameters: of all layers.
     """
 
-    layers: tuple[LayerRow, ...]
+    image_shape: tuple[int, int, int]
+    layers: tuple[LayerGeometry, ...]
 
     @property
     def parameters(self) -> int:
+        """Of all layers."""
         return sum(row.parameters for row in self.layers)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of all layers, for one image, forward."""
+        return sum(row.multiply_adds for row in self.layers)
 
 
 def summarize(model_config: ModelConfig, image_shape: tuple[int, int, int], num_classes: int) -> Summary:
-    """Works out every layer's shapes and parameters; nothing is computed or compiled.
+    """Works out every layer's geometry; nothing is computed or compiled.
 
     Args:
       model_config: of one architecture.
@@ -50,103 +109,52 @@ def summarize(model_config: ModelConfig, image_shape: tuple[int, int, int], num_
       GeometryError: where a layer cannot work on its input; names the layer, its input, the rule and the
         nearest settings that work.
     """
+
+    def trace(config: ModelConfig, shape: tuple[int, int, int]) -> tuple[LayerRow, ...]:
+        return models.create(config, num_classes).layers(shape)
+
     try:
-        return _trace(model_config, image_shape, num_classes)
+        return Summary(image_shape, tuple(_located(trace(model_config, image_shape), image_shape)))
     except GeometryError as error:
-        ways_out = list(_ways_out(model_config, image_shape, num_classes))
+        proposals = nearest.that_work(model_config, image_shape, trace)
         raise GeometryError(
-            f"config.model: {error}" + "".join(f"\n  this works: {way_out}" for way_out in ways_out)
+            f"config.model: {error}" + "".join(f"\n  this works: {proposal}" for proposal in proposals)
         ) from error
 
 
-def _trace(model_config: ModelConfig, image_shape: tuple[int, int, int], num_classes: int) -> Summary:
-    return Summary(models.create(model_config, num_classes).layers(image_shape))
-
-
-def _ways_out(model_config: ModelConfig, image_shape: tuple[int, int, int], num_classes: int) -> Iterator[str]:
-    """Finds the nearest settings, one field or the image size changed, with which every layer works."""
-
-    def works(config: ModelConfig, shape: tuple[int, int, int]) -> bool:
-        try:
-            return bool(_trace(config, shape, num_classes).layers)
-        except GeometryError:
-            return False
-
-    for field in type(model_config).model_fields:
-        for value in _gentler(field, getattr(model_config, field)):
-            if works(model_config.model_copy(update={field: value}), image_shape):
-                yield f"config.model.{field}={value}"
-                break
-    height, width, channels = image_shape
-    for factor in range(2, _LARGEST_FACTOR + 1):
-        if works(model_config, (factor * height, factor * width, channels)):
-            enough = next(
-                added
-                for added in range(1, factor * max(height, width))
-                if works(model_config, (height + added, width + added, channels))
+def _located(rows: Iterable[LayerRow], image_shape: tuple[int, int, int]) -> Iterable[LayerGeometry]:
+    """Follows the receptive field from layer to layer."""
+    fields = (Field(), Field())
+    for row in rows:
+        outputs, unseen = row.output_shape[:2], (0, 0)
+        if row.window and row.strides and row.dilation and row.pads:
+            axes = list(zip(row.window, row.strides, row.dilation, row.pads, strict=True))
+            fields = tuple(  # type: ignore[assignment]
+                field.after(*axis[:3], axis[3][0]) for field, axis in zip(fields, axes, strict=True)
             )
-            yield f"images of {height + enough}x{width + enough}"
-            break
-
-
-def _gentler(field: str, value: Any) -> Iterator[Any]:
-    """Lists values of a field that shrink the maps less, the nearest first."""
-    if field.endswith("padding") and value != "SAME":
-        yield "SAME"
-    elif field.endswith(("kernel_size", "window", "strides")) and value is not None:
-        for cap in range(_largest(value) - 1, 0, -1):
-            yield _capped(value, cap)
-
-
-def _largest(value: Any) -> int:
-    return max(map(_largest, value)) if isinstance(value, tuple) else int(value)
-
-
-def _capped(value: Any, cap: int) -> Any:
-    return tuple(_capped(entry, cap) for entry in value) if isinstance(value, tuple) else min(value, cap)
-
-
-def as_table(summary: Summary) -> Table:
-    """The layers for a terminal, in the lecture's columns and more."""
-    table = Table(caption=f"Total parameters: {summary.parameters:,}", caption_justify="left")
-    for heading in ("layer", "kind", "window", "strides", "padding", "pads"):
-        table.add_column(heading)
-    table.add_column("output shape", justify="right")
-    table.add_column("parameters", justify="right")
-    for row in summary.layers:
-        table.add_row(
-            row.name,
-            row.kind,
-            _by(row.window),
-            _by(row.strides),
-            "" if row.padding is None else str(row.padding),
-            "" if row.pads is None else " ".join(f"{low}+{high}" for low, high in row.pads),
-            _by(row.output_shape),
-            f"{row.parameters:,}",
+            unseen = tuple(  # type: ignore[assignment]
+                _unseen(size, *axis, count)
+                for size, axis, count in zip(row.input_shape[:2], axes, outputs, strict=True)
+            )
+        elif row.kind == "flatten":
+            fields = tuple(field.over(size) for field, size in zip(fields, row.input_shape, strict=False))  # type: ignore[assignment]
+        if len(row.output_shape) == 1:
+            outputs = (1, 1)
+        inside = math.prod(
+            field.inside(count, pixels) for field, count, pixels in zip(fields, outputs, image_shape, strict=False)
         )
-    return table
+        height, width = fields
+        yield LayerGeometry(
+            **vars(row),
+            receptive_field=(height.size, width.size),
+            jump=(height.jump, width.jump),
+            centre=(height.centre, width.centre),
+            touching_padding=1 - inside / math.prod(outputs),
+            unseen=unseen,
+        )
 
 
-def as_json(summary: Summary) -> str:
-    """The layers and the total as JSON."""
-    rows = [dataclasses.asdict(row) for row in summary.layers]
-    return json.dumps({"layers": rows, "parameters": summary.parameters}, indent=2)
-
-
-def as_csv(summary: Summary) -> str:
-    """The layers as CSV with a header line."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in dataclasses.fields(LayerRow)])
-    for row in summary.layers:
-        shown = dataclasses.astuple(row)
-        writer.writerow([_by(entry) if _is_shape(entry) else "" if entry is None else entry for entry in shown])
-    return text.getvalue()
-
-
-def _is_shape(entry: object) -> bool:
-    return isinstance(entry, tuple) and all(isinstance(size, int) for size in entry)
-
-
-def _by(sizes: tuple[int, ...] | None) -> str:
-    return "" if sizes is None else "x".join(map(str, sizes))
+def _unseen(size: int, window: int, stride: int, dilation: int, pads: tuple[int, int], outputs: int) -> int:
+    """Pixels of a layer's input, along one axis, that no tap of any window falls on."""
+    seen = {output * stride + tap * dilation - pads[0] for output in range(outputs) for tap in range(window)}
+    return size - sum(0 <= pixel < size for pixel in seen)

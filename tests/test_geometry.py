@@ -1,13 +1,17 @@
 """The layer table against the lecture's."""
 
+import ast
 import csv
 import json
+import re
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from rich.console import Console
 
-from cnn_jax import geometry, models
+from cnn_jax import geometry, geometry_table, models
 from cnn_jax.config import Cnn
 from cnn_jax.ops import GeometryError
 
@@ -59,14 +63,164 @@ def test_a_collapse_names_the_layer_and_a_way_out():
 
 def test_json_csv_and_terminal_hold_the_same():
     summary = geometry.summarize(Cnn(), (28, 28, 1), 10)
-    from_json = json.loads(geometry.as_json(summary))
-    from_csv = list(csv.DictReader(geometry.as_csv(summary).splitlines()))
+    from_json = json.loads(geometry_table.as_json(summary))
+    from_csv = list(csv.DictReader(geometry_table.as_csv(summary).splitlines()))
     assert from_json["parameters"] == 93322
     assert [row["parameters"] for row in from_json["layers"]] == [int(row["parameters"]) for row in from_csv]
     assert from_csv[0]["output_shape"] == "26x26x32"
-    console = Console(width=120)
+    console = Console(width=160)
     with console.capture() as capture:
-        console.print(geometry.as_table(summary))
+        console.print(geometry_table.as_table(summary))
     text = capture.get()
     assert "26x26x32" in text
     assert "Total parameters: 93,322" in text
+
+
+def test_alexnets_map_sizes():
+    """Table 13-2 of the lecture: 55 of 224 pixels takes pads of 1 and 2, which neither VALID nor SAME gives."""
+    config = Cnn(
+        features=(96, 256, 384, 384, 256),
+        kernel_size=(11, 5, 3, 3, 3),
+        strides=(4, 1, 1, 1, 1),
+        padding=(((1, 2), (1, 2)), "SAME", "SAME", "SAME", "SAME"),
+        pooling=("max", "max", "none", "none", "none"),
+        pool_window=3,
+        pool_strides=2,
+        dense=(),
+    )
+    layers = geometry.summarize(config, (224, 224, 3), 1000).layers
+    assert [row.output_shape[0] for row in layers if len(row.output_shape) == 3] == [55, 27, 27, 13, 13, 13, 13]
+
+
+def test_multiply_adds_of_the_lectures_network():
+    by_hand = [26 * 26 * 9 * 32, 0, 11 * 11 * 9 * 32 * 64, 0, 3 * 3 * 9 * 64 * 64, 0, 576 * 64, 64 * 10]
+    summary = geometry.summarize(Cnn(), (28, 28, 1), 10)
+    assert [row.multiply_adds for row in summary.layers] == by_hand
+    assert summary.multiply_adds == sum(by_hand)
+    grouped = geometry.summarize(Cnn(features=(8, 16), groups=(1, 4), dense=()), (28, 28, 1), 10).layers[2]
+    assert (grouped.multiply_adds, grouped.parameters) == (11 * 11 * 9 * 2 * 16, 9 * 2 * 16 + 16)
+
+
+def test_receptive_fields_by_hand():
+    layers = {row.name: row for row in geometry.summarize(Cnn(), (28, 28, 1), 10).layers}
+    assert [layers[name].receptive_field[0] for name in ("conv1", "pool1", "conv2", "pool2", "conv3")] == [
+        3,
+        4,
+        8,
+        10,
+        18,
+    ]
+    assert [layers[name].jump[0] for name in ("conv1", "pool1", "conv2", "pool2", "conv3")] == [1, 2, 2, 4, 4]
+    assert layers["pool2"].unseen == (1, 1)  # of 11 rows and columns, 2x2 windows cover 10
+    four = geometry.summarize(Cnn(features=(1,) * 4, padding="SAME", pooling="none"), (9, 9, 1), 2).layers
+    assert [row.receptive_field for row in four[:4]] == [(3, 3), (5, 5), (7, 7), (9, 9)]
+    # of 9 places along an axis all but 9 - 2n see only the image after n layers
+    assert [row.touching_padding for row in four[:4]] == pytest.approx(
+        [1 - (9 - 2 * n) ** 2 / 81 for n in (1, 2, 3, 4)]
+    )
+    assert geometry.summarize(Cnn(kernel_size=1, strides=2, pooling="none"), (9, 8, 1), 2).layers[0].unseen == (4, 4)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Cnn(features=(2, 2), kernel_size=(3, (2, 5)), strides=((1, 2), 1), padding=("VALID", "SAME"), dense=()),
+        Cnn(
+            features=(2, 2, 2), kernel_size=(5, 3, 3), strides=(2, 1, 1), dilation=(1, 2, 1), padding="TORCH", dense=()
+        ),
+        Cnn(features=(2, 2), padding=(((1, 0), (0, 2)), "SAME_LOWER"), pool_window=3, pool_strides=2, dense=()),
+    ],
+)
+def test_receptive_fields_against_gradients(config):
+    """With weights of one, identity activations and averages, a gradient is zero outside the field alone."""
+    pooling = tuple("avg" if stage == 0 else "none" for stage in range(len(config.features)))
+    config = config.model_copy(update={"activation": "identity", "pooling": pooling})
+    shape = (31, 29, 1)
+    model = models.create(config, 3)
+    variables = jax.tree.map(jnp.ones_like, model.init(jax.random.key(0), shape))
+    layers = {row.name: row for row in geometry.summarize(config, shape, 3).layers}
+
+    def map_of(name, images):
+        outputs = model.module.apply(variables, images, train=False, capture_intermediates=True)[1]
+        return outputs["intermediates"][name]["__call__"][0][0, :, :, 0]
+
+    for number in range(len(config.features)):
+        name = f"conv{number + 1}"
+        row = layers[f"pool{number + 1}" if f"pool{number + 1}" in layers else name]
+        for place in (0, 0), (row.output_shape[0] // 2, row.output_shape[1] // 2):
+            gradient = jax.grad(lambda images, name=name, place=place: map_of(name, images)[place])(
+                jnp.ones((1, *shape))
+            )
+            for axis, pixels in enumerate(shape[:2]):
+                seen = np.flatnonzero(np.asarray(gradient)[0, :, :, 0].any(axis=1 - axis))
+                first = row.centre[axis] - (row.receptive_field[axis] - 1) / 2 + place[axis] * row.jump[axis]
+                last = first + row.receptive_field[axis] - 1
+                assert (seen[0], seen[-1]) == (max(first, 0), min(last, pixels - 1)), (name, place, axis)
+
+
+# Forty geometries that cannot work: config, image shape, the layer that says so.
+REFUSED = [
+    (Cnn(kernel_size=29), (28, 28, 1), "conv1"),
+    (Cnn(kernel_size=(29, 1, 1)), (28, 28, 1), "conv1"),
+    (Cnn(kernel_size=((1, 29),), pooling="none"), (28, 28, 1), "conv1"),
+    (Cnn(kernel_size=(3, 14, 3)), (28, 28, 1), "conv2"),
+    (Cnn(kernel_size=(3, 3, 6)), (28, 28, 1), "conv3"),
+    (Cnn(), (2, 2, 1), "conv1"),
+    (Cnn(), (2, 28, 1), "conv1"),
+    (Cnn(), (28, 2, 1), "conv1"),
+    (Cnn(), (3, 3, 1), "pool1"),
+    (Cnn(), (7, 7, 1), "conv2"),
+    (Cnn(), (9, 9, 1), "pool2"),
+    (Cnn(), (13, 13, 1), "conv3"),
+    (Cnn(), (17, 17, 1), "conv3"),
+    (Cnn(strides=2), (28, 28, 1), "conv3"),
+    (Cnn(strides=3), (28, 28, 1), "pool2"),
+    (Cnn(strides=(1, 1, 3), pooling="max"), (28, 28, 1), "pool3"),
+    (Cnn(pooling="max"), (20, 20, 1), "pool3"),
+    (Cnn(pooling="max", pool_window=3), (28, 28, 1), "conv3"),
+    (Cnn(pool_window=(2, 12, 2)), (28, 28, 1), "pool2"),
+    (Cnn(pool_window=27), (28, 28, 1), "pool1"),
+    (Cnn(pool_window=((2, 27),)), (28, 28, 1), "pool1"),
+    (Cnn(pool_strides=9), (28, 28, 1), "pool2"),
+    (Cnn(pooling="avg", pool_window=4), (28, 28, 1), "conv3"),
+    (Cnn(pooling="min", pool_window=6), (28, 28, 1), "pool2"),
+    (Cnn(dilation=14), (28, 28, 1), "conv1"),
+    (Cnn(dilation=(1, 7, 1)), (28, 28, 1), "conv2"),
+    (Cnn(dilation=(1, 1, 3)), (28, 28, 1), "conv3"),
+    (Cnn(groups=2), (28, 28, 1), "conv1"),
+    (Cnn(groups=(1, 3, 1)), (28, 28, 1), "conv2"),
+    (Cnn(groups=(1, 32, 64), features=(32, 48, 64)), (28, 28, 1), "conv2"),
+    (Cnn(groups=5), (28, 28, 3), "conv1"),
+    (Cnn(padding="REFLECT", kernel_size=(3, 3, 15)), (28, 28, 1), "conv3"),
+    (Cnn(padding="CIRCULAR", kernel_size=(3, 3, 17)), (28, 28, 1), "conv3"),
+    (Cnn(padding="REFLECT"), (1, 28, 1), "conv1"),
+    (Cnn(padding="REFLECT", strides=2), (3, 3, 1), "conv2"),
+    (Cnn(pool_padding=2), (28, 28, 1), "pool1"),
+    (Cnn(pool_padding=((0, 0), (0, 3)), pooling="avg"), (28, 28, 1), "pool1"),
+    (Cnn(dense=(4_000_000,)), (28, 28, 1), "dense1"),
+    (Cnn(features=(64,), pooling="none", dense=(4096,)), (224, 224, 3), "dense1"),
+    (Cnn(lowering="winograd", kernel_size=5, padding="SAME"), (28, 28, 1), "conv1"),
+]
+
+
+@pytest.mark.parametrize(("config", "shape", "layer"), REFUSED)
+def test_a_refusal_names_its_layer_and_settings_that_pass(config, shape, layer):
+    with pytest.raises(GeometryError) as caught:
+        geometry.summarize(config, shape, 10)
+    first, *proposals = str(caught.value).splitlines()
+    assert re.match(rf"config\.model: layer (head/)?{layer}, input \d+(x\d+)*: ", first), first
+    assert proposals, first
+    for proposal in proposals:
+        what = proposal.removeprefix("  this works: ")
+        assert what != proposal
+        if what.startswith("images of "):
+            height, width = map(int, what.removeprefix("images of ").split("x"))
+            geometry.summarize(config, (height, width, shape[2]), 10)
+        else:
+            field, value = what.removeprefix("config.model.").split("=")
+            changed = config.model_dump() | {field: value if value.isalpha() else ast.literal_eval(value)}
+            geometry.summarize(Cnn(**changed), shape, 10)
+
+
+def test_there_are_forty_refusals():
+    assert len(REFUSED) == 40
