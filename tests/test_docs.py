@@ -1,0 +1,49 @@
+"""The lecture's companion: its Python blocks run, and its table of padding is what the ops say."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from cnn_jax import ops
+
+PAGE = Path(__file__).parents[1] / "docs" / "convolution.md"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def test_the_blocks_of_convolution_run():
+    text = PAGE.read_text(encoding="utf-8")
+    blocks = list(BLOCK.finditer(text))
+    assert blocks
+    assert 2 * len(blocks) == len(re.findall(r"^\s*(?:```|~~~)", text, re.MULTILINE)), "a fence that is not ```python"
+    namespace = {"__name__": "convolution"}
+    for block in blocks:
+        assert re.search(r"^\s*assert ", block[1], re.MULTILINE), f"nothing is compared in:\n{block[1]}"
+        # Empty lines in front, so that a fault has the page's own line number.
+        code = compile("\n" * text.count("\n", 0, block.start(1)) + block[1], str(PAGE), "exec")
+        fault = None
+        try:
+            exec(code, namespace)
+        except Exception as error:
+            line = error.__traceback__.tb_next.tb_lineno
+            fault = f"{PAGE.name}:{line}: {text.splitlines()[line - 1]}\n{error!r}"
+        if fault:  # outside of the except, where pytest would show the whole page
+            pytest.fail(fault, pytrace=False)
+
+
+def test_the_table_of_padding_dialects():
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("| padding |"))
+    columns = [tuple(map(int, pair)) for pair in re.findall(r"window (\d+), stride (\d+)", lines[start])]
+    checked = 0
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        padding = ast.literal_eval(name.strip("`"))
+        for (window, stride), cell in zip(columns, cells, strict=True):
+            (before, after), _ = ops.resolve_padding(padding, 8, window, stride)
+            assert cell == f"{before} + {after}: {ops.output_size(8, window, stride, padding)}", (name, window, stride)
+            checked += 1
+    assert checked == 7 * 5
