@@ -1,9 +1,17 @@
 """Pure array functions: no parameters of their own, no Flax."""
 
-from cnn_jax.ops.conv import Lowering, conv2d
+from cnn_jax.ops.conv import Lowering, conv2d, conv_transpose2d
 from cnn_jax.ops.conv_pool import conv2d_relu_max_pool
-from cnn_jax.ops.padding import GeometryError, output_size, output_sizes, resolve_padding
-from cnn_jax.ops.pool import avg_pool, max_pool, min_pool
+from cnn_jax.ops.norm import local_response_norm
+from cnn_jax.ops.padding import (
+    GeometryError,
+    input_sizes,
+    output_size,
+    output_sizes,
+    resolve_padding,
+    total_paddings,
+)
+from cnn_jax.ops.pool import avg_pool, global_avg_pool, global_max_pool, max_pool, min_pool
 
 __all__ = [
     "GeometryError",
@@ -11,9 +19,15 @@ __all__ = [
     "avg_pool",
     "conv2d",
     "conv2d_relu_max_pool",
+    "conv_transpose2d",
+    "global_avg_pool",
+    "global_max_pool",
+    "input_sizes",
+    "local_response_norm",
     "max_pool",
     "min_pool",
     "output_size",
     "output_sizes",
     "resolve_padding",
+    "total_paddings",
 ]

@@ -10,7 +10,16 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax.ops import patches, winograd
-from cnn_jax.ops.padding import BORDER_MODES, GeometryError, IntPair, Padding, output_sizes, pair, resolve_padding
+from cnn_jax.ops.padding import (
+    BORDER_MODES,
+    GeometryError,
+    IntPair,
+    Padding,
+    input_sizes,
+    output_sizes,
+    pair,
+    resolve_padding,
+)
 from cnn_jax.ops.windows import Windows
 
 Lowering = Literal["auto", "xla", "patches", "winograd"]
@@ -67,6 +76,66 @@ def conv2d(
     chosen = _choose(lowering, windows, channels, features, groups)
     kind = summed_in(x)
     return _LOWERINGS[chosen](x.astype(kind), kernel.astype(kind), windows, groups).astype(x.dtype)
+
+
+def conv_transpose2d(
+    x: Float[Array, "b oh ow o"],
+    kernel: Float[Array, "kh kw ci o"],
+    *,
+    strides: IntPair = 1,
+    padding: Padding = "SAME",
+    dilation: IntPair = 1,
+    groups: int = 1,
+    output_size: IntPair | None = None,
+    lowering: Lowering = "auto",
+) -> Float[Array, "b h w c"]:
+    """The adjoint of `conv2d` with the same kernel: spreads each value over the window that it came from.
+
+    For all x and y, <conv2d(y, kernel), x> = <y, conv_transpose2d(x, kernel)>. It is what networks call a transposed
+    convolution; its channels go the kernel's other way, from o to c = ci x groups.
+
+    Args:
+      x: feature maps, channels last.
+      kernel: of the convolution that is transposed.
+      strides, padding, dilation, groups, lowering: of that convolution.
+      output_size: pixels of the result, (height, width) or one number, that the convolution takes to x's; None is
+        s times x's for SAME and the borders (TensorFlow's choice), the least otherwise (PyTorch's).
+
+    Returns:
+      Images of that size.
+
+    Raises:
+      GeometryError: where the convolution takes no image, or not one of this size, to x's size.
+      ValueError: where channels, groups or options do not fit.
+    """
+    steps, dilations = pair(strides, "strides"), pair(dilation, "dilation")
+    if x.shape[-1] != kernel.shape[-1]:
+        raise ValueError(f"input has {x.shape[-1]} channels, kernel {kernel.shape} expects {kernel.shape[-1]}")
+    axes = [
+        input_sizes(count, window, step, _along(padding, axis), gap)
+        for axis, (count, window, step, gap) in enumerate(
+            zip(x.shape[1:3], kernel.shape[:2], steps, dilations, strict=True)
+        )
+    ]
+    named_same = isinstance(padding, str) and padding not in ("VALID", "TORCH")
+    size = tuple(axis[-1] if named_same else axis[0] for axis in axes)
+    if output_size is not None:
+        size = pair(output_size, "output_size")
+        for wanted, possible in zip(size, axes, strict=True):
+            if wanted not in possible:
+                raise GeometryError(f"output_size={output_size!r}: expected {possible[0]} to {possible[-1]} pixels")
+
+    def forward(y: Array) -> Array:
+        return conv2d(y, kernel, strides=strides, padding=padding, dilation=dilation, groups=groups, lowering=lowering)
+
+    _, transposed = jax.vjp(forward, jnp.zeros((x.shape[0], *size, kernel.shape[2] * groups), x.dtype))
+    result: Array = transposed(x)[0]
+    return result
+
+
+def _along(padding: Padding, axis: int) -> Padding:
+    """The padding of one axis, as the height's."""
+    return padding if isinstance(padding, str | int) else (padding[axis], padding[axis])
 
 
 def summed_in(x: Array) -> jnp.dtype:

@@ -122,7 +122,12 @@ def check_border(padding: Padding, pads: tuple[Pads, Pads], size: tuple[int, int
 
 
 def output_sizes(
-    size: IntPair, window: IntPair, strides: IntPair, padding: Padding, dilation: IntPair = 1
+    size: IntPair,
+    window: IntPair,
+    strides: IntPair,
+    padding: Padding,
+    dilation: IntPair = 1,
+    ceil_mode: bool = False,
 ) -> tuple[int, int]:
     """Outputs of a window moved over an image.
 
@@ -132,6 +137,8 @@ def output_sizes(
       strides: pixels between windows.
       padding: any dialect of `resolve_padding`.
       dilation: pixels between taps.
+      ceil_mode: whether a last window may reach beyond the padded input, as PyTorch's pooling allows: it must
+        start before the padding at the end.
 
     Returns:
       (height, width), each at least 1.
@@ -152,10 +159,65 @@ def output_sizes(
                 f"({n} and padding {low} + {high}, {padding!r}); "
                 f"use a window of at most {(padded - 1) // d + 1}, a larger input, or padding SAME"
             )
-        outputs.append((padded - span) // s + 1)
+        count = (padded - span) // s + 1
+        if ceil_mode and (padded - span) % s and count * s < low + n:
+            count += 1
+        outputs.append(count)
     return outputs[0], outputs[1]
 
 
 def output_size(size: int, window: int, stride: int, padding: Padding, dilation: int = 1) -> int:
     """Outputs along one axis; arguments and errors as `output_sizes`, explicit pads as for the height."""
     return output_sizes((size, size), (window, window), (stride, stride), padding, (dilation, dilation))[0]
+
+
+def input_sizes(output: int, window: int, stride: int, padding: Padding, dilation: int = 1) -> range:
+    """Inverts `output_size`: the input sizes along one axis that give an output size.
+
+    Args:
+      output: wanted; the other arguments as for `output_size`.
+
+    Returns:
+      All sizes, rising; a stride of s gives at most s of them.
+
+    Raises:
+      GeometryError: where no input has this output.
+    """
+    count, _ = pair(output, "output")
+    longest = count * stride + effective_window(window, dilation)
+    found = [size for size in range(1, longest + 1) if _gives(size, window, stride, padding, dilation, count)]
+    if not found:
+        raise GeometryError(f"no input gives {output} outputs of a window of {window}, stride {stride}, {padding!r}")
+    return range(found[0], found[-1] + 1)
+
+
+def _gives(size: int, window: int, stride: int, padding: Padding, dilation: int, output: int) -> bool:
+    try:
+        return output_size(size, window, stride, padding, dilation) == output
+    except GeometryError:
+        return False
+
+
+def total_paddings(output: int, size: int, window: int, stride: int, dilation: int = 1) -> range:
+    """Inverts `output_size` for the padding: what must be added along one axis, both sides together.
+
+    Args:
+      output: wanted.
+      size: input pixels.
+      window: taps.
+      stride: pixels between windows.
+      dilation: pixels between taps.
+
+    Returns:
+      All totals of low + high, rising; 55 outputs of 224 pixels with window 11 and stride 4 take 3 to 6.
+
+    Raises:
+      GeometryError: where even no padding gives more outputs.
+    """
+    least = (output - 1) * stride + effective_window(window, dilation) - size
+    if least + stride <= 0:
+        most = output_size(size, window, stride, "VALID", dilation)
+        raise GeometryError(
+            f"{size} pixels give {most} outputs without padding, more than {output}; use a larger stride"
+        )
+    return range(max(least, 0), least + stride)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import operator
 
@@ -14,7 +15,12 @@ from cnn_jax.ops.windows import Windows
 
 
 def max_pool(
-    x: Float[Array, "b h w c"], window: IntPair, *, strides: IntPair | None = None, padding: Padding = "VALID"
+    x: Float[Array, "b h w c"],
+    window: IntPair,
+    *,
+    strides: IntPair | None = None,
+    padding: Padding = "VALID",
+    ceil_mode: bool = False,
 ) -> Float[Array, "b oh ow c"]:
     """The largest value of each window; padding never wins.
 
@@ -23,24 +29,30 @@ def max_pool(
       window: pixels, (height, width) or one number for both.
       strides: pixels between windows; None is the window.
       padding: any dialect of `resolve_padding` but the borders.
+      ceil_mode: whether a last window may reach beyond the padded input, as in PyTorch; it sees what is there.
 
     Returns:
       Feature maps; oh and ow by `output_sizes`. A gradient goes to the first largest value of its window, row
       by row, as PyTorch's does.
 
     Raises:
-      GeometryError: where the window exceeds its padded input.
+      GeometryError: where the window exceeds its padded input, or lies wholly in padding.
       ValueError: where an option does not fit.
     """
-    taps, _ = _taps(x, window, strides, padding, fill=-jnp.inf)
-    return _first_largest(taps)
+    windows, _ = _windows(x, window, strides, padding, ceil_mode)
+    return _first_largest(tuple(windows.slices(x, fill=-jnp.inf)))
 
 
 def min_pool(
-    x: Float[Array, "b h w c"], window: IntPair, *, strides: IntPair | None = None, padding: Padding = "VALID"
+    x: Float[Array, "b h w c"],
+    window: IntPair,
+    *,
+    strides: IntPair | None = None,
+    padding: Padding = "VALID",
+    ceil_mode: bool = False,
 ) -> Float[Array, "b oh ow c"]:
     """The smallest value of each window; arguments, result and errors as `max_pool`."""
-    return -max_pool(-x, window, strides=strides, padding=padding)
+    return -max_pool(-x, window, strides=strides, padding=padding, ceil_mode=ceil_mode)
 
 
 def avg_pool(
@@ -49,41 +61,61 @@ def avg_pool(
     *,
     strides: IntPair | None = None,
     padding: Padding = "VALID",
+    ceil_mode: bool = False,
     count_include_pad: bool = False,
 ) -> Float[Array, "b oh ow c"]:
     """The mean of each window; arguments, result and errors as `max_pool`.
 
     Args:
-      x, window, strides, padding: as for `max_pool`.
+      x, window, strides, padding, ceil_mode: as for `max_pool`.
       count_include_pad: whether padding counts as zeros (PyTorch's default) or is left out of the mean
-        (TensorFlow's).
+        (TensorFlow's). What a window of ceil_mode has beyond the padding never counts.
     """
-    taps, pads = _taps(x, window, strides, padding, fill=0.0)
-    total = functools.reduce(operator.add, taps)
-    if count_include_pad or pads == ((0, 0), (0, 0)):
-        return total / len(taps)
-    ones = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
-    counted, _ = _taps(ones, window, strides, padding, fill=0.0)
-    return total / functools.reduce(operator.add, counted)
+    windows, pads = _windows(x, window, strides, padding, ceil_mode)
+    slices = windows.slices(x)
+    total = functools.reduce(operator.add, slices)
+    if windows.pads == (pads if count_include_pad else ((0, 0), (0, 0))):
+        return total / len(slices)
+    counted = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
+    if count_include_pad:
+        counted = jnp.pad(counted, ((0, 0), *pads, (0, 0)), constant_values=1)
+        beyond = [(0, wide[1] - sides[1]) for wide, sides in zip(windows.pads, pads, strict=True)]
+        windows = dataclasses.replace(windows, pads=(beyond[0], beyond[1]))
+    return total / functools.reduce(operator.add, windows.slices(counted))
 
 
-def _taps(
-    x: Array, window: IntPair, strides: IntPair | None, padding: Padding, fill: float
-) -> tuple[tuple[Array, ...], tuple[Pads, Pads]]:
+def global_max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
+    """The largest value of each map. A gradient is shared evenly by equal largest values."""
+    return jnp.max(x, axis=(1, 2))
+
+
+def global_avg_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
+    """The mean of each map."""
+    return jnp.mean(x, axis=(1, 2))
+
+
+def _windows(
+    x: Array, window: IntPair, strides: IntPair | None, padding: Padding, ceil_mode: bool
+) -> tuple[Windows, tuple[Pads, Pads]]:
+    """How the window moves, what ceil_mode adds being padding at the end; and the padding without it."""
     if padding in BORDER_MODES:
         raise ValueError(f"padding={padding!r}: pooling takes VALID, SAME, SAME_LOWER, TORCH, an integer or pads")
-    windows = pair(window, "window")
-    steps = windows if strides is None else pair(strides, "strides")
+    taps = pair(window, "window")
+    steps = taps if strides is None else pair(strides, "strides")
     size = (x.shape[1], x.shape[2])
-    outputs = output_sizes(size, windows, steps, padding)
-    pads = resolve_padding(padding, size, windows, steps)
-    for sides, span in zip(pads, windows, strict=True):
+    outputs = output_sizes(size, taps, steps, padding, ceil_mode=ceil_mode)
+    pads = resolve_padding(padding, size, taps, steps)
+    for sides, span in zip(pads, taps, strict=True):
         if max(sides) >= span:
             raise GeometryError(
                 f"padding {padding!r} lets windows of {span} lie wholly in the padding; "
                 f"use a padding below {span}, or SAME"
             )
-    return tuple(Windows(windows, steps, (1, 1), pads, outputs).slices(x, fill)), pads
+    top_bottom, left_right = (
+        (low, max(high, (count - 1) * step + span - n - low))
+        for (low, high), count, step, span, n in zip(pads, outputs, steps, taps, size, strict=True)
+    )
+    return Windows(taps, steps, (1, 1), (top_bottom, left_right), outputs), pads
 
 
 @jax.custom_vjp

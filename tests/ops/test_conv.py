@@ -1,5 +1,7 @@
 """Convolution against the lecture's numbers and a plain loop in NumPy, every lowering against the other."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,21 +31,24 @@ def single(image, kernel, **options):
 
 
 def looped(x, kernel, strides, pads, dilation, groups, mode="constant"):
-    """Convolution by its definition, in float64."""
+    """Convolution by its definition, window by window, in float64."""
     x = np.pad(x.astype(np.float64), ((0, 0), *pads, (0, 0)), mode=mode)
     kh, kw, channels, features = kernel.shape
     oh = (x.shape[1] - dilation[0] * (kh - 1) - 1) // strides[0] + 1
     ow = (x.shape[2] - dilation[1] * (kw - 1) - 1) // strides[1] + 1
     result = np.zeros((x.shape[0], oh, ow, features))
-    for row, column, feature in np.ndindex(oh, ow, features):
-        group = feature // (features // groups)
-        for i, j, channel in np.ndindex(kh, kw, channels):
-            pixel = x[:, row * strides[0] + i * dilation[0], column * strides[1] + j * dilation[1]]
-            result[:, row, column, feature] += pixel[:, group * channels + channel] * kernel[i, j, channel, feature]
+    each = features // groups
+    for row, column, group in np.ndindex(oh, ow, groups):
+        top, left = row * strides[0], column * strides[1]
+        rows = slice(top, top + dilation[0] * (kh - 1) + 1, dilation[0])
+        columns = slice(left, left + dilation[1] * (kw - 1) + 1, dilation[1])
+        seen = x[:, rows, columns, group * channels : (group + 1) * channels]
+        weights = kernel[:, :, :, group * each : (group + 1) * each].astype(np.float64)
+        result[:, row, column, group * each : (group + 1) * each] = np.tensordot(seen, weights, 3)
     return result
 
 
-@pytest.mark.parametrize("lowering", ["xla", "patches"])
+@pytest.mark.parametrize("lowering", ["xla", "patches", "winograd"])
 def test_the_lectures_429(lowering):
     image = np.array([[18, 54, 51], [55, 121, 75], [35, 24, 204]], np.float32)
     weights = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], np.float32)
@@ -58,53 +63,154 @@ def test_the_lectures_strides(lowering):
     assert stride2.tolist() == [[-14, 10], [-7, 1]]
 
 
-def random_cases(count):
-    rng = np.random.default_rng(7)
-    paddings = ["VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR", 2, ((1, 0), (2, 3))]
+PADDINGS = ["VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR", 2, ((1, 0), (2, 3))]
+
+
+def random_cases(count, seed=7, largest=40):
+    rng = np.random.default_rng(seed)
     while count:
-        size, window = rng.integers(1, 11, 2), rng.integers(1, 5, 2)
-        strides, dilation = rng.integers(1, 4, 2), rng.integers(1, 3, 2)
-        groups = int(rng.choice([1, 1, 2, 3]))
-        padding = paddings[rng.integers(len(paddings))]
-        arguments = [tuple(map(int, pair)) for pair in (size, window, strides)]
+        size, window = rng.integers(1, largest + 1, 2), rng.choice([1, 2, 3, 3, 3, 4, 5], 2)
+        strides, dilation = rng.choice([1, 1, 1, 2, 3, 4, 5], 2), rng.choice([1, 1, 2, 3], 2)
+        groups = int(rng.choice([1, 1, 1, 2, 3]))
+        if rng.random() < 0.15:  # what Winograd's lowering takes
+            window, strides, dilation, groups = np.array([3, 3]), np.array([1, 1]), np.array([1, 1]), 1
+        padding = PADDINGS[rng.integers(len(PADDINGS))]
+        size, window, strides, dilation = (tuple(map(int, pair)) for pair in (size, window, strides, dilation))
         try:
-            ops.output_sizes(*arguments, padding, tuple(map(int, dilation)))
+            ops.output_sizes(size, window, strides, padding, dilation)
         except ops.GeometryError:
             continue
-        channels, features = groups * int(rng.integers(1, 3)), groups * int(rng.integers(1, 3))
-        x = rng.standard_normal((2, *size, channels)).astype(np.float32)
-        kernel = rng.standard_normal((*window, channels // groups, features)).astype(np.float32)
-        yield x, kernel, arguments[2], padding, tuple(map(int, dilation)), groups
+        each = int(rng.integers(1, 4))  # channels of a group; 1 is the depthwise convolution
+        x = rng.standard_normal((2, *size, groups * each)).astype(np.float32)
+        kernel = rng.standard_normal((*window, each, groups * int(rng.integers(1, 4)))).astype(np.float32)
+        yield x, kernel, {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
         count -= 1
 
 
-def test_random_cases_equal_the_loop():
-    for x, kernel, strides, padding, dilation, groups in random_cases(70):
-        size, window = x.shape[1:3], kernel.shape[:2]
-        pads = ops.resolve_padding(padding, size, window, strides, dilation)
-        mode = NUMPY_BORDER.get(str(padding), "constant")
-        expected = looped(x, kernel, strides, pads, dilation, groups, mode)
-        for lowering in ["xla", "patches"] if groups == 1 else ["xla"]:
-            options = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
-            result = np.asarray(ops.conv2d(jnp.asarray(x), jnp.asarray(kernel), lowering=lowering, **options))
-            # float32 sums of at most 4*4*6 products of order 1: some 1e-6 apart from float64's
-            np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
+def normal(rng, shape):
+    return jnp.asarray(rng.standard_normal(shape), jnp.float32)
 
 
-def test_gradients_of_the_lowerings_agree():
-    for x, kernel, strides, padding, dilation, _ in (case for case in random_cases(25) if case[-1] == 1):
+def lowerings(kernel, options):
+    plain = options["strides"] == options["dilation"] == (1, 1) and options["groups"] == 1
+    return ["xla", "patches", "winograd"] if plain and kernel.shape[:2] == (3, 3) else ["xla", "patches"]
 
-        def loss(x, kernel, lowering, options=(strides, padding, dilation)):
-            strides, padding, dilation = options
-            y = ops.conv2d(x, kernel, strides=strides, padding=padding, dilation=dilation, lowering=lowering)
-            return jnp.sum(jnp.sin(y))
 
-        for ours, theirs in zip(
-            jax.grad(loss, argnums=(0, 1))(x, kernel, "patches"),
-            jax.grad(loss, argnums=(0, 1))(x, kernel, "xla"),
-            strict=True,
-        ):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+def together(function, cases):
+    """The function of all cases as one program, which compiles much faster than one for each."""
+    program = jax.jit(
+        lambda arrays: [function(*each, *case[2:]) for each, case in zip(arrays, cases, strict=True)],
+        compiler_options={"xla_llvm_disable_expensive_passes": True},
+    )
+    return program([case[:2] for case in cases])
+
+
+def error(ours, reference):
+    """The largest difference, as a share of the largest value."""
+    return np.abs(np.asarray(ours) - reference).max() / max(np.abs(reference).max(), 1e-6)
+
+
+def test_a_thousand_random_cases_equal_the_loop():
+    cases = list(random_cases(1000))
+    for start in range(0, len(cases), 50):
+        some = cases[start : start + 50]
+        expected = [
+            looped(
+                x,
+                kernel,
+                options["strides"],
+                ops.resolve_padding(
+                    options["padding"], x.shape[1:3], kernel.shape[:2], options["strides"], options["dilation"]
+                ),
+                options["dilation"],
+                options["groups"],
+                NUMPY_BORDER.get(str(options["padding"]), "constant"),
+            )
+            for x, kernel, options in some
+        ]
+        # each case by one lowering, in turn, so that all share a program of bearable size
+        chosen = [
+            (x, kernel, options, lowerings(kernel, options)[number % len(lowerings(kernel, options))])
+            for number, (x, kernel, options) in enumerate(some)
+        ]
+        results = together(lambda x, kernel, options, name: ops.conv2d(x, kernel, **options, lowering=name), chosen)
+        for result, reference, case in zip(results, expected, chosen, strict=True):
+            assert result.shape == reference.shape
+            # float32 sums of at most 75 products: some 1e-6 of the largest
+            assert error(result, reference) <= 1e-5, (case[0].shape, case[1].shape, case[2:])
+
+
+def test_lowerings_agree_in_values_and_gradients():
+    def gradients(x, kernel, options, name):
+        y, pull = jax.vjp(lambda *args: ops.conv2d(*args, **options, lowering=name), x, kernel)
+        return y, *pull(jnp.sin(y))
+
+    cases = list(random_cases(40, seed=8, largest=12))
+    reference = together(gradients, [(*case, "xla") for case in cases])
+    for position in (1, 2):
+        some = [(number, case) for number, case in enumerate(cases) if position < len(lowerings(*case[1:]))]
+        assert len(some) >= (40, 3)[position - 1]
+        results = together(gradients, [(*case, lowerings(*case[1:])[position]) for _, case in some])
+        for (number, case), result in zip(some, results, strict=True):
+            for ours, theirs in zip(result, reference[number], strict=True):
+                assert error(ours, np.asarray(theirs)) <= 1e-5, (case[0].shape, case[1].shape, case[2])
+
+
+@pytest.mark.parametrize("channels", [1, 16])
+def test_winograd_of_many_channels(channels):
+    rng = np.random.default_rng(0)
+    x = normal(rng, (3, 13, 10, channels))
+    kernel = normal(rng, (3, 3, channels, 24))
+    expected = looped(np.asarray(x), np.asarray(kernel), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    assert error(ops.conv2d(x, kernel, lowering="winograd"), expected) <= 2e-6
+
+
+@pytest.mark.parametrize("lowering", ["xla", "patches", "winograd"])
+def test_transformations(lowering):
+    rng = np.random.default_rng(1)
+    x = normal(rng, (4, 9, 8, 8))
+    kernel = normal(rng, (3, 3, 8, 8))
+    convolve = functools.partial(ops.conv2d, kernel=kernel, lowering=lowering)
+    plain = convolve(x)
+    one_by_one = jax.vmap(lambda image: convolve(image[None])[0])(x)
+    scanned = jax.lax.scan(lambda carry, image: (carry, convolve(image[None])[0]), 0, x)[1]
+    for other in (jax.jit(convolve)(x), one_by_one, scanned):
+        assert error(other, np.asarray(plain)) <= 2e-6
+    by_vmap = jax.vmap(jax.grad(lambda image: jnp.sum(convolve(image[None]) ** 2)))(x)
+    assert error(by_vmap, np.asarray(jax.grad(lambda x: jnp.sum(convolve(x) ** 2))(x))) <= 2e-6
+
+
+@pytest.mark.parametrize("lowering", ["xla", "patches", "winograd"])
+def test_bfloat16_is_summed_in_float32(lowering):
+    x, kernel = jnp.ones((1, 3, 3, 512), jnp.bfloat16), jnp.ones((3, 3, 512, 8), jnp.bfloat16)
+    y = ops.conv2d(x, kernel, lowering=lowering)
+    assert y.dtype == jnp.bfloat16
+    assert float(y[0, 1, 1, 0]) == 4608  # 9 x 512; a sum in bfloat16 ends at 256, where adding 1 changes nothing
+
+
+@pytest.mark.parametrize("padding", ["VALID", "SAME", "SAME_LOWER", "TORCH", 1, ((0, 2), (1, 0)), "CIRCULAR"])
+@pytest.mark.parametrize(("strides", "dilation", "groups"), [(1, 1, 1), ((2, 3), 1, 2), (2, 2, 1)])
+def test_the_transposed_convolution_is_the_adjoint(padding, strides, dilation, groups):
+    rng = np.random.default_rng(2)
+    y = normal(rng, (2, 9, 12, 4))
+    kernel = normal(rng, (3, 2, 4 // groups, 6))
+    options = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
+    forward = ops.conv2d(y, kernel, **options)
+    x = normal(rng, forward.shape)
+    back = ops.conv_transpose2d(x, kernel, output_size=(9, 12), **options)
+    assert back.shape == y.shape
+    assert float(jnp.vdot(forward, x)) == pytest.approx(float(jnp.vdot(y, back)), rel=1e-5, abs=1e-3)
+
+
+def test_sizes_of_the_transposed_convolution(untyped):
+    x, kernel = jnp.ones((1, 5, 5, 1)), jnp.ones((3, 3, 1, 1))
+    assert ops.conv_transpose2d(x, kernel, strides=2, padding="SAME").shape == (1, 10, 10, 1)
+    assert ops.conv_transpose2d(x, kernel, strides=2, padding="VALID").shape == (1, 11, 11, 1)
+    assert ops.conv_transpose2d(x, kernel, strides=2, padding="VALID", output_size=12).shape == (1, 12, 12, 1)
+    with pytest.raises(ops.GeometryError, match="expected 11 to 12"):
+        ops.conv_transpose2d(x, kernel, strides=2, padding="VALID", output_size=13)
+    with pytest.raises(ValueError, match="input has 1 channels"):
+        ops.conv_transpose2d(x, jnp.ones((3, 3, 1, 2)))
 
 
 def test_what_does_not_fit_is_refused(untyped):

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from cnn_jax import ops
-from cnn_jax.ops.padding import GeometryError
+from cnn_jax.ops import GeometryError, input_sizes, output_size, total_paddings
 
 
 def walked(size: int, window: int, stride: int, low: int, high: int, dilation: int) -> int:
@@ -73,3 +73,35 @@ def test_padding_that_is_none(padding, untyped):
 def test_borders_want_pixels_to_take(padding, size, window):
     with pytest.raises(GeometryError, match=padding):
         ops.output_size(size, window, 1, padding)
+
+
+def test_input_sizes_inverts():
+    cases = itertools.product(
+        range(1, 9), range(1, 6), range(1, 5), range(1, 3), ["VALID", "SAME", "TORCH", 1, "REFLECT"]
+    )
+    for output, window, stride, dilation, padding in cases:
+        expected = []
+        for size in range(1, 60):
+            try:
+                if output_size(size, window, stride, padding, dilation) == output:
+                    expected.append(size)
+            except GeometryError:
+                continue
+        if expected:
+            assert list(input_sizes(output, window, stride, padding, dilation)) == expected
+        else:
+            with pytest.raises(GeometryError, match="no input gives"):
+                input_sizes(output, window, stride, padding, dilation)
+
+
+def test_total_paddings_inverts():
+    assert total_paddings(55, 224, 11, 4) == range(3, 7)  # AlexNet: pads (1, 2) or 2 + 2, of the 3 to 6 that do
+    for output, size, window, stride in itertools.product(range(1, 9), range(1, 12), range(1, 6), range(1, 4)):
+        expected = [
+            total for total in range(40) if size + total >= window and (size + total - window) // stride + 1 == output
+        ]
+        if expected:
+            assert list(total_paddings(output, size, window, stride)) == expected
+        else:
+            with pytest.raises(GeometryError, match="without padding, more than"):
+                total_paddings(output, size, window, stride)

@@ -73,3 +73,27 @@ def test_what_does_not_fit_is_refused(untyped):
         ops.max_pool(x, 2, padding="REFLECT")
     with pytest.raises(ValueError, match="wholly in the padding"):
         ops.avg_pool(x, 2, padding=2)
+
+
+def test_ceil_mode_as_pytorch_has_it():
+    row = np.arange(1.0, 6.0)[None]  # 5 pixels; windows of 2, stride 2: the third sees one pixel
+    assert pooled(ops.max_pool, row, (1, 2), ceil_mode=True) == [[2, 4, 5]]
+    assert pooled(ops.min_pool, row, (1, 2), ceil_mode=True) == [[1, 3, 5]]
+    assert pooled(ops.avg_pool, row, (1, 2), ceil_mode=True) == [[1.5, 3.5, 5]]
+    assert pooled(ops.avg_pool, row, (1, 2), ceil_mode=True, count_include_pad=True) == [[1.5, 3.5, 5]]
+    # a pixel of padding counts, what lies beyond it does not: 0 1 2, 3 4 5, and no third window, which would
+    # start in the padding; with windows of 4 and stride 3: 0 1 2 3, then 3 4 5 0
+    padded = {"padding": ((0, 0), (1, 1)), "ceil_mode": True, "count_include_pad": True}
+    assert pooled(ops.avg_pool, row, (1, 3), **padded) == [[1, 4]]
+    assert pooled(ops.avg_pool, row, (1, 4), strides=(1, 3), **padded) == [[1.5, 3]]
+    assert pooled(ops.avg_pool, row[:, :4], (1, 4), strides=(1, 3), **padded) == [[1.5, pytest.approx(7 / 3)]]
+    assert ops.output_sizes(5, 2, 2, "VALID", ceil_mode=True) == (3, 3)
+    # GoogLeNet's 112 -> 56 by windows of 3 and stride 2; without it 55
+    assert ops.output_sizes(112, 3, 2, "VALID", ceil_mode=True) == (56, 56)
+    assert ops.output_sizes(112, 3, 2, "VALID") == (55, 55)
+
+
+def test_global_pooling():
+    x = jnp.asarray([[[1.0, 8.0], [2.0, 6.0]], [[3.0, 4.0], [6.0, 2.0]]])[None]
+    assert ops.global_max_pool(x).tolist() == [[6, 8]]
+    assert ops.global_avg_pool(x).tolist() == [[3, 5]]

@@ -1,0 +1,64 @@
+"""The fused stage against its steps, one by one."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax import ops
+
+
+def steps(x, kernel, bias, *, padding):
+    return ops.max_pool(jax.nn.relu(ops.conv2d(x, kernel, padding=padding, lowering="xla") + bias), 2)
+
+
+def normal(rng, shape):
+    return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+
+def error(ours, reference):
+    return float(jnp.abs(ours - reference).max() / jnp.abs(reference).max())
+
+
+@pytest.mark.parametrize("padding", ["VALID", "SAME", "SAME_LOWER", 2, ((1, 0), (0, 3)), "REFLECT"])
+@pytest.mark.parametrize(("window", "channels"), [((3, 3), 1), ((3, 3), 16), ((5, 4), 1), ((5, 5), 6)])
+def test_values_and_gradients(padding, window, channels):
+    rng = np.random.default_rng(0)
+    x = normal(rng, (3, 12, 9, channels))
+    kernel = normal(rng, (*window, channels, 12))
+    bias = normal(rng, 12)
+
+    @jax.jit
+    def gradients(*arrays):
+        results = []
+        for function in (ops.conv2d_relu_max_pool, steps):
+            y, pull = jax.vjp(functools.partial(function, padding=padding), *arrays)
+            results.append((y, *pull(jnp.cos(y))))
+        return results
+
+    for ours, theirs in zip(*gradients(x, kernel, bias), strict=True):
+        assert ours.shape == theirs.shape
+        assert error(ours, theirs) <= 1e-5
+
+
+def test_large_batches_are_worked_on_in_parts():
+    """So many images take more than the cache: the parts give what one image gives."""
+    rng = np.random.default_rng(1)
+    x = normal(rng, (300, 12, 12, 16))
+    kernel, bias = normal(rng, (3, 3, 16, 32)), jnp.zeros(32)
+    y = ops.conv2d_relu_max_pool(x, kernel, bias, padding="SAME")
+    for image in (0, 1, 150, 299):
+        assert error(y[image], steps(x[image : image + 1], kernel, bias, padding="SAME")[0]) <= 1e-5
+    gradient = jax.grad(lambda kernel: jnp.sum(ops.conv2d_relu_max_pool(x, kernel, bias) ** 2))(kernel)
+    assert (
+        error(gradient, jax.grad(lambda kernel: jnp.sum(steps(x, kernel, bias, padding="SAME") ** 2))(kernel)) <= 1e-5
+    )
+
+
+def test_what_does_not_fit_is_refused(untyped):
+    with pytest.raises(ops.GeometryError, match="window of 2 pixels exceeds its input of 1"):
+        ops.conv2d_relu_max_pool(jnp.ones((1, 3, 3, 1)), jnp.ones((3, 3, 1, 1)), jnp.zeros(1), padding="VALID")
+    with pytest.raises(ValueError, match="input has 2 channels"):
+        ops.conv2d_relu_max_pool(jnp.ones((1, 8, 8, 2)), jnp.ones((3, 3, 1, 1)), jnp.zeros(1))
