@@ -77,11 +77,11 @@ def test_borders_want_pixels_to_take(padding, size, window):
 
 def test_input_sizes_inverts():
     cases = itertools.product(
-        range(1, 9), range(1, 6), range(1, 5), range(1, 3), ["VALID", "SAME", "TORCH", 1, "REFLECT"]
+        range(1, 6), range(1, 5), range(1, 4), range(1, 3), ["VALID", "SAME", "TORCH", 1, "REFLECT"]
     )
     for output, window, stride, dilation, padding in cases:
         expected = []
-        for size in range(1, 60):
+        for size in range(1, 30):
             try:
                 if output_size(size, window, stride, padding, dilation) == output:
                     expected.append(size)
