@@ -7,16 +7,22 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test lint data bench lock clean
+.PHONY: help train test test-peers golden lint data bench lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 train: $(VENV)/runtime data ## train on Fashion-MNIST; CONFIG=FILE another experiment, ARGS="--config.train.epochs=10" more flags
 	@$(VENV)/bin/python launch.py train --config=$(CONFIG) $(ARGS)
 
 test: lint ## lint, then all tests
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow
+	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
+
+golden: $(BENCH_VENV)/installed ## write tests/ops/golden/peers.npz anew, by PyTorch and TensorFlow
+	@cd tests && $(abspath $(BENCH_VENV)/bin/python) -m peers.reference ops/golden/peers.npz
 
 lint: $(VENV)/development ## style, types and the direction of imports
 	@$(VENV)/bin/ruff check .

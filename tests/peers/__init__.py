@@ -1,0 +1,1 @@
+"""Convolution and pooling beside PyTorch and TensorFlow: `make test-peers`."""

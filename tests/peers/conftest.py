@@ -1,0 +1,7 @@
+"""Flags of the comparison with the peers."""
+
+
+def pytest_addoption(parser):
+    parser.addoption("--peers", help="Python of the environment with PyTorch and TensorFlow")
+    parser.addoption("--seed", type=int, default=0, help="of the random cases")
+    parser.addoption("--cases", type=int, default=300, help="how many random cases")
