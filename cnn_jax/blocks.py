@@ -61,13 +61,16 @@ class Pooling:
     @property
     def halves(self) -> bool:
         """Whether it is the pooling that `ops.conv2d_relu_max_pool` does."""
-        strides = self.window if self.strides is None else self.strides
-        return (self.kind, self.padding) == ("max", "VALID") and pair(self.window, "") == pair(strides, "") == (2, 2)
+        taps = pair(self.window, "window")
+        return (self.kind, self.padding) == ("max", "VALID") and taps == pair(self._steps, "strides") == (2, 2)
+
+    @property
+    def _steps(self) -> IntPair:
+        return self.window if self.strides is None else self.strides
 
     def record(self, shape: tuple[int, ...]) -> None:
         """Records the layer for maps of this shape."""
-        strides = self.window if self.strides is None else self.strides
-        _record_windows(f"{self.kind}_pool", self.name, shape, shape[-1], self.window, strides, self.padding)
+        _record_windows(f"{self.kind}_pool", self.name, shape, shape[-1], self.window, self._steps, self.padding)
 
 
 class ConvBlock(nn.Module):
