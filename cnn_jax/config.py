@@ -7,40 +7,18 @@ here. Raw dictionaries (experiment files, command-line overrides, config.json) e
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-Count = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-
-Size = Count | tuple[Count, Count]
-PaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR"]
-PadPair = tuple[NonNegativeInt, NonNegativeInt]
-Padding = PaddingName | NonNegativeInt | tuple[PadPair, PadPair]
-PoolPaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH"]
-PoolPadding = PoolPaddingName | NonNegativeInt | tuple[PadPair, PadPair]
-Pooling = Literal["max", "avg", "min", "none"]
-Activation = Literal["relu", "tanh", "sigmoid", "gelu", "silu", "leaky_relu", "elu", "identity"]
-KernelInit = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal"]
-Lowering = Literal["auto", "xla", "patches", "winograd"]
-
-T = TypeVar("T")
-PerStage: TypeAlias = T | tuple[T, ...]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
+from cnn_jax import config_model
+from cnn_jax.config_model import Cnn, Count, Fraction, Model, NonNegative, NonNegativeInt, Positive, Section
 
 # --- data ---------------------------------------------------------------------------------------------
 
 
-class _Data(_Section):
+class _Data(Section):
     validation_fraction: Fraction = Field(
         0.0, description="share of the training images held out for validation, drawn from the seed; 0 holds out none"
     )
@@ -100,50 +78,10 @@ class ImageFolder(_Data):
 Data = Annotated[FashionMnist | Mnist | Csv | Idx | ImageFolder, Field(discriminator="name")]
 
 
-# --- model --------------------------------------------------------------------------------------------
-
-
-class Cnn(_Section):
-    """Stages of convolution, bias, activation and pooling, then dense layers. The default is the lecture's."""
-
-    name: Literal["cnn"] = Field("cnn", description="the lecture's network as a configurable stack")
-    features: tuple[Count, ...] = Field((32, 64, 64), min_length=1, description="convolution kernels of each stage")
-    kernel_size: PerStage[Size] = Field(3, description="pixels; one value, or one for each stage")
-    strides: PerStage[Size] = Field(1, description="of the convolutions; one value, or one for each stage")
-    padding: PerStage[Padding] = Field("VALID", description="of the convolutions; one value, or one for each stage")
-    dilation: PerStage[Size] = Field(1, description="pixels between a kernel's taps; one value, or one for each stage")
-    groups: PerStage[Count] = Field(1, description="of channels that convolve apart; one value, or one for each stage")
-    pooling: PerStage[Pooling] = Field(("max", "max", "none"), description="one value, or one for each stage")
-    pool_window: PerStage[Size] = Field(2, description="pixels; one value, or one for each stage")
-    pool_strides: PerStage[Size] | None = Field(
-        None, description="one value, or one for each stage; none is the window"
-    )
-    pool_padding: PerStage[PoolPadding] = Field("VALID", description="one value, or one for each stage")
-    activation: Activation = Field("relu", description="after every convolution and hidden dense layer")
-    dense: tuple[Count, ...] = Field((64,), description="widths of the hidden dense layers; () for none")
-    dropout: Fraction = Field(0.0, description="share of each hidden dense layer's outputs dropped in training")
-    kernel_init: KernelInit = Field("glorot_uniform", description="initial weights; biases start at zero")
-    lowering: Lowering = Field("auto", description="how convolutions are computed: auto chooses by platform")
-
-
-_PER_STAGE = (
-    "kernel_size",
-    "strides",
-    "padding",
-    "dilation",
-    "groups",
-    "pooling",
-    "pool_window",
-    "pool_strides",
-    "pool_padding",
-)
-Model = Cnn
-
-
 # --- optimizer and schedule ---------------------------------------------------------------------------
 
 
-class _Optimizer(_Section):
+class _Optimizer(Section):
     learning_rate: Positive = Field(1e-3, description="the schedule's highest value")
     weight_decay: NonNegative = Field(
         0.0, description="of each step, times the rate; adam and sgd add it to the gradient"
@@ -178,7 +116,7 @@ class AdamW(_Optimizer):
 Optimizer = Annotated[Sgd | Adam | AdamW, Field(discriminator="name")]
 
 
-class _Schedule(_Section):
+class _Schedule(Section):
     warmup_epochs: NonNegative = Field(0.0, description="epochs of linear growth from 0 before the schedule starts")
 
 
@@ -191,7 +129,7 @@ class Cosine(_Schedule):
     final_fraction: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="of the learning rate, at the end")
 
 
-class OneCycle(_Section):
+class OneCycle(Section):
     name: Literal["one_cycle"] = Field("one_cycle", description="Smith, 2018: cosine up, then cosine down")
     peak: Annotated[float, Field(gt=0, lt=1)] = Field(0.3, description="share of the training at which it is highest")
     initial_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -212,11 +150,12 @@ Schedule = Annotated[Constant | Cosine | OneCycle | Step, Field(discriminator="n
 # --- training, checkpoints, logging -------------------------------------------------------------------
 
 
-class Train(_Section):
+class Train(Section):
     epochs: Count = Field(5, description="passes over the training images")
     batch_size: Count = Field(32, description="images of one step, over all devices")
     eval_batch_size: Count = Field(500, description="images of one evaluation step, over all devices")
     label_smoothing: Fraction = Field(0.0, description="share of the target spread evenly over all classes")
+    aux_loss_weight: NonNegative = Field(0.3, description="of each auxiliary classifier's loss, where there are any")
     ema_decay: Fraction = Field(
         0.0,
         description="evaluate a running mean of the parameters with this decay per step; 0 evaluates the parameters",
@@ -226,7 +165,7 @@ class Train(_Section):
     )
 
 
-class Checkpoint(_Section):
+class Checkpoint(Section):
     every_epochs: Count = Field(1, description="save at the end of every so many epochs")
     every_minutes: Positive | None = Field(5.0, description="and whenever so many minutes have passed; none: never")
     keep_last: Count = Field(2, description="newest checkpoints kept")
@@ -235,14 +174,14 @@ class Checkpoint(_Section):
     )
 
 
-class Log(_Section):
+class Log(Section):
     every_steps: Count = Field(
         500, description="training steps of one record in metrics.jsonl, rounded up to dispatches"
     )
     tensorboard: bool = Field(True, description="write TensorBoard events beside metrics.jsonl")
 
 
-class Experiment(_Section):
+class Experiment(Section):
     """Everything that a run's result depends on, code and hardware apart."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="every random choice derives from it")
@@ -280,17 +219,9 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
     def fault(fields: tuple[str, ...], message: str) -> None:
         faults.append((fields, message))
 
-    model, train, schedule = experiment.model, experiment.train, experiment.schedule
-    stages = len(model.features)
-    for field in _PER_STAGE:
-        value = getattr(model, field)
-        if is_per_stage(field, value) and len(value) not in (1, stages):
-            fault(
-                (f"model.{field}", "model.features"),
-                f"config.model.{field} has {len(value)} entries, one for each stage, and config.model.features has "
-                f"{stages}; give {stages} entries, or one value for all stages"
-                + (f" (a {value[0]}x{value[1]} one is written (({value[0]}, {value[1]}),))" if _is_pair(value) else ""),
-            )
+    for fields, message in config_model.impossible_combinations(experiment.model):
+        fault(tuple(f"model.{field}" for field in fields), message)
+    train, schedule = experiment.train, experiment.schedule
     if experiment.checkpoint.select == "best" and experiment.data.validation_fraction == 0:
         fault(
             ("checkpoint.select", "data.validation_fraction"),
@@ -323,20 +254,3 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
             f"config.train.batch_size={train.batch_size} exceeds config.data.train_examples={examples}",
         )
     return faults
-
-
-def _is_pair(value: tuple[object, ...]) -> bool:
-    return len(value) == 2 and all(isinstance(entry, int) for entry in value)
-
-
-def is_per_stage(field: str, value: object) -> bool:
-    """Tells whether a model field's value lists one entry per stage, rather than one value for all.
-
-    A tuple lists stages, but for the explicit pads of one padding, ((low, high), (low, high)).
-    """
-    if not isinstance(value, tuple):
-        return False
-    explicit_pads = len(value) == 2 and all(
-        isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(pad, int) for pad in pair) for pair in value
-    )
-    return not (explicit_pads and field in ("padding", "pool_padding"))

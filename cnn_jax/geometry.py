@@ -8,12 +8,13 @@ outputs, the product of all strides so far (Araujo, Norris and Sim, "Computing r
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable
 
 from cnn_jax import models, nearest
 from cnn_jax.config import Model as ModelConfig
-from cnn_jax.layer_rows import LayerRow
+from cnn_jax.layer_rows import IMAGE, LayerRow
 from cnn_jax.ops import GeometryError
 from cnn_jax.ops.padding import effective_window
 
@@ -41,6 +42,11 @@ class Field:
         """The field of a window over outputs that have this one."""
         grown = self.size + (effective_window(window, dilation) - 1) * self.jump
         return Field(grown, self.jump * stride, self.start - low * self.jump)
+
+    def joined(self, other: Field) -> Field:
+        """The field of what sees two maps of one jump, place by place."""
+        start = min(self.start, other.start)
+        return Field(max(self.start + self.size, other.start + other.size) - start, self.jump, start)
 
     def over(self, outputs: int) -> Field:
         """The field of something that sees all outputs."""
@@ -123,21 +129,22 @@ def summarize(model_config: ModelConfig, image_shape: tuple[int, int, int], num_
 
 
 def _located(rows: Iterable[LayerRow], image_shape: tuple[int, int, int]) -> Iterable[LayerGeometry]:
-    """Follows the receptive field from layer to layer."""
-    fields = (Field(), Field())
-    for row in rows:
+    """Follows the receptive fields, (height's, width's), from the image through every row's sources."""
+    known: dict[int, tuple[Field, Field]] = {IMAGE: (Field(), Field())}
+    for number, row in enumerate(rows):
+        incoming = zip(*(known[source] for source in row.sources), strict=True)
+        fields = [functools.reduce(Field.joined, axis) for axis in incoming]
         outputs, unseen = row.output_shape[:2], (0, 0)
         if row.window and row.strides and row.dilation and row.pads:
             axes = list(zip(row.window, row.strides, row.dilation, row.pads, strict=True))
-            fields = tuple(  # type: ignore[assignment]
-                field.after(*axis[:3], axis[3][0]) for field, axis in zip(fields, axes, strict=True)
-            )
+            fields = [field.after(*axis[:3], axis[3][0]) for field, axis in zip(fields, axes, strict=True)]
             unseen = tuple(  # type: ignore[assignment]
                 _unseen(size, *axis, count)
                 for size, axis, count in zip(row.input_shape[:2], axes, outputs, strict=True)
             )
-        elif row.kind == "flatten":
-            fields = tuple(field.over(size) for field, size in zip(fields, row.input_shape, strict=False))  # type: ignore[assignment]
+        elif row.kind in ("flatten", "global_avg_pool"):
+            fields = [field.over(size) for field, size in zip(fields, row.input_shape, strict=False)]
+        known[number] = (fields[0], fields[1])
         if len(row.output_shape) == 1:
             outputs = (1, 1)
         inside = math.prod(

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from cnn_jax import geometry, geometry_table, models
-from cnn_jax.config import Cnn
+from cnn_jax.config_model import Cnn
 from cnn_jax.ops import GeometryError
 
 

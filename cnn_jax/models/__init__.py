@@ -11,13 +11,27 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from cnn_jax.blocks import Policy
 from cnn_jax.config import Model as ModelConfig
 from cnn_jax.layer_rows import LayerRow, trace_layers
+from cnn_jax.models.alexnet import AlexNetModule
 from cnn_jax.models.cnn import CnnModule
+from cnn_jax.models.googlenet import GoogLeNetModule
+from cnn_jax.models.lenet5 import LeNet5Module
+from cnn_jax.models.resnet import CifarResNetModule, ResNetModule
 
 Variables = Mapping[str, Any]
 
-REGISTRY: dict[str, type[nn.Module]] = {"cnn": CnnModule}
+REGISTRY: dict[str, type[nn.Module]] = {
+    "cnn": CnnModule,
+    "lenet5": LeNet5Module,
+    "alexnet": AlexNetModule,
+    "alexnet_torchvision": AlexNetModule,
+    "googlenet": GoogLeNetModule,
+    "googlenet_torchvision": GoogLeNetModule,
+    "resnet": ResNetModule,
+    "resnet_cifar": CifarResNetModule,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +86,13 @@ class Model:
         return tuple(rows)
 
 
-def create(config: ModelConfig, num_classes: int) -> Model:
+def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) -> Model:
     """Builds the network that a config names.
 
     Args:
       config: of one architecture, told by its `name`.
       num_classes: width of the logits.
+      frozen: paths of layers whose batch statistics stand still in training.
 
     Returns:
       The network.
@@ -87,4 +102,5 @@ def create(config: ModelConfig, num_classes: int) -> Model:
     """
     if config.name not in REGISTRY:
         raise ValueError(f"model {config.name!r}: expected one of: {', '.join(sorted(REGISTRY))}")
-    return Model(REGISTRY[config.name](config=config, num_classes=num_classes))
+    policy = Policy.of(config, frozen)
+    return Model(REGISTRY[config.name](config=config, num_classes=num_classes, policy=policy))

@@ -8,18 +8,19 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from cnn_jax.blocks import ConvBlock, DenseHead, Pooling
-from cnn_jax.config import Cnn, is_per_stage
+from cnn_jax.blocks import ConvBlock, DenseHead, Policy, Pooling
+from cnn_jax.config_model import Cnn, is_per_stage
 
 
 class CnnModule(nn.Module):
-    """Stages of convolution, bias, activation and pooling, then a dense head.
+    """Stages of convolution, normalisation, activation and pooling, then a dense head.
 
     With the default config and 28x28x1 images it is the Keras network of the lecture: 93,322 parameters.
     """
 
     config: Cnn
     num_classes: int
+    policy: Policy
 
     @nn.compact
     def __call__(self, images: Float[Array, "b h w c"], train: bool) -> tuple[Float[Array, "b k"], tuple[()]]:
@@ -34,20 +35,16 @@ class CnnModule(nn.Module):
             x = ConvBlock(
                 features,
                 at("kernel_size"),
+                self.policy,
                 strides=at("strides"),
                 padding=at("padding"),
                 dilation=at("dilation"),
                 groups=at("groups"),
-                activation=config.activation,
+                order=config.order,
                 pooling=pooling,
-                kernel_init=config.kernel_init,
-                lowering=config.lowering,
                 name=f"conv{stage + 1}",
-            )(x)
-        head = DenseHead(
-            config.dense, self.num_classes, config.activation, config.dropout, config.kernel_init, name="head"
-        )
-        return head(x, train), ()
+            )(x, train)
+        return DenseHead(config.dense, self.num_classes, self.policy, config.dropout, name="head")(x, train), ()
 
 
 def _at(config: Cnn, field: str, stage: int) -> Any:

@@ -2,7 +2,7 @@
 
 from cnn_jax.ops.conv import Lowering, conv2d, conv_transpose2d
 from cnn_jax.ops.conv_pool import conv2d_relu_max_pool
-from cnn_jax.ops.norm import local_response_norm
+from cnn_jax.ops.norm import batch_norm, batch_statistics, group_norm, local_response_norm
 from cnn_jax.ops.padding import (
     GeometryError,
     input_sizes,
@@ -11,17 +11,21 @@ from cnn_jax.ops.padding import (
     resolve_padding,
     total_paddings,
 )
-from cnn_jax.ops.pool import avg_pool, global_avg_pool, global_max_pool, max_pool, min_pool
+from cnn_jax.ops.pool import adaptive_avg_pool, avg_pool, global_avg_pool, global_max_pool, max_pool, min_pool
 
 __all__ = [
     "GeometryError",
     "Lowering",
+    "adaptive_avg_pool",
     "avg_pool",
+    "batch_norm",
+    "batch_statistics",
     "conv2d",
     "conv2d_relu_max_pool",
     "conv_transpose2d",
     "global_avg_pool",
     "global_max_pool",
+    "group_norm",
     "input_sizes",
     "local_response_norm",
     "max_pool",

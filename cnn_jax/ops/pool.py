@@ -8,6 +8,7 @@ import operator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from cnn_jax.ops.padding import BORDER_MODES, GeometryError, IntPair, Padding, Pads, output_sizes, pair, resolve_padding
@@ -92,6 +93,33 @@ def global_max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
 def global_avg_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
     """The mean of each map."""
     return jnp.mean(x, axis=(1, 2))
+
+
+def adaptive_avg_pool(x: Float[Array, "b h w c"], size: IntPair) -> Float[Array, "b oh ow c"]:
+    """Means over windows that cut a map of any size into a grid of the size wanted, as PyTorch's does.
+
+    Output i of o sees the pixels from floor(i n / o) to ceil((i + 1) n / o) of n: neighbouring windows overlap by a
+    pixel where o does not divide n, and pixels are repeated where o exceeds n.
+
+    Args:
+      x: feature maps, channels last.
+      size: outputs, (height, width) or one number for both.
+
+    Returns:
+      Feature maps.
+    """
+    rows, columns = (
+        jnp.asarray(_shares(n, outputs), x.dtype) for n, outputs in zip(x.shape[1:3], pair(size, "size"), strict=True)
+    )
+    return jnp.einsum("ih,jw,bhwc->bijc", rows, columns, x)
+
+
+def _shares(pixels: int, outputs: int) -> np.ndarray:
+    """The weight of each pixel [outputs, pixels] in each mean."""
+    numbers, places = np.arange(outputs)[:, None], np.arange(pixels)
+    inside = (places >= numbers * pixels // outputs) & (places < -(-(numbers + 1) * pixels // outputs))
+    shares: np.ndarray = inside / inside.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _windows(

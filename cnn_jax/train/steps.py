@@ -52,9 +52,11 @@ def train_step(
 
     def loss_of(params: Any) -> tuple[Array, tuple[Array, Variables]]:
         variables = {"params": params, "batch_stats": state.batch_stats}
-        logits, _, batch_stats = recipe.model.apply(variables, batch.images, train=True, key=key)
+        logits, aux_logits, batch_stats = recipe.model.apply(variables, batch.images, train=True, key=key)
         targets = optax.smooth_labels(jax.nn.one_hot(batch.labels, logits.shape[-1]), smoothing)
         losses = optax.softmax_cross_entropy(logits, targets)
+        for each in aux_logits:
+            losses += recipe.experiment.train.aux_loss_weight * optax.softmax_cross_entropy(each, targets)
         return jnp.sum(losses * batch.weights) / jnp.sum(batch.weights), (logits, batch_stats)
 
     gradients, (logits, batch_stats) = jax.grad(loss_of, has_aux=True)(state.params)

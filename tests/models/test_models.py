@@ -6,21 +6,68 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.config import Cnn
+from cnn_jax.config_model import (
+    AlexNet,
+    CifarResNet,
+    Cnn,
+    GoogLeNet,
+    LeNet5,
+    ResNet,
+    TorchvisionAlexNet,
+    TorchvisionGoogLeNet,
+)
+from cnn_jax.layer_rows import trace_layers
 
-# name: (config, image shape, classes, published count). The lecture prints the first.
-COUNTS = {"cnn": (Cnn(), (28, 28, 1), 10, 93_322)}
+RGB, GREY = (224, 224, 3), (28, 28, 1)
+WRN = CifarResNet(depth=28, widen=10, activation_order="pre", shortcut="projection")
+# (config, image shape, classes, published count): the lecture; LeCun et al., 1998, section II.B (60,000); torchvision;
+# He et al., 2016, table 6 (0.27, 0.46, 0.66, 0.85, 1.7 million); Zagoruyko and Komodakis, 2016, table 4 (36.5 million).
+COUNTS = [
+    (Cnn(), GREY, 10, 93_322),
+    (LeNet5(), GREY, 10, 61_706),
+    (
+        LeNet5(subsampling="trainable", connection="table", output="rbf", prototypes="digits"),
+        GREY,
+        10,
+        60_000,
+    ),
+    (LeNet5(output="rbf", prototypes="learned"), GREY, 10, 61_706 - 850 + 840),
+    (AlexNet(), RGB, 1000, 62_378_344),
+    (AlexNet(last_pool=False), RGB, 1000, 201_838_952),
+    (AlexNet(groups=2), RGB, 1000, 60_965_224),
+    (TorchvisionAlexNet(), RGB, 1000, 61_100_840),
+    (GoogLeNet(), RGB, 1000, 13_378_280),
+    (GoogLeNet(aux_heads=False), RGB, 1000, 6_998_552),
+    (TorchvisionGoogLeNet(), RGB, 1000, 6_624_904),
+    (TorchvisionGoogLeNet(aux_heads=True), RGB, 1000, 13_004_888),
+    (ResNet(), RGB, 1000, 11_689_512),
+    (ResNet(depth=34), RGB, 1000, 21_797_672),
+    (ResNet(depth=50), RGB, 1000, 25_557_032),
+    (ResNet(depth=50, stride_in="1x1"), RGB, 1000, 25_557_032),
+    (ResNet(depth=50, bottleneck_width=2), RGB, 1000, 68_883_240),
+    (ResNet(depth=101), RGB, 1000, 44_549_160),
+    (ResNet(depth=152), RGB, 1000, 60_192_808),
+    (CifarResNet(), (32, 32, 3), 10, 269_722),
+    (CifarResNet(shortcut="none"), (32, 32, 3), 10, 269_722),
+    (CifarResNet(depth=32), (32, 32, 3), 10, 464_154),
+    (CifarResNet(depth=44), (32, 32, 3), 10, 658_586),
+    (CifarResNet(depth=56), (32, 32, 3), 10, 853_018),
+    (CifarResNet(depth=110), (32, 32, 3), 10, 1_727_962),
+    (WRN, (32, 32, 3), 10, 36_479_194),
+]
 
 
 def test_every_network_has_its_count():
-    assert set(COUNTS) == set(models.REGISTRY)
+    assert {config.name for config, *_ in COUNTS} == set(models.REGISTRY)
 
 
-@pytest.mark.parametrize("name", COUNTS)
-def test_parameter_counts(name):
-    config, image_shape, classes, count = COUNTS[name]
-    shapes = jax.eval_shape(lambda key: models.create(config, classes).init(key, image_shape), jax.random.key(0))
+@pytest.mark.parametrize(("config", "image_shape", "classes", "count"), COUNTS)
+def test_parameter_counts(config, image_shape, classes, count):
+    model = models.create(config, classes)
+    with trace_layers() as rows:
+        shapes = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) == count
+    assert sum(row.parameters for row in rows) == count
 
 
 def test_the_lectures_network_by_hand():
@@ -69,5 +116,5 @@ def test_dropout_is_for_training_alone():
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match="expected one of: cnn"):
+    with pytest.raises(ValueError, match="expected one of: alexnet, "):
         models.create(Cnn.model_construct(name="cnm"), 10)

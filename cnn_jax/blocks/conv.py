@@ -1,0 +1,208 @@
+"""Convolution with all that goes around it, and pooling."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from cnn_jax import ops
+from cnn_jax.blocks.norm import Norm
+from cnn_jax.blocks.policy import KERNEL_INITS, Policy
+from cnn_jax.layer_rows import LayerRow, check_kernel_size, naming, record, record_windows
+from cnn_jax.ops.padding import GeometryError, IntPair, Padding, pair
+
+POOLS: dict[str, Callable[..., Array]] = {"max": ops.max_pool, "avg": ops.avg_pool, "min": ops.min_pool}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pooling:
+    """A pooling layer, which owns no parameters; kind is a key of POOLS.
+
+    Attributes:
+      name: of the layer, in the table and in errors.
+      kind, window, strides, padding, ceil_mode: as the functions of `ops` take them.
+    """
+
+    name: str
+    kind: str
+    window: IntPair = 2
+    strides: IntPair | None = None
+    padding: Padding = "VALID"
+    ceil_mode: bool = False
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b oh ow c"]:
+        """Pools, and records the layer."""
+        self.record(x.shape[1:])
+        with naming(self.name, x.shape[1:]):
+            return POOLS[self.kind](
+                x, self.window, strides=self.strides, padding=self.padding, ceil_mode=self.ceil_mode
+            )
+
+    @property
+    def halves(self) -> bool:
+        """Whether it is the pooling that `ops.conv2d_relu_max_pool` does."""
+        taps = pair(self.window, "window")
+        floors = (self.kind, self.padding, self.ceil_mode) == ("max", "VALID", False)
+        return floors and taps == pair(self._steps, "strides") == (2, 2)
+
+    @property
+    def _steps(self) -> IntPair:
+        return self.window if self.strides is None else self.strides
+
+    def record(self, shape: tuple[int, ...]) -> None:
+        """Records the layer for maps of this shape."""
+        record_windows(
+            f"{self.kind}_pool",
+            self.name,
+            shape,
+            shape[-1],
+            self.window,
+            self._steps,
+            self.padding,
+            ceil_mode=self.ceil_mode,
+        )
+
+
+def pool(
+    name: str,
+    x: Float[Array, "b h w c"],
+    kind: str,
+    window: IntPair,
+    strides: IntPair | None,
+    padding: Padding,
+    ceil_mode: bool = False,
+) -> Float[Array, "b oh ow c"]:
+    """Pools as a config's fields say; kind "none" does nothing."""
+    return x if kind == "none" else Pooling(name, kind, window, strides, padding, ceil_mode)(x)
+
+
+def adaptive_pool(name: str, x: Float[Array, "b h w c"], size: IntPair) -> Float[Array, "b oh ow c"]:
+    """Averages a map of any size down to one size, and records the layer.
+
+    The row's windows are the smallest of one size that hold the true ones, which differ by a pixel where the sizes do
+    not divide.
+    """
+    outputs, pixels = pair(size, "size"), (x.shape[1], x.shape[2])
+    steps = [max(1, n // count) for n, count in zip(pixels, outputs, strict=True)]
+    taps = [n - (count - 1) * step if count <= n else n for n, count, step in zip(pixels, outputs, steps, strict=True)]
+    record(
+        LayerRow(
+            name,
+            "adaptive_avg_pool",
+            x.shape[1:],
+            (*outputs, x.shape[-1]),
+            window=(taps[0], taps[1]),
+            strides=(steps[0], steps[1]),
+            dilation=(1, 1),
+            pads=((0, 0), (0, 0)),
+        )
+    )
+    return ops.adaptive_avg_pool(x, size)
+
+
+class ConvBlock(nn.Module):
+    """Convolution, normalisation and activation in a chosen order, then pooling; fused where `ops` can.
+
+    Attributes:
+      features, kernel_size, strides, dilation, groups: of the convolution.
+      policy: of the network.
+      padding: of the convolution; None is the policy's, or none where the kernel is a single pixel.
+      order: "conv", "norm" and "activation" joined by hyphens, in the order wanted; what is left out is not done,
+        and so is "norm" where the policy has none.
+      pooling: done last.
+      dropout: share of the convolution's inputs dropped in training.
+      start_at_zero: whether what ends the block begins at zero: the norm's scale, or the kernel where no norm
+        follows it.
+    """
+
+    features: int
+    kernel_size: IntPair
+    policy: Policy
+    strides: IntPair = 1
+    padding: Padding | None = None
+    dilation: IntPair = 1
+    groups: int = 1
+    order: str = "conv-norm-activation"
+    pooling: Pooling | None = None
+    dropout: float = 0.0
+    start_at_zero: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b oh ow o"]:
+        policy = self.policy
+        parts = [part for part in self.order.split("-") if part != "norm" or policy.norm != "none"]
+        after = parts[parts.index("conv") + 1 :]
+        fused = (
+            parts == ["conv", "activation"]
+            and policy.activation == "relu"
+            and self.pooling is not None
+            and self.pooling.halves
+            and pair(self.strides, "strides") == pair(self.dilation, "dilation") == (1, 1)
+            and self.groups == 1
+        )
+        for part in parts:
+            if part == "conv":
+                if self.dropout:
+                    x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+                # A bias before a norm would be taken off again with the mean.
+                biased = policy.norm == "none" or after[:1] == ["activation"]
+                x = self._convolve(x, biased, fused, zero=self.start_at_zero and "norm" not in after)
+                if fused:
+                    return x
+            elif part == "norm":
+                x = Norm(policy, zero_scale=self.start_at_zero and "norm" in after, name="norm")(x, train)
+            else:
+                x = policy.activate(x)
+        return x if self.pooling is None else self.pooling(x)
+
+    def _convolve(self, x: Array, biased: bool, fused: bool, zero: bool) -> Array:
+        """Convolves and adds the bias; where fused, activates and pools too."""
+        name, channels, policy = "/".join(self.path), x.shape[-1], self.policy
+        window = pair(self.kernel_size, "kernel_size")
+        padding = self.padding
+        if padding is None:
+            padding = "VALID" if window == (1, 1) else policy.padding
+        with naming(name, x.shape[1:]):
+            if channels % self.groups or self.features % self.groups:
+                raise GeometryError(
+                    f"groups={self.groups} does not divide {channels} input channels and {self.features} features; "
+                    f"use groups={math.gcd(channels, self.features, self.groups)}"
+                )
+            shape = (*window, channels // self.groups, self.features)
+            check_kernel_size(shape)
+        output = record_windows(
+            "conv",
+            name,
+            x.shape[1:],
+            self.features,
+            window,
+            self.strides,
+            padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            weights=math.prod(shape),
+            biases=self.features * biased,
+        )
+        start = nn.initializers.zeros if zero else KERNEL_INITS[policy.kernel_init]
+        kernel = self.param("kernel", start, shape).astype(policy.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(policy.dtype) if biased else None
+        x = x.astype(policy.dtype)
+        if fused and self.pooling is not None and bias is not None:
+            self.pooling.record(output)
+            with naming(name, x.shape[1:]):
+                return ops.conv2d_relu_max_pool(x, kernel, bias, padding=padding, lowering=policy.lowering)
+        with naming(name, x.shape[1:]):
+            y = ops.conv2d(
+                x,
+                kernel,
+                strides=self.strides,
+                padding=padding,
+                dilation=self.dilation,
+                groups=self.groups,
+                lowering=policy.lowering,
+            )
+        return y if bias is None else y + bias

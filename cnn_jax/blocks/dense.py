@@ -1,0 +1,134 @@
+"""From feature maps to logits: flattening, dense layers, and what stands at a network's end."""
+
+from __future__ import annotations
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cnn_jax import ops
+from cnn_jax.blocks.digit_pictures import DIGITS
+from cnn_jax.blocks.policy import KERNEL_INITS, Policy
+from cnn_jax.layer_rows import LayerRow, check_kernel_size, naming, record
+from cnn_jax.ops import GeometryError
+
+
+class Flatten(nn.Module):
+    """Feature maps into one vector for each image."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b n"]:
+        y = x.reshape(x.shape[0], math.prod(x.shape[1:]))
+        record(LayerRow("/".join(self.path), "flatten", x.shape[1:], y.shape[1:]))
+        return y
+
+
+class Dense(nn.Module):
+    """A fully connected layer, summed in float32."""
+
+    features: int
+    policy: Policy
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b n"]) -> Float[Array, "b m"]:
+        name, shape, dtype = "/".join(self.path), (x.shape[-1], self.features), self.policy.dtype
+        with naming(name, x.shape[1:]):
+            check_kernel_size(shape)
+        kernel = self.param("kernel", KERNEL_INITS[self.policy.kernel_init], shape).astype(dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        weights = math.prod(shape)
+        record(LayerRow(name, "dense", x.shape[1:], shape[1:], weights + self.features, weights))
+        return jnp.matmul(x.astype(dtype), kernel, preferred_element_type=jnp.float32) + bias
+
+
+class Dropout(nn.Module):
+    """Sets a share of the values to zero in training, and scales up the others to keep the mean."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b ..."], train: bool) -> Float[Array, "b ..."]:
+        record(LayerRow("/".join(self.path), "dropout", x.shape[1:], x.shape[1:]))
+        return nn.Dropout(self.rate, deterministic=not train, name="mask")(x)
+
+
+class DenseHead(nn.Module):
+    """Flattens, then hidden dense layers with activation and dropout, then the logits.
+
+    Attributes:
+      hidden: widths of the hidden layers.
+      num_classes: width of the logits; None ends with the hidden layers.
+      policy: of the network.
+      dropout: share dropped in training.
+      dropout_on: the hidden layers' "outputs", or their "inputs" (so that the logits' inputs are kept whole).
+    """
+
+    hidden: tuple[int, ...]
+    num_classes: int | None
+    policy: Policy
+    dropout: float = 0.0
+    dropout_on: str = "outputs"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b ..."], train: bool) -> Float[Array, "b k"]:
+        flat: Array = Flatten(name="flatten")(x) if x.ndim == 4 else x
+        for number, width in enumerate(self.hidden, start=1):
+            if self.dropout and self.dropout_on == "inputs":
+                flat = Dropout(self.dropout, name=f"dropout{number}")(flat, train)
+            flat = self.policy.activate(Dense(width, self.policy, name=f"dense{number}")(flat))
+            if self.dropout and self.dropout_on == "outputs":
+                flat = Dropout(self.dropout, name=f"dropout{number}")(flat, train)
+        return flat if self.num_classes is None else Dense(self.num_classes, self.policy, name="logits")(flat)
+
+
+class GlobalHead(nn.Module):
+    """The mean of every map, dropout, and the logits."""
+
+    num_classes: int
+    policy: Policy
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b k"]:
+        record(LayerRow("/".join((*self.path, "pool")), "global_avg_pool", x.shape[1:], x.shape[3:]))
+        means = ops.global_avg_pool(x.astype(jnp.float32))
+        if self.dropout:
+            means = Dropout(self.dropout, name="dropout")(means, train)
+        return Dense(self.num_classes, self.policy, name="logits")(means)
+
+
+class RbfUnits(nn.Module):
+    """Euclidean radial basis units: the logit of a class is minus the squared distance to its prototype.
+
+    Attributes:
+      num_classes: units.
+      prototypes: "digits" (7x12 pictures of 0 to 9), "random" (fixed signs, the same in every run) or "learned"
+        (from random signs).
+
+    Source: LeCun et al., 1998, section II.B.
+    """
+
+    num_classes: int
+    prototypes: str
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b n"]) -> Float[Array, "b k"]:
+        name, shape = "/".join(self.path), (self.num_classes, x.shape[-1])
+        if self.prototypes == "digits" and shape != DIGITS.shape:
+            with naming(name, x.shape[1:]):
+                raise GeometryError(
+                    f"prototypes=digits are 10 pictures of 84 pixels, and {shape[0]} classes of {shape[1]} values are "
+                    "needed; use prototypes=random or prototypes=learned"
+                )
+        signs = DIGITS if self.prototypes == "digits" else _random_signs(shape)
+        learned = self.prototypes == "learned"
+        centres = self.param("prototypes", lambda key: jnp.asarray(signs)) if learned else jnp.asarray(signs)
+        record(LayerRow(name, "rbf", x.shape[1:], shape[:1], math.prod(shape) * learned, math.prod(shape)))
+        return -jnp.sum(jnp.square(x[:, None, :].astype(jnp.float32) - centres), axis=-1)
+
+
+def _random_signs(shape: tuple[int, int]) -> np.ndarray:
+    return 2 * np.random.default_rng(0).integers(0, 2, shape).astype(np.float32) - 1

@@ -1,0 +1,49 @@
+"""Cutting maps to the size of others that padding made smaller."""
+
+from __future__ import annotations
+
+from jaxtyping import Array, Float
+
+from cnn_jax.layer_rows import LayerRow, naming, record
+from cnn_jax.ops.padding import GeometryError, IntPair, pair
+
+
+def crop_to(
+    name: str, x: Float[Array, "b h w c"], size: tuple[int, int], strides: IntPair = 1, step: bool = True
+) -> Float[Array, "b oh ow c"]:
+    """Takes the middle of a map, so that it lies where the windows of a branch beside it have their centres.
+
+    Args:
+      name: of the layer, which is recorded where anything is left out.
+      x: feature maps.
+      size: (height, width) wanted, after striding.
+      strides: pixels between those taken.
+      step: whether to stride, or only to cut what a 1x1 convolution of these strides makes this size of.
+
+    Returns:
+      Feature maps: of that size, or, without `step`, of (size - 1) x strides + 1.
+
+    Raises:
+      GeometryError: where the map is too small, because padding made the other branch's larger.
+    """
+    steps = pair(strides, "strides")
+    spans = [(count - 1) * stride + 1 for count, stride in zip(size, steps, strict=True)]
+    pads = []
+    for have, span in zip(x.shape[1:3], spans, strict=True):
+        if span > have:
+            with naming(name, x.shape[1:]):
+                raise GeometryError(
+                    f"padding makes another branch's maps grow to {size[0]}x{size[1]}, which this one cannot follow; "
+                    "use padding SAME or TORCH"
+                )
+        low = (have - span) // 2
+        pads.append((-low, low + span - have))
+    cut = x[:, -pads[0][0] :, -pads[1][0] :][:, : spans[0], : spans[1]]
+    taken = steps if step else (1, 1)
+    # What lies beyond the last pixel that a stride takes is not cut off: striding passes over it.
+    whole = [(-(-have // stride)) == count for have, stride, count in zip(x.shape[1:3], steps, size, strict=True)]
+    if taken == (1, 1) and all(whole):
+        return x
+    y = cut[:, :: taken[0], :: taken[1]]
+    record(LayerRow(name, "crop", x.shape[1:], y.shape[1:], 0, 0, (1, 1), taken, (1, 1), None, (pads[0], pads[1])))
+    return y

@@ -1,0 +1,97 @@
+"""The inception block, and the auxiliary classifier of GoogLeNet."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from cnn_jax.blocks.conv import ConvBlock, Pooling, adaptive_pool
+from cnn_jax.blocks.dense import DenseHead
+from cnn_jax.blocks.fitting import crop_to
+from cnn_jax.blocks.policy import Policy
+from cnn_jax.layer_rows import Branches, LayerRow, naming, record
+from cnn_jax.ops.padding import IntPair, output_sizes
+
+
+class InceptionBlock(nn.Module):
+    """Four branches over one map, their outputs stacked along the channels.
+
+    Every branch keeps the map's size under padding that does; where padding makes some smaller, all are cut to
+    the smallest, around the middle.
+
+    Attributes:
+      features: maps of the 1x1 branch; of the 3x3 branch's reduction and its 3x3 convolution; of the 5x5 branch's
+        reduction and its convolution; of the 1x1 convolution after pooling.
+      policy: of the network.
+      five_by_five: kernel of the third branch, pixels.
+      pooling: "max", "avg" or "min", of 3x3 windows of stride 1.
+
+    Source: Szegedy et al., "Going deeper with convolutions", 2015, figure 2b.
+    """
+
+    features: tuple[int, int, int, int, int, int]
+    policy: Policy
+    five_by_five: IntPair = 5
+    pooling: str = "max"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b oh ow o"]:
+        ones, reduce3, threes, reduce5, fives, pooled = self.features
+
+        with naming("/".join(self.path), x.shape[1:]):
+            sizes = [output_sizes(x.shape[1:3], kernel, 1, self.policy.padding) for kernel in (3, self.five_by_five)]
+        size = tuple(map(min, zip(x.shape[1:3], *sizes, strict=True)))
+
+        def conv(name: str, features: int, kernel: IntPair, maps: Array) -> Array:
+            block: Array = ConvBlock(features, kernel, self.policy, name=name)(maps, train)
+            return block
+
+        def cut(name: str, maps: Array) -> Array:
+            return crop_to("/".join((*self.path, name)), maps, (size[0], size[1]))
+
+        branches, outputs = Branches(), []
+        with branches.branch():
+            outputs.append(cut("branch1", conv("branch1", ones, 1, x)))
+        with branches.branch():
+            outputs.append(cut("branch2", conv("branch2", threes, 3, conv("branch2_reduce", reduce3, 1, x))))
+        with branches.branch():
+            fifth = conv("branch3_reduce", reduce5, 1, x)
+            outputs.append(cut("branch3", conv("branch3", fives, self.five_by_five, fifth)))
+        with branches.branch():
+            window = Pooling("/".join((*self.path, "branch4_pool")), self.pooling, 3, 1, "SAME")
+            outputs.append(cut("branch4", conv("branch4", pooled, 1, window(x))))
+        y = jnp.concatenate(outputs, axis=-1)
+        record(LayerRow("/".join((*self.path, "concat")), "concat", outputs[0].shape[1:], y.shape[1:]))
+        return y
+
+
+class AuxiliaryHead(nn.Module):
+    """A classifier on the maps in the middle of a network: averages, 1x1 convolution, one hidden layer, logits.
+
+    Attributes:
+      features: of the convolution.
+      hidden: width of the hidden layer.
+      num_classes: width of the logits.
+      policy: of the network.
+      dropout: share of the hidden layer's outputs dropped in training.
+      adaptive: whether maps of any size are averaged down to 4x4, in place of 5x5 windows of stride 3.
+
+    Source: Szegedy et al., "Going deeper with convolutions", 2015, section 5.
+    """
+
+    features: int
+    hidden: int
+    num_classes: int
+    policy: Policy
+    dropout: float
+    adaptive: bool
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b k"]:
+        name = "/".join((*self.path, "pool"))
+        x = adaptive_pool(name, x, 4) if self.adaptive else Pooling(name, "avg", 5, 3)(x)
+        x = ConvBlock(self.features, 1, self.policy, name="conv")(x, train)
+        head = DenseHead((self.hidden,), self.num_classes, self.policy, self.dropout, name="head")
+        logits: Array = head(x, train)
+        return logits

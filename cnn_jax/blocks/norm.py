@@ -1,0 +1,79 @@
+"""Normalisation: batch norm with its running statistics, group norm, and local response normalisation."""
+
+from __future__ import annotations
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from cnn_jax import ops
+from cnn_jax.blocks.policy import Policy
+from cnn_jax.layer_rows import LayerRow, naming, record
+from cnn_jax.ops import GeometryError
+
+
+class Norm(nn.Module):
+    """Batch or group norm, as the policy has it, with a scale and a bias for each channel.
+
+    In training batch norm uses the batch's mean and variance and moves the running ones towards them (the variance
+    by its unbiased estimate, as PyTorch does); otherwise, and in a frozen layer, it uses the running ones.
+    """
+
+    policy: Policy
+    zero_scale: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w c"]:
+        policy, channels, name = self.policy, x.shape[-1], "/".join(self.path)
+        record(LayerRow(name, f"{policy.norm}_norm", x.shape[1:], x.shape[1:], 2 * channels))
+        start = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
+        scale = self.param("scale", start, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        if policy.norm == "group":
+            if channels % policy.norm_groups:
+                with naming(name, x.shape[1:]):
+                    raise GeometryError(
+                        f"norm_groups={policy.norm_groups} does not divide {channels} channels; "
+                        f"use norm_groups={math.gcd(policy.norm_groups, channels)}"
+                    )
+            return ops.group_norm(x, scale, bias, groups=policy.norm_groups, eps=policy.norm_eps)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
+        running_variance = self.variable("batch_stats", "variance", jnp.ones, (channels,))
+        if not train or policy.is_frozen(self.path):
+            return ops.batch_norm(x, scale, bias, running_mean.value, running_variance.value, eps=policy.norm_eps)
+        mean, variance = ops.batch_statistics(x)
+        count, kept = x.size // channels, policy.norm_momentum
+        if not self.is_initializing():
+            running_mean.value = kept * running_mean.value + (1 - kept) * mean
+            unbiased = variance * (count / max(count - 1, 1))
+            running_variance.value = kept * running_variance.value + (1 - kept) * unbiased
+        return ops.batch_norm(x, scale, bias, mean, variance, eps=policy.norm_eps)
+
+
+class NormActivation(nn.Module):
+    """Normalisation, where the policy has one, then the activation."""
+
+    policy: Policy
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w c"]:
+        if self.policy.norm != "none":
+            x = Norm(self.policy, name="norm")(x, train)
+        return self.policy.activate(x)
+
+
+def lrn(name: str, x: Float[Array, "b h w c"], k: float, mean: bool) -> Float[Array, "b h w c"]:
+    """Local response normalisation over 5 channels with alpha 1e-4 and beta 0.75, recorded as a layer.
+
+    Args:
+      name: of the layer.
+      x: feature maps.
+      k, mean: as `ops.local_response_norm` takes them: 2 and False are AlexNet's, 1 and True GoogLeNet's.
+
+    Returns:
+      Feature maps of the same shape.
+    """
+    record(LayerRow(name, "lrn", x.shape[1:], x.shape[1:]))
+    return ops.local_response_norm(x, k=k, mean=mean)

@@ -1,0 +1,82 @@
+"""What is chosen once for a whole network and passed down to its blocks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from cnn_jax import ops
+from cnn_jax.config_model import Network
+from cnn_jax.ops.padding import Padding
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": jax.nn.relu,
+    "tanh": jnp.tanh,
+    # LeCun et al., 1998, appendix A: near 1 where the argument is 1, so that units stay where the slope is.
+    "scaled_tanh": lambda x: 1.7159 * jnp.tanh(2 / 3 * x),
+    "sigmoid": jax.nn.sigmoid,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "leaky_relu": jax.nn.leaky_relu,
+    "elu": jax.nn.elu,
+    "identity": lambda x: x,
+}
+
+KERNEL_INITS: dict[str, jax.nn.initializers.Initializer] = {
+    "glorot_uniform": jax.nn.initializers.glorot_uniform(),
+    "glorot_normal": jax.nn.initializers.glorot_normal(),
+    "he_uniform": jax.nn.initializers.he_uniform(),
+    "he_normal": jax.nn.initializers.he_normal(),
+    "he_fan_out": jax.nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+    "lecun_normal": jax.nn.initializers.lecun_normal(),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """How the blocks of one network are built.
+
+    Attributes:
+      padding: of convolutions whose kernels exceed a pixel.
+      activation: a key of ACTIVATIONS.
+      norm: "batch", "group" or "none".
+      norm_momentum: share of the running statistics that a training step keeps.
+      norm_eps: added to the variance.
+      norm_groups: of channels in group norm.
+      kernel_init: a key of KERNEL_INITS.
+      lowering: as `ops.conv2d` takes it.
+      dtype: of maps and products; parameters and statistics are float32.
+      frozen: paths of layers whose statistics stand still, in training too.
+    """
+
+    padding: Padding = "SAME"
+    activation: str = "relu"
+    norm: str = "none"
+    norm_momentum: float = 0.9
+    norm_eps: float = 1e-5
+    norm_groups: int = 8
+    kernel_init: str = "glorot_uniform"
+    lowering: ops.Lowering = "auto"
+    dtype: str = "float32"
+    frozen: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, config: Network, frozen: tuple[str, ...] = ()) -> Policy:
+        """The policy that a network's config states."""
+        shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(cls) if field.name in _SHARED}
+        return cls(**shared, dtype=config.compute, frozen=frozen)
+
+    def activate(self, x: Array) -> Array:
+        """Applies the activation."""
+        return ACTIVATIONS[self.activation](x)
+
+    def is_frozen(self, path: tuple[str, ...]) -> bool:
+        """Tells whether a layer lies in a frozen part of the network."""
+        return any(path[: len(part.split("/"))] == tuple(part.split("/")) for part in self.frozen)
+
+
+_SHARED = set(Network.model_fields) - {"compute"}

@@ -1,0 +1,113 @@
+"""The residual block: a few convolutions whose output is added to what came in."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from cnn_jax.blocks.conv import ConvBlock
+from cnn_jax.blocks.fitting import crop_to
+from cnn_jax.blocks.norm import NormActivation
+from cnn_jax.blocks.policy import Policy
+from cnn_jax.layer_rows import Branches, LayerRow, record
+from cnn_jax.ops.padding import IntPair, pair
+
+EXPANSION = 4  # of a bottleneck's output over its inner maps
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions (basic), or 1x1, 3x3 and 1x1 (bottleneck), around which the input is led and added.
+
+    Where padding makes the convolutions' maps smaller than the input, the shortcut takes its middle.
+
+    Attributes:
+      features: of the output.
+      policy: of the network.
+      strides: of the block.
+      bottleneck_features: inner maps of a bottleneck; None is a basic block.
+      stride_in: which of a bottleneck's convolutions strides, "3x3" or "1x1".
+      shortcut: where shapes change, "projection" (1x1 convolution) or "padded" (strided, zeros for new channels);
+        "none" leaves it out everywhere: a plain net.
+      pre: norm and activation before each convolution, in place of after.
+      start_at_identity: whether what ends the branch begins at zero.
+      dropout: share of the last 3x3 convolution's inputs dropped in training.
+
+    Source: He et al., "Deep residual learning for image recognition", 2016, figures 2 and 5; for `pre` He et al.,
+    "Identity mappings in deep residual networks", 2016, figure 1b.
+    """
+
+    features: int
+    policy: Policy
+    strides: IntPair = 1
+    bottleneck_features: int | None = None
+    stride_in: str = "3x3"
+    shortcut: str = "projection"
+    pre: bool = False
+    start_at_identity: bool = False
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b oh ow o"]:
+        changes = x.shape[-1] != self.features or pair(self.strides, "strides") != (1, 1)
+        first = x
+        branches = Branches()
+        with branches.branch():
+            if self.pre:
+                first = NormActivation(self.policy, name="preact")(x, train)
+            y = self._convolve(first, train)
+        if self.shortcut == "none":
+            return y
+        with branches.branch():
+            # The projection of a pre-activation block reads what the first convolution reads.
+            projects = changes and self.shortcut == "projection"
+            skipped = self._shortcut(first if projects else x, (y.shape[1], y.shape[2]), projects, train)
+        record(LayerRow("/".join((*self.path, "add")), "add", y.shape[1:], y.shape[1:]))
+        total = y + skipped.astype(y.dtype)
+        return total if self.pre else self.policy.activate(total)
+
+    def _convolve(self, x: Array, train: bool) -> Array:
+        """The branch with the convolutions: (kernel, features, strides) of each."""
+        if self.bottleneck_features is None:
+            convolutions = [(3, self.features, self.strides), (3, self.features, 1)]
+        else:
+            inner = self.bottleneck_features
+            early = self.stride_in == "1x1"
+            convolutions = [
+                (1, inner, self.strides if early else 1),
+                (3, inner, 1 if early else self.strides),
+                (1, self.features, 1),
+            ]
+        last_3x3 = max(number for number, (kernel, _, _) in enumerate(convolutions) if kernel == 3)
+        for number, (kernel, features, strides) in enumerate(convolutions):
+            last = number == len(convolutions) - 1
+            if self.pre:
+                order = "norm-activation-conv" if number else "conv"
+            else:
+                order = "conv-norm" if last and self.shortcut != "none" else "conv-norm-activation"
+            x = ConvBlock(
+                features,
+                kernel,
+                self.policy,
+                strides=strides,
+                order=order,
+                dropout=self.dropout if number == last_3x3 else 0.0,
+                start_at_zero=last and self.start_at_identity,
+                name=f"conv{number + 1}",
+            )(x, train)
+        return x
+
+    def _shortcut(self, x: Array, size: tuple[int, int], projects: bool, train: bool) -> Array:
+        name = "/".join((*self.path, "shortcut"))
+        if projects:
+            x = crop_to(name, x, size, self.strides, step=False)
+            order = "conv" if self.pre else "conv-norm"
+            block = ConvBlock(self.features, 1, self.policy, strides=self.strides, order=order, name="shortcut")
+            projected: Array = block(x, train)
+            return projected
+        x = crop_to(name, x, size, self.strides)
+        more = self.features - x.shape[-1]
+        if more > 0:
+            record(LayerRow(name, "pad", x.shape[1:], (*size, self.features)))
+            x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, more)))
+        return x[..., : self.features]

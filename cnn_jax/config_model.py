@@ -1,0 +1,359 @@
+"""The networks' sections of the config: what can be chosen in each, with its legal range and its meaning.
+
+A network published in two versions has two names whose fields are the same and whose defaults differ, so that
+every difference between the versions is a field that can be set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+Size = Count | tuple[Count, Count]
+PaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR"]
+PadPair = tuple[NonNegativeInt, NonNegativeInt]
+Padding = PaddingName | NonNegativeInt | tuple[PadPair, PadPair]
+PoolPaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH"]
+PoolPadding = PoolPaddingName | NonNegativeInt | tuple[PadPair, PadPair]
+PoolKind = Literal["max", "avg", "min"]
+Pooling = Literal["max", "avg", "min", "none"]
+Norm = Literal["batch", "group", "none"]
+Order = Literal["conv-norm-activation", "conv-activation-norm", "norm-activation-conv"]
+Activation = Literal["relu", "tanh", "scaled_tanh", "sigmoid", "gelu", "silu", "leaky_relu", "elu", "identity"]
+KernelInit = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "he_fan_out", "lecun_normal"]
+Lowering = Literal["auto", "xla", "patches", "winograd"]
+
+T = TypeVar("T")
+PerStage: TypeAlias = T | tuple[T, ...]
+
+
+class Section(BaseModel):
+    """What all sections are: frozen, and refusing what they do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Network(Section):
+    """What every network has: the policies that its blocks are built by."""
+
+    padding: Padding = Field("SAME", description="of the convolutions whose kernels exceed a pixel")
+    activation: Activation = Field("relu", description="between the layers")
+    norm: Norm = Field("none", description="of every convolution's maps: by batch, by groups of channels, or none")
+    norm_momentum: Fraction = Field(0.9, description="share of batch norm's running statistics that a step keeps")
+    norm_eps: Positive = Field(1e-5, description="added to the variance")
+    norm_groups: Count = Field(8, description="of channels in group norm")
+    kernel_init: KernelInit = Field("he_normal", description="initial weights; biases start at zero")
+    compute: Literal["float32", "bfloat16"] = Field(
+        "float32", description="type of maps and products; parameters, statistics and loss stay float32"
+    )
+    lowering: Lowering = Field("auto", description="how convolutions are computed: auto chooses by platform")
+
+
+class Cnn(Network):
+    """Stages of convolution, bias, activation and pooling, then dense layers. The default is the lecture's."""
+
+    name: Literal["cnn"] = Field("cnn", description="the lecture's network as a configurable stack")
+    features: tuple[Count, ...] = Field((32, 64, 64), min_length=1, description="convolution kernels of each stage")
+    kernel_size: PerStage[Size] = Field(3, description="pixels; one value, or one for each stage")
+    strides: PerStage[Size] = Field(1, description="of the convolutions; one value, or one for each stage")
+    padding: PerStage[Padding] = Field("VALID", description="of the convolutions; one value, or one for each stage")  # type: ignore[assignment]
+    dilation: PerStage[Size] = Field(1, description="pixels between a kernel's taps; one value, or one for each stage")
+    groups: PerStage[Count] = Field(1, description="of channels that convolve apart; one value, or one for each stage")
+    pooling: PerStage[Pooling] = Field(("max", "max", "none"), description="one value, or one for each stage")
+    pool_window: PerStage[Size] = Field(2, description="pixels; one value, or one for each stage")
+    pool_strides: PerStage[Size] | None = Field(
+        None, description="one value, or one for each stage; none is the window"
+    )
+    pool_padding: PerStage[PoolPadding] = Field("VALID", description="one value, or one for each stage")
+    order: Order = Field("conv-norm-activation", description="of the parts of a stage, pooling last")
+    dense: tuple[Count, ...] = Field((64,), description="widths of the hidden dense layers; () for none")
+    dropout: Fraction = Field(0.0, description="share of each hidden dense layer's outputs dropped in training")
+    kernel_init: KernelInit = Field("glorot_uniform", description="initial weights; biases start at zero")
+
+
+class LeNet5(Network):
+    """LeCun, Bottou, Bengio and Haffner, 1998; the lecture's table 13-1."""
+
+    name: Literal["lenet5"] = Field("lenet5", description="LeCun et al., 1998; the lecture's table 13-1")
+    padding: Padding = Field("VALID", description="of C1, C3 and C5")
+    activation: Activation = Field("tanh", description="after C1, C3, C5 and F6; the paper's is scaled_tanh")
+    pad_to: Count | None = Field(32, description="pixels: smaller images get a border of zeros; none: no border")
+    features: tuple[Count, Count, Count] = Field((6, 16, 120), description="maps of C1, C3 and C5")
+    kernel_size: Size = Field(5, description="of C1, C3 and C5, pixels")
+    strides: Size = Field(1, description="of C1 and C3")
+    pooling: PoolKind = Field("avg", description="of S2 and S4")
+    pool_window: Size = Field(2, description="of S2 and S4, pixels")
+    pool_strides: Size | None = Field(None, description="of S2 and S4; none is the window")
+    pool_padding: PoolPadding = Field("VALID", description="of S2 and S4")
+    pool_activation: Activation = Field("tanh", description="after S2 and S4; the paper's is sigmoid")
+    subsampling: Literal["plain", "trainable"] = Field(
+        "plain", description="trainable: S2 and S4 scale each map by a coefficient and add a bias, as in the paper"
+    )
+    connection: Literal["full", "table"] = Field(
+        "full", description="of S2 to C3: every map to every map, or the paper's table I, which takes 6 and 16 maps"
+    )
+    dense: tuple[Count, ...] = Field((84,), description="width of F6; more or fewer hidden layers as listed")
+    output: Literal["dense", "rbf"] = Field(
+        "dense", description="a dense layer, or Euclidean radial basis units: distances to the classes' prototypes"
+    )
+    prototypes: Literal["digits", "random", "learned"] = Field(
+        "random",
+        description="of output=rbf: 7x12 pictures of the digits (84 inputs, 10 classes), random signs, or trained",
+    )
+    dropout: Fraction = Field(0.0, description="share of each hidden dense layer's outputs dropped in training")
+    kernel_init: KernelInit = Field("glorot_uniform", description="initial weights; biases start at zero")
+
+
+class _AlexNet(Network):
+    stem_padding: Padding = Field(((1, 2), (1, 2)), description="of C1: pads of 1 and 2 make 55x55 of 224x224")
+    stem_kernel_size: Size = Field(11, description="of C1, pixels")
+    stem_strides: Size = Field(4, description="of C1")
+    features: tuple[Count, Count, Count, Count, Count] = Field(
+        (96, 256, 384, 384, 256), description="maps of the five convolutions"
+    )
+    kernel_size: tuple[Size, Size, Size, Size] = Field((5, 3, 3, 3), description="of the other convolutions, pixels")
+    groups: Literal[1, 2] = Field(1, description="2: the second, fourth and fifth convolution in two halves")
+    pooling: Pooling = Field("max", description="after the first, second and last convolution")
+    pool_window: Size = Field(3, description="pixels")
+    pool_strides: Size = Field(2, description="pixels between windows")
+    pool_padding: PoolPadding = Field("VALID", description="of the pooling")
+    last_pool: bool = Field(True, description="pool after the last convolution, which the lecture's table leaves out")
+    lrn: bool = Field(True, description="local response normalisation after the first two convolutions")
+    dense: tuple[Count, ...] = Field((4096, 4096), description="widths of the hidden dense layers; () for none")
+    dropout: Fraction = Field(0.5, description="share of values dropped in training")
+    dropout_on: Literal["outputs", "inputs"] = Field(
+        "outputs", description="of the hidden dense layers: their outputs, or (torchvision) their inputs"
+    )
+    head_size: Size | None = Field(None, description="maps are averaged down to this size before the dense layers")
+    kernel_init: KernelInit = Field("he_normal", description="initial weights; biases start at zero")
+
+
+class AlexNet(_AlexNet):
+    """Krizhevsky, Sutskever and Hinton, 2012; the lecture's table 13-2."""
+
+    name: Literal["alexnet"] = Field("alexnet", description="Krizhevsky et al., 2012; the lecture's table 13-2")
+
+
+class TorchvisionAlexNet(_AlexNet):
+    """torchvision's, after Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014."""
+
+    name: Literal["alexnet_torchvision"] = Field(
+        "alexnet_torchvision", description="torchvision's AlexNet, narrower and without response normalisation"
+    )
+    stem_padding: Padding = Field(2, description="of C1")
+    features: tuple[Count, Count, Count, Count, Count] = Field(
+        (64, 192, 384, 256, 256), description="maps of the five convolutions"
+    )
+    lrn: bool = Field(False, description="local response normalisation after the first two convolutions")
+    dropout_on: Literal["outputs", "inputs"] = Field(
+        "inputs", description="of the hidden dense layers: their inputs, or their outputs"
+    )
+    head_size: Size | None = Field(6, description="maps are averaged down to this size before the dense layers")
+
+
+UpTo2 = Annotated[int, Field(ge=0, le=2)]
+UpTo5 = Annotated[int, Field(ge=0, le=5)]
+
+
+class _GoogLeNet(Network):
+    stem_features: tuple[Count, Count, Count] = Field((64, 64, 192), description="maps of the stem's convolutions")
+    stem_kernel_size: Size = Field(7, description="of the first convolution, pixels")
+    stem_strides: Size = Field(2, description="of the first convolution")
+    stem_pools: tuple[bool, bool] = Field((True, True), description="pool after the stem's first and last convolution")
+    width: Positive = Field(1.0, description="factor on the maps of every convolution, rounded to at least 1")
+    modules: tuple[UpTo2, UpTo5, UpTo2] = Field(
+        (2, 5, 2), description="inception modules of each stage, the first of the paper's 2, 5 and 2"
+    )
+    five_by_five: Size = Field(5, description="kernel of the modules' third branch, pixels")
+    pooling: PoolKind = Field("max", description="between the stages and in the modules' fourth branch")
+    pool_window: Size = Field(3, description="of the pooling between the stages, pixels")
+    pool_strides: Size = Field(2, description="of the pooling between the stages")
+    last_pool_window: Size = Field(3, description="of the pooling before the last stage, pixels")
+    pool_padding: PoolPadding = Field("SAME", description="of the pooling between the stages")
+    pool_ceil: bool = Field(False, description="let a last window of that pooling reach beyond the map")
+    lrn: bool = Field(True, description="local response normalisation in the stem")
+    aux_heads: bool = Field(True, description="two auxiliary classifiers in training, on the second stage's modules")
+    aux_pool: Literal["window", "adaptive"] = Field(
+        "window", description="before an auxiliary classifier: 5x5 windows of stride 3, or averages down to 4x4"
+    )
+    aux_dense: Count = Field(1024, description="width of the auxiliary classifiers' hidden layer")
+    aux_dropout: Fraction = Field(0.7, description="share of its outputs dropped in training")
+    dropout: Fraction = Field(0.4, description="share of the pooled features dropped in training")
+    kernel_init: KernelInit = Field("he_normal", description="initial weights; biases start at zero")
+
+
+class GoogLeNet(_GoogLeNet):
+    """Szegedy et al., 2015, table 1."""
+
+    name: Literal["googlenet"] = Field("googlenet", description="Szegedy et al., 2015, table 1")
+
+
+class TorchvisionGoogLeNet(_GoogLeNet):
+    """torchvision's, whose weights are published."""
+
+    name: Literal["googlenet_torchvision"] = Field(
+        "googlenet_torchvision", description="torchvision's GoogLeNet: batch norm, 3x3 in place of 5x5 kernels"
+    )
+    padding: Padding = Field("TORCH", description="of the convolutions whose kernels exceed a pixel")
+    norm: Norm = Field("batch", description="of every convolution's maps: by batch, by groups of channels, or none")
+    norm_eps: Positive = Field(1e-3, description="added to the variance")
+    five_by_five: Size = Field(3, description="kernel of the modules' third branch, pixels")
+    last_pool_window: Size = Field(2, description="of the pooling before the last stage, pixels")
+    pool_padding: PoolPadding = Field("VALID", description="of the pooling between the stages")
+    pool_ceil: bool = Field(True, description="let a last window of that pooling reach beyond the map")
+    lrn: bool = Field(False, description="local response normalisation in the stem")
+    aux_heads: bool = Field(False, description="two auxiliary classifiers in training, on the second stage's modules")
+    aux_pool: Literal["window", "adaptive"] = Field(
+        "adaptive", description="before an auxiliary classifier: averages down to 4x4, or 5x5 windows of stride 3"
+    )
+    dropout: Fraction = Field(0.2, description="share of the pooled features dropped in training")
+
+
+class _ResNet(Network):
+    padding: Padding = Field("TORCH", description="of the convolutions whose kernels exceed a pixel")
+    norm: Norm = Field("batch", description="of every convolution's maps: by batch, by groups of channels, or none")
+    kernel_init: KernelInit = Field("he_fan_out", description="initial weights; biases start at zero")
+    activation_order: Literal["post", "pre"] = Field(
+        "post", description="of the blocks: conv-norm-activation, or (v2) norm-activation-conv"
+    )
+    zero_init_scale: bool = Field(False, description="start each block's last norm at scale 0, the block as identity")
+    dropout: Fraction = Field(0.0, description="share of the maps between a block's convolutions dropped in training")
+
+
+class ResNet(_ResNet):
+    """He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016, table 1."""
+
+    name: Literal["resnet"] = Field("resnet", description="He et al., 2016, table 1: four stages")
+    depth: Literal[18, 34, 50, 101, 152] = Field(18, description="layers; from 50 on of bottleneck blocks")
+    width: Count = Field(64, description="maps of the stem and of the first stage's inner convolutions")
+    bottleneck_width: Count = Field(1, description="factor on the inner maps of bottlenecks; 2 are wide ResNets")
+    stage_strides: tuple[Size, Size, Size, Size] = Field((1, 2, 2, 2), description="of each stage's first block")
+    stride_in: Literal["3x3", "1x1"] = Field(
+        "3x3", description="the convolution of a bottleneck that strides: 3x3 is v1.5 (torchvision), 1x1 the paper's"
+    )
+    shortcut: Literal["projection", "padded", "none"] = Field(
+        "projection", description="where shapes change: 1x1 convolution, or strided and zero-padded; none: plain nets"
+    )
+    stem_kernel_size: Size = Field(7, description="of the first convolution, pixels; 3 for images of 28 or 32")
+    stem_strides: Size = Field(2, description="of the first convolution; 1 for images of 28 or 32")
+    stem_pooling: Pooling = Field("max", description="after the first convolution; none for images of 28 or 32")
+    stem_pool_window: Size = Field(3, description="pixels")
+    stem_pool_strides: Size = Field(2, description="pixels between windows")
+    stem_pool_padding: PoolPadding = Field("TORCH", description="of that pooling")
+
+
+class CifarResNet(_ResNet):
+    """He et al., 2016, section 4.2; wide: Zagoruyko and Komodakis, "Wide residual networks", 2016."""
+
+    name: Literal["resnet_cifar"] = Field(
+        "resnet_cifar", description="He et al., 2016, section 4.2: three stages for small images; and wide variants"
+    )
+    depth: Literal[8, 14, 16, 20, 22, 26, 28, 32, 34, 38, 40, 44, 50, 56, 110, 164] = Field(
+        20, description="layers, 6n + 2 for n blocks in each stage; 6n + 4 as wide networks count: 16, 22, 28, 34, 40"
+    )
+    width: Count = Field(16, description="maps of the stem and, times widen, of the first stage")
+    widen: Count = Field(1, description="factor on the stages' maps: 10 in WRN-28-10")
+    stage_strides: tuple[Size, Size, Size] = Field((1, 2, 2), description="of each stage's first block")
+    shortcut: Literal["projection", "padded", "none"] = Field(
+        "padded", description="where shapes change: strided and zero-padded, or 1x1 convolution; none: plain nets"
+    )
+    stem_kernel_size: Size = Field(3, description="of the first convolution, pixels")
+    stem_strides: Size = Field(1, description="of the first convolution")
+
+
+Model = Annotated[
+    Cnn | LeNet5 | AlexNet | TorchvisionAlexNet | GoogLeNet | TorchvisionGoogLeNet | ResNet | CifarResNet,
+    Field(discriminator="name"),
+]
+
+
+_PER_STAGE = (
+    "kernel_size",
+    "strides",
+    "padding",
+    "dilation",
+    "groups",
+    "pooling",
+    "pool_window",
+    "pool_strides",
+    "pool_padding",
+)
+
+
+Faults = Iterator[tuple[tuple[str, ...], str]]
+
+
+def impossible_combinations(model: Model) -> Faults:
+    """Lists what is legal field by field and impossible together.
+
+    Args:
+      model: any network whose fields are legal one by one.
+
+    Yields:
+      One entry per fault: the names of the fields in it, and the message.
+    """
+    match model:
+        case Cnn():
+            yield from _cnn_faults(model)
+        case LeNet5():
+            yield from _lenet5_faults(model)
+        case ResNet() if model.depth < 50 and model.bottleneck_width != 1:
+            yield (
+                ("bottleneck_width", "depth"),
+                f"config.model.bottleneck_width={model.bottleneck_width} widens bottlenecks, and "
+                f"config.model.depth={model.depth} has none; use depth=50, 101 or 152, or another config.model.width",
+            )
+
+
+def _cnn_faults(model: Cnn) -> Faults:
+    stages = len(model.features)
+    for field in _PER_STAGE:
+        value = getattr(model, field)
+        if is_per_stage(field, value) and len(value) not in (1, stages):
+            yield (
+                (field, "features"),
+                f"config.model.{field} has {len(value)} entries, one for each stage, and config.model.features has "
+                f"{stages}; give {stages} entries, or one value for all stages"
+                + (f" (a {value[0]}x{value[1]} one is written (({value[0]}, {value[1]}),))" if _is_pair(value) else ""),
+            )
+
+
+def _lenet5_faults(model: LeNet5) -> Faults:
+    if model.connection == "table" and model.features[:2] != (6, 16):
+        yield (
+            ("connection", "features"),
+            f"config.model.connection=table joins 6 maps to 16, and config.model.features begins with "
+            f"{model.features[:2]}; use features=(6,16,{model.features[2]}), or connection=full",
+        )
+    width = model.dense[-1] if model.dense else model.features[2]
+    if model.output == "rbf" and model.prototypes == "digits" and width != 84:
+        yield (
+            ("output", "prototypes", "dense"),
+            f"config.model.prototypes=digits are pictures of 7x12 = 84 pixels, and the last hidden layer has {width} "
+            "units; use dense=(84,), or prototypes=random",
+        )
+
+
+def _is_pair(value: tuple[object, ...]) -> bool:
+    return len(value) == 2 and all(isinstance(entry, int) for entry in value)
+
+
+def is_per_stage(field: str, value: object) -> bool:
+    """Tells whether a field of the network `cnn` lists one entry per stage, rather than one value for all.
+
+    A tuple lists stages, but for the explicit pads of one padding, ((low, high), (low, high)).
+    """
+    if not isinstance(value, tuple):
+        return False
+    explicit_pads = len(value) == 2 and all(
+        isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(pad, int) for pad in pair) for pair in value
+    )
+    return not (explicit_pads and field in ("padding", "pool_padding"))

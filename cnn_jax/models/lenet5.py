@@ -1,0 +1,144 @@
+"""LeNet-5 (LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998)."""
+
+from __future__ import annotations
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cnn_jax import ops
+from cnn_jax.blocks import ACTIVATIONS, KERNEL_INITS, ConvBlock, DenseHead, Policy, Pooling, RbfUnits
+from cnn_jax.config_model import LeNet5
+from cnn_jax.layer_rows import LayerRow, naming, record, record_windows
+from cnn_jax.ops.padding import IntPair, pair
+
+# Table I of the paper: for each of C3's 16 maps, the maps of S2 that it sees.
+CONNECTIONS = (
+    *(tuple((first + step) % 6 for step in range(3)) for first in range(6)),
+    *(tuple((first + step) % 6 for step in range(4)) for first in range(6)),
+    (0, 1, 3, 4),
+    (1, 2, 4, 5),
+    (0, 2, 3, 5),
+    tuple(range(6)),
+)
+
+
+class LeNet5Module(nn.Module):
+    """C1, S2, C3, S4, C5, F6 and the output: the lecture's table 13-1.
+
+    With the default config, and with 28x28x1 images, it has 61,706 parameters; with trainable subsampling, the
+    connection table and radial basis output the paper's 60,000.
+    """
+
+    config: LeNet5
+    num_classes: int
+    policy: Policy
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w c"], train: bool) -> tuple[Float[Array, "b k"], tuple[()]]:
+        config, policy = self.config, self.policy
+        x = _padded(images, config.pad_to)  # 32x32x1
+        c1, c3, c5 = config.features
+        x = ConvBlock(c1, config.kernel_size, policy, strides=config.strides, name="C1")(x, train)  # 28x28x6
+        x = self._subsample("S2", x)  # 14x14x6
+        if config.connection == "table":
+            x = TableConv(config.kernel_size, config.strides, policy, name="C3")(x)
+        else:
+            x = ConvBlock(c3, config.kernel_size, policy, strides=config.strides, name="C3")(x, train)  # 10x10x16
+        x = self._subsample("S4", x)  # 5x5x16
+        x = ConvBlock(c5, config.kernel_size, policy, name="C5")(x, train)  # 1x1x120
+        if config.output == "dense":
+            return DenseHead(config.dense, self.num_classes, policy, config.dropout, name="head")(x, train), ()
+        hidden = DenseHead(config.dense, None, policy, config.dropout, name="head")(x, train)
+        return RbfUnits(self.num_classes, config.prototypes, name="rbf")(hidden), ()
+
+    def _subsample(self, name: str, x: Array) -> Array:
+        config = self.config
+        x = Pooling(name, config.pooling, config.pool_window, config.pool_strides, config.pool_padding)(x)
+        if config.subsampling == "trainable":
+            x = Scale(name=f"{name}_scale")(x)
+        return ACTIVATIONS[config.pool_activation](x)
+
+
+class Scale(nn.Module):
+    """A coefficient and a bias for each map."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        channels = x.shape[-1]
+        record(LayerRow("/".join(self.path), "scale", x.shape[1:], x.shape[1:], 2 * channels))
+        coefficient = self.param("coefficient", nn.initializers.ones, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        return x * coefficient.astype(x.dtype) + bias.astype(x.dtype)
+
+
+class TableConv(nn.Module):
+    """C3 with the paper's connections: each output map sees 3, 4 or 6 of the 6 input maps; then the activation.
+
+    Its kernel [height, width, 60] holds one plane for each connection, in the order of the output maps.
+    """
+
+    kernel_size: IntPair
+    strides: IntPair
+    policy: Policy
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w 6"]) -> Float[Array, "b oh ow 16"]:
+        name, window = "/".join(self.path), pair(self.kernel_size, "kernel_size")
+        sources = np.concatenate([np.array(maps) for maps in CONNECTIONS])
+        targets = np.repeat(np.arange(len(CONNECTIONS)), [len(maps) for maps in CONNECTIONS])
+        planes, features = len(sources), len(CONNECTIONS)
+        record_windows(
+            "conv",
+            name,
+            x.shape[1:],
+            features,
+            window,
+            self.strides,
+            self.policy.padding,
+            weights=math.prod(window) * planes,
+            biases=features,
+        )
+        # Drawn as a full kernel, of which the connected planes are kept.
+        full = (*window, x.shape[-1], features)
+        kernel = self.param(
+            "kernel", lambda key: KERNEL_INITS[self.policy.kernel_init](key, full)[:, :, sources, targets]
+        )
+        bias = self.param("bias", nn.initializers.zeros, (features,))
+        dense = jnp.zeros(full, kernel.dtype).at[:, :, sources, targets].set(kernel).astype(self.policy.dtype)
+        with naming(name, x.shape[1:]):
+            y = ops.conv2d(
+                x.astype(self.policy.dtype),
+                dense,
+                strides=self.strides,
+                padding=self.policy.padding,
+                lowering=self.policy.lowering,
+            )
+        return self.policy.activate(y + bias.astype(y.dtype))
+
+
+def _padded(images: Array, size: int | None) -> Array:
+    """Puts images smaller than `size` into the middle of that many zeros."""
+    if size is None:
+        return images
+    missing = [max(size - n, 0) for n in images.shape[1:3]]
+    if not any(missing):
+        return images
+    (top, bottom), (left, right) = pads = tuple((n // 2, n - n // 2) for n in missing)
+    padded = jnp.pad(images, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    record(
+        LayerRow(
+            "pad",
+            "pad",
+            images.shape[1:],
+            padded.shape[1:],
+            window=(1, 1),
+            strides=(1, 1),
+            dilation=(1, 1),
+            pads=(pads[0], pads[1]),
+        )
+    )
+    return padded

@@ -1,0 +1,104 @@
+"""Residual networks for large images and for small ones, and plain networks of the same depths."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from cnn_jax.blocks import ConvBlock, GlobalHead, NormActivation, Policy, ResidualBlock, pool
+from cnn_jax.blocks.residual import EXPANSION
+from cnn_jax.config_model import CifarResNet, ResNet
+
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+BOTTLENECKS_FROM = 50  # layers
+
+
+class ResNetModule(nn.Module):
+    """Four stages of basic (18, 34) or bottleneck blocks (50, 101, 152), their maps 1, 2, 4 and 8 times as many.
+
+    Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016, table 1.
+    """
+
+    config: ResNet
+    num_classes: int
+    policy: Policy
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w c"], train: bool) -> tuple[Float[Array, "b k"], tuple[()]]:
+        config = self.config
+        x = _stem(self, images, train)
+        if config.stem_pooling != "none":
+            x = pool(
+                "stem_pool",
+                x,
+                config.stem_pooling,
+                config.stem_pool_window,
+                config.stem_pool_strides,
+                config.stem_pool_padding,
+            )
+        widths = [config.width * 2**stage for stage in range(4)]
+        if config.depth < BOTTLENECKS_FROM:
+            return _stages(self, x, train, BLOCKS[config.depth], widths, None), ()
+        inner = [width * config.bottleneck_width for width in widths]
+        return _stages(self, x, train, BLOCKS[config.depth], [EXPANSION * width for width in widths], inner), ()
+
+
+class CifarResNetModule(nn.Module):
+    """Three stages of basic blocks, their maps 1, 2 and 4 times as many.
+
+    Sources: He et al., 2016, section 4.2; Zagoruyko and Komodakis, "Wide residual networks", 2016, table 1.
+    """
+
+    config: CifarResNet
+    num_classes: int
+    policy: Policy
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w c"], train: bool) -> tuple[Float[Array, "b k"], tuple[()]]:
+        config = self.config
+        widths = [config.width * config.widen * 2**stage for stage in range(3)]
+        return _stages(self, _stem(self, images, train), train, ((config.depth - 2) // 6,) * 3, widths, None), ()
+
+
+def _stem(module: ResNetModule | CifarResNetModule, images: Array, train: bool) -> Array:
+    """The first convolution; pre-activation blocks bring its norm and activation themselves."""
+    config = module.config
+    x: Array = ConvBlock(
+        config.width,
+        config.stem_kernel_size,
+        module.policy,
+        strides=config.stem_strides,
+        order="conv" if config.activation_order == "pre" else "conv-norm-activation",
+        name="stem",
+    )(images, train)
+    return x
+
+
+def _stages(
+    module: ResNetModule | CifarResNetModule,
+    x: Array,
+    train: bool,
+    blocks: tuple[int, ...],
+    features: list[int],
+    bottlenecks: list[int] | None,
+) -> Array:
+    """The residual blocks and the head."""
+    config, policy = module.config, module.policy
+    for stage, count in enumerate(blocks):
+        for number in range(count):
+            x = ResidualBlock(
+                features[stage],
+                policy,
+                strides=config.stage_strides[stage] if number == 0 else 1,
+                bottleneck_features=bottlenecks[stage] if bottlenecks else None,
+                stride_in=getattr(config, "stride_in", "3x3"),
+                shortcut=config.shortcut,
+                pre=config.activation_order == "pre",
+                start_at_identity=config.zero_init_scale,
+                dropout=config.dropout,
+                name=f"stage{stage + 1}_block{number + 1}",
+            )(x, train)
+    if config.activation_order == "pre":
+        x = NormActivation(policy, name="last")(x, train)
+    logits: Array = GlobalHead(module.num_classes, policy, name="head")(x, train)
+    return logits

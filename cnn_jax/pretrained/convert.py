@@ -1,0 +1,180 @@
+"""Between torchvision's entries and our variables: names, axes, and the order of flattened maps.
+
+PyTorch keeps kernels as [out, in, height, width] and dense weights as [out, in], and flattens maps channels first;
+ours are [height, width, in, out], [in, out] and channels last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from cnn_jax import models
+from cnn_jax.config import Model as ModelConfig
+from cnn_jax.pretrained.names import COUNTER, ENTRY_NAMES, LAYER_NAMES
+
+_IMAGE = (224, 224)  # dense layers that follow maps average these down to one size before, so that any image would do
+
+
+class WeightsError(Exception):
+    """Weights that do not fit a network; the message lists every entry that is missing, left over or misshapen."""
+
+
+class _Entry(NamedTuple):
+    """Where one array stands.
+
+    Attributes:
+      path: in our variables, the collection first.
+      shape: ours.
+      maps: (height, width, channels) that a dense kernel's inputs were flattened from; None for others.
+    """
+
+    path: tuple[str, ...]
+    shape: tuple[int, ...]
+    maps: tuple[int, int, int] | None
+
+
+def from_torch(state_dict: Mapping[str, Any], model_config: ModelConfig) -> models.Variables:
+    """Turns torchvision's (or timm's) entries into a network's variables.
+
+    torchvision's GoogLeNet was trained on pixels in -1 to 1 (its `transform_input`), the other networks on pixels
+    standardised by ImageNet's channels.
+
+    Args:
+      state_dict: PyTorch's names to arrays, or to tensors in the processor's memory.
+      model_config: of alexnet_torchvision, googlenet_torchvision or resnet; its fields must give the layers that the
+        weights were trained with. The number of classes and of image channels is the weights' own.
+
+    Returns:
+      {"params": ..., "batch_stats": ...} of float32 arrays.
+
+    Raises:
+      WeightsError: where entries are missing, left over or of another shape, all of them listed.
+    """
+    arrays = {name: np.asarray(value) for name, value in state_dict.items() if not name.endswith(COUNTER)}
+    entries = _entries(model_config, *_classes_and_channels(arrays, model_config))
+    missing = [name for name in entries if name not in arrays]
+    left_over = [name for name in arrays if name not in entries]
+    misshapen = [
+        f"{name} is {_by(arrays[name].shape)}, the network's is {_by(_torch_shape(entry))}"
+        for name, entry in entries.items()
+        if name in arrays and arrays[name].shape != _torch_shape(entry)
+    ]
+    lists = {"missing": missing, "left over": left_over, "misshapen": misshapen}
+    if any(lists.values()):
+        hint = ""
+        if any(name.startswith("aux") for name in left_over):
+            hint = "\nconfig.model.aux_heads=true takes the auxiliary classifiers"
+        raise WeightsError(
+            f"the weights do not fit config.model.name={model_config.name}:\n"
+            + "\n".join(f"{len(names)} {what}: {', '.join(names)}" for what, names in lists.items() if names)
+            + hint
+        )
+    variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
+    for name, entry in entries.items():
+        node = variables
+        for key in entry.path[:-1]:
+            node = node.setdefault(key, {})
+        node[entry.path[-1]] = _to_ours(arrays[name].astype(np.float32), entry)
+    return variables if variables["batch_stats"] else {"params": variables["params"]}
+
+
+def to_torch(variables: models.Variables, model_config: ModelConfig) -> dict[str, np.ndarray]:
+    """Turns a network's variables into torchvision's entries, `from_torch` the other way.
+
+    Args:
+      variables: of the network.
+      model_config: as `from_torch` takes it.
+
+    Returns:
+      PyTorch's names to arrays, float32 but for the counters of batches beside running statistics, which are 0.
+
+    Raises:
+      WeightsError: where torchvision has no such network.
+    """
+    leaves = {_keys(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(variables)}
+    first = next(kernel for kernel in leaves.values() if kernel.ndim == 4)
+    for path, leaf in leaves.items():
+        if path[1] in ("stem", "conv1") and path[-1] == "kernel":
+            first = leaf
+    classes = leaves["params", "head", "logits", "bias"].shape[0]
+    state_dict: dict[str, np.ndarray] = {}
+    for name, entry in _entries(model_config, classes, first.shape[2]).items():
+        state_dict[name] = _to_torch(leaves[entry.path], entry)
+        if entry.path[-1] == "variance":
+            state_dict[name.replace(ENTRY_NAMES["variance"], COUNTER)] = np.zeros((), np.int64)
+    return state_dict
+
+
+def _classes_and_channels(arrays: Mapping[str, np.ndarray], config: ModelConfig) -> tuple[int, int]:
+    """Read off the first convolution and the last dense layer; ImageNet's where these are missing."""
+    if config.name not in LAYER_NAMES:
+        raise WeightsError(
+            f"config.model.name={config.name}: there are no published weights for it, only for {', '.join(LAYER_NAMES)}"
+        )
+    layer_name = LAYER_NAMES[config.name]
+    last = arrays.get(f"{layer_name(('head', 'logits'))}.weight")
+    first = arrays.get(f"{layer_name(('stem',) if config.name == 'resnet' else ('conv1',))}.weight")
+    return (
+        1000 if last is None or last.ndim != 2 else last.shape[0],
+        3 if first is None or first.ndim != 4 else first.shape[1],
+    )
+
+
+def _entries(config: ModelConfig, num_classes: int, channels: int) -> dict[str, _Entry]:
+    """All arrays of a network, by torchvision's names."""
+    model = models.create(config, num_classes)
+    image_shape = (*_IMAGE, channels)
+    flattened = {row.name: row.input_shape for row in model.layers(image_shape) if row.kind == "flatten"}
+    variables = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
+    entries, unknown = {}, []
+    for keys, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        path = _keys(keys)
+        layer, entry_name = path[1:-1], path[-1]
+        torch_layer = LAYER_NAMES[config.name](layer)
+        if torch_layer is None:
+            unknown.append("/".join(layer))
+            continue
+        maps = flattened.get("/".join((*layer[:-1], "flatten"))) if layer[-1] == "dense1" else None
+        entries[f"{torch_layer}.{ENTRY_NAMES[entry_name]}"] = _Entry(
+            path, leaf.shape, (maps[0], maps[1], maps[2]) if maps and entry_name == "kernel" else None
+        )
+    if unknown:
+        raise WeightsError(
+            f"config.model.name={config.name}: torchvision's has no layers {', '.join(dict.fromkeys(unknown))}; "
+            "set the config's fields as published, the defaults"
+        )
+    return entries
+
+
+def _keys(path: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(str(key.key) for key in path)
+
+
+def _torch_shape(entry: _Entry) -> tuple[int, ...]:
+    shape = entry.shape
+    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape[::-1]
+
+
+def _to_ours(array: np.ndarray, entry: _Entry) -> np.ndarray:
+    if array.ndim == 4:
+        return array.transpose(2, 3, 1, 0)
+    if entry.maps is not None:
+        height, width, channels = entry.maps
+        return array.reshape(-1, channels, height, width).transpose(2, 3, 1, 0).reshape(entry.shape)
+    return array.T
+
+
+def _to_torch(array: np.ndarray, entry: _Entry) -> np.ndarray:
+    if array.ndim == 4:
+        return array.transpose(3, 2, 0, 1)
+    if entry.maps is not None:
+        return array.reshape(*entry.maps, -1).transpose(3, 2, 0, 1).reshape(_torch_shape(entry))
+    return array.T
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a single number"

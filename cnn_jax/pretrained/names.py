@@ -1,0 +1,83 @@
+"""torchvision's names for the layers of our networks; timm's ResNets share them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+Layer = tuple[str, ...]
+
+
+def _alexnet(layer: Layer) -> str | None:
+    places = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
+    heads = {"dense1": 1, "dense2": 4, "logits": 6}
+    match layer:
+        case (conv,) if conv in places:
+            return f"features.{places[conv]}"
+        case ("head", dense) if dense in heads:
+            return f"classifier.{heads[dense]}"
+    return None
+
+
+def _googlenet(layer: Layer) -> str | None:
+    stem = {"conv1": "conv1", "conv2_reduce": "conv2", "conv2": "conv3"}
+    branches = {
+        "branch1": "branch1",
+        "branch2_reduce": "branch2.0",
+        "branch2": "branch2.1",
+        "branch3_reduce": "branch3.0",
+        "branch3": "branch3.1",
+        "branch4": "branch4.1",
+    }
+    match layer:
+        case (conv, *norm) if conv in stem:
+            return f"{stem[conv]}.{_conv_or_norm(norm)}"
+        case (module, branch, *norm) if branch in branches:
+            return f"{module}.{branches[branch]}.{_conv_or_norm(norm)}"
+        case (aux, "conv", *norm) if aux.startswith("aux"):
+            return f"{aux}.conv.{_conv_or_norm(norm)}"
+        case (aux, "head", dense) if aux.startswith("aux"):
+            return f"{aux}.{'fc1' if dense == 'dense1' else 'fc2'}"
+        case ("head", "logits"):
+            return "fc"
+    return None
+
+
+def _conv_or_norm(rest: list[str]) -> str:
+    return "bn" if rest else "conv"
+
+
+def _resnet(layer: Layer) -> str | None:
+    match layer:
+        case ("stem",):
+            return "conv1"
+        case ("stem", "norm"):
+            return "bn1"
+        case ("head", "logits"):
+            return "fc"
+    block = re.fullmatch(r"stage(\d)_block(\d+)", layer[0])
+    if block is None:
+        return None
+    place = f"layer{block[1]}.{int(block[2]) - 1}"
+    match layer[1:]:
+        case ("shortcut", *norm):
+            return f"{place}.downsample.{len(norm)}"
+        case (conv, *norm) if conv.startswith("conv"):
+            return f"{place}.{'bn' if norm else 'conv'}{conv[-1]}"
+    return None
+
+
+# By the networks' names. Each maps a layer's path in our variables to torchvision's; None where it has no such layer.
+LAYER_NAMES: dict[str, Callable[[Layer], str | None]] = {
+    "alexnet_torchvision": _alexnet,
+    "googlenet_torchvision": _googlenet,
+    "resnet": _resnet,
+}
+ENTRY_NAMES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "variance": "running_var",
+}
+COUNTER = "num_batches_tracked"  # PyTorch's, beside each running mean
