@@ -1,9 +1,10 @@
-"""Training speed of the lecture's recipe beside its peers: `make bench`.
+"""Training speed and memory beside peers: `make bench`.
 
-Every contestant trains the 93,322 parameters of the lecture's network on the 60,000 images of Fashion-MNIST in
-float32 with Adam, and measures all 10,000 test images after every epoch; both are in the time. Starting,
-compiling and the peers' first epoch are not. The contestants take turns, each in a process of its own, so that a
-machine whose speed drifts drifts for all; the figures are medians with their spread, and ratios round by round.
+The lecture's network trains on the 60,000 images of Fashion-MNIST with Adam and measures all 10,000 test images
+after every epoch; both are in the time. The others train on synthetic images by SGD with momentum 0.9, and their
+epochs are a few steps. All is float32. Starting, compiling and the first epoch are not in the time. The contestants
+take turns, each in a process of its own, so that a machine whose speed drifts drifts for all; the figures are
+medians with their spread, and ratios round by round. Every round begins with the matrix product alone.
 """
 
 from __future__ import annotations
@@ -13,26 +14,23 @@ import dataclasses
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks.networks import NETWORKS, Network
+from benchmarks.table import OURS, table
 from cnn_jax import data
 from cnn_jax.config import FashionMnist
 
 FOLDER = Path(__file__).parent
-# Multiplications and additions of one training image: three times those of the forward pass, less the gradient
-# of the first layer's input, which nobody needs.
-FLOP_PER_IMAGE = 2 * (2 * 26**2 * 9 * 32 + 3 * (11**2 * 9 * 32 * 64 + 3**2 * 9 * 64 * 64 + 576 * 64 + 64 * 10))
+LONGEST_TURN = 1200  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,108 +44,142 @@ class Contestant:
     environment: tuple[tuple[str, str], ...] = ()
 
 
-OURS = Contestant("cnn_jax", "cnn_jax_launch.py", peer=False)
+CEILING = Contestant("the matrix product", "matrix_product.py", peer=False)
 CONTESTANTS = (
-    OURS,
-    Contestant("Keras on TensorFlow", "keras_fit.py", environment=(("KERAS_BACKEND", "tensorflow"),)),
-    Contestant("PyTorch eager", "torch_eager.py"),
+    Contestant(OURS, "cnn_jax_train.py", peer=False),
+    Contestant("PyTorch", "torch_eager.py"),
     Contestant("PyTorch channels-last", "torch_eager.py", arguments=("--channels_last",)),
+    Contestant("Keras on TensorFlow", "keras_fit.py", environment=(("KERAS_BACKEND", "tensorflow"),)),
+    Contestant("Keras on JAX", "keras_fit.py", environment=(("KERAS_BACKEND", "jax"),)),
+    Contestant("plain Flax", "flax_plain.py", peer=False),
 )
 
 
-def run(contestant: Contestant, peers: str, arrays: Path, batch_size: int, epochs: int) -> dict[str, object]:
-    """Runs a contestant once, and reads the line that it ends with."""
-    words = [peers if contestant.peer else sys.executable, str(FOLDER / "contestants" / contestant.script)]
-    words += [f"--data={arrays}", f"--batch_size={batch_size}", f"--epochs={epochs}", *contestant.arguments]
-    environment = os.environ | dict(contestant.environment) | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    if not contestant.peer:
-        environment["PYTHONPATH"] = str(FOLDER.parent)
-    done = subprocess.run(words, env=environment, cwd=FOLDER.parent, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{contestant.name} failed:\n{done.stderr[-2000:]}")
-    figures: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
-    return figures
+@dataclasses.dataclass(frozen=True)
+class Arena:
+    """Where contestants run.
 
+    Attributes:
+      peers: Python of the environment with the peers.
+      folder: for data, and for what JAX has compiled: from the second round on it need not compile again.
+    """
 
-def matmul_gflops() -> float:
-    """Speed of the matrix product that all of this is made of: the best of some repetitions, in GFLOP/s."""
-    size, repetitions = 1024, 20
-    product = jax.jit(jnp.dot)
-    a = jnp.ones((size, size), jnp.float32)
-    product(a, a).block_until_ready()
-    seconds = []
-    for _ in range(repetitions):
-        begun = time.perf_counter()
-        product(a, a).block_until_ready()
-        seconds.append(time.perf_counter() - begun)
-    return 2 * size**3 / min(seconds) / 1e9
+    peers: str
+    folder: Path
+
+    def run(self, contestant: Contestant, arguments: list[str]) -> dict[str, Any]:
+        """Lets a contestant take its turn; gives the line that it ends with, or {"error": why there is none}."""
+        words = [self.peers if contestant.peer else sys.executable, str(FOLDER / "contestants" / contestant.script)]
+        environment = os.environ | dict(contestant.environment)
+        environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_COMPILATION_CACHE_DIR": str(self.folder / "compiled")}
+        if not contestant.peer:
+            environment["PYTHONPATH"] = str(FOLDER.parent)
+        try:
+            done = subprocess.run(
+                [*words, *arguments, *contestant.arguments],
+                env=environment,
+                cwd=FOLDER.parent,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=LONGEST_TURN,
+            )
+        except subprocess.TimeoutExpired:
+            return {"error": f"took more than {LONGEST_TURN} s"}
+        if done.returncode < 0:
+            return {"error": f"killed by signal {-done.returncode}" + (", out of memory?" * (done.returncode == -9))}
+        if done.returncode:
+            return {"error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
+        figures: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        return figures
+
+    def data(self, name: str, batch_size: int, steps: int | None) -> Path:
+        """Writes what all contestants of a network read."""
+        network, path = NETWORKS[name], self.folder / f"{name}-{batch_size}.npz"
+        arrays: dict[str, np.ndarray] = {}
+        if steps is None:
+            dataset = data.load(FashionMnist(), seed=0)
+            for split, these in (("train", dataset.train), ("test", dataset.test)):
+                arrays |= {f"{split}_images": these.images, f"{split}_labels": these.labels}
+        else:
+            rng, count = np.random.default_rng(0), steps * batch_size
+            arrays["train_images"] = rng.integers(0, 256, (count, *network.image_shape), np.uint8)
+            arrays["train_labels"] = rng.integers(0, network.classes, count, np.int32)
+        np.savez(path, **arrays)
+        return path
 
 
 def main() -> None:
-    """Lets the contestants take turns, prints the table and keeps the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", required=True, help="Python of the environment with the peers")
-    parser.add_argument("--batch_sizes", type=int, nargs="+", default=[32, 128])
-    parser.add_argument("--rounds", type=int, default=5, help="turns of every contestant")
-    parser.add_argument("--epochs", type=int, default=2, help="counted epochs of one turn")
-    parser.add_argument("--only", nargs="*", help="contestants whose name contains one of these words")
-    options = parser.parse_args()
+    """Lets the contestants take turns, prints the tables and keeps the figures."""
+    options = parse()
     chosen = [each for each in CONTESTANTS if not options.only or any(word in each.name for word in options.only)]
-
-    dataset = data.load(FashionMnist(), seed=0)
-    ceiling = matmul_gflops() * 1e9 / FLOP_PER_IMAGE
-    turns: list[dict[str, object]] = []
+    if not chosen:
+        raise SystemExit(f"--only={' '.join(options.only)} is in no contestant's name: {[c.name for c in CONTESTANTS]}")
+    flop = {name: NETWORKS[name].training_flop() for name in options.networks}
+    competitions = [(name, size) for name in options.networks for size in NETWORKS[name].batch_sizes]
+    turns: list[dict[str, Any]] = []
+    ceilings: dict[tuple[str, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        arrays = Path(folder) / "fashion_mnist.npz"
-        splits = {"train": dataset.train, "test": dataset.test}
-        np.savez(
-            arrays,
-            **{f"{name}_images": split.images for name, split in splits.items()},
-            **{f"{name}_labels": split.labels for name, split in splits.items()},
-        )
-        for batch_size in options.batch_sizes:
-            for turn in range(options.rounds):
-                for contestant in chosen[turn % len(chosen) :] + chosen[: turn % len(chosen)]:
-                    figures = run(contestant, options.peers, arrays, batch_size, options.epochs)
-                    turns.append({"name": contestant.name, "batch_size": batch_size, "round": turn} | figures)
-                    print(json.dumps(turns[-1]), flush=True)
+        arena = Arena(options.peers, Path(folder))
+        for name, size in competitions:
+            network = NETWORKS[name]
+            steps = options.steps if network.steps and options.steps else network.steps
+            arguments = [f"--network={name}", f"--data={arena.data(name, size, steps)}", f"--batch_size={size}"]
+            arguments += [f"--classes={network.classes}", f"--optimizer={network.optimizer}"]
+            arguments += [f"--epochs={options.epochs}"]
+            ceilings[name, size] = []
+            for number in range(options.rounds):
+                ceilings[name, size].append(arena.run(CEILING, [])["flop_per_second"])
+                for contestant in chosen[number % len(chosen) :] + chosen[: number % len(chosen)]:
+                    begun = time.monotonic()
+                    figures = checked(arena.run(contestant, arguments), network)
+                    took = {"turn_seconds": time.monotonic() - begun}
+                    where = {"network": name, "batch_size": size, "round": number, "name": contestant.name}
+                    turns.append(where | figures | took)
+                    print(line(network, turns[-1], options.rounds), flush=True)
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    for batch_size in options.batch_sizes:
-        console.print(table([turn for turn in turns if turn["batch_size"] == batch_size], batch_size, ceiling))
+    console = Console(width=None if sys.stdout.isatty() else 130)
+    for name, size in competitions:
+        these = [turn for turn in turns if (turn["network"], turn["batch_size"]) == (name, size)]
+        console.print(table(NETWORKS[name], size, flop[name], these, ceilings[name, size]))
     results = FOLDER / "results" / f"train_throughput-{time.strftime('%Y%m%d-%H%M%S')}.json"
     results.parent.mkdir(exist_ok=True)
-    machine = {"platform": platform.platform(), "cores": os.cpu_count(), "matmul_images_per_second": ceiling}
-    results.write_text(json.dumps({"machine": machine, "turns": turns}, indent=2), encoding="utf-8")
+    machine = {"platform": platform.platform(), "cores": os.cpu_count()}
+    flop = {name: NETWORKS[name].training_flop() for name in options.networks}
+    products = [
+        {"network": name, "batch_size": size, "flop_per_second": each} for (name, size), each in ceilings.items()
+    ]
+    content = {"machine": machine, "flop_per_image": flop, "matrix_product": products, "turns": turns}
+    results.write_text(json.dumps(content, indent=2), encoding="utf-8")
     print(f"figures: {results}")
 
 
-def table(turns: list[dict[str, object]], batch_size: int, ceiling: float) -> Table:
-    """Medians, spreads and ratios at one batch size."""
-    title = f"Training and testing, batch {batch_size}; matrix products alone would allow {ceiling:,.0f} images/s"
-    shown = Table(title=title, title_justify="left")
-    headings = (
-        "contestant",
-        "images/s (median)",
-        "min",
-        "max",
-        "cnn_jax is faster by (median)",
-        "min",
-        "max",
-        "test acc.",
-    )
-    for heading in headings:
-        shown.add_column(heading, justify="left" if heading == "contestant" else "right")
-    speeds: dict[str, list[float]] = {}
-    for turn in turns:
-        speeds.setdefault(str(turn["name"]), []).append(float(str(turn["images_per_second"])))
-    for name, speed in speeds.items():
-        ratios = [ours / theirs for ours, theirs in zip(speeds.get(OURS.name, []), speed, strict=False)]
-        accuracy = statistics.median(float(str(turn["accuracy"])) for turn in turns if turn["name"] == name)
-        row = [name, *(f"{figure(speed):,.0f}" for figure in (statistics.median, min, max))]
-        row += [f"{figure(ratios):.2f}x" if ratios else "" for figure in (statistics.median, min, max)]
-        shown.add_row(*row, f"{accuracy:.4f}")
-    return shown
+def parse() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", required=True, help="Python of the environment with the peers")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--only", nargs="+", help="contestants whose name contains one of these words")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of every contestant")
+    parser.add_argument("--epochs", type=int, default=1, help="counted epochs of one turn")
+    parser.add_argument("--steps", type=int, help="of an epoch of synthetic images; as a rule 4 to 8, by the network")
+    return parser.parse_args()
+
+
+def checked(figures: dict[str, Any], network: Network) -> dict[str, Any]:
+    """A contestant whose network is another one has failed."""
+    if figures.get("parameters", network.parameters) != network.parameters:
+        return {"error": f"has {figures['parameters']:,} parameters, not {network.parameters:,}"}
+    return figures
+
+
+def line(network: Network, turn: dict[str, Any], rounds: int) -> str:
+    """What is told of a turn while the others are still to come."""
+    what = f"{network.title}, batch {turn['batch_size']}, round {turn['round'] + 1}/{rounds}, {turn['name']}: "
+    if "error" in turn:
+        return what + turn["error"]
+    speed, memory = turn["images_per_second"], turn["peak_bytes"]
+    return f"{what}{speed:,.1f} images/s, {memory / 1e9:.2f} GB, loss {turn['loss']:.3f} ({turn['turn_seconds']:.0f} s)"
 
 
 if __name__ == "__main__":

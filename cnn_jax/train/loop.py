@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -20,13 +19,12 @@ from cnn_jax import data, models, pretrained
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.data import pipeline
-from cnn_jax.data.dataset import Dataset, Split
-from cnn_jax.data.pipeline import DeviceSplit
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.geometry import summarize
-from cnn_jax.train import compilation, optim, provenance, sharding, steps
-from cnn_jax.train import state as train_state
+from cnn_jax.train import compilation, optim, programs, provenance, sharding, steps
 from cnn_jax.train.checkpoint import Checkpoints
 from cnn_jax.train.metrics import Sums, means
+from cnn_jax.train.programs import Advance
 from cnn_jax.train.progress import TrainingProgress
 from cnn_jax.train.record import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog, Record
 from cnn_jax.train.run_folder import RunFolder
@@ -115,29 +113,28 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
     folder.write("dataset.json", describe(dataset, constants))
     folder.write("provenance.json", provenance.collect(dataset))
     replicated, batches = sharding.replicated(mesh), sharding.batches(mesh)
-    create = functools.partial(train_state.create, recipe.optimizer, ema=experiment.train.ema_decay > 0)
-    state = jax.jit(create, out_shardings=replicated)(variables)
+    state = programs.first_state(recipe, variables, mesh)
     checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)
     restored = checkpoints.load_newest(state)
     if restored is not None:
         state = jax.device_put(restored, replicated)
         console.print(f"resuming at step {int(state.step)}")
     constants = jax.device_put(constants, replicated)
-    train_data = _on_device(dataset.train, replicated)
     draw_order = functools.partial(pipeline.epoch_order, examples=examples, batch_size=batch_size)
     order = jax.jit(draw_order, out_shardings=batches).lower(keys[_ORDER]).compile()
     per_epoch = pipeline.steps_per_epoch(examples, batch_size)
     rates = optim.learning_rates(
         experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, per_epoch
     ).reshape(experiment.train.epochs, per_epoch)
-    advance = (
-        jax.jit(functools.partial(_advance, recipe), donate_argnums=0, out_shardings=replicated)
-        .lower(state, train_data, constants, order(keys[_ORDER]), rates[0], np.int32(0), np.int32(0), keys[_STEP])
-        .compile(compilation.options())
+    advance = programs.train_steps(
+        recipe, state, dataset.train, constants, order(keys[_ORDER]), rates[0], keys[_STEP], mesh
     )
-    evaluations = {TEST: _evaluation(recipe, state, dataset.test, constants, mesh)}
+    evaluations = {TEST: programs.evaluation(recipe, state, dataset.test, constants, mesh)}
     if dataset.validation is not None:
-        evaluations = {VALIDATION: _evaluation(recipe, state, dataset.validation, constants, mesh), **evaluations}
+        evaluations = {
+            VALIDATION: programs.evaluation(recipe, state, dataset.validation, constants, mesh),
+            **evaluations,
+        }
     log = MetricsLog(folder.metrics, int(state.step), experiment.log.tensorboard)
     return _Run(
         experiment=experiment,
@@ -147,40 +144,13 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
         examples=examples,
         parameters=summary.parameters,
         epoch_order=lambda epoch: order(jax.random.fold_in(keys[_ORDER], epoch)),
-        advance=lambda state, order, epoch, first, last: advance(
-            state, train_data, constants, order, rates[epoch], np.int32(first), np.int32(last), keys[_STEP]
-        ),
+        advance=advance,
         rates=rates,
         evaluations=evaluations,
         checkpoints=checkpoints,
         log=log,
         compile_seconds=time.monotonic() - started,
     )
-
-
-def _advance(recipe: steps.Recipe, state: TrainState, *rest: Any) -> tuple[TrainState, tuple[Sums, Sums]]:
-    """Takes steps, and gives the sums a second time, as buffers that the next call does not consume."""
-    state = steps.train_steps(recipe, state, *rest)
-    return state, (state.epoch_sums, state.window_sums)
-
-
-def _evaluation(
-    recipe: steps.Recipe, state: TrainState, split: Split, constants: pipeline.Normalization, mesh: jax.sharding.Mesh
-) -> Callable[[Any], Sums]:
-    """Compiles the measuring of one split."""
-    data = _on_device(split, sharding.replicated(mesh))
-    size = sharding.whole_batch(min(recipe.experiment.train.eval_batch_size, len(split)), mesh)
-    order = jax.device_put(pipeline.file_order(len(split), size), sharding.batches(mesh))
-    compiled = (
-        jax.jit(functools.partial(steps.evaluate, recipe), out_shardings=sharding.replicated(mesh))
-        .lower(state.variables, data, constants, order)
-        .compile(compilation.options())
-    )
-    return lambda variables: compiled(variables, data, constants, order)
-
-
-def _on_device(split: Split, where: jax.sharding.Sharding) -> DeviceSplit:
-    return jax.device_put(DeviceSplit(jnp.asarray(split.images), jnp.asarray(split.labels)), where)
 
 
 def describe(dataset: Dataset, constants: pipeline.Normalization) -> dict[str, Any]:
@@ -208,7 +178,7 @@ class _Run:
     examples: int
     parameters: int
     epoch_order: Callable[[int], jax.Array]
-    advance: Callable[[TrainState, jax.Array, int, int, int], tuple[TrainState, tuple[Sums, Sums]]]
+    advance: Advance
     rates: np.ndarray
     evaluations: dict[str, Callable[[Any], Sums]]
     checkpoints: Checkpoints
@@ -237,7 +207,7 @@ class _Run:
         pending: tuple[int, bool, tuple[Sums, Sums]] | None = None
         while first < per_epoch:
             last = min(first + train.steps_per_dispatch, per_epoch)
-            self.state, sums = self.advance(self.state, order, epoch, first, last)
+            self.state, sums = self.advance(self.state, order, self.rates[epoch], first, last)
             every, before = self.experiment.log.every_steps, epoch * per_epoch
             closes = (before + last) // every > (before + first) // every
             if closes:

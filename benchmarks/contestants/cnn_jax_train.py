@@ -1,0 +1,69 @@
+"""This project: a whole run, as launch.py calls it, where there are test images; else its train steps alone."""
+
+import io
+import tempfile
+from pathlib import Path
+
+import jax
+import numpy as np
+import turn
+from rich.console import Console
+
+from benchmarks.networks import NETWORKS
+from cnn_jax import config_parse, models
+from cnn_jax.data import pipeline
+from cnn_jax.data.dataset import Split
+from cnn_jax.train import optim, programs, sharding, steps
+from cnn_jax.train.loop import train_and_evaluate
+from cnn_jax.train.metrics import means
+
+OPTIMIZERS = {"adam": {"eps": turn.ADAM_EPS}, "sgd": {"momentum": turn.MOMENTUM}}
+
+
+def experiment(this):
+    """The config of a turn."""
+    optimizer = {"name": this.optimizer, "learning_rate": this.learning_rate} | OPTIMIZERS[this.optimizer]
+    return config_parse.parse(
+        {
+            "model": NETWORKS[this.network].model,
+            "optimizer": optimizer,
+            "train": {"batch_size": this.batch_size, "epochs": this.epochs},
+        }
+    )
+
+
+def whole_run(this):
+    """Data, checkpoints and records are part of the time; compiling is not."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = train_and_evaluate(experiment(this), Path(folder) / "run", console=Console(file=io.StringIO()))
+    return {
+        "seconds": result["seconds"]["total"] - result["seconds"]["compile"],
+        "parameters": result["parameters"],
+        "loss": result["test_loss"],
+        "accuracy": result["test_accuracy"],
+    }
+
+
+def steps_alone(this):
+    """The program of the training loop, called as the loop calls it."""
+    config, split, mesh = experiment(this), Split(this.images, this.labels), sharding.data_mesh()
+    recipe = steps.Recipe(config, models.create(config.model, this.classes), optim.optimizer(config.optimizer))
+    key = jax.random.key(0)
+    constants = jax.device_put(pipeline.normalization(config.data, split), sharding.replicated(mesh))
+    order = jax.device_put(pipeline.epoch_order(key, len(split), this.batch_size), sharding.batches(mesh))
+    rates = np.full(len(order), this.learning_rate, np.float32)
+    state = programs.first_state(recipe, recipe.model.init(key, split.images.shape[1:]), mesh)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    advance = programs.train_steps(recipe, state, split, constants, order, rates, key, mesh)
+    loss = None
+
+    def epoch():
+        nonlocal state, loss
+        state, (sums, _) = advance(state, order, rates, 0, len(order))
+        loss = means(sums)["loss"]
+
+    return {"seconds": this.clock(epoch), "parameters": parameters, "loss": loss}
+
+
+this = turn.Turn(turn.parser(__doc__).parse_args())
+this.end(**(steps_alone if this.test_images is None else whole_run)(this), versions=f"jax {jax.__version__}")

@@ -1,0 +1,58 @@
+"""The networks that the contestants train, and what a training image costs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from cnn_jax import config_parse, geometry
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """One network and how it is trained.
+
+    Attributes:
+      title: for people.
+      model: cnn_jax's config section.
+      parameters: as published; every contestant's network must have as many.
+      image_shape: (height, width, channels).
+      classes: width of the logits.
+      batch_sizes: each is a competition of its own.
+      optimizer: "adam" or "sgd", with momentum.
+      steps: of an epoch of synthetic images; None trains on Fashion-MNIST, and tests after every epoch.
+    """
+
+    title: str
+    model: Mapping[str, Any]
+    parameters: int
+    image_shape: tuple[int, int, int]
+    classes: int
+    batch_sizes: tuple[int, ...]
+    optimizer: str = "sgd"
+    steps: int | None = None
+
+    def training_flop(self) -> int:
+        """Multiplications and additions of one training image, from the geometry of the layers.
+
+        A layer's gradients by its kernel and by its input cost as much as its forward pass each; the first layer's
+        input, the image, needs no gradient. Only convolutions and dense layers count.
+        """
+        model = config_parse.parse({"model": self.model}).model
+        costs = [row.multiply_adds for row in geometry.summarize(model, self.image_shape, self.classes).layers]
+        first = next(cost for cost in costs if cost)
+        return 2 * (3 * sum(costs) - first)
+
+
+RESNET18_CIFAR = {"name": "resnet", "depth": 18, "stem_kernel_size": 3, "stem_strides": 1, "stem_pooling": "none"}
+
+NETWORKS = {
+    "cnn": Network("The lecture's CNN", {"name": "cnn"}, 93_322, (28, 28, 1), 10, (32, 128), optimizer="adam"),
+    "resnet18": Network("ResNet-18", RESNET18_CIFAR, 11_173_962, (32, 32, 3), 10, (64,), steps=6),
+    "alexnet": Network("AlexNet", {"name": "alexnet_torchvision"}, 61_100_840, (224, 224, 3), 1000, (16,), steps=8),
+    "googlenet": Network(
+        "GoogLeNet", {"name": "googlenet_torchvision"}, 6_624_904, (224, 224, 3), 1000, (16,), steps=6
+    ),
+    "resnet50": Network("ResNet-50", {"name": "resnet", "depth": 50}, 25_557_032, (224, 224, 3), 1000, (16,), steps=4),
+}

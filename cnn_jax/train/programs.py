@@ -1,0 +1,112 @@
+"""What a run calls on the devices, compiled: the first state, the steps of an epoch, the measuring of a split."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float32, PRNGKeyArray
+
+from cnn_jax.data import pipeline
+from cnn_jax.data.dataset import Split
+from cnn_jax.data.pipeline import DeviceSplit
+from cnn_jax.models import Variables
+from cnn_jax.train import compilation, sharding, steps
+from cnn_jax.train import state as train_state
+from cnn_jax.train.metrics import Sums
+from cnn_jax.train.state import TrainState
+
+Advance = Callable[[TrainState, jax.Array, np.ndarray, int, int], tuple[TrainState, tuple[Sums, Sums]]]
+
+
+def first_state(recipe: steps.Recipe, variables: Variables, mesh: jax.sharding.Mesh) -> TrainState:
+    """Makes the state before the first step, on every device.
+
+    Args:
+      recipe: config, network and optimizer.
+      variables: that the network starts from.
+      mesh: of the devices.
+
+    Returns:
+      The state; step 0.
+    """
+    ema = recipe.experiment.train.ema_decay > 0
+    create = functools.partial(train_state.create, recipe.optimizer, ema=ema)
+    return jax.jit(create, out_shardings=sharding.replicated(mesh))(variables)
+
+
+def train_steps(
+    recipe: steps.Recipe,
+    state: TrainState,
+    split: Split,
+    constants: pipeline.Normalization,
+    order: jax.Array,
+    rates: Float32[np.ndarray, " steps"],
+    key: PRNGKeyArray,
+    mesh: jax.sharding.Mesh,
+) -> Advance:
+    """Compiles `steps.train_steps` for one split, which is put on the devices.
+
+    Args:
+      recipe: config, network and optimizer.
+      state, order, rates: any of the shapes that will come.
+      split: what is learned from.
+      constants: of the normalisation, on the devices.
+      key: the experiment's, for training.
+      mesh: of the devices.
+
+    Returns:
+      A function of state, the epoch's order and learning rates, and the first and last step (excluded). It consumes
+      the state, and gives the next one with its (epoch's, window's) sums a second time, as buffers that the next
+      call does not consume.
+    """
+    replicated = sharding.replicated(mesh)
+    data = _on_devices(split, replicated)
+    compiled = (
+        jax.jit(functools.partial(_advance, recipe), donate_argnums=0, out_shardings=replicated)
+        .lower(state, data, constants, order, rates, np.int32(0), np.int32(0), key)
+        .compile(compilation.options())
+    )
+    return lambda state, order, rates, first, last: compiled(
+        state, data, constants, order, rates, np.int32(first), np.int32(last), key
+    )
+
+
+def _advance(recipe: steps.Recipe, state: TrainState, *rest: Any) -> tuple[TrainState, tuple[Sums, Sums]]:
+    state = steps.train_steps(recipe, state, *rest)
+    return state, (state.epoch_sums, state.window_sums)
+
+
+def evaluation(
+    recipe: steps.Recipe, state: TrainState, split: Split, constants: pipeline.Normalization, mesh: jax.sharding.Mesh
+) -> Callable[[Any], Sums]:
+    """Compiles `steps.evaluate` for one split, which is put on the devices.
+
+    Args:
+      recipe: config and network.
+      state: any, for its shapes.
+      split: what is measured.
+      constants: of the normalisation, on the devices.
+      mesh: of the devices.
+
+    Returns:
+      A function of a network's variables.
+    """
+    replicated = sharding.replicated(mesh)
+    data = _on_devices(split, replicated)
+    size = sharding.whole_batch(min(recipe.experiment.train.eval_batch_size, len(split)), mesh)
+    order = jax.device_put(pipeline.file_order(len(split), size), sharding.batches(mesh))
+    compiled = (
+        jax.jit(functools.partial(steps.evaluate, recipe), out_shardings=replicated)
+        .lower(state.variables, data, constants, order)
+        .compile(compilation.options())
+    )
+    return lambda variables: compiled(variables, data, constants, order)
+
+
+def _on_devices(split: Split, where: jax.sharding.Sharding) -> DeviceSplit:
+    return jax.device_put(DeviceSplit(jnp.asarray(split.images), jnp.asarray(split.labels)), where)
