@@ -19,7 +19,7 @@ from rich.console import Console
 from cnn_jax import data, models
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.data import pipeline
+from cnn_jax.data import augment, pipeline
 from cnn_jax.data.dataset import Dataset, Split
 from cnn_jax.data.pipeline import DeviceSplit
 from cnn_jax.geometry import summarize
@@ -98,14 +98,18 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
         raise ConfigError([fault])
     if batch_size > examples:
         raise ConfigError([f"config.train.batch_size={batch_size} exceeds the {examples} training images"])
+    if unfit := augment.unfit(experiment.augment, dataset.image_shape):
+        raise ConfigError(unfit)
     parameters = summarize(experiment.model, dataset.image_shape, dataset.num_classes).parameters
     started = time.monotonic()
+    classes = dataset.num_classes
     recipe = steps.Recipe(
-        experiment, models.create(experiment.model, dataset.num_classes), optim.optimizer(experiment.optimizer)
+        experiment, models.create(experiment.model, classes), optim.optimizer(experiment.optimizer), classes
     )
     constants = pipeline.normalization(experiment.data, dataset.train)
+    colours = pipeline.colours(dataset.train) if augment.wants_colours(experiment.augment) else None
     folder.begin(experiment)
-    folder.write("dataset.json", describe(dataset, constants))
+    folder.write("dataset.json", describe(dataset, constants, colours))
     folder.write("provenance.json", provenance.collect(dataset))
     replicated, batches = sharding.replicated(mesh), sharding.batches(mesh)
     keys = {purpose: jax.random.fold_in(jax.random.key(experiment.seed), purpose) for purpose in (_INIT, _ORDER, _STEP)}
@@ -118,7 +122,7 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
     if restored is not None:
         state = jax.device_put(restored, replicated)
         console.print(f"resuming at step {int(state.step)}")
-    constants = jax.device_put(constants, replicated)
+    constants, colours = jax.device_put((constants, colours), replicated)
     train_data = _on_device(dataset.train, replicated)
     draw_order = functools.partial(pipeline.epoch_order, examples=examples, batch_size=batch_size)
     order = jax.jit(draw_order, out_shardings=batches).lower(keys[_ORDER]).compile()
@@ -128,7 +132,9 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
     ).reshape(experiment.train.epochs, per_epoch)
     advance = (
         jax.jit(functools.partial(_advance, recipe), donate_argnums=0, out_shardings=replicated)
-        .lower(state, train_data, constants, order(keys[_ORDER]), rates[0], np.int32(0), np.int32(0), keys[_STEP])
+        .lower(
+            state, train_data, constants, colours, order(keys[_ORDER]), rates[0], np.int32(0), np.int32(0), keys[_STEP]
+        )
         .compile(compilation.options())
     )
     evaluations = {TEST: _evaluation(recipe, state, dataset.test, constants, mesh)}
@@ -142,9 +148,10 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
         state=state,
         examples=examples,
         parameters=parameters,
+        means=functools.partial(means, classes=classes),
         epoch_order=lambda epoch: order(jax.random.fold_in(keys[_ORDER], epoch)),
         advance=lambda state, order, epoch, first, last: advance(
-            state, train_data, constants, order, rates[epoch], np.int32(first), np.int32(last), keys[_STEP]
+            state, train_data, constants, colours, order, rates[epoch], np.int32(first), np.int32(last), keys[_STEP]
         ),
         rates=rates,
         evaluations=evaluations,
@@ -179,7 +186,7 @@ def _on_device(split: Split, where: jax.sharding.Sharding) -> DeviceSplit:
     return jax.device_put(DeviceSplit(jnp.asarray(split.images), jnp.asarray(split.labels)), where)
 
 
-def describe(dataset: Dataset, constants: pipeline.Normalization) -> dict[str, Any]:
+def describe(dataset: Dataset, constants: pipeline.Normalization, colours: pipeline.Colours | None) -> dict[str, Any]:
     """What a network must be given again to be used: the content of dataset.json."""
     sizes = {TRAIN: len(dataset.train), VALIDATION: len(dataset.validation or ()), TEST: len(dataset.test)}
     return {
@@ -190,6 +197,7 @@ def describe(dataset: Dataset, constants: pipeline.Normalization) -> dict[str, A
         "images": sizes,
         "mean": np.asarray(constants.mean).tolist(),
         "deviation": np.asarray(constants.deviation).tolist(),
+        "colours": colours and {name: np.asarray(value).tolist() for name, value in colours._asdict().items()},
     }
 
 
@@ -203,6 +211,7 @@ class _Run:
     state: TrainState
     examples: int
     parameters: int
+    means: Callable[[Sums], dict[str, float]]
     epoch_order: Callable[[int], jax.Array]
     advance: Callable[[TrainState, jax.Array, int, int, int], tuple[TrainState, tuple[Sums, Sums]]]
     rates: np.ndarray
@@ -250,7 +259,7 @@ class _Run:
         self._read(pending, epoch, progress)
         seconds = time.monotonic() - begun
         images = min(per_epoch * train.batch_size, self.examples) - begun_at * train.batch_size
-        values = means(self.state.epoch_sums) | {
+        values = self.means(self.state.epoch_sums) | {
             "learning_rate": float(self.rates[epoch, -1]),
             "images_per_second": images / seconds,
             "seconds": seconds,
@@ -266,12 +275,12 @@ class _Run:
             return
         position, closes, (epoch_sums, window_sums) = pending
         per_epoch = self.rates.shape[1]
-        step, figures = epoch * per_epoch + position, means(epoch_sums)
+        step, figures = epoch * per_epoch + position, self.means(epoch_sums)
         if not math.isfinite(figures["loss"]):
             raise self._diverged(f"the training loss is {figures['loss']}", step)
-        progress.steps(step, **figures)
+        progress.steps(step, figures["loss"], figures["accuracy"])
         if closes:
-            values = means(window_sums) | {"learning_rate": float(self.rates[epoch, position - 1])}
+            values = self.means(window_sums) | {"learning_rate": float(self.rates[epoch, position - 1])}
             self.log.write(Record(step, step / per_epoch, TRAIN_WINDOW, values))
 
     def _diverged(self, what: str, step: int) -> DivergedError:
@@ -285,7 +294,7 @@ class _Run:
         step, measured = int(self.state.step), {}
         begun = time.monotonic()
         for split, evaluation in self.evaluations.items():
-            measured[split] = means(evaluation(self.state.variables))
+            measured[split] = self.means(evaluation(self.state.variables))
             if not math.isfinite(measured[split]["loss"]):
                 raise self._diverged(f"the {split} loss is {measured[split]['loss']}", step)
             self.log.write(Record(step, epoch + 1.0, split, measured[split]))
@@ -340,6 +349,8 @@ class _Run:
         return {
             "test_accuracy": chosen.values["accuracy"],
             "test_loss": chosen.values["loss"],
+            "test_top1_error": chosen.values["top1_error"],
+            "test_top5_error": chosen.values.get("top5_error"),
             "step": chosen.step,
             "best_epoch": best_epoch,
             "final_epoch": epochs,
