@@ -29,68 +29,70 @@ def mix(
       key: of this batch.
       images: normalised.
       targets: probabilities of the classes.
-      mixup_alpha, cutmix_alpha: of their Beta distributions; 0 is off.
+      mixup_alpha, cutmix_alpha: each image's own share comes from Beta(alpha, alpha), for each image anew (the
+        papers draw one for a batch); 0 is off.
 
     Returns:
       (images, targets), of the same shapes.
     """
-    if not cutmix_alpha:
-        return mixup(key, images, targets, mixup_alpha)
-    if not mixup_alpha:
-        return cutmix(key, images, targets, cutmix_alpha)
-    coin_key, key = jax.random.split(key)
+    coin_key, share_key, place_key = jax.random.split(key, 3)
+    both = bool(mixup_alpha and cutmix_alpha)
+    blend = jax.random.bernoulli(coin_key) if both else bool(mixup_alpha)
+    alpha = jnp.where(blend, mixup_alpha, cutmix_alpha)
+    shares = jax.random.beta(share_key, alpha, alpha, (len(images),))
+    if not both:
+        return mixup(images, targets, shares) if blend else cutmix(place_key, images, targets, shares)
     mixed: Mixed = jax.lax.cond(
-        jax.random.bernoulli(coin_key),
-        lambda: mixup(key, images, targets, mixup_alpha),
-        lambda: cutmix(key, images, targets, cutmix_alpha),
+        blend,
+        lambda: mixup(images, targets, shares),
+        lambda: cutmix(place_key, images, targets, shares),
     )
     return mixed
 
 
-def mixup(key: PRNGKeyArray, images: Float[Array, "b h w c"], targets: Float[Array, "b k"], alpha: float) -> Mixed:
+def mixup(images: Float[Array, "b h w c"], targets: Float[Array, "b k"], shares: Float[Array, " b"]) -> Mixed:
     """Blends each image with its partner, and their targets by the same shares.
 
     Args:
-      key: of this batch.
       images: normalised.
       targets: probabilities of the classes.
-      alpha: each image's own share comes from Beta(alpha, alpha), for each image anew.
+      shares: each image's own, 0 to 1.
 
     Returns:
       (images, targets), of the same shapes.
 
-    Source: Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018 (there one share for a whole batch).
+    Source: Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018.
     """
-    shares = jax.random.beta(key, alpha, alpha, (len(images),))
     return _blend(images, shares[:, None, None, None]), _blend(targets, shares[:, None])
 
 
-def cutmix(key: PRNGKeyArray, images: Float[Array, "b h w c"], targets: Float[Array, "b k"], alpha: float) -> Mixed:
+def cutmix(
+    key: PRNGKeyArray, images: Float[Array, "b h w c"], targets: Float[Array, "b k"], shares: Float[Array, " b"]
+) -> Mixed:
     """Pastes a rectangle of its partner into each image, at the same place, and mixes the targets by its area.
 
     The rectangle has the image's aspect, its centre is any pixel of the image, and what hangs over the edge is
     lost: the targets follow the area that is left.
 
     Args:
-      key: of this batch.
+      key: of this batch, for the places.
       images: normalised.
       targets: probabilities of the classes.
-      alpha: the share of the area that is kept comes from Beta(alpha, alpha), for each image anew.
+      shares: of its area that each image would keep, did nothing hang over; 0 to 1.
 
     Returns:
       (images, targets), of the same shapes.
 
-    Source: Yun et al., CutMix, 2019, algorithm A1 (there one rectangle for a whole batch).
+    Source: Yun et al., CutMix, 2019, algorithm A1.
     """
-    batch, height, width, _ = images.shape
-    share_key, place_key = jax.random.split(key)
-    scale = jnp.sqrt(1 - jax.random.beta(share_key, alpha, alpha, (batch,)))
+    _, height, width, _ = images.shape
+    scale = jnp.sqrt(1 - shares)
     heights, widths = ((scale * size).astype(jnp.int32) for size in (height, width))
-    rectangles = around(place_key, heights, widths, height, width)
+    rectangles = around(key, heights, widths, height, width)
     rows, columns = inside(rectangles, height, width)
     pasted = jnp.sum(rows, axis=1) * jnp.sum(columns, axis=1)
-    shares = 1 - pasted / (height * width)
-    return replace(images, rectangles, _partners(images)), _blend(targets, shares[:, None])
+    kept = 1 - pasted / (height * width)
+    return replace(images, rectangles, _partners(images)), _blend(targets, kept[:, None])
 
 
 def _partners(array: Float[Array, "b *_"]) -> Float[Array, "b *_"]:

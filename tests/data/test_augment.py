@@ -19,18 +19,6 @@ from cnn_jax.data.pipeline import Colours, Normalization, normalize
 
 PICTURE = np.arange(1, 13, dtype=np.uint8).reshape(1, 3, 4, 1)
 CONSTANTS = Normalization(jnp.full(1, 3.0), jnp.full(1, 2.0))
-EVERYTHING = {
-    "flip": True,
-    "crop_padding": 1,
-    "crop_border": "reflect",
-    "brightness": 0.2,
-    "contrast": 0.2,
-    "lighting": 0.1,
-    "erasing": 0.5,
-    "cutout": 2,
-    "mixup": 0.4,
-    "cutmix": 1.0,
-}
 GREY = Colours(jnp.full(1, 6.0), jnp.full(1, 0.01), jnp.ones((1, 1)))
 
 
@@ -133,24 +121,18 @@ def test_nothing_asked_nothing_traced(channels):
 
 
 def changed(key, config, count=50):
-    compiled = jax.jit(lambda key: augment(key, many(count), targets(count), config, CONSTANTS, GREY))
-    return [np.asarray(array) for array in compiled(key)]
+    return [np.asarray(array) for array in augment(key, many(count), targets(count), config, CONSTANTS, GREY)]
 
 
-def test_the_key_decides():
-    first, again, other = (changed(jax.random.key(seed), Augment(**EVERYTHING)) for seed in (0, 0, 1))
-    for position in (0, 1):
-        assert np.array_equal(first[position], again[position])
-        assert not np.array_equal(first[position], other[position])
-
-
-@pytest.mark.parametrize("field", ["flip", "crop_padding", "lighting", "erasing", "cutout", "mixup"])
-def test_each_change_changes_images_and_has_draws_of_its_own(field):
-    config = {field: EVERYTHING[field], "erasing_fill": "zero"}
-    alone, _ = changed(jax.random.key(3), Augment(**config))
-    unchanged, _ = changed(jax.random.key(3), Augment())
-    assert not np.array_equal(alone, unchanged)
-    if field not in ("cutout", "mixup"):
+@pytest.mark.parametrize(
+    "field", [{"flip": True}, {"crop_padding": 1}, {"lighting": 0.1}, {"erasing": 0.5}, {"cutout": 2}, {"mixup": 0.4}]
+)
+def test_the_key_decides_each_change_for_itself(field):
+    config = field | {"erasing_fill": "zero"}
+    alone, again, other = (changed(jax.random.key(seed), Augment(**config))[0] for seed in (3, 3, 4))
+    assert np.array_equal(alone, again)
+    assert not np.array_equal(alone, other)
+    if not {"cutout", "mixup"} & set(field):
         # A square of zeros comes later: what it leaves is as without it.
         both, _ = changed(jax.random.key(3), Augment(**config, cutout=2))
         left = both != 0
@@ -161,7 +143,7 @@ def test_each_change_changes_images_and_has_draws_of_its_own(field):
 def test_erasing_fills_with_normalised_colours():
     whole = {"erasing": 1.0, "erasing_area": (1.0, 1.0), "erasing_aspect": (0.75, 0.75)}  # all of 3x4 pixels
     zero, mean, noise = (
-        changed(jax.random.key(0), Augment(**whole, erasing_fill=fill), 8)[0] for fill in ("zero", "mean", "random")
+        changed(jax.random.key(0), Augment(**whole, erasing_fill=fill))[0] for fill in ("zero", "mean", "random")
     )
     assert np.array_equal(zero, np.zeros_like(zero))
     assert np.array_equal(mean, np.full_like(mean, (6 - 3) / 2))
