@@ -15,6 +15,9 @@ from pydantic_core import PydanticCustomError
 from cnn_jax import config_model
 from cnn_jax.config_model import PUBLISHED, Cnn, Count, Fraction, Model, NonNegative, NonNegativeInt, Positive, Section
 
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+PositiveShare = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+
 # --- data ---------------------------------------------------------------------------------------------
 
 
@@ -28,10 +31,6 @@ class _Data(Section):
     normalize: Literal["scale", "standardize"] = Field(
         "scale", description="scale: pixels / 255; standardize: then minus mean, over deviation, of the training images"
     )
-    shift: NonNegativeInt = Field(
-        0, description="augmentation: shift each training image by up to this many pixels, zeros entering"
-    )
-    flip: bool = Field(False, description="augmentation: mirror half of the training images left to right")
 
 
 class FashionMnist(_Data):
@@ -76,6 +75,45 @@ class ImageFolder(_Data):
 
 
 Data = Annotated[FashionMnist | Mnist | Csv | Idx | ImageFolder, Field(discriminator="name")]
+
+
+# --- augmentation -------------------------------------------------------------------------------------
+
+
+class Augment(Section):
+    """Random changes of the training images, in the order of the fields; all are off by default."""
+
+    flip: bool = Field(False, description="mirror half of the images left to right")
+    shift: NonNegativeInt = Field(0, description="move each image by up to this many pixels, zeros entering")
+    crop_padding: NonNegativeInt = Field(
+        0, description="pad each image by this many pixels and crop it back to its size at a random place"
+    )
+    crop_border: Literal["zeros", "reflect"] = Field("zeros", description="what crop_padding pads with")
+    brightness: Share = Field(0.0, description="multiply pixels by a factor within this of 1")
+    contrast: Share = Field(0.0, description="multiply distances from the image's mean by a factor within this of 1")
+    lighting: NonNegative = Field(
+        0.0, description="deviation of random steps along the training pixels' principal colours; AlexNet's is 0.1"
+    )
+    erasing: Share = Field(0.0, description="probability that a rectangle of an image is erased")
+    erasing_area: tuple[PositiveShare, PositiveShare] = Field(
+        (0.02, 0.4), description="least and greatest share of the image that is erased"
+    )
+    erasing_aspect: tuple[Positive, Positive] = Field(
+        (0.3, 1 / 0.3), description="least and greatest height over width of what is erased"
+    )
+    erasing_fill: Literal["zero", "mean", "random"] = Field(
+        "random",
+        description="zero: 0 after normalisation; mean: the training images' mean colour; random: any bytes",
+    )
+    cutout: NonNegativeInt = Field(
+        0, description="zero a square of this many pixels a side, its centre anywhere in the image"
+    )
+    mixup: NonNegative = Field(
+        0.0, description="alpha: blend each image and its label with another's, shares from Beta(alpha, alpha)"
+    )
+    cutmix: NonNegative = Field(
+        0.0, description="alpha: paste a rectangle of another image, shares from Beta(alpha, alpha); labels by area"
+    )
 
 
 # --- optimizer and schedule ---------------------------------------------------------------------------
@@ -198,6 +236,7 @@ class Experiment(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="every random choice derives from it")
     data: Data = Field(default_factory=FashionMnist, description="where the images come from")
+    augment: Augment = Field(default_factory=Augment, description="random changes of the training images")
     model: Model = Field(default_factory=Cnn, description="the network")
     pretrained: Pretrained = Field(default_factory=Pretrained, description="what the network starts from")
     optimizer: Optimizer = Field(default_factory=Adam, description="how parameters follow gradients")
@@ -273,4 +312,24 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
             ("train.batch_size", "data.train_examples"),
             f"config.train.batch_size={train.batch_size} exceeds config.data.train_examples={examples}",
         )
+    return faults + _impossible_augmentation(experiment.augment, train)
+
+
+def _impossible_augmentation(augment: Augment, train: Train) -> list[tuple[tuple[str, ...], str]]:
+    faults: list[tuple[tuple[str, ...], str]] = []
+    shift, padding = augment.shift, augment.crop_padding
+    if shift and padding:
+        message = (
+            f"config.augment.shift={shift} and config.augment.crop_padding={padding} both move the image; set one to 0"
+        )
+        faults.append((("augment.shift", "augment.crop_padding"), message))
+    for field in ("erasing_area", "erasing_aspect"):
+        low, high = getattr(augment, field)
+        if low > high:
+            message = f"config.augment.{field}=({low:g}, {high:g}) must rise; the nearest is ({high:g}, {low:g})"
+            faults.append(((f"augment.{field}",), message))
+    for field in ("mixup", "cutmix"):
+        if getattr(augment, field) and train.batch_size == 1:
+            message = f"config.augment.{field} mixes images of a batch, and config.train.batch_size is 1; use 2 or more"
+            faults.append(((f"augment.{field}", "train.batch_size"), message))
     return faults

@@ -99,6 +99,7 @@ REFUSED = [
     (TRAIN + "--config.trian.epochs=2", "config.trian", "did you mean", "train"),
     (TRAIN + "--config.train.epoch=2", "config.train.epoch", "did you mean", "epochs"),
     (TRAIN + "--config.model.kernel=3", "config.model.kernel", "kernel_size"),
+    (TRAIN + "--config.data.flip=true", "config.data.flip: unknown field", "did you mean config.augment.flip?"),
     (TRAIN + "--config.optimizer.momentum=0.9", "config.optimizer.momentum", "sgd"),
     (TRAIN + "--config.model.name=cnm", "config.model.name", "'cnm'", "cnn"),
     (TRAIN + "--config.data.name=cifar", "config.data.name", "'cifar'", "fashion_mnist"),
@@ -109,7 +110,7 @@ REFUSED = [
     (TRAIN + "--config.seed=1.5", "config.seed", "1.5", "integer"),
     (TRAIN + "--config.train.epochs='2'", "config.train.epochs", "'2'", "integer"),
     (TRAIN + "--config.train=2", "config.train", "2", "epochs"),
-    (TRAIN + "--config.data.flip=1", "config.data.flip", "1", "true | false"),
+    (TRAIN + "--config.augment.flip=1", "config.augment.flip", "1", "true | false"),
     (TRAIN + "--config.log.tensorboard=yes", "config.log.tensorboard", "'yes'", "true | false"),
     (TRAIN + "--config.model.features=8", "config.model.features", "8"),
     (TRAIN + "--config.model.kernel_size=(3,'a')", "config.model.kernel_size", "'a'"),
@@ -127,7 +128,12 @@ REFUSED = [
     (TRAIN + "--config.model.pooling=(max,mean)", "config.model.pooling", "mean", "max | avg | min"),
     (TRAIN + "--config.checkpoint.keep_last=0", "config.checkpoint.keep_last", ">= 1"),
     (TRAIN + "--config.train.label_smoothing=-0.1", "config.train.label_smoothing", "-0.1"),
+    (TRAIN + "--config.augment.erasing=1.5", "config.augment.erasing", "1.5", "<= 1"),
+    (TRAIN + "--config.augment.erasing_fill=means", "config.augment.erasing_fill", "did you mean 'mean'"),
     # combinations
+    (TRAIN + "--config.augment.shift=2 --config.augment.crop_padding=2", "config.augment.shift=2", "both move", "to 0"),
+    (TRAIN + "--config.augment.erasing_area=(0.5,0.1)", "erasing_area=(0.5, 0.1) must rise", "(0.1, 0.5)"),
+    (TRAIN + "--config.augment.cutmix=1.0 --config.train.batch_size=1", "config.augment.cutmix", "use 2 or more"),
     (TRAIN + "--config.checkpoint.select=best", "config.checkpoint.select", "config.data.validation_fraction"),
     (TRAIN + "--config.schedule.warmup_epochs=4", "config.schedule.warmup_epochs=4", "config.train.epochs=4"),
     (TRAIN + "--config.model.padding=('SAME',1,2)", "config.model.padding has 3", "config.model.features has 2"),
@@ -138,6 +144,8 @@ REFUSED = [
     ),
     # impossible sizes
     (TRAIN + "--config.train.batch_size=501", "config.train.batch_size=501 exceeds the 500 training images"),
+    (TRAIN + "--config.augment.shift=10", "config.augment.shift=10", "10x10", "at most 9"),
+    (TRAIN + "--config.augment.cutout=19", "config.augment.cutout=19", "10x10", "at most 18"),
     (TRAIN + "--config.data.train_examples=501", "config.data.train_examples=501", "500"),
     (TRAIN + "--config.data.validation_fraction=0.001", "config.data.validation_fraction=0.001", "holds out 0"),
     (TRAIN + "--config.model.kernel_size=11", "config.model: layer conv1, input 10x10x1", "kernel_size=3", "32x32"),
@@ -246,6 +254,7 @@ def test_eval_measures_what_training_measured(folder, capsys):
     result = json.loads((folder / "run" / "result.json").read_text())
     assert measured["images"] == 150
     assert measured["test_accuracy"] == pytest.approx(result["test_accuracy"])
+    assert measured["test_top1_error"] == pytest.approx(result["test_top1_error"])
     # the losses are summed in another order: float32 rounding
     assert measured["test_loss"] == pytest.approx(result["test_loss"], rel=1e-5)
 

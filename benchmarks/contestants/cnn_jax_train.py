@@ -47,14 +47,16 @@ def whole_run(this):
 def steps_alone(this):
     """The program of the training loop, called as the loop calls it."""
     config, split, mesh = experiment(this), Split(this.images, this.labels), sharding.data_mesh()
-    recipe = steps.Recipe(config, models.create(config.model, this.classes), optim.optimizer(config.optimizer))
+    recipe = steps.Recipe(
+        config, models.create(config.model, this.classes), optim.optimizer(config.optimizer), this.classes
+    )
     key = jax.random.key(0)
     constants = jax.device_put(pipeline.normalization(config.data, split), sharding.replicated(mesh))
     order = jax.device_put(pipeline.epoch_order(key, len(split), this.batch_size), sharding.batches(mesh))
     rates = np.full(len(order), this.learning_rate, np.float32)
-    state = programs.first_state(recipe, recipe.model.init(key, split.images.shape[1:]), mesh)
+    state = programs.first_state(recipe, model.init(key, split.images.shape[1:]), mesh)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    advance = programs.train_steps(recipe, state, split, constants, order, rates, key, mesh)
+    advance = programs.train_steps(recipe, state, split, constants, None, order, rates, key, mesh)
     loss = None
 
     def epoch():

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import numpy as np
+import jax
+import jax.numpy as jnp
 
 from cnn_jax.data.dataset import Split
+from cnn_jax.train import metrics
 from cnn_jax.train.finished import FinishedRun
 
 
 def measure(run: FinishedRun, split: Split) -> dict[str, float]:
-    """Loss and accuracy of a finished run's network.
+    """Loss, accuracy and errors of a finished run's network.
 
     Args:
       run: as `finished.load` opens it.
       split: images of the run's shape.
 
     Returns:
-      test_accuracy, test_loss (nats) and the number of images.
+      What `train.metrics.means` gives, each name after `test_`, and the number of images.
     """
-    probabilities = run.probabilities(split.images)
-    right = probabilities.argmax(axis=1) == split.labels
-    chosen = probabilities[np.arange(len(split)), split.labels]
-    tiny = np.finfo(np.float32).tiny  # a probability below it is rounded to 0
-    return {
-        "test_accuracy": float(right.mean()),
-        "test_loss": float(-np.log(np.maximum(chosen, tiny)).mean()),
-        "images": len(split),
-    }
+    classes = len(run.class_names)
+    targets = jax.nn.one_hot(split.labels, classes)
+    sums = metrics.measure(jnp.asarray(run.scores(split.images)), targets, jnp.ones(len(split)))
+    return {f"test_{name}": value for name, value in metrics.means(sums, classes).items()} | {"images": len(split)}

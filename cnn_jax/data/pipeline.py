@@ -27,17 +27,31 @@ class Normalization(NamedTuple):
     deviation: Float[Array, " c"]
 
 
+class Colours(NamedTuple):
+    """How the training images' pixels are distributed; eigenvalues and -vectors are of their covariance.
+
+    Attributes:
+      mean: of each channel; pixels are 0 to 255.
+      eigenvalues: falling, of pixels / 255.
+      eigenvectors: of length 1, a column for each eigenvalue.
+    """
+
+    mean: Float[Array, " c"]
+    eigenvalues: Float[Array, " c"]
+    eigenvectors: Float[Array, "c c"]
+
+
 class Batch(NamedTuple):
     """Images ready for the network.
 
     Attributes:
       images: normalised pixels.
-      labels: class numbers.
+      targets: probabilities of the classes; augmentation may have mixed two of them.
       weights: 1 for an example, 0 for what fills up the last batch.
     """
 
     images: Float[Array, "b h w c"]
-    labels: Int32[Array, " b"]
+    targets: Float[Array, "b k"]
     weights: Float[Array, " b"]
 
 
@@ -62,9 +76,37 @@ def normalization(config: Data, train: Split) -> Normalization:
     return Normalization(jnp.asarray(mean, jnp.float32), jnp.asarray(deviation, jnp.float32))
 
 
-def normalize(pixels: UInt8[Array, "b h w c"], constants: Normalization) -> Float[Array, "b h w c"]:
-    """Applies `normalization`'s constants."""
+def normalize(pixels: UInt8[Array, "*b c"] | Float[Array, "*b c"], constants: Normalization) -> Float[Array, "*b c"]:
+    """Applies `normalization`'s constants to pixels 0 to 255, channels last."""
     return (pixels.astype(jnp.float32) - constants.mean) * (1.0 / constants.deviation)
+
+
+def colours(train: Split) -> Colours:
+    """The mean colour and the principal components of the training images' pixels.
+
+    Args:
+      train: the training images, of any number of channels; grey ones have one component, their brightness.
+
+    Returns:
+      float32 constants. An eigenvector's sign, which is free, makes its largest entry positive.
+    """
+    channels = train.images.shape[-1]
+    pixels = train.images.reshape(-1, channels)
+    # Whole numbers below 2^53 add up exactly in float64, in parts that spare the memory.
+    total, products = np.zeros(channels), np.zeros((channels, channels))
+    for start in range(0, len(pixels), 1 << 20):
+        part = pixels[start : start + (1 << 20)].astype(np.float64)
+        total += part.sum(axis=0)
+        products += part.T @ part
+    mean = total / len(pixels)
+    eigenvalues, eigenvectors = np.linalg.eigh((products / len(pixels) - np.outer(mean, mean)) / 255**2)
+    largest = np.take_along_axis(eigenvectors, np.abs(eigenvectors).argmax(axis=0)[None], axis=0)
+    falling = slice(None, None, -1)
+    return Colours(
+        jnp.asarray(mean, jnp.float32),
+        jnp.asarray(np.maximum(eigenvalues, 0)[falling], jnp.float32),
+        jnp.asarray((eigenvectors * np.sign(largest))[:, falling], jnp.float32),
+    )
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:

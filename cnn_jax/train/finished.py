@@ -54,13 +54,17 @@ class FinishedRun:
         Returns:
           Softmax probabilities.
         """
+        return np.asarray(jax.nn.softmax(self.scores(images)))
+
+    def scores(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+        """The logits of any number of images, which `probabilities` takes."""
         size = min(self.experiment.train.eval_batch_size, len(images))
         parts = []
         for start in range(0, len(images), size):
             batch = images[start : start + size]
             # One compiled shape: the last batch is filled up, and the filling cut off.
             filled = np.resize(batch, (size, *batch.shape[1:]))
-            parts.append(np.asarray(jax.nn.softmax(self.logits(filled)))[: len(batch)])
+            parts.append(np.asarray(self.logits(filled))[: len(batch)])
         return np.concatenate(parts)
 
     def dataset(self, data_dir: Path | None = None) -> Dataset:
@@ -96,8 +100,9 @@ def load(workdir: Path) -> FinishedRun:
     result, described = folder.read("result.json"), folder.read("dataset.json")
     compilation.enable_cache()
     height, width, channels = described["image_shape"]
-    model = models.create(experiment.model, len(described["class_names"]))
-    recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer))
+    classes = len(described["class_names"])
+    model = models.create(experiment.model, classes)
+    recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer), classes)
 
     def create(key: PRNGKeyArray) -> train_state.TrainState:
         variables = model.init(key, (height, width, channels))

@@ -18,7 +18,7 @@ from rich.console import Console
 from cnn_jax import data, models, pretrained
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.data import pipeline
+from cnn_jax.data import augment, pipeline
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.geometry import summarize
 from cnn_jax.train import compilation, optim, programs, provenance, sharding, steps
@@ -97,20 +97,24 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
         raise ConfigError([fault])
     if batch_size > examples:
         raise ConfigError([f"config.train.batch_size={batch_size} exceeds the {examples} training images"])
+    if unfit := augment.unfit(experiment.augment, dataset.image_shape):
+        raise ConfigError(unfit)
     summary = summarize(experiment.model, dataset.image_shape, dataset.num_classes)
     with_parameters = tuple(layer.name for layer in summary.layers if layer.parameters)
     if faults := pretrained.check_frozen(experiment.pretrained.freeze, with_parameters):
         raise ConfigError(faults)
     started = time.monotonic()
-    model = models.create(experiment.model, dataset.num_classes, experiment.pretrained.freeze)
-    recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer))
+    classes = dataset.num_classes
+    model = models.create(experiment.model, classes, experiment.pretrained.freeze)
+    recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer), classes)
     constants = pipeline.normalization(experiment.data, dataset.train)
     keys = {purpose: jax.random.fold_in(jax.random.key(experiment.seed), purpose) for purpose in (_INIT, _ORDER, _STEP)}
     variables = pretrained.initial_variables(
         model, experiment.model, experiment.pretrained, keys[_INIT], dataset.image_shape
     )
+    colours = pipeline.colours(dataset.train) if augment.wants_colours(experiment.augment) else None
     folder.begin(experiment)
-    folder.write("dataset.json", describe(dataset, constants))
+    folder.write("dataset.json", describe(dataset, constants, colours))
     folder.write("provenance.json", provenance.collect(dataset))
     replicated, batches = sharding.replicated(mesh), sharding.batches(mesh)
     state = programs.first_state(recipe, variables, mesh)
@@ -119,7 +123,7 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
     if restored is not None:
         state = jax.device_put(restored, replicated)
         console.print(f"resuming at step {int(state.step)}")
-    constants = jax.device_put(constants, replicated)
+    constants, colours = jax.device_put((constants, colours), replicated)
     draw_order = functools.partial(pipeline.epoch_order, examples=examples, batch_size=batch_size)
     order = jax.jit(draw_order, out_shardings=batches).lower(keys[_ORDER]).compile()
     per_epoch = pipeline.steps_per_epoch(examples, batch_size)
@@ -127,7 +131,7 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
         experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, per_epoch
     ).reshape(experiment.train.epochs, per_epoch)
     advance = programs.train_steps(
-        recipe, state, dataset.train, constants, order(keys[_ORDER]), rates[0], keys[_STEP], mesh
+        recipe, state, dataset.train, constants, colours, order(keys[_ORDER]), rates[0], keys[_STEP], mesh
     )
     evaluations = {TEST: programs.evaluation(recipe, state, dataset.test, constants, mesh)}
     if dataset.validation is not None:
@@ -143,6 +147,7 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
         state=state,
         examples=examples,
         parameters=summary.parameters,
+        means=functools.partial(means, classes=classes),
         epoch_order=lambda epoch: order(jax.random.fold_in(keys[_ORDER], epoch)),
         advance=advance,
         rates=rates,
@@ -153,7 +158,7 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
     )
 
 
-def describe(dataset: Dataset, constants: pipeline.Normalization) -> dict[str, Any]:
+def describe(dataset: Dataset, constants: pipeline.Normalization, colours: pipeline.Colours | None) -> dict[str, Any]:
     """What a network must be given again to be used: the content of dataset.json."""
     sizes = {TRAIN: len(dataset.train), VALIDATION: len(dataset.validation or ()), TEST: len(dataset.test)}
     return {
@@ -164,6 +169,7 @@ def describe(dataset: Dataset, constants: pipeline.Normalization) -> dict[str, A
         "images": sizes,
         "mean": np.asarray(constants.mean).tolist(),
         "deviation": np.asarray(constants.deviation).tolist(),
+        "colours": colours and {name: np.asarray(value).tolist() for name, value in colours._asdict().items()},
     }
 
 
@@ -177,6 +183,7 @@ class _Run:
     state: TrainState
     examples: int
     parameters: int
+    means: Callable[[Sums], dict[str, float]]
     epoch_order: Callable[[int], jax.Array]
     advance: Advance
     rates: np.ndarray
@@ -224,7 +231,7 @@ class _Run:
         self._read(pending, epoch, progress)
         seconds = time.monotonic() - begun
         images = min(per_epoch * train.batch_size, self.examples) - begun_at * train.batch_size
-        values = means(self.state.epoch_sums) | {
+        values = self.means(self.state.epoch_sums) | {
             "learning_rate": float(self.rates[epoch, -1]),
             "images_per_second": images / seconds,
             "seconds": seconds,
@@ -240,12 +247,12 @@ class _Run:
             return
         position, closes, (epoch_sums, window_sums) = pending
         per_epoch = self.rates.shape[1]
-        step, figures = epoch * per_epoch + position, means(epoch_sums)
+        step, figures = epoch * per_epoch + position, self.means(epoch_sums)
         if not math.isfinite(figures["loss"]):
             raise self._diverged(f"the training loss is {figures['loss']}", step)
-        progress.steps(step, **figures)
+        progress.steps(step, figures["loss"], figures["accuracy"])
         if closes:
-            values = means(window_sums) | {"learning_rate": float(self.rates[epoch, position - 1])}
+            values = self.means(window_sums) | {"learning_rate": float(self.rates[epoch, position - 1])}
             self.log.write(Record(step, step / per_epoch, TRAIN_WINDOW, values))
 
     def _diverged(self, what: str, step: int) -> DivergedError:
@@ -259,7 +266,7 @@ class _Run:
         step, measured = int(self.state.step), {}
         begun = time.monotonic()
         for split, evaluation in self.evaluations.items():
-            measured[split] = means(evaluation(self.state.variables))
+            measured[split] = self.means(evaluation(self.state.variables))
             if not math.isfinite(measured[split]["loss"]):
                 raise self._diverged(f"the {split} loss is {measured[split]['loss']}", step)
             self.log.write(Record(step, epoch + 1.0, split, measured[split]))
@@ -314,6 +321,8 @@ class _Run:
         return {
             "test_accuracy": chosen.values["accuracy"],
             "test_loss": chosen.values["loss"],
+            "test_top1_error": chosen.values["top1_error"],
+            "test_top5_error": chosen.values.get("top5_error"),
             "step": chosen.step,
             "best_epoch": best_epoch,
             "final_epoch": epochs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int32
@@ -15,39 +16,78 @@ class Sums(NamedTuple):
     Attributes:
       loss: cross-entropy in nats, without label smoothing.
       correct: examples whose largest logit is their label's.
+      correct_top5: examples whose label's logit is among the five largest.
       examples: how many.
     """
 
     loss: Float[Array, ""]
     correct: Int32[Array, ""]
+    correct_top5: Int32[Array, ""]
     examples: Int32[Array, ""]
 
     @classmethod
     def zero(cls) -> Sums:
-        return cls(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+        return cls(jnp.zeros((), jnp.float32), *(jnp.zeros((), jnp.int32) for _ in range(3)))
 
     def __add__(self, other: Sums) -> Sums:  # type: ignore[override]  # sums add up, they do not concatenate
-        return Sums(self.loss + other.loss, self.correct + other.correct, self.examples + other.examples)
+        return jax.tree.map(jnp.add, self, other)
 
 
-def measure(logits: Float[Array, "b k"], labels: Int32[Array, " b"], weights: Float[Array, " b"]) -> Sums:
+def measure(logits: Float[Array, "b k"], targets: Float[Array, "b k"], weights: Float[Array, " b"]) -> Sums:
     """Sums the metrics of one batch.
 
     Args:
       logits: of the network.
-      labels: class numbers.
+      targets: probabilities of the classes. The label is the most probable class, the first of equals: of an image
+        mixed from two, the heavier one's.
       weights: 1 for an example, 0 for filling.
 
     Returns:
       The sums over the examples.
     """
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    losses = optax.softmax_cross_entropy(logits, targets)
+    before = rank(logits, jnp.argmax(targets, axis=-1).astype(jnp.int32))
     real = weights > 0
-    right = (jnp.argmax(logits, axis=-1) == labels) & real
-    return Sums(jnp.sum(losses * weights), jnp.sum(right, dtype=jnp.int32), jnp.sum(real, dtype=jnp.int32))
+    correct, correct_top5, examples = (
+        jnp.sum(counted, dtype=jnp.int32) for counted in ((before < 1) & real, (before < 5) & real, real)
+    )
+    return Sums(jnp.sum(losses * weights), correct, correct_top5, examples)
 
 
-def means(sums: Sums) -> dict[str, float]:
-    """Loss and accuracy per example, as Python numbers."""
-    examples = int(sums.examples)
-    return {"loss": float(sums.loss) / examples, "accuracy": int(sums.correct) / examples}
+def rank(logits: Float[Array, "b k"], labels: Int32[Array, " b"]) -> Int32[Array, " b"]:
+    """Counts the classes that a network puts before the label, without sorting them.
+
+    Args:
+      logits: of the network.
+      labels: class numbers.
+
+    Returns:
+      Logits greater than the label's, and equal ones of lower class numbers, as `argmax` and `top_k` break ties:
+      0 where the label is predicted, less than k where it is among the first k. A label whose logit is not
+      a number comes last.
+    """
+    own = jnp.take_along_axis(logits, labels[:, None], axis=1)
+    earlier = jnp.arange(logits.shape[1]) < labels[:, None]
+    return jnp.sum(~(logits <= own) | ((logits == own) & earlier), axis=1, dtype=jnp.int32)
+
+
+def means(sums: Sums, classes: int) -> dict[str, float]:
+    """Means over the examples, as Python numbers.
+
+    Args:
+      sums: of at least one example.
+      classes: how many there are.
+
+    Returns:
+      loss, accuracy, top1_error, which is what accuracy leaves of 1, and top5_error, the share of examples whose label
+      is not among the five likeliest classes; with five classes or fewer it would always be 0, and is left out.
+    """
+    examples, correct = int(sums.examples), int(sums.correct)
+    values = {
+        "loss": float(sums.loss) / examples,
+        "accuracy": correct / examples,
+        "top1_error": (examples - correct) / examples,
+    }
+    if classes > 5:
+        values["top5_error"] = (examples - int(sums.correct_top5)) / examples
+    return values

@@ -44,6 +44,7 @@ def train_steps(
     state: TrainState,
     split: Split,
     constants: pipeline.Normalization,
+    colours: pipeline.Colours | None,
     order: jax.Array,
     rates: Float32[np.ndarray, " steps"],
     key: PRNGKeyArray,
@@ -56,6 +57,7 @@ def train_steps(
       state, order, rates: any of the shapes that will come.
       split: what is learned from.
       constants: of the normalisation, on the devices.
+      colours: principal ones of the training pixels, on the devices, where augmentation wants them.
       key: the experiment's, for training.
       mesh: of the devices.
 
@@ -68,11 +70,11 @@ def train_steps(
     data = _on_devices(split, replicated)
     compiled = (
         jax.jit(functools.partial(_advance, recipe), donate_argnums=0, out_shardings=replicated)
-        .lower(state, data, constants, order, rates, np.int32(0), np.int32(0), key)
+        .lower(state, data, constants, colours, order, rates, np.int32(0), np.int32(0), key)
         .compile(compilation.options())
     )
     return lambda state, order, rates, first, last: compiled(
-        state, data, constants, order, rates, np.int32(first), np.int32(last), key
+        state, data, constants, colours, order, rates, np.int32(first), np.int32(last), key
     )
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
 
 from cnn_jax.config import Experiment
 from cnn_jax.data import augment, pipeline
-from cnn_jax.data.pipeline import Batch, DeviceSplit, Normalization
+from cnn_jax.data.pipeline import Batch, Colours, DeviceSplit, Normalization
 from cnn_jax.models import Model, Variables
 from cnn_jax.train.metrics import Sums, measure
 from cnn_jax.train.state import TrainState
@@ -26,11 +26,13 @@ class Recipe:
       experiment: the config.
       model: the network.
       optimizer: without its learning rate.
+      classes: how many there are.
     """
 
     experiment: Experiment
     model: Model
     optimizer: optax.GradientTransformation
+    classes: int
 
 
 def train_step(
@@ -41,7 +43,7 @@ def train_step(
     Args:
       recipe: config, network and optimizer.
       state: before the step.
-      batch: normalised images.
+      batch: normalised images and their targets, which label smoothing then changes.
       rate: the learning rate.
       key: of this step, for dropout.
 
@@ -56,7 +58,7 @@ def train_step(
         learning = jax.tree.map(lambda array, moves: array if moves else jax.lax.stop_gradient(array), params, learns)
         variables = {"params": learning, "batch_stats": state.batch_stats}
         logits, aux_logits, batch_stats = recipe.model.apply(variables, batch.images, train=True, key=key)
-        targets = optax.smooth_labels(jax.nn.one_hot(batch.labels, logits.shape[-1]), smoothing)
+        targets = optax.smooth_labels(batch.targets, smoothing)
         losses = optax.softmax_cross_entropy(logits, targets)
         for each in aux_logits:
             losses += recipe.experiment.train.aux_loss_weight * optax.softmax_cross_entropy(each, targets)
@@ -67,7 +69,7 @@ def train_step(
     params = jax.tree.map(
         lambda old, direction, moves: old - rate * direction if moves else old, state.params, directions, learns
     )
-    sums = measure(logits, batch.labels, batch.weights)
+    sums = measure(logits, batch.targets, batch.weights)
     return TrainState(
         step=state.step + 1,
         params=params,
@@ -103,6 +105,7 @@ def train_steps(
     state: TrainState,
     data: DeviceSplit,
     constants: Normalization,
+    colours: Colours | None,
     order: Int32[Array, "steps b"],
     rates: Float[Array, " steps"],
     first: Int32[Array, ""],
@@ -119,6 +122,7 @@ def train_steps(
       state: before the first step.
       data: all training images.
       constants: of the normalisation.
+      colours: of the training images, where `augment.wants_colours`.
       order: the epoch's batches.
       rates: the epoch's learning rates.
       first, last: steps within the epoch.
@@ -131,9 +135,9 @@ def train_steps(
     def body(position: Array, state: TrainState) -> TrainState:
         augment_key, model_key = jax.random.split(jax.random.fold_in(key, state.step))
         pixels, labels, weights = pipeline.take(data, order, position)
-        pixels = augment.augment(augment_key, pixels, recipe.experiment.data)
-        batch = Batch(pipeline.normalize(pixels, constants), labels, weights)
-        return train_step(recipe, state, batch, rates[position], model_key)
+        targets = jax.nn.one_hot(labels, recipe.classes)
+        images, targets = augment.augment(augment_key, pixels, targets, recipe.experiment.augment, constants, colours)
+        return train_step(recipe, state, Batch(images, targets, weights), rates[position], model_key)
 
     return jax.lax.fori_loop(first, last, body, state)
 
@@ -164,6 +168,7 @@ def evaluate(
 
     def body(step: Array, sums: Sums) -> Sums:
         pixels, labels, weights = pipeline.take(data, order, step)
-        return sums + measure(predict(recipe, variables, pixels, constants), labels, weights)
+        targets = jax.nn.one_hot(labels, recipe.classes)
+        return sums + measure(predict(recipe, variables, pixels, constants), targets, weights)
 
     return jax.lax.fori_loop(0, order.shape[0], body, Sums.zero())

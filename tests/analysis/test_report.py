@@ -28,6 +28,8 @@ def finished_run(path, epochs=2, validation=True):
     result = {
         "test_accuracy": 0.8,
         "test_loss": 0.5,
+        "test_top1_error": 0.2,
+        "test_top5_error": 0.0123 if validation else None,
         "step": 10,
         "best_epoch": epochs,
         "final_epoch": epochs,

@@ -55,3 +55,32 @@ def test_a_constant_channel_stays_finite():
     split = Split(np.full((2, 3, 3, 1), 9, np.uint8), np.zeros(2, np.int32))
     constants = pipeline.normalization(FashionMnist(normalize="standardize"), split)
     assert np.array_equal(pipeline.normalize(jnp.asarray(split.images), constants), np.zeros((2, 3, 3, 1)))
+
+
+def test_colours_are_the_covariances_components():
+    rng = np.random.default_rng(0)
+    images = (rng.standard_normal((7, 5, 4, 3)) @ [[30, 20, 5], [0, 10, 10], [0, 0, 4]] + 120).clip(0, 255)
+    split = Split(images.astype(np.uint8), np.zeros(7, np.int32))
+    colours = pipeline.colours(split)
+    pixels = split.images.reshape(-1, 3)
+    np.testing.assert_allclose(colours.mean, pixels.mean(axis=0), rtol=1e-6)
+    values, vectors = (np.asarray(array, np.float64) for array in (colours.eigenvalues, colours.eigenvectors))
+    assert (np.diff(values) < 0).all()
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=1e-6)
+    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, np.cov(pixels.T / 255, bias=True), atol=1e-8)
+    assert (vectors[np.abs(vectors).argmax(axis=0), range(3)] > 0).all()
+
+
+def test_colours_by_hand():
+    # Red and green rise together, 51 and 204 of 255 (0.2 and 0.8: variance 0.09 each and between them); blue stays.
+    split = Split(np.array([[[[51, 51, 7], [204, 204, 7]]]], np.uint8), np.zeros(1, np.int32))
+    colours = pipeline.colours(split)
+    np.testing.assert_allclose(colours.mean, [127.5, 127.5, 7])
+    np.testing.assert_allclose(colours.eigenvalues, [0.18, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(colours.eigenvectors[:, 0], [0.5**0.5, 0.5**0.5, 0], atol=1e-6)
+
+
+def test_colours_of_grey_images_are_their_brightness():
+    split = Split(np.array([[[[0], [255]]]], np.uint8), np.zeros(1, np.int32))
+    mean, values, vectors = pipeline.colours(split)
+    assert (mean.tolist(), values.tolist(), vectors.tolist()) == ([127.5], [0.25], [[1.0]])

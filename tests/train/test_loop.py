@@ -24,6 +24,18 @@ SMALL = {
     "train": {"epochs": 3, "batch_size": 32, "steps_per_dispatch": 6},
     "log": {"every_steps": 10, "tensorboard": False},
 }
+# All that augmentation can do, but for crop_padding, which excludes shift.
+EVERY_CHANGE = {
+    "flip": True,
+    "shift": 1,
+    "brightness": 0.2,
+    "contrast": 0.2,
+    "lighting": 0.1,
+    "erasing": 0.5,
+    "cutout": 3,
+    "mixup": 0.2,
+    "cutmix": 1.0,
+}
 
 
 def experiment(line_data, **sections):
@@ -87,7 +99,7 @@ def test_a_finished_run_is_not_repeated(line_data, tmp_path):
 
 
 def test_the_seed_decides_everything(line_data, tmp_path):
-    config = experiment(line_data, data={"flip": True, "shift": 1}, model={"dropout": 0.2}, train={"ema_decay": 0.9})
+    config = experiment(line_data, augment=EVERY_CHANGE, model={"dropout": 0.2}, train={"ema_decay": 0.9})
     for name in ("a", "b"):
         train(config, tmp_path / name)
     assert outcome(tmp_path / "a") == outcome(tmp_path / "b")
@@ -108,7 +120,8 @@ class StoppedAtOnce(StopSignal):
 def test_a_run_stopped_at_every_dispatch_ends_the_same(line_data, tmp_path, monkeypatch, dispatch, expected):
     config = experiment(
         line_data,
-        data={"validation_fraction": 0.2, "shift": 1},
+        data={"validation_fraction": 0.2},
+        augment=EVERY_CHANGE,
         checkpoint={"select": "best"},
         train={"steps_per_dispatch": dispatch, "ema_decay": 0.9},
     )

@@ -19,11 +19,11 @@ def recipe(**train):
         "train": train,
     }
     experiment = parse(raw)
-    return steps.Recipe(experiment, models.create(experiment.model, 3), optim.optimizer(experiment.optimizer))
+    return steps.Recipe(experiment, models.create(experiment.model, 3), optim.optimizer(experiment.optimizer), 3)
 
 
 def start(recipe, ema=False):
-    return state.create(recipe.model, recipe.optimizer, (6, 6, 1), jax.random.key(0), ema)
+    return state.create(recipe.optimizer, recipe.model.init(jax.random.key(0), (6, 6, 1)), ema)
 
 
 def batch(count, fillings=0):
@@ -32,7 +32,7 @@ def batch(count, fillings=0):
     labels = jnp.asarray(rng.integers(0, 3, count), jnp.int32)
     index = jnp.arange(count + fillings) % count
     weights = (jnp.arange(count + fillings) < count).astype(jnp.float32)
-    return Batch(images[index], labels[index], weights)
+    return Batch(images[index], jax.nn.one_hot(labels[index], 3), weights)
 
 
 def step(recipe, before, batch, rate=0.1):
@@ -52,7 +52,7 @@ def test_a_step_of_plain_descent(smoothing):
     def loss(params):
         logits, _, _ = this.model.apply({"params": params}, data.images, train=False)
         log_probabilities = logits - jnp.log(jnp.exp(logits).sum(axis=1, keepdims=True))
-        right = jnp.take_along_axis(log_probabilities, data.labels[:, None], axis=1)[:, 0]
+        right = jnp.take_along_axis(log_probabilities, data.targets.argmax(axis=1)[:, None], axis=1)[:, 0]
         return -((1 - smoothing) * right + smoothing * log_probabilities.mean(axis=1)).mean()
 
     after = step(this, before, data)
@@ -60,6 +60,20 @@ def test_a_step_of_plain_descent(smoothing):
     close(after.params, expected)
     assert int(after.step) == 1
     assert int(after.epoch_sums.examples) == 5
+
+
+def test_mixed_targets_are_then_smoothed():
+    this = recipe(label_smoothing=0.3)
+    before, data = start(this), batch(2)
+    mixed = data._replace(targets=jnp.asarray([[0.75, 0.25, 0.0], [0.0, 0.5, 0.5]]))
+    smoothed = jnp.asarray([[0.625, 0.275, 0.1], [0.1, 0.45, 0.45]])  # 0.7 times the targets, plus 0.3 / 3
+
+    def loss(params):
+        logits, _, _ = this.model.apply({"params": params}, data.images, train=False)
+        return -(smoothed * jax.nn.log_softmax(logits)).sum(axis=1).mean()
+
+    after = step(this, before, mixed)
+    close(after.params, jax.tree.map(lambda p, g: p - 0.1 * g, before.params, jax.grad(loss)(before.params)))
 
 
 def test_fillings_of_the_last_batch_change_nothing():
@@ -88,7 +102,7 @@ def test_many_steps_in_one_dispatch_are_the_same_steps():
     order, rates = pipeline.file_order(10, 4), jnp.asarray([0.1, 0.2, 0.3])
     run = jax.jit(
         lambda before, first, last: steps.train_steps(
-            this, before, data, constants, order, rates, first, last, jax.random.key(5)
+            this, before, data, constants, None, order, rates, first, last, jax.random.key(5)
         )
     )
     together = run(start(this), 0, 3)
@@ -98,6 +112,6 @@ def test_many_steps_in_one_dispatch_are_the_same_steps():
     by_hand = start(this)
     for number, rate in enumerate(rates):
         pixels, labels, weights = pipeline.take(data, order, jnp.int32(number))
-        by_hand = step(this, by_hand, Batch(pixels / 255.0, labels, weights), rate)
+        by_hand = step(this, by_hand, Batch(pixels / 255.0, jax.nn.one_hot(labels, 3), weights), rate)
     close(together.params, by_hand.params, tolerance=1e-5)
     assert int(together.epoch_sums.examples) == 10
