@@ -26,12 +26,13 @@ def main(argv: list[str]) -> int:
     # JAX and all that stands on it come only now: a bad command line is answered at once.
     from cnn_jax.data import DataError
     from cnn_jax.ops import GeometryError
+    from cnn_jax.pretrained import WeightsError
     from cnn_jax.train.loop import DivergedError, Stopped
     from cnn_jax.train.run_folder import RunFolderError
 
     try:
         VERBS[request.verb](request)
-    except (ConfigError, DataError, GeometryError, RunFolderError) as error:
+    except (ConfigError, DataError, GeometryError, RunFolderError, WeightsError) as error:
         return refuse(error)
     except DivergedError as error:
         print(f"failed: {error}", file=sys.stderr)

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from cnn_jax import config_model
-from cnn_jax.config_model import Cnn, Count, Fraction, Model, NonNegative, NonNegativeInt, Positive, Section
+from cnn_jax.config_model import PUBLISHED, Cnn, Count, Fraction, Model, NonNegative, NonNegativeInt, Positive, Section
 
 # --- data ---------------------------------------------------------------------------------------------
 
@@ -150,6 +150,18 @@ Schedule = Annotated[Constant | Cosine | OneCycle | Step, Field(discriminator="n
 # --- training, checkpoints, logging -------------------------------------------------------------------
 
 
+class Pretrained(Section):
+    weights: str | None = Field(
+        None, description="file of published weights to start from, .pth or .safetensors; none draws them"
+    )
+    head: Literal["new", "keep"] = Field(
+        "new", description="the layer that makes the logits: drawn anew for these classes, or the weights' own"
+    )
+    freeze: tuple[str, ...] = Field(
+        (), description="layers that do not learn, as `summary` names them; a name holds for all below it"
+    )
+
+
 class Train(Section):
     epochs: Count = Field(5, description="passes over the training images")
     batch_size: Count = Field(32, description="images of one step, over all devices")
@@ -187,6 +199,7 @@ class Experiment(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="every random choice derives from it")
     data: Data = Field(default_factory=FashionMnist, description="where the images come from")
     model: Model = Field(default_factory=Cnn, description="the network")
+    pretrained: Pretrained = Field(default_factory=Pretrained, description="what the network starts from")
     optimizer: Optimizer = Field(default_factory=Adam, description="how parameters follow gradients")
     schedule: Schedule = Field(default_factory=Constant, description="the learning rate over the training")
     train: Train = Field(default_factory=Train, description="length and batches")
@@ -247,6 +260,13 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
                 ("schedule.boundaries", "train.epochs"),
                 f"config.schedule.boundaries={schedule.boundaries} reaches beyond config.train.epochs={train.epochs}",
             )
+    network = experiment.model.name
+    if experiment.pretrained.weights is not None and network not in PUBLISHED:
+        fault(
+            ("pretrained.weights", "model.name"),
+            f"config.pretrained.weights: there are no published weights for config.model.name={network}, "
+            f"only for {', '.join(PUBLISHED)}",
+        )
     examples = experiment.data.train_examples
     if examples is not None and train.batch_size > examples:
         fault(

@@ -274,6 +274,7 @@ Model = Annotated[
     Field(discriminator="name"),
 ]
 
+PUBLISHED = ("alexnet_torchvision", "googlenet_torchvision", "resnet")  # networks whose weights can be had
 
 _PER_STAGE = (
     "kernel_size",

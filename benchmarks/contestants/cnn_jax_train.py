@@ -52,7 +52,7 @@ def steps_alone(this):
     constants = jax.device_put(pipeline.normalization(config.data, split), sharding.replicated(mesh))
     order = jax.device_put(pipeline.epoch_order(key, len(split), this.batch_size), sharding.batches(mesh))
     rates = np.full(len(order), this.learning_rate, np.float32)
-    state = programs.first_state(recipe, split.images.shape[1:], key, mesh)
+    state = programs.first_state(recipe, recipe.model.init(key, split.images.shape[1:]), mesh)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     advance = programs.train_steps(recipe, state, split, constants, order, rates, key, mesh)
     loss = None

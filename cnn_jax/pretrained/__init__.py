@@ -2,5 +2,6 @@
 
 from cnn_jax.pretrained.convert import WeightsError, from_torch, to_torch
 from cnn_jax.pretrained.files import read_state_dict
+from cnn_jax.pretrained.initial import check_frozen, initial_variables
 
-__all__ = ["WeightsError", "from_torch", "read_state_dict", "to_torch"]
+__all__ = ["WeightsError", "check_frozen", "from_torch", "initial_variables", "read_state_dict", "to_torch"]

@@ -14,7 +14,7 @@ import numpy as np
 
 from cnn_jax import models
 from cnn_jax.config import Model as ModelConfig
-from cnn_jax.pretrained.names import COUNTER, ENTRY_NAMES, LAYER_NAMES
+from cnn_jax.pretrained.names import COUNTER, ENTRY_NAMES, FIRST_LAYERS, LAYER_NAMES
 
 _IMAGE = (224, 224)  # dense layers that follow maps average these down to one size before, so that any image would do
 
@@ -82,6 +82,31 @@ def from_torch(state_dict: Mapping[str, Any], model_config: ModelConfig) -> mode
     return variables if variables["batch_stats"] else {"params": variables["params"]}
 
 
+def adapted(state_dict: Mapping[str, Any], model_config: ModelConfig, channels: int) -> dict[str, np.ndarray]:
+    """Fits the first convolution's kernel to images of another number of channels.
+
+    Args:
+      state_dict: PyTorch's names to arrays.
+      model_config: as `from_torch` takes it.
+      channels: of the images. One is given the sum over the weights' channels, which answers a grey image as the
+        weights answer it in RGB.
+
+    Returns:
+      The entries, that kernel replaced where the numbers differ.
+
+    Raises:
+      WeightsError: where the images have neither one channel nor the weights' number.
+    """
+    arrays = {name: np.asarray(value) for name, value in state_dict.items()}
+    _, expected = _classes_and_channels(arrays, model_config)
+    if channels != expected:
+        if channels != 1:
+            raise WeightsError(f"the images have {channels} channels, the weights take {expected}, or grey images")
+        name = _first_kernel(model_config)
+        arrays[name] = arrays[name].sum(axis=1, keepdims=True)
+    return arrays
+
+
 def to_torch(variables: models.Variables, model_config: ModelConfig) -> dict[str, np.ndarray]:
     """Turns a network's variables into torchvision's entries, `from_torch` the other way.
 
@@ -96,13 +121,12 @@ def to_torch(variables: models.Variables, model_config: ModelConfig) -> dict[str
       WeightsError: where torchvision has no such network.
     """
     leaves = {_keys(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(variables)}
-    first = next(kernel for kernel in leaves.values() if kernel.ndim == 4)
-    for path, leaf in leaves.items():
-        if path[1] in ("stem", "conv1") and path[-1] == "kernel":
-            first = leaf
+    if model_config.name not in LAYER_NAMES:
+        raise _unpublished(model_config)
+    channels = leaves["params", FIRST_LAYERS[model_config.name], "kernel"].shape[2]
     classes = leaves["params", "head", "logits", "bias"].shape[0]
     state_dict: dict[str, np.ndarray] = {}
-    for name, entry in _entries(model_config, classes, first.shape[2]).items():
+    for name, entry in _entries(model_config, classes, channels).items():
         state_dict[name] = _to_torch(leaves[entry.path], entry)
         if entry.path[-1] == "variance":
             state_dict[name.replace(ENTRY_NAMES["variance"], COUNTER)] = np.zeros((), np.int64)
@@ -112,15 +136,22 @@ def to_torch(variables: models.Variables, model_config: ModelConfig) -> dict[str
 def _classes_and_channels(arrays: Mapping[str, np.ndarray], config: ModelConfig) -> tuple[int, int]:
     """Read off the first convolution and the last dense layer; ImageNet's where these are missing."""
     if config.name not in LAYER_NAMES:
-        raise WeightsError(
-            f"config.model.name={config.name}: there are no published weights for it, only for {', '.join(LAYER_NAMES)}"
-        )
-    layer_name = LAYER_NAMES[config.name]
-    last = arrays.get(f"{layer_name(('head', 'logits'))}.weight")
-    first = arrays.get(f"{layer_name(('stem',) if config.name == 'resnet' else ('conv1',))}.weight")
+        raise _unpublished(config)
+    last = arrays.get(f"{LAYER_NAMES[config.name](('head', 'logits'))}.weight")
+    first = arrays.get(_first_kernel(config))
     return (
         1000 if last is None or last.ndim != 2 else last.shape[0],
         3 if first is None or first.ndim != 4 else first.shape[1],
+    )
+
+
+def _first_kernel(config: ModelConfig) -> str:
+    return f"{LAYER_NAMES[config.name]((FIRST_LAYERS[config.name],))}.weight"
+
+
+def _unpublished(config: ModelConfig) -> WeightsError:
+    return WeightsError(
+        f"config.model.name={config.name}: there are no published weights for it, only for {', '.join(LAYER_NAMES)}"
     )
 
 

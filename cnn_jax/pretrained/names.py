@@ -73,6 +73,7 @@ LAYER_NAMES: dict[str, Callable[[Layer], str | None]] = {
     "googlenet_torchvision": _googlenet,
     "resnet": _resnet,
 }
+FIRST_LAYERS = {"alexnet_torchvision": "conv1", "googlenet_torchvision": "conv1", "resnet": "stem"}
 ENTRY_NAMES = {
     "kernel": "weight",
     "scale": "weight",

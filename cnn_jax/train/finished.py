@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, PRNGKeyArray, UInt8
 
 from cnn_jax import data, models
 from cnn_jax.config import Experiment
@@ -98,13 +98,11 @@ def load(workdir: Path) -> FinishedRun:
     height, width, channels = described["image_shape"]
     model = models.create(experiment.model, len(described["class_names"]))
     recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer))
-    create = functools.partial(
-        train_state.create,
-        model,
-        recipe.optimizer,
-        (height, width, channels),
-        ema=experiment.train.ema_decay > 0,
-    )
+
+    def create(key: PRNGKeyArray) -> train_state.TrainState:
+        variables = model.init(key, (height, width, channels))
+        return train_state.create(recipe.optimizer, variables, ema=experiment.train.ema_decay > 0)
+
     checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)
     try:
         state = checkpoints.load(result["step"], jax.eval_shape(create, jax.random.key(0)))

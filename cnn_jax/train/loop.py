@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from cnn_jax import data, models
+from cnn_jax import data, models, pretrained
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.data import pipeline
@@ -62,6 +62,7 @@ def train_and_evaluate(
       DataError: where the images cannot be had.
       GeometryError: where the network cannot work on the images.
       RunFolderError: where the folder cannot be used.
+      WeightsError: where the weights to start from cannot be read or do not fit.
       DivergedError: where the loss becomes infinite or not a number.
       Stopped: on SIGTERM or SIGINT, the state saved.
     """
@@ -96,18 +97,23 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
         raise ConfigError([fault])
     if batch_size > examples:
         raise ConfigError([f"config.train.batch_size={batch_size} exceeds the {examples} training images"])
-    parameters = summarize(experiment.model, dataset.image_shape, dataset.num_classes).parameters
+    summary = summarize(experiment.model, dataset.image_shape, dataset.num_classes)
+    with_parameters = tuple(layer.name for layer in summary.layers if layer.parameters)
+    if faults := pretrained.check_frozen(experiment.pretrained.freeze, with_parameters):
+        raise ConfigError(faults)
     started = time.monotonic()
-    recipe = steps.Recipe(
-        experiment, models.create(experiment.model, dataset.num_classes), optim.optimizer(experiment.optimizer)
-    )
+    model = models.create(experiment.model, dataset.num_classes, experiment.pretrained.freeze)
+    recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer))
     constants = pipeline.normalization(experiment.data, dataset.train)
+    keys = {purpose: jax.random.fold_in(jax.random.key(experiment.seed), purpose) for purpose in (_INIT, _ORDER, _STEP)}
+    variables = pretrained.initial_variables(
+        model, experiment.model, experiment.pretrained, keys[_INIT], dataset.image_shape
+    )
     folder.begin(experiment)
     folder.write("dataset.json", describe(dataset, constants))
     folder.write("provenance.json", provenance.collect(dataset))
     replicated, batches = sharding.replicated(mesh), sharding.batches(mesh)
-    keys = {purpose: jax.random.fold_in(jax.random.key(experiment.seed), purpose) for purpose in (_INIT, _ORDER, _STEP)}
-    state = programs.first_state(recipe, dataset.image_shape, keys[_INIT], mesh)
+    state = programs.first_state(recipe, variables, mesh)
     checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)
     restored = checkpoints.load_newest(state)
     if restored is not None:
@@ -136,7 +142,7 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
         stop=stop,
         state=state,
         examples=examples,
-        parameters=parameters,
+        parameters=summary.parameters,
         epoch_order=lambda epoch: order(jax.random.fold_in(keys[_ORDER], epoch)),
         advance=advance,
         rates=rates,

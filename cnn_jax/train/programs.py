@@ -14,6 +14,7 @@ from jaxtyping import Float32, PRNGKeyArray
 from cnn_jax.data import pipeline
 from cnn_jax.data.dataset import Split
 from cnn_jax.data.pipeline import DeviceSplit
+from cnn_jax.models import Variables
 from cnn_jax.train import compilation, sharding, steps
 from cnn_jax.train import state as train_state
 from cnn_jax.train.metrics import Sums
@@ -22,23 +23,20 @@ from cnn_jax.train.state import TrainState
 Advance = Callable[[TrainState, jax.Array, np.ndarray, int, int], tuple[TrainState, tuple[Sums, Sums]]]
 
 
-def first_state(
-    recipe: steps.Recipe, image_shape: tuple[int, int, int], key: PRNGKeyArray, mesh: jax.sharding.Mesh
-) -> TrainState:
-    """Draws the state before the first step, on every device.
+def first_state(recipe: steps.Recipe, variables: Variables, mesh: jax.sharding.Mesh) -> TrainState:
+    """Makes the state before the first step, on every device.
 
     Args:
       recipe: config, network and optimizer.
-      image_shape: (height, width, channels) in pixels.
-      key: for the initial weights.
+      variables: that the network starts from.
       mesh: of the devices.
 
     Returns:
       The state; step 0.
     """
     ema = recipe.experiment.train.ema_decay > 0
-    create = functools.partial(train_state.create, recipe.model, recipe.optimizer, image_shape, ema=ema)
-    return jax.jit(create, out_shardings=sharding.replicated(mesh))(key)
+    create = functools.partial(train_state.create, recipe.optimizer, ema=ema)
+    return jax.jit(create, out_shardings=sharding.replicated(mesh))(variables)
 
 
 def train_steps(

@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int32, PRNGKeyArray
+from jaxtyping import Array, Int32
 
-from cnn_jax.models import Model
+from cnn_jax.models import Variables
 from cnn_jax.train.metrics import Sums
 
 
@@ -43,26 +43,17 @@ class TrainState:
         return {"params": self.averaged or self.params, "batch_stats": self.batch_stats}
 
 
-def create(
-    model: Model,
-    optimizer: optax.GradientTransformation,
-    image_shape: tuple[int, int, int],
-    key: PRNGKeyArray,
-    ema: bool,
-) -> TrainState:
+def create(optimizer: optax.GradientTransformation, variables: Variables, ema: bool) -> TrainState:
     """The state before the first step.
 
     Args:
-      model: the network.
       optimizer: as `optim.optimizer` builds it.
-      image_shape: (height, width, channels) in pixels.
-      key: for the initial weights.
+      variables: that the network starts from.
       ema: whether a running mean of the parameters is kept.
 
     Returns:
       The state; step 0.
     """
-    variables = model.init(key, image_shape)
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),

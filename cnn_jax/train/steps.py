@@ -49,9 +49,12 @@ def train_step(
       The state after the step, its metrics added to the sums.
     """
     smoothing, decay = recipe.experiment.train.label_smoothing, recipe.experiment.train.ema_decay
+    learns = _learning(recipe.experiment.pretrained.freeze, state.params)
 
     def loss_of(params: Any) -> tuple[Array, tuple[Array, Variables]]:
-        variables = {"params": params, "batch_stats": state.batch_stats}
+        # No gradient is worked out for what does not learn, nor for the layers before it.
+        learning = jax.tree.map(lambda array, moves: array if moves else jax.lax.stop_gradient(array), params, learns)
+        variables = {"params": learning, "batch_stats": state.batch_stats}
         logits, aux_logits, batch_stats = recipe.model.apply(variables, batch.images, train=True, key=key)
         targets = optax.smooth_labels(jax.nn.one_hot(batch.labels, logits.shape[-1]), smoothing)
         losses = optax.softmax_cross_entropy(logits, targets)
@@ -61,7 +64,9 @@ def train_step(
 
     gradients, (logits, batch_stats) = jax.grad(loss_of, has_aux=True)(state.params)
     directions, opt_state = recipe.optimizer.update(gradients, state.opt_state, state.params)
-    params = jax.tree.map(lambda old, direction: old - rate * direction, state.params, directions)
+    params = jax.tree.map(
+        lambda old, direction, moves: old - rate * direction if moves else old, state.params, directions, learns
+    )
     sums = measure(logits, batch.labels, batch.weights)
     return TrainState(
         step=state.step + 1,
@@ -72,6 +77,17 @@ def train_step(
         epoch_sums=state.epoch_sums + sums,
         window_sums=state.window_sums + sums,
     )
+
+
+def _learning(freeze: tuple[str, ...], params: Any) -> Any:
+    """Marks the parameters that change: all but those of frozen layers."""
+    frozen = tuple(tuple(name.split("/")) for name in freeze)
+
+    def moves(path: Any, _: Any) -> bool:
+        keys = tuple(key.key for key in path)
+        return not any(keys[: len(name)] == name for name in frozen)
+
+    return jax.tree_util.tree_map_with_path(moves, params)
 
 
 def _averaged(state: TrainState, params: Any, decay: float) -> Any:

@@ -1,0 +1,98 @@
+"""What a network starts from: drawn weights, or published ones with the head that the config asks for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from jaxtyping import PRNGKeyArray
+
+from cnn_jax import models
+from cnn_jax.config import Model as ModelConfig
+from cnn_jax.config import Pretrained
+from cnn_jax.pretrained.convert import WeightsError, adapted, from_torch
+from cnn_jax.pretrained.files import read_state_dict
+
+
+def initial_variables(
+    model: models.Model,
+    model_config: ModelConfig,
+    pretrained: Pretrained,
+    key: PRNGKeyArray,
+    image_shape: tuple[int, int, int],
+) -> models.Variables:
+    """Gives the variables before the first step.
+
+    Args:
+      model: the network, with as many classes as the data.
+      model_config: its config.
+      pretrained: which weights, and what becomes of their head.
+      key: for what is drawn.
+      image_shape: (height, width, channels) in pixels.
+
+    Returns:
+      {"params": ..., and "batch_stats": ... where the network normalises by batch}.
+
+    Raises:
+      WeightsError: where the file cannot be read or does not fit; every entry at fault is listed.
+    """
+    drawn = jax.jit(model.init, static_argnums=1)(key, image_shape)
+    if pretrained.weights is None:
+        return drawn
+    path = Path(pretrained.weights).expanduser()
+    try:
+        entries = adapted(read_state_dict(path), model_config, image_shape[2])
+        loaded = from_torch(entries, model_config)
+    except WeightsError as error:
+        raise WeightsError(f"config.pretrained.weights: {path}: {error}") from error
+    return _with_head(drawn, loaded, pretrained)
+
+
+def _with_head(drawn: models.Variables, loaded: Mapping[str, Any], pretrained: Pretrained) -> models.Variables:
+    """Takes every layer from the weights, but those that make logits where a new head is wanted."""
+    weights = dict(jax.tree_util.tree_leaves_with_path(loaded))
+
+    def choose(path: Any, mine: jax.Array) -> jax.Array:
+        theirs = weights[path]
+        if pretrained.head == "new" and any(getattr(key, "key", None) == "logits" for key in path):
+            return mine
+        if theirs.shape != mine.shape:
+            raise WeightsError(
+                f"config.pretrained.weights: {jax.tree_util.keystr(path)} is {theirs.shape}, the network's is "
+                f"{mine.shape}: with config.pretrained.head=keep the data must have the weights' classes; "
+                "set config.pretrained.head=new"
+            )
+        return jax.numpy.asarray(theirs)
+
+    return jax.tree_util.tree_map_with_path(choose, drawn)
+
+
+def check_frozen(freeze: tuple[str, ...], layers: tuple[str, ...]) -> list[str]:
+    """Lists what is wrong with the names of frozen layers.
+
+    Args:
+      freeze: of the config.
+      layers: paths of the network's layers that own parameters.
+
+    Returns:
+      One message for each name that no layer has or lies below.
+    """
+    known = sorted(
+        {"/".join(layer.split("/")[: depth + 1]) for layer in layers for depth in range(layer.count("/") + 1)}
+    )
+    faults = []
+    for name in freeze:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"the network has {', '.join(known[:6])}, ..."
+            faults.append(f"config.pretrained.freeze: no layer is named {name!r}; {hint}")
+    if not faults and freeze and all(_lies_below(layer, freeze) for layer in layers):
+        faults.append("config.pretrained.freeze leaves no layer that learns; leave out the head")
+    return faults
+
+
+def _lies_below(layer: str, names: tuple[str, ...]) -> bool:
+    return any(layer == name or layer.startswith(f"{name}/") for name in names)
