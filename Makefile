@@ -33,7 +33,7 @@ lint: $(VENV)/development ## style, types and the direction of imports
 data: $(VENV)/runtime ## prepare Fashion-MNIST, by Debian's package or from its official address
 	@$(VENV)/bin/python -m cnn_jax.data.prepare
 
-bench: $(VENV)/runtime $(BENCH_VENV)/installed data ## training speed beside Keras on TensorFlow, into benchmarks/results/
+bench: $(VENV)/runtime $(BENCH_VENV)/installed data ## training speed and memory beside peers; ARGS="--networks cnn --only cnn_jax PyTorch --rounds 5"
 	@$(VENV)/bin/python -m benchmarks.train_throughput --peers=$(BENCH_VENV)/bin/python $(ARGS)
 
 lock: $(VENV)/development ## compile requirements*.txt from pyproject.toml

@@ -4,10 +4,7 @@ from pathlib import Path
 
 import pytest
 from peers.cases import KINDS, load
-from peers.compare import differences
-
-# Compiled without LLVM's optimizations, which takes half the time; `make test-peers` compiles as users do.
-QUICK = {"xla_backend_optimization_level": 0}
+from peers.compare import QUICK, computed, differences
 
 
 @pytest.fixture(scope="module")
@@ -25,5 +22,5 @@ def test_the_file_holds_all_kinds_by_both_peers(golden):
 @pytest.mark.parametrize("kind", KINDS)
 def test_outputs_and_gradients_are_the_peers(golden, kind):
     chosen = ((case, results) for case, results in golden if case.kind == kind)
-    lines = [line for case, results in chosen for line in differences(case, results, QUICK)]
+    lines = [line for case, results in chosen for line in differences(case, computed(case, QUICK), results)]
     assert not lines, "\n".join(lines)

@@ -15,6 +15,14 @@ from peers.cases import Case, Results
 # a random walk to about 1e-6; the peers' values are exact to half a unit in the last place, 6e-8.
 TOLERANCE = 1e-5
 CompilerOptions = dict[str, bool | int | str] | None
+# Compiled without LLVM's optimizations, by XLA's older and simpler code generator, which takes a sixth of the time: the
+# operations that XLA is given are the same.
+QUICK: CompilerOptions = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+Outcomes = dict[str, dict[str, np.ndarray]]
 ARGUMENTS = ("x", "kernel", "bias")
 
 
@@ -44,7 +52,7 @@ def operation(case: Case, lowering: str) -> Callable[..., jax.Array]:
     return lambda x: pool(x, case.window, **options)
 
 
-def computed(case: Case, compiler_options: CompilerOptions = None) -> dict[str, dict[str, np.ndarray]]:
+def computed(case: Case, compiler_options: CompilerOptions = None) -> Outcomes:
     """Output and gradients of a case by each lowering, compiled together.
 
     One compilation for a case is several times faster than one for each operation, as without `jax.jit`.
@@ -65,11 +73,11 @@ def computed(case: Case, compiler_options: CompilerOptions = None) -> dict[str, 
     return jax.tree.map(np.asarray, outcomes)
 
 
-def differences(case: Case, results: Results, compiler_options: CompilerOptions = None) -> list[str]:
+def differences(case: Case, outcomes: Outcomes, results: Results) -> list[str]:
     """One line for each array that differs from a peer's by more than the tolerance, or is of another shape."""
     assert results
     lines = []
-    for lowering, outcome in computed(case, compiler_options).items():
+    for lowering, outcome in outcomes.items():
         for peer, expected in results.items():
             assert outcome.keys() == expected.keys()
             for name, ours in outcome.items():
