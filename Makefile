@@ -7,7 +7,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-peers golden lint data bench lock clean
+.PHONY: help train test test-peers golden pictures lint data bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooli
 
 golden: $(BENCH_VENV)/installed ## write tests/ops/golden/peers.npz anew, by PyTorch and TensorFlow
 	@cd tests && $(abspath $(BENCH_VENV)/bin/python) -m peers.reference ops/golden/peers.npz
+
+pictures: $(VENV)/runtime data ## draw the pictures of docs/augmentation.md anew
+	@$(VENV)/bin/python -m scripts.augmentation_pictures
 
 lint: $(VENV)/development ## style, types and the direction of imports
 	@$(VENV)/bin/ruff check .

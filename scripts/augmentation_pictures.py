@@ -72,7 +72,7 @@ COLOUR = (
     Sheet(
         "colours",
         "Colours",
-        [({"brightness": 0.4}, 0), ({"contrast": 0.6}, 1), ({"lighting": 0.1}, 0), ({"lighting": 0.5}, 0)],
+        [({"brightness": 0.4}, 0), ({"contrast": 0.6}, 3), ({"lighting": 0.1}, 0), ({"lighting": 0.5}, 0)],
     ),
     Sheet(
         "colour_photographs",
@@ -136,9 +136,9 @@ def main() -> None:
     for sheets, (images, names) in ((GREY, fashion()), (COLOUR, photographs())):
         for sheet in sheets:
             path = FOLDER / f"augmentation_{sheet.name}.png"
-            draw(sheet, images, names).savefig(path, dpi=110)
+            draw(sheet, images, names).savefig(path, dpi=105)
             with Image.open(path) as picture:
-                picture.convert("RGB").quantize(128).save(path, optimize=True)
+                picture.convert("RGB").quantize(224).save(path, optimize=True)
             print(f"{path.relative_to(FOLDER.parents[1])}: {path.stat().st_size:,} bytes")
 
 
