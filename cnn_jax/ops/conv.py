@@ -75,7 +75,12 @@ def conv2d(
     windows = Windows((kh, kw), steps, dilations, pads, outputs)
     chosen = _choose(lowering, windows, channels, features, groups)
     kind = summed_in(x)
-    return _LOWERINGS[chosen](x.astype(kind), kernel.astype(kind), windows, groups).astype(x.dtype)
+    maps, weights = x.astype(kind), kernel.astype(kind)
+    if jax.default_backend() != "cpu":
+        return _LOWERINGS[chosen](maps, weights, windows, groups).astype(x.dtype)
+    # The barriers keep XLA from computing what makes the maps again for every tap that reads them.
+    y: Array = lax.optimization_barrier(_LOWERINGS[chosen](lax.optimization_barrier(maps), weights, windows, groups))
+    return y.astype(x.dtype)
 
 
 def conv_transpose2d(
