@@ -1,0 +1,13 @@
+"""LeNet-5 (the lecture's table 13-1) on Fashion-MNIST: 28x28 pictures in a border of zeros, 61,706 parameters."""
+
+from typing import Any
+
+
+def get_config() -> dict[str, Any]:
+    return {
+        "data": {"name": "fashion_mnist", "normalize": "scale"},
+        "model": {"name": "lenet5"},
+        "optimizer": {"name": "adam", "learning_rate": 4e-3},
+        "schedule": {"name": "one_cycle"},
+        "train": {"epochs": 8, "batch_size": 128},
+    }
