@@ -4,12 +4,11 @@ from cnn_jax.blocks.conv import ConvBlock, Pooling, adaptive_pool, pool
 from cnn_jax.blocks.dense import Dense, DenseHead, GlobalHead, RbfUnits
 from cnn_jax.blocks.inception import AuxiliaryHead, InceptionBlock
 from cnn_jax.blocks.norm import Norm, NormActivation, lrn
-from cnn_jax.blocks.policy import ACTIVATIONS, KERNEL_INITS, Policy
+from cnn_jax.blocks.policy import ACTIVATIONS, Policy
 from cnn_jax.blocks.residual import ResidualBlock
 
 __all__ = [
     "ACTIVATIONS",
-    "KERNEL_INITS",
     "AuxiliaryHead",
     "ConvBlock",
     "Dense",

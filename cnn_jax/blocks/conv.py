@@ -10,8 +10,9 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import ops
+from cnn_jax.blocks.kernels import kernel_init
 from cnn_jax.blocks.norm import Norm
-from cnn_jax.blocks.policy import KERNEL_INITS, Policy
+from cnn_jax.blocks.policy import Policy
 from cnn_jax.layer_rows import LayerRow, check_kernel_size, naming, record, record_windows
 from cnn_jax.ops.padding import GeometryError, IntPair, Padding, pair
 
@@ -187,7 +188,7 @@ class ConvBlock(nn.Module):
             weights=math.prod(shape),
             biases=self.features * biased,
         )
-        start = nn.initializers.zeros if zero else KERNEL_INITS[policy.kernel_init]
+        start = nn.initializers.zeros if zero else kernel_init(policy.kernel_init)
         kernel = self.param("kernel", start, shape).astype(policy.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(policy.dtype) if biased else None
         x = x.astype(policy.dtype)

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from cnn_jax import ops
 from cnn_jax.blocks.digit_pictures import DIGITS
-from cnn_jax.blocks.policy import KERNEL_INITS, Policy
+from cnn_jax.blocks.kernels import kernel_init
+from cnn_jax.blocks.policy import Policy
 from cnn_jax.layer_rows import LayerRow, check_kernel_size, naming, record
 from cnn_jax.ops import GeometryError
 
@@ -37,7 +38,7 @@ class Dense(nn.Module):
         name, shape, dtype = "/".join(self.path), (x.shape[-1], self.features), self.policy.dtype
         with naming(name, x.shape[1:]):
             check_kernel_size(shape)
-        kernel = self.param("kernel", KERNEL_INITS[self.policy.kernel_init], shape).astype(dtype)
+        kernel = self.param("kernel", kernel_init(self.policy.kernel_init), shape).astype(dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         weights = math.prod(shape)
         record(LayerRow(name, "dense", x.shape[1:], shape[1:], weights + self.features, weights))

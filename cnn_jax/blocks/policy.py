@@ -26,15 +26,6 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda x: x,
 }
 
-KERNEL_INITS: dict[str, jax.nn.initializers.Initializer] = {
-    "glorot_uniform": jax.nn.initializers.glorot_uniform(),
-    "glorot_normal": jax.nn.initializers.glorot_normal(),
-    "he_uniform": jax.nn.initializers.he_uniform(),
-    "he_normal": jax.nn.initializers.he_normal(),
-    "he_fan_out": jax.nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
-    "lecun_normal": jax.nn.initializers.lecun_normal(),
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
@@ -47,7 +38,7 @@ class Policy:
       norm_momentum: share of the running statistics that a training step keeps.
       norm_eps: added to the variance.
       norm_groups: of channels in group norm.
-      kernel_init: a key of KERNEL_INITS.
+      kernel_init: a key of `kernels.SCHEMES`.
       lowering: as `ops.conv2d` takes it.
       dtype: of maps and products; parameters and statistics are float32.
       frozen: paths of layers whose statistics stand still, in training too.

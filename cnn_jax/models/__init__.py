@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnn_jax.blocks import Policy
+from cnn_jax.blocks.kernels import Draws, drawing, standard_numbers
 from cnn_jax.config import Model as ModelConfig
 from cnn_jax.layer_rows import LayerRow, trace_layers
 from cnn_jax.models.alexnet import AlexNetModule
@@ -53,8 +55,13 @@ class Model:
         Raises:
           GeometryError: where the image is too small for a layer, named in the message.
         """
-        images = jnp.zeros((1, *image_shape), jnp.float32)
-        variables: Variables = self.module.init({"params": key, "dropout": key}, images, train=False)
+        images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+        start = functools.partial(self.module.init, {"params": key, "dropout": key}, train=False)
+        with drawing(Draws()) as counted:
+            jax.eval_shape(start, images)
+        numbers = standard_numbers(self.module.policy.kernel_init, key, counted.taken)
+        with drawing(Draws(numbers)):
+            variables: Variables = start(jnp.zeros(images.shape, images.dtype))
         return variables
 
     def apply(
@@ -81,8 +88,10 @@ class Model:
         Raises:
           GeometryError: as for `init`.
         """
-        with trace_layers() as rows:
-            jax.eval_shape(lambda key: self.init(key, image_shape), jax.random.key(0))
+        images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+        keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
+        with trace_layers() as rows, drawing(Draws()):
+            jax.eval_shape(functools.partial(self.module.init, keys, train=False), images)
         return tuple(rows)
 
 

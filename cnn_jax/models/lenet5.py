@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cnn_jax import ops
-from cnn_jax.blocks import ACTIVATIONS, KERNEL_INITS, ConvBlock, DenseHead, Policy, Pooling, RbfUnits
+from cnn_jax.blocks import ACTIVATIONS, ConvBlock, DenseHead, Policy, Pooling, RbfUnits
+from cnn_jax.blocks.kernels import kernel_init
 from cnn_jax.config_model import LeNet5
 from cnn_jax.layer_rows import LayerRow, naming, record, record_windows
 from cnn_jax.ops.padding import IntPair, pair
@@ -105,7 +106,7 @@ class TableConv(nn.Module):
         # Drawn as a full kernel, of which the connected planes are kept.
         full = (*window, x.shape[-1], features)
         kernel = self.param(
-            "kernel", lambda key: KERNEL_INITS[self.policy.kernel_init](key, full)[:, :, sources, targets]
+            "kernel", lambda key: kernel_init(self.policy.kernel_init)(key, full)[:, :, sources, targets]
         )
         bias = self.param("bias", nn.initializers.zeros, (features,))
         dense = jnp.zeros(full, kernel.dtype).at[:, :, sources, targets].set(kernel).astype(self.policy.dtype)

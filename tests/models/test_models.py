@@ -16,7 +16,6 @@ from cnn_jax.config_model import (
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
-from cnn_jax.layer_rows import trace_layers
 
 RGB, GREY = (224, 224, 3), (28, 28, 1)
 WRN = CifarResNet(depth=28, widen=10, activation_order="pre", shortcut="projection")
@@ -64,10 +63,9 @@ def test_every_network_has_its_count():
 @pytest.mark.parametrize(("config", "image_shape", "classes", "count"), COUNTS)
 def test_parameter_counts(config, image_shape, classes, count):
     model = models.create(config, classes)
-    with trace_layers() as rows:
-        shapes = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
+    shapes = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) == count
-    assert sum(row.parameters for row in rows) == count
+    assert sum(row.parameters for row in model.layers(image_shape)) == count
 
 
 def test_the_lectures_network_by_hand():
