@@ -23,7 +23,7 @@ EXPERIMENT = """
 def get_config():
     return {{
         "data": {data!r} | {{"validation_fraction": 0.1}},
-        "augment": {{"shift": 1, "flip": True, "cutout": 3, "mixup": 0.2, "cutmix": 1.0}},
+        "augment": {{"shift": 1, "flip": True}},
         "model": {{"features": (16, 16), "pooling": ("max", "none"), "dense": (32,), "dropout": 0.2}},
         "train": {{"epochs": 40, "batch_size": 10, "steps_per_dispatch": 5, "ema_decay": 0.9}},
         "checkpoint": {{"every_minutes": 0.001, "select": "best"}},

@@ -94,6 +94,7 @@ def test_the_page_is_whole_and_self_contained(tmp_path):
         *("calibration", "samples", "mistakes", "filters"),
     }
     assert "80.00 %" in text
+    assert "top-5 error 1.23 %" in text
     assert "26x26x32" in text
     assert "93,322" in text
     assert "config.train" not in text
@@ -118,7 +119,10 @@ def test_class_names_are_escaped(tmp_path):
 )
 def test_data_of_every_kind(tmp_path, case):
     folder = finished_run(tmp_path / "run", epochs=1, validation=False)
-    page = Page(write_report(folder, inputs(**case)).read_text())
+    text = write_report(folder, inputs(**case)).read_text()
+    assert "top-1 error" in text
+    assert "top-5 error" not in text  # null in this result
+    page = Page(text)
     assert ("filters" in page.sections) == (case.get("kernel", ()) is not None)
     assert "layers" in page.sections
 

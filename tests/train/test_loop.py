@@ -63,6 +63,8 @@ def test_it_learns_and_leaves_the_promised_files(line_data, tmp_path):
     config = experiment(line_data, train={"epochs": 12}, log={"tensorboard": True})
     result = train(config, tmp_path)
     assert result["test_accuracy"] > 0.95
+    assert result["test_top1_error"] == pytest.approx(1 - result["test_accuracy"])
+    assert result["test_top5_error"] is None  # of three classes it would say nothing
     assert result["final_epoch"] == result["best_epoch"] == 12
     # 3x3 kernels on 10x10: 8x8, pooled 4x4, then 2x2 maps of 8 features
     assert result["parameters"] == (9 + 1) * 8 + (72 + 1) * 8 + (32 + 1) * 16 + (16 + 1) * 3
@@ -103,6 +105,9 @@ def test_the_seed_decides_everything(line_data, tmp_path):
     for name in ("a", "b"):
         train(config, tmp_path / name)
     assert outcome(tmp_path / "a") == outcome(tmp_path / "b")
+    described = json.loads((tmp_path / "a" / "dataset.json").read_text())
+    pixels = finished.load(tmp_path / "a").dataset().train.images / 255
+    assert described["colours"]["eigenvalues"] == pytest.approx([pixels.var()], rel=1e-5)  # what lighting scales by
     train(config.model_copy(update={"seed": 1}), tmp_path / "c")
     assert outcome(tmp_path / "a")[2] != outcome(tmp_path / "c")[2]
 

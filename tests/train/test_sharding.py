@@ -39,6 +39,7 @@ def test_four_devices_train_as_one(line_data, tmp_path):
     experiment = {
         "data": line_data,
         "model": {"features": (8,), "pooling": "max", "dense": ()},
+        "augment": {"shift": 1, "erasing": 0.5, "mixup": 0.2, "cutmix": 1.0},
         "train": {"epochs": 2, "batch_size": 32, "eval_batch_size": 50},
         "log": {"tensorboard": False},
     }

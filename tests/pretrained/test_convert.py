@@ -1,0 +1,121 @@
+"""Networks with torchvision's weights against torchvision's outputs, and what does not fit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from cnn_jax import models
+from cnn_jax.config_model import (
+    AlexNet,
+    ResNet,
+    TorchvisionAlexNet,
+    TorchvisionGoogLeNet,
+)
+from cnn_jax.pretrained import WeightsError, from_torch, to_torch
+from cnn_jax.pretrained.convert import adapted
+
+# XLA's own convolutions compile in a tenth of the time; the lowerings' equality is tested with the ops.
+NETWORKS = {
+    "alexnet": TorchvisionAlexNet(lowering="xla"),
+    "googlenet": TorchvisionGoogLeNet(lowering="xla"),
+    "resnet18": ResNet(lowering="xla"),
+    "resnet50": ResNet(depth=50, lowering="xla"),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_logits_are_torchvisions(name, golden, reference_weights):
+    weights, config = reference_weights(name), NETWORKS[name]
+    variables = from_torch(weights, config)
+    images = np.random.default_rng(0).standard_normal((2, 3, 224, 224)).astype(np.float32).transpose(0, 2, 3, 1)
+    model = models.create(config, 1000)
+    logits = jax.jit(lambda variables, images: model.apply(variables, images, train=False)[0])(variables, images)
+    expected = np.load(golden / f"{name}_eval.npz")["logits"]
+    # 3e-6 was seen; sums of float32 in another order come to that over up to 50 layers
+    assert np.abs(logits - expected).max() < 1e-5 * expected.std()
+    back = to_torch(variables, config)
+    assert set(back) == set(weights)
+    for entry, array in weights.items():
+        assert back[entry].dtype == array.dtype
+        np.testing.assert_array_equal(back[entry], array, err_msg=entry)
+
+
+def test_a_training_pass_is_torchvisions(golden, reference_weights):
+    config = NETWORKS["resnet18"]
+    model, variables = models.create(config, 1000), from_torch(reference_weights("resnet18"), config)
+    images = jnp.asarray(np.random.default_rng(1).standard_normal((4, 3, 64, 64)).transpose(0, 2, 3, 1), jnp.float32)
+    labels = jnp.array([0, 7, 14, 21])
+
+    def loss_of(params):
+        now = {"params": params, "batch_stats": variables["batch_stats"]}
+        logits, _, batch_stats = model.apply(now, images, train=True)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), batch_stats
+
+    (loss, batch_stats), gradients = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(variables["params"])
+    expected = np.load(golden / "resnet18_train.npz")
+    assert float(loss) == pytest.approx(float(expected["loss"]), rel=1e-4)
+    got = to_torch({"params": gradients, "batch_stats": batch_stats}, config)
+    compared = 0
+    for entry in expected.files:
+        what, _, name = entry.partition("/")
+        if what == "gradnorm":
+            # 64 images' places at the last layers: sums that nearly cancel lose three digits
+            assert np.linalg.norm(got[name]) == pytest.approx(float(expected[entry]), rel=1e-3), entry
+            compared += 1
+        elif what == "buffer" and not name.endswith("num_batches_tracked"):
+            np.testing.assert_allclose(got[name], expected[entry], rtol=1e-3, atol=1e-5, err_msg=entry)
+            compared += 1
+    assert compared == 62 + 40  # parameters, running means and variances
+
+
+def test_every_fault_is_listed(reference_weights):
+    weights = reference_weights("resnet18")
+    del weights["layer1.0.conv1.weight"], weights["bn1.running_mean"]
+    weights["layer2.0.conv1.weight"] = weights["layer2.0.conv1.weight"][..., :2]
+    weights["classifier.bias"] = np.zeros(3)
+    with pytest.raises(WeightsError) as caught:
+        from_torch(weights, ResNet())
+    text = str(caught.value)
+    assert "2 missing: bn1.running_mean, layer1.0.conv1.weight" in text
+    assert "1 left over: classifier.bias" in text
+    assert "1 misshapen: layer2.0.conv1.weight is 128x64x3x2, the network's is 128x64x3x3" in text
+
+
+def test_left_over_auxiliary_heads_name_the_field(reference_weights):
+    weights = reference_weights("googlenet") | {"aux1.fc2.bias": np.zeros(1000)}
+    with pytest.raises(WeightsError, match=r"1 left over: aux1\.fc2\.bias\n.*aux_heads=true"):
+        from_torch(weights, TorchvisionGoogLeNet())
+
+
+def test_auxiliary_heads_there_and_back():
+    """A flattened 4x4 map in front of a dense layer changes its order, and nothing is lost."""
+    config = TorchvisionGoogLeNet(aux_heads=True, width=0.1, aux_dense=8)
+    model = models.create(config, 5)
+    shapes = jax.eval_shape(lambda key: model.init(key, (64, 64, 3)), jax.random.key(0))
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), shapes)
+    entries = to_torch(variables, config)
+    features = config.width * 128
+    assert entries["aux1.fc1.weight"].shape == (8, round(features) * 16)
+    # PyTorch's input number c * 16 + row * 4 + column is ours (row * 4 + column) * channels + c
+    kernel = variables["params"]["aux1"]["head"]["dense1"]["kernel"]
+    assert entries["aux1.fc1.weight"][3, 2 * 16 + 1 * 4 + 3] == kernel[(1 * 4 + 3) * round(features) + 2, 3]
+    jax.tree.map(np.testing.assert_array_equal, from_torch(entries, config), variables)
+
+
+@pytest.mark.parametrize("config", [AlexNet(), ResNet(activation_order="pre"), ResNet(shortcut="padded", norm="group")])
+def test_unpublished_networks_are_refused(config):
+    with pytest.raises(WeightsError, match=r"config\.model\.name=|missing"):
+        from_torch({}, config)
+
+
+def test_grey_images_see_the_sum_of_the_channels(reference_weights):
+    weights = reference_weights("resnet18")
+    grey = adapted(weights, ResNet(), 1)
+    np.testing.assert_array_equal(grey["conv1.weight"], weights["conv1.weight"].sum(1, keepdims=True))
+    assert from_torch(grey, ResNet())["params"]["stem"]["kernel"].shape == (7, 7, 1, 64)
+    assert adapted(weights, ResNet(), 3)["conv1.weight"] is weights["conv1.weight"]
+    with pytest.raises(WeightsError, match="images have 4 channels"):
+        adapted(weights, ResNet(), 4)
