@@ -63,7 +63,7 @@ def steps_alone(this):
         nonlocal state, loss
         state, (sums, _) = advance(state, order, rates, 0, len(order))
         state = dataclasses.replace(state, epoch_sums=Sums.zero())
-        loss = means(sums)["loss"]
+        loss = means(sums, this.classes)["loss"]
 
     return {"seconds": this.clock(epoch), "parameters": parameters, "loss": loss}
 
