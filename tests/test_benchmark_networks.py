@@ -1,8 +1,18 @@
-"""What `make bench` counts for a training image, against published counts."""
+"""What `make bench` counts for a training image, against published counts; and that cnn_jax can take its turn."""
 
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from benchmarks.networks import NETWORKS
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_cost_of_the_lectures_network_by_hand():
@@ -23,3 +33,24 @@ def test_the_cost_of_the_lectures_network_by_hand():
 def test_the_cost_of_torchvisions_networks(name, forward, first):
     flop = NETWORKS[name].training_flop()
     assert (flop / 2 + first) / 3 == pytest.approx(forward * 1e9, abs=0.5e6)  # three published decimals
+
+
+def test_cnn_jax_takes_its_turn_by_steps_alone(tmp_path):
+    images, labels = np.zeros((4, 28, 28, 1), np.uint8), np.zeros(4, np.int32)
+    np.savez(tmp_path / "data.npz", train_images=images, train_labels=labels)
+    words = [sys.executable, "benchmarks/contestants/cnn_jax_train.py", "--network=cnn", "--batch_size=2", "--epochs=2"]
+    words += [f"--data={tmp_path / 'data.npz'}", "--classes=10", "--optimizer=sgd"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    figures = json.loads(done.stdout)
+    assert figures["parameters"] == 93_322
+    # Black images leave the last layer's bias alone to learn. Two steps an epoch, the first epoch not counted.
+    bias, velocity, losses = np.zeros(10), np.zeros(10), []
+    for _ in range(6):
+        chances = np.exp(bias) / np.exp(bias).sum()
+        losses.append(-math.log(chances[0]))
+        velocity = 0.9 * velocity + chances - np.eye(10)[0]
+        bias = bias - 0.01 * velocity
+    assert figures["loss"] == pytest.approx(sum(losses[-2:]) / 2, rel=1e-5)  # float32
+    assert figures["peak_bytes"] > figures["net_bytes"] > 0

@@ -1,5 +1,6 @@
 """This project: a whole run, as launch.py calls it, where there are test images; else its train steps alone."""
 
+import dataclasses
 import io
 import tempfile
 from pathlib import Path
@@ -15,7 +16,7 @@ from cnn_jax.data import pipeline
 from cnn_jax.data.dataset import Split
 from cnn_jax.train import optim, programs, sharding, steps
 from cnn_jax.train.loop import train_and_evaluate
-from cnn_jax.train.metrics import means
+from cnn_jax.train.metrics import Sums, means
 
 OPTIMIZERS = {"adam": {"eps": turn.ADAM_EPS}, "sgd": {"momentum": turn.MOMENTUM}}
 
@@ -47,9 +48,8 @@ def whole_run(this):
 def steps_alone(this):
     """The program of the training loop, called as the loop calls it."""
     config, split, mesh = experiment(this), Split(this.images, this.labels), sharding.data_mesh()
-    recipe = steps.Recipe(
-        config, models.create(config.model, this.classes), optim.optimizer(config.optimizer), this.classes
-    )
+    model = models.create(config.model, this.classes)
+    recipe = steps.Recipe(config, model, optim.optimizer(config.optimizer), this.classes)
     key = jax.random.key(0)
     constants = jax.device_put(pipeline.normalization(config.data, split), sharding.replicated(mesh))
     order = jax.device_put(pipeline.epoch_order(key, len(split), this.batch_size), sharding.batches(mesh))
@@ -62,7 +62,8 @@ def steps_alone(this):
     def epoch():
         nonlocal state, loss
         state, (sums, _) = advance(state, order, rates, 0, len(order))
-        loss = means(sums)["loss"]
+        state = dataclasses.replace(state, epoch_sums=Sums.zero())
+        loss = means(sums, this.classes)["loss"]
 
     return {"seconds": this.clock(epoch), "parameters": parameters, "loss": loss}
 
