@@ -28,17 +28,18 @@ class Flatten(nn.Module):
 
 
 class Dense(nn.Module):
-    """A fully connected layer, summed in float32."""
+    """A fully connected layer, summed in float32; `kernel_init` takes the place of the policy's."""
 
     features: int
     policy: Policy
+    kernel_init: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "b n"]) -> Float[Array, "b m"]:
         name, shape, dtype = "/".join(self.path), (x.shape[-1], self.features), self.policy.dtype
         with naming(name, x.shape[1:]):
             check_kernel_size(shape)
-        kernel = self.param("kernel", kernel_init(self.policy.kernel_init), shape).astype(dtype)
+        kernel = self.param("kernel", kernel_init(self.kernel_init or self.policy.kernel_init), shape).astype(dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         weights = math.prod(shape)
         record(LayerRow(name, "dense", x.shape[1:], shape[1:], weights + self.features, weights))
@@ -98,7 +99,9 @@ class GlobalHead(nn.Module):
         means = ops.global_avg_pool(x.astype(jnp.float32))
         if self.dropout:
             means = Dropout(self.dropout, name="dropout")(means, train)
-        return Dense(self.num_classes, self.policy, name="logits")(means)
+        # Of variance 1 / inputs whatever the convolutions' scheme: one that looks at the outputs, of which few classes
+        # have few, would begin with losses of 15.
+        return Dense(self.num_classes, self.policy, "lecun_normal", name="logits")(means)
 
 
 class RbfUnits(nn.Module):
