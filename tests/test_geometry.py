@@ -12,7 +12,16 @@ import pytest
 from rich.console import Console
 
 from cnn_jax import geometry, geometry_table, models
-from cnn_jax.config_model import Cnn
+from cnn_jax.config_model import (
+    AlexNet,
+    CifarResNet,
+    Cnn,
+    GoogLeNet,
+    LeNet5,
+    ResNet,
+    TorchvisionAlexNet,
+    TorchvisionGoogLeNet,
+)
 from cnn_jax.ops import GeometryError
 
 
@@ -156,6 +165,110 @@ def test_receptive_fields_against_gradients(config):
                 first = row.centre[axis] - (row.receptive_field[axis] - 1) / 2 + place[axis] * row.jump[axis]
                 last = first + row.receptive_field[axis] - 1
                 assert (seen[0], seen[-1]) == (max(first, 0), min(last, pixels - 1)), (name, place, axis)
+
+
+RGB = (224, 224, 3)
+
+
+def sizes(config, image_shape=RGB, kinds=("conv", "max_pool", "avg_pool", "global_avg_pool")):
+    layers = geometry.summarize(config, image_shape, 1000).layers
+    return {row.name: row.output_shape for row in layers if row.kind in kinds}
+
+
+def test_the_lectures_tables_of_networks():
+    """Tables 13-1 and 13-2, and table 1 of the GoogLeNet paper: every layer's maps."""
+    lenet = geometry.summarize(LeNet5(), (28, 28, 1), 10).layers
+    assert [row.output_shape for row in lenet] == [
+        (32, 32, 1),
+        (28, 28, 6),
+        (14, 14, 6),
+        (10, 10, 16),
+        (5, 5, 16),
+        (1, 1, 120),
+        (120,),
+        (84,),
+        (10,),
+    ]
+    assert list(sizes(AlexNet()).values()) == [
+        (55, 55, 96),
+        (27, 27, 96),
+        (27, 27, 256),
+        (13, 13, 256),
+        (13, 13, 384),
+        (13, 13, 384),
+        (13, 13, 256),
+        (6, 6, 256),
+    ]
+    google = sizes(GoogLeNet(aux_heads=False)) | sizes(GoogLeNet(aux_heads=False), kinds=("concat",))
+    expected = {"conv1": (112, 64), "pool1": (56, 64), "conv2": (56, 192), "pool2": (28, 192)}
+    expected |= {"inception3a/concat": (28, 256), "inception3b/concat": (28, 480), "pool3": (14, 480)}
+    expected |= {f"inception4{letter}/concat": (14, 512) for letter in "abc"}
+    expected |= {"inception4d/concat": (14, 528), "inception4e/concat": (14, 832), "pool4": (7, 832)}
+    expected |= {"inception5a/concat": (7, 832), "inception5b/concat": (7, 1024)}
+    for name, (side, features) in expected.items():
+        assert google[name] == (side, side, features), name
+    assert google["head/pool"] == (1024,)
+    residual = sizes(ResNet(depth=50))
+    assert residual["stem"] == (112, 112, 64)
+    assert residual["stem_pool"] == (56, 56, 64)
+    for stage, (side, features) in enumerate([(56, 256), (28, 512), (14, 1024), (7, 2048)], start=1):
+        assert residual[f"stage{stage}_block2/conv3"] == (side, side, features)
+
+
+def test_published_multiply_adds():
+    """torchvision's, in billions: 0.71, 1.50, 1.81, 3.66, 4.09, 7.80 and 11.51."""
+    published = {
+        TorchvisionAlexNet(): 0.71,
+        TorchvisionGoogLeNet(): 1.50,
+        ResNet(): 1.81,
+        ResNet(depth=34): 3.66,
+        ResNet(depth=50): 4.09,
+        ResNet(depth=101): 7.80,
+        ResNet(depth=152): 11.51,
+    }
+    for config, billions in published.items():
+        assert geometry.summarize(config, RGB, 1000).multiply_adds / 1e9 == pytest.approx(billions, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("config", "layer"),
+    [
+        (CifarResNet(depth=8, width=2, norm="none", activation="identity"), "stage1_block1/add"),
+        (CifarResNet(depth=8, width=2, norm="none", activation="identity"), "stage2_block1/add"),
+        (CifarResNet(depth=8, width=2, norm="none", activation="identity", padding="VALID"), "stage2_block1/add"),
+        (
+            GoogLeNet(
+                width=0.02,
+                modules=(2, 0, 0),
+                activation="identity",
+                pooling="avg",
+                lrn=False,
+                stem_pools=(True, False),
+                padding="VALID",
+            ),
+            "inception3b/concat",
+        ),
+    ],
+)
+def test_receptive_fields_of_branches_against_gradients(config, layer):
+    """The field of a sum or a stack is that of all its branches together."""
+    shape = (61, 59, 1)
+    model = models.create(config, 3)
+    variables = jax.tree.map(jnp.ones_like, model.init(jax.random.key(0), shape))
+    row = next(row for row in geometry.summarize(config, shape, 3).layers if row.name == layer)
+
+    def map_of(images):
+        outputs = model.module.apply(variables, images, train=False, capture_intermediates=True)[1]
+        return outputs["intermediates"][layer.split("/")[0]]["__call__"][0][0].sum(-1)
+
+    assert map_of(jnp.ones((1, *shape))).shape == row.output_shape[:2]
+    for place in (0, 0), (row.output_shape[0] // 2, row.output_shape[1] // 2):
+        gradient = jax.grad(lambda images, place=place: map_of(images)[place])(jnp.ones((1, *shape)))
+        for axis, pixels in enumerate(shape[:2]):
+            seen = np.flatnonzero(np.asarray(gradient)[0, :, :, 0].any(axis=1 - axis))
+            first = row.centre[axis] - (row.receptive_field[axis] - 1) / 2 + place[axis] * row.jump[axis]
+            last = first + row.receptive_field[axis] - 1
+            assert (seen[0], seen[-1]) == (max(first, 0), min(last, pixels - 1)), (place, axis)
 
 
 # Forty geometries that cannot work: config, image shape, the layer that says so.

@@ -43,13 +43,13 @@ class Norm(nn.Module):
         running_variance = self.variable("batch_stats", "variance", jnp.ones, (channels,))
         if not train or policy.is_frozen(self.path):
             return ops.batch_norm(x, scale, bias, running_mean.value, running_variance.value, eps=policy.norm_eps)
-        mean, variance = ops.batch_statistics(x)
+        y, mean, variance = ops.batch_norm_train(x, scale, bias, eps=policy.norm_eps)
         count, kept = x.size // channels, policy.norm_momentum
         if not self.is_initializing():
             running_mean.value = kept * running_mean.value + (1 - kept) * mean
             unbiased = variance * (count / max(count - 1, 1))
             running_variance.value = kept * running_variance.value + (1 - kept) * unbiased
-        return ops.batch_norm(x, scale, bias, mean, variance, eps=policy.norm_eps)
+        return y
 
 
 class NormActivation(nn.Module):

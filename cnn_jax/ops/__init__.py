@@ -2,7 +2,7 @@
 
 from cnn_jax.ops.conv import Lowering, conv2d, conv_transpose2d
 from cnn_jax.ops.conv_pool import conv2d_relu_max_pool
-from cnn_jax.ops.norm import batch_norm, batch_statistics, group_norm, local_response_norm
+from cnn_jax.ops.norm import batch_norm, batch_norm_train, batch_statistics, group_norm, local_response_norm
 from cnn_jax.ops.padding import (
     GeometryError,
     input_sizes,
@@ -19,6 +19,7 @@ __all__ = [
     "adaptive_avg_pool",
     "avg_pool",
     "batch_norm",
+    "batch_norm_train",
     "batch_statistics",
     "conv2d",
     "conv2d_relu_max_pool",

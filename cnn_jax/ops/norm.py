@@ -129,6 +129,52 @@ def batch_norm(
     return ((x.astype(jnp.float32) - mean) * factor + bias).astype(x.dtype)
 
 
+def batch_norm_train(
+    x: Float[Array, "b h w c"], scale: Float[Array, " c"], bias: Float[Array, " c"], *, eps: float = 1e-5
+) -> tuple[Float[Array, "b h w c"], Float[Array, " c"], Float[Array, " c"]]:
+    """`batch_norm` with the batch's own statistics; its gradient keeps the input and nothing of its size besides.
+
+    Args:
+      x: feature maps, channels last.
+      scale, bias: learned.
+      eps: keeps the root from zero.
+
+    Returns:
+      (feature maps of x's type, mean, biased variance). No gradient flows through the statistics, which are for the
+      running ones.
+    """
+    y, mean, variance = _batch_norm_train(x, scale, bias, eps)
+    return y, lax.stop_gradient(mean), lax.stop_gradient(variance)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _batch_norm_train(x: Array, scale: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
+    mean, variance = batch_statistics(x)
+    return batch_norm(x, scale, bias, mean, variance, eps=eps), mean, variance
+
+
+def _batch_norm_forward(
+    x: Array, scale: Array, bias: Array, eps: float
+) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
+    y, mean, variance = _batch_norm_train(x, scale, bias, eps)
+    return (y, mean, variance), (x, scale, mean, lax.rsqrt(variance + eps))
+
+
+def _batch_norm_backward(eps: float, saved: tuple[Array, ...], gradients: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Ioffe and Szegedy, 2015, section 3, with the sums of the normalised maps gathered first."""
+    x, scale, mean, factor = saved
+    toward = gradients[0].astype(jnp.float32)
+    normal = (x.astype(jnp.float32) - mean) * factor
+    to_bias = jnp.sum(toward, axis=(0, 1, 2))
+    to_scale = jnp.sum(toward * normal, axis=(0, 1, 2))
+    count = x.size // x.shape[-1]
+    to_x = scale * factor * (toward - (to_bias + normal * to_scale) / count)
+    return to_x.astype(x.dtype), to_scale, to_bias
+
+
+_batch_norm_train.defvjp(_batch_norm_forward, _batch_norm_backward)
+
+
 def group_norm(
     x: Float[Array, "b h w c"],
     scale: Float[Array, " c"],

@@ -27,7 +27,13 @@ def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], windows:
       Feature maps.
     """
     weights = kernel.reshape(-1, kernel.shape[-1])
-    y: Array = map_chunks(lambda some: (windows.patches(some) @ weights, ()), _chunks(x, kernel, windows), x)[0]
+
+    def work(some: Array) -> tuple[Array, tuple[()]]:
+        # Rows of two axes: XLA copies the inputs of products that have more.
+        rows = windows.patches(some).reshape(-1, weights.shape[0])
+        return (rows @ weights).reshape(-1, *windows.outputs, weights.shape[1]), ()
+
+    y: Array = map_chunks(work, _chunks(x, kernel, windows), x)[0]
     return y
 
 
@@ -45,15 +51,27 @@ def _backward(windows: Windows, saved: tuple[Array, Array], gradient: Array) -> 
         rows, toward_rows = lax.optimization_barrier(
             (patches.reshape(-1, weights.shape[0]), toward.reshape(-1, weights.shape[1]))
         )
-        to_weights = lax.dot_general(rows, toward_rows, (((0,), (0,)), ((), ())))
         to_rows = lax.dot_general(toward_rows, weights, (((1,), (1,)), ((), ())))
-        return spread(lax.optimization_barrier(to_rows).reshape(patches.shape))[0], to_weights
+        return spread(lax.optimization_barrier(to_rows).reshape(patches.shape))[0], _rows_product(rows, toward_rows)
 
     to_x, to_weights = map_chunks(work, _chunks(x, kernel, windows), x, gradient)
     return to_x, to_weights.reshape(kernel.shape)
 
 
 conv.defvjp(_forward, _backward)
+
+
+def _rows_product(rows: Array, toward: Array) -> Array:
+    """The gradient of the weights in rows @ weights: the rows, transposed, times the gradient of the product.
+
+    XLA's CPU product over first axes is up to 1.2 times faster with the narrower operand first; the barrier keeps
+    it from turning them back.
+    """
+    first = (((0,), (0,)), ((), ()))
+    if rows.shape[1] <= toward.shape[1]:
+        return lax.dot_general(rows, toward, first)
+    product: Array = lax.optimization_barrier(lax.dot_general(toward, rows, first))
+    return product.T
 
 
 def depthwise(

@@ -9,6 +9,7 @@ import operator
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax.ops.padding import BORDER_MODES, GeometryError, IntPair, Padding, Pads, output_sizes, pair, resolve_padding
@@ -41,7 +42,7 @@ def max_pool(
       ValueError: where an option does not fit.
     """
     windows, _ = _windows(x, window, strides, padding, ceil_mode)
-    return _first_largest(tuple(windows.slices(x, fill=-jnp.inf)))
+    return _first_largest(x, windows)
 
 
 def min_pool(
@@ -146,25 +147,28 @@ def _windows(
     return Windows(taps, steps, (1, 1), (top_bottom, left_right), outputs), pads
 
 
-@jax.custom_vjp
-def _first_largest(taps: tuple[Array, ...]) -> Array:
-    return functools.reduce(jnp.maximum, taps)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _first_largest(x: Array, windows: Windows) -> Array:
+    return functools.reduce(jnp.maximum, windows.slices(x, fill=-jnp.inf))
 
 
-def _first_largest_forward(taps: tuple[Array, ...]) -> tuple[Array, tuple[tuple[Array, ...], Array]]:
-    largest = functools.reduce(jnp.maximum, taps)
-    return largest, (taps, largest)
+def _first_largest_forward(x: Array, windows: Windows) -> tuple[Array, tuple[Array, Array]]:
+    first, *others = windows.slices(x, fill=-jnp.inf)
+    largest, place = first, jnp.zeros(first.shape, jnp.int32)
+    for number, tap in enumerate(others, start=1):
+        place = jnp.where(tap > largest, number, place)
+        largest = jnp.maximum(largest, tap)
+    # Without the barrier XLA finds the places again for each of their readers.
+    largest, place = lax.optimization_barrier((largest, place))
+    # An array of no images tells their size, in place of the images.
+    return largest, (place, jnp.zeros((0, *x.shape[1:]), x.dtype))
 
 
-def _first_largest_backward(saved: tuple[tuple[Array, ...], Array], gradient: Array) -> tuple[tuple[Array, ...]]:
-    taps, largest = saved
-    open_ = jnp.ones(largest.shape, bool)
-    gradients = []
-    for tap in taps:
-        here = open_ & (tap == largest)
-        gradients.append(jnp.where(here, gradient, 0))
-        open_ &= ~here
-    return (tuple(gradients),)
+def _first_largest_backward(windows: Windows, saved: tuple[Array, Array], gradient: Array) -> tuple[Array]:
+    place, like = saved
+    shape = jax.ShapeDtypeStruct((place.shape[0], *like.shape[1:]), like.dtype)
+    taps = [jnp.where(place == number, gradient, 0) for number in range(windows.taps[0] * windows.taps[1])]
+    return tuple(jax.linear_transpose(windows.slices, shape)(taps))
 
 
 _first_largest.defvjp(_first_largest_forward, _first_largest_backward)

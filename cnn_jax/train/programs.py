@@ -73,6 +73,7 @@ def train_steps(
         .lower(state, data, constants, colours, order, rates, np.int32(0), np.int32(0), key)
         .compile(compilation.options())
     )
+    compilation.release_memory()
     return lambda state, order, rates, first, last: compiled(
         state, data, constants, colours, order, rates, np.int32(first), np.int32(last), key
     )

@@ -1,0 +1,91 @@
+"""Batch and group norm against their definitions, and the running statistics."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax import ops
+from cnn_jax.blocks import Norm, Policy
+
+
+def test_batch_norm_and_its_gradient_by_hand():
+    rng = np.random.default_rng(0)
+    x, toward = rng.standard_normal((2, 4, 3, 3, 5))
+    scale, bias = rng.standard_normal((2, 5))
+    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    normal = (x - mean) / np.sqrt(variance + 1e-5)
+
+    def loss(x, scale, bias):
+        y, _, _ = ops.batch_norm_train(x, scale, bias)
+        return jnp.sum(y * toward), y
+
+    arrays = [jnp.asarray(array, jnp.float32) for array in (x, scale, bias)]
+    (to_x, to_scale, to_bias), y = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(*arrays)
+    np.testing.assert_allclose(y, normal * scale + bias, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(to_bias, toward.sum((0, 1, 2)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(to_scale, (toward * normal).sum((0, 1, 2)), rtol=1e-5, atol=1e-5)
+    # Differences of the loss itself, in float64
+    step = 1e-6
+    for place in [(0, 0, 0, 0), (3, 2, 1, 4), (1, 1, 1, 2)]:
+        moved = x.copy()
+        moved[place] += step
+        losses = [
+            np.sum(toward * ((each - each.mean((0, 1, 2))) / np.sqrt(each.var((0, 1, 2)) + 1e-5) * scale + bias))
+            for each in (moved, x)
+        ]
+        assert to_x[place] == pytest.approx((losses[0] - losses[1]) / step, rel=1e-3, abs=1e-4)
+
+
+def test_running_statistics_move_by_a_tenth_towards_the_unbiased_ones():
+    norm = Norm(Policy(norm="batch", norm_momentum=0.9))
+    x = jnp.asarray(np.random.default_rng(0).normal(3.0, 2.0, (4, 2, 2, 3)), jnp.float32)
+    variables = norm.init(jax.random.key(0), x, train=True)
+    np.testing.assert_array_equal(variables["batch_stats"]["mean"], np.zeros(3))
+    _, updates = norm.apply(variables, x, train=True, mutable=["batch_stats"])
+    flat = np.asarray(x, np.float64).reshape(-1, 3)
+    np.testing.assert_allclose(updates["batch_stats"]["mean"], 0.1 * flat.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(updates["batch_stats"]["variance"], 0.9 + 0.1 * flat.var(0, ddof=1), rtol=1e-5)
+    calm = norm.apply(variables, x, train=False)
+    np.testing.assert_allclose(calm, x / np.sqrt(1 + 1e-5), rtol=1e-6)
+
+
+def test_a_frozen_norm_uses_and_keeps_its_running_statistics():
+    norm = Norm(Policy(norm="batch", frozen=("stem",)), name="norm")
+    x = jax.random.normal(jax.random.key(0), (4, 2, 2, 3))
+
+    class Stem(nn.Module):
+        def setup(self):
+            self.stem = norm
+
+        def __call__(self, x):
+            return self.stem(x, True)
+
+    stem = Stem()
+    variables = stem.init(jax.random.key(0), x)
+    y, updates = stem.apply(variables, x, mutable=["batch_stats"])
+    np.testing.assert_allclose(y, x / np.sqrt(1 + 1e-5), rtol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, updates["batch_stats"], variables["batch_stats"])
+
+
+def test_group_norm_by_hand():
+    rng = np.random.default_rng(1)
+    x, scale, bias = rng.standard_normal((2, 3, 4, 6)), rng.standard_normal(6), rng.standard_normal(6)
+    split = x.reshape(2, 3, 4, 2, 3)
+    normal = (split - split.mean((1, 2, 4), keepdims=True)) / np.sqrt(split.var((1, 2, 4), keepdims=True) + 1e-5)
+    arrays = [jnp.asarray(array, jnp.float32) for array in (x, scale, bias)]
+    np.testing.assert_allclose(
+        ops.group_norm(*arrays, groups=2), normal.reshape(x.shape) * scale + bias, rtol=1e-5, atol=1e-5
+    )
+    with pytest.raises(ValueError, match="groups=4 does not divide 6"):
+        ops.group_norm(*arrays, groups=4)
+
+
+def test_half_precision_keeps_float32_statistics():
+    x = 1000 + jax.random.normal(jax.random.key(0), (8, 8, 8, 2))
+    mean, variance = ops.batch_statistics(x.astype(jnp.bfloat16))
+    assert mean.dtype == variance.dtype == jnp.float32
+    wide = np.asarray(x.astype(jnp.bfloat16), np.float64).reshape(-1, 2)
+    np.testing.assert_allclose(mean, wide.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(variance, wide.var(0), rtol=1e-3)

@@ -1,0 +1,100 @@
+"""Every network, on its smallest legal image, takes a training step in both types under every padding dialect."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from peers.compare import QUICK
+
+from cnn_jax import models
+from cnn_jax.config import Experiment, Sgd
+from cnn_jax.config_model import (
+    AlexNet,
+    CifarResNet,
+    Cnn,
+    GoogLeNet,
+    LeNet5,
+    ResNet,
+    TorchvisionAlexNet,
+    TorchvisionGoogLeNet,
+)
+from cnn_jax.data.pipeline import Batch
+from cnn_jax.ops import GeometryError
+from cnn_jax.train import optim, state, steps
+
+CLASSES = 3
+PADDINGS = ("VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR")
+# Narrow ones of each name, and the sides of their smallest legal images under these paddings. Stride and pooling decide
+# them: a VALID ResNet-18 loses 4 pixels a block, of up to 32 of the image's each.
+NETWORKS = [
+    (Cnn(features=(3, 4, 4), dense=(5,)), (18, 4, 4, 4, 8, 4, 4)),
+    (LeNet5(features=(2, 3, 4), dense=(5,), pad_to=None), (32, 4, 4, 4, 12, 4, 8)),
+    (AlexNet(features=(4, 4, 6, 6, 4), dense=(8, 6)), (192, 64, 64, 64, 64, 64, 64)),
+    (TorchvisionAlexNet(features=(4, 4, 6, 6, 4), dense=(8, 6)), (191, 63, 63, 63, 63, 63, 63)),
+    (GoogLeNet(width=0.2, modules=(1, 1, 0), aux_dense=16), (175, 65, 65, 65, 65, 65, 65)),
+    (
+        TorchvisionGoogLeNet(width=0.2, modules=(1, 1, 0), aux_dense=16, aux_heads=True),
+        (77, 23, 23, 23, 31, 23, 23),
+    ),
+    (ResNet(width=4), (431, 1, 1, 1, 33, 1, 3)),
+    (CifarResNet(depth=8, width=4), (25, 1, 1, 1, 5, 1, 1)),
+]
+CASES = [
+    pytest.param(config, padding, side, id=f"{config.name}-{padding}-{side}")
+    for config, sides in NETWORKS
+    for padding, side in zip(PADDINGS, sides, strict=True)
+]
+
+
+def test_no_network_is_left_out():
+    assert {config.name for config, _ in NETWORKS} == set(models.REGISTRY)
+
+
+@pytest.mark.parametrize(("config", "padding", "side"), CASES)
+def test_no_smaller_image_is_legal(config, padding, side):
+    model = models.create(config.model_copy(update={"padding": padding}), CLASSES)
+    assert model.layers((side, side, 3))
+    if side > 1:
+        with pytest.raises(GeometryError, match="layer "):
+            model.layers((side - 1, side - 1, 3))
+
+
+def trainable(config, side):
+    """The config, with group norm where batch norm would see two values of a channel, one of each image.
+
+    It makes -1 and 1 of any two values, so that no gradient passes it.
+    """
+    rows = models.create(config, CLASSES).layers((side, side, 3))
+    blind = any(row.kind == "batch_norm" and row.output_shape[:2] == (1, 1) for row in rows)
+    return config.model_copy(update={"norm": "group", "norm_groups": 1}) if blind else config
+
+
+@pytest.mark.parametrize("compute", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("config", "padding", "side"), CASES)
+def test_a_training_step(config, padding, side, compute):
+    config = config.model_copy(update={"padding": padding, "compute": compute, "lowering": "xla"})
+    config = trainable(config, side)
+    model = models.create(config, CLASSES)
+    experiment = Experiment(model=config, optimizer=Sgd(momentum=0.0))
+    recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer), CLASSES)
+    variables = jax.jit(model.init, static_argnums=1, compiler_options=QUICK)(jax.random.key(1), (side, side, 3))
+    before = state.create(recipe.optimizer, variables, ema=False)
+    batch = Batch(
+        jax.random.normal(jax.random.key(2), (2, side, side, 3)),
+        jax.nn.one_hot(jnp.array([0, 1]), CLASSES),
+        jnp.ones(2),
+    )
+    step = jax.jit(functools.partial(steps.train_step, recipe), compiler_options=QUICK)
+    after = step(before, batch, jnp.float32(1.0), jax.random.key(3))
+    assert np.isfinite(after.epoch_sums.loss)
+    # Plain descent at rate 1: what a parameter moved by is its gradient.
+    moved = jax.tree.map(lambda old, new: np.asarray(old - new), before.params, after.params)
+    for path, gradient in jax.tree_util.tree_leaves_with_path(moved):
+        assert gradient.dtype == np.float32
+        assert np.isfinite(gradient).all(), jax.tree_util.keystr(path)
+        assert gradient.any(), f"no gradient: {jax.tree_util.keystr(path)}"
+    for path, statistic in jax.tree_util.tree_leaves_with_path(after.batch_stats):
+        assert statistic.dtype == np.float32
+        assert np.isfinite(statistic).all(), jax.tree_util.keystr(path)
