@@ -95,6 +95,16 @@ class Summary:
         return sum(row.parameters for row in self.layers)
 
     @property
+    def auxiliary_parameters(self) -> int:
+        """Of the layers that the logits do not depend on: auxiliary classifiers, which are for training alone."""
+        needed, open_ = set(), {len(self.layers) - 1}
+        while open_:
+            number = open_.pop()
+            needed.add(number)
+            open_ |= set(self.layers[number].sources) - needed - {IMAGE}
+        return sum(row.parameters for number, row in enumerate(self.layers) if number not in needed)
+
+    @property
     def multiply_adds(self) -> int:
         """Of all layers, for one image, forward."""
         return sum(row.multiply_adds for row in self.layers)

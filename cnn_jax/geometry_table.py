@@ -14,8 +14,11 @@ from cnn_jax.geometry import Summary
 
 def as_table(summary: Summary) -> Table:
     """The layers for a terminal, in the lecture's columns and more."""
+    auxiliary = summary.auxiliary_parameters
     table = Table(
-        caption=f"Total parameters: {summary.parameters:,}. Multiply-adds of one image: {summary.multiply_adds:,}.\n"
+        caption=f"Total parameters: {summary.parameters:,}"
+        + (f", {summary.parameters - auxiliary:,} without the auxiliary classifiers" if auxiliary else "")
+        + f". Multiply-adds of one image: {summary.multiply_adds:,}.\n"
         "field, jump: receptive field and cumulative stride in image pixels; centre: of the first field, from the\n"
         "first pixel's; at pads: share of outputs whose field touches padding; unseen: input rows and columns no\n"
         "window sees.",
@@ -55,6 +58,7 @@ def as_json(summary: Summary) -> str:
             "image_shape": summary.image_shape,
             "layers": [dataclasses.asdict(layer) for layer in summary.layers],
             "parameters": summary.parameters,
+            "auxiliary_parameters": summary.auxiliary_parameters,
             "multiply_adds": summary.multiply_adds,
         },
         indent=2,

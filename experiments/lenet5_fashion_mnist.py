@@ -6,8 +6,9 @@ from typing import Any
 def get_config() -> dict[str, Any]:
     return {
         "data": {"name": "fashion_mnist", "normalize": "scale"},
+        "augment": {"flip": True},
         "model": {"name": "lenet5"},
-        "optimizer": {"name": "adam", "learning_rate": 4e-3},
+        "optimizer": {"name": "adam", "learning_rate": 3e-3},
         "schedule": {"name": "one_cycle"},
-        "train": {"epochs": 8, "batch_size": 128},
+        "train": {"epochs": 10, "batch_size": 128},
     }

@@ -208,6 +208,8 @@ def test_the_lectures_tables_of_networks():
     for name, (side, features) in expected.items():
         assert google[name] == (side, side, features), name
     assert google["head/pool"] == (1024,)
+    whole = geometry.summarize(GoogLeNet(), RGB, 1000)
+    assert (whole.parameters, whole.parameters - whole.auxiliary_parameters) == (13_378_280, 6_998_552)
     residual = sizes(ResNet(depth=50))
     assert residual["stem"] == (112, 112, 64)
     assert residual["stem_pool"] == (56, 56, 64)
