@@ -9,8 +9,10 @@ from rich.console import Console
 from safetensors.numpy import save_file
 
 from cnn_jax import models
+from cnn_jax.config_model import PUBLISHED
 from cnn_jax.config_parse import ConfigError, parse
 from cnn_jax.pretrained import WeightsError, check_frozen, to_torch
+from cnn_jax.pretrained.names import FIRST_LAYERS, LAYER_NAMES
 from cnn_jax.train import finished
 from cnn_jax.train.loop import train_and_evaluate
 
@@ -87,6 +89,10 @@ def test_what_cannot_be_started_from_is_refused(weights, line_data, tmp_path):
         ConfigError, match=r"there are no published weights for config\.model\.name=cnn, only for alexnet_"
     ):
         parse({"model": {"name": "cnn"}, "pretrained": {"weights": str(path)}})
+
+
+def test_the_config_and_the_converter_know_the_same_networks():
+    assert set(PUBLISHED) == set(LAYER_NAMES) == set(FIRST_LAYERS)
 
 
 def test_frozen_names_hold_for_all_below_them():
