@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from peers.compare import QUICK
 
 from cnn_jax import ops
 
@@ -100,7 +101,7 @@ def together(function, cases):
     """The function of all cases as one program, which compiles much faster than one for each."""
     program = jax.jit(
         lambda arrays: [function(*each, *case[2:]) for each, case in zip(arrays, cases, strict=True)],
-        compiler_options={"xla_llvm_disable_expensive_passes": True},
+        compiler_options=QUICK,
     )
     return program([case[:2] for case in cases])
 
