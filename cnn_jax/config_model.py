@@ -133,7 +133,6 @@ class _AlexNet(Network):
         "outputs", description="of the hidden dense layers: their outputs, or (torchvision) their inputs"
     )
     head_size: Size | None = Field(None, description="maps are averaged down to this size before the dense layers")
-    kernel_init: KernelInit = Field("he_normal", description="initial weights; biases start at zero")
 
 
 class AlexNet(_AlexNet):
@@ -187,7 +186,6 @@ class _GoogLeNet(Network):
     aux_dense: Count = Field(1024, description="width of the auxiliary classifiers' hidden layer")
     aux_dropout: Fraction = Field(0.7, description="share of its outputs dropped in training")
     dropout: Fraction = Field(0.4, description="share of the pooled features dropped in training")
-    kernel_init: KernelInit = Field("he_normal", description="initial weights; biases start at zero")
 
 
 class GoogLeNet(_GoogLeNet):

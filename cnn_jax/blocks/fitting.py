@@ -21,7 +21,8 @@ def crop_to(
       step: whether to stride, or only to cut what a 1x1 convolution of these strides makes this size of.
 
     Returns:
-      Feature maps: of that size, or, without `step`, of (size - 1) x strides + 1.
+      Feature maps of that size; without `step` such as a 1x1 convolution of these strides makes that size of, the
+      map itself where it is one.
 
     Raises:
       GeometryError: where the map is too small, because padding made the other branch's larger.
