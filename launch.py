@@ -23,6 +23,11 @@ def main(argv: list[str]) -> int:
     except ConfigError as error:
         return refuse(error)
 
+    return sweep(request) if request.verb == "sweep" else one_network(request)
+
+
+def one_network(request: Request) -> int:
+    """Runs a verb that trains or uses one network."""
     # JAX and all that stands on it come only now: a bad command line is answered at once.
     from cnn_jax.data import DataError
     from cnn_jax.ops import GeometryError
@@ -40,6 +45,37 @@ def main(argv: list[str]) -> int:
     except Stopped:
         return STOPPED
     return DONE
+
+
+def sweep(request: Request) -> int:
+    """Runs a sweep's trials, and keeps its table and report up to date; without JAX, which its trials need alone."""
+    from rich.console import Console
+
+    from cnn_jax.sweep import driver, table
+    from cnn_jax.sweep.feasibility import ExaminationError
+    from cnn_jax.train.run_folder import RunFolderError
+
+    assert request.plan is not None
+    workdir = request.workdir or flags.default_sweep_dir(request.plan)
+    options = driver.Options(request.jobs, request.time_limit, request.memory_limit, request.retry_failed)
+    try:
+        outcome = driver.run(
+            request.plan,
+            request.chosen,
+            workdir,
+            request.data_dir,
+            options,
+            Console(),
+            on_change=lambda: table.write_table(workdir),
+        )
+    except (ConfigError, ExaminationError, RunFolderError) as error:
+        return refuse(error)
+    print(f"table: {table.write_table(workdir)}")
+    if request.report:
+        write_sweep_report(workdir)
+    if outcome.stopped:
+        return STOPPED
+    return FAILED if outcome.failed else DONE
 
 
 def refuse(error: Exception) -> int:
@@ -92,8 +128,12 @@ def summary(request: Request) -> None:
 
 
 def report(request: Request) -> None:
-    """Makes a run's report anew."""
-    write_report(the(request.workdir), request.data_dir)
+    """Makes the report of a run or a sweep anew."""
+    workdir = the(request.workdir)
+    if (workdir / "sweep.json").exists():
+        write_sweep_report(workdir)
+    else:
+        write_report(workdir, request.data_dir)
 
 
 def write_report(workdir: Path, data_dir: Path | None) -> None:
@@ -102,6 +142,13 @@ def write_report(workdir: Path, data_dir: Path | None) -> None:
     from cnn_jax.train import finished
 
     print(f"report: {write_run_report(finished.load(workdir), data_dir)}")
+
+
+def write_sweep_report(workdir: Path) -> None:
+    """Writes the report of a sweep, finished or not, and prints where."""
+    from cnn_jax.analysis import sweep_report
+
+    print(f"report: {sweep_report.write_sweep_report(workdir)}")
 
 
 def show(request: Request, table: object, as_json: str, as_csv: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
@@ -24,8 +24,11 @@ Padding = PaddingName | NonNegativeInt | tuple[PadPair, PadPair]
 PoolPaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH"]
 PoolPadding = PoolPaddingName | NonNegativeInt | tuple[PadPair, PadPair]
 PoolKind = Literal["max", "avg", "min"]
-Pooling = Literal["max", "avg", "min", "none"]
-Norm = Literal["batch", "group", "none"]
+# On the command line `none` is Python's None; where it is a legal word, it is that word.
+NoneIsAWord = BeforeValidator(lambda value: "none" if value is None else value)
+Pooling = Annotated[Literal["max", "avg", "min", "none"], NoneIsAWord]
+Norm = Annotated[Literal["batch", "group", "none"], NoneIsAWord]
+Shortcut = Annotated[Literal["projection", "padded", "none"], NoneIsAWord]
 Order = Literal["conv-norm-activation", "conv-activation-norm", "norm-activation-conv"]
 Activation = Literal["relu", "tanh", "scaled_tanh", "sigmoid", "gelu", "silu", "leaky_relu", "elu", "identity"]
 KernelInit = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "he_fan_out", "lecun_normal"]
@@ -237,7 +240,7 @@ class ResNet(_ResNet):
     stride_in: Literal["3x3", "1x1"] = Field(
         "3x3", description="the convolution of a bottleneck that strides: 3x3 is v1.5 (torchvision), 1x1 the paper's"
     )
-    shortcut: Literal["projection", "padded", "none"] = Field(
+    shortcut: Shortcut = Field(
         "projection", description="where shapes change: 1x1 convolution, or strided and zero-padded; none: plain nets"
     )
     stem_kernel_size: Size = Field(7, description="of the first convolution, pixels; 3 for images of 28 or 32")
@@ -260,7 +263,7 @@ class CifarResNet(_ResNet):
     width: Count = Field(16, description="maps of the stem and, times widen, of the first stage")
     widen: Count = Field(1, description="factor on the stages' maps: 10 in WRN-28-10")
     stage_strides: tuple[Size, Size, Size] = Field((1, 2, 2), description="of each stage's first block")
-    shortcut: Literal["projection", "padded", "none"] = Field(
+    shortcut: Shortcut = Field(
         "padded", description="where shapes change: strided and zero-padded, or 1x1 convolution; none: plain nets"
     )
     stem_kernel_size: Size = Field(3, description="of the first convolution, pixels")

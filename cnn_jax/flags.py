@@ -6,26 +6,41 @@ import ast
 import dataclasses
 import difflib
 import hashlib
-import importlib.util
-import sys
 import textwrap
-import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from cnn_jax import config_parse
+from cnn_jax import config_parse, experiment_file
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
+from cnn_jax.sweep import plan
+from cnn_jax.sweep.plan import Plan
+from cnn_jax.sweep.trial import Trial
 
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("train one network; the same command resumes it", ("config", "workdir", "data_dir", "report")),
     "eval": ("measure a finished run's network on its test images again", ("workdir", "data_dir")),
     "predict": ("classify picture files with a finished run's network", ("workdir", "images", "format", "output")),
     "summary": ("print the layer table; starts no training", ("config", "data_dir", "format", "output")),
-    "report": ("make a run's report anew from its folder", ("workdir", "data_dir")),
+    "report": ("make the report of a run or a sweep anew from its folder", ("workdir", "data_dir")),
+    "sweep": (
+        "run the trials of an experiment file's get_sweep(); the same command goes on with them",
+        (
+            "config",
+            "workdir",
+            "data_dir",
+            "report",
+            "jobs",
+            "sweep.limit",
+            "sweep.only",
+            "time_limit",
+            "memory_limit",
+            "retry_failed",
+        ),
+    ),
 }
 
 _REQUIRED: dict[str, tuple[str, ...]] = {
@@ -34,8 +49,9 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "predict": ("workdir", "images"),
     "summary": ("config",),
     "report": ("workdir",),
+    "sweep": ("config",),
 }
-_BOOLEANS = ("report", "noreport", "help", "helpfull")
+_BOOLEANS = ("report", "noreport", "retry_failed", "noretry_failed", "help", "helpfull")
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 _FORMATS = ("table", "json", "csv")
 
@@ -43,7 +59,12 @@ _FORMATS = ("table", "json", "csv")
 def _define() -> flags.FlagValues:
     values = flags.FlagValues()
     flags.DEFINE_string("config", None, "experiment file with get_config(); fields: --config.a.b=value", values)
-    flags.DEFINE_string("workdir", None, "the run's folder; train's default: runs/<file>-<hash of the config>", values)
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "the run's or sweep's folder; default of train and sweep: runs/<file>-<hash of the config>",
+        values,
+    )
     flags.DEFINE_string(
         "data_dir", None, "folder of prepared data; default: $CNN_JAX_DATA_DIR, else the user's cache folder", values
     )
@@ -51,6 +72,12 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_enum("format", "table", _FORMATS, "how the result is printed", values)
     flags.DEFINE_string("output", None, "also write the result to this file; .json or .csv by its ending", values)
     flags.DEFINE_bool("report", True, "write the report when the training is done", values)
+    flags.DEFINE_integer("jobs", None, "trials at a time; default: one for each core or accelerator", 1, None, values)
+    flags.DEFINE_integer("sweep.limit", None, "run at most so many trials, the first", 1, None, values)
+    flags.DEFINE_multi_string("sweep.only", None, "FIELD=VALUE: run trials with this value; may be repeated", values)
+    flags.DEFINE_float("time_limit", None, "minutes of one attempt at a trial; default: any time", 0, None, values)
+    flags.DEFINE_float("memory_limit", None, "GiB of one trial; default: its share of the machine", 0, None, values)
+    flags.DEFINE_bool("retry_failed", False, "run trials again that have failed before", values)
     return values
 
 
@@ -62,7 +89,10 @@ class Request:
       verb: a key of VERBS.
       experiment: the resolved config, for the verbs that take --config.
       config_file: where it came from.
-      workdir, data_dir, images, format, output, report: the flags of the same names.
+      workdir, data_dir, images, format, output, report, jobs, time_limit, memory_limit, retry_failed: the flags of
+        the same names.
+      plan: all trials, for sweep.
+      chosen: those that --sweep.limit and --sweep.only leave.
     """
 
     verb: str
@@ -74,6 +104,12 @@ class Request:
     format: str
     output: Path | None
     report: bool
+    jobs: int | None
+    time_limit: float | None
+    memory_limit: float | None
+    retry_failed: bool
+    plan: Plan | None
+    chosen: tuple[Trial, ...]
 
 
 class HelpRequested(Exception):
@@ -102,11 +138,17 @@ def parse(argv: Sequence[str]) -> Request:
         raise ConfigError([f"verb: got {verb!r}, expected one of: {', '.join(VERBS)}" + _near(verb, VERBS)])
     words.remove(verb)
     values, overrides, faults = _flag_values(verb, words)
-    experiment, config_file = None, None
+    experiment, config_file, sweep, chosen = None, None, None, ()
     if "config" in VERBS[verb][1] and values.config:
         config_file = Path(values.config)
         try:
-            experiment = config_parse.parse(config_parse.override(load_config_file(config_file), overrides))
+            if verb == "sweep":
+                sweep = plan.read(config_file, overrides)
+                chosen = plan.choose(sweep, _only(values["sweep.only"].value or ()), values["sweep.limit"].value)
+            else:
+                experiment = config_parse.parse(
+                    config_parse.override(experiment_file.load_config(config_file), overrides)
+                )
         except ConfigError as error:
             faults += error.faults
     if faults:
@@ -121,11 +163,30 @@ def parse(argv: Sequence[str]) -> Request:
         format=values.format,
         output=Path(values.output) if values.output else None,
         report=values.report,
+        jobs=values.jobs,
+        time_limit=values.time_limit,
+        memory_limit=values.memory_limit,
+        retry_failed=values.retry_failed,
+        plan=sweep,
+        chosen=chosen,
     )
 
 
+def _only(words: Iterable[str]) -> dict[str, Any]:
+    """Reads the FIELD=VALUE of --sweep.only."""
+    fields, faults = {}, []
+    for word in words:
+        field, has_value, text = word.partition("=")
+        if not has_value or not text:
+            faults.append(f"--sweep.only: got {word!r}, expected FIELD=VALUE, such as seed=0")
+        fields[field.removeprefix("config.")] = parse_value(text)
+    if faults:
+        raise ConfigError(faults)
+    return fields
+
+
 def _joined(argv: Sequence[str]) -> list[str]:
-    """Writes `--name value` as `--name=value`, as absl reads it."""
+    """Writes `--name value` as `--name=value`, as absl reads it, and `--a-b` as `--a_b`."""
     words: list[str] = []
     takes_value = False
     for word in argv:
@@ -133,7 +194,10 @@ def _joined(argv: Sequence[str]) -> list[str]:
             words[-1] += f"={word}"
             takes_value = False
             continue
-        name = word.removeprefix("--")
+        name, *rest = word.removeprefix("--").split("=", 1)
+        if word.startswith("--") and not name.startswith("config."):
+            name = name.replace("-", "_")
+            word = "=".join([f"--{name}", *rest])
         takes_value = word.startswith("--") and "=" not in word and name not in _BOOLEANS
         words.append(word)
     return words
@@ -180,51 +244,15 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
     return values, overrides, faults
 
 
-def load_config_file(path: Path) -> Mapping[str, Any] | Experiment:
-    """Runs an experiment file and asks it for its config.
-
-    Args:
-      path: a Python file with `get_config()`, which takes nothing and gives a (nested) dictionary of
-        fields, or an Experiment.
-
-    Returns:
-      What get_config() gave, not yet validated.
-
-    Raises:
-      ConfigError: where there is no such file, it fails, or it lacks get_config().
-    """
-    if path.suffix != ".py":
-        raise ConfigError([f"--config: got {str(path)!r}, expected a Python file with get_config()"])
-    if not path.is_file():
-        siblings = [str(found) for found in sorted(path.parent.glob("*.py"))] if path.parent.is_dir() else []
-        siblings += [str(found) for found in sorted(Path("experiments").glob("*.py"))]
-        raise ConfigError([f"--config: there is no file {str(path)!r}" + _near(str(path), siblings)])
-    spec = importlib.util.spec_from_file_location("experiment_file", path)
-    if spec is None or spec.loader is None:
-        raise ConfigError([f"--config: {path} cannot be read as a Python file"])
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        get_config = getattr(module, "get_config", None)
-        if not callable(get_config):
-            raise ConfigError([f"--config: {path} has no function get_config()"])
-        raw = get_config()
-    except ConfigError:
-        raise
-    except Exception as error:
-        frame = traceback.extract_tb(sys.exc_info()[2])[-1]
-        raise ConfigError(
-            [f"--config: {path} failed: {type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"]
-        ) from error
-    if not isinstance(raw, (Mapping, Experiment)):
-        raise ConfigError([f"--config: get_config() of {path} gave {raw!r}, expected a dictionary or an Experiment"])
-    return raw
-
-
 def default_workdir(config_file: Path, experiment: Experiment) -> Path:
     """The folder of a run that names none: runs/<file>-<hash>, another one for every config."""
     digest = hashlib.sha256(experiment.model_dump_json().encode()).hexdigest()
     return Path("runs") / f"{config_file.stem}-{digest[:8]}"
+
+
+def default_sweep_dir(sweep: Plan) -> Path:
+    """The folder of a sweep that names none; more points leave it the same, other shared values do not."""
+    return Path("runs") / f"{sweep.experiment}-sweep-{sweep.digest}"
 
 
 def parse_value(text: str) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from peers.compare import QUICK
 
-from cnn_jax import config_parse, flags, geometry, models
+from cnn_jax import config_parse, experiment_file, geometry, models
 from cnn_jax.config import ImageFolder
 from cnn_jax.data import augment, pipeline
 from cnn_jax.data.dataset import Split
@@ -22,7 +22,7 @@ QUICKLY = {"train.batch_size": 2, "model.lowering": "xla"}
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_two_steps(file):
-    experiment = config_parse.parse(config_parse.override(flags.load_config_file(file), QUICKLY))
+    experiment = config_parse.parse(config_parse.override(experiment_file.load_config(file), QUICKLY))
     large = isinstance(experiment.data, ImageFolder)
     shape = (experiment.data.height, experiment.data.width, experiment.data.channels) if large else (28, 28, 1)
     classes = 1000 if large else 10

@@ -1,14 +1,21 @@
-"""How programs are compiled: XLA's options, and JAX's persistent cache of what was compiled."""
+"""How programs are compiled: XLA's options, and what keeps them from being compiled twice."""
 
 from __future__ import annotations
 
+import collections
 import ctypes
 import os
 import sys
+from collections.abc import Callable, Hashable
 from pathlib import Path
+from typing import Any
 
 import jax
 import platformdirs
+
+_KEPT = 6  # programs of a process that trains one network after another: of two networks, all three
+
+_programs: collections.OrderedDict[Hashable, jax.stages.Compiled] = collections.OrderedDict()
 
 
 def enable_cache() -> None:
@@ -35,3 +42,26 @@ def options() -> dict[str, str | bool]:
     of its readers. The lowerings of `ops` set barriers where that costs more than memory, so they are kept.
     """
     return {"xla_disable_hlo_passes": "cse_barrier_expander"} if jax.default_backend() == "cpu" else {}
+
+
+def compile_once(key: Hashable, function: Callable[..., Any], arguments: tuple[Any, ...], **jit: Any) -> Any:
+    """Compiles a function for arguments like these, or gives the program that this process has of it.
+
+    Args:
+      key: all that the function has closed over; equal keys must mean equal functions.
+      function: to be jitted.
+      arguments: of the shapes and types that will come.
+      jit: more arguments of `jax.jit`.
+
+    Returns:
+      The compiled program.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    whole = (key, structure, *(str(jax.typeof(leaf)) for leaf in leaves), *(map(str, jit.items())))
+    if whole not in _programs:
+        _programs[whole] = jax.jit(function, **jit).lower(*arguments).compile(options())
+        release_memory()
+        if len(_programs) > _KEPT:
+            _programs.popitem(last=False)
+    _programs.move_to_end(whole)
+    return _programs[whole]

@@ -17,11 +17,9 @@ from rich.console import Console
 
 from cnn_jax import data, models, pretrained
 from cnn_jax.config import Experiment
-from cnn_jax.config_parse import ConfigError
 from cnn_jax.data import augment, pipeline
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.geometry import summarize
-from cnn_jax.train import compilation, optim, programs, provenance, sharding, steps
+from cnn_jax.train import compilation, optim, preflight, programs, provenance, sharding, steps
 from cnn_jax.train.checkpoint import Checkpoints
 from cnn_jax.train.metrics import Sums, means
 from cnn_jax.train.programs import Advance
@@ -92,17 +90,8 @@ def train_and_evaluate(
 def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, console: Console, stop: StopSignal) -> _Run:
     """Checks that config, data and devices fit, and brings up the newest state and the compiled programs."""
     mesh = sharding.data_mesh()
+    summary = preflight.check(experiment, dataset, mesh.size)
     batch_size, examples = experiment.train.batch_size, len(dataset.train)
-    if (fault := sharding.indivisible(batch_size, mesh)) is not None:
-        raise ConfigError([fault])
-    if batch_size > examples:
-        raise ConfigError([f"config.train.batch_size={batch_size} exceeds the {examples} training images"])
-    if unfit := augment.unfit(experiment.augment, dataset.image_shape):
-        raise ConfigError(unfit)
-    summary = summarize(experiment.model, dataset.image_shape, dataset.num_classes)
-    with_parameters = tuple(layer.name for layer in summary.layers if layer.parameters)
-    if faults := pretrained.check_frozen(experiment.pretrained.freeze, with_parameters):
-        raise ConfigError(faults)
     started = time.monotonic()
     classes = dataset.num_classes
     model = models.create(experiment.model, classes, experiment.pretrained.freeze)

@@ -68,12 +68,13 @@ def train_steps(
     """
     replicated = sharding.replicated(mesh)
     data = _on_devices(split, replicated)
-    compiled = (
-        jax.jit(functools.partial(_advance, recipe), donate_argnums=0, out_shardings=replicated)
-        .lower(state, data, constants, colours, order, rates, np.int32(0), np.int32(0), key)
-        .compile(compilation.options())
+    compiled = compilation.compile_once(
+        ("train", recipe.compiled_in),
+        functools.partial(_advance, recipe),
+        (state, data, constants, colours, order, rates, np.int32(0), np.int32(0), key),
+        donate_argnums=0,
+        out_shardings=replicated,
     )
-    compilation.release_memory()
     return lambda state, order, rates, first, last: compiled(
         state, data, constants, colours, order, rates, np.int32(first), np.int32(last), key
     )
@@ -101,12 +102,13 @@ def evaluation(
     """
     replicated = sharding.replicated(mesh)
     data = _on_devices(split, replicated)
-    size = sharding.whole_batch(min(recipe.experiment.train.eval_batch_size, len(split)), mesh)
+    size = sharding.whole_batch(min(recipe.experiment.train.eval_batch_size, len(split)), mesh.size)
     order = jax.device_put(pipeline.file_order(len(split), size), sharding.batches(mesh))
-    compiled = (
-        jax.jit(functools.partial(steps.evaluate, recipe), out_shardings=replicated)
-        .lower(state.variables, data, constants, order)
-        .compile(compilation.options())
+    compiled = compilation.compile_once(
+        ("evaluate", recipe.compiled_in),
+        functools.partial(steps.evaluate, recipe),
+        (state.variables, data, constants, order),
+        out_shardings=replicated,
     )
     return lambda variables: compiled(variables, data, constants, order)
 

@@ -21,15 +21,15 @@ def batches(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(None, "data"))
 
 
-def whole_batch(batch_size: int, mesh: Mesh) -> int:
+def whole_batch(batch_size: int, devices: int) -> int:
     """The least batch of at least this size that the devices share evenly."""
-    return -(-batch_size // mesh.size) * mesh.size
+    return -(-batch_size // devices) * devices
 
 
-def indivisible(batch_size: int, mesh: Mesh) -> str | None:
+def indivisible(batch_size: int, devices: int) -> str | None:
     """Says why a batch cannot be shared evenly by the devices; None where it can."""
-    if batch_size % mesh.size == 0:
+    if batch_size % devices == 0:
         return None
-    above = whole_batch(batch_size, mesh)
-    nearest = " or ".join(str(size) for size in (above - mesh.size, above) if size)
-    return f"config.train.batch_size={batch_size} does not divide over {mesh.size} devices; the nearest are {nearest}"
+    above = whole_batch(batch_size, devices)
+    nearest = " or ".join(str(size) for size in (above - devices, above) if size)
+    return f"config.train.batch_size={batch_size} does not divide over {devices} devices; the nearest are {nearest}"

@@ -34,6 +34,15 @@ class Recipe:
     optimizer: optax.GradientTransformation
     classes: int
 
+    @property
+    def compiled_in(self) -> str:
+        """Names all that the compiled programs depend on: the seed, the learning rates and the data are arguments."""
+        experiment = self.experiment
+        train = experiment.train.model_copy(update={"epochs": 1, "steps_per_dispatch": 1})
+        optimizer = experiment.optimizer.model_copy(update={"learning_rate": 1.0})
+        parts = (experiment.model, experiment.augment, optimizer, train, experiment.pretrained)
+        return " ".join([str(self.classes), *(part.model_dump_json() for part in parts)])
+
 
 def train_step(
     recipe: Recipe, state: TrainState, batch: Batch, rate: Float[Array, ""], key: PRNGKeyArray

@@ -1,0 +1,192 @@
+"""A sweep from its plan to its table: examine all trials, run those that are left, tell how each ended."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.sweep import faults, feasibility
+from cnn_jax.sweep.engines import confinement
+from cnn_jax.sweep.engines.local import Limits, LocalEngine
+from cnn_jax.sweep.feasibility import Findings
+from cnn_jax.sweep.folder import (
+    DONE,
+    FAILED,
+    INFEASIBLE,
+    RUNNING,
+    STOPPED,
+    WAITING,
+    Entry,
+    Status,
+    SweepFolder,
+    entries_of,
+)
+from cnn_jax.sweep.plan import SHOWN_FAULTS, Plan
+from cnn_jax.sweep.trial import Trial
+from cnn_jax.sweep.view import SweepView
+from cnn_jax.train.stop_signal import StopSignal
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a sweep is run.
+
+    Attributes:
+      jobs: trials at a time; None chooses by cores and accelerators.
+      time_limit: minutes of one attempt at a trial; None: any time.
+      memory_limit: GiB of one trial; None: a fair share of nine tenths of the machine's.
+      retry_failed: whether trials that have failed before run again.
+    """
+
+    jobs: int | None = None
+    time_limit: float | None = None
+    memory_limit: float | None = None
+    retry_failed: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How the trials of one command stand in the end.
+
+    Attributes:
+      statuses: by id.
+      stopped: the signal that ended the sweep early; None where it ran to its end.
+    """
+
+    statuses: dict[str, Status]
+    stopped: str | None
+
+    @property
+    def failed(self) -> int:
+        """How many trials have failed."""
+        return sum(status.status == FAILED for status in self.statuses.values())
+
+
+def run(
+    plan: Plan,
+    chosen: Sequence[Trial],
+    workdir: Path,
+    data_dir: Path | None,
+    options: Options,
+    console: Console,
+    on_change: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Runs a sweep's trials that are not done, or goes on with them.
+
+    Args:
+      plan: the whole sweep.
+      chosen: its trials that are to run.
+      workdir: the sweep's folder.
+      data_dir: of prepared data; None is the default folder.
+      options: how.
+      console: where to tell.
+      on_change: called whenever a trial has ended.
+
+    Returns:
+      How the chosen trials stand.
+
+    Raises:
+      ConfigError: where a trial cannot run, before any starts; with all such trials.
+      ExaminationError: where that could not be found out.
+      RunFolderError: where the folder cannot be used.
+    """
+    folder = SweepFolder(workdir)
+    folder.claim(plan)
+    try:
+        findings = feasibility.ask([trial.experiment for trial in plan.trials], data_dir)
+        entries = entries_of(plan, findings.trials)
+        _refuse(plan, entries)
+        folder.declare(plan, entries)
+        folder.link_events([entry for entry in entries if entry.examined.infeasible is None])
+        numbers = {trial.number for trial in chosen}
+        mine = [entry for entry in entries if entry.trial.number in numbers]
+        statuses = {entry.id: _standing(folder, entry) for entry in mine}
+        left = [entry for entry in mine if _is_left(statuses[entry.id], options.retry_failed)]
+        _begin(console, plan, mine, statuses, left)
+        with StopSignal() as stop, SweepView(console, folder, mine, statuses) as view:
+
+            def report(entry: Entry, status: Status) -> None:
+                statuses[entry.id] = status
+                folder.write_status(entry.id, status)
+                view.changed(entry, status)
+                if status.status != RUNNING:
+                    on_change()
+
+            if left:
+                engine = _engine(folder, data_dir, options, findings, len(left))
+                engine.run(left, report, stopping=lambda: stop.received is not None)
+        console.print(view.counts(), highlight=False)
+        return Outcome(statuses, stop.received)
+    finally:
+        folder.release()
+
+
+def _refuse(plan: Plan, entries: Sequence[Entry]) -> None:
+    """Tells of all trials that cannot run, if only one of them was not declared as such."""
+    told = []
+    for entry in entries:
+        known, place = entry.examined, f"trial {entry.trial.number} of {plan.trials[-1].number} ({entry.trial})"
+        if known.fault is not None:
+            told.append(f"{place}: {known.fault}")
+        elif known.infeasible is not None and not plan.sweep.skip_infeasible:
+            told.append(f"{place}: {known.infeasible}")
+    if told:
+        more = [f"and {len(told) - SHOWN_FAULTS} more"] if len(told) > SHOWN_FAULTS else []
+        hint = []
+        if any(entry.examined.infeasible for entry in entries) and not plan.sweep.skip_infeasible:
+            hint = ["points without a network can stay in the table: Sweep(..., skip_infeasible=True)"]
+        raise ConfigError(told[:SHOWN_FAULTS] + more + hint)
+
+
+def _standing(folder: SweepFolder, entry: Entry) -> Status:
+    """How a trial stands before this command; what an earlier one left running counts as stopped."""
+    if entry.examined.infeasible is not None:
+        return Status(INFEASIBLE, message=entry.examined.infeasible)
+    status = folder.status(entry.id)
+    return dataclasses.replace(status, status=STOPPED) if status.status == RUNNING else status
+
+
+def _is_left(status: Status, retry_failed: bool) -> bool:
+    """Whether a trial is to run: a failed one only where it was not its own fault, or where that is wished."""
+    if status.status == FAILED:
+        return retry_failed or status.fault == faults.KILLED
+    return status.status in (WAITING, STOPPED)
+
+
+def _begin(
+    console: Console, plan: Plan, mine: Sequence[Entry], statuses: dict[str, Status], left: Sequence[Entry]
+) -> None:
+    """Says what is going to happen."""
+    told = [f"{len(plan.trials)} trials"]
+    if plan.repeated:
+        told.append(f"{plan.repeated} more were copies of these")
+    if len(mine) < len(plan.trials):
+        told.append(f"{len(mine)} chosen")
+    standing = [status.status for status in statuses.values()]
+    told += [f"{count} {status}" for status in (DONE, FAILED, INFEASIBLE) if (count := standing.count(status))]
+    console.print(f"{', '.join(told)}; {len(left)} to run", highlight=False)
+    skipped = standing.count(FAILED) - sum(statuses[entry.id].status == FAILED for entry in left)
+    if skipped:
+        console.print(f"{skipped} failed before and do not run again; --retry_failed runs them", highlight=False)
+
+
+def _engine(
+    folder: SweepFolder, data_dir: Path | None, options: Options, findings: Findings, trials: int
+) -> LocalEngine:
+    """The engine with as many jobs as the machine has cores, or accelerators."""
+    on_cpu = findings.platform == "cpu"
+    possible = len(confinement.available_cores()) if on_cpu else findings.devices
+    jobs = min(options.jobs or (1 if findings.platform == "tpu" else possible), trials)
+    devices = []
+    if findings.platform == "gpu" and jobs > 1:
+        devices = [{"CUDA_VISIBLE_DEVICES": str(job % findings.devices)} for job in range(jobs)]
+    total = confinement.total_bytes()
+    allowed = options.memory_limit * 2**30 if options.memory_limit else total and total * 0.9 / jobs
+    limits = Limits(
+        seconds=options.time_limit * 60 if options.time_limit else None, bytes=int(allowed) if allowed else None
+    )
+    return LocalEngine(folder, data_dir, jobs, limits, devices)

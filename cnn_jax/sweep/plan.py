@@ -1,0 +1,160 @@
+"""From an experiment file's sweep to its trials, or to everything that is wrong with any of them; without JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cnn_jax import config_parse, experiment_file
+from cnn_jax.config import Experiment
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.sweep.space import Overrides, Sweep
+from cnn_jax.sweep.trial import Trial, short
+
+SHOWN_FAULTS = 40  # of a sweep whose every trial has one
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A sweep whose configs are sound.
+
+    Attributes:
+      experiment: the file's name without its ending.
+      sweep: as the file declares it.
+      base: the config that the trials change, resolved.
+      fields: that vary, in declared order, without the seed.
+      trials: all of them, in declared order; trials of one config are one.
+      repeated: how many were left out for being another's copy.
+    """
+
+    experiment: str
+    sweep: Sweep
+    base: Experiment
+    fields: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    repeated: int
+
+    @property
+    def digest(self) -> str:
+        """Names what all trials share: 8 hexadecimal digits."""
+        return hashlib.sha256(self.base.model_dump_json().encode()).hexdigest()[:8]
+
+
+def read(path: Path, overrides: Overrides) -> Plan:
+    """Asks an experiment file for its trials and checks every one's config.
+
+    Args:
+      path: of the file, with get_config() and get_sweep().
+      overrides: of the command line, for all trials.
+
+    Returns:
+      The plan.
+
+    Raises:
+      ConfigError: with all faults of all trials, each with the trial's number and overrides.
+    """
+    raw = experiment_file.load_config(path)
+    base = config_parse.parse(config_parse.override(raw, overrides))
+    sweep = _declared(path, experiment_file.load_sweep(path))
+    varied = list(dict.fromkeys(field for point in sweep.trials for field in point))
+    faults = [
+        f"--config.{name}: the sweep varies it; leave it out, or choose trials with --sweep.only={name}=VALUE"
+        for name in overrides
+        if name in varied
+    ]
+    trials: dict[str, Trial] = {}
+    total = len(sweep.trials)
+    for number, point in enumerate(sweep.trials, start=1):
+        try:
+            experiment = config_parse.parse(config_parse.override(config_parse.override(raw, point), overrides))
+        except ConfigError as error:
+            place = f"trial {number} of {total} ({', '.join(f'{key}={short(value)}' for key, value in point.items())})"
+            faults += [f"{place}: {fault}" for fault in error.faults]
+            continue
+        trials.setdefault(experiment.model_dump_json(), Trial(number, dict(point), experiment))
+    fields = tuple(field for field in varied if field != "seed")
+    if sweep.baseline is not None and not faults:
+        faults += _unknown_baseline(sweep.baseline, fields, trials.values())
+    if faults:
+        more = [f"and {len(faults) - SHOWN_FAULTS} more faults"] if len(faults) > SHOWN_FAULTS else []
+        raise ConfigError(faults[:SHOWN_FAULTS] + more)
+    return Plan(path.stem, sweep, base, fields, tuple(trials.values()), total - len(trials))
+
+
+def choose(plan: Plan, only: Mapping[str, Any], limit: int | None) -> tuple[Trial, ...]:
+    """The trials that are to run now.
+
+    Args:
+      plan: the sweep.
+      only: field to the value that it must have.
+      limit: at most so many, the first.
+
+    Returns:
+      The trials, in order.
+
+    Raises:
+      ConfigError: where a field is none of the sweep's, or no trial is left.
+    """
+    known = [*plan.fields, "seed"]
+    faults = []
+    for field in only:
+        if field not in known:
+            near = config_parse.nearest(field, known)
+            hint = f"; did you mean {near!r}?" if near else f"; the sweep varies: {', '.join(known)}"
+            faults.append(f"--sweep.only: {field!r} is no field of the sweep" + hint)
+    if faults:
+        raise ConfigError(faults)
+    chosen = [
+        trial
+        for trial in plan.trials
+        if all(_plain(_value(trial, field)) == _plain(value) for field, value in only.items())
+    ]
+    if not chosen:
+        values = {
+            field: ", ".join(dict.fromkeys(short(_value(trial, field)) for trial in plan.trials)) for field in only
+        }
+        told = "; ".join(f"{field} takes {listed}" for field, listed in values.items())
+        raise ConfigError(
+            [f"--sweep.only: no trial has {', '.join(f'{k}={short(v)}' for k, v in only.items())}; {told}"]
+        )
+    return tuple(chosen[:limit])
+
+
+def _declared(path: Path, given: Any) -> Sweep:
+    """Checks what get_sweep() gave."""
+    sweep = given if isinstance(given, Sweep) else Sweep(given)
+    points = sweep.trials
+    if not isinstance(points, Sequence) or not all(isinstance(point, Mapping) for point in points):
+        raise ConfigError([f"--config: get_sweep() of {path} gave {given!r}, expected a list of overrides, or a Sweep"])
+    if not points:
+        raise ConfigError([f"--config: get_sweep() of {path} gave no trials"])
+    return sweep
+
+
+def _value(trial: Trial, field: str) -> Any:
+    """What a trial has for a field; None where the field is set by other trials only."""
+    return trial.experiment.seed if field == "seed" else trial.overrides.get(field)
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _unknown_baseline(baseline: Mapping[str, Any], fields: tuple[str, ...], trials: Any) -> list[str]:
+    """Tells fields and values of a baseline that no trial has."""
+    faults = [
+        f"baseline: {field!r} is no field that the sweep varies: {', '.join(fields)}"
+        for field in baseline
+        if field not in fields
+    ]
+    wanted = {field: _plain(baseline.get(field)) for field in fields}
+    if not faults and not any(
+        all(_plain(trial.overrides.get(field)) == text for field, text in wanted.items()) for trial in trials
+    ):
+        told = ", ".join(f"{field}={short(baseline.get(field))}" for field in fields)
+        faults = [f"baseline: no trial has {told}; name every varied field"]
+    return faults

@@ -1,0 +1,53 @@
+"""What a trial is, and its name: the hash of all that its result depends on, code and hardware apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cnn_jax.config import Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One run of a sweep.
+
+    Attributes:
+      number: its place in the sweep, from 1.
+      overrides: dotted field to value, as `get_sweep()` gave them.
+      experiment: the resolved config.
+    """
+
+    number: int
+    overrides: Mapping[str, Any]
+    experiment: Experiment
+
+    def __str__(self) -> str:
+        return ", ".join(f"{field}={short(value)}" for field, value in self.overrides.items()) or "(no overrides)"
+
+
+def trial_id(experiment: Experiment, data_checksum: str) -> str:
+    """Names a trial.
+
+    Args:
+      experiment: the resolved config, whose every field counts.
+      data_checksum: of the data set's content.
+
+    Returns:
+      16 hexadecimal digits; another config or other data give others.
+    """
+    content = {"config": experiment.model_dump(mode="json"), "data": data_checksum}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def short(value: Any) -> str:
+    """A field's value in few words: a section by its name and what else it sets."""
+    if isinstance(value, Mapping):
+        named = [str(value["name"])] if "name" in value else []
+        return "{" + ", ".join([*named, *(f"{key}={short(own)}" for key, own in value.items() if key != "name")]) + "}"
+    if isinstance(value, (list, tuple)):
+        return "(" + ",".join(map(short, value)) + ")"
+    return str(value)

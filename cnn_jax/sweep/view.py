@@ -1,0 +1,109 @@
+"""What a person sees of a running sweep: a table that keeps up on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import collections
+import time
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from cnn_jax.sweep.folder import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING, Entry, Status, SweepFolder
+
+_ROWS = 25  # of the live table
+_COLOURS = {DONE: "green", FAILED: "red", RUNNING: "cyan", STOPPED: "yellow", INFEASIBLE: "magenta", WAITING: "dim"}
+
+
+class SweepView:
+    """Shows how the trials stand."""
+
+    def __init__(self, console: Console, folder: SweepFolder, entries: Sequence[Entry], statuses: Mapping[str, Status]):
+        """Prepares the display.
+
+        Args:
+          console: where to; live where it is a terminal.
+          folder: of the sweep.
+          entries: the trials of this command.
+          statuses: of those, by id, as they stand now.
+        """
+        self._console, self._folder, self._entries = console, folder, entries
+        self._statuses = dict(statuses)
+        self._accuracies = {entry.id: _accuracy(folder, entry) for entry in entries}
+        self._began = time.monotonic()
+        self._taken: list[float] = []
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> SweepView:
+        if self._live:
+            self._live.start()
+            self._refresh()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def changed(self, entry: Entry, status: Status) -> None:
+        """Shows a trial's new status."""
+        before = self._statuses.get(entry.id, Status())
+        self._statuses[entry.id] = status
+        if status.status in (DONE, FAILED):
+            self._accuracies[entry.id] = _accuracy(self._folder, entry)
+            self._taken.append(status.seconds - (before.seconds if before.status != RUNNING else 0))
+        if self._live:
+            self._refresh()
+        elif status.status != RUNNING:
+            self._console.print(
+                f"{self._line(entry, status)}; {self.counts()}", highlight=False, soft_wrap=True, markup=False
+            )
+
+    def counts(self) -> str:
+        """How many trials stand how, the best so far, and the time left."""
+        tally = collections.Counter(status.status for status in self._statuses.values())
+        told = [f"{count} {status}" for status in _COLOURS if (count := tally[status])]
+        if best := max(((value, key) for key, value in self._accuracies.items() if value is not None), default=None):
+            told.append(f"best {best[0]:.4f}")
+        left = tally[WAITING] + tally[RUNNING] + tally[STOPPED]
+        if self._taken and left:
+            told.append(f"about {_time((time.monotonic() - self._began) / len(self._taken) * left)} left")
+        return ", ".join(told)
+
+    def _refresh(self) -> None:
+        assert self._live is not None
+        table = Table(title="trials", title_justify="left", expand=True)
+        for heading in ("trial", "status", "accuracy", "time", "attempts"):
+            table.add_column(heading, justify="left" if heading in ("trial", "status") else "right")
+        order = (RUNNING, FAILED, STOPPED, DONE, WAITING, INFEASIBLE)
+        ranked = sorted(self._entries, key=lambda entry: order.index(self._statuses[entry.id].status))
+        for entry in ranked[:_ROWS]:
+            status, accuracy = self._statuses[entry.id], self._accuracies[entry.id]
+            table.add_row(
+                Text(str(entry.trial)),
+                Text(f"{status.status} {status.fault or ''}".rstrip(), style=_COLOURS[status.status]),
+                f"{accuracy:.4f}" if accuracy is not None else "",
+                _time(status.seconds) if status.seconds else "",
+                str(status.attempts or ""),
+            )
+        more = len(ranked) - _ROWS
+        below = [Text(f"and {more} more trials", style="dim")] if more > 0 else []
+        self._live.update(Group(table, *below, Text(self.counts())), refresh=True)
+
+    def _line(self, entry: Entry, status: Status) -> str:
+        accuracy = self._accuracies[entry.id]
+        told = f" accuracy {accuracy:.4f} in {_time(status.seconds)}" if status.status == DONE and accuracy else ""
+        fault = f" ({status.fault}: {status.message.splitlines()[0] if status.message else ''})" if status.fault else ""
+        return f"{entry.trial}: {status.status}{fault}{told}"
+
+
+def _accuracy(folder: SweepFolder, entry: Entry) -> float | None:
+    result = folder.trial(entry.id).result()
+    return result["test_accuracy"] if result else None
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,81 @@
+"""A process that trains one trial after another, each as `launch.py train` would, into its own folder.
+
+It reads a JSON object a line from standard input, {"folder": ..., "data_dir": ...}, and writes one a line when the
+trial has ended, {"exit_code": ..., "message": ...}, with launch.py's exit codes. All that a trial prints, native
+libraries included, goes to log.txt in its folder. What the trials have in common, data and compiled programs, is
+loaded and compiled once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 75
+
+
+def main() -> None:
+    """Trains until standard input ends, or a signal stops a trial."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    for line in sys.stdin:
+        task = json.loads(line)
+        code, message = _train_logged(Path(task["folder"]), Path(task["data_dir"]) if task["data_dir"] else None)
+        print(json.dumps({"exit_code": code, "message": message}), file=answers, flush=True)
+        if code == STOPPED:
+            sys.exit(STOPPED)
+
+
+def _train_logged(folder: Path, data_dir: Path | None) -> tuple[int, str]:
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(log, stream.fileno())
+    os.close(log)
+    try:
+        code, message = _train(folder, data_dir)
+        if message:
+            print(f"{'refused' if code == REFUSED else 'failed'}: {message}", file=sys.stderr)
+    except Exception as error:  # whatever it is, it is this trial's failure alone
+        traceback.print_exc()
+        code, message = FAILED, f"{type(error).__name__}: {error}"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code, message
+
+
+def _train(folder: Path, data_dir: Path | None) -> tuple[int, str]:
+    from rich.console import Console
+
+    from cnn_jax.config_parse import ConfigError
+    from cnn_jax.data import DataError
+    from cnn_jax.ops import GeometryError
+    from cnn_jax.pretrained import WeightsError
+    from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
+    from cnn_jax.train.run_folder import RunFolder, RunFolderError
+
+    try:
+        experiment = RunFolder(folder).experiment()
+        train_and_evaluate(experiment, folder, data_dir, Console(file=sys.stdout, force_terminal=False))
+    except (ConfigError, DataError, GeometryError, RunFolderError, WeightsError) as error:
+        return REFUSED, str(error)
+    except DivergedError as error:
+        return FAILED, f"diverged: {error}"
+    except Stopped as error:
+        return STOPPED, str(error)
+    return DONE, ""
+
+
+def answer_for(line: str) -> dict[str, Any]:
+    """Reads a line that a worker wrote."""
+    content = json.loads(line)
+    if not isinstance(content, dict):
+        raise ValueError(f"a worker wrote {line!r}, expected a JSON object")
+    return content
+
+
+if __name__ == "__main__":
+    main()

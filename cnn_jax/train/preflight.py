@@ -1,0 +1,39 @@
+"""What a config must fit before anything is compiled: its data, its network's geometry, the devices."""
+
+from __future__ import annotations
+
+from cnn_jax import geometry, pretrained
+from cnn_jax.config import Experiment
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.data import augment
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.train import sharding
+
+
+def check(experiment: Experiment, dataset: Dataset, devices: int) -> geometry.Summary:
+    """Checks that config, data and devices go together.
+
+    Args:
+      experiment: the resolved config.
+      dataset: as the config names it.
+      devices: over which a batch is spread.
+
+    Returns:
+      The network's layers on the data's images.
+
+    Raises:
+      ConfigError: where the config does not fit the data or the devices.
+      GeometryError: where the network cannot work on the images.
+    """
+    batch_size, examples = experiment.train.batch_size, len(dataset.train)
+    if (fault := sharding.indivisible(batch_size, devices)) is not None:
+        raise ConfigError([fault])
+    if batch_size > examples:
+        raise ConfigError([f"config.train.batch_size={batch_size} exceeds the {examples} training images"])
+    if unfit := augment.unfit(experiment.augment, dataset.image_shape):
+        raise ConfigError(unfit)
+    summary = geometry.summarize(experiment.model, dataset.image_shape, dataset.num_classes)
+    with_parameters = tuple(layer.name for layer in summary.layers if layer.parameters)
+    if faults := pretrained.check_frozen(experiment.pretrained.freeze, with_parameters):
+        raise ConfigError(faults)
+    return summary
