@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -51,31 +52,34 @@ def sweep(request: Request) -> int:
     """Runs a sweep's trials, and keeps its table and report up to date; without JAX, which its trials need alone."""
     from rich.console import Console
 
-    from cnn_jax.sweep import driver, table
+    from cnn_jax.sweep import driver, exchange, repetition, table
     from cnn_jax.sweep.feasibility import ExaminationError
     from cnn_jax.train.run_folder import RunFolderError
 
-    assert request.plan is not None
-    workdir = request.workdir or flags.default_sweep_dir(request.plan)
-    options = driver.Options(request.jobs, request.time_limit, request.memory_limit, request.retry_failed)
+    asked, console = request.sweep, Console()
+    assert asked is not None
+    workdir = request.workdir or flags.default_sweep_dir(asked.plan)
+    options = driver.Options(asked.jobs, asked.time_limit, asked.memory_limit, asked.retry_failed)
     try:
-        outcome = driver.run(
-            request.plan,
-            request.chosen,
-            workdir,
-            request.data_dir,
-            options,
-            Console(),
-            on_change=lambda: table.write_table(workdir),
-        )
+        with driver.opened(asked.plan, workdir, request.data_dir) as opened:
+            if asked.verify:
+                verdicts = repetition.verify(opened.folder, opened.entries, asked.verify, request.data_dir, console)
+                return DONE if all(verdict and verdict.difference is None for verdict in verdicts.values()) else FAILED
+            if asked.export:
+                done = exchange.export(asked.plan, opened.folder, opened.entries, asked.export)
+                print(f"{asked.export}: {len(opened.entries)} trials, {done} of them with figures")
+                return DONE
+            update = functools.partial(table.write_table, workdir)
+            outcome = driver.run(opened, asked.chosen, request.data_dir, options, console, on_change=update)
+            print(f"table: {update()}")
+            if request.report:
+                write_sweep_report(workdir)
+            matches = exchange.compare(opened.folder, opened.entries, asked.known, console)
     except (ConfigError, ExaminationError, RunFolderError) as error:
         return refuse(error)
-    print(f"table: {table.write_table(workdir)}")
-    if request.report:
-        write_sweep_report(workdir)
     if outcome.stopped:
         return STOPPED
-    return FAILED if outcome.failed else DONE
+    return DONE if matches and not outcome.failed else FAILED
 
 
 def refuse(error: Exception) -> int:

@@ -16,7 +16,8 @@ from absl import flags
 from cnn_jax import config_parse, experiment_file
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.sweep import plan
+from cnn_jax.sweep import exchange, plan
+from cnn_jax.sweep.comparison import Evidence
 from cnn_jax.sweep.plan import Plan
 from cnn_jax.sweep.trial import Trial
 
@@ -29,16 +30,8 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sweep": (
         "run the trials of an experiment file's get_sweep(); the same command goes on with them",
         (
-            "config",
-            "workdir",
-            "data_dir",
-            "report",
-            "jobs",
-            "sweep.limit",
-            "sweep.only",
-            "time_limit",
-            "memory_limit",
-            "retry_failed",
+            *("config", "from", "workdir", "data_dir", "report", "jobs", "sweep.limit", "sweep.only"),
+            *("time_limit", "memory_limit", "retry_failed", "verify", "export"),
         ),
     ),
 }
@@ -49,7 +42,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "predict": ("workdir", "images"),
     "summary": ("config",),
     "report": ("workdir",),
-    "sweep": ("config",),
+    "sweep": (),
 }
 _BOOLEANS = ("report", "noreport", "retry_failed", "noretry_failed", "help", "helpfull")
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
@@ -77,6 +70,9 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_multi_string("sweep.only", None, "FIELD=VALUE: run trials with this value; may be repeated", values)
     flags.DEFINE_float("time_limit", None, "minutes of one attempt at a trial; default: any time", 0, None, values)
     flags.DEFINE_float("memory_limit", None, "GiB of one trial; default: its share of the machine", 0, None, values)
+    flags.DEFINE_string("from", None, "file of a sweep that --export wrote: repeat it, and compare", values)
+    flags.DEFINE_string("export", None, "write the sweep, all that repeating it needs, to this file", values)
+    flags.DEFINE_integer("verify", None, "run so many finished trials again, and compare", 1, None, values)
     flags.DEFINE_bool("retry_failed", False, "run trials again that have failed before", values)
     return values
 
@@ -89,10 +85,8 @@ class Request:
       verb: a key of VERBS.
       experiment: the resolved config, for the verbs that take --config.
       config_file: where it came from.
-      workdir, data_dir, images, format, output, report, jobs, time_limit, memory_limit, retry_failed: the flags of
-        the same names.
-      plan: all trials, for sweep.
-      chosen: those that --sweep.limit and --sweep.only leave.
+      workdir, data_dir, images, format, output, report: the flags of the same names.
+      sweep: what the verb sweep is to do.
     """
 
     verb: str
@@ -104,12 +98,29 @@ class Request:
     format: str
     output: Path | None
     report: bool
+    sweep: SweepRequest | None
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepRequest:
+    """What a sweep's command line asks for.
+
+    Attributes:
+      plan: all trials.
+      chosen: those that --sweep.limit and --sweep.only leave.
+      known: of --from's file, by the trial's number: its data's checksum and what it left.
+      jobs, time_limit, memory_limit, retry_failed, verify, export: the flags of the same names.
+    """
+
+    plan: Plan
+    chosen: tuple[Trial, ...]
+    known: dict[int, tuple[str, Evidence]]
     jobs: int | None
     time_limit: float | None
     memory_limit: float | None
     retry_failed: bool
-    plan: Plan | None
-    chosen: tuple[Trial, ...]
+    verify: int | None
+    export: Path | None
 
 
 class HelpRequested(Exception):
@@ -138,19 +149,16 @@ def parse(argv: Sequence[str]) -> Request:
         raise ConfigError([f"verb: got {verb!r}, expected one of: {', '.join(VERBS)}" + _near(verb, VERBS)])
     words.remove(verb)
     values, overrides, faults = _flag_values(verb, words)
-    experiment, config_file, sweep, chosen = None, None, None, ()
-    if "config" in VERBS[verb][1] and values.config:
-        config_file = Path(values.config)
-        try:
-            if verb == "sweep":
-                sweep = plan.read(config_file, overrides)
-                chosen = plan.choose(sweep, _only(values["sweep.only"].value or ()), values["sweep.limit"].value)
-            else:
-                experiment = config_parse.parse(
-                    config_parse.override(experiment_file.load_config(config_file), overrides)
-                )
-        except ConfigError as error:
-            faults += error.faults
+    experiment, sweep = None, None
+    config_file = Path(values.config) if "config" in VERBS[verb][1] and values.config else None
+    try:
+        if verb == "sweep":
+            sweep = _sweep_request(values, config_file, overrides)
+        elif config_file is not None:
+            raw = experiment_file.load_config(config_file)
+            experiment = config_parse.parse(config_parse.override(raw, overrides))
+    except ConfigError as error:
+        faults += error.faults
     if faults:
         raise ConfigError(faults)
     return Request(
@@ -163,12 +171,32 @@ def parse(argv: Sequence[str]) -> Request:
         format=values.format,
         output=Path(values.output) if values.output else None,
         report=values.report,
+        sweep=sweep,
+    )
+
+
+def _sweep_request(values: Any, config_file: Path | None, overrides: dict[str, Any]) -> SweepRequest:
+    """Reads all trials, from an experiment file or from another laboratory's."""
+    source = values["from"].value
+    known: dict[int, tuple[str, Evidence]] = {}
+    if (config_file is None) == (source is None):
+        raise ConfigError(["sweep: needs --config=FILE with get_sweep(), or --from=FILE that sweep --export wrote"])
+    if config_file is not None:
+        sweep = plan.read(config_file, overrides)
+    elif overrides:
+        raise ConfigError([f"--config.{name}: the configs in the file of --from hold" for name in overrides])
+    else:
+        sweep, known = exchange.read(Path(source))
+    return SweepRequest(
+        plan=sweep,
+        chosen=plan.choose(sweep, _only(values["sweep.only"].value or ()), values["sweep.limit"].value),
+        known=known,
         jobs=values.jobs,
         time_limit=values.time_limit,
         memory_limit=values.memory_limit,
         retry_failed=values.retry_failed,
-        plan=sweep,
-        chosen=chosen,
+        verify=values.verify,
+        export=Path(values.export) if values.export else None,
     )
 
 

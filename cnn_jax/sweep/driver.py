@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -66,31 +67,37 @@ class Outcome:
         return sum(status.status == FAILED for status in self.statuses.values())
 
 
-def run(
-    plan: Plan,
-    chosen: Sequence[Trial],
-    workdir: Path,
-    data_dir: Path | None,
-    options: Options,
-    console: Console,
-    on_change: Callable[[], None] = lambda: None,
-) -> Outcome:
-    """Runs a sweep's trials that are not done, or goes on with them.
+@dataclasses.dataclass(frozen=True)
+class OpenSweep:
+    """A sweep whose folder this process holds, and whose trials are known to be able to run.
+
+    Attributes:
+      plan: as the experiment file declares it.
+      folder: with sweep.json written.
+      entries: all trials, in declared order.
+      findings: of the data, the networks and the machine.
+    """
+
+    plan: Plan
+    folder: SweepFolder
+    entries: tuple[Entry, ...]
+    findings: Findings
+
+
+@contextlib.contextmanager
+def opened(plan: Plan, workdir: Path, data_dir: Path | None) -> Iterator[OpenSweep]:
+    """Claims a sweep's folder and examines all trials before any runs.
 
     Args:
-      plan: the whole sweep.
-      chosen: its trials that are to run.
-      workdir: the sweep's folder.
+      plan: the sweep.
+      workdir: its folder.
       data_dir: of prepared data; None is the default folder.
-      options: how.
-      console: where to tell.
-      on_change: called whenever a trial has ended.
 
-    Returns:
-      How the chosen trials stand.
+    Yields:
+      The sweep, until whose end no other process may run it.
 
     Raises:
-      ConfigError: where a trial cannot run, before any starts; with all such trials.
+      ConfigError: where a trial cannot run; with all such trials.
       ExaminationError: where that could not be found out.
       RunFolderError: where the folder cannot be used.
     """
@@ -102,27 +109,51 @@ def run(
         _refuse(plan, entries)
         folder.declare(plan, entries)
         folder.link_events([entry for entry in entries if entry.examined.infeasible is None])
-        numbers = {trial.number for trial in chosen}
-        mine = [entry for entry in entries if entry.trial.number in numbers]
-        statuses = {entry.id: _standing(folder, entry) for entry in mine}
-        left = [entry for entry in mine if _is_left(statuses[entry.id], options.retry_failed)]
-        _begin(console, plan, mine, statuses, left)
-        with StopSignal() as stop, SweepView(console, folder, mine, statuses) as view:
-
-            def report(entry: Entry, status: Status) -> None:
-                statuses[entry.id] = status
-                folder.write_status(entry.id, status)
-                view.changed(entry, status)
-                if status.status != RUNNING:
-                    on_change()
-
-            if left:
-                engine = _engine(folder, data_dir, options, findings, len(left))
-                engine.run(left, report, stopping=lambda: stop.received is not None)
-        console.print(view.counts(), highlight=False)
-        return Outcome(statuses, stop.received)
+        yield OpenSweep(plan, folder, entries, findings)
     finally:
         folder.release()
+
+
+def run(
+    sweep: OpenSweep,
+    chosen: Sequence[Trial],
+    data_dir: Path | None,
+    options: Options,
+    console: Console,
+    on_change: Callable[[], object] = lambda: None,
+) -> Outcome:
+    """Runs a sweep's trials that are not done, or goes on with them.
+
+    Args:
+      sweep: opened.
+      chosen: its trials that are to run.
+      data_dir: of prepared data; None is the default folder.
+      options: how.
+      console: where to tell.
+      on_change: called whenever a trial has ended.
+
+    Returns:
+      How the chosen trials stand.
+    """
+    folder, numbers = sweep.folder, {trial.number for trial in chosen}
+    mine = [entry for entry in sweep.entries if entry.trial.number in numbers]
+    statuses = {entry.id: _standing(folder, entry) for entry in mine}
+    left = [entry for entry in mine if _is_left(statuses[entry.id], options.retry_failed)]
+    _begin(console, sweep.plan, mine, statuses, left)
+    with StopSignal() as stop, SweepView(console, folder, mine, statuses) as view:
+
+        def report(entry: Entry, status: Status) -> None:
+            statuses[entry.id] = status
+            folder.write_status(entry.id, status)
+            view.changed(entry, status)
+            if status.status != RUNNING:
+                on_change()
+
+        if left:
+            engine = _engine(folder, data_dir, options, sweep.findings, len(left))
+            engine.run(left, report, stopping=lambda: stop.received is not None)
+    console.print(view.counts(), highlight=False)
+    return Outcome(statuses, stop.received)
 
 
 def _refuse(plan: Plan, entries: Sequence[Entry]) -> None:

@@ -81,7 +81,7 @@ def chain(*spaces: Space | Mapping[str, Iterable[Any]]) -> list[Overrides]:
 
 
 def repeat_seeds(count: int, first: int = 0) -> list[Overrides]:
-    """Makes the space of seeds: as `product(points, repeat_seeds(3))` it runs each point three times.
+    """Makes the space of seeds, which a product with other spaces runs each of their points with.
 
     Args:
       count: of seeds.
@@ -148,8 +148,8 @@ def _overlaid(points: Sequence[Mapping[str, Any]]) -> Overrides:
     for point in points:
         for field, value in point.items():
             if owner := next((known for known in merged if known == field or known.startswith(f"{field}.")), None):
-                also = "" if owner == field else f", which holds {owner}"
-                raise ValueError(f"{field}{also}, is set twice: by {merged[owner]!r} and by {value!r}")
+                also = "" if owner == field else f", which holds {owner},"
+                raise ValueError(f"{field}{also} is set twice: by {merged[owner]!r} and by {value!r}")
             merged[field] = value
     return merged
 

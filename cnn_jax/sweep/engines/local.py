@@ -187,7 +187,7 @@ class LocalEngine:
         deadline = time.monotonic() + _SAVING
         while any(slot.entry for slot in self._slots) and time.monotonic() < deadline:
             for key, _ in ready.select(_POLL):
-                slot: _Slot = key.data
+                slot = key.data
                 if line := slot.answer():
                     self._answered(slot, json.loads(line), report, ready)
                 else:

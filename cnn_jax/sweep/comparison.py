@@ -1,0 +1,101 @@
+"""Whether two runs of one trial came to the same: bit for bit where they can, else within a tolerance."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cnn_jax.train.record import Record
+
+# Of figures from other hardware or versions, whose rounding differs: training amplifies it from step to step.
+ACCURACY_TOLERANCE = 0.01
+LOSS_TOLERANCE = 0.05  # of the loss
+
+_TIMES = ("seconds", "images_per_second")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What a run of a trial leaves that can be compared.
+
+    Attributes:
+      records: of metrics.jsonl.
+      provenance: of provenance.json.
+      cores: that it ran on; None where that is not known.
+    """
+
+    records: tuple[Record, ...]
+    provenance: Mapping[str, Any]
+    cores: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """How two runs compare.
+
+    Attributes:
+      exact: whether they were held to every bit; else to the tolerances.
+      reason: why not to every bit.
+      difference: the first figure in which they differ too much; None where they match.
+    """
+
+    exact: bool
+    reason: str
+    difference: str | None
+
+    def __str__(self) -> str:
+        how = "bit for bit" if self.exact else f"within the tolerance ({self.reason})"
+        return f"matches {how}" if self.difference is None else f"differs, held {how}: {self.difference}"
+
+
+def compare(first: Evidence, second: Evidence) -> Verdict:
+    """Compares all figures of two runs but the times.
+
+    Args:
+      first, second: of one config on the same data.
+
+    Returns:
+      The verdict: every figure of every record to the bit, or the last test figures within the tolerances.
+    """
+    reason = _unlike(first, second)
+    if not reason:
+        return Verdict(True, "", _first_difference(first.records, second.records))
+    ends = [next(record for record in reversed(each.records) if record.split == "test") for each in (first, second)]
+    accuracies, losses = ([end.values[name] for end in ends] for name in ("accuracy", "loss"))
+    difference = None
+    if abs(accuracies[0] - accuracies[1]) > ACCURACY_TOLERANCE:
+        difference = f"test accuracy {accuracies[0]:.4f} and {accuracies[1]:.4f}"
+    elif abs(losses[0] - losses[1]) > LOSS_TOLERANCE * abs(losses[0]):
+        difference = f"test loss {losses[0]:.4f} and {losses[1]:.4f}"
+    return Verdict(False, reason, difference)
+
+
+def _unlike(first: Evidence, second: Evidence) -> str:
+    """What keeps two runs from being equal to the bit; empty where nothing does."""
+    told = []
+    for name in ("packages", "python", "devices", "xla_flags"):
+        was, now = (each.provenance.get(name) for each in (first, second))
+        if was != now:
+            told.append(f"other {name.replace('_', ' ')}")
+    if first.cores != second.cores:
+        told.append(f"{first.cores} and {second.cores} cores")
+    was, now = ((each.provenance.get("git") or {}) for each in (first, second))
+    if was != now:
+        told.append("other code")
+    return ", ".join(told)
+
+
+def _first_difference(first: Sequence[Record], second: Sequence[Record]) -> str | None:
+    """The first figure in which two lists of records are not the same."""
+    if len(first) != len(second):
+        return f"{len(first)} and {len(second)} records"
+    for one, other in zip(first, second, strict=True):
+        if (one.step, one.split) != (other.step, other.split):
+            return f"{one.split} at step {one.step}, and {other.split} at step {other.step}"
+        for name in sorted({*one.values, *other.values} - set(_TIMES)):
+            was, now = one.values.get(name, math.nan), other.values.get(name, math.nan)
+            if was != now:
+                return f"{one.split} {name} at step {one.step}: {was!r} and {now!r}"
+    return None

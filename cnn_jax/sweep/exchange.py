@@ -1,0 +1,140 @@
+"""A sweep as one file, with all that another laboratory needs to repeat it and to compare."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cnn_jax import __version__, config_parse
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.sweep import comparison
+from cnn_jax.sweep.comparison import Evidence
+from cnn_jax.sweep.folder import DONE, Entry, SweepFolder
+from cnn_jax.sweep.plan import Plan
+from cnn_jax.sweep.repetition import evidence
+from cnn_jax.sweep.space import Sweep
+from cnn_jax.sweep.trial import Trial
+from cnn_jax.train.record import Record
+
+_FORMAT = 1
+
+
+def export(plan: Plan, folder: SweepFolder, entries: tuple[Entry, ...], file: Path) -> int:
+    """Writes a sweep with its configs, checksums, provenance and figures.
+
+    Args:
+      plan: the sweep.
+      folder: where its trials lie.
+      entries: the trials.
+      file: to be written, atomically.
+
+    Returns:
+      How many of the trials are done.
+    """
+    trials = [_exported(folder, entry) for entry in entries]
+    content = {
+        "format": _FORMAT,
+        "cnn_jax": __version__,
+        "experiment": plan.experiment,
+        "description": plan.sweep.description,
+        "baseline": plan.sweep.baseline,
+        "skip_infeasible": plan.sweep.skip_infeasible,
+        "fields": plan.fields,
+        "base": plan.base.model_dump(mode="json"),
+        "trials": trials,
+    }
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(file)
+    return sum(trial["records"] is not None for trial in trials)
+
+
+def read(file: Path) -> tuple[Plan, dict[int, tuple[str, Evidence]]]:
+    """Reads an exported sweep.
+
+    Args:
+      file: that `export` wrote.
+
+    Returns:
+      The plan, and for each finished trial's number the data's checksum and what it left.
+
+    Raises:
+      ConfigError: where the file cannot be read, is none of these, or has configs that this version does not know.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"--from: {file} cannot be read: {error}"]) from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise ConfigError([f"--from: {file} is no sweep that `sweep --export=FILE` wrote"])
+    faults, trials, known = [], [], {}
+    for each in content["trials"]:
+        try:
+            experiment = config_parse.parse(each["config"])
+        except ConfigError as error:
+            faults += [f"--from: trial {each['number']}: {fault}" for fault in error.faults]
+            continue
+        trials.append(Trial(each["number"], each["overrides"], experiment))
+        if each["records"] is not None:
+            records = tuple(Record(**record) for record in each["records"])
+            known[each["number"]] = each["checksum"], Evidence(records, each["provenance"], each["cores"])
+    if faults:
+        raise ConfigError(faults)
+    sweep = Sweep(
+        [trial.overrides for trial in trials], content["description"], content["baseline"], content["skip_infeasible"]
+    )
+    base = config_parse.parse(content["base"])
+    return Plan(content["experiment"], sweep, base, tuple(content["fields"]), tuple(trials), 0), known
+
+
+def compare(
+    folder: SweepFolder, entries: tuple[Entry, ...], known: Mapping[int, tuple[str, Evidence]], console: Console
+) -> bool:
+    """Compares a repeated sweep with the figures of the file that it came from.
+
+    Args:
+      folder: of the repetition.
+      entries: its trials.
+      known: as `read` gives it.
+      console: where to tell, trial by trial.
+
+    Returns:
+      Whether every trial that is done in both matches.
+    """
+    matches = True
+    for entry in entries:
+        if entry.trial.number not in known or folder.status(entry.id).status != DONE:
+            continue
+        checksum, theirs = known[entry.trial.number]
+        if checksum != entry.examined.checksum:
+            told, same = "its data has another content", False
+        else:
+            verdict = comparison.compare(theirs, evidence(folder, entry))
+            told, same = str(verdict), verdict.difference is None
+        matches &= same
+        console.print(f"{entry.trial}: {told}", highlight=False, soft_wrap=True, markup=False)
+    return matches
+
+
+def _exported(folder: SweepFolder, entry: Entry) -> dict[str, Any]:
+    status = folder.status(entry.id)
+    left = evidence(folder, entry) if status.status == DONE else None
+    return {
+        "id": entry.id,
+        "number": entry.trial.number,
+        "overrides": entry.trial.overrides,
+        "config": entry.trial.experiment.model_dump(mode="json"),
+        "checksum": entry.examined.checksum,
+        "infeasible": entry.examined.infeasible,
+        "status": status.status,
+        "fault": status.fault,
+        "cores": status.cores,
+        "result": folder.trial(entry.id).result(),
+        "provenance": left and left.provenance,
+        "records": left and [record._asdict() for record in left.records],
+    }

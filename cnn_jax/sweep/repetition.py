@@ -1,0 +1,76 @@
+"""Finished trials once more, in a fresh folder, to see whether they come to the same."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.sweep import comparison
+from cnn_jax.sweep.comparison import Evidence, Verdict
+from cnn_jax.sweep.engines import confinement
+from cnn_jax.sweep.engines.local import Limits, LocalEngine
+from cnn_jax.sweep.folder import DONE, RUNNING, Entry, Status, SweepFolder
+from cnn_jax.train.record import read_records
+from cnn_jax.train.run_folder import RunFolder
+from cnn_jax.train.stop_signal import StopSignal
+
+
+def verify(
+    folder: SweepFolder, entries: Sequence[Entry], count: int, data_dir: Path | None, console: Console
+) -> dict[str, Verdict | None]:
+    """Runs finished trials again and compares.
+
+    Args:
+      folder: of the sweep, which stays as it is but for `verified/`.
+      entries: its trials.
+      count: how many, spread evenly over those that are done.
+      data_dir: of prepared data; None is the default folder.
+      console: where to tell.
+
+    Returns:
+      For each trial its verdict; None where it did not end.
+
+    Raises:
+      ConfigError: where fewer trials are done.
+    """
+    done = [entry for entry in entries if folder.status(entry.id).status == DONE]
+    if len(done) < count:
+        raise ConfigError([f"--verify: got {count}, and {len(done)} trials are done; run the sweep first"])
+    chosen = [done[position * len(done) // count] for position in range(count)]
+    fresh = SweepFolder(folder.path / "verified")
+    shutil.rmtree(fresh.path, ignore_errors=True)
+    verdicts: dict[str, Verdict | None] = {}
+
+    def report(entry: Entry, status: Status) -> None:
+        fresh.write_status(entry.id, status)
+        if status.status == RUNNING:
+            return
+        verdict = None
+        if status.status == DONE:
+            verdict = comparison.compare(evidence(folder, entry), evidence(fresh, entry))
+        verdicts[entry.id] = verdict
+        console.print(f"{entry.trial}: {verdict or status.status}", highlight=False, soft_wrap=True, markup=False)
+
+    available = len(confinement.available_cores())
+    with StopSignal() as stop:
+        for cores in sorted({folder.status(entry.id).cores or available for entry in chosen}):
+            alike = [entry for entry in chosen if (folder.status(entry.id).cores or available) == cores]
+            engine = LocalEngine(fresh, data_dir, max(1, available // cores), Limits())
+            engine.run(alike, report, stopping=lambda: stop.received is not None)
+    matches = [verdict.exact for verdict in verdicts.values() if verdict is not None and verdict.difference is None]
+    console.print(
+        f"{len(chosen)} trials repeated: {matches.count(True)} match bit for bit, {matches.count(False)} within the "
+        f"tolerance, {len(chosen) - len(matches)} do not",
+        highlight=False,
+    )
+    return {entry.id: verdicts.get(entry.id) for entry in chosen}
+
+
+def evidence(folder: SweepFolder, entry: Entry) -> Evidence:
+    """What a finished trial left."""
+    run: RunFolder = folder.trial(entry.id)
+    return Evidence(tuple(read_records(run.metrics)), run.read("provenance.json"), folder.status(entry.id).cores)

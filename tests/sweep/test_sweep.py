@@ -1,0 +1,224 @@
+"""Sweeps as a user runs them, by the command: disturbed, faulty, repeated, handed on."""
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sweep import planted
+from sweep.experiment_with_sweep import HEAD, RATES
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, str(ROOT / "launch.py"), "sweep", *map(str, words)]
+
+
+def run(*words: object, **more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*words), capture_output=True, text=True, timeout=400, check=False, **more)
+
+
+def table(workdir: Path) -> list[dict[str, str]]:
+    with (workdir / "table.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def figures(workdir: Path) -> dict[str, list[object]]:
+    """All that every trial has measured, but for times."""
+    found = {}
+    for metrics in workdir.glob("trials/*/metrics.jsonl"):
+        records = [json.loads(line) for line in metrics.read_text().splitlines()]
+        for record in records:
+            for time_ in ("seconds", "images_per_second"):
+                record["values"].pop(time_, None)
+        found[metrics.parent.name] = records
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, line_data):
+    """A sweep of 24 trials that ran to its end, and its experiment file."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    file = folder / "rates.py"
+    file.write_text(HEAD.format(data=line_data, sweep=RATES))
+    done = run(f"--config={file}", f"--workdir={folder / 'sweep'}", "--jobs=1")
+    assert done.returncode == 0, done.stderr
+    return file, folder / "sweep"
+
+
+def test_every_trial_is_done_and_told(undisturbed):
+    _, workdir = undisturbed
+    rows = table(workdir)
+    assert len(rows) == 24
+    assert {row["status"] for row in rows} == {"done"}
+    assert len({row["optimizer.learning_rate"] for row in rows}) == 6
+    for row in rows:
+        result = json.loads((workdir / "trials" / row["id"] / "result.json").read_text())
+        assert float(row["test_accuracy"]) == result["test_accuracy"]
+    assert (workdir / "report" / "index.html").exists()
+
+
+def test_killed_drivers_and_trials_change_nothing(undisturbed, tmp_path):
+    file, reference = undisturbed
+    words = (f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--jobs=1", "--noreport")
+    rng = random.Random(0)
+    for moment in range(6):
+        with subprocess.Popen(command(*words), stdout=subprocess.DEVNULL) as driver:
+            began = time.monotonic()
+            while not (running := workers(driver.pid)) and time.monotonic() - began < 60:
+                time.sleep(0.05)
+            time.sleep(rng.uniform(0.5, 4))
+            victim = running[0] if moment == 5 and running else driver.pid
+            os.kill(victim, signal.SIGKILL)
+            if victim != driver.pid:
+                assert driver.wait(timeout=300) == 0, "a trial killed from outside begins again"
+    done = run(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert figures(tmp_path / "sweep") == figures(reference)
+    results = list((tmp_path / "sweep").glob("trials/*/result.json"))
+    assert len(results) == 24
+    before = {path: path.stat().st_mtime_ns for path in results}
+    again = run(*words)
+    assert "24 done; 0 to run" in again.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in results}
+
+
+def workers(driver: int) -> list[int]:
+    """The worker processes of a sweep."""
+    children = Path(f"/proc/{driver}/task/{driver}/children")
+    found = [int(child) for child in children.read_text().split()] if children.exists() else []
+    return [child for child in found if b"cnn_jax.sweep.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is watched where /proc tells it")
+def test_faults_stay_with_their_trials(write_experiment, tmp_path):
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    shutil.copy(planted.__file__, hooks / "sitecustomize.py")
+    seeds = [planted.CRASH, planted.HANG, planted.MEMORY, planted.OOM_EXCEPTION]
+    file = write_experiment(
+        f"Sweep([{{'seed': 0}}, {{'optimizer.learning_rate': 1e30}}, *({{'seed': seed}} for seed in {seeds}), "
+        "{'model.kernel_size': 12}, {'seed': 1}], skip_infeasible=True)"
+    )
+    workdir = tmp_path / "sweep"
+    words = (f"--config={file}", f"--workdir={workdir}", "--jobs=1", "--time_limit=0.3", "--memory_limit=2")
+    done = run(*words, env={**os.environ, "PYTHONPATH": str(hooks)})
+    assert done.returncode == 1, done.stdout + done.stderr
+    rows = table(workdir)
+    assert [(row["status"], row["fault"]) for row in rows] == [
+        ("done", ""),
+        ("failed", "diverged"),
+        ("failed", "crash"),
+        ("failed", "hang"),
+        ("failed", "memory"),
+        ("failed", "memory"),
+        ("infeasible", ""),
+        ("done", ""),
+    ]
+    assert "try a lower config.optimizer.learning_rate" in rows[1]["message"]
+    assert "SIGSEGV" in rows[2]["message"]
+    assert "about to crash" in rows[2]["log_tail"]
+    assert "--time_limit" in rows[3]["message"]
+    assert "--memory_limit" in rows[4]["message"]
+    assert "config.model: conv1" in rows[6]["message"]
+    # Failed trials run again only where that is asked for, here without what made them fail.
+    assert "0 to run" in run(*words).stdout
+    again = run(*words, "--retry-failed")
+    assert [row["status"] for row in table(workdir)] == ["done", "failed", *["done"] * 4, "infeasible", "done"], again
+
+
+def test_a_typo_stops_everything_at_once(write_experiment, tmp_path):
+    file = write_experiment("[{'seed': n} for n in range(22)] + [{'model.paddin': 1}, {'seed': 30}]")
+    began = time.monotonic()
+    done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}")
+    assert done.returncode == 2
+    assert "trial 23 of 24 (model.paddin=1): config.model.paddin: unknown field" in done.stderr
+    assert not (tmp_path / "sweep").exists()
+    assert time.monotonic() - began < 60, "nothing is trained"
+
+
+def test_a_geometry_that_cannot_be_is_refused_unless_declared(write_experiment, tmp_path):
+    file = write_experiment("[{'seed': 0}, {'model.kernel_size': 12}]")
+    done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}")
+    assert done.returncode == 2
+    assert "trial 2 of 2 (model.kernel_size=12): config.model: conv1" in done.stderr
+    assert "skip_infeasible=True" in done.stderr
+    assert not list((tmp_path / "sweep").glob("trials/*"))
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(undisturbed, tmp_path):
+    file, reference = undisturbed
+    words = (f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--jobs=1", "--sweep.limit=4")
+    with subprocess.Popen(command(*words), stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        while "done accuracy" not in driver.stdout.readline():
+            pass
+        driver.send_signal(signal.SIGINT)
+        assert driver.wait(timeout=120) == 75
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    ours, whole = figures(tmp_path / "sweep"), figures(reference)
+    assert len(ours) == 4
+    assert all(whole[name] == records for name, records in ours.items())
+
+
+def test_a_second_driver_is_refused(undisturbed, tmp_path):
+    import filelock
+
+    file, _ = undisturbed
+    (tmp_path / "sweep").mkdir()
+    with filelock.FileLock(tmp_path / "sweep" / ".lock"):
+        done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}")
+    assert done.returncode == 2
+    assert "another process runs a sweep" in done.stderr
+
+
+def test_finished_trials_come_to_the_same_again(undisturbed):
+    file, workdir = undisturbed
+    done = run(f"--config={file}", f"--workdir={workdir}", "--verify=3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 trials repeated: 3 match bit for bit, 0 within the tolerance, 0 do not" in done.stdout
+
+
+def test_verify_sees_a_figure_that_is_not_the_same(undisturbed, tmp_path):
+    file, reference = undisturbed
+    shutil.copytree(reference, tmp_path / "sweep", symlinks=True)
+    metrics = sorted((tmp_path / "sweep").glob("trials/*/metrics.jsonl"))
+    for path in metrics:
+        lines = path.read_text().splitlines()
+        record = json.loads(lines[-1])
+        record["values"]["loss"] += 1e-12
+        path.write_text("\n".join([*lines[:-1], json.dumps(record)]) + "\n")
+    done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--verify=1")
+    assert done.returncode == 1
+    assert "differs, held bit for bit: test loss at step" in done.stdout
+
+
+def test_another_laboratory_repeats_it(undisturbed, tmp_path):
+    file, workdir = undisturbed
+    exported = tmp_path / "sweep.json"
+    assert run(f"--config={file}", f"--workdir={workdir}", f"--export={exported}").returncode == 0
+    words = (f"--from={exported}", f"--workdir={tmp_path / 'theirs'}", "--sweep.only=optimizer.learning_rate=0.03")
+    done = run(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("matches") == 4
+    assert "--from: " in run("--from=" + str(file)).stderr
+
+
+def test_two_jobs_keep_to_their_cores(write_experiment, tmp_path):
+    file = write_experiment("repeat_seeds(4)")
+    done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--jobs=2", "--noreport")
+    assert done.returncode == 0, done.stderr
+    statuses = [json.loads(path.read_text()) for path in (tmp_path / "sweep").glob("trials/*/status.json")]
+    available = len(os.sched_getaffinity(0))
+    assert {status["cores"] for status in statuses} <= {max(1, available // 2), available - available // 2}
+    assert {status["status"] for status in statuses} == {"done"}
