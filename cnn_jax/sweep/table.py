@@ -110,7 +110,7 @@ def _points(header: SweepHeader, rows: Sequence[Row]) -> tuple[list[str], list[l
     lines = []
     for group, *others in zip(grouped(rows, header.fields), *means, strict=True):
         found = group.estimate
-        line = [None if value is None else value_text(value) for value in group.values]
+        line: list[Any] = [None if value is None else value_text(value) for value in group.values]
         line += [found.n, group.n_failed, group.n_infeasible, group.n_unfinished]
         line += [found.mean, found.deviation, found.low, found.high]
         line += [other.estimate.mean for other in others]
