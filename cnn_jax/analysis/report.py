@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import io
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from cnn_jax.analysis import classification, pictures, plots
+from cnn_jax.analysis import classification, pictures, plots, report_folder
 from cnn_jax.data.dataset import Split
 from cnn_jax.layer_rows import LayerRow
 from cnn_jax.train.record import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, Record, read_records
@@ -61,18 +56,12 @@ def write_report(folder: RunFolder, inputs: ReportInputs) -> Path:
     result = folder.read("result.json")
     records = list(read_records(folder.metrics))
     report = classification.per_class(inputs.test.labels, inputs.probabilities.argmax(axis=1), inputs.class_names)
-    images = {name: _png(figure) for name, figure in _figures(records, inputs).items()}
+    images = {name: report_folder.png(figure) for name, figure in _figures(records, inputs).items()}
     page = _render(folder, inputs, result, records, report, images)
-    temporary = folder.path / f".report.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    for name, content in images.items():
-        (temporary / f"{name}.png").write_bytes(content)
-    (temporary / "classification_report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    (temporary / "index.html").write_text(page, encoding="utf-8")
-    shutil.rmtree(folder.report, ignore_errors=True)
-    temporary.rename(folder.report)
-    return folder.report / "index.html"
+    files = {f"{name}.png": content for name, content in images.items()}
+    files["classification_report.json"] = f"{json.dumps(report, indent=2)}\n".encode()
+    files["index.html"] = page.encode()
+    return report_folder.replace(folder.report, files)
 
 
 def _figures(records: Sequence[Record], inputs: ReportInputs) -> dict[str, Figure]:
@@ -111,12 +100,6 @@ def _points(records: Sequence[Record], split: str, value: str) -> list[tuple[flo
     return [(record.epoch, record.values[value]) for record in records if record.split == split]
 
 
-def _png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    return content.getvalue()
-
-
 def _render(
     folder: RunFolder,
     inputs: ReportInputs,
@@ -128,15 +111,13 @@ def _render(
     predicted = inputs.probabilities.argmax(axis=1)
     total = len(inputs.test)
     matrix = classification.confusions(inputs.test.labels, predicted, len(inputs.class_names))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template("report.html.j2").render(
+    return report_folder.page(
+        "report.html.j2",
+        images,
         name=folder.path.name,
         result=result,
         interval=classification.wilson_interval(round(result["test_accuracy"] * total), total),
         test_images=total,
-        pictures={name: base64.b64encode(content).decode() for name, content in images.items()},
         classes=[(name, report[name]) for name in inputs.class_names],
         averages=[(name, report[name]) for name in ("macro avg", "weighted avg")],
         confused=classification.most_confused(matrix, inputs.class_names, 10),

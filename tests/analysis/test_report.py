@@ -2,12 +2,10 @@
 
 import json
 import re
-import shutil
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from selenium import webdriver
+from html_page import Page
 
 from cnn_jax import geometry
 from cnn_jax.analysis.report import ReportInputs, write_report
@@ -64,23 +62,6 @@ def inputs(names=NAMES, images=60, channels=1, kernel=(3, 3, 1, 32)):
     )
 
 
-class Page(HTMLParser):
-    """Collects the sections, pictures and links of a page."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.sections, self.pictures, self.targets = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        values = dict(attributes)
-        if tag == "section":
-            self.sections.append(values["id"])
-        if tag == "img":
-            self.pictures.append(values)
-        self.targets += [values[key] for key in ("src", "href") if values.get(key)]
-
-
 def test_the_page_is_whole_and_self_contained(tmp_path):
     index = write_report(finished_run(tmp_path / "run"), inputs())
     text = index.read_text()
@@ -134,18 +115,6 @@ def test_a_new_report_replaces_the_old(tmp_path):
     assert write_report(folder, inputs()) == index
     assert not (folder.report / "stale.png").exists()
     assert [entry.name for entry in folder.path.glob(".report*")] == []
-
-
-@pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "hide-scrollbars"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    options.binary_location = str(shutil.which("chromium"))
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
 
 
 @pytest.mark.parametrize("width", [1200, 390])

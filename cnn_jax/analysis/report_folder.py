@@ -1,0 +1,59 @@
+"""A report on the disk: a page that needs no other file, and its pictures beside it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from matplotlib.figure import Figure
+
+
+def png(figure: Figure) -> bytes:
+    """Draws a figure."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    return content.getvalue()
+
+
+def page(template: str, pictures: Mapping[str, bytes], **values: Any) -> str:
+    """Fills in a template of this package.
+
+    Args:
+      template: name of its file.
+      pictures: PNG files by name; the template has them as `pictures`, in base64.
+      values: all else that it shows.
+
+    Returns:
+      The page.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    embedded = {name: base64.b64encode(content).decode() for name, content in pictures.items()}
+    return environment.get_template(template).render(pictures=embedded, **values)
+
+
+def replace(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Writes a report's folder; an older one is replaced at once, in one move.
+
+    Args:
+      folder: of the report.
+      files: contents by name, index.html among them.
+
+    Returns:
+      The path of index.html.
+    """
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    for name, content in files.items():
+        (temporary / name).write_bytes(content)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+    return folder / "index.html"

@@ -1,0 +1,327 @@
+"""Plots of a sweep: effects, pairs of fields, learning curves, costs, differences from the baseline."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from cnn_jax.analysis.plots import BLUE, GREEN, GREY, ORANGE, STYLE, Points, new_figure
+from cnn_jax.sweep.points import key, value_text
+from cnn_jax.sweep.statistics import Difference, Estimate, Group, pareto_front
+
+# The rest of Okabe and Ito's palette, its yellow left out, which is too faint on white.
+_COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
+COLOURED_CURVES = 20  # of more points, only the best and the baseline have a colour
+_BEST = 5
+_LISTED = 12  # points of a front that are named
+COMPARED = 40  # points of a plot of differences
+_LOGARITHMIC_FROM = 8  # costs that differ by this factor stand on a logarithmic axis
+_BARS: Any = {"fmt": "o", "capsize": 4, "linewidth": 2, "markersize": 7, "zorder": 3}
+
+
+class Curve(NamedTuple):
+    """One trial's accuracy over the epochs.
+
+    Attributes:
+      points: (epoch, share of the images).
+      finished: whether the trial counts in its point's mean.
+    """
+
+    points: Points
+    finished: bool
+
+
+class PointCurves(NamedTuple):
+    """The curves of one point's trials.
+
+    Attributes:
+      name: of the point.
+      curves: of its trials.
+      baseline: whether the others are compared with it.
+    """
+
+    name: str
+    curves: Sequence[Curve]
+    baseline: bool
+
+
+class Cost(NamedTuple):
+    """A point's price and worth.
+
+    Attributes:
+      name: of the point.
+      cost: mean over its trials.
+      accuracy: of its trials.
+    """
+
+    name: str
+    cost: float
+    accuracy: Estimate
+
+
+def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[float]]) -> Figure:
+    """Accuracy by the values of one field, over all values of the others.
+
+    Args:
+      field: dotted name.
+      groups: one for each value.
+      singles: accuracies of the single trials of each group.
+
+    Returns:
+      The figure.
+    """
+    figure = new_figure(max(5.6, 2.2 + 0.62 * len(groups)), 4.4)
+    axes = _axes(figure, f"Main effect of {field}", field, "test accuracy (%)")
+    for place, (group, values) in enumerate(zip(groups, singles, strict=True)):
+        # Spread evenly, so that equal values stay apart; no chance, so that the same sweep gives the same picture.
+        spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(len(values))
+        axes.scatter(place + spread, _percent(values), s=20, color=GREY, alpha=0.45, linewidths=0)
+        if group.estimate.mean is None:
+            axes.text(place, 0.02, _lack(group), transform=axes.get_xaxis_transform(), ha="center", color=GREY)
+    drawn = [(place, group.estimate) for place, group in enumerate(groups) if group.estimate.mean is not None]
+    if drawn:
+        places = [place for place, _ in drawn]
+        means = _percent([estimate.mean for _, estimate in drawn if estimate.mean is not None])
+        axes.errorbar(places, means, _reaches([estimate for _, estimate in drawn]), color=BLUE, **_BARS)
+    texts = [f"{value_text(group.values[0])}\nn={group.estimate.n}" for group in groups]
+    _ticks(axes, texts)
+    axes.set_xlim(-0.6, len(groups) - 0.4)
+    axes.grid(visible=False, axis="x")
+    return figure
+
+
+def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
+    """Mean accuracy for each pair of values of two fields.
+
+    Args:
+      rows, columns: dotted names of the fields.
+      groups: one for each pair of values that the sweep has, the row's value first.
+
+    Returns:
+      The figure; a pair with no finished trial says why there is none.
+    """
+    first, second = (_distinct([group.values[side] for group in groups]) for side in (0, 1))
+    means = np.full((len(first), len(second)), np.nan)
+    cells = {(first[key([g.values[0]])][0], second[key([g.values[1]])][0]): g for g in groups}
+    for place, group in cells.items():
+        if group.estimate.mean is not None:
+            means[place] = 100 * group.estimate.mean
+    figure = new_figure(3.6 + 1.35 * len(second), 2.2 + 0.78 * len(first))
+    axes = _axes(figure, "Mean test accuracy (%)", columns, rows)
+    axes.grid(visible=False)
+    if np.isnan(means).all():
+        axes.set(xlim=(-0.5, len(second) - 0.5), ylim=(len(first) - 0.5, -0.5))
+    else:
+        image = axes.imshow(np.ma.masked_invalid(means), cmap="viridis", aspect="auto")
+        figure.colorbar(image, ax=axes, shrink=0.9).set_label("test accuracy (%)")
+    axes.set_xticks(range(len(second)), [_shortened(text) for _, text in second.values()])
+    axes.set_yticks(range(len(first)), [_shortened(text) for _, text in first.values()])
+    for place in np.ndindex(means.shape):
+        _cell(axes, place, means, cells.get((place[0], place[1])))
+    return figure
+
+
+def learning_curves(points: Sequence[PointCurves], split: str) -> Figure:
+    """Accuracy over the epochs: a thin line for each trial, the mean of a point's finished trials thick.
+
+    Args:
+      points: the best first.
+      split: "test" or "validation".
+
+    Returns:
+      The figure; of more than COLOURED_CURVES points, only the five best and the baseline are told apart.
+    """
+    everyone = len(points) <= COLOURED_CURVES
+    figure = new_figure(10.5, max(5.2, 1.2 + 0.27 * (len(points) if everyone else _BEST + 1)))
+    axes = _axes(figure, f"Learning curves on the {split} images", "epoch", f"{split} accuracy (%)")
+    told = [point for place, point in enumerate(points) if everyone or place < _BEST or point.baseline]
+    for point in points:
+        if point not in told:
+            _draw_curves(axes, point, "#BBBBBB", "solid", None, zorder=1.5)
+    # All colours with one dash come before the next dash.
+    for (dash, colour), point in zip(itertools.product(_DASHES, _COLOURS), told, strict=False):
+        label = _shortened(point.name, 48) + (" (baseline)" if point.baseline else "")
+        _draw_curves(axes, point, colour, dash, label, zorder=2.5)
+    if not everyone:
+        axes.plot([], [], color="#BBBBBB", linewidth=2, label=f"{len(points) - len(told)} other points")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside right upper", frameon=False, fontsize=10, title="best first", alignment="left")
+    return figure
+
+
+def trade_off(points: Sequence[Cost], x: str) -> Figure:
+    """Accuracy against a cost, with the points that no other beats in both.
+
+    Args:
+      points: with finished trials.
+      x: name of the cost, with its unit.
+
+    Returns:
+      The figure; the points of the front are numbered and named.
+    """
+    figure = new_figure(10, 4.8)
+    axes = _axes(figure, f"Accuracy against {x.partition(' (')[0]}", x, "test accuracy (%)")
+    costs = np.array([point.cost for point in points])
+    means = [point.accuracy.mean or 0.0 for point in points]
+    front = pareto_front(costs.tolist(), means)
+    if costs.min() > 0 and costs.max() / costs.min() > _LOGARITHMIC_FROM:
+        axes.set_xscale("log")
+    estimates = [point.accuracy for point in points]
+    axes.errorbar(costs, _percent(means), _reaches(estimates), color=GREY, alpha=0.6, **_BARS)
+    chosen = _percent([means[index] for index in front])
+    axes.step(costs[front], chosen, where="post", color=ORANGE, linewidth=1.5, zorder=2.8)
+    for number, (index, accuracy) in enumerate(zip(front, chosen, strict=True), 1):
+        named = f"{number}  {_shortened(points[index].name, 48)}" if number <= _LISTED else None
+        axes.plot(costs[index], accuracy, "o", color=ORANGE, markersize=8, zorder=3, label=named)
+        axes.annotate(
+            str(number), (costs[index], accuracy), (-5, 6), textcoords="offset points", ha="right", color=ORANGE
+        )
+    legend = figure.legend(
+        loc="outside right upper",
+        frameon=False,
+        fontsize=10,
+        title="Pareto front:\nnone is cheaper and better",
+        alignment="left",
+        handlelength=0.8,
+    )
+    legend.get_title().set_multialignment("left")
+    return figure
+
+
+def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
+    """Differences from the baseline with their intervals.
+
+    Args:
+      named: differences with at least one pair, and their points' names.
+      baseline: its name.
+
+    Returns:
+      The figure, the best at the top; of more than COMPARED points, those that differ most.
+    """
+    largest = sorted(named, key=lambda each: -abs(each[1].estimate.mean or 0))[:COMPARED]
+    ordered = sorted(largest, key=lambda each: each[1].estimate.mean or 0)
+    figure = new_figure(9.5, 1.8 + 0.34 * len(ordered))
+    left_out = f" ({len(ordered)} largest of {len(named)})" if len(ordered) < len(named) else ""
+    x = "difference in test accuracy, same seeds (percentage points)"
+    axes = _axes(figure, f"Differences from {_shortened(baseline, 60)}{left_out}", x, "")
+    axes.axvline(0, color="black", linewidth=1)
+    texts = []
+    for place, (name, difference) in enumerate(ordered):
+        estimate = difference.estimate
+        colour = GREY if not difference.significant else BLUE if (estimate.mean or 0) > 0 else ORANGE
+        axes.errorbar(_percent([estimate.mean or 0.0]), [place], xerr=_reaches([estimate]), color=colour, **_BARS)
+        judged = "no p" if difference.p_holm is None else f"p={difference.p_holm:.2g}"
+        axes.annotate(
+            f"n={estimate.n}  {judged}",
+            (1.01, place),
+            xycoords=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=9,
+            color=colour,
+        )
+        texts.append(_shortened(name, 44))
+    axes.set_yticks(range(len(ordered)), texts)
+    axes.set_ylim(-0.7, len(ordered) - 0.3)
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
+def _axes(figure: Figure, title: str, x: str, y: str) -> Axes:
+    with matplotlib.rc_context(STYLE):
+        axes = figure.subplots()
+    axes.set(title=title, xlabel=x, ylabel=y)
+    return axes
+
+
+def _percent(shares: Sequence[float]) -> np.ndarray:
+    return 100 * np.asarray(shares, float)
+
+
+def _reaches(estimates: Sequence[Estimate]) -> np.ndarray:
+    """Half the width of each interval in percent, [2, n]; not a number where there is none, which draws no bar."""
+    half = [
+        (each.high - each.low) / 2 if each.high is not None and each.low is not None else np.nan for each in estimates
+    ]
+    return np.stack([_percent(half)] * 2)
+
+
+def _distinct(values: Sequence[object]) -> dict[str, tuple[int, str]]:
+    """The place and the text of each different value, in the order in which they come."""
+    found: dict[str, tuple[int, str]] = {}
+    for value in values:
+        found.setdefault(key([value]), (len(found), value_text(value)))
+    return found
+
+
+def _lack(group: Group) -> str:
+    """Why a group has no mean."""
+    if group.n_infeasible and not group.n_failed and not group.n_unfinished:
+        return "infeasible"
+    if group.n_failed and not group.n_unfinished:
+        return "failed"
+    return "not done"
+
+
+def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | None) -> None:
+    """Writes what a cell of a heat map says, and hatches it where it has no mean."""
+    row, column = place[0], place[1]
+    if group is None:
+        axes.text(column, row, "not in\nthe sweep", ha="center", va="center", color=GREY, fontsize=9)
+        return
+    mean = means[row, column]
+    if np.isnan(mean):
+        hatch = "///" if _lack(group) == "infeasible" else "..." if _lack(group) == "failed" else None
+        patch = Rectangle(
+            (column - 0.5, row - 0.5), 1, 1, facecolor="#EEEEEE", edgecolor="#BBBBBB", hatch=hatch, linewidth=0
+        )
+        axes.add_patch(patch)
+        box = {"facecolor": "#EEEEEE", "edgecolor": "none", "pad": 2}
+        axes.text(column, row, _lack(group), ha="center", va="center", fontsize=10, bbox=box)
+        return
+    lowest, highest = np.nanmin(means), np.nanmax(means)
+    bright = highest > lowest and (mean - lowest) / (highest - lowest) > 0.55
+    text = f"{mean:.2f}\nn={group.estimate.n}" + (f", {group.n_failed} failed" if group.n_failed else "")
+    axes.text(column, row, text, ha="center", va="center", color="black" if bright else "white", fontsize=10)
+
+
+def _draw_curves(
+    axes: Axes, point: PointCurves, colour: str, dash: object, label: str | None, zorder: float
+) -> None:
+    finished = [curve.points for curve in point.curves if curve.finished and curve.points]
+    others = [curve.points for curve in point.curves if not curve.finished and curve.points]
+    for points in (finished if len(finished) > 1 else []) + others:
+        epochs, accuracies = zip(*points, strict=True)
+        axes.plot(epochs, _percent(accuracies), color=colour, linewidth=0.8, alpha=0.35, zorder=zorder)
+    by_epoch: dict[float, list[float]] = {}
+    for epoch, accuracy in itertools.chain(*finished):
+        by_epoch.setdefault(epoch, []).append(accuracy)
+    # Only epochs that all of them have: a mean over fewer would jump where one drops out.
+    mean = [(epoch, float(np.mean(by_epoch[epoch]))) for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(finished)]
+    x, y = [epoch for epoch, _ in mean], _percent([accuracy for _, accuracy in mean])
+    marker = "o" if len(mean) == 1 else None
+    axes.plot(x, y, linewidth=2.2, linestyle=dash, marker=marker, color=colour, label=label, zorder=zorder + 0.2)
+
+
+def _shortened(text: str, most: int = 18) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _ticks(axes: Axes, texts: Sequence[str]) -> None:
+    """Names the places 0, 1, ...; slanted where many or long, and only some of very many."""
+    every = -(-len(texts) // 40)
+    chosen = range(0, len(texts), every)
+    shown = ["\n".join(map(_shortened, texts[place].split("\n"))) for place in chosen]
+    slanted = len(texts) > 8 or max((len(text) for text in shown), default=0) * len(shown) > 70
+    if slanted:
+        axes.set_xticks(list(chosen), [text.replace("\n", "  ") for text in shown], rotation=40, ha="right")
+    else:
+        axes.set_xticks(list(chosen), shown)
