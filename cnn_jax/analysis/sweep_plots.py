@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -293,9 +293,7 @@ def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | 
     axes.text(column, row, text, ha="center", va="center", color="black" if bright else "white", fontsize=10)
 
 
-def _draw_curves(
-    axes: Axes, point: PointCurves, colour: str, dash: object, label: str | None, zorder: float
-) -> None:
+def _draw_curves(axes: Axes, point: PointCurves, colour: str, dash: object, label: str | None, zorder: float) -> None:
     finished = [curve.points for curve in point.curves if curve.finished and curve.points]
     others = [curve.points for curve in point.curves if not curve.finished and curve.points]
     for points in (finished if len(finished) > 1 else []) + others:
@@ -305,7 +303,9 @@ def _draw_curves(
     for epoch, accuracy in itertools.chain(*finished):
         by_epoch.setdefault(epoch, []).append(accuracy)
     # Only epochs that all of them have: a mean over fewer would jump where one drops out.
-    mean = [(epoch, float(np.mean(by_epoch[epoch]))) for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(finished)]
+    mean = [
+        (epoch, float(np.mean(by_epoch[epoch]))) for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(finished)
+    ]
     x, y = [epoch for epoch, _ in mean], _percent([accuracy for _, accuracy in mean])
     marker = "o" if len(mean) == 1 else None
     axes.plot(x, y, linewidth=2.2, linestyle=dash, marker=marker, color=colour, label=label, zorder=zorder + 0.2)

@@ -11,9 +11,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from cnn_jax.config import Experiment, ImageFolder
+from cnn_jax.config import Experiment
 from cnn_jax.sweep.engines import confinement
 
 
@@ -72,7 +71,7 @@ def ask(experiments: Sequence[Experiment], data_dir: Path | None) -> Findings:
         "data_dir": str(data_dir) if data_dir else None,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "cnn_jax.sweep.feasibility"],
+        [sys.executable, "-m", "cnn_jax.sweep.examination"],
         input=json.dumps(question),
         capture_output=True,
         text=True,
@@ -83,66 +82,3 @@ def ask(experiments: Sequence[Experiment], data_dir: Path | None) -> Findings:
         raise ExaminationError(f"examining the trials failed:\n{done.stderr[-2000:]}")
     answer = json.loads(done.stdout.splitlines()[-1])
     return Findings(tuple(Examined(**each) for each in answer["trials"]), answer["platform"], answer["devices"])
-
-
-def answer() -> None:
-    """The other process: reads the question from standard input, and answers on standard output."""
-    import jax
-
-    from cnn_jax.config_parse import parse
-
-    question = json.load(sys.stdin)
-    data_dir = Path(question["data_dir"]) if question["data_dir"] else None
-    examine = Examiner(data_dir)
-    found = [examine(parse(each)) for each in question["experiments"]]
-    content = {
-        "trials": [dataclasses.asdict(each) for each in found],
-        "platform": jax.default_backend(),
-        "devices": jax.local_device_count(),
-    }
-    print(json.dumps(content))
-
-
-class Examiner:
-    """Examines trials one by one, each data set and each network only once."""
-
-    def __init__(self, data_dir: Path | None):
-        self._data_dir = data_dir
-        self._datasets: dict[str, Any] = {}
-        self._networks: dict[str, Examined] = {}
-
-    def __call__(self, experiment: Experiment) -> Examined:
-        """What is known of a trial."""
-        from cnn_jax import data
-        from cnn_jax.config_parse import ConfigError
-        from cnn_jax.ops import GeometryError
-        from cnn_jax.train import preflight
-
-        section = experiment.data.model_dump_json()
-        if isinstance(experiment.data, ImageFolder):
-            section += str(experiment.seed)  # which draws its test images
-        if section not in self._datasets:
-            try:
-                self._datasets[section] = data.load(experiment.data, experiment.seed, self._data_dir)
-            except (ConfigError, data.DataError) as error:
-                self._datasets[section] = error
-        dataset = self._datasets[section]
-        if isinstance(dataset, Exception):
-            return Examined("", fault=str(dataset))
-        # Of a trial's config, the seed, the schedule and the like play no part.
-        parts = (experiment.data, experiment.model, experiment.augment, experiment.pretrained)
-        key = "|".join([*(part.model_dump_json() for part in parts), str(experiment.train.batch_size)])
-        if key not in self._networks:
-            try:
-                summary = preflight.check(experiment, dataset, devices=1)
-                found = Examined(dataset.checksum, summary.parameters, summary.multiply_adds)
-            except GeometryError as error:
-                found = Examined(dataset.checksum, infeasible=str(error))
-            except ConfigError as error:
-                found = Examined(dataset.checksum, fault=str(error))
-            self._networks[key] = found
-        return self._networks[key]
-
-
-if __name__ == "__main__":
-    answer()

@@ -106,8 +106,8 @@ def test_faults_stay_with_their_trials(write_experiment, tmp_path):
     shutil.copy(planted.__file__, hooks / "sitecustomize.py")
     seeds = [planted.CRASH, planted.HANG, planted.MEMORY, planted.OOM_EXCEPTION]
     file = write_experiment(
-        f"Sweep([{{'seed': 0}}, {{'optimizer.learning_rate': 1e30}}, *({{'seed': seed}} for seed in {seeds}), "
-        "{'model.kernel_size': 12}, {'seed': 1}], skip_infeasible=True)"
+        "Sweep([{'seed': 0}, {'optimizer': {'name': 'sgd', 'learning_rate': 3e38}}, "
+        f"*({{'seed': seed}} for seed in {seeds}), {{'model.kernel_size': 12}}, {{'seed': 1}}], skip_infeasible=True)"
     )
     workdir = tmp_path / "sweep"
     words = (f"--config={file}", f"--workdir={workdir}", "--jobs=1", "--time_limit=0.3", "--memory_limit=2")
@@ -129,7 +129,7 @@ def test_faults_stay_with_their_trials(write_experiment, tmp_path):
     assert "about to crash" in rows[2]["log_tail"]
     assert "--time_limit" in rows[3]["message"]
     assert "--memory_limit" in rows[4]["message"]
-    assert "config.model: conv1" in rows[6]["message"]
+    assert "config.model: layer conv1" in rows[6]["message"]
     # Failed trials run again only where that is asked for, here without what made them fail.
     assert "0 to run" in run(*words).stdout
     again = run(*words, "--retry-failed")
@@ -150,7 +150,7 @@ def test_a_geometry_that_cannot_be_is_refused_unless_declared(write_experiment, 
     file = write_experiment("[{'seed': 0}, {'model.kernel_size': 12}]")
     done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}")
     assert done.returncode == 2
-    assert "trial 2 of 2 (model.kernel_size=12): config.model: conv1" in done.stderr
+    assert "trial 2 of 2 (model.kernel_size=12): config.model: layer conv1" in done.stderr
     assert "skip_infeasible=True" in done.stderr
     assert not list((tmp_path / "sweep").glob("trials/*"))
 
