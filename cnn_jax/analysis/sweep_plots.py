@@ -79,7 +79,7 @@ def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[
     Returns:
       The figure.
     """
-    figure = new_figure(max(5.6, 2.2 + 0.62 * len(groups)), 4.4)
+    figure = new_figure(min(14, max(5.6, 2.2 + 0.62 * len(groups))), 4.4)
     axes = _axes(figure, f"Main effect of {field}", field, "test accuracy (%)")
     for place, (group, values) in enumerate(zip(groups, singles, strict=True)):
         # Spread evenly, so that equal values stay apart; no chance, so that the same sweep gives the same picture.
@@ -115,7 +115,7 @@ def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
     for place, group in cells.items():
         if group.estimate.mean is not None:
             means[place] = 100 * group.estimate.mean
-    figure = new_figure(3.6 + 1.35 * len(second), 2.2 + 0.78 * len(first))
+    figure = new_figure(3.2 + 0.95 * len(second), 1.8 + 0.75 * len(first))
     axes = _axes(figure, "Mean test accuracy (%)", columns, rows)
     axes.grid(visible=False)
     if np.isnan(means).all():
@@ -289,7 +289,7 @@ def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | 
         return
     lowest, highest = np.nanmin(means), np.nanmax(means)
     bright = highest > lowest and (mean - lowest) / (highest - lowest) > 0.55
-    text = f"{mean:.2f}\nn={group.estimate.n}" + (f", {group.n_failed} failed" if group.n_failed else "")
+    text = f"{mean:.2f}\nn={group.estimate.n}" + (f"\n{group.n_failed} failed" if group.n_failed else "")
     axes.text(column, row, text, ha="center", va="center", color="black" if bright else "white", fontsize=10)
 
 
@@ -297,8 +297,8 @@ def _draw_curves(axes: Axes, point: PointCurves, colour: str, dash: object, labe
     finished = [curve.points for curve in point.curves if curve.finished and curve.points]
     others = [curve.points for curve in point.curves if not curve.finished and curve.points]
     for points in (finished if len(finished) > 1 else []) + others:
-        epochs, accuracies = zip(*points, strict=True)
-        axes.plot(epochs, _percent(accuracies), color=colour, linewidth=0.8, alpha=0.35, zorder=zorder)
+        x, y = zip(*points, strict=True)
+        axes.plot(x, _percent(y), color=colour, linewidth=0.8, alpha=0.35, zorder=zorder)
     by_epoch: dict[float, list[float]] = {}
     for epoch, accuracy in itertools.chain(*finished):
         by_epoch.setdefault(epoch, []).append(accuracy)

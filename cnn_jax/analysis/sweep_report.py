@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 from collections import Counter
@@ -166,18 +167,12 @@ def _pairs(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
 
 def _curves(folder: Path, header: SweepHeader, rows: Sequence[Row], points: Sequence[Group]) -> list[_Picture]:
     """Learning curves of all trials with records: on the validation images where all finished trials have them."""
-    records = {row.id: list(read_records(folder / "trials" / row.id / "metrics.jsonl")) for row in rows}
+    lines = {row.id: _accuracies(folder / "trials" / row.id / "metrics.jsonl") for row in rows}
     done = [row for row in rows if row.status == "done"]
-    validated = all(any(record.split == VALIDATION for record in records[row.id]) for row in done)
-    split = VALIDATION if done and validated else TEST
+    split = VALIDATION if done and all(lines[row.id][VALIDATION] for row in done) else TEST
     curves: dict[str, list[sweep_plots.Curve]] = {key(group.values): [] for group in points}
     for row in rows:
-        line = [
-            (record.epoch, record.values["accuracy"])
-            for record in records[row.id]
-            if record.split == split and "accuracy" in record.values
-        ]
-        if line:
+        if line := lines[row.id][split]:
             at = key(values_at(row.point, header.fields))
             curves[at].append(sweep_plots.Curve(line, row.status == "done"))
     ranked = sorted(points, key=lambda group: -(group.estimate.mean or 0))
@@ -192,6 +187,16 @@ def _curves(folder: Path, header: SweepHeader, rows: Sequence[Row], points: Sequ
         return []
     alt = f"Accuracy on the {split} images by epoch"
     return [_Picture("learning_curves", alt, sweep_plots.learning_curves(drawn, split))]
+
+
+def _accuracies(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """(epoch, accuracy) by split; where metrics.jsonl is spoilt, up to there."""
+    found: dict[str, list[tuple[float, float]]] = {TEST: [], VALIDATION: []}
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        for record in read_records(path):
+            if record.split in found:
+                found[record.split].append((float(record.epoch), float(record.values["accuracy"])))
+    return found
 
 
 def _costs(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:

@@ -135,6 +135,9 @@ def test_warnings_and_spoilt_trials_are_shown(tmp_path):
     fail(tmp_path, trials[2], "crash", "exit code 1", ["last words"])
     (tmp_path / "trials" / trials[2]["id"] / "status.json").write_text('{"status"')
     (tmp_path / "trials" / trials[0]["id"] / "metrics.jsonl").write_text(json.dumps({"step": 1}) + "\n{")
+    record = {"step": 1, "epoch": 1, "split": "test", "values": None}
+    (tmp_path / "trials" / trials[1]["id"] / "metrics.jsonl").write_text(json.dumps(record))
+    (tmp_path / "trials" / trials[2]["id"] / "metrics.jsonl").write_bytes(b"\xff")
     text = write_sweep_report(tmp_path).read_text()
     assert "Finished trials come from different code: commit aaaaaaaaaa (1 trial); commit cccccccccc (1 trial)." in text
     assert f"trials/{trials[2]['id']}/status.json is damaged" in text
