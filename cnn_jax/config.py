@@ -210,6 +210,9 @@ class Train(Section):
         0.0,
         description="evaluate a running mean of the parameters with this decay per step; 0 evaluates the parameters",
     )
+    eval_mirrored: bool = Field(
+        False, description="evaluate the mean of the logits of each image and of its mirror image, for twice the work"
+    )
     steps_per_dispatch: Count = Field(
         125, description="steps of one call to the device: a signal waits for at most these"
     )

@@ -6,7 +6,7 @@ from typing import Any
 def get_config() -> dict[str, Any]:
     return {
         "data": {"name": "fashion_mnist", "normalize": "standardize"},
-        "augment": {"flip": True},
+        "augment": {"flip": True, "shift": 1},
         "model": {
             "name": "alexnet",
             "stem_kernel_size": 3,
@@ -19,5 +19,5 @@ def get_config() -> dict[str, Any]:
         },
         "optimizer": {"name": "adam", "learning_rate": 2e-3},
         "schedule": {"name": "one_cycle"},
-        "train": {"epochs": 8, "batch_size": 128},
+        "train": {"epochs": 8, "batch_size": 128, "label_smoothing": 0.05},
     }

@@ -1,4 +1,7 @@
-"""Our most accurate recipe for 20 minutes of two processor cores: a wide, shallow ResNet on 14x14 maps."""
+"""Our most accurate recipe for 20 minutes of two processor cores: five 3x3 convolutions with batch norm.
+
+The first convolution sees every pixel and is cheap, one channel wide; the costly ones work on 14x14 and 7x7 maps.
+"""
 
 from typing import Any
 
@@ -6,17 +9,23 @@ from typing import Any
 def get_config() -> dict[str, Any]:
     return {
         "data": {"name": "fashion_mnist", "normalize": "standardize"},
-        "augment": {"flip": True, "shift": 2, "erasing": 0.25},
+        "augment": {"flip": True, "shift": 1},
         "model": {
-            "name": "resnet_cifar",
-            "depth": 14,
-            "width": 32,
-            "shortcut": "projection",
-            "stem_kernel_size": 5,
-            "stem_strides": 2,
-            "zero_init_scale": True,
+            "name": "cnn",
+            "features": (32, 64, 64, 128, 128),
+            "padding": "SAME",
+            "norm": "batch",
+            "pooling": ("max", "none", "max", "none", "max"),
+            "dense": (),
+            "kernel_init": "he_normal",
         },
         "optimizer": {"name": "sgd", "learning_rate": 0.2, "nesterov": True, "weight_decay": 5e-4},
         "schedule": {"name": "one_cycle"},
-        "train": {"epochs": 16, "batch_size": 128, "label_smoothing": 0.05, "ema_decay": 0.998},
+        "train": {
+            "epochs": 16,
+            "batch_size": 128,
+            "label_smoothing": 0.05,
+            "ema_decay": 0.998,
+            "eval_mirrored": True,
+        },
     }

@@ -10,5 +10,5 @@ def get_config() -> dict[str, Any]:
         "model": {"name": "lenet5"},
         "optimizer": {"name": "adam", "learning_rate": 3e-3},
         "schedule": {"name": "one_cycle"},
-        "train": {"epochs": 10, "batch_size": 128},
+        "train": {"epochs": 16, "batch_size": 128},
     }

@@ -13,5 +13,5 @@ def get_config() -> dict[str, Any]:
         "model": {"name": "resnet_cifar", "depth": 20, "shortcut": "none", "stem_strides": 2},
         "optimizer": {"name": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4},
         "schedule": {"name": "cosine", "warmup_epochs": 1.0},
-        "train": {"epochs": 10, "batch_size": 128},
+        "train": {"epochs": 6, "batch_size": 128},
     }

@@ -10,5 +10,5 @@ def get_config() -> dict[str, Any]:
         "model": {"name": "resnet_cifar", "depth": 20, "stem_strides": 2},
         "optimizer": {"name": "sgd", "learning_rate": 0.2, "nesterov": True, "weight_decay": 5e-4},
         "schedule": {"name": "one_cycle"},
-        "train": {"epochs": 8, "batch_size": 128},
+        "train": {"epochs": 6, "batch_size": 128},
     }

@@ -82,3 +82,20 @@ def test_a_failing_file_tells_where(tmp_path):
     path.write_text("def get_config():\n    return {'epochs': 1 / 0}\n")
     with pytest.raises(ConfigError, match=r"ZeroDivisionError: division by zero \(broken.py:2\)"):
         parse(["train", f"--config={path}"])
+
+
+def test_none_is_a_word_where_it_is_legal(experiment_file):
+    words = ["--config.model.norm=none", "--config.model.pooling=(max,none,none)", "--config.model.pool_strides=none"]
+    model = parse(["train", f"--config={experiment_file}", *words]).experiment.model
+    assert (model.norm, model.pooling, model.pool_strides) == ("none", ("max", "none", "none"), None)
+    with pytest.raises(ConfigError, match="got None"):
+        parse(["train", f"--config={experiment_file}", "--config.model.padding=none"])
+
+
+def test_the_config_of_a_run_is_a_config(experiment_file, tmp_path):
+    first = parse(["train", f"--config={experiment_file}", "--config.seed=3"]).experiment
+    path = tmp_path / "config.json"
+    path.write_text(first.model_dump_json())
+    assert parse(["train", f"--config={path}"]).experiment == first
+    with pytest.raises(ConfigError, match=r"a sweep needs a Python file with get_sweep\(\)"):
+        parse(["sweep", f"--config={path}"])

@@ -155,7 +155,11 @@ def predict(
     recipe: Recipe, variables: Variables, pixels: UInt8[Array, "b h w c"], constants: Normalization
 ) -> Float[Array, "b k"]:
     """The logits of images, as evaluation computes them."""
-    logits, _, _ = recipe.model.apply(variables, pipeline.normalize(pixels, constants), train=False)
+    images = pipeline.normalize(pixels, constants)
+    logits, _, _ = recipe.model.apply(variables, images, train=False)
+    if recipe.experiment.train.eval_mirrored:
+        mirrored, _, _ = recipe.model.apply(variables, images[:, :, ::-1], train=False)
+        return (logits + mirrored) / 2
     return logits
 
 

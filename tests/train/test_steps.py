@@ -115,3 +115,15 @@ def test_many_steps_in_one_dispatch_are_the_same_steps():
         by_hand = step(this, by_hand, Batch(pixels / 255.0, jax.nn.one_hot(labels, 3), weights), rate)
     close(together.params, by_hand.params, tolerance=1e-5)
     assert int(together.epoch_sums.examples) == 10
+
+
+def test_evaluation_of_mirrored_images_too():
+    plain, mirrored = recipe(), recipe(eval_mirrored=True)
+    variables = start(plain).variables
+    pixels = jnp.asarray(np.random.default_rng(2).integers(0, 256, (4, 6, 6, 1)), jnp.uint8)
+    constants = Normalization(jnp.zeros(1), jnp.full(1, 255.0))
+    ours = steps.predict(mirrored, variables, pixels, constants)
+    one, other = (steps.predict(plain, variables, each, constants) for each in (pixels, pixels[:, :, ::-1, :]))
+    np.testing.assert_allclose(ours, (one + other) / 2, rtol=1e-6)
+    assert not np.allclose(one, other)
+    np.testing.assert_array_equal(ours, steps.predict(mirrored, variables, pixels[:, :, ::-1, :], constants))
