@@ -16,7 +16,7 @@ train: $(VENV)/runtime data ## train on Fashion-MNIST; CONFIG=FILE another exper
 	@$(VENV)/bin/python launch.py train --config=$(CONFIG) $(ARGS)
 
 test: lint ## lint, then all tests
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@$(VENV)/bin/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
 test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow
 	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
