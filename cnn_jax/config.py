@@ -28,6 +28,10 @@ class _Data(Section):
     train_examples: Count | None = Field(
         None, description="use only this many training images, drawn from the seed; none uses all"
     )
+    test_shift: NonNegativeInt = Field(
+        0,
+        description="pixels that each test image is moved along both axes, either way as the seed draws; black enters",
+    )
     normalize: Literal["scale", "standardize"] = Field(
         "scale", description="scale: pixels / 255; standardize: then minus mean, over deviation, of the training images"
     )

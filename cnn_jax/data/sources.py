@@ -13,7 +13,7 @@ from cnn_jax.data.dataset import DataError, Dataset, Split
 from cnn_jax.data.named import NAMED_SETS
 
 # What a random draw is for: the second entry of its generator's seed.
-_VALIDATION, _SUBSET, _TEST = range(3)
+_VALIDATION, _SUBSET, _TEST, _SHIFT = range(4)
 
 
 def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
@@ -36,6 +36,8 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
     validation, rest = _held_out(train, config.validation_fraction, len(names), seed, "config.data.validation_fraction")
     if config.train_examples is not None:
         rest = _subset(rest, config.train_examples, seed)
+    if config.test_shift:
+        test = _shifted(test, config.test_shift, np.random.default_rng((seed, _SHIFT)))
     return Dataset(config.name, rest, validation, test, names, checksum)
 
 
@@ -128,6 +130,19 @@ def _draw(split: Split, fraction: float, classes: int, rng: np.random.Generator)
         members = np.flatnonzero(split.labels == label)
         drawn[rng.permutation(members)[: round(fraction * len(members))]] = True
     return _pick(split, np.flatnonzero(drawn)), _pick(split, np.flatnonzero(~drawn))
+
+
+def _shifted(split: Split, pixels: int, rng: np.random.Generator) -> Split:
+    """Moves every image by the same distance along both axes, into one of the four corners' directions."""
+    height, width = split.images.shape[1:3]
+    if pixels >= min(height, width):
+        raise DataError(f"config.data.test_shift={pixels} moves all of an image of {height}x{width} out of sight")
+    padded = np.pad(split.images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))
+    corners = rng.integers(0, 2, (len(split), 2)) * 2 * pixels
+    images = np.stack(
+        [image[y : y + height, x : x + width] for image, (y, x) in zip(padded, corners.tolist(), strict=True)]
+    )
+    return Split(images, split.labels)
 
 
 def _subset(split: Split, count: int, seed: int) -> Split:

@@ -69,3 +69,25 @@ def test_images_of_two_sizes(line_data, tmp_path):
     config = cfg.Csv(train_file=str(tmp_path / "train.csv"), test_file=str(tmp_path / "test.csv"), height=2, width=2)
     with pytest.raises(DataError, match="all of one class"):
         load(config, 0)
+
+
+def test_shifted_test_images(line_data):
+    plain, shifted = (load(idx_config(line_data, test_shift=shift), seed=1) for shift in (0, 3))
+    assert rows(plain.train) == rows(shifted.train)
+    assert plain.checksum == shifted.checksum
+    moved = set()
+    for before, after in zip(plain.test.images, shifted.test.images, strict=True):
+        corner = next(
+            (y, x)
+            for y in (-3, 3)
+            for x in (-3, 3)
+            if np.array_equal(
+                after[max(y, 0) : 10 + min(y, 0), max(x, 0) : 10 + min(x, 0)],
+                before[max(-y, 0) : 10 + min(-y, 0), max(-x, 0) : 10 + min(-x, 0)],
+            )
+        )
+        moved.add(corner)
+        assert after.astype(int).sum() < before.astype(int).sum(), "black has entered"
+    assert len(moved) == 4
+    with pytest.raises(DataError, match="test_shift=10 moves all of an image of 10x10 out of sight"):
+        load(idx_config(line_data, test_shift=10), seed=1)
