@@ -30,7 +30,7 @@ class _Data(Section):
     )
     test_shift: NonNegativeInt = Field(
         0,
-        description="pixels that each test image is moved along both axes, either way as the seed draws; black enters",
+        description="pixels that each test image is moved along both axes, either way, by the seed; black enters",
     )
     normalize: Literal["scale", "standardize"] = Field(
         "scale", description="scale: pixels / 255; standardize: then minus mean, over deviation, of the training images"
