@@ -20,10 +20,12 @@ from cnn_jax.sweep.statistics import Difference, Estimate, Group, pareto_front
 # The rest of Okabe and Ito's palette, its yellow left out, which is too faint on white.
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
+_FAINT = "#BBBBBB"
 COLOURED_CURVES = 20  # of more points, only the best and the baseline have a colour
 _BEST = 5
 _LISTED = 12  # points of a front that are named
 COMPARED = 40  # points of a plot of differences
+_ENDS = 4  # height of the learning curves' plot, in distances between the best and the worst end
 _LOGARITHMIC_FROM = 8  # costs that differ by this factor stand on a logarithmic axis
 _BARS: Any = {"fmt": "o", "capsize": 4, "linewidth": 2, "markersize": 7, "zorder": 3}
 
@@ -144,15 +146,15 @@ def learning_curves(points: Sequence[PointCurves], split: str) -> Figure:
     figure = new_figure(10.5, max(5.2, 1.2 + 0.27 * (len(points) if everyone else _BEST + 1)))
     axes = _axes(figure, f"Learning curves on the {split} images", "epoch", f"{split} accuracy (%)")
     told = [point for place, point in enumerate(points) if everyone or place < _BEST or point.baseline]
-    for point in points:
-        if point not in told:
-            _draw_curves(axes, point, "#BBBBBB", "solid", None, zorder=1.5)
+    others = [point for place, point in enumerate(points) if not (everyone or place < _BEST or point.baseline)]
+    means = [_draw_curves(axes, point, _FAINT, "solid", None, zorder=1.2) for point in others]
     # All colours with one dash come before the next dash.
     for (dash, colour), point in zip(itertools.product(_DASHES, _COLOURS), told, strict=False):
         label = _shortened(point.name, 48) + (" (baseline)" if point.baseline else "")
-        _draw_curves(axes, point, colour, dash, label, zorder=2.5)
-    if not everyone:
-        axes.plot([], [], color="#BBBBBB", linewidth=2, label=f"{len(points) - len(told)} other points")
+        means.append(_draw_curves(axes, point, colour, dash, label, zorder=2.5))
+    if others:
+        axes.plot([], [], color=_FAINT, linewidth=2.2, label=f"{len(others)} other points")
+    _fit_height(axes, means)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside right upper", frameon=False, fontsize=10, title="best first", alignment="left")
     return figure
@@ -281,7 +283,7 @@ def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | 
     if np.isnan(mean):
         hatch = "///" if _lack(group) == "infeasible" else "..." if _lack(group) == "failed" else None
         patch = Rectangle(
-            (column - 0.5, row - 0.5), 1, 1, facecolor="#EEEEEE", edgecolor="#BBBBBB", hatch=hatch, linewidth=0
+            (column - 0.5, row - 0.5), 1, 1, facecolor="#EEEEEE", edgecolor=_FAINT, hatch=hatch, linewidth=0
         )
         axes.add_patch(patch)
         box = {"facecolor": "#EEEEEE", "edgecolor": "none", "pad": 2}
@@ -293,22 +295,36 @@ def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | 
     axes.text(column, row, text, ha="center", va="center", color="black" if bright else "white", fontsize=10)
 
 
-def _draw_curves(axes: Axes, point: PointCurves, colour: str, dash: object, label: str | None, zorder: float) -> None:
+def _draw_curves(
+    axes: Axes, point: PointCurves, colour: str, dash: Any, label: str | None, zorder: float
+) -> np.ndarray:
+    """Draws a point's trials and their mean; gives the mean in percent, epoch by epoch."""
     finished = [curve.points for curve in point.curves if curve.finished and curve.points]
     others = [curve.points for curve in point.curves if not curve.finished and curve.points]
     for points in (finished if len(finished) > 1 else []) + others:
-        x, y = zip(*points, strict=True)
-        axes.plot(x, _percent(y), color=colour, linewidth=0.8, alpha=0.35, zorder=zorder)
+        epochs, accuracies = zip(*points, strict=True)
+        axes.plot(epochs, _percent(accuracies), color=colour, linewidth=0.8, alpha=0.35, zorder=zorder)
     by_epoch: dict[float, list[float]] = {}
     for epoch, accuracy in itertools.chain(*finished):
         by_epoch.setdefault(epoch, []).append(accuracy)
     # Only epochs that all of them have: a mean over fewer would jump where one drops out.
-    mean = [
-        (epoch, float(np.mean(by_epoch[epoch]))) for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(finished)
-    ]
-    x, y = [epoch for epoch, _ in mean], _percent([accuracy for _, accuracy in mean])
-    marker = "o" if len(mean) == 1 else None
-    axes.plot(x, y, linewidth=2.2, linestyle=dash, marker=marker, color=colour, label=label, zorder=zorder + 0.2)
+    shared = [epoch for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(finished)]
+    means = _percent([float(np.mean(by_epoch[epoch])) for epoch in shared])
+    marker = "o" if len(shared) == 1 else None
+    axes.plot(shared, means, linewidth=2.2, linestyle=dash, marker=marker, color=colour, label=label, zorder=zorder + 1)
+    return means
+
+
+def _fit_height(axes: Axes, means: Sequence[np.ndarray]) -> None:
+    """Cuts off the first, steep part of curves whose ends lie so close together that they would look like one."""
+    drawn = [each for each in means if len(each) > 1]
+    if not drawn:
+        return
+    ends, highest = [each[-1] for each in drawn], max(each.max() for each in drawn)
+    reach = max(_ENDS * (max(ends) - min(ends)), 2.0)
+    lowest = min(each.min() for each in drawn)
+    if highest - reach > lowest:
+        axes.set_ylim(highest - reach, highest + 0.06 * reach)
 
 
 def _shortened(text: str, most: int = 18) -> str:
