@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import sys
@@ -59,7 +60,8 @@ def sweep(request: Request) -> int:
     asked, console = request.sweep, Console()
     assert asked is not None
     workdir = request.workdir or flags.default_sweep_dir(asked.plan)
-    options = driver.Options(asked.jobs, asked.time_limit, asked.memory_limit, asked.retry_failed)
+    names = {field.name for field in dataclasses.fields(driver.Options)}
+    options = driver.Options(**{name: value for name, value in vars(asked).items() if name in names})
     try:
         with driver.opened(asked.plan, workdir, request.data_dir) as opened:
             if asked.verify:

@@ -30,8 +30,8 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sweep": (
         "run the trials of an experiment file's get_sweep(); the same command goes on with them",
         (
-            *("config", "from", "workdir", "data_dir", "report", "jobs", "sweep.limit", "sweep.only"),
-            *("time_limit", "memory_limit", "retry_failed", "verify", "export"),
+            *("config", "from", "workdir", "data_dir", "report", "engine", "jobs", "sweep.limit", "sweep.only"),
+            *("time_limit", "memory_limit", "retry_failed", "verify", "export", "address", "cpus", "gpus", "tpus"),
         ),
     ),
 }
@@ -47,6 +47,8 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
 _BOOLEANS = ("report", "noreport", "retry_failed", "noretry_failed", "help", "helpfull")
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 _FORMATS = ("table", "json", "csv")
+_ENGINES = ("local", "ray")
+_OF_RAY = ("address", "cpus", "gpus", "tpus")
 
 
 def _define() -> flags.FlagValues:
@@ -73,6 +75,11 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_string("from", None, "file of a sweep that --export wrote: repeat it, and compare", values)
     flags.DEFINE_string("export", None, "write the sweep, all that repeating it needs, to this file", values)
     flags.DEFINE_integer("verify", None, "run so many finished trials again, and compare", 1, None, values)
+    flags.DEFINE_enum("engine", "local", _ENGINES, "what runs the trials", values)
+    flags.DEFINE_string("address", None, "of a Ray cluster, auto for this machine's; default: starts one", values)
+    flags.DEFINE_integer("cpus", 1, "cores that Ray sets aside for one trial", 1, None, values)
+    flags.DEFINE_integer("gpus", 0, "GPUs that Ray sets aside for one trial", 0, None, values)
+    flags.DEFINE_integer("tpus", 0, "TPU chips that Ray sets aside for one trial", 0, None, values)
     flags.DEFINE_bool("retry_failed", False, "run trials again that have failed before", values)
     return values
 
@@ -109,7 +116,8 @@ class SweepRequest:
       plan: all trials.
       chosen: those that --sweep.limit and --sweep.only leave.
       known: of --from's file, by the trial's number: its data's checksum and what it left.
-      jobs, time_limit, memory_limit, retry_failed, verify, export: the flags of the same names.
+      jobs, time_limit, memory_limit, retry_failed, verify, export, engine, address, cpus, gpus, tpus: the flags of
+        the same names.
     """
 
     plan: Plan
@@ -121,6 +129,11 @@ class SweepRequest:
     retry_failed: bool
     verify: int | None
     export: Path | None
+    engine: str
+    address: str | None
+    cpus: int
+    gpus: int
+    tpus: int
 
 
 class HelpRequested(Exception):
@@ -178,6 +191,8 @@ def parse(argv: Sequence[str]) -> Request:
 def _sweep_request(values: Any, config_file: Path | None, overrides: dict[str, Any]) -> SweepRequest:
     """Reads all trials, from an experiment file or from another laboratory's."""
     source = values["from"].value
+    if values.engine != "ray" and (given := [name for name in _OF_RAY if values[name].present]):
+        raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
     known: dict[int, tuple[str, Evidence]] = {}
     if (config_file is None) == (source is None):
         raise ConfigError(["sweep: needs --config=FILE with get_sweep(), or --from=FILE that sweep --export wrote"])
@@ -197,6 +212,11 @@ def _sweep_request(values: Any, config_file: Path | None, overrides: dict[str, A
         retry_failed=values.retry_failed,
         verify=values.verify,
         export=Path(values.export) if values.export else None,
+        engine=values.engine,
+        address=values.address,
+        cpus=values.cpus,
+        gpus=values.gpus,
+        tpus=values.tpus,
     )
 
 
@@ -325,7 +345,8 @@ def help_text(verb: str | None) -> str:
     for name in names:
         flag, required = values[name], name in _REQUIRED[verb]
         default = "required" if required else f"default: {flag.default}"
-        legal = f" ({' | '.join(_FORMATS)})" if name == "format" else ""
+        words = {"format": _FORMATS, "engine": _ENGINES}.get(name)
+        legal = f" ({' | '.join(words)})" if words else ""
         lines += _wrapped(f"  --{name}", f"{flag.help}{legal} ({default})")
     if "config" in names:
         lines += ["", "fields of the config, each as --config.FIELD=VALUE, with type, default and meaning:"]

@@ -6,13 +6,14 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.sweep import faults, feasibility
 from cnn_jax.sweep.engines import confinement
-from cnn_jax.sweep.engines.local import Limits, LocalEngine
+from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
 from cnn_jax.sweep.feasibility import Findings
 from cnn_jax.sweep.folder import (
     DONE,
@@ -37,16 +38,31 @@ class Options:
     """How a sweep is run.
 
     Attributes:
+      engine: "local", or "ray".
+      address: of a Ray cluster; None starts one for this sweep.
+      cpus, gpus, tpus: that Ray sets aside for one trial.
       jobs: trials at a time; None chooses by cores and accelerators.
       time_limit: minutes of one attempt at a trial; None: any time.
       memory_limit: GiB of one trial; None: a fair share of nine tenths of the machine's.
       retry_failed: whether trials that have failed before run again.
     """
 
+    engine: str = "local"
+    address: str | None = None
+    cpus: int = 1
+    gpus: int = 0
+    tpus: int = 0
     jobs: int | None = None
     time_limit: float | None = None
     memory_limit: float | None = None
     retry_failed: bool = False
+
+
+class Engine(Protocol):
+    """What runs trials."""
+
+    def run(self, entries: Sequence[Entry], report: Report, stopping: Callable[[], bool]) -> None:
+        """Runs trials until none is left, or until a stop is wished for, when the running ones save."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,19 +221,25 @@ def _begin(
         console.print(f"{skipped} failed before and do not run again; --retry_failed runs them", highlight=False)
 
 
-def _engine(
-    folder: SweepFolder, data_dir: Path | None, options: Options, findings: Findings, trials: int
-) -> LocalEngine:
-    """The engine with as many jobs as the machine has cores, or accelerators."""
-    on_cpu = findings.platform == "cpu"
-    possible = len(confinement.available_cores()) if on_cpu else findings.devices
-    jobs = min(options.jobs or (1 if findings.platform == "tpu" else possible), trials)
-    devices = []
-    if findings.platform == "gpu" and jobs > 1:
-        devices = [{"CUDA_VISIBLE_DEVICES": str(job % findings.devices)} for job in range(jobs)]
+def _engine(folder: SweepFolder, data_dir: Path | None, options: Options, findings: Findings, trials: int) -> Engine:
+    """The engine, with as many jobs as the machine has cores, or accelerators."""
+    cores = len(confinement.available_cores())
+    if options.engine == "ray":
+        possible = max(1, cores // options.cpus)
+    else:
+        possible = {"cpu": cores, "gpu": findings.devices}.get(findings.platform, 1)
+    jobs = min(options.jobs or possible, trials)
     total = confinement.total_bytes()
     allowed = options.memory_limit * 2**30 if options.memory_limit else total and total * 0.9 / jobs
     limits = Limits(
         seconds=options.time_limit * 60 if options.time_limit else None, bytes=int(allowed) if allowed else None
     )
+    if options.engine == "ray":
+        from cnn_jax.sweep.engines.ray import Needs, RayEngine
+
+        needs = Needs(options.cpus, options.gpus, options.tpus)
+        return RayEngine(folder, data_dir, limits, needs, options.address, jobs)
+    devices = []
+    if findings.platform == "gpu" and jobs > 1:
+        devices = [{"CUDA_VISIBLE_DEVICES": str(job % findings.devices)} for job in range(jobs)]
     return LocalEngine(folder, data_dir, jobs, limits, devices)

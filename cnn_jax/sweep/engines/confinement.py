@@ -8,8 +8,11 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+import filelock
 
 _PR_SET_PDEATHSIG = 1
 _ROOT = Path(__file__).parents[3]
@@ -36,6 +39,30 @@ def shares(cores: Sequence[int], jobs: int) -> list[tuple[int, ...]]:
         return [(cores[job % len(cores)],) for job in range(jobs)]
     edges = [job * len(cores) // jobs for job in range(jobs + 1)]
     return [tuple(cores[low:high]) for low, high in itertools.pairwise(edges)]
+
+
+@contextlib.contextmanager
+def claimed(count: int) -> Iterator[list[int]]:
+    """Claims processor cores that no other process of this machine has claimed in this way.
+
+    Args:
+      count: how many.
+
+    Yields:
+      The cores, for as long as the block lasts; where not enough are free, others fill up.
+    """
+    with contextlib.ExitStack() as locks:
+        free, taken = [], []
+        for core in available_cores():
+            lock = filelock.FileLock(Path(tempfile.gettempdir()) / f"cnn_jax-core-{core}.lock", timeout=0)
+            try:
+                locks.enter_context(lock)
+                free.append(core)
+            except filelock.Timeout:
+                taken.append(core)
+            if len(free) == count:
+                break
+        yield (free + taken)[:count]
 
 
 def confined(cores: Sequence[int]) -> Callable[[], None]:

@@ -51,6 +51,8 @@ class LocalEngine:
         jobs: int,
         limits: Limits,
         devices: Sequence[dict[str, str]] = (),
+        cores: Sequence[int] = (),
+        name: str = "local",
     ):
         """Prepares the workers' places; none is started yet.
 
@@ -60,11 +62,13 @@ class LocalEngine:
           jobs: trials at a time.
           limits: of every trial.
           devices: environment variables that give each job its own accelerator; none: they share what there is.
+          cores: that the jobs share; none: all that this process may use.
+          name: of the engine, for the records.
         """
-        self._folder, self._limits = folder, limits
+        self._folder, self._limits, self._name = folder, limits, name
         self._data_dir = str(data_dir.absolute()) if data_dir else None
-        cores = confinement.shares(confinement.available_cores(), jobs)
-        self._slots = [_Slot(share, devices[job] if devices else {}) for job, share in enumerate(cores)]
+        shares = confinement.shares(cores or confinement.available_cores(), jobs)
+        self._slots = [_Slot(share, devices[job] if devices else {}) for job, share in enumerate(shares)]
         self._attempts: collections.Counter[str] = collections.Counter()
 
     def run(self, entries: Sequence[Entry], report: Report, stopping: Callable[[], bool]) -> None:
@@ -106,7 +110,7 @@ class LocalEngine:
             RUNNING,
             attempts=before.attempts + 1,
             seconds=before.seconds,
-            engine="local",
+            engine=self._name,
             host=socket.gethostname(),
             cores=len(slot.cores),
         )

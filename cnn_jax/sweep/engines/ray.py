@@ -1,0 +1,156 @@
+"""Trials as tasks of a Ray cluster, or of a Ray that is started here; all nodes share the path of their folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from cnn_jax.sweep import faults
+from cnn_jax.sweep.engines import confinement
+from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
+from cnn_jax.sweep.folder import DONE, FAILED, RUNNING, STOPPED, Entry, Status, SweepFolder
+
+_RETRIES = 3  # of a trial whose node or Ray process is lost, each from the last checkpoint
+_SAVING = 90.0  # seconds that stopped trials may take to save
+_POLL = 1.0  # seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What Ray sets aside for one trial.
+
+    Attributes:
+      cpus: processor cores, to which the trial is confined.
+      gpus: whole ones.
+      tpus: chips.
+    """
+
+    cpus: int = 1
+    gpus: int = 0
+    tpus: int = 0
+
+
+class RayEngine:
+    """Runs each trial as a task: Ray chooses the node, a process of its own there trains."""
+
+    def __init__(
+        self, folder: SweepFolder, data_dir: Path | None, limits: Limits, needs: Needs, address: str | None, jobs: int
+    ):
+        """Prepares; nothing is started yet.
+
+        Args:
+          folder: of the sweep, on a path that is the same on all nodes.
+          data_dir: of prepared data, likewise; None is each node's default folder.
+          limits: of every trial.
+          needs: of every trial.
+          address: of a Ray cluster, "auto" for the one of this machine; None starts one for this sweep.
+          jobs: trials at a time where Ray is started here; a cluster decides by itself.
+        """
+        self._folder, self._data_dir, self._limits, self._needs = folder, data_dir, limits, needs
+        self._address, self._jobs = address, jobs
+        self._stop_file = folder.path.absolute() / ".stop"
+
+    def run(self, entries: Sequence[Entry], report: Report, stopping: Callable[[], bool]) -> None:
+        """Runs trials until none is left, or until a stop is wished for, when the running ones save.
+
+        Args:
+          entries: the trials, in the order in which they are handed to Ray.
+          report: is told of each change of a trial's status.
+          stopping: whether no more should start.
+        """
+        self._stop_file.unlink(missing_ok=True)
+        self._start_ray()
+        try:
+            attempt = ray.remote(_attempt).options(
+                num_cpus=self._needs.cpus,
+                num_gpus=self._needs.gpus,
+                resources={"TPU": self._needs.tpus} if self._needs.tpus else None,
+                max_retries=_RETRIES,
+            )
+            path, data_dir = self._folder.path.absolute(), self._data_dir and self._data_dir.absolute()
+            tasks = {attempt.remote(path, entry, data_dir, self._limits, self._needs.cpus): entry for entry in entries}
+            while tasks and not stopping():
+                self._wait(tasks, report)
+            self._stop(tasks, report)
+        finally:
+            self._stop_file.unlink(missing_ok=True)
+            ray.shutdown()
+
+    def _start_ray(self) -> None:
+        where: dict[str, Any] = {"address": self._address}
+        if self._address is None:
+            needs = self._needs
+            where = {
+                "num_cpus": self._jobs * needs.cpus,
+                "num_gpus": self._jobs * needs.gpus,
+                "resources": {"TPU": self._jobs * needs.tpus} if needs.tpus else None,
+                "include_dashboard": False,
+            }
+        path = confinement.environment({})["PYTHONPATH"]
+        ray.init(
+            **where, runtime_env={"env_vars": {"PYTHONPATH": path}}, log_to_driver=False, logging_level=logging.WARNING
+        )
+
+    def _wait(self, tasks: dict[ray.ObjectRef, Entry], report: Report) -> None:
+        """Waits for tasks that have ended, and reads of the others how they stand."""
+        ended, others = ray.wait(list(tasks), num_returns=len(tasks), timeout=_POLL)
+        for task in ended:
+            entry = tasks.pop(task)
+            report(entry, self._status(task, entry))
+        for task in others:
+            status = self._folder.status(tasks[task].id)
+            if status.status == RUNNING:
+                report(tasks[task], status)
+
+    def _status(self, task: ray.ObjectRef, entry: Entry) -> Status:
+        """What a task came to; where it could not come to anything, that it has failed."""
+        known = self._folder.status(entry.id)
+        try:
+            status: Status = ray.get(task)
+            return status
+        except RayTaskError as error:
+            fault, message = faults.CRASH, str(error.cause)
+        except RayError as error:
+            fault, message = faults.KILLED, f"Ray: {str(error).splitlines()[0]}"
+        if known.status == DONE:
+            return known
+        tail = faults.log_tail(self._folder.trial(entry.id).path / "log.txt")
+        return dataclasses.replace(known, status=FAILED, fault=fault, message=message, log_tail=tail)
+
+    def _stop(self, tasks: dict[ray.ObjectRef, Entry], report: Report) -> None:
+        """Lets running trials save, and takes back those that wait."""
+        if not tasks:
+            return
+        self._stop_file.touch()
+        deadline = time.monotonic() + _SAVING
+        while tasks and time.monotonic() < deadline:
+            self._wait(tasks, report)
+        for task, entry in tasks.items():
+            ray.cancel(task, force=True)
+            report(entry, dataclasses.replace(self._folder.status(entry.id), status=STOPPED, message="did not save"))
+
+
+def _attempt(path: Path, entry: Entry, data_dir: Path | None, limits: Limits, cores: int) -> Status:
+    """The task: waits until no lost attempt holds the trial any more, then trains it in a process of its own."""
+    folder, stop = SweepFolder(path), path / ".stop"
+    while folder.is_busy(entry.id) and not stop.exists():
+        time.sleep(_POLL / 2)
+    last = folder.status(entry.id)
+    if last.status == DONE or stop.exists():
+        return last
+
+    def report(_: Entry, status: Status) -> None:
+        nonlocal last
+        last = status
+        folder.write_status(entry.id, status)
+
+    with confinement.claimed(cores) as held:
+        LocalEngine(folder, data_dir, 1, limits, cores=held, name="ray").run([entry], report, stopping=stop.exists)
+    return last
