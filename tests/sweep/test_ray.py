@@ -1,0 +1,131 @@
+"""The same sweeps on a Ray of this machine with two places."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from sweep import planted
+from sweep.test_sweep import command, figures, run, table
+
+RAY = ("--engine=ray", "--jobs=2")
+FEW = 'product({"optimizer.learning_rate": [1e-2, 3e-2, 1e-1]}, repeat_seeds(2))'
+
+
+@pytest.fixture(scope="module")
+def by_local(tmp_path_factory, line_data):
+    """Six trials on one core each, by the local engine, and their experiment file."""
+    from sweep.experiment_with_sweep import HEAD
+
+    folder = tmp_path_factory.mktemp("local")
+    file = folder / "few.py"
+    file.write_text(HEAD.format(data=line_data, sweep=FEW))
+    done = run(f"--config={file}", f"--workdir={folder / 'sweep'}", f"--jobs={cores()}", "--noreport")
+    assert done.returncode == 0, done.stderr
+    return file, folder / "sweep"
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def statuses(workdir: Path) -> list[dict[str, object]]:
+    return [json.loads(path.read_text()) for path in workdir.glob("trials/*/status.json")]
+
+
+def trainers(workdir: Path) -> list[tuple[int, int]]:
+    """The processes that train in this sweep, each with its parent, Ray's own."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes()
+            parent = int((process / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            held = [os.readlink(link) for link in (process / "fd").iterdir()]
+        except OSError:
+            continue
+        if b"cnn_jax.sweep.worker" in words and any(str(workdir) in path for path in held):
+            found.append((int(process.name), parent))
+    return found
+
+
+def test_ray_and_local_come_to_the_same(by_local, tmp_path):
+    file, reference = by_local
+    done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}", *RAY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert figures(tmp_path / "sweep") == figures(reference)
+    assert {status["engine"] for status in statuses(tmp_path / "sweep")} == {"ray"}
+    assert {row["status"] for row in table(tmp_path / "sweep")} == {"done"}
+    assert "6 done; 0 to run" in run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}", *RAY).stdout
+
+
+def test_a_killed_ray_worker_and_a_killed_driver_change_nothing(by_local, tmp_path):
+    file, reference = by_local
+    workdir = tmp_path / "sweep"
+    words = (f"--config={file}", f"--workdir={workdir}", *RAY, "--noreport")
+    for victim_of in ("ray", "driver"):
+        with subprocess.Popen(command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
+            began = time.monotonic()
+            while not (running := trainers(workdir)) and time.monotonic() - began < 120:
+                time.sleep(0.1)
+            assert running, "no trial has begun"
+            if victim_of == "ray":
+                os.kill(running[0][1], signal.SIGKILL)
+                assert driver.wait(timeout=300) == 0, "a trial whose Ray process is lost begins again"
+                assert figures(workdir) == figures(reference)
+                shutil.rmtree(workdir)
+            else:
+                driver.kill()
+    done = run(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert figures(workdir) == figures(reference)
+
+
+def test_faults_stay_with_their_trials(write_experiment, tmp_path):
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    shutil.copy(planted.__file__, hooks / "sitecustomize.py")
+    seeds = [planted.CRASH, planted.HANG, planted.MEMORY]
+    file = write_experiment(
+        "Sweep([{'seed': 0}, {'optimizer': {'name': 'sgd', 'learning_rate': 3e38}}, "
+        f"*({{'seed': seed}} for seed in {seeds}), {{'model.kernel_size': 12}}, {{'seed': 1}}], skip_infeasible=True)"
+    )
+    workdir = tmp_path / "sweep"
+    words = (f"--config={file}", f"--workdir={workdir}", *RAY, "--time_limit=0.5", "--memory_limit=2", "--noreport")
+    done = run(*words, env={**os.environ, "PYTHONPATH": str(hooks)})
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert [(row["status"], row["fault"]) for row in table(workdir)] == [
+        ("done", ""),
+        ("failed", "diverged"),
+        ("failed", "crash"),
+        ("failed", "hang"),
+        ("failed", "memory"),
+        ("infeasible", ""),
+        ("done", ""),
+    ]
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(by_local, tmp_path):
+    file, reference = by_local
+    words = (f"--config={file}", f"--workdir={tmp_path / 'sweep'}", *RAY, "--noreport")
+    with subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as driver:
+        assert driver.stdout is not None
+        while "done accuracy" not in driver.stdout.readline():
+            assert driver.poll() is None
+        driver.send_signal(signal.SIGINT)
+        assert driver.wait(timeout=150) == 75
+    assert "running" not in {status["status"] for status in statuses(tmp_path / "sweep")}
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    assert figures(tmp_path / "sweep") == figures(reference)
+
+
+def test_needs_are_for_ray_alone(by_local, tmp_path):
+    file, _ = by_local
+    done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--gpus=1")
+    assert done.returncode == 2
+    assert "--gpus: is for --engine=ray" in done.stderr
