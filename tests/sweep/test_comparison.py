@@ -1,0 +1,53 @@
+"""When two runs of a trial are the same."""
+
+import pytest
+
+from cnn_jax.sweep.comparison import Evidence, compare
+from cnn_jax.train.record import Record
+
+HERE = {"packages": {"jax": "0.10.2"}, "python": "3.11.7", "devices": {"kind": "cpu"}, "git": {"commit": "a"}}
+
+
+def evidence(loss=0.5, accuracy=0.9, cores=2, seconds=1.0, **provenance):
+    values = {"loss": loss, "accuracy": accuracy, "seconds": seconds}
+    records = (Record(10, 1.0, "train", {"loss": 0.7, "seconds": seconds}), Record(10, 1.0, "test", values))
+    return Evidence(records, HERE | provenance, cores)
+
+
+def test_times_do_not_count():
+    verdict = compare(evidence(seconds=1.0), evidence(seconds=9.0))
+    assert (verdict.exact, verdict.difference) == (True, None)
+    assert str(verdict) == "matches bit for bit"
+
+
+def test_the_last_bit_counts_on_the_same_machine():
+    verdict = compare(evidence(), evidence(loss=0.5 + 2**-53))
+    assert verdict.exact
+    assert verdict.difference == f"test loss at step 10: 0.5 and {0.5 + 2**-53!r}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"cores": 1}, "2 and 1 cores"),
+        ({"packages": {"jax": "0.11.0"}}, "other packages"),
+        ({"devices": {"kind": "H100"}}, "other devices"),
+        ({"git": None}, "other code"),
+        ({"git": {"commit": "b"}, "python": "3.12.1"}, "other python, other code"),
+    ],
+)
+def test_elsewhere_a_tolerance_holds(changes, reason):
+    near = compare(evidence(), evidence(loss=0.51, accuracy=0.905, **changes))
+    assert (near.exact, near.reason, near.difference) == (False, reason, None)
+    assert compare(evidence(), evidence(accuracy=0.92, **changes)).difference == "test accuracy 0.9000 and 0.9200"
+    assert compare(evidence(), evidence(loss=0.53, **changes)).difference == "test loss 0.5000 and 0.5300"
+
+
+def test_missing_and_other_records():
+    whole, part = evidence(), evidence()
+    shorter = Evidence(part.records[:1], part.provenance, part.cores)
+    assert compare(whole, shorter).difference == "2 and 1 records"
+    other = Evidence((part.records[0], part.records[1]._replace(step=11)), part.provenance, part.cores)
+    assert compare(whole, other).difference == "test at step 10, and test at step 11"
+    more = part.records[1]._replace(values=part.records[1].values | {"top5_error": 0.1})
+    assert "top5_error" in compare(whole, Evidence((part.records[0], more), part.provenance, 2)).difference
