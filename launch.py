@@ -34,14 +34,19 @@ def one_network(request: Request) -> int:
     from cnn_jax.data import DataError
     from cnn_jax.ops import GeometryError
     from cnn_jax.pretrained import WeightsError
+    from cnn_jax.train import processes
     from cnn_jax.train.loop import DivergedError, Stopped
     from cnn_jax.train.run_folder import RunFolderError
 
+    if request.verb == "train":
+        processes.join(
+            processes.Group(request.distributed, request.coordinator, request.num_processes, request.process_id)
+        )
     try:
         VERBS[request.verb](request)
     except (ConfigError, DataError, GeometryError, RunFolderError, WeightsError) as error:
         return refuse(error)
-    except DivergedError as error:
+    except (DivergedError, processes.OtherProcessFailed) as error:
         print(f"failed: {error}", file=sys.stderr)
         return FAILED
     except Stopped:
@@ -92,12 +97,15 @@ def refuse(error: Exception) -> int:
 
 def train(request: Request) -> None:
     """Trains, then writes the report where there is none of this result."""
+    from cnn_jax.train import processes
     from cnn_jax.train.loop import train_and_evaluate
 
     assert request.experiment is not None
     assert request.config_file is not None
     workdir = request.workdir or flags.default_workdir(request.config_file, request.experiment)
     result = train_and_evaluate(request.experiment, workdir, request.data_dir)
+    if not processes.is_first():
+        return
     print(f"test accuracy {result['test_accuracy']:.4f}, test loss {result['test_loss']:.4f}")
     print(f"result: {workdir / 'result.json'}")
     if request.report:

@@ -9,7 +9,7 @@ import hashlib
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from absl import flags
 
@@ -21,8 +21,13 @@ from cnn_jax.sweep.comparison import Evidence
 from cnn_jax.sweep.plan import Plan
 from cnn_jax.sweep.trial import Trial
 
+_OF_PROCESSES = ("distributed", "coordinator", "num_processes", "process_id")
+
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "train": ("train one network; the same command resumes it", ("config", "workdir", "data_dir", "report")),
+    "train": (
+        "train one network; the same command resumes it",
+        ("config", "workdir", "data_dir", "report", *_OF_PROCESSES),
+    ),
     "eval": ("measure a finished run's network on its test images again", ("workdir", "data_dir")),
     "predict": ("classify picture files with a finished run's network", ("workdir", "images", "format", "output")),
     "summary": ("print the layer table; starts no training", ("config", "data_dir", "format", "output")),
@@ -48,6 +53,7 @@ _BOOLEANS = ("report", "noreport", "retry_failed", "noretry_failed", "help", "he
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 _FORMATS = ("table", "json", "csv")
 _ENGINES = ("local", "ray")
+_GROUPS = ("auto", "off", "explicit")
 _OF_RAY = ("address", "cpus", "gpus", "tpus")
 
 
@@ -75,6 +81,12 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_string("from", None, "file of a sweep that --export wrote: repeat it, and compare", values)
     flags.DEFINE_string("export", None, "write the sweep, all that repeating it needs, to this file", values)
     flags.DEFINE_integer("verify", None, "run so many finished trials again, and compare", 1, None, values)
+    flags.DEFINE_enum(
+        "distributed", "auto", _GROUPS, "several processes of one run: as the cluster tells, never, or as given", values
+    )
+    flags.DEFINE_string("coordinator", None, "HOST:PORT of the first process, for --distributed=explicit", values)
+    flags.DEFINE_integer("num_processes", None, "of the run, for --distributed=explicit", 1, None, values)
+    flags.DEFINE_integer("process_id", None, "of this process, from 0, for --distributed=explicit", 0, None, values)
     flags.DEFINE_enum("engine", "local", _ENGINES, "what runs the trials", values)
     flags.DEFINE_string("address", None, "of a Ray cluster, auto for this machine's; default: starts one", values)
     flags.DEFINE_integer("cpus", 1, "cores that Ray sets aside for one trial", 1, None, values)
@@ -94,6 +106,7 @@ class Request:
       config_file: where it came from.
       workdir, data_dir, images, format, output, report: the flags of the same names.
       sweep: what the verb sweep is to do.
+      distributed, coordinator, num_processes, process_id: the flags of the same names.
     """
 
     verb: str
@@ -106,6 +119,10 @@ class Request:
     output: Path | None
     report: bool
     sweep: SweepRequest | None
+    distributed: Literal["auto", "off", "explicit"]
+    coordinator: str | None
+    num_processes: int | None
+    process_id: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +180,7 @@ def parse(argv: Sequence[str]) -> Request:
     words.remove(verb)
     values, overrides, faults = _flag_values(verb, words)
     experiment, sweep = None, None
+    faults += _group_faults(values)
     config_file = Path(values.config) if "config" in VERBS[verb][1] and values.config else None
     try:
         if verb == "sweep":
@@ -185,7 +203,26 @@ def parse(argv: Sequence[str]) -> Request:
         output=Path(values.output) if values.output else None,
         report=values.report,
         sweep=sweep,
+        distributed=values.distributed,
+        coordinator=values.coordinator,
+        num_processes=values.num_processes,
+        process_id=values.process_id,
     )
+
+
+def _group_faults(values: Any) -> list[str]:
+    """Tells flags of several processes that do not go together."""
+    given = [name for name in _OF_PROCESSES[1:] if values[name].value is not None]
+    if values.distributed != "explicit":
+        return [f"--{name}: is for --distributed=explicit" for name in given]
+    if missing := [name for name in _OF_PROCESSES[1:] if name not in given]:
+        return [f"--{name}: --distributed=explicit needs it: {values[name].help}" for name in missing]
+    host, _, port = values.coordinator.rpartition(":")
+    if not host or not port.isdigit():
+        return [f"--coordinator: got {values.coordinator!r}, expected HOST:PORT, such as 10.0.0.1:8476"]
+    if values.process_id >= values.num_processes:
+        return [f"--process_id: got {values.process_id}, expected 0 to {values.num_processes - 1}"]
+    return []
 
 
 def _sweep_request(values: Any, config_file: Path | None, overrides: dict[str, Any]) -> SweepRequest:
@@ -345,7 +382,7 @@ def help_text(verb: str | None) -> str:
     for name in names:
         flag, required = values[name], name in _REQUIRED[verb]
         default = "required" if required else f"default: {flag.default}"
-        words = {"format": _FORMATS, "engine": _ENGINES}.get(name)
+        words = {"format": _FORMATS, "engine": _ENGINES, "distributed": _GROUPS}.get(name)
         legal = f" ({' | '.join(words)})" if words else ""
         lines += _wrapped(f"  --{name}", f"{flag.help}{legal} ({default})")
     if "config" in names:

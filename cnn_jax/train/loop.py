@@ -19,7 +19,7 @@ from cnn_jax import data, models, pretrained
 from cnn_jax.config import Experiment
 from cnn_jax.data import augment, pipeline
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.train import compilation, optim, preflight, programs, provenance, sharding, steps
+from cnn_jax.train import compilation, optim, preflight, processes, programs, provenance, sharding, steps
 from cnn_jax.train.checkpoint import Checkpoints
 from cnn_jax.train.metrics import Sums, means
 from cnn_jax.train.programs import Advance
@@ -63,10 +63,11 @@ def train_and_evaluate(
       WeightsError: where the weights to start from cannot be read or do not fit.
       DivergedError: where the loss becomes infinite or not a number.
       Stopped: on SIGTERM or SIGINT, the state saved.
+      OtherProcessFailed: where the first of several processes raised one of these before the training began.
     """
-    console = console or Console()
-    folder = RunFolder(workdir)
-    folder.claim(experiment)
+    console = console or Console(quiet=not processes.is_first())
+    folder = RunFolder(workdir, writes=processes.is_first())
+    processes.on_first(lambda: folder.claim(experiment))
     try:
         with StopSignal() as stop:
             result = folder.result()
@@ -106,6 +107,7 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
     folder.write("dataset.json", describe(dataset, constants, colours))
     folder.write("provenance.json", provenance.collect(dataset))
     replicated, batches = sharding.replicated(mesh), sharding.batches(mesh)
+    keys = jax.device_put(keys, replicated)
     state = programs.first_state(recipe, variables, mesh)
     checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)
     restored = checkpoints.load_newest(state)
@@ -128,7 +130,7 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
             VALIDATION: programs.evaluation(recipe, state, dataset.validation, constants, mesh),
             **evaluations,
         }
-    log = MetricsLog(folder.metrics, int(state.step), experiment.log.tensorboard)
+    log = MetricsLog(folder.metrics, int(state.step), experiment.log.tensorboard, processes.is_first())
     return _Run(
         experiment=experiment,
         console=console,
@@ -210,12 +212,18 @@ class _Run:
                 self.state = dataclasses.replace(self.state, window_sums=Sums.zero())
             self._read(pending, epoch, progress)
             pending, first = (last, closes, sums), last
-            if self.stop.received and last < per_epoch:
-                self._read(pending, epoch, progress)
-                self._stop(progress)
-            if last < per_epoch and self._save_is_due():
+            if last == per_epoch:
+                break
+            if processes.are_many():  # whose wishes are exchanged only when no step is on its way
                 self._read(pending, epoch, progress)
                 pending = None
+            stop, save = processes.any_wishes(self.stop.received is not None, self._save_is_due())
+            if stop or save:
+                self._read(pending, epoch, progress)
+                pending = None
+            if stop:
+                self._stop(progress)
+            if save:
                 self._save()
         self._read(pending, epoch, progress)
         seconds = time.monotonic() - begun
@@ -270,12 +278,14 @@ class _Run:
         if (epoch + 1) % every == 0 or epoch + 1 == epochs or improved:
             accuracy = measured[VALIDATION]["accuracy"] if VALIDATION in measured else None
             self._save({"accuracy": accuracy, "epoch": epoch + 1.0} if accuracy is not None else None)
-        if self.stop.received and epoch + 1 < epochs:
+        (stop,) = processes.any_wishes(self.stop.received is not None)
+        if stop and epoch + 1 < epochs:
             self._stop(progress)
 
     def _save_is_due(self) -> bool:
         minutes = self.experiment.checkpoint.every_minutes
-        return minutes is not None and time.monotonic() - self.saved_at > 60 * minutes
+        # Only the first process's clock counts.
+        return minutes is not None and processes.is_first() and time.monotonic() - self.saved_at > 60 * minutes
 
     def _save(self, validation: dict[str, float] | None = None) -> None:
         self.log.sync()
@@ -285,8 +295,9 @@ class _Run:
     def _stop(self, progress: TrainingProgress) -> None:
         self._save()
         self.checkpoints.close()
-        progress.line(f"{self.stop.received}: saved at step {int(self.state.step)}; the same command goes on")
-        raise Stopped(self.stop.received)
+        signal = self.stop.received or "another process was stopped"
+        progress.line(f"{signal}: saved at step {int(self.state.step)}; the same command goes on")
+        raise Stopped(signal)
 
     def _last(self, split: str) -> Record:
         return next(record for record in reversed(self.log.records) if record.split == split)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, PRNGKeyArray
 
@@ -36,7 +35,8 @@ def first_state(recipe: steps.Recipe, variables: Variables, mesh: jax.sharding.M
     """
     ema = recipe.experiment.train.ema_decay > 0
     create = functools.partial(train_state.create, recipe.optimizer, ema=ema)
-    return jax.jit(create, out_shardings=sharding.replicated(mesh))(variables)
+    replicated = sharding.replicated(mesh)
+    return jax.jit(create, out_shardings=replicated)(jax.device_put(variables, replicated))
 
 
 def train_steps(
@@ -114,4 +114,4 @@ def evaluation(
 
 
 def _on_devices(split: Split, where: jax.sharding.Sharding) -> DeviceSplit:
-    return jax.device_put(DeviceSplit(jnp.asarray(split.images), jnp.asarray(split.labels)), where)
+    return jax.device_put(DeviceSplit(split.images, split.labels.astype(np.int32)), where)

@@ -31,20 +31,24 @@ class Record(NamedTuple):
 class MetricsLog:
     """Appends records; a resumed run first drops those that its checkpoint does not know."""
 
-    def __init__(self, path: Path, step: int, tensorboard: bool):
+    def __init__(self, path: Path, step: int, tensorboard: bool, writes: bool = True):
         """Opens the log.
 
         Args:
           path: metrics.jsonl.
           step: of the state that training goes on from; later records are dropped.
           tensorboard: whether to write events into `tensorboard/` beside it.
+          writes: whether this process is the one that writes; the others only remember.
         """
         self.records = [record for record in read_records(path) if record.step <= step]
+        self._file: Any = None
+        self._events: Any = None
+        if not writes:
+            return
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_text("".join(_line(record) for record in self.records), encoding="utf-8")
         temporary.replace(path)
         self._file = path.open("a", encoding="utf-8")
-        self._events: Any = None
         if tensorboard:
             from tensorboardX import SummaryWriter  # costs a third of a second, which tests and sweeps may spare
 
@@ -53,19 +57,22 @@ class MetricsLog:
     def write(self, record: Record) -> None:
         """Appends one record."""
         self.records.append(record)
-        self._file.write(_line(record))
-        self._file.flush()
+        if self._file is not None:
+            self._file.write(_line(record))
+            self._file.flush()
         if self._events is not None:
             for name, value in record.values.items():
                 self._events.add_scalar(f"{record.split}/{name}", value, record.step)
 
     def sync(self) -> None:
         """Makes sure that all records are on the disk."""
-        os.fsync(self._file.fileno())
+        if self._file is not None:
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Ends the files."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         if self._events is not None:
             self._events.close()
 

@@ -21,8 +21,15 @@ class RunFolderError(Exception):
 class RunFolder:
     """Paths and JSON files of one run."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, writes: bool = True):
+        """Names the files; of several processes of a run, only one writes.
+
+        Args:
+          path: of the folder.
+          writes: whether this process is that one.
+        """
         self.path = path
+        self._writes = writes
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
         self.report = path / "report"
@@ -98,6 +105,8 @@ class RunFolder:
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file atomically."""
+        if not self._writes:
+            return
         path = self.path / name
         temporary = path.with_name(f".{name}.{os.getpid()}")
         with temporary.open("w", encoding="utf-8") as file:

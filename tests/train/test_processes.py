@@ -1,0 +1,142 @@
+"""Two processes of one run: the same end as one, stopped and resumed together, and lost together."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cnn_jax.train import processes
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def launch(tmp_path, line_data):
+    """Starts `launch.py train` in so many processes of two devices each."""
+    file = tmp_path / "small.py"
+    config = {
+        "data": line_data,
+        "model": {"features": (8,), "pooling": "max", "dense": (), "norm": "batch", "lowering": "xla"},
+        "augment": {"shift": 1},
+        "train": {"epochs": 3, "batch_size": 20, "eval_batch_size": 60, "steps_per_dispatch": 5},
+        "log": {"tensorboard": False},
+    }
+    file.write_text(f"def get_config():\n    return {config!r}\n")
+
+    def start(workdir: Path, count: int, *words: str, devices: int = 2) -> list[subprocess.Popen[str]]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        started = []
+        for number in range(count):
+            group = ["--distributed=explicit", f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}"]
+            group = [*group, f"--process_id={number}"] if count > 1 else []
+            command = [sys.executable, str(ROOT / "launch.py"), "train", f"--config={file}", f"--workdir={workdir}"]
+            started.append(
+                subprocess.Popen(
+                    [*command, "--noreport", *group, *words],
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+            )
+        return started
+
+    return start
+
+
+def ends(started: list[subprocess.Popen[str]], timeout: float = 240) -> list[tuple[int, str]]:
+    """Exit codes and outputs."""
+    outputs = [each.communicate(timeout=timeout)[0] for each in started]
+    return [(each.returncode, output) for each, output in zip(started, outputs, strict=True)]
+
+
+def result(workdir: Path) -> dict[str, float]:
+    return json.loads((workdir / "result.json").read_text())
+
+
+def like(ours: dict[str, float], theirs: dict[str, float]) -> None:
+    # Sums over images, and batch norm's statistics, are taken in another order: float32 rounding, which 75 steps of
+    # Adam have grown; one image at most falls on the other side.
+    assert ours["test_loss"] == pytest.approx(theirs["test_loss"], rel=1e-3)
+    assert ours["test_accuracy"] == pytest.approx(theirs["test_accuracy"], abs=1 / 150 + 1e-9)
+
+
+def test_two_processes_of_two_devices_train_as_one(launch, tmp_path):
+    (code, output), *_ = ends(launch(tmp_path / "one", 1, devices=1))
+    assert code == 0, output
+    pair = ends(launch(tmp_path / "two", 2))
+    assert [code for code, _ in pair] == [0, 0], pair
+    like(result(tmp_path / "two"), result(tmp_path / "one"))
+    lines = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == len((tmp_path / "one" / "metrics.jsonl").read_text().splitlines())
+    assert json.loads((tmp_path / "two" / "provenance.json").read_text())["devices"]["count"] == 4
+    assert "test accuracy" in pair[0][1]
+    assert "epoch" not in pair[1][1], "only the first tells"
+
+
+def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, tmp_path):
+    (code, output), *_ = ends(launch(tmp_path / "one", 1, devices=1))
+    assert code == 0, output
+    started = launch(tmp_path / "two", 2)
+    metrics = tmp_path / "two" / "metrics.jsonl"
+    began = time.monotonic()
+    while not (metrics.exists() and metrics.read_text()) and time.monotonic() - began < 200:
+        assert all(each.poll() is None for each in started)
+        time.sleep(0.01)
+    started[1].send_signal(signal.SIGTERM)
+    pair = ends(started)
+    if [code for code, _ in pair] == [0, 0]:
+        pytest.fail("it was done before it could be stopped")
+    assert [code for code, _ in pair] == [75, 75], pair
+    (code, output), *_ = ends(launch(tmp_path / "two", 1, devices=4))
+    assert code == 0, output
+    assert "resuming at step" in output
+    like(result(tmp_path / "two"), result(tmp_path / "one"))
+
+
+def test_a_lost_process_ends_the_other(launch, tmp_path):
+    started = launch(tmp_path / "two", 2, "--config.train.epochs=2000")
+    metrics = tmp_path / "two" / "metrics.jsonl"
+    began = time.monotonic()
+    while not (metrics.exists() and metrics.read_text()) and time.monotonic() - began < 200:
+        time.sleep(0.05)
+    started[1].kill()
+    (code, output), _ = ends(started, timeout=120)
+    assert code not in (0, 75), output
+
+
+def test_a_folder_that_cannot_be_used_is_refused_by_all(launch, tmp_path):
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "letter.txt").write_text("not a run")
+    pair = ends(launch(tmp_path / "foreign", 2))
+    assert [code for code, _ in pair] == [2, 1], pair
+    assert "is not a run's folder" in pair[0][1]
+    assert "its own message says why" in pair[1][1]
+
+
+@pytest.mark.parametrize(
+    ("variables", "started_by"),
+    [
+        ({}, None),
+        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}, "Slurm"),
+        ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, None),
+        ({"OMPI_COMM_WORLD_SIZE": "4"}, "Open MPI"),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, "GKE"),
+        ({"TPU_WORKER_HOSTNAMES": "a"}, None),
+    ],
+)
+def test_what_has_started_several_processes(monkeypatch, variables, started_by):
+    for name in ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "OMPI_COMM_WORLD_SIZE", "TPU_WORKER_HOSTNAMES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert processes.started_by() == started_by
