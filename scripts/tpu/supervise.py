@@ -39,7 +39,7 @@ def signals(runner: Runner) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Lets the giving back finish, whatever signals come."""
     before, _Hold.on = _Hold.on, True
     try:
@@ -59,7 +59,7 @@ def given_back(request: Request, runner: Runner, *, always: bool) -> Iterator[No
         raise
     finally:
         if failed or always:
-            with _undisturbed():
+            with undisturbed():
                 if request.keep:
                     runner.say(f"kept, and bills until it is deleted:\n{commands.text(commands.delete(request))}")
                 else:
@@ -72,7 +72,7 @@ def none_left_running(request: Request, runner: Runner) -> Iterator[None]:
     try:
         yield
     except (StepError, Interrupted):
-        with _undisturbed():
+        with undisturbed():
             steps.stop(request, runner)
         raise
 
