@@ -29,7 +29,7 @@ def launch(job: Job) -> list[list[str]]:
     if job.flags.spot:
         create.append("--spot")
     run = f"pip install --quiet -r requirements-tpu.txt && python launch.py {words_for_shell(job.words)}"
-    return [["rm", "-rf", folder], ["git", "clone", "--quiet", ".", folder], [*create, f"--command={run}"]]
+    return [["rm", "-rf", folder], ["git", "clone", "-q", ".", folder], [*create, f"--command={run}"]]
 
 
 def logs(job: Job) -> list[list[str]]:

@@ -16,7 +16,7 @@ def define(values: flags.FlagValues) -> None:
 
 
 def launch(job: Job) -> list[list[str]]:
-    """Submits the job; SkyPilot's controller gets a slice, runs the job, resumes it when preempted, and ends the slice."""
+    """Submits the job: SkyPilot's controller gets a slice, runs and resumes the job on it, and ends the slice."""
     command = ["sky", "jobs", "launch", "scripts/tpu/skypilot.yaml", f"--name={job.flags.name}"]
     command += [f"--infra={job.flags.infra}", f"--gpus=tpu-{job.flags.accelerator_type}:1"]
     if job.flags.spot:

@@ -1,7 +1,7 @@
 """Stands in for a cloud tool: keeps how it was called, and answers as a recording in $STAND_IN says.
 
-$STAND_IN/answers.json is a list of [pattern, answers]; the first pattern found in the command line counts, and each call takes
-the next of its answers, the last one over and over. An answer is {"out", "err", "code", "seconds"}.
+$STAND_IN/answers.json is a list of [pattern, answers]; the first pattern found in the command line counts, and each
+call takes the next of its answers, the last one over and over. An answer is {"out", "err", "code", "seconds"}.
 """
 
 import fcntl
