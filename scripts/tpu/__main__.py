@@ -77,7 +77,7 @@ def status(request: Request, runner: Runner) -> None:
     """Prints the slice's state and, where it is there, each worker's."""
     state = steps.look(request, runner)
     if not runner.dry:
-        print(steps.meaning(state))
+        print(steps.meaning(state), flush=True)
     if state == steps.ACTIVE:
         steps.workers(request, runner)
 

@@ -101,11 +101,16 @@ class Runner:
         """
         done = self.run(command, seconds, assume=assume, show=show)
         if done.code:
-            how = f"took over {seconds:.0f} s" if done.code == 124 else f"exit code {done.code}"
-            hints = [hint for pattern, hint in _HINTS if re.search(pattern, done.err, re.IGNORECASE)]
-            help_ = f"\n  this may help: {hints[0]}" if hints else ""
-            raise StepError(f"{step} failed ({how}):\n{commands.text(list(command))}{help_}")
+            raise self.fault(step, command, seconds, done)
         return done
+
+    def fault(self, step: str, command: Sequence[str], seconds: float, done: Done, *, tell: bool = False) -> StepError:
+        """What a command that failed is told by; with `tell`, what it printed too, where that was kept back."""
+        how = f"took over {seconds:.0f} s" if done.code == 124 else f"exit code {done.code}"
+        hints = [hint for pattern, hint in _HINTS if re.search(pattern, done.err, re.IGNORECASE)]
+        help_ = f"\n  this may help: {hints[0]}" if hints else ""
+        told = f"\n{done.err.strip()}" if tell else ""
+        return StepError(f"{step} failed ({how}):\n{commands.text(list(command))}{told}{help_}")
 
     def say(self, text: str) -> None:
         """Tells what goes on."""

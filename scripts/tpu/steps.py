@@ -69,7 +69,7 @@ def _look(request: Request, runner: Runner, assume: str) -> tuple[str, str]:
             runner.pause(request.poll_seconds)
             continue
         break
-    return runner.must("looking at the slice", commands.describe(request), 2 * _MINUTE).out, ""
+    raise runner.fault("looking at the slice", commands.describe(request), 2 * _MINUTE, done, tell=True)
 
 
 def meaning(state: str) -> str:
@@ -115,7 +115,7 @@ def check_checkout(request: Request, runner: Runner) -> None:
         files = ", ".join(line[3:] for line in changed.splitlines())
         raise RefusedError(f"only what is committed goes to the slice, and these are changed: {files}; commit them")
     config = next((word.partition("=")[2] for word in request.words if word.startswith("--config=")), None)
-    if config and runner.run(["git", "cat-file", "-e", f"HEAD:./{config}"], _MINUTE).code:
+    if config and runner.run(["git", "cat-file", "-e", f"HEAD:./{config}"], _MINUTE, quiet=True).code:
         raise RefusedError(f"--config: {config!r} is not committed, and only what is committed goes to the slice")
 
 

@@ -22,7 +22,8 @@ state() {
     elif alive; then
         echo running
     elif [ -f "$run/pid" ]; then
-        echo died
+        sleep 1 # its code is being written
+        cat "$run/exit_code" 2>/dev/null || echo died
     else
         echo none
     fi
@@ -33,7 +34,9 @@ shift
 case $verb in
 install)
     rm -rf "$checkout"
-    git clone --quiet "$1" "$checkout"
+    git init --quiet "$checkout"
+    git -C "$checkout" fetch --quiet "$HOME/$1" HEAD
+    git -C "$checkout" checkout --quiet FETCH_HEAD
     # The images' own Python is older than the project's, so uv brings one.
     python3 -m pip install --quiet --user "uv==$uv_version"
     python3 -m uv venv --quiet --clear --python "$python" "$checkout/.venv"
@@ -52,8 +55,7 @@ launch)
     rm -rf "$run"
     mkdir -p "$run"
     cd "$checkout"
-    # Moved into place, so that a code that can be read is whole. The shell that waits for it ignores the signals
-    # that launch.py answers to.
+    # Moved into place, so that a code that can be read is whole.
     # shellcheck disable=SC2016
     setsid nohup sh -c '
         trap "" HUP

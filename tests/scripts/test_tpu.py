@@ -1,5 +1,6 @@
 """Slices as queued resources, against recorded answers of gcloud: exact arguments, faults, signals, nothing left."""
 
+import json
 import shlex
 import signal
 import subprocess
@@ -23,11 +24,16 @@ UP = [*COMING, "scp", "install", "launch"]
 
 
 def state(name, **more):
-    return {"out": '{"state": {"state": "%s"%s}}' % (name, more.get("data", ""))}  # noqa: UP031
+    return {"out": json.dumps({"state": {"state": name, **more}})}
 
 
 def workers(*codes):
     return {"out": "".join(f"worker host-{place} {code}\n" for place, code in enumerate(codes))}
+
+
+def pasted(text):
+    """A command as a shell would read it."""
+    return shlex.split(text.replace("\\\n", " "))
 
 
 def ssh(worker, command):
@@ -75,8 +81,11 @@ def test_run_calls_gcloud_exactly_so(cloud):
 def test_the_bundle_is_the_commit(cloud, tmp_path):
     done = cloud.run("install", "--name=cnn-run", *PLACE)
     assert done.returncode == 0, done.stderr
-    git = ["git", "clone", "-q", str(cloud.checkout / "build/tpu/cnn-run.bundle"), str(tmp_path / "clone")]
-    subprocess.run(git, check=True)
+    bundle = cloud.checkout / "build" / "tpu" / "cnn-run.bundle"
+    clone = ["git", "-C", str(tmp_path / "clone")]
+    for words in (["init", "-q"], ["fetch", "-q", str(bundle), "HEAD"], ["checkout", "-q", "FETCH_HEAD"]):
+        (tmp_path / "clone").mkdir(exist_ok=True)
+        subprocess.run([*clone, *words], check=True)
     heads = [
         subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, check=True).stdout
         for folder in (cloud.checkout, tmp_path / "clone")
@@ -102,7 +111,7 @@ FAILURES = {
         ("gcloud services enable tpu.googleapis.com",),
     ),
     "failed": (
-        [["describe", [ABSENT, state("FAILED", data=', "failedData": {"error": {"message": "no room"}}')]]],
+        [["describe", [ABSENT, state("FAILED", failedData={"error": {"message": "no room"}})]]],
         [*COMING, "delete"],
         ("did not come: FAILED", "no room"),
     ),
@@ -223,7 +232,7 @@ def test_a_slice_that_cannot_be_deleted_is_told_loudly(cloud):
     assert "installing on every worker failed" in done.stderr
     loud, _, by_hand = done.stderr.partition("NOT DELETED: cnn-run in us-west4-a may still be there, AND BILL.")
     assert loud
-    assert shlex.split(by_hand.partition("\n\n")[2]) == DELETE
+    assert pasted(by_hand.partition("\n\n")[2]) == DELETE
 
 
 def test_a_delete_that_fails_once_is_tried_again(cloud):
@@ -270,7 +279,7 @@ def test_keep_keeps_and_says_what_deletes(cloud):
     done = cloud.run("run", *SLICE, "--keep", *WORDS)
     assert done.returncode == 1
     assert DELETE not in cloud.calls
-    assert shlex.split(done.stderr.partition("bills until it is deleted:\n")[2]) == DELETE
+    assert pasted(done.stderr.partition("bills until it is deleted:\n")[2]) == DELETE
 
 
 @pytest.mark.parametrize("verb", ["run", "create"])

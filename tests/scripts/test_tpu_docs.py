@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tpu.md"
-SHOWN = re.compile(r"^```\npython -m (scripts\.tpu\S*) (.* --dry_run.*)\n```\n\n```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+COMMAND = r"^```\npython -m (scripts\.tpu\S*) ([^\n]* --dry_run[^\n]*)\n```\n\n"
+SHOWN = re.compile(COMMAND + r"```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 RUNS = [match.groups() for match in SHOWN.finditer(PAGE.read_text(encoding="utf-8"))]
 
 

@@ -4,7 +4,13 @@ import signal
 
 import pytest
 
-WORDS = ["--", "train", "--config=experiments/a.py", "--workdir=gs://my-bucket/runs/a", "--config.model.padding=(SAME, 1)"]
+WORDS = [
+    "--",
+    "train",
+    "--config=experiments/a.py",
+    "--workdir=gs://my-bucket/runs/a",
+    "--config.model.padding=(SAME, 1)",
+]
 SHELL = "train --config=experiments/a.py --workdir=gs://my-bucket/runs/a '--config.model.padding=(SAME, 1)'"
 PLACE = ["--cluster=my-cluster", "--zone=us-west4-a", "--project=my-project-123"]
 FLAGS = {

@@ -97,7 +97,7 @@ def test_install(home):
     for tool in ("python3", "gcloud"):
         (home / "bin" / tool).write_text(f'#!/bin/sh\necho "{tool} $*" >>"{home}/calls"\n')
         (home / "bin" / tool).chmod(0o755)
-    done = worker(home, "install", str(home / "run.bundle"), "gs://my-bucket/cnn_jax")
+    done = worker(home, "install", "run.bundle", "gs://my-bucket/cnn_jax")
     assert done.returncode == 0, done.stderr
     checkout = home / "cnn_jax"
     assert (home / "calls").read_text().splitlines() == [
