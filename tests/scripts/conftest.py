@@ -28,8 +28,12 @@ class Cloud:
 
     @property
     def environment(self):
-        path = f"{self.folder / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin"
-        return {"PATH": path, "STAND_IN": str(self.folder), "HOME": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {
+            "PATH": str(self.folder / "bin"),
+            "STAND_IN": str(self.folder),
+            "HOME": str(self.folder),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
 
     def start(self, *words, module="scripts.tpu"):
         return subprocess.Popen(
@@ -110,6 +114,8 @@ def cloud(tmp_path, committed):
     for tool in ("gcloud", "xpk", "sky"):
         (binaries / tool).write_text(f"#!{sys.executable} -IS\n{text}")
         (binaries / tool).chmod(0o755)
+    for tool in ("git", "rm"):  # no other folder is on the PATH: a real gcloud must never be reached
+        (binaries / tool).symlink_to(shutil.which(tool))
     cloud = Cloud(tmp_path, committed)
     cloud.answers()
     yield cloud

@@ -84,7 +84,7 @@ def test_a_signal_while_it_launches(cloud, tool):
         ("skypilot launch --name=A_", "--name: got 'A_'"),
         ("skypilot launch --name=a --accelerator_type=v6e-9", "nearest: v6e-4, v6e-8, v6e-16"),
         ("skypilot launch --name=a --accelerator_type=v6e-8 -- train", "a bucket among them"),
-        ("skypilot launch --nme=a", "Did you mean: name"),
+        ("skypilot launch --accelerator_typ=v6e-8", "Did you mean: accelerator_type"),
     ],
 )
 def test_refused(cloud, line, told):

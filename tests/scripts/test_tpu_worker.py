@@ -1,6 +1,6 @@
 """worker.sh, run for real in a home folder of its own, with a stand-in for the environment's Python."""
 
-import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "tpu" / "worker.sh"
+TOOLS = ["cat", "date", "git", "grep", "hostname", "mkdir", "mv", "nohup", "rm", "setsid", "sh", "sleep", "tail"]
 PYTHON = """#!/bin/sh
 trap 'echo saved; exit 75' TERM
 echo "launched with: $*"
@@ -25,13 +26,18 @@ def home(tmp_path):
     python.parent.mkdir(parents=True)
     python.write_text(PYTHON)
     python.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    for tool in TOOLS:  # no other folder is on the PATH: a real gcloud or pip must never be reached
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))
     yield tmp_path
     worker(tmp_path, "stop")
 
 
 def worker(home, *words):
-    environment = {"HOME": str(home), "PATH": f"{home / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin"}
-    return subprocess.run(["sh", str(SCRIPT), *words], env=environment, capture_output=True, text=True, timeout=60)
+    environment = {"HOME": str(home), "PATH": str(home / "bin")}
+    return subprocess.run(
+        [shutil.which("sh"), str(SCRIPT), *words], env=environment, capture_output=True, text=True, timeout=60
+    )
 
 
 def state(home):
@@ -93,7 +99,6 @@ def test_install(home):
         ["-C", str(repository), "bundle", "create", "-q", str(home / "run.bundle"), "HEAD"],
     ):
         subprocess.run([*git, *words], check=True)
-    (home / "bin").mkdir()
     for tool in ("python3", "gcloud"):
         (home / "bin" / tool).write_text(f'#!/bin/sh\necho "{tool} $*" >>"{home}/calls"\n')
         (home / "bin" / tool).chmod(0o755)
