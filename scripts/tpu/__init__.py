@@ -1,0 +1,1 @@
+"""Trains on a Cloud TPU slice: `python -m scripts.tpu --help`."""
