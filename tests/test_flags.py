@@ -84,6 +84,38 @@ def test_a_failing_file_tells_where(tmp_path):
         parse(["train", f"--config={path}"])
 
 
+def test_several_processes(experiment_file):
+    words = ["train", f"--config={experiment_file}", "--distributed=explicit", "--coordinator=host:1234"]
+    request = parse([*words, "--num_processes=2", "--process_id=1"])
+    assert (request.distributed, request.coordinator) == ("explicit", "host:1234")
+    assert (request.num_processes, request.process_id) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--num_processes=2"], "--num_processes: is for --distributed=explicit"),
+        (
+            ["--distributed=explicit", "--process_id=0", "--num_processes=2"],
+            "--coordinator: --distributed=explicit needs",
+        ),
+        (
+            ["--distributed=explicit", "--process_id=2", "--num_processes=2", "--coordinator=a:1"],
+            "--process_id: got 2, expected 0 to 1",
+        ),
+        (
+            ["--distributed=explicit", "--process_id=0", "--num_processes=2", "--coordinator=a"],
+            "--coordinator: got 'a', expected HOST:PORT",
+        ),
+        (["--distributed=sometimes"], "--distributed"),
+        (["--workdir=gs://bucket/run"], "mount a bucket first"),
+    ],
+)
+def test_processes_that_do_not_go_together_are_refused(experiment_file, words, message):
+    with pytest.raises(ConfigError, match=message):
+        parse(["train", f"--config={experiment_file}", *words])
+
+
 def test_none_is_a_word_where_it_is_legal(experiment_file):
     words = ["--config.model.norm=none", "--config.model.pooling=(max,none,none)", "--config.model.pool_strides=none"]
     model = parse(["train", f"--config={experiment_file}", *words]).experiment.model
