@@ -324,7 +324,8 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
     faults += [f"--{name}: {verb} needs it: {values[name].help}" for name in _REQUIRED[verb] if name not in given]
     if values.workdir and "://" in values.workdir:
         faults.append(
-            f"--workdir: got {values.workdir!r}, expected a folder of a file system; mount a bucket first, by gcsfuse for one"
+            f"--workdir: got {values.workdir!r}, expected a folder of a file system; "
+            "mount a bucket first, by gcsfuse for one"
         )
     if values.output and values.output.rsplit(".", 1)[-1] not in ("json", "csv"):
         faults.append(f"--output: got {values.output!r}, expected a file that ends in .json or .csv")
