@@ -35,8 +35,7 @@ def first_state(recipe: steps.Recipe, variables: Variables, mesh: jax.sharding.M
     """
     ema = recipe.experiment.train.ema_decay > 0
     create = functools.partial(train_state.create, recipe.optimizer, ema=ema)
-    replicated = sharding.replicated(mesh)
-    return jax.jit(create, out_shardings=replicated)(jax.device_put(variables, replicated))
+    return jax.jit(create, out_shardings=sharding.replicated(mesh))(sharding.on_all(variables, mesh))
 
 
 def train_steps(
@@ -67,7 +66,7 @@ def train_steps(
       call does not consume.
     """
     replicated = sharding.replicated(mesh)
-    data = _on_devices(split, replicated)
+    data = _on_devices(split, mesh)
     compiled = compilation.compile_once(
         ("train", recipe.compiled_in),
         functools.partial(_advance, recipe),
@@ -101,7 +100,7 @@ def evaluation(
       A function of a network's variables.
     """
     replicated = sharding.replicated(mesh)
-    data = _on_devices(split, replicated)
+    data = _on_devices(split, mesh)
     size = sharding.whole_batch(min(recipe.experiment.train.eval_batch_size, len(split)), mesh.size)
     order = jax.device_put(pipeline.file_order(len(split), size), sharding.batches(mesh))
     compiled = compilation.compile_once(
@@ -113,5 +112,6 @@ def evaluation(
     return lambda variables: compiled(variables, data, constants, order)
 
 
-def _on_devices(split: Split, where: jax.sharding.Sharding) -> DeviceSplit:
-    return jax.device_put(DeviceSplit(split.images, split.labels.astype(np.int32)), where)
+def _on_devices(split: Split, mesh: jax.sharding.Mesh) -> DeviceSplit:
+    on_devices: DeviceSplit = sharding.on_all(DeviceSplit(split.images, split.labels.astype(np.int32)), mesh)
+    return on_devices

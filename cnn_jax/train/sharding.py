@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
@@ -14,6 +17,29 @@ def data_mesh() -> Mesh:
 def replicated(mesh: Mesh) -> NamedSharding:
     """The whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def on_all(tree: Any, mesh: Mesh) -> Any:
+    """Puts values that every process has on every device.
+
+    Args:
+      tree: of arrays, random keys among them; the same in all processes.
+      mesh: of the devices.
+
+    Returns:
+      The tree, replicated.
+    """
+    where = replicated(mesh)
+    if jax.process_count() == 1:
+        return jax.device_put(tree, where)
+
+    def put(leaf: Any) -> jax.Array:
+        # Only what is on the host can go to other processes' devices.
+        if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(put(jax.random.key_data(leaf)))
+        return jax.device_put(np.asarray(leaf), where)
+
+    return jax.tree.map(put, tree)
 
 
 def batches(mesh: Mesh) -> NamedSharding:
