@@ -22,6 +22,7 @@ from cnn_jax.sweep.plan import Plan
 from cnn_jax.sweep.trial import Trial
 
 _OF_PROCESSES = ("distributed", "coordinator", "num_processes", "process_id")
+_OF_RAY = ("address", "cpus", "gpus", "tpus", "processes")
 
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": (
@@ -36,7 +37,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         "run the trials of an experiment file's get_sweep(); the same command goes on with them",
         (
             *("config", "from", "workdir", "data_dir", "report", "engine", "jobs", "sweep.limit", "sweep.only"),
-            *("time_limit", "memory_limit", "retry_failed", "verify", "export", "address", "cpus", "gpus", "tpus"),
+            *("time_limit", "memory_limit", "retry_failed", "verify", "export", *_OF_RAY),
         ),
     ),
 }
@@ -54,7 +55,6 @@ _WORDS = {"true": True, "false": False, "none": None, "null": None}
 _FORMATS = ("table", "json", "csv")
 _ENGINES = ("local", "ray")
 _GROUPS = ("auto", "off", "explicit")
-_OF_RAY = ("address", "cpus", "gpus", "tpus")
 
 
 def _define() -> flags.FlagValues:
@@ -89,9 +89,10 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_integer("process_id", None, "of this process, from 0, for --distributed=explicit", 0, None, values)
     flags.DEFINE_enum("engine", "local", _ENGINES, "what runs the trials", values)
     flags.DEFINE_string("address", None, "of a Ray cluster, auto for this machine's; default: starts one", values)
-    flags.DEFINE_integer("cpus", 1, "cores that Ray sets aside for one trial", 1, None, values)
-    flags.DEFINE_integer("gpus", 0, "GPUs that Ray sets aside for one trial", 0, None, values)
-    flags.DEFINE_integer("tpus", 0, "TPU chips that Ray sets aside for one trial", 0, None, values)
+    flags.DEFINE_integer("cpus", 1, "cores that Ray sets aside for one process of a trial", 1, None, values)
+    flags.DEFINE_integer("gpus", 0, "GPUs that Ray sets aside for one process of a trial", 0, None, values)
+    flags.DEFINE_integer("tpus", 0, "TPU chips that Ray sets aside for one process of a trial", 0, None, values)
+    flags.DEFINE_integer("processes", 1, "of one trial, joined, on nodes as far apart as there are", 1, None, values)
     flags.DEFINE_bool("retry_failed", False, "run trials again that have failed before", values)
     return values
 
@@ -133,8 +134,8 @@ class SweepRequest:
       plan: all trials.
       chosen: those that --sweep.limit and --sweep.only leave.
       known: of --from's file, by the trial's number: its data's checksum and what it left.
-      jobs, time_limit, memory_limit, retry_failed, verify, export, engine, address, cpus, gpus, tpus: the flags of
-        the same names.
+      jobs, time_limit, memory_limit, retry_failed, verify, export, engine, address, cpus, gpus, tpus,
+        processes: the flags of the same names.
     """
 
     plan: Plan
@@ -151,6 +152,7 @@ class SweepRequest:
     cpus: int
     gpus: int
     tpus: int
+    processes: int
 
 
 class HelpRequested(Exception):
@@ -254,6 +256,7 @@ def _sweep_request(values: Any, config_file: Path | None, overrides: dict[str, A
         cpus=values.cpus,
         gpus=values.gpus,
         tpus=values.tpus,
+        processes=values.processes,
     )
 
 

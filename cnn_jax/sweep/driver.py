@@ -40,7 +40,8 @@ class Options:
     Attributes:
       engine: "local", or "ray".
       address: of a Ray cluster; None starts one for this sweep.
-      cpus, gpus, tpus: that Ray sets aside for one trial.
+      cpus, gpus, tpus: that Ray sets aside for one process of a trial.
+      processes: of one trial, for Ray.
       jobs: trials at a time; None chooses by cores and accelerators.
       time_limit: minutes of one attempt at a trial; None: any time.
       memory_limit: GiB of one trial; None: a fair share of nine tenths of the machine's.
@@ -52,6 +53,7 @@ class Options:
     cpus: int = 1
     gpus: int = 0
     tpus: int = 0
+    processes: int = 1
     jobs: int | None = None
     time_limit: float | None = None
     memory_limit: float | None = None
@@ -225,7 +227,7 @@ def _engine(folder: SweepFolder, data_dir: Path | None, options: Options, findin
     """The engine, with as many jobs as the machine has cores, or accelerators."""
     cores = len(confinement.available_cores())
     if options.engine == "ray":
-        possible = max(1, cores // options.cpus)
+        possible = max(1, cores // (options.cpus * options.processes))
     else:
         possible = {"cpu": cores, "gpu": findings.devices}.get(findings.platform, 1)
     jobs = min(options.jobs or possible, trials)
@@ -237,7 +239,7 @@ def _engine(folder: SweepFolder, data_dir: Path | None, options: Options, findin
     if options.engine == "ray":
         from cnn_jax.sweep.engines.ray import Needs, RayEngine
 
-        needs = Needs(options.cpus, options.gpus, options.tpus)
+        needs = Needs(options.cpus, options.gpus, options.tpus, options.processes)
         return RayEngine(folder, data_dir, limits, needs, options.address, jobs)
     devices = []
     if findings.platform == "gpu" and jobs > 1:

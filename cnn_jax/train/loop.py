@@ -106,7 +106,7 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
     folder.begin(experiment)
     folder.write("dataset.json", describe(dataset, constants, colours))
     folder.write("provenance.json", provenance.collect(dataset))
-    replicated, batches = sharding.replicated(mesh), sharding.batches(mesh)
+    batches = sharding.batches(mesh)
     keys = sharding.on_all(keys, mesh)
     state = programs.first_state(recipe, variables, mesh)
     checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, PRNGKeyArray
 
@@ -113,5 +114,5 @@ def evaluation(
 
 
 def _on_devices(split: Split, mesh: jax.sharding.Mesh) -> DeviceSplit:
-    on_devices: DeviceSplit = sharding.on_all(DeviceSplit(split.images, split.labels.astype(np.int32)), mesh)
+    on_devices: DeviceSplit = sharding.on_all(DeviceSplit(jnp.asarray(split.images), jnp.asarray(split.labels)), mesh)
     return on_devices

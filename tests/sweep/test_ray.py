@@ -124,6 +124,23 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(by_local, tmp_path):
     assert figures(tmp_path / "sweep") == figures(reference)
 
 
+def test_a_trial_of_two_processes(by_local, tmp_path):
+    file, reference = by_local
+    workdir = tmp_path / "sweep"
+    words = ("--engine=ray", "--jobs=1", "--processes=2", "--noreport", "--sweep.limit=2")
+    done = run(f"--config={file}", f"--workdir={workdir}", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ours, theirs = figures(workdir), figures(reference)
+    assert len(ours) == 2
+    for name, records in ours.items():
+        provenance = json.loads((workdir / "trials" / name / "provenance.json").read_text())
+        assert provenance["devices"]["count"] == 2
+        assert (workdir / "trials" / name / "log-1.txt").exists()
+        last, reference_last = records[-1]["values"], theirs[name][-1]["values"]
+        # The two halves of a batch are summed apart: float32 rounding, grown over 20 steps of Adam.
+        assert last["loss"] == pytest.approx(reference_last["loss"], rel=1e-3)
+
+
 def test_needs_are_for_ray_alone(by_local, tmp_path):
     file, _ = by_local
     done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--gpus=1")

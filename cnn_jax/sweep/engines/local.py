@@ -13,9 +13,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from cnn_jax.sweep import faults
 from cnn_jax.sweep.engines import confinement
@@ -53,6 +53,7 @@ class LocalEngine:
         devices: Sequence[dict[str, str]] = (),
         cores: Sequence[int] = (),
         name: str = "local",
+        group: Mapping[str, Any] | None = None,
     ):
         """Prepares the workers' places; none is started yet.
 
@@ -64,8 +65,10 @@ class LocalEngine:
           devices: environment variables that give each job its own accelerator; none: they share what there is.
           cores: that the jobs share; none: all that this process may use.
           name: of the engine, for the records.
+          group: fields of a `processes.Group`, where each trial has several processes and these workers are one of
+            each; a worker then trains one trial.
         """
-        self._folder, self._limits, self._name = folder, limits, name
+        self._folder, self._limits, self._name, self._group = folder, limits, name, group
         self._data_dir = str(data_dir.absolute()) if data_dir else None
         shares = confinement.shares(cores or confinement.available_cores(), jobs)
         self._slots = [_Slot(share, devices[job] if devices else {}) for job, share in enumerate(shares)]
@@ -97,7 +100,8 @@ class LocalEngine:
                 continue
             for _ in range(len(queue)):
                 entry = queue.popleft()
-                if not self._folder.is_busy(entry.id):
+                # Of a trial's several processes, the first holds the folder for all.
+                if (self._group and self._group["number"]) or not self._folder.is_busy(entry.id):
                     self._start(slot, entry, report, ready)
                     break
                 queue.append(entry)
@@ -138,8 +142,10 @@ class LocalEngine:
         assert isinstance(code, int)
         if code == 0:
             self._close(slot, report, status=DONE, exit_code=code)
-            if self._limits.bytes and slot.resident() > self._limits.bytes / 2:
-                slot.kill(ready)  # what is left of many trials must not count as the next one's
+            if self._group or (self._limits.bytes and slot.resident() > self._limits.bytes / 2):
+                slot.kill(
+                    ready, patience=10 if self._group else 0
+                )  # what is left of many trials must not count as the next one's
             return
         if code == 75:
             self._close(slot, report, status=STOPPED, message=message, exit_code=code)
@@ -266,14 +272,14 @@ class _Slot:
         if process is None:
             return 0
         ready.unregister(_pipe(process.stdout))
+        with contextlib.suppress(BrokenPipeError):
+            _pipe(process.stdin).close()  # no more trials come
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(BrokenPipeError):
-                _pipe(pipe).close()
+        _pipe(process.stdout).close()
         return code
 
 

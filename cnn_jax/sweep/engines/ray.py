@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cnn_jax.sweep import faults
 from cnn_jax.sweep.engines import confinement
@@ -30,11 +33,18 @@ class Needs:
       cpus: processor cores, to which the trial is confined.
       gpus: whole ones.
       tpus: chips.
+      processes: of one trial, each with these cores and accelerators, on nodes as far apart as there are.
     """
 
     cpus: int = 1
     gpus: int = 0
     tpus: int = 0
+    processes: int = 1
+
+    @property
+    def bundle(self) -> dict[str, float]:
+        """Of one process, as Ray names them."""
+        return {"CPU": self.cpus, "GPU": self.gpus, "TPU": self.tpus}
 
 
 class RayEngine:
@@ -86,13 +96,11 @@ class RayEngine:
     def _start_ray(self) -> None:
         where: dict[str, Any] = {"address": self._address}
         if self._address is None:
-            needs = self._needs
-            where = {
-                "num_cpus": self._jobs * needs.cpus,
-                "num_gpus": self._jobs * needs.gpus,
-                "resources": {"TPU": self._jobs * needs.tpus} if needs.tpus else None,
-                "include_dashboard": False,
-            }
+            needs, places = self._needs, self._jobs * self._needs.processes
+            everything = dataclasses.replace(
+                needs, cpus=places * needs.cpus, gpus=places * needs.gpus, tpus=places * needs.tpus
+            )
+            where = {**_options(everything), "include_dashboard": False}
         path = confinement.environment({})["PYTHONPATH"]
         ray.init(
             **where, runtime_env={"env_vars": {"PYTHONPATH": path}}, log_to_driver=False, logging_level=logging.WARNING
@@ -137,10 +145,22 @@ class RayEngine:
             report(entry, dataclasses.replace(self._folder.status(entry.id), status=STOPPED, message="did not save"))
 
 
-def _attempt(path: Path, entry: Entry, data_dir: Path | None, limits: Limits, cores: int) -> Status:
+def _options(needs: Needs) -> dict[str, Any]:
+    """What one process needs, as Ray's options."""
+    return {
+        "num_cpus": needs.cpus,
+        "num_gpus": needs.gpus,
+        "resources": {"TPU": needs.tpus} if needs.tpus else None,
+    }
+
+
+def _attempt(
+    path: Path, entry: Entry, data_dir: Path | None, limits: Limits, needs: Needs, group: dict[str, Any] | None = None
+) -> Status:
     """The task: waits until no lost attempt holds the trial any more, then trains it in a process of its own."""
     folder, stop = SweepFolder(path), path / ".stop"
-    while folder.is_busy(entry.id) and not stop.exists():
+    first = not group or group["number"] == 0
+    while first and folder.is_busy(entry.id) and not stop.exists():
         time.sleep(_POLL / 2)
     last = folder.status(entry.id)
     if last.status == DONE or stop.exists():
@@ -149,8 +169,43 @@ def _attempt(path: Path, entry: Entry, data_dir: Path | None, limits: Limits, co
     def report(_: Entry, status: Status) -> None:
         nonlocal last
         last = status
-        folder.write_status(entry.id, status)
+        if first:
+            folder.write_status(entry.id, status)
 
-    with confinement.claimed(cores) as held:
-        LocalEngine(folder, data_dir, 1, limits, cores=held, name="ray").run([entry], report, stopping=stop.exists)
+    with confinement.claimed(needs.cpus) as held:
+        engine = LocalEngine(folder, data_dir, 1, limits, cores=held, name="ray", group=group)
+        engine.run([entry], report, stopping=stop.exists)
     return last
+
+
+def _attempt_by_several(path: Path, entry: Entry, data_dir: Path | None, limits: Limits, needs: Needs) -> Status:
+    """The task of a trial with several processes: sets places aside for all at once, and leads them."""
+    places = placement_group([needs.bundle] * needs.processes, strategy="SPREAD")
+    try:
+        ray.get(places.ready())
+
+        def at(number: int) -> dict[str, Any]:
+            strategy = PlacementGroupSchedulingStrategy(places, placement_group_bundle_index=number)
+            return {**_options(needs), "scheduling_strategy": strategy, "max_retries": 0}
+
+        coordinator = ray.get(ray.remote(_free_address).options(**at(0)).remote())
+        group = {"how": "explicit", "coordinator": coordinator, "count": needs.processes}
+        member = ray.remote(_attempt)
+        members = [
+            member.options(**at(number)).remote(path, entry, data_dir, limits, needs, {**group, "number": number})
+            for number in range(needs.processes)
+        ]
+        status: Status = ray.get(members[0])
+        for other in members[1:]:
+            ray.cancel(other, force=True)  # which has ended, or waits for a first process that has
+        return status
+    finally:
+        remove_placement_group(places)
+
+
+def _free_address() -> str:
+    """An address of this node that nothing listens at."""
+    host = ray.util.get_node_ip_address()
+    with socket.socket() as free:
+        free.bind((host, 0))
+        return f"{host}:{free.getsockname()[1]}"
