@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cnn_jax.sweep import Sweep, product, repeat_seeds
+from cnn_jax.sweep import Named, Sweep, product, repeat_seeds
 
 
 def get_config() -> dict[str, Any]:
@@ -20,11 +20,14 @@ def get_sweep() -> Sweep:
     alexnet = {"name": "alexnet", **small, "stem_padding": "SAME", "kernel_size": (3, 3, 3, 3), "dropout": 0.3}
     googlenet = {"name": "googlenet", **small, "width": 0.15, "stem_pools": (True, False), "modules": (2, 2, 1)}
     networks = [
-        {"name": "cnn"},
-        {"name": "lenet5", "features": (16, 48, 120), "activation": "relu", "pool_activation": "identity"},
-        {**alexnet, "features": (24, 48, 64, 64, 48), "dense": (128, 128)},
-        {**googlenet, "norm": "batch", "lrn": False, "aux_heads": False},
-        {"name": "resnet_cifar", "depth": 14, "stem_strides": 2},
+        Named("the lecture's", {"name": "cnn"}),
+        Named(
+            "LeNet-5",
+            {"name": "lenet5", "features": (16, 48, 120), "activation": "relu", "pool_activation": "identity"},
+        ),
+        Named("AlexNet", {**alexnet, "features": (24, 48, 64, 64, 48), "dense": (128, 128)}),
+        Named("GoogLeNet", {**googlenet, "norm": "batch", "lrn": False, "aux_heads": False}),
+        Named("ResNet-14", {"name": "resnet_cifar", "depth": 14, "stem_strides": 2}),
     ]
     return Sweep(
         product({"model": networks}, repeat_seeds(3)),

@@ -6,7 +6,7 @@ about as many parameters as the lecture's network, 93,322.
 
 from typing import Any
 
-from cnn_jax.sweep import Sweep, product, repeat_seeds
+from cnn_jax.sweep import Named, Sweep, product, repeat_seeds
 
 
 def get_config() -> dict[str, Any]:
@@ -21,9 +21,9 @@ def get_config() -> dict[str, Any]:
 def get_sweep() -> Sweep:
     dense = {"name": "cnn", "kernel_size": 28, "pooling": "none"}
     networks = [
-        {"name": "cnn"},
-        {**dense, "features": (117,), "dense": ()},
-        {**dense, "features": (105,), "dense": (92,)},
+        Named("the lecture's", {"name": "cnn"}),
+        Named("one dense layer", {**dense, "features": (117,), "dense": ()}),
+        Named("two dense layers", {**dense, "features": (105,), "dense": (92,)}),
     ]
     return Sweep(
         product({"model": networks}, repeat_seeds(3)),

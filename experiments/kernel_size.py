@@ -6,13 +6,12 @@ fewer than half of its parameters, the other as many parameters as it.
 
 from typing import Any
 
-from cnn_jax.sweep import Sweep, product, repeat_seeds, zip_
+from cnn_jax.sweep import Named, Sweep, product, repeat_seeds
 
 
 def get_config() -> dict[str, Any]:
     return {
         "data": {"name": "fashion_mnist", "normalize": "standardize", "train_examples": 12_000},
-        "model": {"name": "cnn", "padding": "SAME", "dense": ()},
         "optimizer": {"name": "adam", "learning_rate": 2e-3},
         "schedule": {"name": "one_cycle"},
         "train": {"epochs": 4, "batch_size": 64},
@@ -20,20 +19,16 @@ def get_config() -> dict[str, Any]:
 
 
 def get_sweep() -> Sweep:
-    kernels = zip_(
-        {
-            "model.features": [(32, 32), (32, 32, 32), (32, 32, 32, 32, 32), (32, 54, 54, 54, 32)],
-            "model.kernel_size": [(3, 9), 3, 3, 3],
-            "model.pooling": [
-                ("max", "max"),
-                ("max", "none", "max"),
-                ("max", "none", "none", "none", "max"),
-                ("max", "none", "none", "none", "max"),
-            ],
-        }
-    )
+    stack = {"name": "cnn", "padding": "SAME", "dense": ()}
+    two, four = ("max", "none", "max"), ("max", "none", "none", "none", "max")
+    networks = [
+        Named("9x9", {**stack, "features": (32, 32), "kernel_size": (3, 9), "pooling": ("max", "max")}),
+        Named("two 3x3", {**stack, "features": (32, 32, 32), "pooling": two}),
+        Named("four 3x3", {**stack, "features": (32, 32, 32, 32, 32), "pooling": four}),
+        Named("four 3x3, wider", {**stack, "features": (32, 54, 54, 54, 32), "pooling": four}),
+    ]
     return Sweep(
-        product(kernels, repeat_seeds(3)),
+        product({"model": networks}, repeat_seeds(3)),
         description="A 9x9 layer of 82,976 parameters; two and four 3x3 layers of 32 maps; four of 83,786 parameters.",
-        baseline=kernels[0],
+        baseline={"model": networks[0]},
     )

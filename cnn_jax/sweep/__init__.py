@@ -3,6 +3,6 @@
 What an experiment file's `get_sweep()` is built with can be imported from here, without JAX.
 """
 
-from cnn_jax.sweep.space import Sweep, assign, chain, keep, product, repeat_seeds, zip_
+from cnn_jax.sweep.space import Named, Sweep, assign, chain, keep, product, repeat_seeds, zip_
 
-__all__ = ["Sweep", "assign", "chain", "keep", "product", "repeat_seeds", "zip_"]
+__all__ = ["Named", "Sweep", "assign", "chain", "keep", "product", "repeat_seeds", "zip_"]

@@ -79,7 +79,7 @@ def read(file: Path) -> tuple[Plan, dict[int, tuple[str, Evidence]]]:
         except ConfigError as error:
             faults += [f"--from: trial {each['number']}: {fault}" for fault in error.faults]
             continue
-        trials.append(Trial(each["number"], each["overrides"], experiment))
+        trials.append(Trial(each["number"], each["overrides"], each["point"], experiment))
         if each["records"] is not None:
             records = tuple(Record(**record) for record in each["records"])
             known[each["number"]] = each["checksum"], Evidence(records, each["provenance"], each["cores"])
@@ -128,6 +128,7 @@ def _exported(folder: SweepFolder, entry: Entry) -> dict[str, Any]:
         "id": entry.id,
         "number": entry.trial.number,
         "overrides": entry.trial.overrides,
+        "point": entry.trial.point,
         "config": entry.trial.experiment.model_dump(mode="json"),
         "checksum": entry.examined.checksum,
         "infeasible": entry.examined.infeasible,

@@ -172,7 +172,7 @@ def _declared(plan: Plan, entry: Entry) -> Mapping[str, Any]:
     return {
         "id": entry.id,
         "overrides": trial.overrides,
-        "point": {field: trial.overrides.get(field) for field in plan.fields},
+        "point": {field: trial.point.get(field) for field in plan.fields},
         "seed": trial.experiment.seed,
         "infeasible": known.infeasible,
         "parameters": known.parameters,

@@ -12,8 +12,8 @@ from typing import Any
 from cnn_jax import config_parse, experiment_file
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.sweep.space import Overrides, Sweep
-from cnn_jax.sweep.trial import Trial, short
+from cnn_jax.sweep.space import Named, Overrides, Sweep
+from cnn_jax.sweep.trial import Trial, short, shown
 
 SHOWN_FAULTS = 40  # of a sweep whose every trial has one
 
@@ -60,6 +60,9 @@ def read(path: Path, overrides: Overrides) -> Plan:
     raw = experiment_file.load_config(path)
     base = config_parse.parse(config_parse.override(raw, overrides))
     sweep = _declared(path, experiment_file.load_sweep(path))
+    if sweep.baseline is not None:
+        baseline = {field: shown(value) for field, value in sweep.baseline.items()}
+        sweep = dataclasses.replace(sweep, baseline=baseline)
     varied = list(dict.fromkeys(field for point in sweep.trials for field in point))
     faults = [
         f"--config.{name}: the sweep varies it; leave it out, or choose trials with --sweep.only={name}=VALUE"
@@ -68,14 +71,16 @@ def read(path: Path, overrides: Overrides) -> Plan:
     ]
     trials: dict[str, Trial] = {}
     total = len(sweep.trials)
-    for number, point in enumerate(sweep.trials, start=1):
+    for number, given in enumerate(sweep.trials, start=1):
+        point = {field: shown(value) for field, value in given.items()}
+        own = {field: value.value if isinstance(value, Named) else value for field, value in given.items()}
         try:
-            experiment = config_parse.parse(config_parse.override(config_parse.override(raw, point), overrides))
+            experiment = config_parse.parse(config_parse.override(config_parse.override(raw, own), overrides))
         except ConfigError as error:
             place = f"trial {number} of {total} ({', '.join(f'{key}={short(value)}' for key, value in point.items())})"
             faults += [f"{place}: {fault}" for fault in error.faults]
             continue
-        trials.setdefault(experiment.model_dump_json(), Trial(number, dict(point), experiment))
+        trials.setdefault(experiment.model_dump_json(), Trial(number, own, point, experiment))
     fields = tuple(field for field in varied if field != "seed")
     if sweep.baseline is not None and not faults:
         faults += _unknown_baseline(sweep.baseline, fields, trials.values())
@@ -137,7 +142,7 @@ def _declared(path: Path, given: Any) -> Sweep:
 
 def _value(trial: Trial, field: str) -> Any:
     """What a trial has for a field; None where the field is set by other trials only."""
-    return trial.experiment.seed if field == "seed" else trial.overrides.get(field)
+    return trial.experiment.seed if field == "seed" else trial.point.get(field)
 
 
 def _plain(value: Any) -> str:
@@ -153,7 +158,7 @@ def _unknown_baseline(baseline: Mapping[str, Any], fields: tuple[str, ...], tria
     ]
     wanted = {field: _plain(baseline.get(field)) for field in fields}
     if not faults and not any(
-        all(_plain(trial.overrides.get(field)) == text for field, text in wanted.items()) for trial in trials
+        all(_plain(trial.point.get(field)) == text for field, text in wanted.items()) for trial in trials
     ):
         told = ", ".join(f"{field}={short(baseline.get(field))}" for field in fields)
         faults = [f"baseline: no trial has {told}; name every varied field"]

@@ -13,6 +13,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 Overrides = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A value with a name, by which tables and plots call it: of a whole section, say.
+
+    Attributes:
+      name: in the tables.
+      value: of the field.
+    """
+
+    name: str
+    value: Any
+
+
 Space = Sequence[Mapping[str, Any]]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnn_jax.config import Experiment
+from cnn_jax.sweep.space import Named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,15 +19,17 @@ class Trial:
     Attributes:
       number: its place in the sweep, from 1.
       overrides: dotted field to value, as `get_sweep()` gave them.
+      point: the same as tables and plots show it: named values by their names, sections in few words.
       experiment: the resolved config.
     """
 
     number: int
     overrides: Mapping[str, Any]
+    point: Mapping[str, Any]
     experiment: Experiment
 
     def __str__(self) -> str:
-        return ", ".join(f"{field}={short(value)}" for field, value in self.overrides.items()) or "(no overrides)"
+        return ", ".join(f"{field}={short(value)}" for field, value in self.point.items()) or "(no overrides)"
 
 
 def trial_id(experiment: Experiment, data_checksum: str) -> str:
@@ -41,6 +44,13 @@ def trial_id(experiment: Experiment, data_checksum: str) -> str:
     """
     content = {"config": experiment.model_dump(mode="json"), "data": data_checksum}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def shown(value: Any) -> Any:
+    """A field's value as tables and plots show it."""
+    if isinstance(value, Named):
+        return value.name
+    return short(value) if isinstance(value, Mapping) else value
 
 
 def short(value: Any) -> str:

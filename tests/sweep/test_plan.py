@@ -27,6 +27,20 @@ def test_a_typo_is_told_with_its_trial_and_all_others(write_experiment):
     ]
 
 
+def test_named_values_are_told_by_their_names(write_experiment):
+    wide = 'Named("wide", {"name": "cnn", "features": (64,), "pooling": "max"})'
+    path = write_experiment(
+        f'Sweep([{{"model": {wide}}}, {{"model": {{"name": "lenet5"}}}}], baseline={{"model": {wide}}})'
+    )
+    path.write_text(path.read_text().replace("import Sweep,", "import Named, Sweep,"))
+    sweep = plan.read(path, {})
+    assert [str(trial) for trial in sweep.trials] == ["model=wide", "model={lenet5}"]
+    assert sweep.trials[0].experiment.model.features == (64,)
+    assert sweep.trials[0].overrides["model"]["features"] == (64,)
+    assert sweep.sweep.baseline == {"model": "wide"}
+    assert [trial.number for trial in plan.choose(sweep, {"model": "wide"}, None)] == [1]
+
+
 def test_copies_are_one_trial(write_experiment):
     sweep = plan.read(write_experiment('[{"seed": 0}, {}, {"seed": 1}, {"train.epochs": 2, "seed": 1}]'), {})
     assert [trial.number for trial in sweep.trials] == [1, 3]

@@ -143,9 +143,8 @@ class LocalEngine:
         if code == 0:
             self._close(slot, report, status=DONE, exit_code=code)
             if self._group or (self._limits.bytes and slot.resident() > self._limits.bytes / 2):
-                slot.kill(
-                    ready, patience=10 if self._group else 0
-                )  # what is left of many trials must not count as the next one's
+                # What is left of many trials must not count as the next one's; a group's processes leave together.
+                slot.kill(ready, patience=10 if self._group else 0)
             return
         if code == 75:
             self._close(slot, report, status=STOPPED, message=message, exit_code=code)
