@@ -1,0 +1,103 @@
+"""A finished sweep as a page of docs/results: `python -m scripts.results_page SWEEP_FOLDER`.
+
+Writes docs/results/EXPERIMENT/README.md with every point's statistics and its difference from the baseline, and the
+sweep's pictures beside it. What the figures show, and what they do not, is written by hand in docs/results/README.md.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnn_jax.analysis.sweep_report import write_sweep_report
+from cnn_jax.sweep.points import name, values_at
+from cnn_jax.sweep.rows import Row, SweepHeader, read_rows
+from cnn_jax.sweep.statistics import Estimate, differences, grouped
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+
+
+def write_page(sweep: Path, results: Path = RESULTS) -> Path:
+    """Writes the page of one sweep.
+
+    Args:
+      sweep: its folder, in which every trial has ended.
+      results: where the pages lie.
+
+    Returns:
+      The page's path.
+    """
+    header, rows = read_rows(sweep)
+    if unfinished := [row.id for row in rows if row.status not in ("done", "failed", "infeasible")]:
+        raise SystemExit(f"{sweep}: {len(unfinished)} trials have not ended; run the sweep first")
+    folder = results / header.experiment
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    pictures = sorted(write_sweep_report(sweep).parent.glob("*.png"))
+    for picture in pictures:
+        shutil.copy(picture, folder / picture.name)
+    page = folder / "README.md"
+    page.write_text(_page(header, rows, [picture.name for picture in pictures]), encoding="utf-8")
+    return page
+
+
+def _page(header: SweepHeader, rows: Sequence[Row], pictures: Sequence[str]) -> str:
+    done = [row for row in rows if row.status == "done"]
+    lines = [
+        f"# {header.experiment}",
+        "",
+        header.description,
+        "",
+        "```",
+        f".venv/bin/python launch.py sweep --config=experiments/{header.experiment}.py",
+        "```",
+        "",
+        f"{len(rows)} trials, {len(done)} done; {', '.join(sorted({str(row.device) for row in done}))}; "
+        f"{', '.join(sorted({str(row.packages) for row in done}))}; "
+        f"commit {', '.join(sorted({str(row.commit)[:12] for row in done}))}.",
+        "",
+        "Test accuracy in percent of each point over its seeds: mean and 95 % t-interval; the paired difference from the"
+        " "
+        "baseline in percentage points, with its interval and Holm's p-value.",
+        "",
+        "| point | n | accuracy | interval | difference | interval | p (Holm) | parameters | multiply-adds | seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    compared = {name(header.fields, each.values): each for each in differences(rows, header.fields, header.baseline)}
+    baseline = name(header.fields, values_at(header.baseline, header.fields)) if header.baseline else None
+    accuracies, *costs = (
+        grouped(rows, header.fields, metric)
+        for metric in ("test_accuracy", "parameters", "multiply_adds", "training_seconds")
+    )
+    for group, *costs_of in zip(accuracies, *costs, strict=True):
+        point = name(header.fields, group.values)
+        cells = [point, str(group.estimate.n), *_shown(group.estimate)]
+        difference = compared.get(point)
+        if point == baseline:
+            cells += ["baseline", "", ""]
+        elif difference is not None and difference.estimate.n:
+            p = "" if difference.p_holm is None else f"{difference.p_holm:.3f}"
+            cells += [*_shown(difference.estimate, "+.2f"), p]
+        else:
+            cells += ["", "", ""]
+        means = [cost.estimate.mean for cost in costs_of]
+        cells += ["" if mean is None else f"{mean:,.0f}" for mean in means]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", *(f"![{Path(picture).stem.replace('_', ' ')}]({picture})\n" for picture in pictures)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _shown(estimate: Estimate, form: str = ".2f") -> list[str]:
+    """A mean and its interval, in percent."""
+    if estimate.mean is None:
+        return ["", ""]
+    mean = format(100 * estimate.mean, form)
+    if estimate.low is None or estimate.high is None:
+        return [mean, ""]
+    return [mean, f"{format(100 * estimate.low, form)} to {format(100 * estimate.high, form)}"]
+
+
+if __name__ == "__main__":
+    print(write_page(Path(sys.argv[1])))
