@@ -58,9 +58,8 @@ def _page(header: SweepHeader, rows: Sequence[Row], pictures: Sequence[str]) -> 
         f"{', '.join(sorted({str(row.packages) for row in done}))}; "
         f"commit {', '.join(sorted({str(row.commit)[:12] for row in done}))}.",
         "",
-        "Test accuracy in percent of each point over its seeds: mean and 95 % t-interval; the paired difference from the"
-        " "
-        "baseline in percentage points, with its interval and Holm's p-value.",
+        "Test accuracy in percent of each point over its seeds, mean and 95 % t-interval; then the paired difference "
+        "from the baseline in percentage points, its interval, and Holm's p-value.",
         "",
         "| point | n | accuracy | interval | difference | interval | p (Holm) | parameters | multiply-adds | seconds |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",

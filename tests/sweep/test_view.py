@@ -1,0 +1,70 @@
+"""What is seen of a running sweep, on a terminal and in a file."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from cnn_jax.config_parse import parse
+from cnn_jax.sweep.feasibility import Examined
+from cnn_jax.sweep.folder import Entry, Status, SweepFolder
+from cnn_jax.sweep.trial import Trial
+from cnn_jax.sweep.view import SweepView
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Thirty trials, none of them begun."""
+    folder = SweepFolder(tmp_path)
+    entries = []
+    for seed in range(30):
+        overrides = {"model.padding": "SAME", "seed": seed}
+        trial = Trial(seed + 1, overrides, overrides, parse({"seed": seed}))
+        entries.append(Entry(f"{seed:016x}", trial, Examined("abc", 10, 20)))
+    return folder, entries
+
+
+def finish(folder, entry, accuracy):
+    path = folder.trial(entry.id).path
+    path.mkdir(parents=True)
+    (path / "result.json").write_text(json.dumps({"test_accuracy": accuracy}))
+
+
+def test_plain_lines_where_there_is_no_terminal(sweep):
+    folder, entries = sweep
+    out = io.StringIO()
+    with SweepView(Console(file=out, width=200), folder, entries, {each.id: Status() for each in entries}) as view:
+        view.changed(entries[0], Status("running", attempts=1))
+        finish(folder, entries[0], 0.9)
+        view.changed(entries[0], Status("done", attempts=1, seconds=75))
+        view.changed(
+            entries[1], Status("failed", fault="hang", message="no end\nafter 3 minutes", attempts=1, seconds=3)
+        )
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 2, "a trial that begins is no news"
+    assert lines[0].startswith("model.padding=SAME, seed=0: done accuracy 0.9000 in 1 min 15 s; 1 done, 29 waiting")
+    assert "best 0.9000" in lines[0]
+    assert lines[1].startswith("model.padding=SAME, seed=1: failed (hang: no end); 1 done, 1 failed, 28 waiting")
+
+
+def test_a_table_on_a_terminal(sweep):
+    folder, entries = sweep
+    finish(folder, entries[4], 0.87)
+    statuses = {each.id: Status() for each in entries} | {entries[4].id: Status("done", attempts=2, seconds=3700)}
+    out = io.StringIO()
+    console = Console(file=out, width=110, height=40, force_terminal=True, color_system=None)
+    with SweepView(console, folder, entries, statuses) as view:
+        view.changed(entries[7], Status("running", attempts=1))
+        shown = out.getvalue()
+    rows = [line for line in shown.splitlines() if "seed=" in line]
+    assert any("seed=7" in row and "running" in row for row in rows)
+    assert any("seed=4" in row and "done" in row and "0.8700" in row and "1 h 1 min" in row for row in rows)
+    assert "and 5 more trials" in shown
+    assert "1 done, 1 running, 28 waiting, best 0.8700" in shown
+
+
+def test_what_was_done_before_gives_no_time_left(sweep):
+    folder, entries = sweep
+    view = SweepView(Console(file=io.StringIO()), folder, entries, {each.id: Status() for each in entries})
+    assert view.counts() == "30 waiting"
