@@ -19,5 +19,5 @@ def get_config() -> dict[str, Any]:
         },
         "optimizer": {"name": "adam", "learning_rate": 2e-3},
         "schedule": {"name": "one_cycle"},
-        "train": {"epochs": 8, "batch_size": 128, "label_smoothing": 0.05},
+        "train": {"epochs": 12, "batch_size": 128, "label_smoothing": 0.05},
     }

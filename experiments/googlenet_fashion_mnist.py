@@ -20,5 +20,5 @@ def get_config() -> dict[str, Any]:
         },
         "optimizer": {"name": "adam", "learning_rate": 5e-3},
         "schedule": {"name": "one_cycle"},
-        "train": {"epochs": 5, "batch_size": 128},
+        "train": {"epochs": 8, "batch_size": 128},
     }
