@@ -7,6 +7,7 @@ from html_page import Page
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.ui import WebDriverWait
 from sweep.written_sweep import (
     fail,
     finish,
@@ -151,7 +152,6 @@ def test_a_folder_without_a_sweep(tmp_path):
 def show(browser, index, width=1200):
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.get("about:blank")  # or Chromium takes the visit for a reload, and fills the filters in again
     browser.get(index.as_uri())
 
 
@@ -267,7 +267,8 @@ def test_drop_downs_filter_with_the_rest(index, browser):
 
 def test_the_log_unfolds(index, browser):
     show(browser, index)
-    row = next(each for each in browser.find_elements(By.CSS_SELECTOR, "#trials tbody tr") if "diverged" in each.text)
+    path = "//*[@id='trials']//tbody/tr[.//b[text()='diverged']]"
+    row = WebDriverWait(browser, 20).until(lambda page: page.find_element(By.XPATH, path))
     log = row.find_element(By.TAG_NAME, "pre")
     assert not log.is_displayed()
     row.find_element(By.TAG_NAME, "summary").click()
