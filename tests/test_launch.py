@@ -37,7 +37,7 @@ def folder(tmp_path_factory, line_data):
         "syntax.py": "def get_config(:\n",
         "raises.py": "def get_config():\n    return {}['epochs']\n",
         "list.py": "def get_config():\n    return [1, 2]\n",
-        "config.json": "{}",
+        "config.json": "[1, 2]",
         "text.png": "no picture",
     }
     for name, text in files.items():
@@ -72,7 +72,8 @@ REFUSED = [
     # files and folders
     ("train --config={folder}/smal.py", "--config: there is no file", "did you mean", "small.py"),
     ("train --config=experiments/fashion_mnst.py", "--config: there is no file", "experiments/fashion_mnist.py"),
-    ("train --config={folder}/config.json", "--config: got", "expected a Python file with get_config()"),
+    ("train --config={folder}/config.json", "--config: ", "holds no JSON object of fields"),
+    ("train --config={folder}/text.png", "--config: got", "expected a Python file with get_config()"),
     ("train --config={folder}/folder.py", "--config: there is no file"),
     ("train --config={folder}/without.py", "--config", "has no function get_config()"),
     ("train --config={folder}/syntax.py", "--config", "SyntaxError", "syntax.py"),

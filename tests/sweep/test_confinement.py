@@ -26,14 +26,14 @@ def test_cores_are_dealt_evenly(cores, jobs, dealt):
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity")
 def test_a_process_keeps_to_its_cores():
     core = confinement.available_cores()[-1]
-    code = "import os; print(sorted(os.sched_getaffinity(0)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        preexec_fn=confinement.confined([core]),
-        check=True,
+    # From a process without threads, as a sweep's is: this one has JAX's.
+    code = (
+        "import subprocess, sys; from cnn_jax.sweep.engines.confinement import confined; "
+        "code = 'import os; print(sorted(os.sched_getaffinity(0)))'; "
+        f"subprocess.run([sys.executable, '-c', code], preexec_fn=confined([{core}]), check=True)"
     )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, env=confinement.environment({}), check=True)
     assert done.stdout.strip() == f"[{core}]"
 
 

@@ -118,9 +118,8 @@ class LocalEngine:
             host=socket.gethostname(),
             cores=len(slot.cores),
         )
-        slot.begin(
-            entry, {"folder": str(self._folder.trial(entry.id).path.absolute()), "data_dir": self._data_dir}, ready
-        )
+        folder = self._folder.trial(entry.id).path.absolute()
+        slot.begin(entry, {"folder": str(folder), "data_dir": self._data_dir, "group": self._group}, ready)
         report(entry, slot.status)
 
     def _wait(self, queue: collections.deque[Entry], report: Report, ready: selectors.BaseSelector) -> None:
