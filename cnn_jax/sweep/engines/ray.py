@@ -78,14 +78,12 @@ class RayEngine:
         self._stop_file.unlink(missing_ok=True)
         self._start_ray()
         try:
-            attempt = ray.remote(_attempt).options(
-                num_cpus=self._needs.cpus,
-                num_gpus=self._needs.gpus,
-                resources={"TPU": self._needs.tpus} if self._needs.tpus else None,
-                max_retries=_RETRIES,
-            )
             path, data_dir = self._folder.path.absolute(), self._data_dir and self._data_dir.absolute()
-            tasks = {attempt.remote(path, entry, data_dir, self._limits, self._needs.cpus): entry for entry in entries}
+            alone = self._needs.processes == 1
+            # The task that only leads several processes takes nothing for itself.
+            options = _options(self._needs) if alone else {"num_cpus": 0}
+            attempt = ray.remote(_attempt if alone else _attempt_by_several).options(**options, max_retries=_RETRIES)
+            tasks = {attempt.remote(path, entry, data_dir, self._limits, self._needs): entry for entry in entries}
             while tasks and not stopping():
                 self._wait(tasks, report)
             self._stop(tasks, report)
