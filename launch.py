@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import sys
@@ -10,9 +9,8 @@ from pathlib import Path
 
 from cnn_jax import flags
 from cnn_jax.config_parse import ConfigError
+from cnn_jax.exit_codes import DONE, FAILED, REFUSED, STOPPED
 from cnn_jax.flags import Request
-
-DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 75
 
 
 def main(argv: list[str]) -> int:
@@ -31,12 +29,9 @@ def main(argv: list[str]) -> int:
 def one_network(request: Request) -> int:
     """Runs a verb that trains or uses one network."""
     # JAX and all that stands on it come only now: a bad command line is answered at once.
-    from cnn_jax.data import DataError
-    from cnn_jax.ops import GeometryError
-    from cnn_jax.pretrained import WeightsError
     from cnn_jax.train import processes
     from cnn_jax.train.loop import DivergedError, Stopped
-    from cnn_jax.train.run_folder import RunFolderError
+    from cnn_jax.train.refusals import REFUSALS
 
     if request.verb == "train":
         processes.join(
@@ -44,7 +39,7 @@ def one_network(request: Request) -> int:
         )
     try:
         VERBS[request.verb](request)
-    except (ConfigError, DataError, GeometryError, RunFolderError, WeightsError) as error:
+    except REFUSALS as error:
         return refuse(error)
     except (DivergedError, processes.OtherProcessFailed) as error:
         print(f"failed: {error}", file=sys.stderr)
@@ -65,8 +60,6 @@ def sweep(request: Request) -> int:
     asked, console = request.sweep, Console()
     assert asked is not None
     workdir = request.workdir or flags.default_sweep_dir(asked.plan)
-    names = {field.name for field in dataclasses.fields(driver.Options)}
-    options = driver.Options(**{name: value for name, value in vars(asked).items() if name in names})
     try:
         with driver.opened(asked.plan, workdir, request.data_dir) as opened:
             if asked.verify:
@@ -77,10 +70,11 @@ def sweep(request: Request) -> int:
                 print(f"{asked.export}: {len(opened.entries)} trials, {done} of them with figures")
                 return DONE
             update = functools.partial(table.write_table, workdir)
-            outcome = driver.run(opened, asked.chosen, request.data_dir, options, console, on_change=update)
-            print(f"table: {update()}")
+            outcome = driver.run(opened, asked.chosen, request.data_dir, asked.options, console, on_change=update)
             if request.report:
                 write_sweep_report(workdir)
+            else:
+                print(f"table: {update()}")
             matches = exchange.compare(opened.folder, opened.entries, asked.known, console)
     except (ConfigError, ExaminationError, RunFolderError) as error:
         return refuse(error)
@@ -159,9 +153,11 @@ def write_report(workdir: Path, data_dir: Path | None) -> None:
 
 
 def write_sweep_report(workdir: Path) -> None:
-    """Writes the report of a sweep, finished or not, and prints where."""
+    """Writes the tables and the report of a sweep, finished or not, and prints where."""
     from cnn_jax.analysis import sweep_report
+    from cnn_jax.sweep import table
 
+    print(f"table: {table.write_table(workdir)}")
     print(f"report: {sweep_report.write_sweep_report(workdir)}")
 
 

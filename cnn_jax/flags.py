@@ -18,6 +18,7 @@ from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.sweep import exchange, plan
 from cnn_jax.sweep.comparison import Evidence
+from cnn_jax.sweep.options import Options
 from cnn_jax.sweep.plan import Plan
 from cnn_jax.sweep.trial import Trial
 
@@ -134,25 +135,16 @@ class SweepRequest:
       plan: all trials.
       chosen: those that --sweep.limit and --sweep.only leave.
       known: of --from's file, by the trial's number: its data's checksum and what it left.
-      jobs, time_limit, memory_limit, retry_failed, verify, export, engine, address, cpus, gpus, tpus,
-        processes: the flags of the same names.
+      options: how they run.
+      verify, export: the flags of the same names.
     """
 
     plan: Plan
     chosen: tuple[Trial, ...]
     known: dict[int, tuple[str, Evidence]]
-    jobs: int | None
-    time_limit: float | None
-    memory_limit: float | None
-    retry_failed: bool
+    options: Options
     verify: int | None
     export: Path | None
-    engine: str
-    address: str | None
-    cpus: int
-    gpus: int
-    tpus: int
-    processes: int
 
 
 class HelpRequested(Exception):
@@ -245,18 +237,9 @@ def _sweep_request(values: Any, config_file: Path | None, overrides: dict[str, A
         plan=sweep,
         chosen=plan.choose(sweep, _only(values["sweep.only"].value or ()), values["sweep.limit"].value),
         known=known,
-        jobs=values.jobs,
-        time_limit=values.time_limit,
-        memory_limit=values.memory_limit,
-        retry_failed=values.retry_failed,
+        options=Options(**{field.name: values[field.name].value for field in dataclasses.fields(Options)}),
         verify=values.verify,
         export=Path(values.export) if values.export else None,
-        engine=values.engine,
-        address=values.address,
-        cpus=values.cpus,
-        gpus=values.gpus,
-        tpus=values.tpus,
-        processes=values.processes,
     )
 
 

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 
 from cnn_jax.analysis import report_folder, sweep_plots
 from cnn_jax.sweep.points import key, name, short_names, value_text, values_at
-from cnn_jax.sweep.rows import STATUSES, Row, SweepHeader, code_warnings, read_rows
+from cnn_jax.sweep.rows import Row, SweepHeader, code_warnings, read_rows
 from cnn_jax.sweep.statistics import Difference, Group, differences, grouped, measured
+from cnn_jax.sweep.status import STANDINGS
 from cnn_jax.train.record import TEST, VALIDATION, read_records
 
 _VALUES_OF_HEAT_MAP = 12  # of either field; more are no longer legible
@@ -75,7 +76,7 @@ def write_sweep_report(folder: Path) -> Path:
         rows=rows,
         value_text=value_text,
         numeric={field: _is_numeric(_values(rows, field)) for field in header.fields},
-        statuses=[status for status in STATUSES if any(row.status == status for row in rows)],
+        statuses=[status for status in STANDINGS if any(row.status == status for row in rows)],
     )
     files = {f"{image}.png": content for image, content in images.items()} | {"index.html": page.encode()}
     return report_folder.replace(folder / "report", files)
@@ -85,7 +86,7 @@ def _counts(rows: Sequence[Row]) -> dict[str, int]:
     """Trials by status: the four usual ones always, others where there are any."""
     counts = Counter(row.status for row in rows)
     usual = ("done", "failed", "infeasible", "waiting")
-    return {status: counts[status] for status in STATUSES if status in usual or counts[status]}
+    return {status: counts[status] for status in STANDINGS if status in usual or counts[status]}
 
 
 def _values(rows: Sequence[Row], field: str) -> list[Any]:

@@ -15,49 +15,13 @@ from cnn_jax.sweep import faults, feasibility
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
 from cnn_jax.sweep.feasibility import Findings
-from cnn_jax.sweep.folder import (
-    DONE,
-    FAILED,
-    INFEASIBLE,
-    RUNNING,
-    STOPPED,
-    WAITING,
-    Entry,
-    Status,
-    SweepFolder,
-    entries_of,
-)
-from cnn_jax.sweep.plan import SHOWN_FAULTS, Plan
+from cnn_jax.sweep.folder import Entry, SweepFolder, entries_of
+from cnn_jax.sweep.options import Options
+from cnn_jax.sweep.plan import Plan, some_of
+from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING, Status
 from cnn_jax.sweep.trial import Trial
 from cnn_jax.sweep.view import SweepView
 from cnn_jax.train.stop_signal import StopSignal
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How a sweep is run.
-
-    Attributes:
-      engine: "local", or "ray".
-      address: of a Ray cluster; None starts one for this sweep.
-      cpus, gpus, tpus: that Ray sets aside for one process of a trial.
-      processes: of one trial, for Ray.
-      jobs: trials at a time; None chooses by cores and accelerators.
-      time_limit: minutes of one attempt at a trial; None: any time.
-      memory_limit: GiB of one trial; None: a fair share of nine tenths of the machine's.
-      retry_failed: whether trials that have failed before run again.
-    """
-
-    engine: str = "local"
-    address: str | None = None
-    cpus: int = 1
-    gpus: int = 0
-    tpus: int = 0
-    processes: int = 1
-    jobs: int | None = None
-    time_limit: float | None = None
-    memory_limit: float | None = None
-    retry_failed: bool = False
 
 
 class Engine(Protocol):
@@ -184,11 +148,10 @@ def _refuse(plan: Plan, entries: Sequence[Entry]) -> None:
         elif known.infeasible is not None and not plan.sweep.skip_infeasible:
             told.append(f"{place}: {known.infeasible}")
     if told:
-        more = [f"and {len(told) - SHOWN_FAULTS} more"] if len(told) > SHOWN_FAULTS else []
         hint = []
         if any(entry.examined.infeasible for entry in entries) and not plan.sweep.skip_infeasible:
             hint = ["points without a network can stay in the table: Sweep(..., skip_infeasible=True)"]
-        raise ConfigError(told[:SHOWN_FAULTS] + more + hint)
+        raise ConfigError(some_of(told) + hint)
 
 
 def _standing(folder: SweepFolder, entry: Entry) -> Status:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from cnn_jax import __version__, config_parse
+from cnn_jax import __version__, config_parse, whole_file
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.sweep import comparison
 from cnn_jax.sweep.comparison import Evidence
-from cnn_jax.sweep.folder import DONE, Entry, SweepFolder
+from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.plan import Plan
 from cnn_jax.sweep.repetition import evidence
 from cnn_jax.sweep.space import Sweep
+from cnn_jax.sweep.status import DONE
 from cnn_jax.sweep.trial import Trial
 from cnn_jax.train.record import Record
 
@@ -48,9 +48,7 @@ def export(plan: Plan, folder: SweepFolder, entries: tuple[Entry, ...], file: Pa
         "base": plan.base.model_dump(mode="json"),
         "trials": trials,
     }
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(file)
+    whole_file.write(file, (json.dumps(content, indent=1) + "\n").encode())
     return sum(trial["records"] is not None for trial in trials)
 
 

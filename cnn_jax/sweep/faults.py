@@ -6,6 +6,8 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnn_jax import exit_codes
+
 REFUSED, CRASH, KILLED, HANG, MEMORY, DIVERGED = "refused", "crash", "killed", "hang", "memory", "diverged"
 
 TAIL = 15  # lines of a log that tell what happened
@@ -27,14 +29,14 @@ def of_exit_code(code: int, message: str, tail: Sequence[str]) -> tuple[str, str
     """Tells the fault of a trial that ended by itself.
 
     Args:
-      code: 1 or 2, as launch.py's.
+      code: failed or refused.
       message: of the worker.
       tail: last lines of the log.
 
     Returns:
       The fault, and a message.
     """
-    if code == 2:
+    if code == exit_codes.REFUSED:
         return REFUSED, message
     if message.startswith("diverged: "):
         return DIVERGED, message.removeprefix("diverged: ")

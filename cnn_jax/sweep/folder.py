@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import pydantic
 
 from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.plan import Plan
+from cnn_jax.sweep.status import DONE, WAITING, Status
 from cnn_jax.sweep.trial import Trial, trial_id
-from cnn_jax.train.run_folder import RunFolder, RunFolderError
+from cnn_jax.train.run_folder import RunFolder, RunFolderError, lock, refuse_foreign
 
-DONE, FAILED, RUNNING, STOPPED, WAITING, INFEASIBLE = "done", "failed", "running", "stopped", "waiting", "infeasible"
+_STATUS = pydantic.TypeAdapter(Status)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,34 +27,6 @@ class Entry:
     id: str
     trial: Trial
     examined: Examined
-
-
-@dataclasses.dataclass(frozen=True)
-class Status:
-    """How a trial stands: the content of its status.json.
-
-    Attributes:
-      status: done, failed, running, stopped or waiting.
-      fault: of a failed one: refused, crash, killed, hang, memory or diverged.
-      message: what went wrong, in a line or two.
-      log_tail: last lines of its log.
-      exit_code, signal: how its process ended by itself.
-      attempts: how often it was begun.
-      seconds: of all attempts together.
-      engine, host, cores: what ran it, where, on how many processor cores.
-    """
-
-    status: str = WAITING
-    fault: str | None = None
-    message: str = ""
-    log_tail: tuple[str, ...] = ()
-    exit_code: int | None = None
-    signal: str | None = None
-    attempts: int = 0
-    seconds: float = 0.0
-    engine: str = ""
-    host: str = ""
-    cores: int | None = None
 
 
 class SweepFolder:
@@ -72,14 +46,7 @@ class SweepFolder:
           RunFolderError: where it cannot be written, another process runs a sweep in it, or it holds another
             sweep or something else.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = filelock.FileLock(self.path / ".lock", timeout=0)
-            self._lock.acquire()
-        except filelock.Timeout:
-            raise RunFolderError(f"--workdir: another process runs a sweep in {self.path}; it goes on") from None
-        except OSError as error:
-            raise RunFolderError(f"--workdir: cannot write to {self.path}: {error.strerror}") from error
+        self._lock = lock(self.path, "another process runs a sweep in")
         if (self.path / "sweep.json").exists():
             held = RunFolder(self.path).read("sweep.json").get("base")
             if held != plan.digest:
@@ -87,8 +54,8 @@ class SweepFolder:
                     f"--workdir: {self.path} holds a sweep whose trials share other values (get_config() or flags have "
                     "changed); give another folder"
                 )
-        elif foreign := sorted(entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")):
-            raise RunFolderError(f"--workdir: {self.path} is not a sweep's folder; it holds {', '.join(foreign[:3])}")
+        else:
+            refuse_foreign(self.path, "a sweep's folder")
 
     def release(self) -> None:
         """Lets other processes claim the folder."""
@@ -122,10 +89,8 @@ class SweepFolder:
         """How a trial stands; a damaged status.json counts as none."""
         folder = self.trial(name)
         try:
-            known = folder.read("status.json")
-            fields = {field.name: known[field.name] for field in dataclasses.fields(Status) if field.name in known}
-            status = Status(**{**fields, "log_tail": tuple(fields.get("log_tail", ()))})
-        except RunFolderError:
+            status = _STATUS.validate_python(folder.read("status.json"))
+        except (RunFolderError, pydantic.ValidationError):
             status = Status()
         if (folder.path / "result.json").exists():
             return dataclasses.replace(status, status=DONE, fault=None, message="")

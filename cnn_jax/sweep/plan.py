@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ from typing import Any
 from cnn_jax import config_parse, experiment_file
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
+from cnn_jax.sweep.points import key, values_at
 from cnn_jax.sweep.space import Named, Overrides, Sweep
 from cnn_jax.sweep.trial import Trial, short, shown
 
-SHOWN_FAULTS = 40  # of a sweep whose every trial has one
+_SHOWN_FAULTS = 40  # of a sweep whose every trial has one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,9 @@ def read(path: Path, overrides: Overrides) -> Plan:
         try:
             experiment = config_parse.parse(config_parse.override(config_parse.override(raw, own), overrides))
         except ConfigError as error:
-            place = f"trial {number} of {total} ({', '.join(f'{key}={short(value)}' for key, value in point.items())})"
+            place = (
+                f"trial {number} of {total} ({', '.join(f'{field}={short(value)}' for field, value in point.items())})"
+            )
             faults += [f"{place}: {fault}" for fault in error.faults]
             continue
         trials.setdefault(experiment.model_dump_json(), Trial(number, own, point, experiment))
@@ -85,8 +87,7 @@ def read(path: Path, overrides: Overrides) -> Plan:
     if sweep.baseline is not None and not faults:
         faults += _unknown_baseline(sweep.baseline, fields, trials.values())
     if faults:
-        more = [f"and {len(faults) - SHOWN_FAULTS} more faults"] if len(faults) > SHOWN_FAULTS else []
-        raise ConfigError(faults[:SHOWN_FAULTS] + more)
+        raise ConfigError(some_of(faults))
     return Plan(path.stem, sweep, base, fields, tuple(trials.values()), total - len(trials))
 
 
@@ -113,11 +114,7 @@ def choose(plan: Plan, only: Mapping[str, Any], limit: int | None) -> tuple[Tria
             faults.append(f"--sweep.only: {field!r} is no field of the sweep" + hint)
     if faults:
         raise ConfigError(faults)
-    chosen = [
-        trial
-        for trial in plan.trials
-        if all(_plain(_value(trial, field)) == _plain(value) for field, value in only.items())
-    ]
+    chosen = [trial for trial in plan.trials if key(_value(trial, field) for field in only) == key(only.values())]
     if not chosen:
         values = {
             field: ", ".join(dict.fromkeys(short(_value(trial, field)) for trial in plan.trials)) for field in only
@@ -127,6 +124,12 @@ def choose(plan: Plan, only: Mapping[str, Any], limit: int | None) -> tuple[Tria
             [f"--sweep.only: no trial has {', '.join(f'{k}={short(v)}' for k, v in only.items())}; {told}"]
         )
     return tuple(chosen[:limit])
+
+
+def some_of(faults: list[str]) -> list[str]:
+    """The first faults, and how many more there are."""
+    more = len(faults) - _SHOWN_FAULTS
+    return faults[:_SHOWN_FAULTS] + [f"and {more} more"] * (more > 0)
 
 
 def _declared(path: Path, given: Any) -> Sweep:
@@ -145,10 +148,6 @@ def _value(trial: Trial, field: str) -> Any:
     return trial.experiment.seed if field == "seed" else trial.point.get(field)
 
 
-def _plain(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
-
-
 def _unknown_baseline(baseline: Mapping[str, Any], fields: tuple[str, ...], trials: Any) -> list[str]:
     """Tells fields and values of a baseline that no trial has."""
     faults = [
@@ -156,10 +155,8 @@ def _unknown_baseline(baseline: Mapping[str, Any], fields: tuple[str, ...], tria
         for field in baseline
         if field not in fields
     ]
-    wanted = {field: _plain(baseline.get(field)) for field in fields}
-    if not faults and not any(
-        all(_plain(trial.point.get(field)) == text for field, text in wanted.items()) for trial in trials
-    ):
+    wanted = key(values_at(baseline, fields))
+    if not faults and not any(key(values_at(trial.point, fields)) == wanted for trial in trials):
         told = ", ".join(f"{field}={short(baseline.get(field))}" for field in fields)
         faults = [f"baseline: no trial has {told}; name every varied field"]
     return faults

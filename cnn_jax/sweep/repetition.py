@@ -13,7 +13,8 @@ from cnn_jax.sweep import comparison
 from cnn_jax.sweep.comparison import Evidence, Verdict
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine
-from cnn_jax.sweep.folder import DONE, RUNNING, Entry, Status, SweepFolder
+from cnn_jax.sweep.folder import Entry, SweepFolder
+from cnn_jax.sweep.status import DONE, RUNNING, Status
 from cnn_jax.train.record import read_records
 from cnn_jax.train.run_folder import RunFolder
 from cnn_jax.train.stop_signal import StopSignal

@@ -7,15 +7,14 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import pydantic
 from pydantic import FiniteFloat
 
 from cnn_jax.sweep.points import key
+from cnn_jax.sweep.status import Standing, Status
 
-Status = Literal["infeasible", "done", "running", "failed", "stopped", "waiting"]
-STATUSES: tuple[Status, ...] = ("done", "failed", "infeasible", "running", "stopped", "waiting")
 DAMAGED = "damaged"  # the fault of a trial whose files cannot be read
 
 
@@ -70,7 +69,7 @@ class Row:
     """
 
     id: str
-    status: Status
+    status: Standing
     point: Mapping[str, Any]
     seed: int
     fault: str | None = None
@@ -113,16 +112,6 @@ class _Sweep(pydantic.BaseModel):
     trials: list[_Trial]
 
 
-class _Status(pydantic.BaseModel):
-    status: Literal["running", "done", "failed", "stopped"]
-    fault: str | None = None
-    message: str = ""
-    log_tail: tuple[str, ...] = ()
-    attempts: int | None = None
-    seconds: FiniteFloat | None = None
-    host: str | None = None
-
-
 class _Seconds(pydantic.BaseModel):
     compile: FiniteFloat
     training: FiniteFloat
@@ -163,7 +152,7 @@ class _DamagedError(Exception):
     """A file that is there and cannot be read; the message names it."""
 
 
-_Content = TypeVar("_Content", bound=pydantic.BaseModel)
+_Content = TypeVar("_Content")
 
 
 def read_rows(folder: Path) -> tuple[SweepHeader, list[Row]]:
@@ -230,7 +219,7 @@ def _row(folder: Path, fields: Sequence[str], trial: _Trial) -> Row:
             return None
 
     provenance = read("provenance.json", _Provenance)
-    status = read("status.json", _Status)
+    status = read("status.json", Status)
     if provenance is not None:
         row = _with_provenance(row, provenance)
     if status is not None:
@@ -281,7 +270,7 @@ def _with_provenance(row: Row, provenance: _Provenance) -> Row:
 def _read(path: Path, folder: Path, content: type[_Content]) -> _Content | None:
     """Reads a JSON file; None where there is none."""
     try:
-        return content.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return pydantic.TypeAdapter(content).validate_python(json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except pydantic.ValidationError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
+from cnn_jax import whole_file
 from cnn_jax.sweep.points import key, value_text
 from cnn_jax.sweep.rows import Row, SweepHeader, read_rows
 from cnn_jax.sweep.statistics import differences, grouped
@@ -64,9 +64,9 @@ def write_table(folder: Path) -> Path:
     parquet = io.BytesIO()
     pyarrow.parquet.write_table(table, parquet)
     columns = [column.to_pylist() for column in table.columns]
-    _replace(folder / "table.parquet", parquet.getvalue())
-    _replace(folder / "points.csv", _csv(*_points(header, rows)))
-    _replace(folder / "table.csv", _csv(table.column_names, list(zip(*columns, strict=True))))
+    whole_file.write(folder / "table.parquet", parquet.getvalue())
+    whole_file.write(folder / "points.csv", _csv(*_points(header, rows)))
+    whole_file.write(folder / "table.csv", _csv(table.column_names, list(zip(*columns, strict=True))))
     return folder / "table.csv"
 
 
@@ -132,10 +132,3 @@ def _csv(names: Sequence[str], lines: Sequence[Sequence[Any]]) -> bytes:
     for line in lines:
         writer.writerow([str(cell).lower() if isinstance(cell, bool) else cell for cell in line])
     return text.getvalue().encode()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file under another name and moves it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)

@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cnn_jax.sweep.folder import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING, Entry, Status, SweepFolder
+from cnn_jax.sweep.folder import Entry, SweepFolder
+from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING, Status
 
 _ROWS = 25  # of the live table
 _COLOURS = {DONE: "green", FAILED: "red", RUNNING: "cyan", STOPPED: "yellow", INFEASIBLE: "magenta", WAITING: "dim"}
@@ -33,7 +34,7 @@ class SweepView:
         self._statuses = dict(statuses)
         self._accuracies = {entry.id: _accuracy(folder, entry) for entry in entries}
         self._began = time.monotonic()
-        self._taken: list[float] = []
+        self._ended = 0
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> SweepView:
@@ -48,11 +49,10 @@ class SweepView:
 
     def changed(self, entry: Entry, status: Status) -> None:
         """Shows a trial's new status."""
-        before = self._statuses.get(entry.id, Status())
         self._statuses[entry.id] = status
         if status.status in (DONE, FAILED):
             self._accuracies[entry.id] = _accuracy(self._folder, entry)
-            self._taken.append(status.seconds - (before.seconds if before.status != RUNNING else 0))
+            self._ended += 1
         if self._live:
             self._refresh()
         elif status.status != RUNNING:
@@ -67,8 +67,8 @@ class SweepView:
         if best := max(((value, key) for key, value in self._accuracies.items() if value is not None), default=None):
             told.append(f"best {best[0]:.4f}")
         left = tally[WAITING] + tally[RUNNING] + tally[STOPPED]
-        if self._taken and left:
-            told.append(f"about {_time((time.monotonic() - self._began) / len(self._taken) * left)} left")
+        if self._ended and left:
+            told.append(f"about {_time((time.monotonic() - self._began) / self._ended * left)} left")
         return ", ".join(told)
 
     def _refresh(self) -> None:

@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 75
+from cnn_jax.exit_codes import DONE, FAILED, REFUSED, STOPPED
 
 
 def main() -> None:
@@ -54,22 +54,14 @@ def _train_logged(folder: Path, data_dir: Path | None, group: dict[str, Any] | N
 
 
 def _train(folder: Path, data_dir: Path | None) -> tuple[int, str]:
-    from rich.console import Console
-
-    from cnn_jax.config_parse import ConfigError
-    from cnn_jax.data import DataError
-    from cnn_jax.ops import GeometryError
-    from cnn_jax.pretrained import WeightsError
-    from cnn_jax.train import processes
     from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
     from cnn_jax.train.processes import OtherProcessFailed
-    from cnn_jax.train.run_folder import RunFolder, RunFolderError
+    from cnn_jax.train.refusals import REFUSALS
+    from cnn_jax.train.run_folder import RunFolder
 
     try:
-        experiment = RunFolder(folder).experiment()
-        console = Console(file=sys.stdout, force_terminal=False, quiet=not processes.is_first())
-        train_and_evaluate(experiment, folder, data_dir, console)
-    except (ConfigError, DataError, GeometryError, RunFolderError, WeightsError) as error:
+        train_and_evaluate(RunFolder(folder).experiment(), folder, data_dir)
+    except REFUSALS as error:
         return REFUSED, str(error)
     except DivergedError as error:
         return FAILED, f"diverged: {error}"

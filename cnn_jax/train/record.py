@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cnn_jax import whole_file
+
 TRAIN_WINDOW, TRAIN, VALIDATION, TEST = "train_step", "train", "validation", "test"
 
 
@@ -45,9 +47,7 @@ class MetricsLog:
         self._events: Any = None
         if not writes:
             return
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text("".join(_line(record) for record in self.records), encoding="utf-8")
-        temporary.replace(path)
+        whole_file.write(path, "".join(_line(record) for record in self.records).encode())
         self._file = path.open("a", encoding="utf-8")
         if tensorboard:
             from tensorboardX import SummaryWriter  # costs a third of a second, which tests and sweeps may spare

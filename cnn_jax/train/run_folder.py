@@ -3,19 +3,58 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import filelock
 
+from cnn_jax import whole_file
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError, changed_fields, parse
 
 
 class RunFolderError(Exception):
     """A folder that cannot be used; the message names it and what helps."""
+
+
+def lock(folder: Path, busy: str) -> filelock.BaseFileLock:
+    """Takes a folder for this process alone, and makes it where it is missing.
+
+    Args:
+      folder: that --workdir names.
+      busy: what another process that holds it is doing, up to the folder's name.
+
+    Returns:
+      The lock, to be released.
+
+    Raises:
+      RunFolderError: where it cannot be written, or another process holds it.
+    """
+    held = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held.acquire()
+    except filelock.Timeout:
+        raise RunFolderError(f"--workdir: {busy} {folder}") from None
+    except OSError as error:
+        raise RunFolderError(f"--workdir: cannot write to {folder}: {error.strerror}") from error
+    return held
+
+
+def refuse_foreign(folder: Path, expected: str) -> None:
+    """Keeps from mixing with somebody's files.
+
+    Args:
+      folder: that --workdir names, without the file that would make it ours.
+      expected: what it would be.
+
+    Raises:
+      RunFolderError: where it is not empty.
+    """
+    foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    if foreign:
+        raise RunFolderError(f"--workdir: {folder} is not {expected}; it holds {', '.join(foreign[:3])}")
 
 
 class RunFolder:
@@ -45,14 +84,7 @@ class RunFolder:
           RunFolderError: where it cannot be written, another process trains in it, or it belongs to a run
             with another config; the message lists the changed fields.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = filelock.FileLock(self.path / ".lock", timeout=0)
-            self._lock.acquire()
-        except filelock.Timeout:
-            raise RunFolderError(f"--workdir: another process is training in {self.path}") from None
-        except OSError as error:
-            raise RunFolderError(f"--workdir: cannot write to {self.path}: {error.strerror}") from error
+        self._lock = lock(self.path, "another process is training in")
         if (self.path / "config.json").exists():
             changes = changed_fields(self.experiment(), experiment)
             if changes:
@@ -61,9 +93,7 @@ class RunFolder:
                     "their old values:\n  " + "\n  ".join(changes)
                 )
             return
-        foreign = sorted(entry.name for entry in self.path.iterdir() if not entry.name.startswith("."))
-        if foreign:
-            raise RunFolderError(f"--workdir: {self.path} is not a run's folder; it holds {', '.join(foreign[:3])}")
+        refuse_foreign(self.path, "a run's folder")
 
     def begin(self, experiment: Experiment) -> None:
         """Writes the config: from here on the folder holds this run and no other."""
@@ -107,14 +137,7 @@ class RunFolder:
         """Writes a JSON file atomically."""
         if not self._writes:
             return
-        path = self.path / name
-        temporary = path.with_name(f".{name}.{os.getpid()}")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        whole_file.write(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
 
     def result(self) -> dict[str, Any] | None:
         """The result of a finished run; None where it is not finished."""

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from html_page import Page
+from in_browser import lies_well, show
 
 from cnn_jax import geometry
 from cnn_jax.analysis.report import ReportInputs, write_report
@@ -119,18 +120,5 @@ def test_a_new_report_replaces_the_old(tmp_path):
 
 @pytest.mark.parametrize("width", [1200, 390])
 def test_in_a_browser(tmp_path, browser, width):
-    index = write_report(finished_run(tmp_path / "run"), inputs())
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.get(index.as_uri())
-    assert browser.get_log("browser") == []
-    assert browser.execute_script("return innerWidth") == width
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    widths = browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
-    assert len(widths) == 8
-    assert min(widths) > 300
-    for section in SECTIONS:
-        box = browser.execute_script("return document.getElementById(arguments[0]).getBoundingClientRect()", section)
-        assert box["height"] > 40
-        assert box["left"] >= 0
-        assert box["right"] <= width
+    show(browser, write_report(finished_run(tmp_path / "run"), inputs()), width)
+    lies_well(browser, width, SECTIONS, 8)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from html_page import Page
+from in_browser import lies_well, show
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
@@ -149,25 +150,10 @@ def test_a_folder_without_a_sweep(tmp_path):
         write_sweep_report(tmp_path)
 
 
-def show(browser, index, width=1200):
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.get(index.as_uri())
-
-
 @pytest.mark.parametrize("width", [1200, 390])
 def test_in_a_browser(index, browser, width):
     show(browser, index, width)
-    assert browser.get_log("browser") == []
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    widths = browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
-    assert len(widths) == len(PICTURES)
-    assert min(widths) > 300
-    for section in SECTIONS:
-        box = browser.execute_script("return document.getElementById(arguments[0]).getBoundingClientRect()", section)
-        assert box["height"] > 40
-        assert box["left"] >= 0
-        assert box["right"] <= width
+    lies_well(browser, width, SECTIONS, len(PICTURES))
 
 
 def headings(browser):

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from cnn_jax.config_parse import parse
 from cnn_jax.sweep.feasibility import Examined
-from cnn_jax.sweep.folder import Entry, Status, SweepFolder
+from cnn_jax.sweep.folder import Entry, SweepFolder
+from cnn_jax.sweep.status import Status
 from cnn_jax.sweep.trial import Trial
 from cnn_jax.sweep.view import SweepView
 

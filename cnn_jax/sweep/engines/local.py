@@ -17,9 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from cnn_jax import exit_codes
 from cnn_jax.sweep import faults
 from cnn_jax.sweep.engines import confinement
-from cnn_jax.sweep.folder import DONE, FAILED, RUNNING, STOPPED, WAITING, Entry, Status, SweepFolder
+from cnn_jax.sweep.folder import Entry, SweepFolder
+from cnn_jax.sweep.status import DONE, FAILED, RUNNING, STOPPED, WAITING, Status
 
 Report = Callable[[Entry, Status], None]
 
@@ -139,13 +141,13 @@ class LocalEngine:
     def _answered(self, slot: _Slot, answer: dict[str, object], report: Report, ready: selectors.BaseSelector) -> None:
         code, message = answer["exit_code"], str(answer["message"])
         assert isinstance(code, int)
-        if code == 0:
+        if code == exit_codes.DONE:
             self._close(slot, report, status=DONE, exit_code=code)
             if self._group or (self._limits.bytes and slot.resident() > self._limits.bytes / 2):
                 # What is left of many trials must not count as the next one's; a group's processes leave together.
                 slot.kill(ready, patience=10 if self._group else 0)
             return
-        if code == 75:
+        if code == exit_codes.STOPPED:
             self._close(slot, report, status=STOPPED, message=message, exit_code=code)
         else:
             tail = self._tail(slot)

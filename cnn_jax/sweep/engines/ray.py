@@ -18,7 +18,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cnn_jax.sweep import faults
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
-from cnn_jax.sweep.folder import DONE, FAILED, RUNNING, STOPPED, Entry, Status, SweepFolder
+from cnn_jax.sweep.folder import Entry, SweepFolder
+from cnn_jax.sweep.status import DONE, FAILED, RUNNING, STOPPED, Status
 
 _RETRIES = 3  # of a trial whose node or Ray process is lost, each from the last checkpoint
 _SAVING = 90.0  # seconds that stopped trials may take to save
@@ -66,6 +67,7 @@ class RayEngine:
         self._folder, self._data_dir, self._limits, self._needs = folder, data_dir, limits, needs
         self._address, self._jobs = address, jobs
         self._stop_file = folder.path.absolute() / ".stop"
+        self._told: dict[str, Status] = {}  # of running trials
 
     def run(self, entries: Sequence[Entry], report: Report, stopping: Callable[[], bool]) -> None:
         """Runs trials until none is left, or until a stop is wished for, when the running ones save.
@@ -112,7 +114,8 @@ class RayEngine:
             report(entry, self._status(task, entry))
         for task in others:
             status = self._folder.status(tasks[task].id)
-            if status.status == RUNNING:
+            if status.status == RUNNING and self._told.get(status_of := tasks[task].id) != status:
+                self._told[status_of] = status
                 report(tasks[task], status)
 
     def _status(self, task: ray.ObjectRef, entry: Entry) -> Status:

@@ -1,0 +1,32 @@
+"""How a sweep is run: what its command line chooses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a sweep is run; the fields are the flags of the same names.
+
+    Attributes:
+      engine: "local", or "ray".
+      address: of a Ray cluster; None starts one for this sweep.
+      cpus, gpus, tpus: that Ray sets aside for one process of a trial.
+      processes: of one trial, for Ray.
+      jobs: trials at a time; None chooses by cores and accelerators.
+      time_limit: minutes of one attempt at a trial; None: any time.
+      memory_limit: GiB of one trial; None: a fair share of nine tenths of the machine's.
+      retry_failed: whether trials that have failed before run again.
+    """
+
+    engine: str = "local"
+    address: str | None = None
+    cpus: int = 1
+    gpus: int = 0
+    tpus: int = 0
+    processes: int = 1
+    jobs: int | None = None
+    time_limit: float | None = None
+    memory_limit: float | None = None
+    retry_failed: bool = False

@@ -1,0 +1,23 @@
+"""A page as a browser lays it out."""
+
+
+def show(browser, index, width=1200):
+    """Opens a page in a window of this width, in pixels."""
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(index.as_uri())
+
+
+def lies_well(browser, width, sections, pictures):
+    """Checks the open page: nothing is logged, nothing is wider than the window, every section and picture is there."""
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return innerWidth") == width
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    widths = browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
+    assert len(widths) == pictures
+    assert min(widths) > 300
+    for section in sections:
+        box = browser.execute_script("return document.getElementById(arguments[0]).getBoundingClientRect()", section)
+        assert box["height"] > 40
+        assert box["left"] >= 0
+        assert box["right"] <= width
