@@ -4,8 +4,10 @@ import dataclasses
 
 import pytest
 
+from cnn_jax.sweep.folder import SweepFolder
 from cnn_jax.sweep.points import name, short_names
 from cnn_jax.sweep.rows import SweepFolderError, code_warnings, read_rows
+from cnn_jax.sweep.status import Status
 from sweep.written_sweep import fail, finish, trial_of, write_json, write_provenance, write_status, write_sweep
 
 FIELDS = ["model.padding", "model.strides"]
@@ -177,3 +179,15 @@ def test_names_of_points():
     values = ([[1, 2], [0, 0]], 2, None)
     assert name(["model.padding", "a.strides", "a.rate"], values) == "padding=[[1,2],[0,0]], strides=2, rate=not set"
     assert name([], ()) == "all trials"
+
+
+def test_what_an_engine_writes_is_read(tmp_path):
+    trials = [trial_of(n, {"a.b": n}, seed=0) for n in range(2)]
+    write_sweep(tmp_path, ["a.b"], trials)
+    folder = SweepFolder(tmp_path)
+    for trial, status in zip(trials, ("waiting", "stopped"), strict=True):
+        folder.trial(trial["id"]).path.mkdir(parents=True)
+        # A trial killed from outside waits for its next attempt.
+        folder.write_status(trial["id"], Status(status, message="ended by SIGKILL", signal="SIGKILL", attempts=1))
+    _, rows = read_rows(tmp_path)
+    assert [(row.status, row.fault, row.attempts) for row in rows] == [("waiting", None, 1), ("stopped", None, 1)]
