@@ -166,10 +166,13 @@ def heading(browser, text):
 
 def column(browser, text):
     """The texts of a column's visible cells, from the top."""
-    place = headings(browser).index(heading(browser, text))
-    script = """return [...document.querySelectorAll("#trials tbody tr")]
-        .filter(row => row.getClientRects().length).map(row => row.cells[arguments[0]].textContent)"""
-    return browser.execute_script(script, place)
+    script = """
+        const names = [...document.querySelectorAll("#trials th")].map(each => each.innerText.replace(/[ ↕▲▼]+$/, ""))
+        const place = names.indexOf(arguments[0])
+        if (place < 0) throw new Error(`no ${arguments[0]} among ${names}`)
+        return [...document.querySelectorAll("#trials tbody tr")]
+            .filter(row => row.getClientRects().length).map(row => row.cells[place].textContent)"""
+    return browser.execute_script(script, text)
 
 
 def test_a_click_on_a_heading_sorts(index, browser):
