@@ -147,6 +147,36 @@ def _windows(
     return Windows(taps, steps, (1, 1), (top_bottom, left_right), outputs), pads
 
 
+Seen = list[tuple[int, int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Views:
+    """Which windows see a pixel, along one axis.
+
+    Attributes:
+      seen: for each of the first stride pixels, the (tap, window) pairs that see it, windows counted from the first
+        of `beyond`; the pixel k strides on is seen by the same taps of the k-th windows after them.
+      beyond: windows to add before and after those there are, which see nothing.
+      count: strides that cover the pixels.
+    """
+
+    seen: list[Seen]
+    beyond: Pads
+    count: int
+
+    @classmethod
+    def of(cls, pixels: int, taps: int, stride: int, pads: Pads, outputs: int) -> _Views:
+        count = -(-pixels // stride)
+        seen = [
+            [(tap, (pixel + pads[0] - tap) // stride) for tap in range(taps) if (pixel + pads[0] - tap) % stride == 0]
+            for pixel in range(stride)
+        ]
+        windows = [window for each in seen for _, window in each]
+        before, after = max(0, -min(windows)), max(0, max(windows) + count - outputs)
+        return cls([[(tap, before + window) for tap, window in each] for each in seen], (before, after), count)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _first_largest(x: Array, windows: Windows) -> Array:
     return functools.reduce(jnp.maximum, windows.slices(x, fill=-jnp.inf))
@@ -154,9 +184,9 @@ def _first_largest(x: Array, windows: Windows) -> Array:
 
 def _first_largest_forward(x: Array, windows: Windows) -> tuple[Array, tuple[Array, Array]]:
     first, *others = windows.slices(x, fill=-jnp.inf)
-    largest, place = first, jnp.zeros(first.shape, jnp.int32)
+    largest, place = first, jnp.zeros(first.shape, jnp.int8 if len(others) < 128 else jnp.int32)
     for number, tap in enumerate(others, start=1):
-        place = jnp.where(tap > largest, number, place)
+        place = jnp.where(tap > largest, jnp.asarray(number, place.dtype), place)
         largest = jnp.maximum(largest, tap)
     # Without the barrier XLA finds the places again for each of their readers.
     largest, place = lax.optimization_barrier((largest, place))
@@ -165,10 +195,32 @@ def _first_largest_forward(x: Array, windows: Windows) -> tuple[Array, tuple[Arr
 
 
 def _first_largest_backward(windows: Windows, saved: tuple[Array, Array], gradient: Array) -> tuple[Array]:
+    """Each pixel gathers from the windows that see it: slices of arrays padded once, which the compiler vectorises.
+
+    Pixels that are a stride apart are seen alike, so that the gradient is made of strides x strides grids.
+    """
     place, like = saved
-    shape = jax.ShapeDtypeStruct((place.shape[0], *like.shape[1:]), like.dtype)
-    taps = [jnp.where(place == number, gradient, 0) for number in range(windows.taps[0] * windows.taps[1])]
-    return tuple(jax.linear_transpose(windows.slices, shape)(taps))
+    batch, (rows, columns), channels = gradient.shape[0], like.shape[1:3], like.shape[3]
+    down, across = (
+        _Views.of(*sizes)
+        for sizes in zip((rows, columns), windows.taps, windows.strides, windows.pads, windows.outputs, strict=True)
+    )
+    pads = ((0, 0), down.beyond, across.beyond, (0, 0))
+    gradient, place = lax.optimization_barrier((jnp.pad(gradient, pads), jnp.pad(place, pads, constant_values=-1)))
+
+    def grid(seen_down: Seen, seen_across: Seen) -> Array:
+        total = jnp.zeros((batch, down.count, across.count, channels), like.dtype)
+        for row, top in seen_down:
+            for column, left in seen_across:
+                here = (slice(None), slice(top, top + down.count), slice(left, left + across.count))
+                total += jnp.where(place[here] == row * windows.taps[1] + column, gradient[here], 0)
+        return total
+
+    grids = jnp.stack(
+        [jnp.stack([grid(above, beside) for beside in across.seen], axis=3) for above in down.seen], axis=2
+    )
+    whole = grids.reshape(batch, down.count * len(down.seen), across.count * len(across.seen), channels)
+    return (whole[:, :rows, :columns],)
 
 
 _first_largest.defvjp(_first_largest_forward, _first_largest_backward)

@@ -58,6 +58,29 @@ def test_a_tie_gives_its_gradient_to_the_first(pool):
     assert np.array_equal(gradient[0, :, :, 0], np.tile(first, (2, 2)))
 
 
+@pytest.mark.parametrize("window", [(2, 2), (3, 2), (2, 3), (3, 3), (12, 11)])  # the last has more than 127 taps
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (2, 3), (4, 4)])
+@pytest.mark.parametrize("padding", ["VALID", "SAME", 1])
+def test_gradients_against_a_loop(window, strides, padding):
+    rng = np.random.default_rng(5)
+    size = (13, 14)
+    x = rng.integers(0, 4, size).astype(np.float32)  # many ties
+    (top, bottom), (left, right) = ops.resolve_padding(padding, size, window, strides)
+    padded = np.pad(x, ((top, bottom), (left, right)), constant_values=-np.inf)
+    outputs = ops.output_sizes(size, window, strides, padding)
+    toward = rng.integers(-9, 10, outputs).astype(np.float32)
+    expected = np.zeros(padded.shape, np.float32)
+    for i, j in np.ndindex(outputs):
+        here = (slice(i * strides[0], i * strides[0] + window[0]), slice(j * strides[1], j * strides[1] + window[1]))
+        first = np.unravel_index(np.argmax(padded[here]), window)
+        expected[here][first] += toward[i, j]
+    _, back = jax.vjp(
+        lambda x: ops.max_pool(x, window, strides=strides, padding=padding), jnp.asarray(x)[None, :, :, None]
+    )
+    (gradient,) = back(jnp.asarray(toward)[None, :, :, None])
+    assert np.array_equal(gradient[0, :, :, 0], expected[top : top + size[0], left : left + size[1]])
+
+
 def test_overlapping_windows_add_their_gradients():
     image = jnp.asarray([[0.0, 0, 0], [0, 5, 0], [0, 0, 0]])[None, :, :, None]
     gradient = jax.grad(lambda x: ops.max_pool(x, 2, strides=1).sum())(image)
