@@ -207,6 +207,11 @@ class Pretrained(Section):
 class Train(Section):
     epochs: Count = Field(5, description="passes over the training images")
     batch_size: Count = Field(32, description="images of one step, over all devices")
+    accumulate: Count = Field(
+        1, description="parts of a batch that are worked on one after the other, for the memory of one part"
+    )
+    shard_optimizer: bool = Field(False, description="split the optimizer's state over the devices")
+    shard_dense: bool = Field(False, description="split the kernels of large dense layers over the devices")
     eval_batch_size: Count = Field(500, description="images of one evaluation step, over all devices")
     label_smoothing: Fraction = Field(0.0, description="share of the target spread evenly over all classes")
     aux_loss_weight: NonNegative = Field(0.3, description="of each auxiliary classifier's loss, where there are any")
@@ -306,6 +311,8 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
                 ("schedule.boundaries", "train.epochs"),
                 f"config.schedule.boundaries={schedule.boundaries} reaches beyond config.train.epochs={train.epochs}",
             )
+    for fields, message in _impossible_parts(experiment.model, train):
+        fault(fields, message)
     network = experiment.model.name
     if experiment.pretrained.weights is not None and network not in PUBLISHED:
         fault(
@@ -320,6 +327,29 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
             f"config.train.batch_size={train.batch_size} exceeds config.data.train_examples={examples}",
         )
     return faults + _impossible_augmentation(experiment.augment, train)
+
+
+def _impossible_parts(model: Model, train: Train) -> list[tuple[tuple[str, ...], str]]:
+    batch_size, accumulate, images = train.batch_size, train.accumulate, model.norm_images
+    if batch_size % accumulate:
+        message = (
+            f"config.train.accumulate={accumulate} does not divide config.train.batch_size={batch_size}; "
+            f"the nearest that does is {_nearest_divisor(batch_size, accumulate)}"
+        )
+        return [(("train.accumulate", "train.batch_size"), message)]
+    part = batch_size // accumulate
+    if images is not None and part % images:
+        parts = f"config.train.batch_size={batch_size}" + f" / config.train.accumulate={accumulate}" * (accumulate > 1)
+        message = (
+            f"config.model.norm_images={images} does not divide {parts}; "
+            f"the nearest that does is {_nearest_divisor(part, images)}"
+        )
+        return [(("model.norm_images", "train.batch_size", "train.accumulate"), message)]
+    return []
+
+
+def _nearest_divisor(number: int, wished: int) -> int:
+    return min((divisor for divisor in range(1, number + 1) if number % divisor == 0), key=lambda it: abs(it - wished))
 
 
 def _impossible_augmentation(augment: Augment, train: Train) -> list[tuple[tuple[str, ...], str]]:

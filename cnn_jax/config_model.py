@@ -53,6 +53,11 @@ class Network(Section):
     norm_momentum: Fraction = Field(0.9, description="share of batch norm's running statistics that a step keeps")
     norm_eps: Positive = Field(1e-5, description="added to the variance")
     norm_groups: Count = Field(8, description="of channels in group norm")
+    norm_images: Count | None = Field(
+        None,
+        description="images of a batch whose statistics batch norm takes together; none: all. "
+        "With batch_size / devices no device waits for another's",
+    )
     kernel_init: KernelInit = Field("he_normal", description="initial weights; biases start at zero")
     compute: Literal["float32", "bfloat16"] = Field(
         "float32", description="type of maps and products; parameters, statistics and loss stay float32"

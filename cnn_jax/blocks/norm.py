@@ -17,8 +17,9 @@ from cnn_jax.ops import GeometryError
 class Norm(nn.Module):
     """Batch or group norm, as the policy has it, with a scale and a bias for each channel.
 
-    In training batch norm uses the batch's mean and variance and moves the running ones towards them (the variance
-    by its unbiased estimate, as PyTorch does); otherwise, and in a frozen layer, it uses the running ones.
+    In training batch norm uses the mean and variance of the batch, or of every norm_images of it, and moves the
+    running ones towards their mean (the variance by its unbiased estimate, as PyTorch does); otherwise, and in a frozen
+    layer, it uses the running ones.
     """
 
     policy: Policy
@@ -43,8 +44,9 @@ class Norm(nn.Module):
         running_variance = self.variable("batch_stats", "variance", jnp.ones, (channels,))
         if not train or policy.is_frozen(self.path):
             return ops.batch_norm(x, scale, bias, running_mean.value, running_variance.value, eps=policy.norm_eps)
-        y, mean, variance = ops.batch_norm_train(x, scale, bias, eps=policy.norm_eps)
-        count, kept = x.size // channels, policy.norm_momentum
+        parts = max(1, len(x) // (policy.norm_images or len(x)))
+        y, mean, variance = ops.batch_norm_train(x, scale, bias, eps=policy.norm_eps, parts=parts)
+        count, kept = x.size // (channels * parts), policy.norm_momentum
         if not self.is_initializing():
             running_mean.value = kept * running_mean.value + (1 - kept) * mean
             unbiased = variance * (count / max(count - 1, 1))

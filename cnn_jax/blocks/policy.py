@@ -38,6 +38,7 @@ class Policy:
       norm_momentum: share of the running statistics that a training step keeps.
       norm_eps: added to the variance.
       norm_groups: of channels in group norm.
+      norm_images: of a batch whose statistics batch norm takes together; None is all.
       kernel_init: a key of `kernels.SCHEMES`.
       lowering: as `ops.conv2d` takes it.
       dtype: of maps and products; parameters and statistics are float32.
@@ -50,6 +51,7 @@ class Policy:
     norm_momentum: float = 0.9
     norm_eps: float = 1e-5
     norm_groups: int = 8
+    norm_images: int | None = None
     kernel_init: str = "glorot_uniform"
     lowering: ops.Lowering = "auto"
     dtype: str = "float32"

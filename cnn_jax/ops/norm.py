@@ -130,7 +130,12 @@ def batch_norm(
 
 
 def batch_norm_train(
-    x: Float[Array, "b h w c"], scale: Float[Array, " c"], bias: Float[Array, " c"], *, eps: float = 1e-5
+    x: Float[Array, "b h w c"],
+    scale: Float[Array, " c"],
+    bias: Float[Array, " c"],
+    *,
+    eps: float = 1e-5,
+    parts: int = 1,
 ) -> tuple[Float[Array, "b h w c"], Float[Array, " c"], Float[Array, " c"]]:
     """`batch_norm` with the batch's own statistics; its gradient keeps the input and nothing of its size besides.
 
@@ -138,12 +143,25 @@ def batch_norm_train(
       x: feature maps, channels last.
       scale, bias: learned.
       eps: keeps the root from zero.
+      parts: of neighbouring images, as many in each, that are normalised by statistics of their own. With as many
+        parts as there are devices, or a multiple, a batch that is split over devices needs no other's values.
 
     Returns:
-      (feature maps of x's type, mean, biased variance). No gradient flows through the statistics, which are for the
-      running ones.
+      (feature maps of x's type, mean, biased variance; of several parts the means of theirs). No gradient flows
+      through the statistics, which are for the running ones.
+
+    Raises:
+      ValueError: where parts does not divide the batch.
     """
-    y, mean, variance = _batch_norm_train(x, scale, bias, eps)
+    if parts < 1 or len(x) % parts:
+        raise ValueError(f"parts={parts} does not divide a batch of {len(x)}")
+    if parts == 1:
+        y, mean, variance = _batch_norm_train(x, scale, bias, eps)
+    else:
+        split = x.reshape(parts, -1, *x.shape[1:])
+        y, *statistics = jax.vmap(lambda part: _batch_norm_train(part, scale, bias, eps))(split)
+        y = y.reshape(x.shape)
+        mean, variance = (jnp.mean(each, axis=0) for each in statistics)
     return y, lax.stop_gradient(mean), lax.stop_gradient(variance)
 
 

@@ -112,7 +112,7 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
     checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)
     restored = checkpoints.load_newest(state)
     if restored is not None:
-        state = sharding.on_all(restored, mesh)
+        state = sharding.put(restored, sharding.of_state(restored, mesh, experiment.train))
         console.print(f"resuming at step {int(state.step)}")
     constants, colours = sharding.on_all((constants, colours), mesh)
     draw_order = functools.partial(pipeline.epoch_order, examples=examples, batch_size=batch_size)
@@ -289,7 +289,7 @@ class _Run:
 
     def _save(self, validation: dict[str, float] | None = None) -> None:
         self.log.sync()
-        self.checkpoints.save(int(self.state.step), self.state, validation)
+        self.checkpoints.save(int(self.state.step), sharding.readable(self.state), validation)
         self.saved_at = time.monotonic()
 
     def _stop(self, progress: TrainingProgress) -> None:

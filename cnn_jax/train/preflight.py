@@ -26,7 +26,7 @@ def check(experiment: Experiment, dataset: Dataset, devices: int) -> geometry.Su
       GeometryError: where the network cannot work on the images.
     """
     batch_size, examples = experiment.train.batch_size, len(dataset.train)
-    if (fault := sharding.indivisible(batch_size, devices)) is not None:
+    if (fault := sharding.indivisible(experiment.train, devices)) is not None:
         raise ConfigError([fault])
     if batch_size > examples:
         raise ConfigError([f"config.train.batch_size={batch_size} exceeds the {examples} training images"])

@@ -36,7 +36,10 @@ def first_state(recipe: steps.Recipe, variables: Variables, mesh: jax.sharding.M
     """
     ema = recipe.experiment.train.ema_decay > 0
     create = functools.partial(train_state.create, recipe.optimizer, ema=ema)
-    return jax.jit(create, out_shardings=sharding.replicated(mesh))(sharding.on_all(variables, mesh))
+    variables = sharding.on_all(variables, mesh)
+    shardings = sharding.of_state(jax.eval_shape(create, variables), mesh, recipe.experiment.train)
+    state: TrainState = jax.jit(create, out_shardings=shardings)(variables)
+    return state
 
 
 def train_steps(
@@ -73,7 +76,7 @@ def train_steps(
         functools.partial(_advance, recipe),
         (state, data, constants, colours, order, rates, np.int32(0), np.int32(0), key),
         donate_argnums=0,
-        out_shardings=replicated,
+        out_shardings=(sharding.of_state(state, mesh, recipe.experiment.train), replicated),
     )
     return lambda state, order, rates, first, last: compiled(
         state, data, constants, colours, order, rates, np.int32(first), np.int32(last), key

@@ -1,12 +1,19 @@
-"""One mesh axis, `data`, over all devices: batches are split over it, everything else is on each."""
+"""One mesh axis, `data`, over all devices: batches are split over it, and the state where the config says so."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from cnn_jax.config import Train
+from cnn_jax.train.state import TrainState
+
+_LARGE = 2**14  # values of an array of the optimizer's that it pays to split
+_LARGE_DENSE = 2**20  # weights of a dense layer that it pays to split
 
 
 def data_mesh() -> Mesh:
@@ -17,6 +24,32 @@ def data_mesh() -> Mesh:
 def replicated(mesh: Mesh) -> NamedSharding:
     """The whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def of_state(state: TrainState, mesh: Mesh, train: Train) -> TrainState:
+    """Where each part of the training state lies.
+
+    Args:
+      state: of arrays, or of their shapes.
+      mesh: of the devices.
+      train: says whether the optimizer's state and large dense kernels are split; all else is on every device.
+
+    Returns:
+      The state with a sharding in place of each array. What is split is split along its last axis that the devices
+      divide, the outputs of a kernel before its inputs.
+    """
+
+    def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
+        part, size = path[0].name, math.prod(leaf.shape)
+        dense = train.shard_dense and part in ("params", "opt_state", "averaged") and leaf.ndim == 2
+        optimizer = train.shard_optimizer and part == "opt_state"
+        axes = [axis for axis in range(leaf.ndim) if leaf.shape[axis] % mesh.size == 0]
+        if axes and size >= (_LARGE_DENSE if dense else _LARGE if optimizer else math.inf):
+            return NamedSharding(mesh, PartitionSpec(*[None] * axes[-1], "data"))
+        return replicated(mesh)
+
+    shardings: TrainState = jax.tree_util.tree_map_with_path(place, state)
+    return shardings
 
 
 def on_all(tree: Any, mesh: Mesh) -> Any:
@@ -30,16 +63,38 @@ def on_all(tree: Any, mesh: Mesh) -> Any:
       The tree, replicated.
     """
     where = replicated(mesh)
-    if jax.process_count() == 1:
-        return jax.device_put(tree, where)
+    return put(tree, jax.tree.map(lambda _: where, tree))
 
-    def put(leaf: Any) -> jax.Array:
+
+def put(tree: Any, shardings: Any) -> Any:
+    """Puts values that every process has where they belong.
+
+    Args:
+      tree: of arrays, random keys among them; the same in all processes.
+      shardings: one for each array.
+
+    Returns:
+      The tree, on the devices.
+    """
+    if jax.process_count() == 1:
+        return jax.device_put(tree, shardings)
+
+    def one(leaf: Any, where: NamedSharding) -> jax.Array:
         # Only what is on the host can go to other processes' devices.
         if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(put(jax.random.key_data(leaf)))
+            return jax.random.wrap_key_data(one(jax.random.key_data(leaf), where))
         return jax.device_put(np.asarray(leaf), where)
 
-    return jax.tree.map(put, tree)
+    return jax.tree.map(one, tree, shardings)
+
+
+def readable(tree: Any) -> Any:
+    """The tree with every array whole in every process; all processes call this together."""
+    leaves = jax.tree.leaves(tree)
+    if all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in leaves):
+        return tree
+    mesh = next(leaf.sharding.mesh for leaf in leaves if not leaf.is_fully_replicated)
+    return jax.jit(lambda same: same, out_shardings=replicated(mesh))(tree)
 
 
 def batches(mesh: Mesh) -> NamedSharding:
@@ -52,10 +107,15 @@ def whole_batch(batch_size: int, devices: int) -> int:
     return -(-batch_size // devices) * devices
 
 
-def indivisible(batch_size: int, devices: int) -> str | None:
-    """Says why a batch cannot be shared evenly by the devices; None where it can."""
-    if batch_size % devices == 0:
+def indivisible(train: Train, devices: int) -> str | None:
+    """Says why a batch, or a part of it, cannot be shared evenly by the devices; None where it can."""
+    shares = train.accumulate * devices
+    if train.batch_size % shares == 0:
         return None
-    above = whole_batch(batch_size, devices)
-    nearest = " or ".join(str(size) for size in (above - devices, above) if size)
-    return f"config.train.batch_size={batch_size} does not divide over {devices} devices; the nearest are {nearest}"
+    above = whole_batch(train.batch_size, shares)
+    nearest = " or ".join(str(size) for size in (above - shares, above) if size)
+    parts = f"{train.accumulate} parts of " * (train.accumulate > 1)
+    return (
+        f"config.train.batch_size={train.batch_size} does not divide over {parts}{devices} devices; "
+        f"the nearest are {nearest}"
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,7 +14,7 @@ from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
 
 from cnn_jax.config import Experiment
 from cnn_jax.data import augment, pipeline
-from cnn_jax.data.pipeline import Batch, Colours, DeviceSplit, Normalization
+from cnn_jax.data.pipeline import Batch, Colours, DeviceBatches, DeviceSplit, Normalization
 from cnn_jax.models import Model, Variables
 from cnn_jax.train.metrics import Sums, measure
 from cnn_jax.train.state import TrainState
@@ -59,35 +61,76 @@ def train_step(
     Returns:
       The state after the step, its metrics added to the sums.
     """
-    smoothing, decay = recipe.experiment.train.label_smoothing, recipe.experiment.train.ema_decay
     learns = _learning(recipe.experiment.pretrained.freeze, state.params)
-
-    def loss_of(params: Any) -> tuple[Array, tuple[Array, Variables]]:
-        # No gradient is worked out for what does not learn, nor for the layers before it.
-        learning = jax.tree.map(lambda array, moves: array if moves else jax.lax.stop_gradient(array), params, learns)
-        variables = {"params": learning, "batch_stats": state.batch_stats}
-        logits, aux_logits, batch_stats = recipe.model.apply(variables, batch.images, train=True, key=key)
-        targets = optax.smooth_labels(batch.targets, smoothing)
-        losses = optax.softmax_cross_entropy(logits, targets)
-        for each in aux_logits:
-            losses += recipe.experiment.train.aux_loss_weight * optax.softmax_cross_entropy(each, targets)
-        return jnp.sum(losses * batch.weights) / jnp.sum(batch.weights), (logits, batch_stats)
-
-    gradients, (logits, batch_stats) = jax.grad(loss_of, has_aux=True)(state.params)
+    parts, examples = recipe.experiment.train.accumulate, jnp.sum(batch.weights)
+    work = functools.partial(_gradients, recipe, state.params, learns, examples)
+    if parts == 1:
+        gradients, batch_stats, sums = work(state.batch_stats, batch, key)
+    else:
+        gradients, batch_stats, sums = _accumulated(work, parts, state, batch, key)
     directions, opt_state = recipe.optimizer.update(gradients, state.opt_state, state.params)
     params = jax.tree.map(
         lambda old, direction, moves: old - rate * direction if moves else old, state.params, directions, learns
     )
-    sums = measure(logits, batch.targets, batch.weights)
     return TrainState(
         step=state.step + 1,
         params=params,
         batch_stats=batch_stats,
         opt_state=opt_state,
-        averaged=_averaged(state, params, decay),
+        averaged=_averaged(state, params, recipe.experiment.train.ema_decay),
         epoch_sums=state.epoch_sums + sums,
         window_sums=state.window_sums + sums,
     )
+
+
+def _gradients(
+    recipe: Recipe,
+    params: Any,
+    learns: Any,
+    examples: Float[Array, ""],
+    batch_stats: Any,
+    batch: Batch,
+    key: PRNGKeyArray,
+) -> tuple[Any, Any, Sums]:
+    """Gradients of the losses' sum over `examples`, the running statistics moved, and the metrics' sums."""
+    train = recipe.experiment.train
+
+    def loss_of(params: Any) -> tuple[Array, tuple[Array, Variables]]:
+        # No gradient is worked out for what does not learn, nor for the layers before it.
+        learning = jax.tree.map(lambda array, moves: array if moves else jax.lax.stop_gradient(array), params, learns)
+        variables = {"params": learning, "batch_stats": batch_stats}
+        logits, aux_logits, moved = recipe.model.apply(variables, batch.images, train=True, key=key)
+        targets = optax.smooth_labels(batch.targets, train.label_smoothing)
+        losses = optax.softmax_cross_entropy(logits, targets)
+        for each in aux_logits:
+            losses += train.aux_loss_weight * optax.softmax_cross_entropy(each, targets)
+        return jnp.sum(losses * batch.weights) / examples, (logits, moved)
+
+    gradients, (logits, moved) = jax.grad(loss_of, has_aux=True)(params)
+    return gradients, moved, measure(logits, batch.targets, batch.weights)
+
+
+def _accumulated(
+    work: Callable[[Any, Batch, PRNGKeyArray], tuple[Any, Any, Sums]],
+    parts: int,
+    state: TrainState,
+    batch: Batch,
+    key: PRNGKeyArray,
+) -> tuple[Any, Any, Sums]:
+    """Works on parts of a batch one after the other; a part holds every parts-th image, so that devices share each."""
+
+    def apart(array: Array) -> Array:
+        return jnp.moveaxis(array.reshape(-1, parts, *array.shape[1:]), 1, 0)
+
+    def body(done: tuple[Any, Any, Sums], part: tuple[Batch, Array]) -> tuple[tuple[Any, Any, Sums], None]:
+        total, batch_stats, sums = done
+        some, number = part
+        gradients, batch_stats, more = work(batch_stats, some, jax.random.fold_in(key, number))
+        return (jax.tree.map(jnp.add, total, gradients), batch_stats, sums + more), None
+
+    start = (jax.tree.map(jnp.zeros_like, state.params), state.batch_stats, Sums.zero())
+    done, _ = jax.lax.scan(body, start, (jax.tree.map(apart, batch), jnp.arange(parts)))
+    return done
 
 
 def _learning(freeze: tuple[str, ...], params: Any) -> Any:
@@ -112,16 +155,16 @@ def _averaged(state: TrainState, params: Any, decay: float) -> Any:
 def train_steps(
     recipe: Recipe,
     state: TrainState,
-    data: DeviceSplit,
+    data: DeviceSplit | DeviceBatches,
     constants: Normalization,
     colours: Colours | None,
-    order: Int32[Array, "steps b"],
+    order: Int32[Array, "steps b"] | None,
     rates: Float[Array, " steps"],
     first: Int32[Array, ""],
     last: Int32[Array, ""],
     key: PRNGKeyArray,
 ) -> TrainState:
-    """Steps `first` to `last` (excluded) of an epoch, in one dispatch.
+    """Steps `first` to `last` (excluded) of an epoch, or of the batches given, in one dispatch.
 
     The loop's bounds are values, not constants: one compiled program serves chunks of any length, so a
     resumed run repeats the arithmetic of an undisturbed one bit for bit wherever it was cut.
@@ -129,10 +172,10 @@ def train_steps(
     Args:
       recipe: config, network and optimizer.
       state: before the first step.
-      data: all training images.
+      data: all training images, or the batches of these steps.
       constants: of the normalisation.
       colours: of the training images, where `augment.wants_colours`.
-      order: the epoch's batches.
+      order: the epoch's batches, where data has all images.
       rates: the epoch's learning rates.
       first, last: steps within the epoch.
       key: the experiment's, for training.

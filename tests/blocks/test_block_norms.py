@@ -51,6 +51,40 @@ def test_running_statistics_move_by_a_tenth_towards_the_unbiased_ones():
     np.testing.assert_allclose(calm, x / np.sqrt(1 + 1e-5), rtol=1e-6)
 
 
+def test_parts_of_a_batch_are_normalised_each_by_its_own():
+    rng = np.random.default_rng(1)
+    x, toward = (jnp.asarray(each, jnp.float32) for each in rng.normal(2.0, 3.0, (2, 6, 3, 2, 4)))
+    scale, bias = (jnp.asarray(each, jnp.float32) for each in rng.standard_normal((2, 4)))
+
+    def loss(x, scale, bias, toward, parts):
+        y, *statistics = ops.batch_norm_train(x, scale, bias, parts=parts)
+        return jnp.sum(y * toward), (y, *statistics)
+
+    gradients = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)
+    (to_x, *to_weights), (y, *statistics) = gradients(x, scale, bias, toward, 3)
+    apart = [gradients(x[i : i + 2], scale, bias, toward[i : i + 2], 1) for i in (0, 2, 4)]
+    close = {"rtol": 1e-5, "atol": 1e-5}
+    np.testing.assert_allclose(y, np.concatenate([each[1][0] for each in apart]), **close)
+    np.testing.assert_allclose(to_x, np.concatenate([each[0][0] for each in apart]), **close)
+    for ours, theirs in zip(to_weights, zip(*[each[0][1:] for each in apart], strict=True), strict=True):
+        np.testing.assert_allclose(ours, sum(theirs), **close)
+    for ours, theirs in zip(statistics, zip(*[each[1][1:] for each in apart], strict=True), strict=True):
+        np.testing.assert_allclose(ours, np.mean(theirs, axis=0), **close)
+    with pytest.raises(ValueError, match="parts=4 does not divide a batch of 6"):
+        ops.batch_norm_train(x, scale, bias, parts=4)
+
+
+def test_running_statistics_of_parts_move_towards_the_mean_of_theirs():
+    norm = Norm(Policy(norm="batch", norm_momentum=0.9, norm_images=2))
+    x = np.random.default_rng(0).normal(3.0, 2.0, (4, 2, 2, 3)).astype(np.float32)
+    variables = norm.init(jax.random.key(0), jnp.asarray(x), train=True)
+    _, updates = norm.apply(variables, jnp.asarray(x), train=True, mutable=["batch_stats"])
+    parts = x.astype(np.float64).reshape(2, -1, 3)
+    variance = parts.var(1, ddof=1).mean(0)
+    np.testing.assert_allclose(updates["batch_stats"]["mean"], 0.1 * parts.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(updates["batch_stats"]["variance"], 0.9 + 0.1 * variance, rtol=1e-5)
+
+
 def test_a_frozen_norm_uses_and_keeps_its_running_statistics():
     norm = Norm(Policy(norm="batch", frozen=("stem",)), name="norm")
     x = jax.random.normal(jax.random.key(0), (4, 2, 2, 3))

@@ -2,11 +2,18 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
+from jax.sharding import PartitionSpec
+
+from cnn_jax import models
+from cnn_jax.config_parse import parse
+from cnn_jax.train import optim, sharding, state
 
 ROOT = Path(__file__).parent.parent.parent
 TRAIN = """
@@ -15,23 +22,40 @@ from pathlib import Path
 import jax
 from rich.console import Console
 from cnn_jax.config_parse import ConfigError, parse
+from cnn_jax.train import processes
 from cnn_jax.train.loop import train_and_evaluate
-experiment, workdir = parse(json.loads(sys.argv[1])), Path(sys.argv[2])
-try:
-    result = train_and_evaluate(experiment, workdir, console=Console(file=io.StringIO()))
-except ConfigError as error:
-    result = str(error)
-print(json.dumps([jax.device_count(), result]))
+if len(sys.argv) > 3:
+    processes.join(processes.Group("explicit", sys.argv[3], 2, int(sys.argv[4])))
+results = {}
+for name, raw in json.loads(sys.argv[1]).items():
+    try:
+        workdir = Path(sys.argv[2]) / name
+        results[name] = train_and_evaluate(parse(raw), workdir, console=Console(file=io.StringIO()))
+    except ConfigError as error:
+        results[name] = str(error)
+print(json.dumps([jax.device_count(), results]))
 """
 
 
-def train(experiment, workdir, devices):
-    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-    words = [sys.executable, "-c", TRAIN, json.dumps(experiment), str(workdir)]
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=120)
-    count, result = json.loads(done.stdout.splitlines()[-1])
+def train_all(experiments, workdir, devices, processes=1):
+    """Trains each on so many devices, of one process or of two; gives the results, or why there are none."""
+    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices // processes}"}
+    words = [sys.executable, "-c", TRAIN, json.dumps(experiments), str(workdir)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    groups = [[]] if processes == 1 else [[address, str(number)] for number in range(processes)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = [subprocess.Popen([*words, *group], cwd=ROOT, env=environment, text=True, **pipes) for group in groups]
+    ends = [each.communicate(timeout=500) for each in started]
+    assert [each.returncode for each in started] == [0] * processes, ends
+    count, results = json.loads(ends[0][0].splitlines()[-1])
     assert count == devices
-    return result
+    return results
+
+
+def train(experiment, workdir, devices):
+    return train_all({"run": experiment}, workdir, devices)["run"]
 
 
 def test_four_devices_train_as_one(line_data, tmp_path):
@@ -52,3 +76,82 @@ def test_four_devices_train_as_one(line_data, tmp_path):
 def test_a_batch_that_devices_cannot_share_is_refused(line_data, tmp_path):
     refusal = train({"data": line_data, "train": {"batch_size": 30}}, tmp_path, 4)
     assert refusal == "config.train.batch_size=30 does not divide over 4 devices; the nearest are 28 or 32"
+
+
+FAMILIES = {
+    "cnn": {"features": (8,), "pooling": "max", "dense": (8,), "norm": "batch", "dropout": 0.2},
+    "cnn_norm_of_4": {"features": (8,), "pooling": "max", "dense": (8,), "norm": "batch", "norm_images": 4},
+    "lenet5": {"name": "lenet5"},
+    "alexnet": {
+        "name": "alexnet", "features": (4, 8, 8, 8, 8), "dense": (16, 16), "stem_padding": "SAME",
+        "stem_kernel_size": 3, "stem_strides": 1, "pool_padding": "SAME",
+    },
+    "googlenet": {
+        "name": "googlenet", "width": 0.1, "modules": (1, 1, 1), "stem_kernel_size": 3, "stem_strides": 1,
+        "stem_pools": (True, False), "norm": "batch", "aux_heads": False,
+    },
+    "resnet": {
+        "name": "resnet", "depth": 18, "width": 8, "stem_kernel_size": 3, "stem_strides": 1, "stem_pooling": "none",
+    },
+    "resnet_cifar": {"name": "resnet_cifar", "depth": 8, "width": 8},
+}  # fmt: skip
+
+
+def test_every_family_trains_on_several_devices_as_on_one(line_data, tmp_path):
+    shared = {
+        "data": line_data | {"train_examples": 120},
+        "optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9},
+        "train": {"epochs": 1, "batch_size": 16, "eval_batch_size": 80},
+        "log": {"tensorboard": False},
+    }
+    experiments = {name: shared | {"model": {"lowering": "xla"} | model} for name, model in FAMILIES.items()}
+    split = {"accumulate": 2, "shard_optimizer": True, "shard_dense": True, "ema_decay": 0.9}
+    dense = {"features": (16,), "pooling": "max", "dense": (1024,), "lowering": "xla"}
+    experiments["split"] = shared | {"model": dense, "train": shared["train"] | split}
+    one, eight = (train_all(experiments, tmp_path / str(devices), devices) for devices in (1, 8))
+    refused = {name: result for name, result in one.items() if isinstance(result, str)}
+    assert refused == {}
+    del experiments["resnet"]  # of the two ResNets, the quicker to compile
+    two_by_two = train_all(experiments, tmp_path / "2x2", 4, processes=2)
+    assert len(eight) == len(FAMILIES) + 1
+    for ours in (eight, two_by_two):
+        for name, result in ours.items():
+            # float32 sums in another order: seen are differences of one unit in the last place, 1e-7
+            assert result["test_loss"] == pytest.approx(one[name]["test_loss"], rel=1e-5), name
+            assert result["test_accuracy"] == pytest.approx(one[name]["test_accuracy"], abs=1 / 150 + 1e-9), name
+
+
+def test_what_is_split_over_devices():
+    mesh = jax.sharding.AbstractMesh((4,), ("data",))
+    model = {"features": (6,), "pooling": "max", "dense": (2048, 1026)}
+    where = {}
+    for split in ({}, {"shard_optimizer": True}, {"shard_dense": True}):
+        experiment = parse({"model": model, "train": split})
+        network = models.create(experiment.model, 10)
+        optimizer = optim.optimizer(experiment.optimizer)
+
+        def start(network=network, optimizer=optimizer):
+            return state.create(optimizer, network.init(jax.random.key(0), (28, 28, 1)), ema=True)
+
+        shardings = sharding.of_state(jax.eval_shape(start), mesh, experiment.train)
+        where[tuple(split)] = {
+            jax.tree_util.keystr(path): each.spec
+            for path, each in jax.tree_util.tree_leaves_with_path(shardings)
+            if each.spec != PartitionSpec()
+        }
+    assert where[()] == {}
+    # Adam has two moments; 6 maps of 13x13 pixels go into 2,048 units, these into 1,026, which 4 do not divide
+    moments = [f".opt_state[1].{moment}" for moment in ("mu", "nu")]
+    outputs, inputs = PartitionSpec(None, "data"), PartitionSpec("data")
+    kernels = {"['head']['dense1']['kernel']": outputs, "['head']['dense2']['kernel']": inputs}
+    assert where["shard_optimizer",] == {m + k: spec for m in moments for k, spec in kernels.items()}
+    parts = [*moments, ".params", ".averaged"]
+    assert where["shard_dense",] == {p + k: spec for p in parts for k, spec in kernels.items()}
+
+
+def test_parts_that_devices_cannot_share():
+    train = parse({"train": {"batch_size": 48, "accumulate": 3}}).train
+    assert sharding.indivisible(train, 16) is None
+    assert sharding.indivisible(train, 10) == (
+        "config.train.batch_size=48 does not divide over 3 parts of 10 devices; the nearest are 30 or 60"
+    )

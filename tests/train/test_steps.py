@@ -85,6 +85,33 @@ def test_fillings_of_the_last_batch_change_nothing():
     assert float(filled.epoch_sums.loss) == pytest.approx(float(plain.epoch_sums.loss), rel=1e-6)
 
 
+def test_parts_of_a_batch_add_up_to_the_whole():
+    whole, parts = recipe(batch_size=6), recipe(batch_size=6, accumulate=3)
+    before, data = start(whole), batch(4, fillings=2)
+    one, three = step(whole, before, data), step(parts, before, data)
+    close(three.params, one.params)
+    close(three.epoch_sums, one.epoch_sums)
+    assert int(three.epoch_sums.examples) == 4
+    moved = [abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (one.params, before.params)), strict=True)]
+    assert min(moved) > 1e-4
+
+
+def test_batches_that_were_read_are_the_same_steps():
+    this, rng = recipe(batch_size=4), np.random.default_rng(3)
+    split = DeviceSplit(jnp.asarray(rng.integers(0, 256, (10, 6, 6, 1)), jnp.uint8), jnp.arange(10) % 3)
+    order = pipeline.file_order(10, 4)
+    constants = Normalization(jnp.zeros(1), jnp.full(1, 255.0))
+    rates, key = jnp.full(3, 0.1), jax.random.key(1)
+    weights = jnp.ones((3, 4)).at[2, 2:].set(0.0)
+    read = pipeline.DeviceBatches(split.images[order], split.labels[order], weights)
+    ends = [
+        steps.train_steps(this, start(this), data, constants, None, given, rates, 0, 3, key)
+        for data, given in ((split, order), (read, None))
+    ]
+    for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_the_running_mean_of_the_parameters():
     this = recipe(ema_decay=0.5)
     before = start(this, ema=True)
