@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -97,10 +98,13 @@ def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, tmp_path):
     if [code for code, _ in pair] == [0, 0]:
         pytest.fail("it was done before it could be stopped")
     assert [code for code, _ in pair] == [75, 75], pair
-    (code, output), *_ = ends(launch(tmp_path / "two", 1, devices=4))
-    assert code == 0, output
-    assert "resuming at step" in output
-    like(result(tmp_path / "two"), result(tmp_path / "one"))
+    for count, devices in ((1, 1), (2, 2), (4, 1)):
+        copy = tmp_path / f"on_{count}"
+        shutil.copytree(tmp_path / "two", copy)
+        resumed = ends(launch(copy, count, devices=devices))
+        assert [code for code, _ in resumed] == [0] * count, resumed
+        assert "resuming at step" in resumed[0][1]
+        like(result(copy), result(tmp_path / "one"))
 
 
 def test_a_lost_process_ends_the_other(launch, tmp_path):
