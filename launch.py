@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from pathlib import Path
 
-from cnn_jax import flags
+from cnn_jax import flags, xla_flags
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.exit_codes import DONE, FAILED, REFUSED, STOPPED
 from cnn_jax.flags import Request
+from cnn_jax.train.run_folder import RunFolder, RunFolderError
 
 
 def main(argv: list[str]) -> int:
@@ -28,6 +30,10 @@ def main(argv: list[str]) -> int:
 
 def one_network(request: Request) -> int:
     """Runs a verb that trains or uses one network."""
+    try:
+        set_xla_flags(request)
+    except (ConfigError, RunFolderError) as error:
+        return refuse(error)
     # JAX and all that stands on it come only now: a bad command line is answered at once.
     from cnn_jax.train import processes
     from cnn_jax.train.loop import DivergedError, Stopped
@@ -49,13 +55,21 @@ def one_network(request: Request) -> int:
     return DONE
 
 
+def set_xla_flags(request: Request) -> None:
+    """Sets the flags that the request's config, or that of its run, needs, before JAX starts and reads them."""
+    experiment = request.experiment
+    if experiment is None and (the(request.workdir) / "config.json").exists():
+        experiment = RunFolder(the(request.workdir)).experiment()
+    if experiment is not None:
+        os.environ.update(xla_flags.environment(experiment))
+
+
 def sweep(request: Request) -> int:
     """Runs a sweep's trials, and keeps its table and report up to date; without JAX, which its trials need alone."""
     from rich.console import Console
 
     from cnn_jax.sweep import driver, exchange, repetition, table
     from cnn_jax.sweep.feasibility import ExaminationError
-    from cnn_jax.train.run_folder import RunFolderError
 
     asked, console = request.sweep, Console()
     assert asked is not None
@@ -97,7 +111,7 @@ def train(request: Request) -> None:
     assert request.experiment is not None
     assert request.config_file is not None
     workdir = request.workdir or flags.default_workdir(request.config_file, request.experiment)
-    result = train_and_evaluate(request.experiment, workdir, request.data_dir)
+    result = train_and_evaluate(request.experiment, workdir, request.data_dir, profile=request.profile)
     if not processes.is_first():
         return
     print(f"test accuracy {result['test_accuracy']:.4f}, test loss {result['test_loss']:.4f}")

@@ -34,15 +34,9 @@ class Network:
     steps: int | None = None
 
     def training_flop(self) -> int:
-        """Multiplications and additions of one training image, from the geometry of the layers.
-
-        A layer's gradients by its kernel and by its input cost as much as its forward pass each; the first layer's
-        input, the image, needs no gradient. Only convolutions and dense layers count.
-        """
+        """Multiplications and additions of one training image, from the geometry of the layers."""
         model = config_parse.parse({"model": self.model}).model
-        costs = [row.multiply_adds for row in geometry.summarize(model, self.image_shape, self.classes).layers]
-        first = next(cost for cost in costs if cost)
-        return 2 * (3 * sum(costs) - first)
+        return geometry.summarize(model, self.image_shape, self.classes).training_flop
 
 
 RESNET18_CIFAR = {"name": "resnet", "depth": 18, "stem_kernel_size": 3, "stem_strides": 1, "stem_pooling": "none"}

@@ -17,6 +17,7 @@ from cnn_jax.config_model import PUBLISHED, Cnn, Count, Fraction, Model, NonNega
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 PositiveShare = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+MatmulPrecision = Literal["default", "high", "highest", "bfloat16", "tensorfloat32", "float32"]
 
 # --- data ---------------------------------------------------------------------------------------------
 
@@ -224,6 +225,14 @@ class Train(Section):
     )
     steps_per_dispatch: Count = Field(
         125, description="steps of one call to the device: a signal waits for at most these"
+    )
+    deterministic: bool = Field(
+        False, description="on a GPU too, the same bits every time, for some speed; CPUs and TPUs give them anyway"
+    )
+    matmul_precision: MatmulPrecision | None = Field(
+        None,
+        description="of float32 products and convolutions on GPUs and TPUs, as jax.default_matmul_precision names it; "
+        "none leaves JAX's own",
     )
 
 

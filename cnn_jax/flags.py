@@ -28,7 +28,7 @@ _OF_RAY = ("address", "cpus", "gpus", "tpus", "processes")
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": (
         "train one network; the same command resumes it",
-        ("config", "workdir", "data_dir", "report", *_OF_PROCESSES),
+        ("config", "workdir", "data_dir", "report", "profile", *_OF_PROCESSES),
     ),
     "eval": ("measure a finished run's network on its test images again", ("workdir", "data_dir")),
     "predict": ("classify picture files with a finished run's network", ("workdir", "images", "format", "output")),
@@ -51,7 +51,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "report": ("workdir",),
     "sweep": (),
 }
-_BOOLEANS = ("report", "noreport", "retry_failed", "noretry_failed", "help", "helpfull")
+_BOOLEANS = ("report", "noreport", "profile", "noprofile", "retry_failed", "noretry_failed", "help", "helpfull")
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 _FORMATS = ("table", "json", "csv")
 _ENGINES = ("local", "ray")
@@ -74,6 +74,7 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_enum("format", "table", _FORMATS, "how the result is printed", values)
     flags.DEFINE_string("output", None, "also write the result to this file; .json or .csv by its ending", values)
     flags.DEFINE_bool("report", True, "write the report when the training is done", values)
+    flags.DEFINE_bool("profile", False, "trace steps 10 to 20; the report shows where a step's time goes", values)
     flags.DEFINE_integer("jobs", None, "trials at a time; default: one for each core or accelerator", 1, None, values)
     flags.DEFINE_integer("sweep.limit", None, "run at most so many trials, the first", 1, None, values)
     flags.DEFINE_multi_string("sweep.only", None, "FIELD=VALUE: run trials with this value; may be repeated", values)
@@ -106,7 +107,7 @@ class Request:
       verb: a key of VERBS.
       experiment: the resolved config, for the verbs that take --config.
       config_file: where it came from.
-      workdir, data_dir, images, format, output, report: the flags of the same names.
+      workdir, data_dir, images, format, output, report, profile: the flags of the same names.
       sweep: what the verb sweep is to do.
       distributed, coordinator, num_processes, process_id: the flags of the same names.
     """
@@ -120,6 +121,7 @@ class Request:
     format: str
     output: Path | None
     report: bool
+    profile: bool
     sweep: SweepRequest | None
     distributed: Literal["auto", "off", "explicit"]
     coordinator: str | None
@@ -196,6 +198,7 @@ def parse(argv: Sequence[str]) -> Request:
         format=values.format,
         output=Path(values.output) if values.output else None,
         report=values.report,
+        profile=values.profile,
         sweep=sweep,
         distributed=values.distributed,
         coordinator=values.coordinator,

@@ -109,6 +109,16 @@ class Summary:
         """Of all layers, for one image, forward."""
         return sum(row.multiply_adds for row in self.layers)
 
+    @property
+    def training_flop(self) -> int:
+        """Multiplications and additions of one training image.
+
+        A layer's gradients by its kernel and by its input cost as much as its forward pass each; the first layer's
+        input, the image, needs no gradient. Only convolutions and dense layers count.
+        """
+        first = next((row.multiply_adds for row in self.layers if row.multiply_adds), 0)
+        return 2 * (3 * self.multiply_adds - first)
+
 
 def summarize(model_config: ModelConfig, image_shape: tuple[int, int, int], num_classes: int) -> Summary:
     """Works out every layer's geometry; nothing is computed or compiled.

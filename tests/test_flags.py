@@ -18,7 +18,8 @@ def test_flags_and_overrides(experiment_file):
     request = parse(["train", f"--config={experiment_file}", "--config.train.batch_size=8", "--noreport"])
     assert request.verb == "train"
     assert (request.experiment.train.epochs, request.experiment.train.batch_size) == (2, 8)
-    assert request.report is False
+    assert (request.report, request.profile) == (False, False)
+    assert parse(["train", f"--config={experiment_file}", "--profile"]).profile is True
 
 
 def test_an_experiment_object_will_do(tmp_path):

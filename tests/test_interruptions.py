@@ -30,7 +30,7 @@ def get_config():
         "log": {{"every_steps": 20}},
     }}
 """
-TIMES = ("seconds", "images_per_second")
+TIMES = ("seconds", "images_per_second", "performance")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -13,8 +13,12 @@ from matplotlib.ticker import MaxNLocator
 
 from cnn_jax.analysis.classification import Calibration
 
+if TYPE_CHECKING:  # sweeps draw their report without JAX, which reading a profile takes
+    from cnn_jax.analysis.step_profile import StepProfile
+
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+FURTHER = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
 COLOURS = {"train": BLUE, "validation": GREEN, "test": ORANGE}
 NAMES = {"train": "training (while learning)", "validation": "validation", "test": "test"}
 STYLE: Any = {
@@ -123,4 +127,23 @@ def reliability(calibration: Calibration) -> Figure:
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(frameon=False, loc="upper left")
+    return figure
+
+
+def step_time(profile: StepProfile, count: int) -> Figure:
+    """The longest operations of a step, coloured by kind."""
+    longest = profile.operations[:count]
+    figure = new_figure(9.6, 1.6 + 0.28 * len(longest))
+    axes = _axes(figure, "The longest operations of a step", "milliseconds of a step", "")
+    kinds = [kind for kind, _, _ in profile.kinds]
+    colours = dict(zip(kinds, (BLUE, ORANGE, GREEN, *FURTHER), strict=False))
+    for kind in kinds:
+        places = [place for place, operation in enumerate(longest) if operation.kind == kind]
+        if places:
+            spent = [longest[place].milliseconds for place in places]
+            axes.barh(places, spent, color=colours[kind], label=kind)
+    axes.set_yticks(range(len(longest)), [operation.name for operation in longest], fontsize=9)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.legend(frameon=False, loc="lower right")
     return figure

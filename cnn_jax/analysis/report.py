@@ -12,13 +12,15 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from cnn_jax.analysis import classification, pictures, plots, report_folder
+from cnn_jax.analysis import classification, pictures, plots, report_folder, step_profile
+from cnn_jax.analysis.step_profile import StepProfile
 from cnn_jax.data.dataset import Split
 from cnn_jax.layer_rows import LayerRow
 from cnn_jax.train.record import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, Record, read_records
 from cnn_jax.train.run_folder import RunFolder
 
 _GRID = 24  # pictures of a grid
+_OPERATIONS = 25  # of a step that are shown by themselves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,15 +58,16 @@ def write_report(folder: RunFolder, inputs: ReportInputs) -> Path:
     result = folder.read("result.json")
     records = list(read_records(folder.metrics))
     report = classification.per_class(inputs.test.labels, inputs.probabilities.argmax(axis=1), inputs.class_names)
-    images = {name: report_folder.png(figure) for name, figure in _figures(records, inputs).items()}
-    page = _render(folder, inputs, result, records, report, images)
+    profile = step_profile.read(folder.path)
+    images = {name: report_folder.png(figure) for name, figure in _figures(records, inputs, profile).items()}
+    page = _render(folder, inputs, result, records, report, profile, images)
     files = {f"{name}.png": content for name, content in images.items()}
     files["classification_report.json"] = f"{json.dumps(report, indent=2)}\n".encode()
     files["index.html"] = page.encode()
     return report_folder.replace(folder.report, files)
 
 
-def _figures(records: Sequence[Record], inputs: ReportInputs) -> dict[str, Figure]:
+def _figures(records: Sequence[Record], inputs: ReportInputs, profile: StepProfile | None) -> dict[str, Figure]:
     labels, names, probabilities = inputs.test.labels, inputs.class_names, inputs.probabilities
     predicted = probabilities.argmax(axis=1)
     rates = [point for split in (TRAIN_WINDOW, TRAIN) for point in _points(records, split, "learning_rate")]
@@ -82,6 +85,8 @@ def _figures(records: Sequence[Record], inputs: ReportInputs) -> dict[str, Figur
         figures["mistakes"] = _grid(inputs, mistakes, "The most confident mistakes")
     if inputs.first_kernel is not None:
         figures["filters"] = pictures.filters(inputs.first_kernel)
+    if profile is not None:
+        figures["step_time"] = plots.step_time(profile, _OPERATIONS)
     return figures
 
 
@@ -106,6 +111,7 @@ def _render(
     result: dict[str, Any],
     records: Sequence[Record],
     report: dict[str, Any],
+    profile: StepProfile | None,
     images: dict[str, bytes],
 ) -> str:
     predicted = inputs.probabilities.argmax(axis=1)
@@ -122,6 +128,8 @@ def _render(
         averages=[(name, report[name]) for name in ("macro avg", "weighted avg")],
         confused=classification.most_confused(matrix, inputs.class_names, 10),
         layers=inputs.layers,
+        profile=profile,
+        operations=profile.operations[:_OPERATIONS] if profile else (),
         parameters=sum(row.parameters for row in inputs.layers),
         config=_flat(folder.read("config.json")),
         provenance=_flat(folder.read("provenance.json")),

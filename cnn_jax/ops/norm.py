@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 
+@jax.named_scope("normalisation")
 def local_response_norm(
     x: Float[Array, "b h w c"],
     *,
@@ -103,6 +104,7 @@ def batch_statistics(x: Float[Array, "b h w c"]) -> tuple[Float[Array, " c"], Fl
     return mean, jnp.mean(jnp.square(wide - mean), axis=(0, 1, 2))
 
 
+@jax.named_scope("normalisation")
 def batch_norm(
     x: Float[Array, "b h w c"],
     scale: Float[Array, " c"],
@@ -129,6 +131,7 @@ def batch_norm(
     return ((x.astype(jnp.float32) - mean) * factor + bias).astype(x.dtype)
 
 
+@jax.named_scope("normalisation")
 def batch_norm_train(
     x: Float[Array, "b h w c"],
     scale: Float[Array, " c"],
@@ -193,6 +196,7 @@ def _batch_norm_backward(eps: float, saved: tuple[Array, ...], gradients: tuple[
 _batch_norm_train.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 
+@jax.named_scope("normalisation")
 def group_norm(
     x: Float[Array, "b h w c"],
     scale: Float[Array, " c"],

@@ -16,6 +16,7 @@ from cnn_jax.ops.padding import BORDER_MODES, GeometryError, IntPair, Padding, P
 from cnn_jax.ops.windows import Windows
 
 
+@jax.named_scope("pooling")
 def max_pool(
     x: Float[Array, "b h w c"],
     window: IntPair,
@@ -57,6 +58,7 @@ def min_pool(
     return -max_pool(-x, window, strides=strides, padding=padding, ceil_mode=ceil_mode)
 
 
+@jax.named_scope("pooling")
 def avg_pool(
     x: Float[Array, "b h w c"],
     window: IntPair,
@@ -86,16 +88,19 @@ def avg_pool(
     return total / functools.reduce(operator.add, windows.slices(counted))
 
 
+@jax.named_scope("pooling")
 def global_max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
     """The largest value of each map. A gradient is shared evenly by equal largest values."""
     return jnp.max(x, axis=(1, 2))
 
 
+@jax.named_scope("pooling")
 def global_avg_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
     """The mean of each map."""
     return jnp.mean(x, axis=(1, 2))
 
 
+@jax.named_scope("pooling")
 def adaptive_avg_pool(x: Float[Array, "b h w c"], size: IntPair) -> Float[Array, "b oh ow c"]:
     """Means over windows that cut a map of any size into a grid of the size wanted, as PyTorch's does.
 

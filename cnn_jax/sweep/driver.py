@@ -10,6 +10,7 @@ from typing import Protocol
 
 from rich.console import Console
 
+from cnn_jax import xla_flags
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.sweep import faults, feasibility
 from cnn_jax.sweep.engines import confinement
@@ -86,6 +87,8 @@ def opened(plan: Plan, workdir: Path, data_dir: Path | None) -> Iterator[OpenSwe
     folder = SweepFolder(workdir)
     folder.claim(plan)
     try:
+        for trial in plan.trials:
+            xla_flags.environment(trial.experiment)
         findings = feasibility.ask([trial.experiment for trial in plan.trials], data_dir)
         entries = entries_of(plan, findings.trials)
         _refuse(plan, entries)

@@ -15,19 +15,22 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from cnn_jax import data, models, pretrained
+from cnn_jax import data, models, pretrained, xla_flags
 from cnn_jax.config import Experiment
+from cnn_jax.config_parse import ConfigError
 from cnn_jax.data import augment, pipeline
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.train import compilation, optim, preflight, processes, programs, provenance, sharding, steps
 from cnn_jax.train.checkpoint import Checkpoints
+from cnn_jax.train.dispatches import Dispatches
 from cnn_jax.train.metrics import Sums, means
-from cnn_jax.train.programs import Advance
+from cnn_jax.train.performance import performance
 from cnn_jax.train.progress import TrainingProgress
 from cnn_jax.train.record import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog, Record
 from cnn_jax.train.run_folder import RunFolder
 from cnn_jax.train.state import TrainState
 from cnn_jax.train.stop_signal import StopSignal
+from cnn_jax.train.trace import Trace
 
 # What a random key is for: the first fold of the experiment's seed.
 _INIT, _ORDER, _STEP = range(3)
@@ -42,7 +45,11 @@ class Stopped(Exception):
 
 
 def train_and_evaluate(
-    experiment: Experiment, workdir: Path, data_dir: Path | None = None, console: Console | None = None
+    experiment: Experiment,
+    workdir: Path,
+    data_dir: Path | None = None,
+    console: Console | None = None,
+    profile: bool = False,
 ) -> dict[str, Any]:
     """Trains one network, or goes on with it, and measures it on the test images.
 
@@ -51,6 +58,8 @@ def train_and_evaluate(
       workdir: the run's folder; a run that was stopped there is resumed, a finished one is not repeated.
       data_dir: of prepared data; None is the default folder.
       console: for progress; None is standard output.
+      profile: whether to trace some steps, as `trace.Trace` tells; of several processes the first traces, where any
+        is asked to.
 
     Returns:
       The content of result.json.
@@ -76,7 +85,7 @@ def train_and_evaluate(
                 return result
             compilation.enable_cache()
             dataset = data.load(experiment.data, experiment.seed, data_dir)
-            run = _prepare(experiment, dataset, folder, console, stop)
+            run = _prepare(experiment, dataset, folder, console, stop, profile)
             try:
                 run.train()
                 result = run.result()
@@ -88,8 +97,12 @@ def train_and_evaluate(
         folder.release()
 
 
-def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, console: Console, stop: StopSignal) -> _Run:
+def _prepare(
+    experiment: Experiment, dataset: Dataset, folder: RunFolder, console: Console, stop: StopSignal, profile: bool
+) -> _Run:
     """Checks that config, data and devices fit, and brings up the newest state and the compiled programs."""
+    if (fault := xla_flags.fault(experiment, jax.default_backend())) is not None:
+        raise ConfigError([fault])
     mesh = sharding.data_mesh()
     summary = preflight.check(experiment, dataset, mesh.size)
     batch_size, examples = experiment.train.batch_size, len(dataset.train)
@@ -130,6 +143,9 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
             VALIDATION: programs.evaluation(recipe, state, dataset.validation, constants, mesh),
             **evaluations,
         }
+    (profile,) = processes.any_wishes(profile)
+    left = rates.size - int(state.step)
+    trace = Trace(folder.path, left, advance.text, console, processes.is_first()) if profile and left else None
     log = MetricsLog(folder.metrics, int(state.step), experiment.log.tensorboard, processes.is_first())
     return _Run(
         experiment=experiment,
@@ -138,9 +154,10 @@ def _prepare(experiment: Experiment, dataset: Dataset, folder: RunFolder, consol
         state=state,
         examples=examples,
         parameters=summary.parameters,
+        training_flop=summary.training_flop,
         means=functools.partial(means, classes=classes),
         epoch_order=lambda epoch: order(jax.random.fold_in(keys[_ORDER], epoch)),
-        advance=advance,
+        dispatches=Dispatches(advance, trace),
         rates=rates,
         evaluations=evaluations,
         checkpoints=checkpoints,
@@ -174,9 +191,10 @@ class _Run:
     state: TrainState
     examples: int
     parameters: int
+    training_flop: int
     means: Callable[[Sums], dict[str, float]]
     epoch_order: Callable[[int], jax.Array]
-    advance: Advance
+    dispatches: Dispatches
     rates: np.ndarray
     evaluations: dict[str, Callable[[Any], Sums]]
     checkpoints: Checkpoints
@@ -205,7 +223,7 @@ class _Run:
         pending: tuple[int, bool, tuple[Sums, Sums]] | None = None
         while first < per_epoch:
             last = min(first + train.steps_per_dispatch, per_epoch)
-            self.state, sums = self.advance(self.state, order, self.rates[epoch], first, last)
+            self.state, sums = self.dispatches(self.state, order, self.rates[epoch], first, last)
             every, before = self.experiment.log.every_steps, epoch * per_epoch
             closes = (before + last) // every > (before + first) // every
             if closes:
@@ -245,6 +263,7 @@ class _Run:
         position, closes, (epoch_sums, window_sums) = pending
         per_epoch = self.rates.shape[1]
         step, figures = epoch * per_epoch + position, self.means(epoch_sums)
+        self.dispatches.arrived()
         if not math.isfinite(figures["loss"]):
             raise self._diverged(f"the training loss is {figures['loss']}", step)
         progress.steps(step, figures["loss"], figures["accuracy"])
@@ -318,6 +337,7 @@ class _Run:
         best_epoch, best_test = self._best()
         chosen = best_test if self.experiment.checkpoint.select == "best" else self._last(TEST)
         trained = [record for record in self.log.records if record.split == TRAIN]
+        speed = statistics.median(record.values["images_per_second"] for record in trained)
         return {
             "test_accuracy": chosen.values["accuracy"],
             "test_loss": chosen.values["loss"],
@@ -328,7 +348,8 @@ class _Run:
             "final_epoch": epochs,
             "selected_by": "validation_accuracy" if self.experiment.checkpoint.select == "best" else "last_epoch",
             "parameters": self.parameters,
-            "images_per_second": statistics.median(record.values["images_per_second"] for record in trained),
+            "images_per_second": speed,
+            "performance": performance(self.experiment, self.training_flop, speed, self.dispatches.step_seconds()),
             "seconds": {
                 "compile": self.compile_seconds,
                 "training": sum(record.values["seconds"] for record in trained),
@@ -339,5 +360,6 @@ class _Run:
 
     def close(self) -> None:
         """Ends what writes to the disk."""
+        self.dispatches.close()
         self.checkpoints.close()
         self.log.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,33 @@ from cnn_jax.train.metrics import Sums
 from cnn_jax.train.state import TrainState
 
 Advance = Callable[[TrainState, jax.Array, np.ndarray, int, int], tuple[TrainState, tuple[Sums, Sums]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSteps:
+    """`steps.train_steps`, compiled, with all arguments that stay the same.
+
+    Attributes:
+      compiled: the program.
+      before, after: its arguments between the state and the order, and after the steps.
+    """
+
+    compiled: jax.stages.Compiled
+    before: tuple[Any, ...]
+    after: tuple[Any, ...]
+
+    def __call__(
+        self, state: TrainState, order: jax.Array, rates: Float32[np.ndarray, " steps"], first: int, last: int
+    ) -> tuple[TrainState, tuple[Sums, Sums]]:
+        """Takes steps `first` to `last` (excluded) of an epoch; consumes the state."""
+        result: tuple[TrainState, tuple[Sums, Sums]] = self.compiled(
+            state, *self.before, order, rates, np.int32(first), np.int32(last), *self.after
+        )
+        return result
+
+    def text(self) -> str:
+        """The compiled program, as XLA writes it."""
+        return self.compiled.as_text() or ""
 
 
 def first_state(recipe: steps.Recipe, variables: Variables, mesh: jax.sharding.Mesh) -> TrainState:
@@ -52,7 +80,7 @@ def train_steps(
     rates: Float32[np.ndarray, " steps"],
     key: PRNGKeyArray,
     mesh: jax.sharding.Mesh,
-) -> Advance:
+) -> TrainSteps:
     """Compiles `steps.train_steps` for one split, which is put on the devices.
 
     Args:
@@ -78,9 +106,7 @@ def train_steps(
         donate_argnums=0,
         out_shardings=(sharding.of_state(state, mesh, recipe.experiment.train), replicated),
     )
-    return lambda state, order, rates, first, last: compiled(
-        state, data, constants, colours, order, rates, np.int32(first), np.int32(last), key
-    )
+    return TrainSteps(compiled, (data, constants, colours), (key,))
 
 
 def _advance(recipe: steps.Recipe, state: TrainState, *rest: Any) -> tuple[TrainState, tuple[Sums, Sums]]:

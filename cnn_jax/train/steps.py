@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -44,6 +45,12 @@ class Recipe:
         optimizer = experiment.optimizer.model_copy(update={"learning_rate": 1.0})
         parts = (experiment.model, experiment.augment, optimizer, train, experiment.pretrained)
         return " ".join([str(self.classes), *(part.model_dump_json() for part in parts)])
+
+    @property
+    def matmul_precision(self) -> contextlib.AbstractContextManager[None]:
+        """The precision in which products are traced: all of a program, for gradients have products of their own."""
+        precision = self.experiment.train.matmul_precision
+        return contextlib.nullcontext() if precision is None else jax.default_matmul_precision(precision)
 
 
 def train_step(
@@ -191,7 +198,8 @@ def train_steps(
         images, targets = augment.augment(augment_key, pixels, targets, recipe.experiment.augment, constants, colours)
         return train_step(recipe, state, Batch(images, targets, weights), rates[position], model_key)
 
-    return jax.lax.fori_loop(first, last, body, state)
+    with recipe.matmul_precision:
+        return jax.lax.fori_loop(first, last, body, state)
 
 
 def predict(
@@ -199,10 +207,11 @@ def predict(
 ) -> Float[Array, "b k"]:
     """The logits of images, as evaluation computes them."""
     images = pipeline.normalize(pixels, constants)
-    logits, _, _ = recipe.model.apply(variables, images, train=False)
-    if recipe.experiment.train.eval_mirrored:
-        mirrored, _, _ = recipe.model.apply(variables, images[:, :, ::-1], train=False)
-        return (logits + mirrored) / 2
+    with recipe.matmul_precision:
+        logits, _, _ = recipe.model.apply(variables, images, train=False)
+        if recipe.experiment.train.eval_mirrored:
+            mirrored, _, _ = recipe.model.apply(variables, images[:, :, ::-1], train=False)
+            return (logits + mirrored) / 2
     return logits
 
 

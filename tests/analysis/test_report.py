@@ -9,12 +9,26 @@ from html_page import Page
 from in_browser import lies_well, show
 
 from cnn_jax import geometry
+from cnn_jax.analysis import step_profile
 from cnn_jax.analysis.report import ReportInputs, write_report
+from cnn_jax.analysis.step_profile import Operation, StepProfile
 from cnn_jax.config import Cnn, Experiment
 from cnn_jax.data.dataset import Split
 from cnn_jax.train.run_folder import RunFolder
 
-SECTIONS = ["curves", "classes", "confusion", "samples", "mistakes", "calibration", "filters", "layers", "config"]
+SECTIONS = [
+    *("curves", "classes", "confusion", "samples", "mistakes", "calibration", "filters", "layers", "speed"),
+    "config",
+]
+PERFORMANCE = {
+    "step_seconds": {"p50": 0.00123, "p90": 0.002, "p99": 0.003},
+    "training_flop": 16_400_000,
+    "peak_flops": 312e12,
+    "peak_share": 0.456,
+    "device_peak_bytes": 3 * 2**30,
+    "process_peak_bytes": 2**29,
+}
+BARE = dict.fromkeys(PERFORMANCE) | {"training_flop": 1000, "process_peak_bytes": 2**29}
 NAMES = ("T-shirt/top", "<b>bold</b> & more", "Ankle boot")
 
 
@@ -35,6 +49,7 @@ def finished_run(path, epochs=2, validation=True):
         "selected_by": "last_epoch",
         "parameters": 93322,
         "images_per_second": 9000.0,
+        "performance": PERFORMANCE if validation else BARE,
         "seconds": {"compile": 1.0, "training": 2.0, "evaluation": 0.5, "total": 3.5},
     }
     folder.write("result.json", result)
@@ -79,6 +94,9 @@ def test_the_page_is_whole_and_self_contained(tmp_path):
     assert "top-5 error 1.23 %" in text
     assert "26x26x32" in text
     assert "93,322" in text
+    assert "median 1.23 ms; 90 % of the steps within 2.00 ms, 99 % within 3.00 ms" in text
+    assert "45.6 % of 312.0 TFLOP/s" in text
+    assert "3.00 GiB" in text
     assert "config.train" not in text
     assert re.search(r"<td>train.batch_size</td><td>32</td>", text)
 
@@ -104,16 +122,41 @@ def test_data_of_every_kind(tmp_path, case):
     text = write_report(folder, inputs(**case)).read_text()
     assert "top-1 error" in text
     assert "top-5 error" not in text  # null in this result
+    assert "TFLOP/s" not in text
+    assert "0.50 GiB" in text
     page = Page(text)
     assert ("filters" in page.sections) == (case.get("kernel", ()) is not None)
     assert "layers" in page.sections
+
+
+def test_a_profile_has_its_section(tmp_path, monkeypatch):
+    operations = (
+        Operation("dot.1", "jvp(Net)/conv1/<dot>", "convolutions and matrix products", 3.0, 0.6, 1.0),
+        Operation("max.2", "jvp(Net)/pooling/max", "pooling", 1.5, 0.3, 2.0),
+    )
+    profile = StepProfile(10, 6, "GPU:0", 5.0, 0.5, operations)
+    monkeypatch.setattr(step_profile, "read", lambda folder: profile)
+    index = write_report(finished_run(tmp_path / "run"), inputs())
+    text, page = index.read_text(), Page(index.read_text())
+    assert page.sections == [*SECTIONS[:-1], "profile", "config", "provenance"]
+    assert (index.parent / "step_time.png").exists()
+    assert "Traced on GPU:0 from step 10 to 16" in text
+    assert "5.000 ms a step" in text
+    assert '<td>idle</td><td class="n">0.500</td><td class="n">10.0 %</td>' in text
+    assert "conv1/&lt;dot&gt;" in text
+    assert "the 2 longest of 2 operations" in text
 
 
 def test_a_new_report_replaces_the_old(tmp_path):
     folder = finished_run(tmp_path / "run")
     index = write_report(folder, inputs())
     (folder.report / "stale.png").write_bytes(b"")
+    # An older version's result does not tell of the performance.
+    folder.write(
+        "result.json", {name: value for name, value in folder.read("result.json").items() if name[:4] != "perf"}
+    )
     assert write_report(folder, inputs()) == index
+    assert "speed" not in Page(index.read_text()).sections
     assert not (folder.report / "stale.png").exists()
     assert [entry.name for entry in folder.path.glob(".report*")] == []
 

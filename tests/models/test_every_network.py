@@ -1,6 +1,7 @@
 """Every network, on its smallest legal image, takes a training step in both types under every padding dialect."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import pytest
 from peers.compare import QUICK
 
 from cnn_jax import models
-from cnn_jax.config import Experiment, Sgd
+from cnn_jax.config import Augment, Experiment, Sgd, Train
 from cnn_jax.config_model import (
     AlexNet,
     CifarResNet,
@@ -20,7 +21,7 @@ from cnn_jax.config_model import (
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
-from cnn_jax.data.pipeline import Batch
+from cnn_jax.data.pipeline import Batch, Colours, DeviceSplit, Normalization
 from cnn_jax.ops import GeometryError
 from cnn_jax.train import optim, state, steps
 
@@ -100,3 +101,66 @@ def test_a_training_step(config, padding, side, compute):
     for path, statistic in jax.tree_util.tree_leaves_with_path(after.batch_stats):
         assert statistic.dtype == np.float32
         assert np.isfinite(statistic).all(), jax.tree_util.keystr(path)
+
+
+# All that augmentation can do, but for crop_padding, which excludes shift.
+EVERY_CHANGE = Augment(
+    flip=True,
+    shift=1,
+    brightness=0.1,
+    contrast=0.1,
+    lighting=0.1,
+    erasing=0.5,
+    cutout=1,
+    mixup=0.2,
+    cutmix=1.0,
+)
+
+
+@pytest.mark.parametrize(("config", "side"), [pytest.param(c, sides[1], id=c.name) for c, sides in NETWORKS])
+def test_no_sum_depends_on_the_order_of_a_gpus_threads(config, side):
+    """XLA's deterministic mode refuses select-and-scatter; a scatter whose places may collide adds in any order."""
+    config = config.model_copy(update={"padding": "SAME", "lowering": "xla"})  # as "auto" chooses on a GPU
+    model = models.create(config, CLASSES)
+    changes = EVERY_CHANGE if config.name == "cnn" else Augment()  # once is enough
+    experiment = Experiment(model=config, augment=changes, optimizer=Sgd(clip_norm=1.0), train=Train(ema_decay=0.9))
+    recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer), CLASSES)
+
+    def start(key):
+        return state.create(recipe.optimizer, model.init(key, (side, side, 3)), ema=True)
+
+    def array(*shape, dtype=jnp.float32):
+        return jax.ShapeDtypeStruct(shape, dtype)
+
+    key = jax.eval_shape(jax.random.key, 0)
+    arguments = (
+        jax.eval_shape(start, key),
+        DeviceSplit(array(8, side, side, 3, dtype=jnp.uint8), array(8, dtype=jnp.int32)),
+        Normalization(array(3), array(3)),
+        Colours(array(3), array(3), array(3, 3)),
+        array(4, 2, dtype=jnp.int32),
+        array(4),
+        *(array(dtype=jnp.int32),) * 2,
+        key,
+    )
+    traced = jax.jit(functools.partial(steps.train_steps, recipe)).trace(*arguments)
+    operations = operations_on_a_gpu(traced)
+    assert {"convolution", "dot_general", "gather", "while"} <= operations
+    assert not {name for name in operations if "scatter" in name}
+
+
+def test_scatters_would_be_seen():
+    def by_window(x):
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID").sum()
+
+    def by_place(x):
+        return x.at[jnp.array([0, 0])].add(1.0)
+
+    maps = jnp.zeros((1, 4, 4, 1))
+    assert "select_and_scatter" in operations_on_a_gpu(jax.jit(jax.grad(by_window)).trace(maps))
+    assert "scatter" in operations_on_a_gpu(jax.jit(by_place).trace(jnp.zeros(3)))
+
+
+def operations_on_a_gpu(traced):
+    """Names of the operations that a program is handed to XLA with, lowered for a GPU, with none at hand."""
+    return set(re.findall(r"\bstablehlo\.(\w+)", traced.lower(lowering_platforms=("cuda",)).as_text()))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from cnn_jax.analysis import step_profile
 from cnn_jax.config_parse import ConfigError, parse
 from cnn_jax.data import DataError
 from cnn_jax.ops import GeometryError
@@ -48,7 +49,7 @@ def train(config, workdir):
 
 
 def without_times(values):
-    return {key: value for key, value in values.items() if key not in ("seconds", "images_per_second")}
+    return {key: value for key, value in values.items() if key not in ("seconds", "images_per_second", "performance")}
 
 
 def outcome(workdir):
@@ -68,6 +69,10 @@ def test_it_learns_and_leaves_the_promised_files(line_data, tmp_path):
     assert result["final_epoch"] == result["best_epoch"] == 12
     # 3x3 kernels on 10x10: 8x8, pooled 4x4, then 2x2 maps of 8 features
     assert result["parameters"] == (9 + 1) * 8 + (72 + 1) * 8 + (32 + 1) * 16 + (16 + 1) * 3
+    first, others = 8**2 * 9 * 8, 2**2 * 72 * 8 + 32 * 16 + 16 * 3
+    assert result["performance"]["training_flop"] == 2 * (2 * first + 3 * others)
+    slowest = result["performance"]["step_seconds"]
+    assert 0 < slowest["p50"] <= slowest["p90"] <= slowest["p99"] < result["seconds"]["training"]
     names = {entry.name for entry in tmp_path.iterdir()}
     assert names >= {"config.json", "provenance.json", "metrics.jsonl", "checkpoints", "result.json", "tensorboard"}
     assert json.loads((tmp_path / "result.json").read_text()) == result
@@ -194,3 +199,23 @@ def test_changed_images_are_noticed(line_data, tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps(described | {"checksum": "0" * 64}))
     with pytest.raises(DataError, match="have changed"):
         finished.load(tmp_path).dataset()
+
+
+def test_a_profile_changes_no_result_and_tells_where_time_goes(line_data, tmp_path):
+    # Dispatches of 6, 6 and 4 steps an epoch: the traced ones, 10 to 20, begin within one, and end with the epoch.
+    # With a norm between them, convolution and pooling are two operations.
+    config = experiment(line_data, model={"norm": "batch"}, train={"epochs": 2})
+    train(config, tmp_path / "plain")
+    console = Console(file=io.StringIO())
+    train_and_evaluate(config, tmp_path / "traced", console=console, profile=True)
+    assert outcome(tmp_path / "traced") == outcome(tmp_path / "plain")
+    assert "profile: steps 10 to 16 of this run, 10 wanted" in console.file.getvalue()
+    profile = step_profile.read(tmp_path / "traced")
+    assert (profile.first_step, profile.steps, profile.device) == (10, 6, "CPU")
+    shares = {kind: share for kind, _, share in profile.kinds}
+    assert sum(shares.values()) == pytest.approx(1)
+    expected = {"convolutions and matrix products", "pooling", "normalisation", "batches, metrics and optimizer"}
+    assert expected <= {kind for kind, share in shares.items() if share > 0}
+    assert "unknown" not in shares
+    assert any(operation.calls == 1 for operation in profile.operations)  # a step has each once
+    assert step_profile.read(tmp_path / "plain") is None

@@ -1,5 +1,7 @@
 """The train step against gradients and formulas written out."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +14,9 @@ from cnn_jax.data.pipeline import Batch, DeviceSplit, Normalization
 from cnn_jax.train import optim, state, steps
 
 
-def recipe(**train):
+def recipe(model=None, **train):
     raw = {
-        "model": {"features": (4,), "pooling": "none", "dense": (6,)},
+        "model": {"features": (4,), "pooling": "none", "dense": (6,)} | (model or {}),
         "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.0},
         "train": train,
     }
@@ -42,6 +44,32 @@ def step(recipe, before, batch, rate=0.1):
 def close(ours, theirs, tolerance=1e-6):
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def precisions(this):
+    """How exact all products and convolutions are, forward and backward, of a train step and of evaluation."""
+    before, data = start(this), DeviceSplit(jnp.zeros((4, 6, 6, 1), jnp.uint8), jnp.zeros(4, jnp.int32))
+    constants, order, key = Normalization(jnp.zeros(1), jnp.ones(1)), jnp.zeros((1, 2), jnp.int32), jax.random.key(0)
+    programs = [
+        jax.jit(lambda state: steps.train_steps(this, state, data, constants, None, order, jnp.ones(1), 0, 1, key)),
+        jax.jit(lambda state: steps.evaluate(this, state.variables, data, constants, order)),
+    ]
+    found = []
+    for program in programs:
+        lines = program.lower(before).as_text().splitlines()
+        products = [line for line in lines if re.search(r"stablehlo\.(dot_general|convolution)", line)]
+        assert len(products) > 2
+        found.append({word for line in products for word in re.findall(r"\b[A-Z]{4,}\b", line)})
+    return found
+
+
+@pytest.mark.parametrize("lowering", ["xla", "patches"])
+def test_the_precision_of_products(lowering):
+    plain = recipe(model={"lowering": lowering})
+    assert precisions(plain) == [{"DEFAULT"}, {"DEFAULT"}]
+    exact = recipe(model={"lowering": lowering}, matmul_precision="highest")
+    assert precisions(exact) == [{"HIGHEST"}, {"HIGHEST"}]
+    assert exact.compiled_in != plain.compiled_in
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from cnn_jax import exit_codes
+from cnn_jax import exit_codes, xla_flags
 from cnn_jax.sweep import faults
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.folder import Entry, SweepFolder
@@ -228,17 +228,22 @@ class _Slot:
         self.entry: Entry | None = None
         self.status = Status()
         self._process: subprocess.Popen[str] | None = None
+        self._started_with: dict[str, str] = {}
         self._started = 0.0
 
     def begin(self, entry: Entry, task: dict[str, object], ready: selectors.BaseSelector) -> None:
-        """Hands a trial to the worker, which is started where there is none."""
+        """Hands a trial to the worker; a new one where there is none, or one that was started with other XLA flags."""
+        variables = self.variables | xla_flags.environment(entry.trial.experiment)
+        if variables != self._started_with:
+            self.kill(ready)
         if self._process is None:
+            self._started_with = variables
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "cnn_jax.sweep.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env=confinement.environment(self.variables),
+                env=confinement.environment(variables),
                 start_new_session=True,  # Ctrl-C is for the sweep, which tells its workers
                 preexec_fn=confinement.confined(self.cores),
             )

@@ -1,0 +1,83 @@
+"""XLA's flags of a process: they count only where they are in its environment before JAX starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cnn_jax.config import Experiment
+from cnn_jax.config_parse import ConfigError
+
+_VARIABLE = "XLA_FLAGS"
+_DETERMINISTIC = "xla_gpu_deterministic_ops"
+
+
+def environment(experiment: Experiment) -> dict[str, str]:
+    """The environment variables that an experiment's process needs besides those that are set.
+
+    `train.deterministic` needs a flag of XLA's GPU compiler: no kernel whose sums come in any order, and none chosen by
+    a race between several. Every build of XLA knows the flag, and on other platforms it does nothing.
+
+    Args:
+      experiment: the resolved config.
+
+    Returns:
+      XLA_FLAGS with what is missing in it, the user's own flags first; nothing where nothing is missing.
+
+    Raises:
+      ConfigError: where the user's own flags contradict the config.
+    """
+    if not experiment.train.deterministic:
+        return {}
+    given = os.environ.get(_VARIABLE, "").strip()
+    in_file = bool(given) and not given.startswith("-")
+    value = _value(_content(given) if in_file else given)
+    if value in ("true", "1"):
+        return {}
+    if value is not None:
+        raise ConfigError(
+            [
+                f"config.train.deterministic: true, and XLA_FLAGS has --{_DETERMINISTIC}={value}; take the flag out of "
+                "XLA_FLAGS, or set config.train.deterministic=false"
+            ]
+        )
+    if in_file:
+        raise ConfigError(
+            [
+                f"config.train.deterministic: true needs --{_DETERMINISTIC}=true, and XLA_FLAGS names the file "
+                f"{given}, which has no such flag; write it into the file"
+            ]
+        )
+    return {_VARIABLE: f"{given} --{_DETERMINISTIC}=true".strip()}
+
+
+def fault(experiment: Experiment, platform: str) -> str | None:
+    """Says that a process lacks a flag that it should have been started with; None where it does not.
+
+    Args:
+      experiment: the resolved config.
+      platform: "cpu", "gpu" or "tpu", that JAX runs on.
+    """
+    if platform != "gpu" or not environment(experiment):
+        return None
+    return (
+        f"config.train.deterministic: true needs --{_DETERMINISTIC}=true in XLA_FLAGS before JAX starts; launch.py "
+        "sets it; from Python, os.environ.update(xla_flags.environment(experiment)) before the first import of jax"
+    )
+
+
+def _value(flags: str) -> str | None:
+    """What the flag is set to, the last time that it is; None where it is not."""
+    value = None
+    for word in flags.split():
+        name, _, text = word.lstrip("-").partition("=")
+        if name == _DETERMINISTIC:
+            value = text.lower() or "true"
+    return value
+
+
+def _content(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([f"XLA_FLAGS: cannot read the file {file}: {error.strerror}"]) from error

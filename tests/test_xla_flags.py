@@ -1,0 +1,94 @@
+"""Flags that must be there before JAX starts: what is added, what the user's own mean, where they arrive."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cnn_jax import xla_flags
+from cnn_jax.config_parse import ConfigError, parse
+from cnn_jax.sweep.engines import local
+from cnn_jax.sweep.feasibility import Examined
+from cnn_jax.sweep.folder import Entry
+from cnn_jax.sweep.trial import Trial
+
+ROOT = Path(__file__).parents[1]
+PLAIN, DETERMINISTIC = parse({}), parse({"train": {"deterministic": True}})
+FLAG = "--xla_gpu_deterministic_ops"
+
+
+@pytest.mark.parametrize(
+    ("given", "added"),
+    [
+        (None, {"XLA_FLAGS": f"{FLAG}=true"}),
+        ("", {"XLA_FLAGS": f"{FLAG}=true"}),
+        ("--xla_dump_to=there --xla_x=1 ", {"XLA_FLAGS": f"--xla_dump_to=there --xla_x=1 {FLAG}=true"}),
+        (f"{FLAG}=true", {}),
+        (f"{FLAG} --xla_x=1", {}),
+        (f"{FLAG}=false {FLAG}=1", {}),
+        (f"{FLAG}_other=false", {"XLA_FLAGS": f"{FLAG}_other=false {FLAG}=true"}),
+    ],
+)
+def test_what_is_missing_is_added(monkeypatch, given, added):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("XLA_FLAGS", given)
+    assert xla_flags.environment(DETERMINISTIC) == added
+    assert xla_flags.environment(PLAIN) == {}
+    assert (xla_flags.fault(DETERMINISTIC, "gpu") is None) == (not added)
+    assert xla_flags.fault(DETERMINISTIC, "cpu") is None
+    assert xla_flags.fault(PLAIN, "gpu") is None
+
+
+@pytest.mark.parametrize("value", ["false", "0", "False"])
+def test_what_contradicts_is_refused(monkeypatch, value):
+    monkeypatch.setenv("XLA_FLAGS", f"--xla_x=1 {FLAG}={value}")
+    with pytest.raises(ConfigError, match=rf"XLA_FLAGS has {FLAG}={value.lower()}; take the flag out"):
+        xla_flags.environment(DETERMINISTIC)
+    assert xla_flags.environment(PLAIN) == {}
+
+
+def test_flags_in_a_file(monkeypatch, tmp_path):
+    file = tmp_path / "flags"
+    monkeypatch.setenv("XLA_FLAGS", str(file))
+    with pytest.raises(ConfigError, match="XLA_FLAGS: cannot read the file"):
+        xla_flags.environment(DETERMINISTIC)
+    file.write_text("--xla_x=1\n")
+    with pytest.raises(ConfigError, match="write it into the file"):
+        xla_flags.environment(DETERMINISTIC)
+    file.write_text(f"--xla_x=1\n{FLAG}=true\n")
+    assert xla_flags.environment(DETERMINISTIC) == {}
+
+
+def test_launch_sets_them_before_jax_starts(tmp_path):
+    file = tmp_path / "experiment.py"
+    file.write_text("def get_config():\n    return {'train': {'deterministic': True}}\n")
+    program = (
+        "import os, sys, launch\n"
+        f"launch.set_xla_flags(launch.flags.parse(['train', '--config={file}']))\n"
+        "print(os.environ['XLA_FLAGS'], 'jax' in sys.modules)"
+    )
+    environment = {**os.environ, "XLA_FLAGS": "--xla_dump_hlo_as_text"}
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["--xla_dump_hlo_as_text", f"{FLAG}=true", "False"], done.stderr
+
+
+def test_a_sweeps_worker_trains_only_trials_of_its_flags(monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    started, popen = [], subprocess.Popen
+
+    def stand_in(words, env, **options):
+        started.append(env.get("XLA_FLAGS"))
+        return popen(["cat"], env=env, **options)
+
+    monkeypatch.setattr(local.subprocess, "Popen", stand_in)
+    slot = local._Slot(local.confinement.available_cores(), {})
+    with local.selectors.DefaultSelector() as ready:
+        for number, experiment in enumerate([PLAIN, PLAIN, DETERMINISTIC, DETERMINISTIC, PLAIN]):
+            slot.begin(Entry(str(number), Trial(number, {}, {}, experiment), Examined("")), {"trial": number}, ready)
+            assert slot.answer() == f'{{"trial": {number}}}\n'
+        slot.kill(ready)
+    assert started == [None, f"{FLAG}=true", None]
