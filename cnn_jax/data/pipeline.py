@@ -55,6 +55,9 @@ class Batch(NamedTuple):
     weights: Float[Array, " b"]
 
 
+Taken = tuple[UInt8[Array, "b h w c"], Int32[Array, " b"], Float[Array, " b"]]  # pixels, labels, weights as Batch's
+
+
 def normalization(config: Data, train: Split) -> Normalization:
     """The constants that a config's `normalize` asks for.
 
@@ -136,9 +139,7 @@ def file_order(examples: int, batch_size: int) -> Int32[Array, "steps b"]:
     return jnp.resize(jnp.arange(examples, dtype=jnp.int32), (steps_per_epoch(examples, batch_size), batch_size))
 
 
-def take(
-    data: DeviceSplit, order: Int32[Array, "steps b"], step: Int32[Array, ""]
-) -> tuple[UInt8[Array, "b h w c"], Int32[Array, " b"], Float[Array, " b"]]:
+def take(data: DeviceSplit, order: Int32[Array, "steps b"], step: Int32[Array, ""]) -> Taken:
     """Picks one batch of an order.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,9 +10,10 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
-def data_mesh() -> Mesh:
-    """The mesh of all devices; on one device, of size 1."""
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+    """The mesh of all devices, or of others, which need not be here; on one device, of size 1."""
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -40,6 +42,11 @@ def on_all(tree: Any, mesh: Mesh) -> Any:
         return jax.device_put(np.asarray(leaf), where)
 
     return jax.tree.map(put, tree)
+
+
+def one_batch(mesh: Mesh) -> NamedSharding:
+    """[batch, ...] split along the batch."""
+    return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def batches(mesh: Mesh) -> NamedSharding:
