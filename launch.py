@@ -25,7 +25,9 @@ def main(argv: list[str]) -> int:
     except ConfigError as error:
         return refuse(error)
 
-    return sweep(request) if request.verb == "sweep" else one_network(request)
+    if request.verb == "sweep":
+        return sweep(request)
+    return compile_ahead(request) if request.verb == "compile" else one_network(request)
 
 
 def one_network(request: Request) -> int:
@@ -95,6 +97,28 @@ def sweep(request: Request) -> int:
     if outcome.stopped:
         return STOPPED
     return DONE if matches and not outcome.failed else FAILED
+
+
+def compile_ahead(request: Request) -> int:
+    """Compiles the steps for chips that need not be here; without JAX, which the compiling processes need alone."""
+    from rich.console import Console
+
+    from cnn_jax import whole_file
+    from cnn_jax.ahead import report, run
+    from cnn_jax.data import DataError
+
+    assert request.compilation is not None
+    assert request.experiment is not None
+    told = Console(stderr=True)
+    try:
+        findings = run.run(request.experiment, request.compilation, lambda text: told.print(text, markup=False))
+    except (ConfigError, DataError) as error:
+        return refuse(error)
+    console = Console()
+    Console(width=None if console.is_terminal else 160).print(report.as_table(findings, request.experiment))
+    if request.compilation.json is not None:
+        whole_file.write(request.compilation.json, report.as_json(findings, request.experiment).encode())
+    return DONE if all(step.fits for step in findings.steps) else FAILED
 
 
 def refuse(error: Exception) -> int:

@@ -77,6 +77,7 @@ class ImageFolder(_Data):
     height: Count = Field(28, description="pixels; pictures of another size are resized")
     width: Count = Field(28, description="pixels; pictures of another size are resized")
     channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")
+    classes: Count | None = Field(None, description="class folders that train_dir must have; none takes what is there")
 
 
 Data = Annotated[FashionMnist | Mnist | Csv | Idx | ImageFolder, Field(discriminator="name")]

@@ -14,6 +14,8 @@ from typing import Any, Literal
 from absl import flags
 
 from cnn_jax import config_parse, experiment_file
+from cnn_jax.ahead import request
+from cnn_jax.ahead.request import CompileRequest
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.sweep import exchange, plan
@@ -34,6 +36,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "predict": ("classify picture files with a finished run's network", ("workdir", "images", "format", "output")),
     "summary": ("print the layer table; starts no training", ("config", "data_dir", "format", "output")),
     "report": ("make the report of a run or a sweep anew from its folder", ("workdir", "data_dir")),
+    "compile": ("compile the steps for chips that need not be here; tell what they cost", ("config", *request.FLAGS)),
     "sweep": (
         "run the trials of an experiment file's get_sweep(); the same command goes on with them",
         (
@@ -49,9 +52,11 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "predict": ("workdir", "images"),
     "summary": ("config",),
     "report": ("workdir",),
+    "compile": ("config", "topology"),
     "sweep": (),
 }
-_BOOLEANS = ("report", "noreport", "profile", "noprofile", "retry_failed", "noretry_failed", "help", "helpfull")
+_SWITCHES = ("report", "profile", "retry_failed", "largest_batch")
+_BOOLEANS = (*_SWITCHES, *(f"no{name}" for name in _SWITCHES), "help", "helpfull")
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 _FORMATS = ("table", "json", "csv")
 _ENGINES = ("local", "ray")
@@ -96,6 +101,7 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_integer("tpus", 0, "TPU chips that Ray sets aside for one process of a trial", 0, None, values)
     flags.DEFINE_integer("processes", 1, "of one trial, joined, on nodes as far apart as there are", 1, None, values)
     flags.DEFINE_bool("retry_failed", False, "run trials again that have failed before", values)
+    request.define(values)
     return values
 
 
@@ -109,6 +115,7 @@ class Request:
       config_file: where it came from.
       workdir, data_dir, images, format, output, report, profile: the flags of the same names.
       sweep: what the verb sweep is to do.
+      compilation: what the verb compile is to do.
       distributed, coordinator, num_processes, process_id: the flags of the same names.
     """
 
@@ -123,6 +130,7 @@ class Request:
     report: bool
     profile: bool
     sweep: SweepRequest | None
+    compilation: CompileRequest | None
     distributed: Literal["auto", "off", "explicit"]
     coordinator: str | None
     num_processes: int | None
@@ -175,7 +183,7 @@ def parse(argv: Sequence[str]) -> Request:
         raise ConfigError([f"verb: got {verb!r}, expected one of: {', '.join(VERBS)}" + _near(verb, VERBS)])
     words.remove(verb)
     values, overrides, faults = _flag_values(verb, words)
-    experiment, sweep = None, None
+    experiment, sweep, compilation = None, None, None
     faults += _group_faults(values)
     config_file = Path(values.config) if "config" in VERBS[verb][1] and values.config else None
     try:
@@ -186,6 +194,11 @@ def parse(argv: Sequence[str]) -> Request:
             experiment = config_parse.parse(config_parse.override(raw, overrides))
     except ConfigError as error:
         faults += error.faults
+    if verb == "compile" and values.topology:
+        try:
+            compilation = request.read(values)
+        except ConfigError as error:
+            faults += error.faults
     if faults:
         raise ConfigError(faults)
     return Request(
@@ -200,6 +213,7 @@ def parse(argv: Sequence[str]) -> Request:
         report=values.report,
         profile=values.profile,
         sweep=sweep,
+        compilation=compilation,
         distributed=values.distributed,
         coordinator=values.coordinator,
         num_processes=values.num_processes,

@@ -18,6 +18,7 @@ def get_config() -> dict[str, Any]:
             "test_dir": "imagenet/validation",
             "height": 224,
             "width": 224,
+            "classes": 1000,
             "normalize": "standardize",
         },
         "augment": {"flip": True, "crop_padding": 16, "crop_border": "reflect", "brightness": 0.2, "contrast": 0.2},

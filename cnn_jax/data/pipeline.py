@@ -20,14 +20,6 @@ class DeviceSplit(NamedTuple):
     labels: Int32[Array, " n"]
 
 
-class DeviceBatches(NamedTuple):
-    """Batches that were read from a disk, as device arrays; a weight of 0 marks what fills up a batch."""
-
-    images: UInt8[Array, "steps b h w c"]
-    labels: Int32[Array, "steps b"]
-    weights: Float[Array, "steps b"]
-
-
 class Normalization(NamedTuple):
     """(pixels - mean) / deviation, per channel; pixels are 0 to 255."""
 
@@ -61,6 +53,9 @@ class Batch(NamedTuple):
     images: Float[Array, "b h w c"]
     targets: Float[Array, "b k"]
     weights: Float[Array, " b"]
+
+
+Taken = tuple[UInt8[Array, "b h w c"], Int32[Array, " b"], Float[Array, " b"]]  # pixels, labels, weights as Batch's
 
 
 def normalization(config: Data, train: Split) -> Normalization:
@@ -144,23 +139,17 @@ def file_order(examples: int, batch_size: int) -> Int32[Array, "steps b"]:
     return jnp.resize(jnp.arange(examples, dtype=jnp.int32), (steps_per_epoch(examples, batch_size), batch_size))
 
 
-def take(
-    data: DeviceSplit | DeviceBatches, order: Int32[Array, "steps b"] | None, step: Int32[Array, ""]
-) -> tuple[UInt8[Array, "b h w c"], Int32[Array, " b"], Float[Array, " b"]]:
-    """Picks one batch.
+def take(data: DeviceSplit, order: Int32[Array, "steps b"], step: Int32[Array, ""]) -> Taken:
+    """Picks one batch of an order.
 
     Args:
-      data: the split, or batches.
-      order: of the split's images, as `epoch_order` gives it.
+      data: the split.
+      order: as `epoch_order` gives it.
       step: which batch, from 0.
 
     Returns:
       (pixels, labels, weights); a weight of 0 marks what fills up the last batch.
     """
-    if isinstance(data, DeviceBatches):
-        images, labels, weights = (jax.lax.dynamic_index_in_dim(each, step, keepdims=False) for each in data)
-        return images, labels, weights
-    assert order is not None
     examples, batch_size = data.labels.shape[0], order.shape[1]
     chosen = jax.lax.dynamic_index_in_dim(order, step, keepdims=False)
     position = step * batch_size + jnp.arange(batch_size)

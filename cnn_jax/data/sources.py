@@ -71,6 +71,11 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> tuple[Split, Split, tup
     shape = config.height, config.width, config.channels
     folder = Path(config.train_dir).expanduser()
     names = image_folder.class_names(folder, "config.data.train_dir")
+    if config.classes is not None and len(names) != config.classes:
+        raise DataError(
+            f"config.data.train_dir: {folder} has {len(names)} class folders, and config.data.classes={config.classes}"
+            "; complete the folder, or set config.data.classes=none"
+        )
     train = image_folder.read_folder(folder, "config.data.train_dir", names, shape)
     if config.test_dir is not None:
         test_folder = Path(config.test_dir).expanduser()

@@ -20,6 +20,7 @@ from cnn_jax.ops.padding import (
     pair,
     resolve_padding,
 )
+from cnn_jax.ops.platform import platform
 from cnn_jax.ops.windows import Windows
 
 Lowering = Literal["auto", "xla", "patches", "winograd"]
@@ -76,7 +77,7 @@ def conv2d(
     chosen = _choose(lowering, windows, channels, features, groups)
     kind = summed_in(x)
     maps, weights = x.astype(kind), kernel.astype(kind)
-    if jax.default_backend() != "cpu":
+    if platform() != "cpu":
         return _LOWERINGS[chosen](maps, weights, windows, groups).astype(x.dtype)
     # The barriers keep XLA from computing what makes the maps again for every tap that reads them.
     y: Array = lax.optimization_barrier(_LOWERINGS[chosen](lax.optimization_barrier(maps), weights, windows, groups))
@@ -145,7 +146,7 @@ def _along(padding: Padding, axis: int) -> Padding:
 
 def summed_in(x: Array) -> jnp.dtype:
     """The type in which products of x's type are summed: x's own, or float32 for half precision on CPU."""
-    half = x.dtype.itemsize < 4 and jax.default_backend() == "cpu"
+    half = x.dtype.itemsize < 4 and platform() == "cpu"
     return jnp.dtype(jnp.float32) if half else x.dtype
 
 
@@ -159,7 +160,7 @@ def _choose(lowering: Lowering, windows: Windows, channels: int, features: int, 
         )
     if lowering != "auto":
         return lowering
-    if jax.default_backend() != "cpu":
+    if platform() != "cpu":
         return "xla"
     rows, columns = windows.outputs
     saves = 16 * -(-rows // 2) * -(-columns // 2) <= _WINOGRAD_SHARE * 9 * rows * columns

@@ -18,6 +18,7 @@ from cnn_jax.ops import phases, winograd
 from cnn_jax.ops.chunks import chunk_count, map_chunks
 from cnn_jax.ops.conv import Lowering, conv2d, summed_in
 from cnn_jax.ops.padding import BORDER_MODES, Padding, output_sizes, resolve_padding
+from cnn_jax.ops.platform import platform
 from cnn_jax.ops.pool import max_pool
 
 _PATCH = 64  # the most entries of a patch for which `phases` gains over separate steps
@@ -54,7 +55,7 @@ def conv2d_relu_max_pool(
     size = (x.shape[1], x.shape[2])
     outputs = output_sizes(size, (kh, kw), 1, padding)
     engine = _engine(kernel.shape)
-    if lowering != "auto" or jax.default_backend() != "cpu" or engine is None or min(outputs) < 2:
+    if lowering != "auto" or platform() != "cpu" or engine is None or min(outputs) < 2:
         return max_pool(jax.nn.relu(conv2d(x, kernel, padding=padding, lowering=lowering) + bias), 2)
     if x.shape[-1] != channels:
         raise ValueError(f"input has {x.shape[-1]} channels, kernel {kernel.shape} expects {channels}")

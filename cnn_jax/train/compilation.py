@@ -13,6 +13,8 @@ from typing import Any
 import jax
 import platformdirs
 
+from cnn_jax.ops.platform import platform
+
 _KEPT = 6  # programs of a process that trains one network after another: of two networks, all three
 
 _programs: collections.OrderedDict[Hashable, jax.stages.Compiled] = collections.OrderedDict()
@@ -41,7 +43,7 @@ def options() -> dict[str, str | bool]:
     On CPU XLA drops optimization barriers before it fuses, and then computes the inputs of a fusion again for each
     of its readers. The lowerings of `ops` set barriers where that costs more than memory, so they are kept.
     """
-    return {"xla_disable_hlo_passes": "cse_barrier_expander"} if jax.default_backend() == "cpu" else {}
+    return {"xla_disable_hlo_passes": "cse_barrier_expander"} if platform() == "cpu" else {}
 
 
 def compile_once(key: Hashable, function: Callable[..., Any], arguments: tuple[Any, ...], **jit: Any) -> Any:

@@ -30,9 +30,27 @@ def check(experiment: Experiment, dataset: Dataset, devices: int) -> geometry.Su
         raise ConfigError([fault])
     if batch_size > examples:
         raise ConfigError([f"config.train.batch_size={batch_size} exceeds the {examples} training images"])
-    if unfit := augment.unfit(experiment.augment, dataset.image_shape):
+    return check_network(experiment, dataset.image_shape, dataset.num_classes)
+
+
+def check_network(experiment: Experiment, image_shape: tuple[int, int, int], classes: int) -> geometry.Summary:
+    """Checks that augmentation and network go with images of a size.
+
+    Args:
+      experiment: the resolved config.
+      image_shape: (height, width, channels) in pixels.
+      classes: how many there are.
+
+    Returns:
+      The network's layers.
+
+    Raises:
+      ConfigError: where augmentation does not fit the images, or there is no layer to freeze.
+      GeometryError: where the network cannot work on the images.
+    """
+    if unfit := augment.unfit(experiment.augment, image_shape):
         raise ConfigError(unfit)
-    summary = geometry.summarize(experiment.model, dataset.image_shape, dataset.num_classes)
+    summary = geometry.summarize(experiment.model, image_shape, classes)
     with_parameters = tuple(layer.name for layer in summary.layers if layer.parameters)
     if faults := pretrained.check_frozen(experiment.pretrained.freeze, with_parameters):
         raise ConfigError(faults)

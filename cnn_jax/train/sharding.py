@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,9 +17,10 @@ _LARGE = 2**14  # values of an array of the optimizer's that it pays to split
 _LARGE_DENSE = 2**20  # weights of a dense layer that it pays to split
 
 
-def data_mesh() -> Mesh:
-    """The mesh of all devices; on one device, of size 1."""
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+    """The mesh of all devices, or of others, which need not be here; on one device, of size 1."""
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -95,6 +97,11 @@ def readable(tree: Any) -> Any:
         return tree
     mesh = next(leaf.sharding.mesh for leaf in leaves if not leaf.is_fully_replicated)
     return jax.jit(lambda same: same, out_shardings=replicated(mesh))(tree)
+
+
+def one_batch(mesh: Mesh) -> NamedSharding:
+    """[batch, ...] split along the batch."""
+    return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def batches(mesh: Mesh) -> NamedSharding:

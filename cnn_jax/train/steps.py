@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
 
 from cnn_jax.config import Experiment
 from cnn_jax.data import augment, pipeline
-from cnn_jax.data.pipeline import Batch, Colours, DeviceBatches, DeviceSplit, Normalization
+from cnn_jax.data.pipeline import Batch, Colours, DeviceSplit, Normalization, Taken
 from cnn_jax.models import Model, Variables
 from cnn_jax.train.metrics import Sums, measure
 from cnn_jax.train.state import TrainState
@@ -159,19 +159,49 @@ def _averaged(state: TrainState, params: Any, decay: float) -> Any:
     return jax.tree.map(lambda mean, new: kept * mean + (1 - kept) * new, state.averaged, params)
 
 
+def train_on_pixels(
+    recipe: Recipe,
+    state: TrainState,
+    taken: Taken,
+    constants: Normalization,
+    colours: Colours | None,
+    rate: Float[Array, ""],
+    key: PRNGKeyArray,
+) -> TrainState:
+    """One step on a batch as it comes from the data: augmentation and normalisation, then `train_step`.
+
+    Args:
+      recipe: config, network and optimizer.
+      state: before the step.
+      taken: the batch.
+      constants: of the normalisation.
+      colours: of the training images, where `augment.wants_colours`.
+      rate: the learning rate.
+      key: the experiment's, for training.
+
+    Returns:
+      The state after the step.
+    """
+    augment_key, model_key = jax.random.split(jax.random.fold_in(key, state.step))
+    pixels, labels, weights = taken
+    targets = jax.nn.one_hot(labels, recipe.classes)
+    images, targets = augment.augment(augment_key, pixels, targets, recipe.experiment.augment, constants, colours)
+    return train_step(recipe, state, Batch(images, targets, weights), rate, model_key)
+
+
 def train_steps(
     recipe: Recipe,
     state: TrainState,
-    data: DeviceSplit | DeviceBatches,
+    data: DeviceSplit,
     constants: Normalization,
     colours: Colours | None,
-    order: Int32[Array, "steps b"] | None,
+    order: Int32[Array, "steps b"],
     rates: Float[Array, " steps"],
     first: Int32[Array, ""],
     last: Int32[Array, ""],
     key: PRNGKeyArray,
 ) -> TrainState:
-    """Steps `first` to `last` (excluded) of an epoch, or of the batches given, in one dispatch.
+    """Steps `first` to `last` (excluded) of an epoch, in one dispatch.
 
     The loop's bounds are values, not constants: one compiled program serves chunks of any length, so a
     resumed run repeats the arithmetic of an undisturbed one bit for bit wherever it was cut.
@@ -179,10 +209,10 @@ def train_steps(
     Args:
       recipe: config, network and optimizer.
       state: before the first step.
-      data: all training images, or the batches of these steps.
+      data: all training images.
       constants: of the normalisation.
       colours: of the training images, where `augment.wants_colours`.
-      order: the epoch's batches, where data has all images.
+      order: the epoch's batches.
       rates: the epoch's learning rates.
       first, last: steps within the epoch.
       key: the experiment's, for training.
@@ -192,11 +222,9 @@ def train_steps(
     """
 
     def body(position: Array, state: TrainState) -> TrainState:
-        augment_key, model_key = jax.random.split(jax.random.fold_in(key, state.step))
-        pixels, labels, weights = pipeline.take(data, order, position)
-        targets = jax.nn.one_hot(labels, recipe.classes)
-        images, targets = augment.augment(augment_key, pixels, targets, recipe.experiment.augment, constants, colours)
-        return train_step(recipe, state, Batch(images, targets, weights), rates[position], model_key)
+        return train_on_pixels(
+            recipe, state, pipeline.take(data, order, position), constants, colours, rates[position], key
+        )
 
     with recipe.matmul_precision:
         return jax.lax.fori_loop(first, last, body, state)
@@ -213,6 +241,13 @@ def predict(
             mirrored, _, _ = recipe.model.apply(variables, images[:, :, ::-1], train=False)
             return (logits + mirrored) / 2
     return logits
+
+
+def measure_pixels(recipe: Recipe, variables: Variables, taken: Taken, constants: Normalization) -> Sums:
+    """Measures a network on a batch as it comes from the data; the arguments are those of `evaluate`."""
+    pixels, labels, weights = taken
+    targets = jax.nn.one_hot(labels, recipe.classes)
+    return measure(predict(recipe, variables, pixels, constants), targets, weights)
 
 
 def evaluate(
@@ -232,8 +267,6 @@ def evaluate(
     """
 
     def body(step: Array, sums: Sums) -> Sums:
-        pixels, labels, weights = pipeline.take(data, order, step)
-        targets = jax.nn.one_hot(labels, recipe.classes)
-        return sums + measure(predict(recipe, variables, pixels, constants), targets, weights)
+        return sums + measure_pixels(recipe, variables, pipeline.take(data, order, step), constants)
 
     return jax.lax.fori_loop(0, order.shape[0], body, Sums.zero())

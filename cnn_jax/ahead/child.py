@@ -1,0 +1,91 @@
+"""The process that compiles: `python -m cnn_jax.ahead.child JOB ANSWER`, two files. It may crash; nothing else does."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from cnn_jax import whole_file
+from cnn_jax.ahead import collectives, lowering, matrix_unit, topology
+from cnn_jax.ahead.job import ANSWER, JOB, Answer, Compiled, Failed, Job, Memory, OutOfMemory, Refused
+from cnn_jax.ops.platform import building_for
+from cnn_jax.train import compilation, preflight
+from cnn_jax.train.refusals import REFUSALS
+
+
+def main(job_file: Path, answer_file: Path) -> None:
+    """Answers one job."""
+    whole_file.write(answer_file, ANSWER.dump_json(answer(JOB.validate_json(job_file.read_bytes()))))
+
+
+def answer(job: Job) -> Answer:
+    """Compiles one program.
+
+    Args:
+      job: which.
+
+    Returns:
+      What the compiler tells of it, or why there is nothing to tell.
+    """
+    asked = topology.parse(job.topology)
+    with building_for(asked.platform):
+        try:
+            layers = preflight.check_network(job.experiment, job.image_shape, job.classes).layers
+            devices = lowering.devices_of(asked)
+            batch = lowering.batch_of(job, len(devices), asked.chip.devices if asked.chip else 1)
+        except REFUSALS as error:
+            return Refused(str(error))
+        except RuntimeError as error:  # the library's, where it knows no such devices
+            return Refused(f"--topology={job.topology}: {error}")
+        started = time.monotonic()
+        try:
+            compiled = lowering.lower(job, batch, devices).compile({**compilation.options(), **job.options})
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" in str(error):
+                return OutOfMemory(str(error), batch)
+            return Failed(str(error))
+        seconds = time.monotonic() - started
+    sizes: Any = compiled.memory_analysis()
+    costs: Any = compiled.cost_analysis()
+    flops_of = matrix_unit.training_flops if job.program == "train" else matrix_unit.forward_flops
+    per_image = flops_of(layers)
+    if job.program == "eval" and job.experiment.train.eval_mirrored:
+        per_image *= 2
+    return Compiled(
+        device_kind=devices[0].device_kind,
+        devices=len(devices),
+        batch=batch,
+        device_memory=_memory_here(asked.platform, devices),
+        memory=Memory(
+            arguments=sizes.argument_size_in_bytes,
+            outputs=sizes.output_size_in_bytes - sizes.alias_size_in_bytes,
+            temporaries=sizes.temp_size_in_bytes,
+            code=sizes.generated_code_size_in_bytes,
+        ),
+        flops=costs["flops"],
+        traffic=costs["bytes accessed"],
+        collectives=collectives.read(compiled.as_text() or ""),
+        model_flops=per_image * batch,
+        fillings=matrix_unit.fillings(layers, asked.chip.matrix_unit)
+        if asked.chip is not None and asked.chip.matrix_unit
+        else (),
+        seconds=seconds,
+    )
+
+
+def _memory_here(platform: str, devices: list[Any]) -> int | None:
+    """Bytes that a program may use on a device of this machine; None where the devices are elsewhere."""
+    if platform == "gpu":
+        return int(devices[0].memory_stats()["bytes_limit"])
+    if platform == "cpu":  # all its devices share it
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // len(devices)
+    return None
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

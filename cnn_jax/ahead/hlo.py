@@ -1,0 +1,127 @@
+"""The text of a compiled program, as far as its data's way is to be followed."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+
+_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) \(.*\{$")
+_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.-]+) = (.*?) ([a-z][\w-]*)\((.*)$")
+_NAME = re.compile(r"%([\w.-]+)")
+_CALLED = re.compile(r"(?:calls|to_apply|body|condition|branch_computations|called_computations)=(\{[^}]*\}|%[\w.-]+)")
+_SHAPE = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
+_BITS = re.compile(r"[a-z]+(\d+)")
+_LIBRARY_PRODUCT = re.compile(r'custom_call_target="[^"]*(?:cublas|cudnn|onednn|gemm|matmul|conv|dot)', re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Of one array: how many entries, and bytes in all."""
+
+    entries: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+    """One line of a computation.
+
+    Attributes:
+      name: in its computation.
+      opcode: what it does.
+      shapes: of its results, tuples flattened.
+      operands: names of the instructions that it reads.
+      called: computations that it runs.
+      multiplies: whether it is itself a convolution or a product of matrices, by a library's call or not.
+      index: of a get-tuple-element.
+      op_name: where it comes from in the Python program; empty where the compiler does not say.
+    """
+
+    name: str
+    opcode: str
+    shapes: tuple[Shape, ...]
+    operands: tuple[str, ...]
+    called: tuple[str, ...]
+    multiplies: bool
+    index: int | None
+    op_name: str
+
+
+class Module:
+    """A program's computations."""
+
+    def __init__(self, text: str) -> None:
+        """Reads a program as XLA prints it."""
+        self.computations: dict[str, list[Instruction]] = {}
+        instructions: list[Instruction] = []
+        for line in text.splitlines():
+            if (head := _COMPUTATION.match(line)) is not None:
+                instructions = self.computations.setdefault(head[1], [])
+            elif (found := _INSTRUCTION.match(line)) is not None:
+                instructions.append(_instruction(*found.groups()))
+        self._multiplies: dict[str, bool] = {}
+
+    def multiplies(self, instruction: Instruction) -> bool:
+        """Whether an instruction is a convolution or a product of matrices, or runs one."""
+        return instruction.multiplies or any(map(self._has_product, instruction.called))
+
+    def _has_product(self, computation: str) -> bool:
+        if computation not in self._multiplies:
+            self._multiplies[computation] = any(map(self.multiplies, self.computations.get(computation, ())))
+        return self._multiplies[computation]
+
+
+def users(instructions: list[Instruction]) -> dict[str, list[Instruction]]:
+    """Who reads each instruction of a computation."""
+    readers: dict[str, list[Instruction]] = collections.defaultdict(list)
+    for instruction in instructions:
+        for operand in instruction.operands:
+            readers[operand].append(instruction)
+    return readers
+
+
+def downstream(starts: list[Instruction], readers: dict[str, list[Instruction]]) -> Iterator[Instruction]:
+    """All that depends on some instructions of a computation, themselves first."""
+    seen, open_ = set(), list(starts)
+    while open_:
+        instruction = open_.pop()
+        if instruction.name not in seen:
+            seen.add(instruction.name)
+            open_ += readers.get(instruction.name, [])
+            yield instruction
+
+
+def _instruction(name: str, kind: str, opcode: str, rest: str) -> Instruction:
+    end = _closing(rest)
+    attributes = rest[end:]
+    called = tuple(each for group in _CALLED.findall(attributes) for each in _NAME.findall(group))
+    index, op_name = re.search(r"\bindex=(\d+)", attributes), re.search(r'op_name="([^"]*)"', attributes)
+    return Instruction(
+        name,
+        opcode,
+        tuple(_shape(*each) for each in _SHAPE.findall(kind)),
+        tuple(_NAME.findall(rest[:end])),
+        called,
+        opcode in ("convolution", "dot") or _LIBRARY_PRODUCT.search(attributes) is not None,
+        int(index[1]) if index else None,
+        op_name[1] if op_name else "",
+    )
+
+
+def _closing(text: str) -> int:
+    """Where the parenthesis that is open at the start is closed."""
+    depth = 1
+    for place, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if not depth:
+            return place
+    return len(text)
+
+
+def _shape(kind: str, sides: str) -> Shape:
+    entries = math.prod(int(side) for side in sides.split(",") if side)
+    bits = _BITS.match(kind)
+    return Shape(entries, math.ceil(entries * (int(bits[1]) if bits else 8) / 8))

@@ -1,0 +1,74 @@
+"""What a compiled step must know of the data, without the data: the images' shape and the number of classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cnn_jax import config as cfg
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.data import image_folder
+from cnn_jax.data.named import NAMED_SETS
+
+ImageShape = tuple[int, int, int]
+
+
+def describe(data: cfg.Data, image_shape: ImageShape | None, classes: int | None) -> tuple[ImageShape, int]:
+    """Takes the images' shape and classes from the config, and from the flags what the config does not tell.
+
+    Args:
+      data: of the config.
+      image_shape: (height, width, channels) of --image_shape, where given.
+      classes: of --classes, where given.
+
+    Returns:
+      (image shape, classes).
+
+    Raises:
+      ConfigError: for what neither tells, and where they disagree.
+    """
+    known_shape, known_classes = _known(data)
+    faults = []
+    for flag, given, known in (("image_shape", image_shape, known_shape), ("classes", classes, known_classes)):
+        if given is None and known is None:
+            faults.append(
+                f"--{flag}: the images of config.data.name={data.name} are not here to tell it; {_HELP[flag]}"
+            )
+        elif None not in (given, known) and given != known:
+            faults.append(
+                f"--{flag}: got {_text(given)}, and the config's data have {_text(known)}; leave out the flag"
+            )
+    if faults:
+        raise ConfigError(faults)
+    shape, count = known_shape or image_shape, known_classes or classes
+    assert shape is not None
+    assert count is not None
+    return shape, count
+
+
+_HELP = {
+    "image_shape": "give it as --image_shape=HEIGHTxWIDTHxCHANNELS, such as 28x28x1",
+    "classes": "give their number as --classes=N",
+}
+
+
+def _known(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
+    match data:
+        case cfg.FashionMnist() | cfg.Mnist():
+            return (28, 28, 1), len(NAMED_SETS[data.name].class_names)
+        case cfg.Idx():
+            return None, _count(data.class_names)
+        case cfg.Csv():
+            return (data.height, data.width, data.channels), _count(data.class_names)
+        case cfg.ImageFolder():
+            classes, folder = data.classes, Path(data.train_dir).expanduser()
+            if classes is None and folder.is_dir():
+                classes = len(image_folder.class_names(folder, "config.data.train_dir"))
+            return (data.height, data.width, data.channels), classes
+
+
+def _count(names: tuple[str, ...] | None) -> int | None:
+    return None if names is None else len(names)
+
+
+def _text(value: object) -> str:
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,135 @@
+"""The real train and eval steps, lowered for devices that need not be here; no array is made."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import topologies
+
+from cnn_jax import models
+from cnn_jax.ahead.job import Job
+from cnn_jax.ahead.topology import Topology
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.data import augment, pipeline
+from cnn_jax.train import optim, sharding, steps
+from cnn_jax.train import state as train_state
+
+
+def devices_of(topology: Topology) -> list[Any]:
+    """The devices that a program is compiled for.
+
+    Args:
+      topology: of TPUs, which need not be here; or this machine's CPU or GPUs.
+
+    Returns:
+      JAX's devices.
+
+    Raises:
+      ConfigError: for TPUs where libtpu is missing.
+      RuntimeError: where JAX has no such devices.
+    """
+    if topology.platform != "tpu":
+        return jax.devices(topology.platform)
+    if importlib.util.find_spec("libtpu") is None:
+        raise ConfigError(
+            [
+                f"--topology: {topology.text} is compiled for by libtpu, which is not installed: "
+                "pip install -r requirements-tpu.txt"
+            ]
+        )
+    # A host has 2 x 2 chips of a slice, and of a smaller one all.
+    sides = (*topology.shape, 1)[:3]
+    return list(
+        topologies.get_topology_desc(
+            topology.text,
+            "tpu",
+            chips_per_host_bounds=[min(side, most) for side, most in zip(sides, (2, 2, 1), strict=True)],
+            # The two cores of a v4 chip work as one device, as they do in Cloud TPU.
+            chip_config_name="megacore" if topology.text.startswith("v4:") else "default",
+        ).devices
+    )
+
+
+def batch_of(job: Job, devices: int, per_chip: int) -> int:
+    """Images of one device.
+
+    Args:
+      job: which program of which config.
+      devices: over which a batch is spread.
+      per_chip: devices of one chip.
+
+    Returns:
+      As many as --batch_per_chip asks for, else as the config's batch gives.
+
+    Raises:
+      ConfigError: where the devices cannot share the batch evenly.
+    """
+    if (wanted := job.batch_per_chip) is not None:
+        if wanted % per_chip:
+            raise ConfigError(
+                [f"--batch_per_chip={wanted}: a chip of {job.topology} is {per_chip} devices; use {wanted + 1}"]
+            )
+        return wanted // per_chip
+    train = job.experiment.train
+    if job.program == "eval":
+        return sharding.whole_batch(train.eval_batch_size, devices) // devices
+    if (fault := sharding.indivisible(train, devices)) is not None:
+        raise ConfigError([f"{fault}; or give the images of one chip by --batch_per_chip"])
+    return train.batch_size // devices
+
+
+def lower(job: Job, batch: int, devices: list[Any]) -> jax.stages.Lowered:
+    """Lowers one step as training on streamed batches runs it: the batch spread over all devices.
+
+    Args:
+      job: which step, of which config.
+      batch: images of one device.
+      devices: as `devices_of` gives them.
+
+    Returns:
+      The lowered program.
+    """
+    mesh = sharding.data_mesh(devices)
+    everywhere, spread = sharding.replicated(mesh), sharding.one_batch(mesh)
+    experiment, channels = job.experiment, job.image_shape[2]
+    model = models.create(experiment.model, job.classes, experiment.pretrained.freeze)
+    recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer), job.classes)
+    images = batch * len(devices)
+    taken = (
+        jax.ShapeDtypeStruct((images, *job.image_shape), jnp.uint8),
+        jax.ShapeDtypeStruct((images,), jnp.int32),
+        jax.ShapeDtypeStruct((images,), jnp.float32),
+    )
+    rate = jax.ShapeDtypeStruct((), jnp.float32)
+    of_channels: Any = jax.ShapeDtypeStruct((channels,), jnp.float32)
+    constants = pipeline.Normalization(of_channels, of_channels)
+    key = jax.eval_shape(jax.random.key, 0)
+    state = jax.eval_shape(functools.partial(_first_state, recipe, job.image_shape), key)
+    where = sharding.of_state(state, mesh, experiment.train)
+    if job.program == "eval":
+        measure = jax.jit(
+            functools.partial(steps.measure_pixels, recipe),
+            in_shardings=(where.variables, spread, everywhere),
+            out_shardings=everywhere,
+        )
+        return measure.lower(state.variables, taken, constants)
+    colours = None
+    if augment.wants_colours(experiment.augment):
+        square: Any = jax.ShapeDtypeStruct((channels, channels), jnp.float32)
+        colours = pipeline.Colours(of_channels, of_channels, square)
+    advance = jax.jit(
+        functools.partial(steps.train_on_pixels, recipe),
+        in_shardings=(where, spread, everywhere, everywhere, everywhere, everywhere),
+        out_shardings=where,
+        donate_argnums=0,
+    )
+    return advance.lower(state, taken, constants, colours, rate, key)
+
+
+def _first_state(recipe: steps.Recipe, image_shape: tuple[int, int, int], key: jax.Array) -> train_state.TrainState:
+    variables = recipe.model.init(key, image_shape)
+    return train_state.create(recipe.optimizer, variables, recipe.experiment.train.ema_decay > 0)

@@ -1,0 +1,69 @@
+"""How much of the matrix unit works on padding, and what a network's multiply-adds come to; from the layer table."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+from cnn_jax.layer_rows import IMAGE, LayerRow
+
+
+@dataclasses.dataclass(frozen=True)
+class Filling:
+    """How the weights of one layer fill the matrix unit's tiles.
+
+    Attributes:
+      layer: its name.
+      rows: of the weights as a matrix: taps x input channels of a group.
+      columns: output channels of a group.
+      multiply_adds: for one image, forward.
+      waste: share of the tiles that is padding.
+    """
+
+    layer: str
+    rows: int
+    columns: int
+    multiply_adds: int
+    waste: float
+
+
+def fillings(layers: Iterable[LayerRow], side: int) -> tuple[Filling, ...]:
+    """Lays the weights of every convolution and dense layer out in tiles.
+
+    A convolution counts as one product over all taps at once, the arrangement that wastes least: a compiler that
+    takes the taps one by one pads more.
+
+    Args:
+      layers: of the layer table.
+      side: rows and columns of the matrix unit.
+
+    Returns:
+      One entry for each layer with multiply-adds, in the table's order.
+    """
+    return tuple(_filling(layer, side) for layer in layers if layer.multiply_adds)
+
+
+def _filling(layer: LayerRow, side: int) -> Filling:
+    places = math.prod(layer.output_shape[:-1]) if layer.window else 1
+    columns = layer.output_shape[-1] // layer.groups
+    rows = layer.multiply_adds // (places * layer.output_shape[-1])
+    padded = math.prod(-(-size // side) * side for size in (rows, columns))
+    return Filling(layer.name, rows, columns, layer.multiply_adds, 1 - rows * columns / padded)
+
+
+def waste(of_layers: Iterable[Filling]) -> float:
+    """The share of all the matrix unit's work that is padding, each layer weighing by its work, padding included."""
+    entries = tuple(of_layers)
+    useful = sum(each.multiply_adds for each in entries)
+    return 1 - useful / sum(each.multiply_adds / (1 - each.waste) for each in entries)
+
+
+def forward_flops(layers: Iterable[LayerRow]) -> int:
+    """Two for each multiply-add of one image."""
+    return 2 * sum(layer.multiply_adds for layer in layers)
+
+
+def training_flops(layers: Iterable[LayerRow]) -> int:
+    """Of one image: forward, the gradient of the weights, and, but for layers that read the image, of the input."""
+    return sum((2 if layer.sources == (IMAGE,) else 3) * 2 * layer.multiply_adds for layer in layers)

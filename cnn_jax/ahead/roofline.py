@@ -1,0 +1,48 @@
+"""How long a program takes at the least, by its arithmetic and its traffic with the memory."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from cnn_jax.ahead.chips import Chip
+
+
+@dataclasses.dataclass(frozen=True)
+class Roofline:
+    """An estimate of one step on one chip: no program is faster, most are slower.
+
+    Communication between chips is not in it.
+
+    Attributes:
+      seconds: of the step.
+      bound: what takes them: "memory" or "arithmetic".
+      images_per_second: of one chip.
+      utilisation: share of the chip's peak that goes into the network's own multiply-adds.
+    """
+
+    seconds: float
+    bound: str
+    images_per_second: float
+    utilisation: float
+
+
+def estimate(chip: Chip, flops: float, traffic: float, model_flops: float, images: int) -> Roofline:
+    """Puts a program under a chip's roof.
+
+    Args:
+      chip: published peaks.
+      flops: that the program computes on one chip.
+      traffic: bytes that it moves to and from one chip's memory.
+      model_flops: that the network's multiply-adds take, two each, whatever the program does.
+      images: of one chip.
+
+    Returns:
+      The estimate.
+
+    Source: Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for multicore
+    architectures", 2009; for the utilisation Chowdhery et al., "PaLM", 2022, appendix B.
+    """
+    arithmetic, memory = flops / chip.flops, traffic / chip.bandwidth
+    seconds = max(arithmetic, memory)
+    bound = "memory" if memory >= arithmetic else "arithmetic"
+    return Roofline(seconds, bound, images / seconds, model_flops / (seconds * chip.flops))
