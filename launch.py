@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
     except ConfigError as error:
         return refuse(error)
 
-    return sweep(request) if request.verb == "sweep" else one_network(request)
+    return WITHOUT_NETWORK[request.verb](request) if request.verb in WITHOUT_NETWORK else one_network(request)
 
 
 def one_network(request: Request) -> int:
@@ -81,6 +81,20 @@ def sweep(request: Request) -> int:
     if outcome.stopped:
         return STOPPED
     return DONE if matches and not outcome.failed else FAILED
+
+
+def prepare(request: Request) -> int:
+    """Makes a folder of records; without JAX."""
+    from cnn_jax.data import DataError, convert, records
+
+    try:
+        folder = convert.prepare(the(request.source), request.target, request.test_fraction)
+        manifest = records.read_manifest(folder, "--target")
+    except DataError as error:
+        return refuse(error)
+    counts = " and ".join(f"{count:,} {split}" for split, count in manifest.examples.items())
+    print(f"{folder}: {counts} pictures of {len(manifest.class_names)} classes")
+    return DONE
 
 
 def refuse(error: Exception) -> int:
@@ -178,13 +192,14 @@ def show(request: Request, table: object, as_json: str, as_csv: str) -> None:
             raise ConfigError([f"--output: cannot write {request.output}: {error.strerror}"]) from error
 
 
-def the(workdir: Path | None) -> Path:
+def the(folder: Path | None) -> Path:
     """The folder, which the flags have seen to be given."""
-    assert workdir is not None
-    return workdir
+    assert folder is not None
+    return folder
 
 
 VERBS = {"train": train, "eval": evaluate, "predict": predict, "summary": summary, "report": report}
+WITHOUT_NETWORK = {"sweep": sweep, "prepare": prepare}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -91,3 +91,8 @@ def test_shifted_test_images(line_data):
     assert len(moved) == 4
     with pytest.raises(DataError, match="test_shift=10 moves all of an image of 10x10 out of sight"):
         load(idx_config(line_data, test_shift=10), seed=1)
+
+
+def test_records_are_no_images_in_memory():
+    with pytest.raises(DataError, match=r'config.data.name="records" is read while a network trains'):
+        load(cfg.Records(folder="x"), seed=0)
