@@ -25,9 +25,7 @@ def main(argv: list[str]) -> int:
     except ConfigError as error:
         return refuse(error)
 
-    if request.verb == "sweep":
-        return sweep(request)
-    return compile_ahead(request) if request.verb == "compile" else one_network(request)
+    return WITHOUT_NETWORK[request.verb](request) if request.verb in WITHOUT_NETWORK else one_network(request)
 
 
 def one_network(request: Request) -> int:
@@ -119,6 +117,20 @@ def compile_ahead(request: Request) -> int:
     if request.compilation.json is not None:
         whole_file.write(request.compilation.json, report.as_json(findings, request.experiment).encode())
     return DONE if all(step.fits for step in findings.steps) else FAILED
+
+
+def prepare(request: Request) -> int:
+    """Makes a folder of records; without JAX."""
+    from cnn_jax.data import DataError, convert, records
+
+    try:
+        folder = convert.prepare(the(request.source), request.target, request.test_fraction)
+        manifest = records.read_manifest(folder, "--target")
+    except DataError as error:
+        return refuse(error)
+    counts = " and ".join(f"{count:,} {split}" for split, count in manifest.examples.items())
+    print(f"{folder}: {counts} pictures of {len(manifest.class_names)} classes")
+    return DONE
 
 
 def refuse(error: Exception) -> int:
@@ -216,13 +228,14 @@ def show(request: Request, table: object, as_json: str, as_csv: str) -> None:
             raise ConfigError([f"--output: cannot write {request.output}: {error.strerror}"]) from error
 
 
-def the(workdir: Path | None) -> Path:
+def the(folder: Path | None) -> Path:
     """The folder, which the flags have seen to be given."""
-    assert workdir is not None
-    return workdir
+    assert folder is not None
+    return folder
 
 
 VERBS = {"train": train, "eval": evaluate, "predict": predict, "summary": summary, "report": report}
+WITHOUT_NETWORK = {"sweep": sweep, "prepare": prepare, "compile": compile_ahead}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

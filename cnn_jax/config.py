@@ -29,28 +29,31 @@ class _Data(Section):
     train_examples: Count | None = Field(
         None, description="use only this many training images, drawn from the seed; none uses all"
     )
-    test_shift: NonNegativeInt = Field(
-        0,
-        description="pixels that each test image is moved along both axes, either way, by the seed; black enters",
-    )
     normalize: Literal["scale", "standardize"] = Field(
         "scale", description="scale: pixels / 255; standardize: then minus mean, over deviation, of the training images"
     )
 
 
-class FashionMnist(_Data):
+class _InMemory(_Data):
+    test_shift: NonNegativeInt = Field(
+        0,
+        description="pixels that each test image is moved along both axes, either way, by the seed; black enters",
+    )
+
+
+class FashionMnist(_InMemory):
     name: Literal["fashion_mnist"] = Field("fashion_mnist", description="60,000 + 10,000 pictures of clothing, 28x28x1")
     idx_dir: str | None = Field(
         None, description="folder with the four IDX files, gz or not; none looks in Debian's folder, then downloads"
     )
 
 
-class Mnist(_Data):
+class Mnist(_InMemory):
     name: Literal["mnist"] = Field("mnist", description="60,000 + 10,000 handwritten digits, 28x28x1")
     idx_dir: str | None = Field(None, description="folder with the four IDX files, gz or not; none downloads them")
 
 
-class Csv(_Data):
+class Csv(_InMemory):
     name: Literal["csv"] = Field("csv", description="CSV files: label, then height x width x channels pixels, 0 to 255")
     train_file: str = Field(description="training images; .gz is read as such; a header line is recognised")
     test_file: str = Field(description="test images, same columns")
@@ -60,7 +63,7 @@ class Csv(_Data):
     class_names: tuple[str, ...] | None = Field(None, description="names in label order; none uses the labels")
 
 
-class Idx(_Data):
+class Idx(_InMemory):
     name: Literal["idx"] = Field("idx", description="four IDX files, as MNIST's, gz or not")
     train_images: str = Field(description="IDX file of bytes, [n, height, width] or [n, height, width, channels]")
     train_labels: str = Field(description="IDX file of bytes, [n]")
@@ -69,7 +72,7 @@ class Idx(_Data):
     class_names: tuple[str, ...] | None = Field(None, description="names in label order; none uses the labels")
 
 
-class ImageFolder(_Data):
+class ImageFolder(_InMemory):
     name: Literal["image_folder"] = Field("image_folder", description="PNG and JPEG files, one subfolder per class")
     train_dir: str = Field(description="folder of class folders")
     test_dir: str | None = Field(None, description="folder of class folders; none splits off test_fraction")
@@ -80,7 +83,32 @@ class ImageFolder(_Data):
     classes: Count | None = Field(None, description="class folders that train_dir must have; none takes what is there")
 
 
-Data = Annotated[FashionMnist | Mnist | Csv | Idx | ImageFolder, Field(discriminator="name")]
+class Records(_Data):
+    name: Literal["records"] = Field(
+        "records", description="a folder of records that `launch.py prepare` made, read while the network trains"
+    )
+    folder: str = Field(description="the folder")
+    image_size: Count = Field(224, description="pixels of a side of what the network sees")
+    channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")
+    crop_area: tuple[PositiveShare, PositiveShare] = Field(
+        (0.08, 1.0), description="least and greatest share of a training picture that is seen, at a random place"
+    )
+    crop_aspect: tuple[Positive, Positive] = Field(
+        (3 / 4, 4 / 3), description="least and greatest width over height of that part"
+    )
+    mirror: bool = Field(True, description="mirror half of the training pictures left to right")
+    shorter_side: Count | None = Field(
+        None,
+        description="resize other pictures' shorter side to so many pixels, then see the middle; none is 8/7 of "
+        "image_size, 256 for 224",
+    )
+    workers: NonNegativeInt | None = Field(
+        None, description="processes that read and decode, for each process of the run; none is one for each core"
+    )
+
+
+InMemory = FashionMnist | Mnist | Csv | Idx | ImageFolder
+Data = Annotated[InMemory | Records, Field(discriminator="name")]
 
 
 # --- augmentation -------------------------------------------------------------------------------------
@@ -336,7 +364,29 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
             ("train.batch_size", "data.train_examples"),
             f"config.train.batch_size={train.batch_size} exceeds config.data.train_examples={examples}",
         )
-    return faults + _impossible_augmentation(experiment.augment, train)
+    return faults + _impossible_views(experiment.data) + _impossible_augmentation(experiment.augment, train)
+
+
+def _impossible_views(data: Data) -> list[tuple[tuple[str, ...], str]]:
+    if not isinstance(data, Records):
+        return []
+    faults = [fault for field in ("crop_area", "crop_aspect") if (fault := _falling("data", field, data))]
+    if data.shorter_side is not None and data.shorter_side < data.image_size:
+        message = (
+            f"config.data.shorter_side={data.shorter_side} is less than config.data.image_size={data.image_size}, "
+            f"which is cut from it; use {data.image_size} or more, or none"
+        )
+        faults.append((("data.shorter_side", "data.image_size"), message))
+    return faults
+
+
+def _falling(section: str, field: str, values: Section) -> tuple[tuple[str, ...], str] | None:
+    """Tells of a range whose ends are the wrong way round."""
+    low, high = getattr(values, field)
+    if low <= high:
+        return None
+    message = f"config.{section}.{field}=({low:g}, {high:g}) must rise; the nearest is ({high:g}, {low:g})"
+    return (f"{section}.{field}",), message
 
 
 def _impossible_parts(model: Model, train: Train) -> list[tuple[tuple[str, ...], str]]:
@@ -370,11 +420,7 @@ def _impossible_augmentation(augment: Augment, train: Train) -> list[tuple[tuple
             f"config.augment.shift={shift} and config.augment.crop_padding={padding} both move the image; set one to 0"
         )
         faults.append((("augment.shift", "augment.crop_padding"), message))
-    for field in ("erasing_area", "erasing_aspect"):
-        low, high = getattr(augment, field)
-        if low > high:
-            message = f"config.augment.{field}=({low:g}, {high:g}) must rise; the nearest is ({high:g}, {low:g})"
-            faults.append(((f"augment.{field}",), message))
+    faults += [fault for field in ("erasing_area", "erasing_aspect") if (fault := _falling("augment", field, augment))]
     for field in ("mixup", "cutmix"):
         if getattr(augment, field) and train.batch_size == 1:
             message = f"config.augment.{field} mixes images of a batch, and config.train.batch_size is 1; use 2 or more"

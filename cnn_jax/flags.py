@@ -37,6 +37,10 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "summary": ("print the layer table; starts no training", ("config", "data_dir", "format", "output")),
     "report": ("make the report of a run or a sweep anew from its folder", ("workdir", "data_dir")),
     "compile": ("compile the steps for chips that need not be here; tell what they cost", ("config", *request.FLAGS)),
+    "prepare": (
+        "make a folder of records from pictures, for config.data.name=records",
+        ("source", "target", "test_fraction"),
+    ),
     "sweep": (
         "run the trials of an experiment file's get_sweep(); the same command goes on with them",
         (
@@ -53,6 +57,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "summary": ("config",),
     "report": ("workdir",),
     "compile": ("config", "topology"),
+    "prepare": ("source",),
     "sweep": (),
 }
 _SWITCHES = ("report", "profile", "retry_failed", "largest_batch")
@@ -76,6 +81,16 @@ def _define() -> flags.FlagValues:
         "data_dir", None, "folder of prepared data; default: $CNN_JAX_DATA_DIR, else the user's cache folder", values
     )
     flags.DEFINE_multi_string("images", None, "picture file or folder of pictures; may be repeated", values)
+    flags.DEFINE_string(
+        "source",
+        None,
+        "folder of class folders, or of train/ and val/ with such; or of ImageNet's two tar files; or what TFDS made",
+        values,
+    )
+    flags.DEFINE_string("target", None, "folder of records to make; none where TFDS has made the source", values)
+    flags.DEFINE_float(
+        "test_fraction", 0.2, "share of each class for testing, where there are class folders alone", 0, 1, values
+    )
     flags.DEFINE_enum("format", "table", _FORMATS, "how the result is printed", values)
     flags.DEFINE_string("output", None, "also write the result to this file; .json or .csv by its ending", values)
     flags.DEFINE_bool("report", True, "write the report when the training is done", values)
@@ -114,6 +129,7 @@ class Request:
       experiment: the resolved config, for the verbs that take --config.
       config_file: where it came from.
       workdir, data_dir, images, format, output, report, profile: the flags of the same names.
+      source, target, test_fraction: the flags of the same names.
       sweep: what the verb sweep is to do.
       compilation: what the verb compile is to do.
       distributed, coordinator, num_processes, process_id: the flags of the same names.
@@ -125,6 +141,9 @@ class Request:
     workdir: Path | None
     data_dir: Path | None
     images: tuple[Path, ...]
+    source: Path | None
+    target: Path | None
+    test_fraction: float
     format: str
     output: Path | None
     report: bool
@@ -208,6 +227,9 @@ def parse(argv: Sequence[str]) -> Request:
         workdir=Path(values.workdir) if values.workdir else None,
         data_dir=Path(values.data_dir).expanduser() if values.data_dir else None,
         images=tuple(Path(image) for image in values.images or ()),
+        source=Path(values.source).expanduser() if values.source else None,
+        target=Path(values.target).expanduser() if values.target else None,
+        test_fraction=values.test_fraction,
         format=values.format,
         output=Path(values.output) if values.output else None,
         report=values.report,

@@ -1,10 +1,13 @@
-"""A small data set that a network learns in seconds, as files on disk."""
+"""Small data sets as files on disk: lines, which a network learns in seconds, and JPEGs of ImageNet's shapes."""
 
 import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from cnn_jax.data import convert
+from scripts import imagenet_shaped
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -39,3 +42,17 @@ def line_data(tmp_path_factory) -> dict[str, object]:
             write_idx(path, array)
             fields[f"{split}_{kind}"] = str(path)
     return fields
+
+
+@pytest.fixture(scope="session")
+def jpegs(tmp_path_factory):
+    """train/ and val/ with 54 and 6 JPEGs of three classes."""
+    folder = tmp_path_factory.mktemp("jpegs")
+    imagenet_shaped.main([f"--target={folder}", "--pictures=60", "--classes=3", "--scale=0.2"])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def records_folder(jpegs):
+    """The JPEGs' records; a fifth of the training pictures is for test."""
+    return convert.prepare(jpegs, jpegs / "records", test_fraction=0.2)

@@ -3,7 +3,17 @@
 import pytest
 from pydantic import ValidationError
 
-from cnn_jax.config import AdamW, Checkpoint, Cnn, Experiment, FashionMnist, Step, Train, impossible_combinations
+from cnn_jax.config import (
+    AdamW,
+    Checkpoint,
+    Cnn,
+    Experiment,
+    FashionMnist,
+    Records,
+    Step,
+    Train,
+    impossible_combinations,
+)
 
 
 def test_the_default_is_the_lectures():
@@ -32,6 +42,9 @@ def test_alternatives_are_told_apart_by_name():
         ({"schedule": Step(boundaries=(9.0,))}, {"schedule.boundaries"}),
         ({"schedule": Step(warmup_epochs=5.0)}, {"schedule.warmup_epochs"}),
         ({"train": Train(batch_size=64), "data": FashionMnist(train_examples=63)}, {"train.batch_size"}),
+        ({"data": Records(folder="x", crop_area=(1.0, 0.08))}, {"data.crop_area"}),
+        ({"data": Records(folder="x", crop_aspect=(1.5, 0.5))}, {"data.crop_aspect"}),
+        ({"data": Records(folder="x", image_size=224, shorter_side=223)}, {"data.shorter_side"}),
     ],
 )
 def test_impossible_combinations_are_named(fields, named):

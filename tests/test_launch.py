@@ -69,7 +69,12 @@ REFUSED = [
     ("eval --workdir={run} --config.seed=1", "--config.seed: eval takes no config"),
     ("summary --config={small} --format=yaml", "--format", "yaml", "table"),
     ("summary --config={small} --output=layers.txt", "--output: got 'layers.txt'", ".json or .csv"),
+    ("prepare --target={folder}/x", "--source: prepare needs it"),
+    ("prepare --source={folder} --config={small}", "--config: not a flag of prepare"),
+    ("prepare --source={folder} --target={folder}/x --test_fraction=2", "--test_fraction", "2"),
     # files and folders
+    ("prepare --source={folder}/none --target={folder}/x", "--source: there is no folder"),
+    ("prepare --source={folder} --target={folder}/foreign", "--target: ", "is there, and not empty"),
     ("train --config={folder}/smal.py", "--config: there is no file", "did you mean", "small.py"),
     ("train --config=experiments/fashion_mnst.py", "--config: there is no file", "experiments/fashion_mnist.py"),
     ("train --config={folder}/config.json", "--config: ", "holds no JSON object of fields"),
@@ -210,6 +215,17 @@ def test_a_bad_config_is_answered_before_jax_is_imported(folder, tmp_path):
     done = launched("train", f"--config={folder}/small.py", "--config.train.epoch=1", PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert "config.train.epoch: unknown field" in done.stderr
+
+
+def test_pictures_become_records(tmp_path, capsys):
+    for split, name in (("train", "a"), ("train", "b"), ("val", "a")):
+        (tmp_path / "pictures" / split / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / split / name / "1.png")
+    words = ["prepare", f"--source={tmp_path}/pictures", f"--target={tmp_path}/records"]
+    assert launch.main(words) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/records: 2 train and 1 validation pictures of 2 classes\n"
+    assert launch.main(words) == 2
+    assert "is a whole folder of records already" in capsys.readouterr().err
 
 
 def test_help_is_an_answer(capsys):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cnn_jax import config as cfg
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.data import image_folder
+from cnn_jax.data import image_folder, records
 from cnn_jax.data.named import NAMED_SETS
 
 ImageShape = tuple[int, int, int]
@@ -64,6 +64,11 @@ def _known(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
             if classes is None and folder.is_dir():
                 classes = len(image_folder.class_names(folder, "config.data.train_dir"))
             return (data.height, data.width, data.channels), classes
+        case cfg.Records():
+            records_folder = Path(data.folder).expanduser()
+            known = (records_folder / records.MANIFEST).is_file()
+            names = records.read_manifest(records_folder, "config.data.folder").class_names if known else None
+            return (data.image_size, data.image_size, data.channels), _count(names)
 
 
 def _count(names: tuple[str, ...] | None) -> int | None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
 
@@ -9,8 +14,11 @@ from cnn_jax.data.dataset import Split
 from cnn_jax.train import metrics
 from cnn_jax.train.finished import FinishedRun
 
+if TYPE_CHECKING:
+    from cnn_jax.data.stream import Stream
 
-def measure(run: FinishedRun, split: Split) -> dict[str, float]:
+
+def measure(run: FinishedRun, split: Split | Stream) -> dict[str, float]:
     """Loss, accuracy and errors of a finished run's network.
 
     Args:
@@ -20,7 +28,20 @@ def measure(run: FinishedRun, split: Split) -> dict[str, float]:
     Returns:
       What `train.metrics.means` gives, each name after `test_`, and the number of images.
     """
-    classes = len(run.class_names)
-    targets = jax.nn.one_hot(split.labels, classes)
-    sums = metrics.measure(jnp.asarray(run.scores(split.images)), targets, jnp.ones(len(split)))
+    classes, sums = len(run.class_names), metrics.Sums.zero()
+    for part in _parts(split, run.experiment.train.eval_batch_size):
+        targets = jax.nn.one_hot(part.labels, classes)
+        sums += metrics.measure(jnp.asarray(run.scores(part.images)), targets, jnp.ones(len(part)))
     return {f"test_{name}": value for name, value in metrics.means(sums, classes).items()} | {"images": len(split)}
+
+
+def _parts(split: Split | Stream, size: int) -> Iterator[Split]:
+    """What is in memory at once; of a stream its last batch without what fills it up."""
+    if isinstance(split, Split):
+        yield split
+        return
+    batches = split.in_batches(min(size, len(split)))
+    with contextlib.closing(iter(batches.at(0))) as read:
+        for batch in itertools.islice(read, batches.steps_per_epoch):
+            real = int(batch.weights.sum())
+            yield Split(batch.images[:real], batch.labels[:real])

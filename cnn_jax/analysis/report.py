@@ -28,7 +28,8 @@ class ReportInputs:
     """What a report shows besides the files of the run's folder.
 
     Attributes:
-      test: the images that the network was tested on.
+      test: images that the network was tested on: all, or the first of many.
+      tested: how many there are.
       class_names: in label order.
       probabilities: of all classes, for each test image.
       first_kernel: of the first convolution; None where there is none.
@@ -36,6 +37,7 @@ class ReportInputs:
     """
 
     test: Split
+    tested: int
     class_names: tuple[str, ...]
     probabilities: Float[np.ndarray, "n k"]
     first_kernel: Float[np.ndarray, "kh kw c o"] | None
@@ -115,15 +117,15 @@ def _render(
     images: dict[str, bytes],
 ) -> str:
     predicted = inputs.probabilities.argmax(axis=1)
-    total = len(inputs.test)
     matrix = classification.confusions(inputs.test.labels, predicted, len(inputs.class_names))
     return report_folder.page(
         "report.html.j2",
         images,
         name=folder.path.name,
         result=result,
-        interval=classification.wilson_interval(round(result["test_accuracy"] * total), total),
-        test_images=total,
+        interval=classification.wilson_interval(round(result["test_accuracy"] * inputs.tested), inputs.tested),
+        tested=inputs.tested,
+        test_images=len(inputs.test),
         classes=[(name, report[name]) for name in inputs.class_names],
         averages=[(name, report[name]) for name in ("macro avg", "weighted avg")],
         confused=classification.most_confused(matrix, inputs.class_names, 10),

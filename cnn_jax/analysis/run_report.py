@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.analysis.report import ReportInputs, write_report
+from cnn_jax.data.dataset import Split
 from cnn_jax.geometry import summarize
 from cnn_jax.train.finished import FinishedRun
+
+_STREAMED = 1000  # images of a test stream that the report looks at one by one
 
 
 def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
@@ -27,10 +30,12 @@ def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
     """
     dataset = run.dataset(data_dir)
     layers = summarize(run.experiment.model, run.image_shape, len(run.class_names)).layers
+    test = dataset.test if isinstance(dataset.test, Split) else dataset.test.first(_STREAMED)
     inputs = ReportInputs(
-        test=dataset.test,
+        test=test,
+        tested=len(dataset.test),
         class_names=run.class_names,
-        probabilities=run.probabilities(dataset.test.images),
+        probabilities=run.probabilities(test.images),
         first_kernel=_first_kernel(run.variables["params"]),
         layers=layers,
     )

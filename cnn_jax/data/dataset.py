@@ -1,11 +1,15 @@
-"""What every source of images becomes: arrays in memory, ready for the device."""
+"""What every source of images becomes: arrays in memory, ready for the device, or batches read while it computes."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int32, UInt8
+
+if TYPE_CHECKING:
+    from cnn_jax.data.stream import Stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +27,12 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) in pixels."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
@@ -38,16 +48,15 @@ class Dataset:
     """
 
     name: str
-    train: Split
-    validation: Split | None
-    test: Split
+    train: Split | Stream
+    validation: Split | Stream | None
+    test: Split | Stream
     class_names: tuple[str, ...]
     checksum: str
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        height, width, channels = self.train.images.shape[1:]
-        return height, width, channels
+        return self.train.image_shape
 
     @property
     def num_classes(self) -> int:

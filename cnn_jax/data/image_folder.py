@@ -28,6 +28,35 @@ def class_names(folder: Path, field: str) -> tuple[str, ...]:
     return names
 
 
+def files(folder: Path, field: str, names: Sequence[str]) -> tuple[dict[str, list[Path]], list[Path]]:
+    """Lists the files of class folders.
+
+    Args:
+      folder: of class folders.
+      field: the config's or flag's name for it, for errors.
+      names: the classes that there are.
+
+    Returns:
+      (the pictures of each class that the folder has, in order; files that are no pictures).
+
+    Raises:
+      DataError: where a class is unknown or empty.
+    """
+    present = class_names(folder, field)
+    unknown = sorted(set(present) - set(names))
+    if unknown:
+        raise DataError(f"{field}: {folder} has the classes {', '.join(unknown)}, which the training images lack")
+    pictures: dict[str, list[Path]] = {}
+    others = []
+    for name in present:
+        entries = sorted(entry for entry in (folder / name).rglob("*") if entry.is_file())
+        pictures[name] = [entry for entry in entries if entry.suffix.lower() in SUFFIXES]
+        others += [entry for entry in entries if entry.suffix.lower() not in SUFFIXES]
+        if not pictures[name]:
+            raise DataError(f"{field}: the class folder {folder / name} has no pictures ({', '.join(SUFFIXES)})")
+    return pictures, others
+
+
 def read_folder(folder: Path, field: str, names: Sequence[str], image_shape: tuple[int, int, int]) -> Split:
     """Reads all pictures of a folder.
 
@@ -43,18 +72,10 @@ def read_folder(folder: Path, field: str, names: Sequence[str], image_shape: tup
     Raises:
       DataError: where a class is unknown or empty, or a picture cannot be read; names the file.
     """
-    present = class_names(folder, field)
-    unknown = sorted(set(present) - set(names))
-    if unknown:
-        raise DataError(f"{field}: {folder} has the classes {', '.join(unknown)}, which the training images lack")
-    images, labels, others = [], [], []
-    for name in present:
-        entries = sorted(entry for entry in (folder / name).rglob("*") if entry.is_file())
-        files = [entry for entry in entries if entry.suffix.lower() in SUFFIXES]
-        others += [entry for entry in entries if entry.suffix.lower() not in SUFFIXES]
-        if not files:
-            raise DataError(f"{field}: the class folder {folder / name} has no pictures ({', '.join(SUFFIXES)})")
-        for file in files:
+    by_class, others = files(folder, field, names)
+    images, labels = [], []
+    for name, pictures in by_class.items():
+        for file in pictures:
             try:
                 images.append(fit(file, image_shape)[0])
             except UnreadablePictureError as error:

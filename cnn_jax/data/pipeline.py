@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,9 @@ from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray, UInt8
 
 from cnn_jax.config import Data
 from cnn_jax.data.dataset import Split
+
+if TYPE_CHECKING:
+    from cnn_jax.data.stream import Stream
 
 
 class DeviceSplit(NamedTuple):
@@ -58,7 +61,7 @@ class Batch(NamedTuple):
 Taken = tuple[UInt8[Array, "b h w c"], Int32[Array, " b"], Float[Array, " b"]]  # pixels, labels, weights as Batch's
 
 
-def normalization(config: Data, train: Split) -> Normalization:
+def normalization(config: Data, train: Split | Stream) -> Normalization:
     """The constants that a config's `normalize` asks for.
 
     Args:
@@ -68,13 +71,19 @@ def normalization(config: Data, train: Split) -> Normalization:
     Returns:
       float32 constants for each channel.
     """
-    channels = train.images.shape[-1]
+    channels = train.image_shape[-1]
     if config.normalize == "scale":
         return Normalization(jnp.zeros(channels), jnp.full(channels, 255.0))
+    if not isinstance(train, Split):
+        return _standardizing(train.colours.mean, np.diag(train.colours.covariance))
     counts = np.stack([np.bincount(train.images[..., channel].ravel(), minlength=256) for channel in range(channels)])
     pixels, total = np.arange(256), counts.sum(axis=1)
     mean = counts @ pixels / total
     variance = counts @ pixels**2 / total - mean**2
+    return _standardizing(mean, variance)
+
+
+def _standardizing(mean: np.ndarray, variance: np.ndarray) -> Normalization:
     deviation = np.sqrt(np.maximum(variance, 1.0))  # a constant channel has no deviation to divide by
     return Normalization(jnp.asarray(mean, jnp.float32), jnp.asarray(deviation, jnp.float32))
 
@@ -84,7 +93,7 @@ def normalize(pixels: UInt8[Array, "*b c"] | Float[Array, "*b c"], constants: No
     return (pixels.astype(jnp.float32) - constants.mean) * (1.0 / constants.deviation)
 
 
-def colours(train: Split) -> Colours:
+def colours(train: Split | Stream) -> Colours:
     """The mean colour and the principal components of the training images' pixels.
 
     Args:
@@ -93,6 +102,8 @@ def colours(train: Split) -> Colours:
     Returns:
       float32 constants. An eigenvector's sign, which is free, makes its largest entry positive.
     """
+    if not isinstance(train, Split):
+        return _colours(*train.colours)
     channels = train.images.shape[-1]
     pixels = train.images.reshape(-1, channels)
     # Whole numbers below 2^53 add up exactly in float64, in parts that spare the memory.
@@ -102,7 +113,11 @@ def colours(train: Split) -> Colours:
         total += part.sum(axis=0)
         products += part.T @ part
     mean = total / len(pixels)
-    eigenvalues, eigenvectors = np.linalg.eigh((products / len(pixels) - np.outer(mean, mean)) / 255**2)
+    return _colours(mean, products / len(pixels) - np.outer(mean, mean))
+
+
+def _colours(mean: np.ndarray, covariance: np.ndarray) -> Colours:
+    eigenvalues, eigenvectors = np.linalg.eigh(covariance / 255**2)
     largest = np.take_along_axis(eigenvectors, np.abs(eigenvectors).argmax(axis=0)[None], axis=0)
     falling = slice(None, None, -1)
     return Colours(

@@ -1,4 +1,4 @@
-"""From a config's data section to a data set in memory, whatever the source."""
+"""From a config's data section to a data set, whatever the source."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
     Raises:
       DataError: where the images cannot be had, are damaged, or do not allow the split.
     """
+    if isinstance(config, cfg.Records):
+        from cnn_jax.data.stream import open_streams  # Grain takes a second to import, and only this needs it
+
+        streams = open_streams(config, seed)
+        manifest = streams.manifest
+        return Dataset(
+            config.name, streams.train, streams.validation, streams.test, manifest.class_names, manifest.checksum
+        )
     train, test, names = _read(config, seed, data_dir or prepared.default_data_dir())
     _check(config, train, test, names)
     checksum = _checksum(train, test, names)
@@ -41,7 +49,7 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
     return Dataset(config.name, rest, validation, test, names, checksum)
 
 
-def _read(config: cfg.Data, seed: int, data_dir: Path) -> tuple[Split, Split, tuple[str, ...]]:
+def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> tuple[Split, Split, tuple[str, ...]]:
     match config:
         case cfg.FashionMnist() | cfg.Mnist():
             named = NAMED_SETS[config.name]
@@ -89,7 +97,7 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> tuple[Split, Split, tup
     return rest, test, names
 
 
-def _check(config: cfg.Data, train: Split, test: Split, names: tuple[str, ...]) -> None:
+def _check(config: cfg.InMemory, train: Split, test: Split, names: tuple[str, ...]) -> None:
     """Refuses what no network could be trained or measured on."""
     if train.images.shape[1:] != test.images.shape[1:]:
         raise DataError(

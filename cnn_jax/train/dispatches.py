@@ -41,7 +41,7 @@ class Dispatches:
         self._steps: list[int] = []
 
     def __call__(
-        self, state: TrainState, order: jax.Array, rates: np.ndarray, first: int, last: int
+        self, state: TrainState, epoch: int, rates: np.ndarray, first: int, last: int
     ) -> tuple[TrainState, tuple[Sums, Sums]]:
         """Takes steps `first` to `last` (excluded) of an epoch; `programs.train_steps` tells of all arguments."""
         called, traced = time.monotonic(), False
@@ -49,7 +49,7 @@ class Dispatches:
             if self._trace is not None and self._taken == self._trace.steps.start:
                 jax.block_until_ready(state)
                 self._trace.start()
-            state, sums = self._advance(state, order, rates, start, stop)
+            state, sums = self._advance(state, epoch, rates, start, stop)
             self._taken += stop - start
             if self._trace is not None and self._trace.runs:
                 traced = True

@@ -25,6 +25,7 @@ from cnn_jax.train.checkpoint import Checkpoints
 from cnn_jax.train.dispatches import Dispatches
 from cnn_jax.train.metrics import Sums, means
 from cnn_jax.train.performance import performance
+from cnn_jax.train.programs import Advance
 from cnn_jax.train.progress import TrainingProgress
 from cnn_jax.train.record import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog, Record
 from cnn_jax.train.run_folder import RunFolder
@@ -119,7 +120,6 @@ def _prepare(
     folder.begin(experiment)
     folder.write("dataset.json", describe(dataset, constants, colours))
     folder.write("provenance.json", provenance.collect(dataset))
-    batches = sharding.batches(mesh)
     keys = sharding.on_all(keys, mesh)
     state = programs.first_state(recipe, variables, mesh)
     checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)
@@ -128,14 +128,12 @@ def _prepare(
         state = sharding.put(restored, sharding.of_state(restored, mesh, experiment.train))
         console.print(f"resuming at step {int(state.step)}")
     constants, colours = sharding.on_all((constants, colours), mesh)
-    draw_order = functools.partial(pipeline.epoch_order, examples=examples, batch_size=batch_size)
-    order = jax.jit(draw_order, out_shardings=batches).lower(keys[_ORDER]).compile()
     per_epoch = pipeline.steps_per_epoch(examples, batch_size)
     rates = optim.learning_rates(
         experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, per_epoch
     ).reshape(experiment.train.epochs, per_epoch)
     advance = programs.train_steps(
-        recipe, state, dataset.train, constants, colours, order(keys[_ORDER]), rates[0], keys[_STEP], mesh
+        recipe, state, dataset.train, constants, colours, rates[0], (keys[_ORDER], keys[_STEP]), mesh
     )
     evaluations = {TEST: programs.evaluation(recipe, state, dataset.test, constants, mesh)}
     if dataset.validation is not None:
@@ -156,7 +154,7 @@ def _prepare(
         parameters=summary.parameters,
         training_flop=summary.training_flop,
         means=functools.partial(means, classes=classes),
-        epoch_order=lambda epoch: order(jax.random.fold_in(keys[_ORDER], epoch)),
+        advance=advance,
         dispatches=Dispatches(advance, trace),
         rates=rates,
         evaluations=evaluations,
@@ -193,7 +191,7 @@ class _Run:
     parameters: int
     training_flop: int
     means: Callable[[Sums], dict[str, float]]
-    epoch_order: Callable[[int], jax.Array]
+    advance: Advance
     dispatches: Dispatches
     rates: np.ndarray
     evaluations: dict[str, Callable[[Any], Sums]]
@@ -218,12 +216,11 @@ class _Run:
     def _epoch(self, epoch: int, first: int, progress: TrainingProgress) -> None:
         """Takes an epoch's steps from `first` on; reads each dispatch's figures when the next is on its way."""
         per_epoch, train = self.rates.shape[1], self.experiment.train
-        order = self.epoch_order(epoch)
         begun, begun_at = time.monotonic(), first
         pending: tuple[int, bool, tuple[Sums, Sums]] | None = None
         while first < per_epoch:
             last = min(first + train.steps_per_dispatch, per_epoch)
-            self.state, sums = self.dispatches(self.state, order, self.rates[epoch], first, last)
+            self.state, sums = self.dispatches(self.state, epoch, self.rates[epoch], first, last)
             every, before = self.experiment.log.every_steps, epoch * per_epoch
             closes = (before + last) // every > (before + first) // every
             if closes:
@@ -359,7 +356,8 @@ class _Run:
         }
 
     def close(self) -> None:
-        """Ends what writes to the disk."""
+        """Ends what reads ahead and what writes to the disk."""
         self.dispatches.close()
+        self.advance.close()
         self.checkpoints.close()
         self.log.close()

@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, PRNGKeyArray
 
 from cnn_jax.data import pipeline
 from cnn_jax.data.dataset import Split
-from cnn_jax.data.pipeline import DeviceSplit
 from cnn_jax.models import Variables
-from cnn_jax.train import compilation, sharding, steps
+from cnn_jax.train import resident, sharding, steps
 from cnn_jax.train import state as train_state
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.state import TrainState
 
-Advance = Callable[[TrainState, jax.Array, np.ndarray, int, int], tuple[TrainState, tuple[Sums, Sums]]]
+if TYPE_CHECKING:
+    from cnn_jax.data.stream import Stream
+
+Measure = Callable[[Any], Sums]  # of a network's variables
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainSteps:
-    """`steps.train_steps`, compiled, with all arguments that stay the same.
-
-    Attributes:
-      compiled: the program.
-      before, after: its arguments between the state and the order, and after the steps.
-    """
-
-    compiled: jax.stages.Compiled
-    before: tuple[Any, ...]
-    after: tuple[Any, ...]
+class Advance(Protocol):
+    """Takes training steps; closed when the last is taken."""
 
     def __call__(
-        self, state: TrainState, order: jax.Array, rates: Float32[np.ndarray, " steps"], first: int, last: int
+        self, state: TrainState, epoch: int, rates: Float32[np.ndarray, " steps"], first: int, last: int
     ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        """Takes steps `first` to `last` (excluded) of an epoch; consumes the state."""
-        result: tuple[TrainState, tuple[Sums, Sums]] = self.compiled(
-            state, *self.before, order, rates, np.int32(first), np.int32(last), *self.after
-        )
-        return result
+        """Takes steps of an epoch.
+
+        Args:
+          state: before them; it is consumed.
+          epoch: from 0.
+          rates: the epoch's learning rates.
+          first, last: steps within the epoch, the last excluded.
+
+        Returns:
+          The state after them, and its (epoch's, window's) sums a second time, as buffers that the next call does not
+          consume.
+        """
 
     def text(self) -> str:
         """The compiled program, as XLA writes it."""
-        return self.compiled.as_text() or ""
+
+    def close(self) -> None:
+        """Ends what reads batches ahead."""
 
 
 def first_state(recipe: steps.Recipe, variables: Variables, mesh: jax.sharding.Mesh) -> TrainState:
@@ -73,51 +72,43 @@ def first_state(recipe: steps.Recipe, variables: Variables, mesh: jax.sharding.M
 def train_steps(
     recipe: steps.Recipe,
     state: TrainState,
-    split: Split,
+    split: Split | Stream,
     constants: pipeline.Normalization,
     colours: pipeline.Colours | None,
-    order: jax.Array,
     rates: Float32[np.ndarray, " steps"],
-    key: PRNGKeyArray,
+    keys: tuple[PRNGKeyArray, PRNGKeyArray],
     mesh: jax.sharding.Mesh,
-) -> TrainSteps:
-    """Compiles `steps.train_steps` for one split, which is put on the devices.
+) -> Advance:
+    """Compiles the training steps.
 
     Args:
       recipe: config, network and optimizer.
-      state, order, rates: any of the shapes that will come.
-      split: what is learned from.
+      state: of the shapes that will come.
+      split: what is learned from: images that are put on the devices, or a stream that is read as the steps go.
       constants: of the normalisation, on the devices.
       colours: principal ones of the training pixels, on the devices, where augmentation wants them.
-      key: the experiment's, for training.
+      rates: of any epoch.
+      keys: the experiment's, for the order of images on the devices, and for the steps.
       mesh: of the devices.
 
     Returns:
-      A function of state, the epoch's order and learning rates, and the first and last step (excluded). It consumes
-      the state, and gives the next one with its (epoch's, window's) sums a second time, as buffers that the next
-      call does not consume.
+      The steps.
     """
-    replicated = sharding.replicated(mesh)
-    data = _on_devices(split, mesh)
-    compiled = compilation.compile_once(
-        ("train", recipe.compiled_in),
-        functools.partial(_advance, recipe),
-        (state, data, constants, colours, order, rates, np.int32(0), np.int32(0), key),
-        donate_argnums=0,
-        out_shardings=(sharding.of_state(state, mesh, recipe.experiment.train), replicated),
-    )
-    return TrainSteps(compiled, (data, constants, colours), (key,))
+    if isinstance(split, Split):
+        return resident.TrainSteps(recipe, state, split, constants, colours, rates, keys, mesh)
+    from cnn_jax.train import streamed  # Grain takes a second to import
 
-
-def _advance(recipe: steps.Recipe, state: TrainState, *rest: Any) -> tuple[TrainState, tuple[Sums, Sums]]:
-    state = steps.train_steps(recipe, state, *rest)
-    return state, (state.epoch_sums, state.window_sums)
+    return streamed.TrainSteps(recipe, state, split, constants, colours, keys[1], mesh)
 
 
 def evaluation(
-    recipe: steps.Recipe, state: TrainState, split: Split, constants: pipeline.Normalization, mesh: jax.sharding.Mesh
-) -> Callable[[Any], Sums]:
-    """Compiles `steps.evaluate` for one split, which is put on the devices.
+    recipe: steps.Recipe,
+    state: TrainState,
+    split: Split | Stream,
+    constants: pipeline.Normalization,
+    mesh: jax.sharding.Mesh,
+) -> Measure:
+    """Compiles the measuring of one split.
 
     Args:
       recipe: config and network.
@@ -129,19 +120,8 @@ def evaluation(
     Returns:
       A function of a network's variables.
     """
-    replicated = sharding.replicated(mesh)
-    data = _on_devices(split, mesh)
-    size = sharding.whole_batch(min(recipe.experiment.train.eval_batch_size, len(split)), mesh.size)
-    order = jax.device_put(pipeline.file_order(len(split), size), sharding.batches(mesh))
-    compiled = compilation.compile_once(
-        ("evaluate", recipe.compiled_in),
-        functools.partial(steps.evaluate, recipe),
-        (state.variables, data, constants, order),
-        out_shardings=replicated,
-    )
-    return lambda variables: compiled(variables, data, constants, order)
+    if isinstance(split, Split):
+        return resident.evaluation(recipe, state, split, constants, mesh)
+    from cnn_jax.train import streamed
 
-
-def _on_devices(split: Split, mesh: jax.sharding.Mesh) -> DeviceSplit:
-    on_devices: DeviceSplit = sharding.on_all(DeviceSplit(jnp.asarray(split.images), jnp.asarray(split.labels)), mesh)
-    return on_devices
+    return streamed.evaluation(recipe, state, split, constants, mesh)

@@ -71,6 +71,7 @@ def inputs(names=NAMES, images=60, channels=1, kernel=(3, 3, 1, 32)):
     probabilities = (np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)).astype(np.float32)
     return ReportInputs(
         test=Split(rng.integers(0, 256, (images, 12, 12, channels)).astype(np.uint8), labels),
+        tested=images,
         class_names=tuple(names),
         probabilities=probabilities,
         first_kernel=None if kernel is None else rng.standard_normal(kernel).astype(np.float32),

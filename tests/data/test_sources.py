@@ -91,3 +91,12 @@ def test_shifted_test_images(line_data):
     assert len(moved) == 4
     with pytest.raises(DataError, match="test_shift=10 moves all of an image of 10x10 out of sight"):
         load(idx_config(line_data, test_shift=10), seed=1)
+
+
+def test_records_stay_where_they_are(records_folder):
+    dataset = load(cfg.Records(folder=str(records_folder), image_size=20, validation_fraction=0.1), seed=0)
+    assert [len(each) for each in (dataset.train, dataset.validation, dataset.test)] == [49, 5, 6]
+    assert dataset.image_shape == (20, 20, 3)
+    assert dataset.num_classes == 3
+    with pytest.raises(DataError, match=r"config.data.folder: there is no folder nowhere; `launch.py prepare"):
+        load(cfg.Records(folder="nowhere"), seed=0)

@@ -54,8 +54,8 @@ def train_all(experiments, workdir, devices, processes=1):
     return results
 
 
-def train(experiment, workdir, devices):
-    return train_all({"run": experiment}, workdir, devices)["run"]
+def train(experiment, workdir, devices, processes=1):
+    return train_all({"run": experiment}, workdir, devices, processes)["run"]
 
 
 def test_four_devices_train_as_one(line_data, tmp_path):

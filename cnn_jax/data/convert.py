@@ -1,0 +1,250 @@
+"""`launch.py prepare`: pictures into a folder of records, looked through one by one.
+
+The folder is made beside its place, under another name, and moved there when it is whole: a run that breaks leaves
+nothing that could be taken for one, and the same command starts over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import filelock
+import grain
+import numpy as np
+import tensorflow_datasets as tfds
+from grain.sources import RandomAccessDataSource
+from jaxtyping import Float
+from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
+
+from cnn_jax import whole_file
+from cnn_jax.data import picture_files, records
+from cnn_jax.data.dataset import DataError
+from cnn_jax.data.picture import FAULTS, converted
+from cnn_jax.data.records import MANIFEST, Manifest, Record
+
+T = TypeVar("T")
+
+_EXAMPLES_PER_SHARD = 1024  # of 110 kB, as ImageNet's are, 110 MB
+_STRIDE = 4  # every so many pixels and rows, one counts for the colours' statistics
+_AHEAD = grain.ReadOptions(num_threads=16, prefetch_buffer_size=64)
+_TOLD = 5  # unreadable pictures that are named
+
+
+def prepare(source: Path, target: Path | None, test_fraction: float, console: Console | None = None) -> Path:
+    """Makes a folder of records, or looks through one that TFDS has made.
+
+    Args:
+      source: of pictures, as `picture_files.find` knows them; or a folder that TFDS has made of ArrayRecord files,
+        which gets its `records.json`.
+      target: folder to make; None for a folder of TFDS, which stays where it is.
+      test_fraction: as `picture_files.find` has it.
+      console: for progress; None is standard error.
+
+    Returns:
+      The folder of records.
+
+    Raises:
+      DataError: where the source is none, the target is there already, or a picture cannot be read.
+    """
+    console = console or Console(stderr=True)
+    if (source / "dataset_info.json").is_file():
+        if target is not None:
+            raise DataError(
+                f"--target: {source} is made by TFDS and is looked through where it lies; leave --target out"
+            )
+        _look_through(source, console)
+        return source
+    if target is None:
+        raise DataError("--target: name the folder to make; it may be left out only where TFDS has made the --source")
+    _refuse_what_is_there(target)
+    found = picture_files.find(source, test_fraction)
+    partial, lock = (target.with_name(f".{target.name}.{kind}") for kind in ("partial", "lock"))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(lock, blocking=False):
+            try:
+                _refuse_what_is_there(target)
+                shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+                partial.mkdir()
+                _write(found, partial, console)
+                partial.replace(target)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+                lock.unlink()
+    except filelock.Timeout as error:
+        raise DataError(f"--target: another process is making {target}") from error
+    except OSError as error:
+        raise DataError(f"--target: cannot write {target}: {error.strerror or error}") from error
+    return target
+
+
+def _refuse_what_is_there(target: Path) -> None:
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        whole = (target / MANIFEST).is_file()
+        what = "is a whole folder of records already" if whole else "is there, and not empty"
+        raise DataError(f"--target: {target} {what}; name another, or remove it first")
+
+
+def _write(found: picture_files.Found, folder: Path, console: Console) -> None:
+    """Writes the records and the manifest of all pictures."""
+    info = tfds.core.DatasetInfo(
+        builder=tfds.core.dataset_info.DatasetIdentity(
+            name="pictures", version=tfds.core.Version("1.0.0"), data_dir=str(folder), module_name=__name__
+        ),
+        features=tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(),
+                "label": tfds.features.ClassLabel(names=list(found.class_names)),
+                "file_name": tfds.features.Text(),
+            }
+        ),
+        description=f"The pictures of {found.name}, as they came.",
+    )
+    writer = tfds.core.SequentialWriter(info, _EXAMPLES_PER_SHARD, file_format="array_record")
+    writer.initialize_splits(list(found.splits))
+    census = _Census(found.class_names)
+
+    def look(number: int, picture: picture_files.PictureFile) -> _Looked:
+        return _look(picture.name, lambda: Record(picture.read(), picture.label))
+
+    for split, looked in _each(found.splits, look, console):
+        census.count(split, looked)
+        if not census.unreadable:  # after the first, the rest is looked at alone
+            example = {"image": io.BytesIO(looked.record.picture), "label": looked.record.label}
+            writer.add_examples({split: [example | {"file_name": looked.name}]})
+    writer.close_all()
+    whole_file.write(folder / MANIFEST, census.manifest().model_dump_json(indent=2).encode())
+
+
+def _look_through(folder: Path, console: Console) -> None:
+    """Writes the manifest of a folder that TFDS has made."""
+    if (folder / MANIFEST).is_file():
+        raise DataError(f"--source: {folder} has been looked through already; remove its {MANIFEST} to do so again")
+    info = records.builder(folder).info
+    tested = next((split for split in records.TEST_SPLITS if split in info.splits), None)
+    if "train" not in info.splits or tested is None:
+        raise DataError(f"--source: {folder} has the splits {', '.join(info.splits)}, expected train and validation")
+    census = _Census(tuple(info.features["label"].names))
+    splits = {split: records.Records(folder, split) for split in ("train", tested)}
+
+    def look(number: int, record: Record) -> _Looked:
+        return _look(f"record {number}", lambda: record)
+
+    for split, looked in _each(splits, look, console):
+        census.count(split, looked)
+    try:
+        whole_file.write(folder / MANIFEST, census.manifest().model_dump_json(indent=2).encode())
+    except OSError as error:
+        raise DataError(f"--source: cannot write {folder / MANIFEST}: {error.strerror}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class _Looked:
+    """What one picture is found to be.
+
+    Attributes:
+      name: for errors.
+      record: itself.
+      fault: why it cannot be read; None where it can.
+      size: width and height.
+      pixels, total, products: how many pixels count for the statistics, their sum, and that of their outer products.
+    """
+
+    name: str
+    record: Record
+    fault: str | None = None
+    size: tuple[int, int] = (0, 0)
+    pixels: int = 0
+    total: Float[np.ndarray, "3"] = dataclasses.field(default_factory=lambda: np.zeros(3))
+    products: Float[np.ndarray, "3 3"] = dataclasses.field(default_factory=lambda: np.zeros((3, 3)))
+
+
+def _look(name: str, read: Callable[[], Record]) -> _Looked:
+    """Reads and decodes one picture whole."""
+    record = Record(b"", -1)
+    try:
+        record = read()
+        with Image.open(io.BytesIO(record.picture)) as opened:
+            opened.load()
+            picture, _ = converted(opened, "RGB")
+    except FAULTS as error:
+        return _Looked(name, record, str(error))
+    pixels = np.asarray(picture)[::_STRIDE, ::_STRIDE].reshape(-1, 3).astype(np.float64)
+    return _Looked(name, record, None, picture.size, len(pixels), pixels.sum(axis=0), pixels.T @ pixels)
+
+
+def _each(
+    splits: Mapping[str, RandomAccessDataSource[T]], look: Callable[[int, T], _Looked], console: Console
+) -> Iterator[tuple[str, _Looked]]:
+    """Looks at every item of every split, in order, some ahead in threads, and shows how far it is."""
+    with Progress(console=console, transient=True) as progress:
+        for split, items in splits.items():
+            ahead = grain.MapDataset.source(items).map_with_index(look).to_iter_dataset(_AHEAD)
+            for looked in progress.track(ahead, total=len(items), description=split):
+                yield split, looked
+
+
+class _Census:
+    """What all pictures together are.
+
+    Attributes:
+      unreadable: what is told of each picture that is.
+    """
+
+    def __init__(self, class_names: tuple[str, ...]):
+        self.unreadable: list[str] = []
+        self._class_names = class_names
+        self._digest = hashlib.sha256("\0".join(class_names).encode())
+        self._examples: dict[str, int] = {}
+        self._sizes: list[tuple[int, int]] = []
+        self._pixels, self._total, self._products = 0, np.zeros(3), np.zeros((3, 3))
+
+    def count(self, split: str, looked: _Looked) -> None:
+        """Takes one picture in, in its split's order."""
+        label, classes = looked.record.label, len(self._class_names)
+        if looked.fault is not None or not 0 <= label < classes:
+            fault = looked.fault or f"its label is {label}, expected 0 to {classes - 1}"
+            self.unreadable.append(f"{split}: {looked.name}: {fault}")
+            return
+        self._examples[split] = self._examples.get(split, 0) + 1
+        self._digest.update(f"\0{split} {label} {len(looked.record.picture)}\0".encode())
+        self._digest.update(looked.record.picture)
+        widths, heights = zip(*self._sizes, looked.size, strict=True)
+        self._sizes = [(min(widths), min(heights)), (max(widths), max(heights))]
+        if split == "train":
+            self._pixels += looked.pixels
+            self._total += looked.total
+            self._products += looked.products
+
+    def manifest(self) -> Manifest:
+        """The figures.
+
+        Raises:
+          DataError: where pictures are unreadable.
+        """
+        if self.unreadable:
+            more = len(self.unreadable) - _TOLD
+            lines = self.unreadable[:_TOLD] + ([f"and {more} more"] if more > 0 else [])
+            raise DataError(
+                f"--source: {len(self.unreadable)} pictures cannot be read; mend or remove them:\n" + "\n".join(lines)
+            )
+        mean = self._total / self._pixels
+        covariance = self._products / self._pixels - np.outer(mean, mean)
+        (least_width, least_height), (greatest_width, greatest_height) = self._sizes
+        return Manifest(
+            class_names=self._class_names,
+            examples=self._examples,
+            checksum=self._digest.hexdigest(),
+            widths=(least_width, greatest_width),
+            heights=(least_height, greatest_height),
+            mean=tuple(mean.tolist()),
+            covariance=tuple(map(tuple, covariance.tolist())),
+        )

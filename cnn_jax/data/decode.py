@@ -1,0 +1,129 @@
+"""A part of an encoded picture at the size that the network takes, decoding no more than it must.
+
+Three things make it fast, by Pillow alone:
+
+- A JPEG's rows come from top to bottom, so what lies below the part is never decoded: the copy that Pillow gets says
+  in its header that it ends there. The pixels are the same to the last bit. Progressive JPEGs are decoded whole.
+- A part at least 2, 4 or 8 times as large as what is asked for is decoded at that fraction of its size, by
+  libjpeg's smaller inverse transforms. That changes the pixels a little, as a better filter in place of Pillow's
+  would; a part below twice the size is decoded in full, whatever the picture's size.
+- A grey picture is asked for as such, and then its colours are not decoded.
+
+The part is read by Pillow's antialiased bilinear filter, which at the part's border also weighs the pixels that lie
+just outside of it. EXIF's orientation is not looked at, as PyTorch's and TensorFlow's readers do not.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from cnn_jax.data.picture import converted
+
+_SCALES = (8, 4, 2, 1)
+# Luminance rows that a row's colours can depend on: chroma is stored at down to a quarter of the rows, and
+# interpolated with its neighbours.
+_CHROMA_REACH = 8
+
+
+class Box(NamedTuple):
+    """A part of a picture, in pixels from its upper left corner; fractions of a pixel are taken as such."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class Picture:
+    """An encoded picture of which the header has been read.
+
+    Attributes:
+      width, height: in pixels.
+    """
+
+    def __init__(self, content: bytes):
+        """Reads the header; raises one of `picture.FAULTS` where it is none."""
+        self._content = content
+        self._frame = _frame(content)
+        if self._frame is not None:
+            self.width, self.height = self._frame.width, self._frame.height
+        else:
+            with Image.open(io.BytesIO(content)) as opened:
+                self.width, self.height = opened.size
+
+    def part(self, box: Box, side: int, channels: int, mirrored: bool = False) -> UInt8[np.ndarray, "side side c"]:
+        """Decodes a part and resizes it to a square.
+
+        Args:
+          box: the part.
+          side: of the square, in pixels.
+          channels: 1 for grey, 3 for RGB.
+          mirrored: left to right.
+
+        Returns:
+          Pixels.
+
+        Raises:
+          FAULTS: of `cnn_jax.data.picture`, where the picture is damaged.
+        """
+        mode = "L" if channels == 1 else "RGB"
+        smaller = min((box.right - box.left) / side, (box.bottom - box.top) / side)
+        scale = next(scale for scale in _SCALES if scale <= max(smaller, 1))
+        with Image.open(self._until(box, side, scale)) as opened:
+            if opened.format == "JPEG":
+                width, height = opened.size
+                opened.draft(mode, (max(width // scale, 1), max(height // scale, 1)))
+                scale = round(width / opened.width)
+            else:
+                scale = 1
+            picture, _ = converted(opened, mode)
+            box = Box(*(edge / scale for edge in box))
+            square = picture.resize((side, side), Image.Resampling.BILINEAR, box=box)
+        if mirrored:
+            square = square.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return np.asarray(square).reshape(side, side, channels)
+
+    def _until(self, box: Box, side: int, scale: int) -> io.BytesIO:
+        """The picture's file, without the rows that the part does not depend on where that can be."""
+        if self._frame is None:
+            return io.BytesIO(self._content)
+        filter_reach = max((box.bottom - box.top) / side, scale)
+        rows = math.ceil(box.bottom + filter_reach) + scale * _CHROMA_REACH
+        if rows >= self.height:
+            return io.BytesIO(self._content)
+        cut = bytearray(self._content)
+        cut[self._frame.height_at : self._frame.height_at + 2] = rows.to_bytes(2, "big")
+        return io.BytesIO(cut)
+
+
+class _Frame(NamedTuple):
+    """What a JPEG's frame header says, and where in the file it says the height."""
+
+    width: int
+    height: int
+    height_at: int
+
+
+def _frame(content: bytes) -> _Frame | None:
+    """Finds the frame header of a sequential JPEG; None for all else.
+
+    Source: ITU-T T.81, B.1.1 and B.2.2.
+    """
+    if content[:2] != b"\xff\xd8":
+        return None
+    at = 2
+    while content[at : at + 1] == b"\xff" and at + 9 <= len(content):
+        marker = content[at + 1]
+        if marker in (0xC0, 0xC1):  # baseline and extended sequential, Huffman codes
+            height, width = (int.from_bytes(content[at + start : at + start + 2], "big") for start in (5, 7))
+            return _Frame(width, height, at + 5) if width and height else None
+        if not (0xE0 <= marker <= 0xEF or marker in (0xFE, 0xC4, 0xDB, 0xDD)):  # APPn, COM, DHT, DQT, DRI
+            return None
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return None

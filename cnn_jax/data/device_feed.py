@@ -1,0 +1,58 @@
+"""Batches of the host on their way to the devices, while these compute."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+from grain.experimental import ThreadPrefetchIterDataset
+from jaxtyping import Array, Float32, Int32, UInt8
+
+from cnn_jax.data.stream import HostBatch, Stream
+
+
+class DeviceBatch(NamedTuple):
+    """One batch, over all processes' devices; fields as `HostBatch` has them."""
+
+    images: UInt8[Array, "b h w c"]
+    labels: Int32[Array, " b"]
+    weights: Float32[Array, " b"]
+
+
+class DeviceFeed:
+    """A stream's batches as device arrays, some ahead of the step; a context that ends the stream's workers.
+
+    A thread takes batches from the workers and puts them on the devices, so that neither the waiting nor the transfer
+    is in the step's time. A fault of the stream is raised where its batch would have come.
+    """
+
+    def __init__(self, stream: Stream, step: int, sharding: jax.sharding.Sharding, ahead: int = 2):
+        """Starts the stream's workers at the first batch.
+
+        Args:
+          stream: of this process's rows.
+          step: the first.
+          sharding: of [batch, ...] over the devices of all processes.
+          ahead: batches that lie ready on the devices, beside the one in use.
+        """
+
+        def put(batch: HostBatch) -> DeviceBatch:
+            return DeviceBatch(*(jax.make_array_from_process_local_data(sharding, array) for array in batch))
+
+        self._batches = iter(ThreadPrefetchIterDataset(stream.at(step).map(put), prefetch_buffer_size=ahead))
+
+    def __iter__(self) -> DeviceFeed:
+        return self
+
+    def __next__(self) -> DeviceBatch:
+        return next(self._batches)
+
+    def __enter__(self) -> DeviceFeed:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the stream's workers."""
+        self._batches.close()

@@ -1,0 +1,257 @@
+"""Batches of a folder of records, read and decoded while the device computes.
+
+A step's batch is a function of the data, the config, the seed and the step, and of nothing else: Grain's worker
+processes each ask for whole steps, and whichever gets one makes the same pixels. So nothing about the reading needs to
+be in a checkpoint but the number of the next step, and `Stream.at` begins at any step at once, for any number of
+workers. Of several processes each makes the rows of the batch that are its own.
+
+- Every epoch takes all examples once, in an order drawn from the seed and the epoch; the last batch is filled up
+  with the order's first examples, at weight 0, as `cnn_jax.data.pipeline` does for data on the device.
+- What happens to a picture is drawn from the seed, the epoch and the picture's number.
+- Evaluation takes the pictures as they lie, filled up likewise, and begins again after the last: it can be kept open
+  over the epochs of a training.
+
+Nothing here touches a device, which workers must not; `cnn_jax.data.device_feed` takes the batches on to them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import grain
+import numpy as np
+from absl import flags
+from jaxtyping import Float, Float32, Int, Int32, UInt8
+
+from cnn_jax import config as cfg
+from cnn_jax.data.crops import CentreCrop, RandomResizedCrop
+from cnn_jax.data.dataset import DataError, Split
+from cnn_jax.data.picture import FAULTS
+from cnn_jax.data.records import Manifest, Records, read_manifest
+
+# What a random draw is for: the second entry of its generator's seed.
+_ORDER, _PICTURE, _VALIDATION = range(3)
+_SHUFFLE_ROUNDS = 4  # as Grain's own shuffle has it
+_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, as Pillow converts (ITU-R BT.601)
+
+
+class HostBatch(NamedTuple):
+    """The rows of one batch that this process has.
+
+    Attributes:
+      images: pixels.
+      labels: class numbers.
+      weights: 1 for an example, 0 for what fills up an epoch's last batch.
+    """
+
+    images: UInt8[np.ndarray, "b h w c"]
+    labels: Int32[np.ndarray, " b"]
+    weights: Float32[np.ndarray, " b"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Which rows of every batch are this process's.
+
+    Attributes:
+      index: of the process; `jax.process_index()`.
+      count: of all processes; `jax.process_count()`.
+    """
+
+    index: int = 0
+    count: int = 1
+
+
+_ALONE = Share()
+
+
+class PixelStatistics(NamedTuple):
+    """Of the training pixels, 0 to 255."""
+
+    mean: Float[np.ndarray, " c"]
+    covariance: Float[np.ndarray, "c c"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """The batches of one split.
+
+    Attributes:
+      records: that it reads from.
+      numbers: of the records that are in it; None for all.
+      view: what is seen of a picture.
+      colours: of the training pixels.
+      seed: of the experiment.
+      shuffled: whether every epoch has an order of its own, or the records' always.
+      workers: processes that make the batches; 0 makes them in the caller's.
+      batch_size: of all processes together.
+      share: of this process.
+    """
+
+    records: Records
+    numbers: Int[np.ndarray, " n"] | None
+    view: RandomResizedCrop | CentreCrop
+    colours: PixelStatistics
+    seed: int
+    shuffled: bool
+    workers: int
+    batch_size: int = 1
+    share: Share = _ALONE
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.share.count:
+            raise DataError(f"a batch of {self.batch_size} does not divide over {self.share.count} processes")
+
+    def __len__(self) -> int:
+        """The examples of an epoch."""
+        return len(self.records) if self.numbers is None else len(self.numbers)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) in pixels."""
+        return self.view.side, self.view.side, self.view.channels
+
+    def in_batches(self, batch_size: int, share: Share = _ALONE) -> Stream:
+        """The same stream in other batches; the arguments are the attributes."""
+        return dataclasses.replace(self, batch_size=batch_size, share=share)
+
+    def first(self, count: int) -> Split:
+        """The first examples, or all where there are fewer, read into memory here and now."""
+        batch = self.in_batches(min(count, len(self))).batch(0)
+        return Split(batch.images, batch.labels)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that take in every example once, the last of them perhaps filled up."""
+        return -(-len(self) // self.batch_size)
+
+    def at(self, step: int) -> grain.IterDataset[HostBatch]:
+        """All batches from a step on, without end.
+
+        Args:
+          step: from 0 on, over all epochs.
+
+        Returns:
+          What `iter` makes an iterator of; `close` ends the iterator's workers. Each worker is two batches ahead.
+        """
+        # Grain has flags of its own, and looks at them even where the program is none that parses absl's.
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()
+        steps = grain.MapDataset.range(step, sys.maxsize).map(self.batch)
+        # A worker makes one batch after the other: threads in it would only get into each other's way.
+        one_by_one = steps.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
+        return one_by_one.mp_prefetch(grain.MultiprocessingOptions(self.workers, per_worker_buffer_size=2))
+
+    def batch(self, step: int) -> HostBatch:
+        """This process's rows of one step's batch, made here and now."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        rows = self.batch_size // self.share.count
+        start = place * self.batch_size + self.share.index * rows
+        positions = np.arange(start, start + rows)
+        chosen = self._chosen(epoch, positions % len(self))
+        images = np.empty((rows, self.view.side, self.view.side, self.view.channels), np.uint8)
+        labels = np.empty(rows, np.int32)
+        for row, (number, record) in enumerate(zip(chosen, self.records.many(chosen), strict=True)):
+            draws = np.random.default_rng((self.seed, _PICTURE, epoch, number))
+            try:
+                images[row] = self.view(record.picture, draws)
+            except FAULTS as error:
+                raise DataError(f"record {number} of {self.records.name} cannot be decoded: {error}") from error
+            labels[row] = record.label
+        return HostBatch(images, labels, (positions < len(self)).astype(np.float32))
+
+    def _chosen(self, epoch: int, positions: Int[np.ndarray, " b"]) -> list[int]:
+        """The records at these places of an epoch's order."""
+        if self.shuffled:
+            key = int(np.random.SeedSequence((self.seed, _ORDER, epoch)).generate_state(1)[0])
+            last = len(self) - 1
+            shuffle = grain.experimental.index_shuffle
+            positions = np.array([shuffle(int(each), last, key, _SHUFFLE_ROUNDS) for each in positions])
+        numbers = positions if self.numbers is None else self.numbers[positions]
+        return [int(number) for number in numbers]
+
+
+@dataclasses.dataclass(frozen=True)
+class Streams:
+    """A folder of records as an experiment takes it.
+
+    Attributes:
+      manifest: class names, checksum, and the colours' statistics.
+      train: what is learned from.
+      validation: held out of the training images by data.validation_fraction; None where that is 0.
+      test: only ever measured, never chosen by.
+    """
+
+    manifest: Manifest
+    train: Stream
+    validation: Stream | None
+    test: Stream
+
+
+def open_streams(config: cfg.Records, seed: int) -> Streams:
+    """Opens a folder of records.
+
+    Args:
+      config: the folder, and what is seen of its pictures.
+      seed: of the experiment.
+
+    Returns:
+      Its streams, in batches of one example until `Stream.in_batches`; no worker is started.
+
+    Raises:
+      DataError: where the folder is none, or does not allow the split.
+    """
+    folder = Path(config.folder).expanduser()
+    manifest = read_manifest(folder, "config.data.folder")
+    training, test = Records(folder, "train"), Records(folder, manifest.test_split)
+    train, held = _held_out(len(training), config, seed)
+    random = RandomResizedCrop(config.image_size, config.channels, config.crop_area, config.crop_aspect, config.mirror)
+    shorter_side = config.shorter_side or round(config.image_size * 8 / 7)
+    centre = CentreCrop(config.image_size, config.channels, shorter_side)
+    workers = cores() if config.workers is None else config.workers
+    colours = _pixel_statistics(manifest, config.channels)
+
+    def measured(records: Records, numbers: np.ndarray | None) -> Stream:
+        return Stream(records, numbers, centre, colours, seed, shuffled=False, workers=workers)
+
+    return Streams(
+        manifest,
+        Stream(training, train, random, colours, seed, shuffled=True, workers=workers),
+        measured(training, held) if held is not None else None,
+        measured(test, None),
+    )
+
+
+def _pixel_statistics(manifest: Manifest, channels: int) -> PixelStatistics:
+    mean, covariance = np.array(manifest.mean), np.array(manifest.covariance)
+    if channels == 3:
+        return PixelStatistics(mean, covariance)
+    weights = np.array(_LUMA)
+    return PixelStatistics(weights[None] @ mean, (weights @ covariance @ weights)[None, None])
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _held_out(examples: int, config: cfg.Records, seed: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Draws the training and the validation examples; None for all and for none."""
+    if config.validation_fraction == 0 and config.train_examples is None:
+        return None, None
+    held = round(config.validation_fraction * examples)
+    left = examples - held
+    if config.validation_fraction and not (held and left):
+        raise DataError(
+            f"config.data.validation_fraction={config.validation_fraction:g} of {examples} images holds out {held} "
+            f"and leaves {left}"
+        )
+    if config.train_examples is not None and config.train_examples > left:
+        raise DataError(f"config.data.train_examples={config.train_examples}: there are only {left} training images")
+    order = np.random.default_rng((seed, _VALIDATION)).permutation(examples)
+    train = order[held:][: config.train_examples]
+    return np.sort(train), np.sort(order[:held]) if held else None

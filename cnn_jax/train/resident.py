@@ -1,0 +1,95 @@
+"""Training and measuring on images that lie on the devices: many steps in one call."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float32, PRNGKeyArray
+
+from cnn_jax.data import pipeline
+from cnn_jax.data.dataset import Split
+from cnn_jax.data.pipeline import DeviceSplit
+from cnn_jax.train import compilation, sharding, steps
+from cnn_jax.train.metrics import Sums
+from cnn_jax.train.state import TrainState
+
+
+class TrainSteps:
+    """`programs.Advance` by `steps.train_steps`."""
+
+    def __init__(
+        self,
+        recipe: steps.Recipe,
+        state: TrainState,
+        split: Split,
+        constants: pipeline.Normalization,
+        colours: pipeline.Colours | None,
+        rates: Float32[np.ndarray, " steps"],
+        keys: tuple[PRNGKeyArray, PRNGKeyArray],
+        mesh: jax.sharding.Mesh,
+    ):
+        """Compiles; the arguments are those of `programs.train_steps`."""
+        of_order, self._key = keys
+        draw = functools.partial(
+            pipeline.epoch_order, examples=len(split), batch_size=recipe.experiment.train.batch_size
+        )
+        orders = jax.jit(draw, out_shardings=sharding.batches(mesh)).lower(of_order).compile()
+        # The epoch's order is drawn once for all its calls.
+        self._order = functools.lru_cache(maxsize=1)(lambda epoch: orders(jax.random.fold_in(of_order, epoch)))
+        self._before = (_on_devices(split, mesh), constants, colours)
+        arguments = (state, *self._before, self._order(0), rates, np.int32(0), np.int32(0), self._key)
+        self._compiled = compilation.compile_once(
+            ("train", recipe.compiled_in),
+            functools.partial(_advance, recipe),
+            arguments,
+            donate_argnums=0,
+            out_shardings=(sharding.of_state(state, mesh, recipe.experiment.train), sharding.replicated(mesh)),
+        )
+
+    def __call__(
+        self, state: TrainState, epoch: int, rates: Float32[np.ndarray, " steps"], first: int, last: int
+    ) -> tuple[TrainState, tuple[Sums, Sums]]:
+        """As `programs.Advance` has it."""
+        bounds = np.int32(first), np.int32(last)
+        result: tuple[TrainState, tuple[Sums, Sums]] = self._compiled(
+            state, *self._before, self._order(epoch), rates, *bounds, self._key
+        )
+        return result
+
+    def text(self) -> str:
+        """The compiled program, as XLA writes it."""
+        return self._compiled.as_text() or ""
+
+    def close(self) -> None:
+        """Nothing is read ahead."""
+
+
+def _advance(recipe: steps.Recipe, state: TrainState, *rest: Any) -> tuple[TrainState, tuple[Sums, Sums]]:
+    state = steps.train_steps(recipe, state, *rest)
+    return state, (state.epoch_sums, state.window_sums)
+
+
+def evaluation(
+    recipe: steps.Recipe, state: TrainState, split: Split, constants: pipeline.Normalization, mesh: jax.sharding.Mesh
+) -> Callable[[Any], Sums]:
+    """Compiles `steps.evaluate`; arguments and result are those of `programs.evaluation`."""
+    data = _on_devices(split, mesh)
+    size = sharding.whole_batch(min(recipe.experiment.train.eval_batch_size, len(split)), mesh.size)
+    order = jax.device_put(pipeline.file_order(len(split), size), sharding.batches(mesh))
+    compiled = compilation.compile_once(
+        ("evaluate", recipe.compiled_in),
+        functools.partial(steps.evaluate, recipe),
+        (state.variables, data, constants, order),
+        out_shardings=sharding.replicated(mesh),
+    )
+    return lambda variables: compiled(variables, data, constants, order)
+
+
+def _on_devices(split: Split, mesh: jax.sharding.Mesh) -> DeviceSplit:
+    on_devices: DeviceSplit = sharding.on_all(DeviceSplit(jnp.asarray(split.images), jnp.asarray(split.labels)), mesh)
+    return on_devices

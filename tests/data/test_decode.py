@@ -1,0 +1,104 @@
+"""Parts of pictures, beside Pillow's decoding of the whole."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_jax.data.decode import Box, Picture
+from scripts.imagenet_shaped import picture
+
+# Between 4:4:4 and 4:2:0, and with restart markers, which a decoder that ends early must not stumble over.
+JPEGS = {
+    "4:4:4": {"subsampling": 0},
+    "4:2:2": {"subsampling": 1},
+    "4:2:0": {"subsampling": 2},
+    "restarts": {"subsampling": 2, "restart_marker_rows": 1},
+    "progressive": {"subsampling": 2, "progressive": True},
+    "optimized": {"subsampling": 2, "optimize": True},
+}
+
+
+def pixels(width=120, height=90):
+    return picture(width, height, (1.0, 0.8, 0.6), np.random.default_rng(3))
+
+
+def encoded(array, kind="JPEG", **options):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def whole(content, mode="RGB"):
+    return Image.open(io.BytesIO(content)).convert(mode)
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_part_has_the_pixels_of_the_whole_picture_s_part(kind):
+    content = encoded(pixels(), quality=90, **JPEGS[kind])
+    draws = np.random.default_rng(0)
+    for bottom in range(5, 91):
+        left, right = sorted(draws.choice(121, 2, replace=False).tolist())
+        box = Box(left, max(bottom - 63, 0), right, bottom)  # below twice the side: decoded in full
+        expected = whole(content).resize((32, 32), Image.Resampling.BILINEAR, box=box)
+        np.testing.assert_array_equal(Picture(content).part(box, 32, 3), np.asarray(expected))
+
+
+def test_what_lies_below_a_part_is_not_decoded():
+    content = bytearray(encoded(pixels(), quality=90))
+    content[-600:-2] = bytes(598)  # the lowest rows' code
+    upper = Box(10, 5, 70, 45)
+    expected = whole(encoded(pixels(), quality=90)).resize((32, 32), Image.Resampling.BILINEAR, box=upper)
+    np.testing.assert_array_equal(Picture(bytes(content)).part(upper, 32, 3), np.asarray(expected))
+    assert len(Picture(bytes(content))._until(upper, 32, 1).getvalue()) == len(content)
+
+
+def test_a_part_is_mirrored():
+    content, box = encoded(pixels()), Box(3, 4, 63, 64)
+    plain, mirrored = (Picture(content).part(box, 32, 3, each) for each in (False, True))
+    np.testing.assert_array_equal(mirrored, plain[:, ::-1])
+
+
+@pytest.mark.parametrize(("scale", "side"), [(2, 32), (4, 16), (8, 8)])
+def test_a_large_part_is_decoded_at_a_fraction(scale, side):
+    content, box = encoded(pixels(160, 120), quality=95), Box(16, 16, 16 + scale * side, 16 + scale * side)
+    part = Picture(content).part(box, side, 3).astype(float)
+    smaller = Image.open(io.BytesIO(content))
+    smaller.draft(None, (160 // scale, 120 // scale))
+    assert smaller.size == (160 // scale, 120 // scale)
+    at = 16 // scale
+    np.testing.assert_array_equal(part, np.asarray(smaller)[at : at + side, at : at + side])
+    # libjpeg's small transform is a low pass near the mean of each block of scale x scale pixels.
+    means = pixels(160, 120)[16 : 16 + scale * side, 16 : 16 + scale * side].reshape(side, scale, side, scale, 3)
+    assert np.abs(part - means.mean(axis=(1, 3))).mean() < 4
+
+
+def test_grey_is_the_luma_of_the_jpeg():
+    content, box = encoded(pixels(), quality=95), Box(0, 0, 60, 60)
+    part = Picture(content).part(box, 32, 1)
+    expected = whole(content, "L").resize((32, 32), Image.Resampling.BILINEAR, box=box)
+    assert part.shape == (32, 32, 1)
+    # Through RGB and back luma is rounded twice more.
+    assert np.abs(part[..., 0].astype(int) - np.asarray(expected)).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+def test_other_colours_and_png(mode):
+    array = np.asarray(Image.fromarray(pixels()).convert(mode))
+    buffer = io.BytesIO()
+    Image.fromarray(array, mode).save(buffer, "PNG" if mode == "RGB" else "JPEG")
+    content, box = buffer.getvalue(), Box(7, 9, 67, 59)
+    expected = whole(content).resize((32, 32), Image.Resampling.BILINEAR, box=box)
+    np.testing.assert_array_equal(Picture(content).part(box, 32, 3), np.asarray(expected))
+
+
+def test_sizes_are_read_from_the_header():
+    for content in (encoded(pixels(), exif=bytes(70)), encoded(pixels(), "PNG"), encoded(pixels(), progressive=True)):
+        assert (Picture(content).width, Picture(content).height) == (120, 90)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0\x00\x10", b"text"])
+def test_what_is_no_picture(content):
+    with pytest.raises(OSError, match=r"cannot identify image file|Truncated File Read"):
+        Picture(content)

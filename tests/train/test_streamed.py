@@ -1,0 +1,89 @@
+"""Training on records that are read while the network learns: resumed bit for bit, shared by devices, reported."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from cnn_jax.analysis.measure import measure
+from cnn_jax.analysis.run_report import write_run_report
+from cnn_jax.config_parse import parse
+from cnn_jax.data import pipeline, sources
+from cnn_jax.train import finished, loop
+from cnn_jax.train.loop import Stopped, train_and_evaluate
+from cnn_jax.train.stop_signal import StopSignal
+from tests.train.test_sharding import train
+
+
+@pytest.fixture
+def experiment(records_folder):
+    return {
+        "data": {
+            "name": "records",
+            "folder": str(records_folder),
+            "image_size": 24,
+            "workers": 0,
+            "normalize": "standardize",
+            "validation_fraction": 0.1,
+        },
+        "augment": {"lighting": 0.1},
+        "model": {"features": (4,), "pooling": "max", "dense": (), "norm": "batch"},
+        "train": {"epochs": 3, "batch_size": 8, "eval_batch_size": 4, "steps_per_dispatch": 2},
+        "log": {"tensorboard": False},
+    }
+
+
+class StoppedAtOnce(StopSignal):
+    """A signal that is there from the start: it lets one dispatch of two steps pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.received = "SIGTERM"
+
+
+def quiet():
+    return Console(file=io.StringIO())
+
+
+def test_a_stopped_run_ends_with_the_same_bits(experiment, tmp_path, monkeypatch):
+    whole = train_and_evaluate(parse(experiment), tmp_path / "whole", console=quiet())
+    monkeypatch.setattr(loop, "StopSignal", StoppedAtOnce)
+    for _ in range(2):  # within the first epoch, and again
+        with pytest.raises(Stopped):
+            train_and_evaluate(parse(experiment), tmp_path / "cut", console=quiet())
+    monkeypatch.undo()
+    cut = train_and_evaluate(parse(experiment), tmp_path / "cut", console=quiet())
+    names = ("test_loss", "test_accuracy", "step")
+    assert [cut[name] for name in names] == [whole[name] for name in names]
+    assert whole["step"] == 3 * 7  # 54 training pictures, 5 of them for validation, in batches of 8
+    ends = [finished.load(tmp_path / name) for name in ("whole", "cut")]
+    images = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), np.uint8)
+    np.testing.assert_array_equal(*(end.scores(images) for end in ends))
+    run = ends[0]
+    again = measure(run, run.dataset().test)
+    assert again["images"] == len(run.dataset().test)
+    assert again["test_loss"] == pytest.approx(whole["test_loss"], rel=1e-5)  # another batch size: float32 rounding
+    assert again["test_accuracy"] == whole["test_accuracy"]
+    assert "test images" in write_run_report(run).read_text()
+
+
+def test_devices_and_processes_share_a_stream(experiment, tmp_path):
+    one = train(experiment, tmp_path / "one", 1)
+    for name, devices, processes in (("two", 2, 1), ("pair", 4, 2)):
+        many = train(experiment, tmp_path / name, devices, processes)
+        # float32 sums in another order, grown over 15 steps
+        assert many["test_loss"] == pytest.approx(one["test_loss"], rel=1e-4)
+        assert many["test_accuracy"] == one["test_accuracy"]
+
+
+def test_constants_come_from_what_was_prepared(experiment, records_folder):
+    manifest = json.loads((records_folder / "records.json").read_text())
+    data = parse(experiment).data
+    constants = pipeline.normalization(data, sources.load(data, 0).train)
+    np.testing.assert_allclose(constants.mean, manifest["mean"], rtol=1e-6)
+    np.testing.assert_allclose(constants.deviation, np.sqrt(np.diag(manifest["covariance"])), rtol=1e-6)
+    grey = parse(experiment | {"data": experiment["data"] | {"channels": 1}}).data
+    constants = pipeline.normalization(grey, sources.load(grey, 0).train)
+    np.testing.assert_allclose(constants.mean, np.dot([0.299, 0.587, 0.114], manifest["mean"])[None], rtol=1e-6)
