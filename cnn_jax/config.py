@@ -88,6 +88,7 @@ class Records(_Data):
         "records", description="a folder of records that `launch.py prepare` made, read while the network trains"
     )
     folder: str = Field(description="the folder")
+    classes: Count | None = Field(None, description="classes that it must have; none takes what is there")
     image_size: Count = Field(224, description="pixels of a side of what the network sees")
     channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")
     crop_area: tuple[PositiveShare, PositiveShare] = Field(

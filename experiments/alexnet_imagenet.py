@@ -1,7 +1,8 @@
-"""AlexNet on ImageNet by the paper's recipe; `data` names two folders of class folders.
+"""AlexNet on ImageNet by the paper's recipe, from records that `launch.py prepare` makes (docs/data.md).
 
 The paper drops the rate by hand when the validation error stands still, three times in about 90 epochs; here after
-30, 60 and 80. Its training images are random 224x224 crops of 256x256 ones; here a crop of padded images.
+30, 60 and 80. Its training images are random 224x224 crops of the middle 256x256; here square crops of as large
+a share of the whole picture, where that is wide enough.
 
 Source: Krizhevsky, Sutskever and Hinton, 2012, sections 4 and 5.
 """
@@ -12,15 +13,15 @@ from typing import Any
 def get_config() -> dict[str, Any]:
     return {
         "data": {
-            "name": "image_folder",
-            "train_dir": "imagenet/train",
-            "test_dir": "imagenet/validation",
-            "height": 224,
-            "width": 224,
+            "name": "records",
+            "folder": "imagenet",
+            "image_size": 224,
             "classes": 1000,
             "normalize": "standardize",
+            "crop_area": (0.7656, 0.7656),
+            "crop_aspect": (1.0, 1.0),
         },
-        "augment": {"flip": True, "crop_padding": 16, "crop_border": "reflect", "lighting": 0.1},
+        "augment": {"lighting": 0.1},
         "model": {"name": "alexnet"},
         "optimizer": {
             "name": "sgd",

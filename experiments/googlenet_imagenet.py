@@ -1,7 +1,7 @@
 """GoogLeNet on ImageNet: the paper's rate, 4 % lower after every 8 epochs, its auxiliary heads and running mean.
 
-`data` names two folders of class folders. The paper leaves the batch size and the first rate open; these are usual in
-reimplementations.
+The records are made by `launch.py prepare` (docs/data.md); their crops are the paper's. It leaves the batch size and
+the first rate open; these are usual in reimplementations.
 
 Source: Szegedy et al., 2015, section 6.
 """
@@ -13,15 +13,13 @@ def get_config() -> dict[str, Any]:
     epochs = 250
     return {
         "data": {
-            "name": "image_folder",
-            "train_dir": "imagenet/train",
-            "test_dir": "imagenet/validation",
-            "height": 224,
-            "width": 224,
+            "name": "records",
+            "folder": "imagenet",
+            "image_size": 224,
             "classes": 1000,
             "normalize": "standardize",
         },
-        "augment": {"flip": True, "crop_padding": 16, "crop_border": "reflect", "brightness": 0.2, "contrast": 0.2},
+        "augment": {"brightness": 0.2, "contrast": 0.2},
         "model": {"name": "googlenet"},
         "optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9, "weight_decay": 2e-4},
         "schedule": {"name": "step", "boundaries": tuple(map(float, range(8, epochs, 8))), "factor": 0.96},

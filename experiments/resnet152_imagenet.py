@@ -1,7 +1,7 @@
 """ResNet-152 on ImageNet as the paper has it: strides in the 1x1 convolutions, no warm-up, no smoothing.
 
-`data` names two folders of class folders. The paper lowers the rate when the error stands still; here that is after
-30, 60 and 90 of 120 epochs.
+The records are made by `launch.py prepare` (docs/data.md). The paper lowers the rate when the error stands
+still; here that is after 30, 60 and 90 of 120 epochs.
 
 Source: He et al., 2016, section 3.4.
 """
@@ -12,15 +12,13 @@ from typing import Any
 def get_config() -> dict[str, Any]:
     return {
         "data": {
-            "name": "image_folder",
-            "train_dir": "imagenet/train",
-            "test_dir": "imagenet/validation",
-            "height": 224,
-            "width": 224,
+            "name": "records",
+            "folder": "imagenet",
+            "image_size": 224,
             "classes": 1000,
             "normalize": "standardize",
         },
-        "augment": {"flip": True, "crop_padding": 16, "crop_border": "reflect", "lighting": 0.1},
+        "augment": {"lighting": 0.1},
         "model": {"name": "resnet", "depth": 152, "stride_in": "1x1", "compute": "bfloat16"},
         "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4},
         "schedule": {"name": "step", "boundaries": (30.0, 60.0, 90.0), "factor": 0.1},

@@ -1,6 +1,6 @@
 """ResNet-50 (v1.5) on ImageNet: 90 epochs of batches of 256, the rate down to a tenth after 30, 60 and 80.
 
-`data` names two folders of class folders.
+The records are made by `launch.py prepare` (docs/data.md).
 
 Sources: He et al., 2016, section 3.4; for warm-up and zeroed scales Goyal et al., "Accurate, large minibatch SGD",
 2017.
@@ -12,15 +12,12 @@ from typing import Any
 def get_config() -> dict[str, Any]:
     return {
         "data": {
-            "name": "image_folder",
-            "train_dir": "imagenet/train",
-            "test_dir": "imagenet/validation",
-            "height": 224,
-            "width": 224,
+            "name": "records",
+            "folder": "imagenet",
+            "image_size": 224,
             "classes": 1000,
             "normalize": "standardize",
         },
-        "augment": {"flip": True, "crop_padding": 16, "crop_border": "reflect"},
         "model": {"name": "resnet", "depth": 50, "zero_init_scale": True, "compute": "bfloat16"},
         "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4},
         "schedule": {"name": "step", "boundaries": (30.0, 60.0, 80.0), "factor": 0.1, "warmup_epochs": 5.0},

@@ -8,7 +8,7 @@ import pytest
 from peers.compare import QUICK
 
 from cnn_jax import config_parse, experiment_file, geometry, models
-from cnn_jax.config import ImageFolder
+from cnn_jax.config import Records
 from cnn_jax.data import augment, pipeline
 from cnn_jax.data.dataset import Split
 from cnn_jax.train import optim, state, steps
@@ -23,8 +23,8 @@ QUICKLY = {"train.batch_size": 2, "model.lowering": "xla"}
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_two_steps(file):
     experiment = config_parse.parse(config_parse.override(experiment_file.load_config(file), QUICKLY))
-    large = isinstance(experiment.data, ImageFolder)
-    shape = (experiment.data.height, experiment.data.width, experiment.data.channels) if large else (28, 28, 1)
+    large = isinstance(experiment.data, Records)
+    shape = (experiment.data.image_size, experiment.data.image_size, experiment.data.channels) if large else (28, 28, 1)
     classes = 1000 if large else 10
     assert geometry.summarize(experiment.model, shape, classes).parameters
     assert not augment.unfit(experiment.augment, shape)

@@ -66,9 +66,10 @@ def _known(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
             return (data.height, data.width, data.channels), classes
         case cfg.Records():
             records_folder = Path(data.folder).expanduser()
-            known = (records_folder / records.MANIFEST).is_file()
-            names = records.read_manifest(records_folder, "config.data.folder").class_names if known else None
-            return (data.image_size, data.image_size, data.channels), _count(names)
+            classes = data.classes
+            if classes is None and (records_folder / records.MANIFEST).is_file():
+                classes = len(records.read_manifest(records_folder, "config.data.folder").class_names)
+            return (data.image_size, data.image_size, data.channels), classes
 
 
 def _count(names: tuple[str, ...] | None) -> int | None:

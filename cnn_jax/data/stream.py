@@ -207,6 +207,11 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
     """
     folder = Path(config.folder).expanduser()
     manifest = read_manifest(folder, "config.data.folder")
+    if config.classes not in (None, len(manifest.class_names)):
+        raise DataError(
+            f"config.data.folder: {folder} has {len(manifest.class_names)} classes, and config.data.classes="
+            f"{config.classes}; name another folder, or set config.data.classes=none"
+        )
     training, test = Records(folder, "train"), Records(folder, manifest.test_split)
     train, held = _held_out(len(training), config, seed)
     random = RandomResizedCrop(config.image_size, config.channels, config.crop_area, config.crop_aspect, config.mirror)

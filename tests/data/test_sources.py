@@ -98,5 +98,7 @@ def test_records_stay_where_they_are(records_folder):
     assert [len(each) for each in (dataset.train, dataset.validation, dataset.test)] == [49, 5, 6]
     assert dataset.image_shape == (20, 20, 3)
     assert dataset.num_classes == 3
+    with pytest.raises(DataError, match=r"has 3 classes, and config.data.classes=4; name another folder"):
+        load(cfg.Records(folder=str(records_folder), classes=4), seed=0)
     with pytest.raises(DataError, match=r"config.data.folder: there is no folder nowhere; `launch.py prepare"):
         load(cfg.Records(folder="nowhere"), seed=0)
