@@ -28,7 +28,7 @@ class ReportInputs:
     """What a report shows besides the files of the run's folder.
 
     Attributes:
-      test: images that the network was tested on: all, or the first of many.
+      test: images that the network was tested on: all, or some of many.
       tested: how many there are.
       class_names: in label order.
       probabilities: of all classes, for each test image.

@@ -30,7 +30,7 @@ def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
     """
     dataset = run.dataset(data_dir)
     layers = summarize(run.experiment.model, run.image_shape, len(run.class_names)).layers
-    test = dataset.test if isinstance(dataset.test, Split) else dataset.test.first(_STREAMED)
+    test = dataset.test if isinstance(dataset.test, Split) else dataset.test.some(_STREAMED)
     inputs = ReportInputs(
         test=test,
         tested=len(dataset.test),

@@ -119,9 +119,11 @@ class Stream:
         """The same stream in other batches; the arguments are the attributes."""
         return dataclasses.replace(self, batch_size=batch_size, share=share)
 
-    def first(self, count: int) -> Split:
-        """The first examples, or all where there are fewer, read into memory here and now."""
-        batch = self.in_batches(min(count, len(self))).batch(0)
+    def some(self, count: int) -> Split:
+        """Evenly spaced examples, or all where there are fewer, read into memory here and now."""
+        chosen = np.arange(len(self)) if count >= len(self) else np.arange(count) * len(self) // count
+        numbers = chosen if self.numbers is None else self.numbers[chosen]
+        batch = dataclasses.replace(self, numbers=numbers, batch_size=len(numbers), share=_ALONE).batch(0)
         return Split(batch.images, batch.labels)
 
     @property

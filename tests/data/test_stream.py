@@ -101,6 +101,16 @@ def test_an_epoch_takes_every_training_image_once_in_an_order_of_its_own(records
     assert sum(abs(a - b) == 1 for a, b in itertools.pairwise(epochs[0])) <= 10
 
 
+def test_some_of_many(streams):
+    test = streams().test
+    whole = [array for array in zip(*taken(test.in_batches(6), 0, 1)[0][:2], strict=True)]
+    some = test.some(3)
+    for (image, label), ours, number in zip(whole[::2], some.images, some.labels, strict=True):
+        np.testing.assert_array_equal(ours, image)
+        assert number == label
+    assert len(test.some(100)) == 6
+
+
 def test_evaluation_sees_every_image_once_and_then_again(streams):
     test = streams().test
     assert (len(test), test.steps_per_epoch) == (6, 2)
