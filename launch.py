@@ -115,7 +115,11 @@ def compile_ahead(request: Request) -> int:
     console = Console()
     Console(width=None if console.is_terminal else 160).print(report.as_table(findings, request.experiment))
     if request.compilation.json is not None:
-        whole_file.write(request.compilation.json, report.as_json(findings, request.experiment).encode())
+        try:
+            whole_file.write(request.compilation.json, report.as_json(findings, request.experiment).encode())
+        except OSError as error:
+            print(f"failed: --json: cannot write {request.compilation.json}: {error.strerror}", file=sys.stderr)
+            return FAILED
     return DONE if all(step.fits for step in findings.steps) else FAILED
 
 

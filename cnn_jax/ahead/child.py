@@ -44,7 +44,8 @@ def answer(job: Job) -> Answer:
             return Refused(f"--topology={job.topology}: {error}")
         started = time.monotonic()
         try:
-            compiled = lowering.lower(job, batch, devices).compile({**compilation.options(), **job.options})
+            options: dict[str, Any] = {**compilation.options(), **job.options}
+            compiled = lowering.lower(job, batch, devices).compile(options)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" in str(error):
                 return OutOfMemory(str(error), batch)

@@ -27,7 +27,7 @@ class WayRound:
     """
 
     meaning: str
-    options: dict[str, str]
+    options: dict[str, str | float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,10 @@ class Outcome:
     way_round: str | None
 
 
-WAYS_ROUND = (WayRound("least effort of the compiler", {"exec_time_optimization_effort": "-1.0"}),)
+WAYS_ROUND = (
+    WayRound("least effort of the compiler", {"exec_time_optimization_effort": -1.0}),
+    WayRound("no scheduling around communication", {"xla_tpu_enable_latency_hiding_scheduler": "false"}),
+)
 
 
 def compile_program(job: Job, told: Callable[[str], None], child: Sequence[str] = _CHILD) -> Outcome:

@@ -34,7 +34,7 @@ class Job:
     topology: str
     program: Program
     batch_per_chip: int | None = None
-    options: dict[str, str] = dataclasses.field(default_factory=dict)
+    options: dict[str, str | float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

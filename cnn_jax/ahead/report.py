@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from cnn_jax.ahead import collectives, matrix_unit
 from cnn_jax.ahead.finding import Step, advice, device_memory
@@ -22,10 +23,11 @@ _MOST_WASTEFUL = 5  # layers that are listed
 
 def as_table(findings: Findings, experiment: Experiment) -> RenderableType:
     """The findings for a terminal."""
-    parts: list[RenderableType] = [_costs(findings)] if any(map(_compiled, findings.steps)) else [_heading(findings)]
-    parts += [line for step in findings.steps for line in _troubles(step, experiment)]
+    told = [line for step in findings.steps for line in _troubles(step, experiment)]
     if findings.tried:
-        parts.append(_largest(findings))
+        told.append(_largest(findings))
+    parts: list[RenderableType] = [_costs(findings) if any(map(_compiled, findings.steps)) else _heading(findings)]
+    parts += map(Text, told)
     answers = [step.outcome.answer for step in findings.steps]
     fillings = next((answer.fillings for answer in answers if isinstance(answer, Compiled)), ())
     if fillings and findings.chip is not None:

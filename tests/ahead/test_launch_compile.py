@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 import launch
+from cnn_jax.ahead import compiler
+from cnn_jax.ahead.job import Compiled, Job
+from cnn_jax.config_parse import parse
 
 ROOT = Path(__file__).parents[2]
 LECTURE = ROOT / "experiments" / "fashion_mnist_lecture.py"
@@ -63,6 +66,14 @@ def test_the_lectures_network_for_tpus(chips, devices, tmp_path):
     # what the matrix unit computes is at least the network's own arithmetic, less what is cut off at the borders
     assert 0.9 < train["flops"] / train["model_flops"] < 2
     assert bool(train["collectives"]) == (devices > 1)
+
+
+@WITH_LIBTPU
+@pytest.mark.parametrize("way", compiler.WAYS_ROUND)
+def test_the_compiler_takes_the_options_of_every_way_round(way):
+    experiment = parse({"model": {"features": (4,), "pooling": "max", "dense": ()}})
+    job = Job(experiment, (10, 10, 1), 3, "v6e:1x1", "train", 8, way.options)
+    assert isinstance(compiler.compile_program(job, pytest.fail).answer, Compiled)
 
 
 @WITH_LIBTPU

@@ -101,10 +101,12 @@ def test_a_program_larger_than_the_chip_does_not_fit():
 
 
 def test_a_crash_is_told():
-    failed = Outcome(Failed("the process ended by SIGSEGV"), (("the compiler's own options", "SIGSEGV"),), None)
+    failed = Outcome(
+        Failed("the process ended by SIGSEGV at [bold]f32[8]"), (("the compiler's own options", "SIGSEGV"),), None
+    )
     text = printed(findings(lambda job: failed))
     assert "train step: NOT COMPILED" in text
-    assert "the process ended by SIGSEGV" in text
+    assert "the process ended by SIGSEGV at [bold]f32[8]" in text
     assert "--batch_per_chip" not in text
 
 

@@ -76,3 +76,10 @@ def test_damaged_folders(folder, tmp_path):
     (folder / "flat").mkdir()
     with pytest.raises(DataError, match="has no subfolders, expected one for each class"):
         load(cfg.ImageFolder(train_dir=str(folder / "flat")), 0)
+
+
+def test_folders_of_other_classes_than_announced(folder):
+    announced = cfg.ImageFolder(train_dir=str(folder), test_fraction=0.4, height=4, width=6, classes=2)
+    assert load(announced, seed=0).num_classes == 2
+    with pytest.raises(DataError, match=r"has 2 class folders, and config.data.classes=3"):
+        load(announced.model_copy(update={"classes": 3}), seed=0)

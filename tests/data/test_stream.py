@@ -103,7 +103,7 @@ def test_an_epoch_takes_every_training_image_once_in_an_order_of_its_own(records
 
 def test_some_of_many(streams):
     test = streams().test
-    whole = [array for array in zip(*taken(test.in_batches(6), 0, 1)[0][:2], strict=True)]
+    whole = list(zip(*taken(test.in_batches(6), 0, 1)[0][:2], strict=True))
     some = test.some(3)
     for (image, label), ours, number in zip(whole[::2], some.images, some.labels, strict=True):
         np.testing.assert_array_equal(ours, image)
