@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +43,12 @@ class Operation(NamedTuple):
     milliseconds: float
     share: float
     calls: float
+
+    @property
+    def layer(self) -> str:
+        """The part of the network that it belongs to, forward or backward; empty outside of the network."""
+        found = re.search(r"jvp\(\w+\)+/([^/]+)/", self.source)
+        return found[1] if found else ""
 
 
 @dataclasses.dataclass(frozen=True)

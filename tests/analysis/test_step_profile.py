@@ -37,7 +37,9 @@ def test_a_profile_is_of_one_step():
     found = step_profile.profile(10, 2, "CPU", spans, PROGRAM)
     assert (found.milliseconds, found.idle_milliseconds) == pytest.approx((4.5, 0.5))
     dot, add = found.operations
-    assert (dot.name, dot.source, dot.calls) == ("dot.1", "jvp(Net)/conv1/dot_general", 1)
+    assert (dot.name, dot.source, dot.layer, dot.calls) == ("dot.1", "jvp(Net)/conv1/dot_general", "conv1", 1)
+    assert dot._replace(source="transpose(jvp(Net))/block2/conv1/add").layer == "block2"
+    assert dot._replace(source="transpose(jvp())/mul").layer == ""
     assert (dot.milliseconds, dot.share) == pytest.approx((3, 6 / 9))
     assert (add.milliseconds, add.share) == pytest.approx((1, 2 / 9))
     names, spent, shares = zip(*found.kinds, strict=True)
