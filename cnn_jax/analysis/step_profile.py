@@ -88,7 +88,7 @@ def read(run_folder: Path) -> StepProfile | None:
       run_folder: of a run that may have been profiled.
 
     Returns:
-      The profile; None where there is none, or no operation of the run's program in it.
+      The profile; None where there is none. It has no operations where the trace has none of the run's program.
     """
     folder = run_folder / FOLDER
     traces = sorted(folder.glob("plugins/profile/*/*.xplane.pb"))
@@ -97,7 +97,7 @@ def read(run_folder: Path) -> StepProfile | None:
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     compiled = program.read((folder / PROGRAM).read_text(encoding="utf-8"))
     device, spans = spans_of(jax.profiler.ProfileData.from_file(str(traces[-1])), compiled)
-    return profile(described["first_step"], described["steps"], device, spans, compiled) if spans else None
+    return profile(described["first_step"], described["steps"], device, spans, compiled)
 
 
 def profile(first_step: int, steps: int, device: str, spans: Sequence[Span], compiled: Program) -> StepProfile:
