@@ -80,7 +80,7 @@ def test_a_sweeps_worker_trains_only_trials_of_its_flags(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     started, popen = [], subprocess.Popen
 
-    def stand_in(words, env, **options):
+    def stand_in(words, env, preexec_fn, **options):  # what confines it would fork, which JAX warns of in tests
         started.append(env.get("XLA_FLAGS"))
         return popen(["cat"], env=env, **options)
 

@@ -131,7 +131,15 @@ def reliability(calibration: Calibration) -> Figure:
 
 
 def step_time(profile: StepProfile, count: int) -> Figure:
-    """The longest operations of a step, coloured by kind."""
+    """The longest operations of a step, each after its layer's name, coloured by kind.
+
+    Args:
+      profile: of a step.
+      count: operations that are shown.
+
+    Returns:
+      The figure.
+    """
     longest = profile.operations[:count]
     figure = new_figure(9.6, 1.6 + 0.28 * len(longest))
     axes = _axes(figure, "The longest operations of a step", "milliseconds of a step", "")
@@ -142,7 +150,8 @@ def step_time(profile: StepProfile, count: int) -> Figure:
         if places:
             spent = [longest[place].milliseconds for place in places]
             axes.barh(places, spent, color=colours[kind], label=kind)
-    axes.set_yticks(range(len(longest)), [operation.name for operation in longest], fontsize=9)
+    names = [" ".join(filter(None, (operation.layer, operation.name))) for operation in longest]
+    axes.set_yticks(range(len(longest)), names, fontsize=9)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.legend(frameon=False, loc="lower right")

@@ -87,7 +87,7 @@ def _figures(records: Sequence[Record], inputs: ReportInputs, profile: StepProfi
         figures["mistakes"] = _grid(inputs, mistakes, "The most confident mistakes")
     if inputs.first_kernel is not None:
         figures["filters"] = pictures.filters(inputs.first_kernel)
-    if profile is not None:
+    if profile is not None and profile.operations:
         figures["step_time"] = plots.step_time(profile, _OPERATIONS)
     return figures
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +43,12 @@ class Operation(NamedTuple):
     milliseconds: float
     share: float
     calls: float
+
+    @property
+    def layer(self) -> str:
+        """The part of the network that it belongs to, forward or backward; empty outside of the network."""
+        found = re.search(r"jvp\(\w+\)+/([^/]+)/", self.source)
+        return found[1] if found else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +88,7 @@ def read(run_folder: Path) -> StepProfile | None:
       run_folder: of a run that may have been profiled.
 
     Returns:
-      The profile; None where there is none, or no operation of the run's program in it.
+      The profile; None where there is none. It has no operations where the trace has none of the run's program.
     """
     folder = run_folder / FOLDER
     traces = sorted(folder.glob("plugins/profile/*/*.xplane.pb"))
@@ -90,7 +97,7 @@ def read(run_folder: Path) -> StepProfile | None:
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     compiled = program.read((folder / PROGRAM).read_text(encoding="utf-8"))
     device, spans = spans_of(jax.profiler.ProfileData.from_file(str(traces[-1])), compiled)
-    return profile(described["first_step"], described["steps"], device, spans, compiled) if spans else None
+    return profile(described["first_step"], described["steps"], device, spans, compiled)
 
 
 def profile(first_step: int, steps: int, device: str, spans: Sequence[Span], compiled: Program) -> StepProfile:

@@ -136,8 +136,11 @@ def test_a_profile_has_its_section(tmp_path, monkeypatch):
         Operation("max.2", "jvp(Net)/pooling/max", "pooling", 1.5, 0.3, 2.0),
     )
     profile = StepProfile(10, 6, "GPU:0", 5.0, 0.5, operations)
+    folder = finished_run(tmp_path / "run")
+    monkeypatch.setattr(step_profile, "read", lambda folder: StepProfile(10, 6, "GPU:0", 0.0, 0.0, ()))
+    assert "shows no operation of this run" in write_report(folder, inputs()).read_text()
     monkeypatch.setattr(step_profile, "read", lambda folder: profile)
-    index = write_report(finished_run(tmp_path / "run"), inputs())
+    index = write_report(folder, inputs())
     text, page = index.read_text(), Page(index.read_text())
     assert page.sections == [*SECTIONS[:-1], "profile", "config", "provenance"]
     assert (index.parent / "step_time.png").exists()

@@ -37,7 +37,9 @@ def test_a_profile_is_of_one_step():
     found = step_profile.profile(10, 2, "CPU", spans, PROGRAM)
     assert (found.milliseconds, found.idle_milliseconds) == pytest.approx((4.5, 0.5))
     dot, add = found.operations
-    assert (dot.name, dot.source, dot.calls) == ("dot.1", "jvp(Net)/conv1/dot_general", 1)
+    assert (dot.name, dot.source, dot.layer, dot.calls) == ("dot.1", "jvp(Net)/conv1/dot_general", "conv1", 1)
+    assert dot._replace(source="transpose(jvp(Net))/block2/conv1/add").layer == "block2"
+    assert dot._replace(source="transpose(jvp())/mul").layer == ""
     assert (dot.milliseconds, dot.share) == pytest.approx((3, 6 / 9))
     assert (add.milliseconds, add.share) == pytest.approx((1, 2 / 9))
     names, spent, shares = zip(*found.kinds, strict=True)
@@ -47,7 +49,7 @@ def test_a_profile_is_of_one_step():
 
 
 def trace(plane, lines, stats=("hlo_op", "hlo_module", "_p", "_c", "device_ordinal")):
-    """An XProf trace of one plane: for each line (name, [(event, start ns, duration ns, {stat: value})])."""
+    """An XProf trace of one plane, as text: for each line (name, [(event, start ns, duration ns, {stat: value})])."""
     numbers = {name: place + 1 for place, name in enumerate(stats)}
     events = sorted({event for _, entries in lines for event, *_ in entries})
     text = [f'planes {{ name: "{plane}"']
@@ -65,7 +67,11 @@ def trace(plane, lines, stats=("hlo_op", "hlo_module", "_p", "_c", "device_ordin
                 text.append(f"stats {{ metadata_id: {numbers[stat]} {kind} }}")
             text.append("}")
         text.append("}")
-    return jax.profiler.ProfileData.from_text_proto("\n".join([*text, "}"]))
+    return "\n".join([*text, "}"])
+
+
+def spans_in(text):
+    return spans_of(jax.profiler.ProfileData.from_text_proto(text), PROGRAM)
 
 
 def of(operation, **more):
@@ -81,14 +87,14 @@ def test_a_cpu_tells_by_its_threads():
             [("add.2", 60, 5, of("add.2", device_ordinal=1)), ("add.2", 70, 5, of("add.2") | {"hlo_module": "x"})],
         ),
     ]
-    device, spans = spans_of(trace("/host:CPU", threads), PROGRAM)
+    device, spans = spans_in(trace("/host:CPU", threads))
     # The product goes on elsewhere until 32; the second device and another program are not counted.
     assert (device, spans) == ("CPU", [Span("dot.1", 0, 32), Span("add.2", 40, 45)])
 
 
 def test_a_gpu_tells_by_its_streams():
     streams = [("Stream #1", [("gemm_kernel", 0, 10, of("dot.1"))]), ("Stream #2", [("fusion_2", 5, 10, of("add.2"))])]
-    device, spans = spans_of(trace("/device:GPU:0", streams), PROGRAM)
+    device, spans = spans_in(trace("/device:GPU:0", streams))
     assert (device, spans) == ("GPU:0", [Span("dot.1", 0, 10), Span("add.2", 5, 15)])
 
 
@@ -101,10 +107,17 @@ def test_a_tpu_tells_by_its_line_of_operations():
         ),
         ("Async XLA Ops", [("add.2", 50, 5, {})]),
     ]
-    device, spans = spans_of(trace("/device:TPU:0", lines), PROGRAM)
+    device, spans = spans_in(trace("/device:TPU:0", lines))
     assert (device, spans) == ("TPU:0", [Span("dot.1", 0, 30), Span("add.2", 30, 35)])
 
 
-def test_a_trace_of_something_else_is_none(tmp_path):
+def test_a_trace_of_something_else(tmp_path):
     assert step_profile.read(tmp_path) is None
-    assert spans_of(trace("/host:CPU", [("python", [("call", 0, 9, {})])]), PROGRAM) == ("CPU", [])
+    at = tmp_path / "profile" / "plugins" / "profile" / "2026_01_01"
+    at.mkdir(parents=True)
+    text = trace("/host:CPU", [("python", [("call", 0, 9, {})])])
+    (at / "host.xplane.pb").write_bytes(jax.profiler.ProfileData.text_proto_to_serialized_xspace(text))
+    (tmp_path / "profile" / "program.txt").write_text("HloModule jit_steps\n")
+    assert step_profile.read(tmp_path) is None  # not written to its end
+    (tmp_path / "profile" / "profile.json").write_text('{"first_step": 10, "steps": 4}')
+    assert step_profile.read(tmp_path) == step_profile.StepProfile(10, 4, "CPU", 0.0, 0.0, ())

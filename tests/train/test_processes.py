@@ -74,7 +74,7 @@ def like(ours: dict[str, float], theirs: dict[str, float]) -> None:
 def test_two_processes_of_two_devices_train_as_one(launch, tmp_path):
     (code, output), *_ = ends(launch(tmp_path / "one", 1, devices=1))
     assert code == 0, output
-    pair = ends(launch(tmp_path / "two", 2))
+    pair = ends(launch(tmp_path / "two", 2, "--profile"))
     assert [code for code, _ in pair] == [0, 0], pair
     like(result(tmp_path / "two"), result(tmp_path / "one"))
     lines = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
@@ -82,6 +82,9 @@ def test_two_processes_of_two_devices_train_as_one(launch, tmp_path):
     assert json.loads((tmp_path / "two" / "provenance.json").read_text())["devices"]["count"] == 4
     assert "test accuracy" in pair[0][1]
     assert "epoch" not in pair[1][1], "only the first tells"
+    profile = tmp_path / "two" / "profile"
+    assert json.loads((profile / "profile.json").read_text()) == {"first_step": 10, "steps": 10}
+    assert len(list(profile.glob("plugins/profile/*/*.xplane.pb"))) == 1, "only the first traces"
 
 
 def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, tmp_path):
