@@ -7,10 +7,10 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-peers golden pictures lint data bench lock clean
+.PHONY: help train test test-peers golden pictures lint data bench bench-loader lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 train: $(VENV)/runtime data ## train on Fashion-MNIST; CONFIG=FILE another experiment, ARGS="--config.train.epochs=10" more flags
 	@$(VENV)/bin/python launch.py train --config=$(CONFIG) $(ARGS)
@@ -38,6 +38,9 @@ data: $(VENV)/runtime ## prepare Fashion-MNIST, by Debian's package or from its 
 
 bench: $(VENV)/runtime $(BENCH_VENV)/installed data ## training speed and memory beside peers; ARGS="--networks cnn --only cnn_jax PyTorch --rounds 5"
 	@$(VENV)/bin/python -m benchmarks.train_throughput --peers=$(BENCH_VENV)/bin/python $(ARGS)
+
+bench-loader: $(VENV)/runtime $(BENCH_VENV)/installed ## loading of large data beside peers; ARGS="--cores=2 --rounds=3"
+	@$(VENV)/bin/python -m benchmarks.loader --peers=$(BENCH_VENV)/bin/python $(ARGS)
 
 lock: $(VENV)/development ## compile requirements*.txt from pyproject.toml
 	@for each in "requirements.txt" "requirements-dev.txt --group dev" "requirements-cuda.txt --extra cuda" \

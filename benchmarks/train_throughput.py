@@ -10,11 +10,9 @@ medians with their spread, and ratios round by round. Every round begins with th
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,25 +22,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from benchmarks.arena import FOLDER, Contestant, take_turn
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.table import OURS, table
 from cnn_jax import data
 from cnn_jax.config import FashionMnist
-
-FOLDER = Path(__file__).parent
-LONGEST_TURN = 1200  # seconds
-
-
-@dataclasses.dataclass(frozen=True)
-class Contestant:
-    """One program: its script, which environment runs it, and with what."""
-
-    name: str
-    script: str
-    peer: bool = True
-    arguments: tuple[str, ...] = ()
-    environment: tuple[tuple[str, str], ...] = ()
-
 
 CEILING = Contestant("the matrix product", "matrix_product.py", peer=False)
 CONTESTANTS = (
@@ -55,58 +39,20 @@ CONTESTANTS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Arena:
-    """Where contestants run.
-
-    Attributes:
-      peers: Python of the environment with the peers.
-      folder: for data, and for what JAX has compiled: from the second round on it need not compile again.
-    """
-
-    peers: str
-    folder: Path
-
-    def run(self, contestant: Contestant, arguments: list[str]) -> dict[str, Any]:
-        """Lets a contestant take its turn; gives the line that it ends with, or {"error": why there is none}."""
-        words = [self.peers if contestant.peer else sys.executable, str(FOLDER / "contestants" / contestant.script)]
-        environment = os.environ | dict(contestant.environment)
-        environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_COMPILATION_CACHE_DIR": str(self.folder / "compiled")}
-        if not contestant.peer:
-            environment["PYTHONPATH"] = str(FOLDER.parent)
-        try:
-            done = subprocess.run(
-                [*words, *arguments, *contestant.arguments],
-                env=environment,
-                cwd=FOLDER.parent,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=LONGEST_TURN,
-            )
-        except subprocess.TimeoutExpired:
-            return {"error": f"took more than {LONGEST_TURN} s"}
-        if done.returncode < 0:
-            return {"error": f"killed by signal {-done.returncode}" + (", out of memory?" * (done.returncode == -9))}
-        if done.returncode:
-            return {"error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
-        figures: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-        return figures
-
-    def data(self, name: str, batch_size: int, steps: int | None) -> Path:
-        """Writes what all contestants of a network read."""
-        network, path = NETWORKS[name], self.folder / f"{name}-{batch_size}.npz"
-        arrays: dict[str, np.ndarray] = {}
-        if steps is None:
-            dataset = data.load(FashionMnist(), seed=0)
-            for split, these in (("train", dataset.train), ("test", dataset.test)):
-                arrays |= {f"{split}_images": these.images, f"{split}_labels": these.labels}
-        else:
-            rng, count = np.random.default_rng(0), steps * batch_size
-            arrays["train_images"] = rng.integers(0, 256, (count, *network.image_shape), np.uint8)
-            arrays["train_labels"] = rng.integers(0, network.classes, count, np.int32)
-        np.savez(path, **arrays)
-        return path
+def written(name: str, batch_size: int, steps: int | None, folder: Path) -> Path:
+    """Writes what all contestants of a network read."""
+    network, path = NETWORKS[name], folder / f"{name}-{batch_size}.npz"
+    arrays: dict[str, np.ndarray] = {}
+    if steps is None:
+        dataset = data.load(FashionMnist(), seed=0)
+        for split, these in (("train", dataset.train), ("test", dataset.test)):
+            arrays |= {f"{split}_images": these.images, f"{split}_labels": these.labels}
+    else:
+        rng, count = np.random.default_rng(0), steps * batch_size
+        arrays["train_images"] = rng.integers(0, 256, (count, *network.image_shape), np.uint8)
+        arrays["train_labels"] = rng.integers(0, network.classes, count, np.int32)
+    np.savez(path, **arrays)
+    return path
 
 
 def main() -> None:
@@ -120,19 +66,24 @@ def main() -> None:
     turns: list[dict[str, Any]] = []
     ceilings: dict[tuple[str, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        arena = Arena(options.peers, Path(folder))
+        # From the second round on, what JAX has compiled need not be compiled again.
+        environment = {"JAX_COMPILATION_CACHE_DIR": str(Path(folder) / "compiled")}
         for name, size in competitions:
             network = NETWORKS[name]
             steps = options.steps if network.steps and options.steps else network.steps
-            arguments = [f"--network={name}", f"--data={arena.data(name, size, steps)}", f"--batch_size={size}"]
+            arguments = [
+                f"--network={name}",
+                f"--data={written(name, size, steps, Path(folder))}",
+                f"--batch_size={size}",
+            ]
             arguments += [f"--classes={network.classes}", f"--optimizer={network.optimizer}"]
             arguments += [f"--epochs={options.epochs}"]
             ceilings[name, size] = []
             for number in range(options.rounds):
-                ceilings[name, size].append(arena.run(CEILING, [])["flop_per_second"])
+                ceilings[name, size].append(take_turn(CEILING, options.peers, [], environment)["flop_per_second"])
                 for contestant in chosen[number % len(chosen) :] + chosen[: number % len(chosen)]:
                     begun = time.monotonic()
-                    figures = checked(arena.run(contestant, arguments), network)
+                    figures = checked(take_turn(contestant, options.peers, arguments, environment), network)
                     took = {"turn_seconds": time.monotonic() - begun}
                     where = {"network": name, "batch_size": size, "round": number, "name": contestant.name}
                     turns.append(where | figures | took)
