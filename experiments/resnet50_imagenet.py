@@ -18,7 +18,7 @@ def get_config() -> dict[str, Any]:
             "classes": 1000,
             "normalize": "standardize",
         },
-        "model": {"name": "resnet", "depth": 50, "zero_init_scale": True, "compute": "bfloat16"},
+        "model": {"name": "resnet", "depth": 50, "zero_init_scale": True, "norm_images": 32, "compute": "bfloat16"},
         "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4},
         "schedule": {"name": "step", "boundaries": (30.0, 60.0, 80.0), "factor": 0.1, "warmup_epochs": 5.0},
         "train": {"epochs": 90, "batch_size": 256, "eval_batch_size": 256, "label_smoothing": 0.1},
