@@ -77,8 +77,7 @@ def _page(header: SweepHeader, rows: Sequence[Row], pictures: Sequence[str]) -> 
         if point == baseline:
             cells += ["baseline", "", ""]
         elif difference is not None and difference.estimate.n:
-            p = "" if difference.p_holm is None else f"{difference.p_holm:.3f}"
-            cells += [*_shown(difference.estimate, "+.2f"), p]
+            cells += [*_shown(difference.estimate, "+.2f"), _p_value(difference.p_holm)]
         else:
             cells += ["", "", ""]
         means = [cost.estimate.mean for cost in costs_of]
@@ -96,6 +95,12 @@ def _shown(estimate: Estimate, form: str = ".2f") -> list[str]:
     if estimate.low is None or estimate.high is None:
         return [mean, ""]
     return [mean, f"{format(100 * estimate.low, form)} to {format(100 * estimate.high, form)}"]
+
+
+def _p_value(p: float | None) -> str:
+    if p is None:
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 if __name__ == "__main__":
