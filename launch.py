@@ -182,10 +182,14 @@ def predict(request: Request) -> None:
 def summary(request: Request) -> None:
     """Prints the layer table."""
     from cnn_jax import data, geometry, geometry_table
+    from cnn_jax.data.declared import declared
 
     assert request.experiment is not None
-    dataset = data.load(request.experiment.data, request.experiment.seed, request.data_dir)
-    layers = geometry.summarize(request.experiment.model, dataset.image_shape, dataset.num_classes)
+    shape, classes = declared(request.experiment.data)
+    if shape is None or classes is None:
+        dataset = data.load(request.experiment.data, request.experiment.seed, request.data_dir)
+        shape, classes = dataset.image_shape, dataset.num_classes
+    layers = geometry.summarize(request.experiment.model, shape, classes)
     show(request, geometry_table.as_table(layers), geometry_table.as_json(layers), geometry_table.as_csv(layers))
 
 

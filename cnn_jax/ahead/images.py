@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from cnn_jax import config as cfg
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.data import image_folder, records
-from cnn_jax.data.named import NAMED_SETS
-
-ImageShape = tuple[int, int, int]
+from cnn_jax.data.declared import ImageShape, declared
 
 
 def describe(data: cfg.Data, image_shape: ImageShape | None, classes: int | None) -> tuple[ImageShape, int]:
@@ -26,7 +21,7 @@ def describe(data: cfg.Data, image_shape: ImageShape | None, classes: int | None
     Raises:
       ConfigError: for what neither tells, and where they disagree.
     """
-    known_shape, known_classes = _known(data)
+    known_shape, known_classes = declared(data)
     faults = []
     for flag, given, known in (("image_shape", image_shape, known_shape), ("classes", classes, known_classes)):
         if given is None and known is None:
@@ -49,31 +44,6 @@ _HELP = {
     "image_shape": "give it as --image_shape=HEIGHTxWIDTHxCHANNELS, such as 28x28x1",
     "classes": "give their number as --classes=N",
 }
-
-
-def _known(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
-    match data:
-        case cfg.FashionMnist() | cfg.Mnist():
-            return (28, 28, 1), len(NAMED_SETS[data.name].class_names)
-        case cfg.Idx():
-            return None, _count(data.class_names)
-        case cfg.Csv():
-            return (data.height, data.width, data.channels), _count(data.class_names)
-        case cfg.ImageFolder():
-            classes, folder = data.classes, Path(data.train_dir).expanduser()
-            if classes is None and folder.is_dir():
-                classes = len(image_folder.class_names(folder, "config.data.train_dir"))
-            return (data.height, data.width, data.channels), classes
-        case cfg.Records():
-            records_folder = Path(data.folder).expanduser()
-            classes = data.classes
-            if classes is None and (records_folder / records.MANIFEST).is_file():
-                classes = len(records.read_manifest(records_folder, "config.data.folder").class_names)
-            return (data.image_size, data.image_size, data.channels), classes
-
-
-def _count(names: tuple[str, ...] | None) -> int | None:
-    return None if names is None else len(names)
 
 
 def _text(value: object) -> str:

@@ -134,7 +134,9 @@ def read_manifest(folder: Path, field: str) -> Manifest:
     """
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise DataError(f"{field}: there is no folder {folder}; `launch.py prepare --target={folder}` makes it")
+        raise DataError(
+            f"{field}: there is no folder {folder}; `launch.py prepare --source=PICTURES --target={folder}` makes it"
+        )
     if not path.is_file():
         how = f"`launch.py prepare --source={folder}` looks through what TFDS has made"
         if not (folder / "dataset_info.json").is_file():

@@ -191,7 +191,10 @@ class _Broken:
 
 
 REFUSED = [
-    ({"folder": "nowhere"}, "config.data.folder: there is no folder nowhere; `launch.py prepare --target=nowhere`"),
+    (
+        {"folder": "nowhere"},
+        "config.data.folder: there is no folder nowhere; `launch.py prepare --source=PICTURES --target=nowhere`",
+    ),
     ({"folder": "."}, r"config.data.folder: \. has no records.json; `launch.py prepare --source=PICTURES"),
     ({"train_examples": 55}, "config.data.train_examples=55: there are only 54 training images"),
     ({"validation_fraction": 0.001}, "config.data.validation_fraction=0.001 of 54 images holds out 0 and leaves 54"),
