@@ -52,16 +52,15 @@ def steps_alone(this):
     recipe = steps.Recipe(config, model, optim.optimizer(config.optimizer), this.classes)
     key = jax.random.key(0)
     constants = jax.device_put(pipeline.normalization(config.data, split), sharding.replicated(mesh))
-    order = jax.device_put(pipeline.epoch_order(key, len(split), this.batch_size), sharding.batches(mesh))
-    rates = np.full(len(order), this.learning_rate, np.float32)
+    rates = np.full(pipeline.steps_per_epoch(len(split), this.batch_size), this.learning_rate, np.float32)
     state = programs.first_state(recipe, model.init(key, split.images.shape[1:]), mesh)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    advance = programs.train_steps(recipe, state, split, constants, None, order, rates, key, mesh)
+    advance = programs.train_steps(recipe, state, split, constants, None, rates, (key, key), mesh)
     loss = None
 
     def epoch():
         nonlocal state, loss
-        state, (sums, _) = advance(state, order, rates, 0, len(order))
+        state, (sums, _) = advance(state, 0, rates, 0, len(rates))
         state = dataclasses.replace(state, epoch_sums=Sums.zero())
         loss = means(sums, this.classes)["loss"]
 

@@ -95,7 +95,7 @@ def test_faults_stay_with_their_trials(write_experiment, tmp_path):
         f"*({{'seed': seed}} for seed in {seeds}), {{'model.kernel_size': 12}}, {{'seed': 1}}], skip_infeasible=True)"
     )
     workdir = tmp_path / "sweep"
-    words = (f"--config={file}", f"--workdir={workdir}", *RAY, "--time_limit=0.5", "--memory_limit=2", "--noreport")
+    words = (f"--config={file}", f"--workdir={workdir}", *RAY, "--time_limit=1", "--memory_limit=2", "--noreport")
     done = run(*words, env={**os.environ, "PYTHONPATH": str(hooks)})
     assert done.returncode == 1, done.stdout + done.stderr
     assert [(row["status"], row["fault"]) for row in table(workdir)] == [
