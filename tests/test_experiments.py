@@ -14,8 +14,8 @@ from cnn_jax.data.dataset import Split
 from cnn_jax.train import optim, state, steps
 
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.py"))
-# Two images a step, normalised together, by XLA's convolutions, which compile in a tenth of the time; large ones are shown in part, which
-# changes no layer but AlexNet's first dense one. All else is the file's.
+# Two images a step, normalised together, by XLA's convolutions, which compile in a tenth of the time; large ones are
+# shown in part, which changes no layer but AlexNet's first dense one. All else is the file's.
 PART = 96  # pixels
 QUICKLY = {"train.batch_size": 2, "model.norm_images": None, "model.lowering": "xla"}
 
