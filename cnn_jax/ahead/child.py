@@ -35,7 +35,7 @@ def answer(job: Job) -> Answer:
     asked = topology.parse(job.topology)
     with building_for(asked.platform):
         try:
-            layers = preflight.check_network(job.experiment, job.image_shape, job.classes).layers
+            summary = preflight.check_network(job.experiment, job.image_shape, job.classes)
             devices = lowering.devices_of(asked)
             batch = lowering.batch_of(job, len(devices), asked.chip.devices if asked.chip else 1)
         except REFUSALS as error:
@@ -53,8 +53,7 @@ def answer(job: Job) -> Answer:
         seconds = time.monotonic() - started
     sizes: Any = compiled.memory_analysis()
     costs: Any = compiled.cost_analysis()
-    flops_of = matrix_unit.training_flops if job.program == "train" else matrix_unit.forward_flops
-    per_image = flops_of(layers)
+    per_image = summary.training_flop if job.program == "train" else 2 * summary.multiply_adds
     if job.program == "eval" and job.experiment.train.eval_mirrored:
         per_image *= 2
     return Compiled(
@@ -72,7 +71,7 @@ def answer(job: Job) -> Answer:
         traffic=costs["bytes accessed"],
         collectives=collectives.read(compiled.as_text() or ""),
         model_flops=per_image * batch,
-        fillings=matrix_unit.fillings(layers, asked.chip.matrix_unit)
+        fillings=matrix_unit.fillings(summary.layers, asked.chip.matrix_unit)
         if asked.chip is not None and asked.chip.matrix_unit
         else (),
         seconds=seconds,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from cnn_jax.ahead import hlo
-from cnn_jax.ahead.hlo import Instruction, Module
+from cnn_jax import hlo
+from cnn_jax.hlo import Instruction, Module
 
 KINDS = ("all-reduce", "reduce-scatter", "all-gather", "all-to-all", "collective-permute", "collective-broadcast")
 GRADIENTS, STATISTICS, NUMBERS = "gradients", "statistics", "numbers"

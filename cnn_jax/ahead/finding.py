@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from cnn_jax.ahead.chips import Chip
 from cnn_jax.ahead.compiler import Outcome
 from cnn_jax.ahead.job import Answer, Compiled, OutOfMemory, Program
 from cnn_jax.ahead.roofline import Roofline
+from cnn_jax.chips import Chip
 from cnn_jax.config import Experiment
 
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

@@ -15,8 +15,7 @@ from cnn_jax.ahead.job import Job
 from cnn_jax.ahead.topology import Topology
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.data import augment, pipeline
-from cnn_jax.train import optim, sharding, steps
-from cnn_jax.train import state as train_state
+from cnn_jax.train import optim, programs, sharding, steps
 
 
 def devices_of(topology: Topology) -> list[Any]:
@@ -99,16 +98,14 @@ def lower(job: Job, batch: int, devices: list[Any]) -> jax.stages.Lowered:
     model = models.create(experiment.model, job.classes, experiment.pretrained.freeze)
     recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer), job.classes)
     images = batch * len(devices)
-    taken = (
-        jax.ShapeDtypeStruct((images, *job.image_shape), jnp.uint8),
-        jax.ShapeDtypeStruct((images,), jnp.int32),
-        jax.ShapeDtypeStruct((images,), jnp.float32),
-    )
+    shapes_and_types = (((images, *job.image_shape), jnp.uint8), ((images,), jnp.int32), ((images,), jnp.float32))
+    arrays: Any = [jax.ShapeDtypeStruct(*each) for each in shapes_and_types]
+    batch_like = pipeline.RawBatch(*arrays)
     rate = jax.ShapeDtypeStruct((), jnp.float32)
     of_channels: Any = jax.ShapeDtypeStruct((channels,), jnp.float32)
     constants = pipeline.Normalization(of_channels, of_channels)
     key = jax.eval_shape(jax.random.key, 0)
-    state = jax.eval_shape(functools.partial(_first_state, recipe, job.image_shape), key)
+    state = programs.state_like(recipe, job.image_shape)
     where = sharding.of_state(state, mesh, experiment.train)
     if job.program == "eval":
         measure = jax.jit(
@@ -116,7 +113,7 @@ def lower(job: Job, batch: int, devices: list[Any]) -> jax.stages.Lowered:
             in_shardings=(where.variables, spread, everywhere),
             out_shardings=everywhere,
         )
-        return measure.lower(state.variables, taken, constants)
+        return measure.lower(state.variables, batch_like, constants)
     colours = None
     if augment.wants_colours(experiment.augment):
         square: Any = jax.ShapeDtypeStruct((channels, channels), jnp.float32)
@@ -127,9 +124,4 @@ def lower(job: Job, batch: int, devices: list[Any]) -> jax.stages.Lowered:
         out_shardings=where,
         donate_argnums=0,
     )
-    return advance.lower(state, taken, constants, colours, rate, key)
-
-
-def _first_state(recipe: steps.Recipe, image_shape: tuple[int, int, int], key: jax.Array) -> train_state.TrainState:
-    variables = recipe.model.init(key, image_shape)
-    return train_state.create(recipe.optimizer, variables, recipe.experiment.train.ema_decay > 0)
+    return advance.lower(state, batch_like, constants, colours, rate, key)

@@ -1,4 +1,4 @@
-"""How much of the matrix unit works on padding, and what a network's multiply-adds come to; from the layer table."""
+"""How much of the matrix unit works on padding, from the layer table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
-from cnn_jax.layer_rows import IMAGE, LayerRow
+from cnn_jax.layer_rows import LayerRow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,13 +57,3 @@ def waste(of_layers: Iterable[Filling]) -> float:
     entries = tuple(of_layers)
     useful = sum(each.multiply_adds for each in entries)
     return 1 - useful / sum(each.multiply_adds / (1 - each.waste) for each in entries)
-
-
-def forward_flops(layers: Iterable[LayerRow]) -> int:
-    """Two for each multiply-add of one image."""
-    return 2 * sum(layer.multiply_adds for layer in layers)
-
-
-def training_flops(layers: Iterable[LayerRow]) -> int:
-    """Of one image: forward, the gradient of the weights, and, but for layers that read the image, of the input."""
-    return sum((2 if layer.sources == (IMAGE,) else 3) * 2 * layer.multiply_adds for layer in layers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from cnn_jax.ahead.chips import Chip
+from cnn_jax.chips import Chip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from cnn_jax.ahead import chips, images, roofline, search
-from cnn_jax.ahead.chips import Chip
+from cnn_jax import chips
+from cnn_jax.ahead import images, roofline, search
 from cnn_jax.ahead.compiler import Outcome, compile_program
 from cnn_jax.ahead.finding import Step, memory_share
 from cnn_jax.ahead.job import Compiled, Job, Program, Refused
 from cnn_jax.ahead.request import CompileRequest
 from cnn_jax.ahead.search import Tried
+from cnn_jax.chips import Chip
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
 
@@ -91,7 +92,7 @@ def _seen(program: Program, outcome: Outcome, chip: Chip | None) -> Step:
     answer = outcome.answer
     estimate = None
     if isinstance(answer, Compiled):
-        chip = chip or chips.gpu(answer.device_kind)
+        chip = chip or chips.of_kind(answer.device_kind)
         if chip is not None:
             each = chip.devices
             estimate = roofline.estimate(

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from cnn_jax.ahead.chips import TPUS, Chip
+from cnn_jax.chips import TPUS, Chip
 from cnn_jax.config_parse import ConfigError
 
 _EXAMPLES = "v5e:4x4, v4:4x4x4, v3:4x4, v5e:1x1, cpu or gpu"

@@ -1,11 +1,13 @@
-"""What the operations of a compiled program do: read from its text, as XLA writes it."""
+"""What sort of work the operations of a compiled program are."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator
 from typing import Literal
+
+from cnn_jax import hlo
+from cnn_jax.hlo import Instruction
 
 Kind = Literal[
     "convolutions and matrix products",
@@ -34,64 +36,35 @@ _MOVES = {
     *("dynamic-update-slice", "gather", "get-tuple-element", "iota", "pad", "parameter", "reshape", "reverse"),
     *("slice", "transpose", "tuple"),
 }
-_LIBRARY_PRODUCT = re.compile(r"\$conv|gemm|matmul|dot", re.IGNORECASE)
 # They run other operations, which are counted themselves.
 CONTAINERS = {"while", "conditional", "call", "async-start", "async-done"}
 
-_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
-_INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = .*? ([a-z][a-z0-9\-]*)\(")
-_CALLS = re.compile(r"(?:calls|to_apply)=%?([\w.\-]+)")
-_NAME = re.compile(r'op_name="([^"]*)"')
-_TARGET = re.compile(r'custom_call_target="([^"]*)"')
 
-
-@dataclasses.dataclass(frozen=True)
-class Instruction:
-    """One instruction of a program.
-
-    Attributes:
-      opcode: as XLA names it.
-      source: where it comes from, as JAX names it: functions, modules and scopes, joined by slashes; may be empty.
-      calls: the computation that a fusion runs; empty where there is none.
-      target: the library's function that a custom call calls; empty where there is none.
-    """
-
-    opcode: str
-    source: str
-    calls: str
-    target: str
-
-    @property
-    def multiplies(self) -> bool:
-        """Whether it is a convolution or a matrix product."""
-        return self.opcode in ("dot", "convolution") or bool(_LIBRARY_PRODUCT.search(self.target))
-
-
-@dataclasses.dataclass(frozen=True)
 class Program:
     """A compiled program.
 
     Attributes:
       name: of the module.
       instructions: by name.
-      computations: names of their instructions, in order, by the computation's name.
     """
 
-    name: str
-    instructions: dict[str, Instruction]
-    computations: dict[str, list[str]]
+    def __init__(self, module: hlo.Module):
+        """Looks instructions up by their names, which are a module's own."""
+        self.name = module.name
+        self.instructions = {each.name: each for listed in module.computations.values() for each in listed}
+        self._module = module
 
-    def inside(self, name: str) -> Iterator[Instruction]:
+    def _inside(self, instruction: Instruction) -> Iterator[Instruction]:
         """An instruction, and those of the computations that it calls."""
-        instruction = self.instructions[name]
         yield instruction
-        for inner in self.computations.get(instruction.calls, ()):
-            yield from self.inside(inner)
+        for computation in instruction.called:
+            for inner in self._module.computations.get(computation, ()):
+                yield from self._inside(inner)
 
     def source(self, name: str) -> str:
         """Where an operation comes from: the way through functions, modules and scopes; may be empty."""
         known = self.instructions.get(name)
-        way = known.source if known else ""
+        way = known.op_name if known else ""
         # What is around every operation of the loop's body says nothing.
         return re.sub(r"^jit\(\w+\)/(?:while/body/)?(?:closed_call/)?", "", way)
 
@@ -103,13 +76,13 @@ class Program:
         """
         if name not in self.instructions:
             return UNKNOWN
-        parts = list(self.inside(name))
+        parts = list(self._inside(self.instructions[name]))
         if any(part.opcode.startswith(_COMMUNICATES) for part in parts):
             return COMMUNICATION
         products = [part for part in parts if part.multiplies]
         if products:
-            return next((kind for part in products if (kind := _scoped(part.source))), PRODUCTS)
-        source = parts[0].source or next((part.source for part in parts if part.source), "")
+            return next((kind for part in products if (kind := _scoped(part.op_name))), PRODUCTS)
+        source = parts[0].op_name or next((part.op_name for part in parts if part.op_name), "")
         if (kind := _scoped(source)) is not None:
             return kind
         if source.startswith("jit(") and "jvp(" not in source:
@@ -127,20 +100,7 @@ def read(text: str) -> Program:
     Returns:
       Its instructions and computations.
     """
-    head = re.match(r"HloModule ([\w.\-]+)", text)
-    instructions: dict[str, Instruction] = {}
-    computations: dict[str, list[str]] = {}
-    current: list[str] = []
-    for line in text.splitlines():
-        if (begins := _COMPUTATION.match(line)) is not None:
-            current = computations.setdefault(begins[1], [])
-        elif (found := _INSTRUCTION.match(line)) is not None:
-            calls, source, target = (pattern.search(line) for pattern in (_CALLS, _NAME, _TARGET))
-            instructions[found[2]] = Instruction(
-                found[3], source[1] if source else "", calls[1] if calls else "", target[1] if target else ""
-            )
-            current.append(found[2])
-    return Program(head[1] if head else "", instructions, computations)
+    return Program(hlo.Module(text))
 
 
 def _scoped(source: str) -> Kind | None:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 from grain.experimental import ThreadPrefetchIterDataset
-from jaxtyping import Array, Float32, Int32, UInt8
 
+from cnn_jax.data.pipeline import RawBatch
 from cnn_jax.data.stream import HostBatch, Stream
-
-
-class DeviceBatch(NamedTuple):
-    """One batch, over all processes' devices; fields as `HostBatch` has them."""
-
-    images: UInt8[Array, "b h w c"]
-    labels: Int32[Array, " b"]
-    weights: Float32[Array, " b"]
 
 
 class DeviceFeed:
@@ -36,15 +26,15 @@ class DeviceFeed:
           ahead: batches that lie ready on the devices, beside the one in use.
         """
 
-        def put(batch: HostBatch) -> DeviceBatch:
-            return DeviceBatch(*(jax.make_array_from_process_local_data(sharding, array) for array in batch))
+        def put(batch: HostBatch) -> RawBatch:
+            return RawBatch(*(jax.make_array_from_process_local_data(sharding, array) for array in batch))
 
         self._batches = iter(ThreadPrefetchIterDataset(stream.at(step).map(put), prefetch_buffer_size=ahead))
 
     def __iter__(self) -> DeviceFeed:
         return self
 
-    def __next__(self) -> DeviceBatch:
+    def __next__(self) -> RawBatch:
         return next(self._batches)
 
     def __enter__(self) -> DeviceFeed:

@@ -58,7 +58,18 @@ class Batch(NamedTuple):
     weights: Float[Array, " b"]
 
 
-Taken = tuple[UInt8[Array, "b h w c"], Int32[Array, " b"], Float[Array, " b"]]  # pixels, labels, weights as Batch's
+class RawBatch(NamedTuple):
+    """Images as they come from the data.
+
+    Attributes:
+      images: pixels, 0 to 255.
+      labels: class numbers.
+      weights: as `Batch` has them.
+    """
+
+    images: UInt8[Array, "b h w c"]
+    labels: Int32[Array, " b"]
+    weights: Float[Array, " b"]
 
 
 def normalization(config: Data, train: Split | Stream) -> Normalization:
@@ -75,7 +86,7 @@ def normalization(config: Data, train: Split | Stream) -> Normalization:
     if config.normalize == "scale":
         return Normalization(jnp.zeros(channels), jnp.full(channels, 255.0))
     if not isinstance(train, Split):
-        return _standardizing(train.colours.mean, np.diag(train.colours.covariance))
+        return _standardizing(train.statistics.mean, np.diag(train.statistics.covariance))
     counts = np.stack([np.bincount(train.images[..., channel].ravel(), minlength=256) for channel in range(channels)])
     pixels, total = np.arange(256), counts.sum(axis=1)
     mean = counts @ pixels / total
@@ -103,7 +114,7 @@ def colours(train: Split | Stream) -> Colours:
       float32 constants. An eigenvector's sign, which is free, makes its largest entry positive.
     """
     if not isinstance(train, Split):
-        return _colours(*train.colours)
+        return _colours(*train.statistics)
     channels = train.images.shape[-1]
     pixels = train.images.reshape(-1, channels)
     # Whole numbers below 2^53 add up exactly in float64, in parts that spare the memory.
@@ -154,7 +165,7 @@ def file_order(examples: int, batch_size: int) -> Int32[Array, "steps b"]:
     return jnp.resize(jnp.arange(examples, dtype=jnp.int32), (steps_per_epoch(examples, batch_size), batch_size))
 
 
-def take(data: DeviceSplit, order: Int32[Array, "steps b"], step: Int32[Array, ""]) -> Taken:
+def take(data: DeviceSplit, order: Int32[Array, "steps b"], step: Int32[Array, ""]) -> RawBatch:
     """Picks one batch of an order.
 
     Args:
@@ -163,10 +174,10 @@ def take(data: DeviceSplit, order: Int32[Array, "steps b"], step: Int32[Array, "
       step: which batch, from 0.
 
     Returns:
-      (pixels, labels, weights); a weight of 0 marks what fills up the last batch.
+      The batch; a weight of 0 marks what fills up the last one.
     """
     examples, batch_size = data.labels.shape[0], order.shape[1]
     chosen = jax.lax.dynamic_index_in_dim(order, step, keepdims=False)
     position = step * batch_size + jnp.arange(batch_size)
     real: Bool[Array, " b"] = position < examples
-    return data.images[chosen], data.labels[chosen], real.astype(jnp.float32)
+    return RawBatch(data.images[chosen], data.labels[chosen], real.astype(jnp.float32))

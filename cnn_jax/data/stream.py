@@ -84,7 +84,7 @@ class Stream:
       records: that it reads from.
       numbers: of the records that are in it; None for all.
       view: what is seen of a picture.
-      colours: of the training pixels.
+      statistics: of the training pixels.
       seed: of the experiment.
       shuffled: whether every epoch has an order of its own, or the records' always.
       workers: processes that make the batches; 0 makes them in the caller's.
@@ -95,7 +95,7 @@ class Stream:
     records: Records
     numbers: Int[np.ndarray, " n"] | None
     view: RandomResizedCrop | CentreCrop
-    colours: PixelStatistics
+    statistics: PixelStatistics
     seed: int
     shuffled: bool
     workers: int
@@ -220,14 +220,14 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
     shorter_side = config.shorter_side or round(config.image_size * 8 / 7)
     centre = CentreCrop(config.image_size, config.channels, shorter_side)
     workers = cores() if config.workers is None else config.workers
-    colours = _pixel_statistics(manifest, config.channels)
+    statistics = _pixel_statistics(manifest, config.channels)
 
     def measured(records: Records, numbers: np.ndarray | None) -> Stream:
-        return Stream(records, numbers, centre, colours, seed, shuffled=False, workers=workers)
+        return Stream(records, numbers, centre, statistics, seed, shuffled=False, workers=workers)
 
     return Streams(
         manifest,
-        Stream(training, train, random, colours, seed, shuffled=True, workers=workers),
+        Stream(training, train, random, statistics, seed, shuffled=True, workers=workers),
         measured(training, held) if held is not None else None,
         measured(test, None),
     )

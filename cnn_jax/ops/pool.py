@@ -156,7 +156,7 @@ def _windows(
     return Windows(taps, steps, (1, 1), (top_bottom, left_right), outputs), pads
 
 
-Seen = list[tuple[int, int]]
+_Seen = list[tuple[int, int]]  # (tap, window) pairs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,12 +170,13 @@ class _Views:
       count: strides that cover the pixels.
     """
 
-    seen: list[Seen]
+    seen: list[_Seen]
     beyond: Pads
     count: int
 
     @classmethod
     def of(cls, pixels: int, taps: int, stride: int, pads: Pads, outputs: int) -> _Views:
+        """Of an axis of so many pixels, under so many windows (`outputs`) of so many taps."""
         count = -(-pixels // stride)
         seen = [
             [(tap, (pixel + pads[0] - tap) // stride) for tap in range(taps) if (pixel + pads[0] - tap) % stride == 0]
@@ -217,7 +218,7 @@ def _first_largest_backward(windows: Windows, saved: tuple[Array, Array], gradie
     pads = ((0, 0), down.beyond, across.beyond, (0, 0))
     gradient, place = lax.optimization_barrier((jnp.pad(gradient, pads), jnp.pad(place, pads, constant_values=-1)))
 
-    def grid(seen_down: Seen, seen_across: Seen) -> Array:
+    def grid(seen_down: _Seen, seen_across: _Seen) -> Array:
         total = jnp.zeros((batch, down.count, across.count, channels), like.dtype)
         for row, top in seen_down:
             for column, left in seen_across:

@@ -87,7 +87,7 @@ def opened(plan: Plan, workdir: Path, data_dir: Path | None) -> Iterator[OpenSwe
     folder = SweepFolder(workdir)
     folder.claim(plan)
     try:
-        for trial in plan.trials:
+        for trial in plan.trials:  # what contradicts the user's own flags is refused now
             xla_flags.environment(trial.experiment)
         findings = feasibility.ask([trial.experiment for trial in plan.trials], data_dir)
         entries = entries_of(plan, findings.trials)

@@ -43,7 +43,7 @@ class Dispatches:
     def __call__(
         self, state: TrainState, epoch: int, rates: np.ndarray, first: int, last: int
     ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        """Takes steps `first` to `last` (excluded) of an epoch; `programs.train_steps` tells of all arguments."""
+        """Takes steps `first` to `last` (excluded) of an epoch; `programs.Advance` tells of all arguments."""
         called, traced = time.monotonic(), False
         for start, stop in self._pieces(first, last):
             if self._trace is not None and self._taken == self._trace.steps.start:

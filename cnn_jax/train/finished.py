@@ -11,14 +11,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, PRNGKeyArray, UInt8
+from jaxtyping import Float32, UInt8
 
 from cnn_jax import data, models
 from cnn_jax.config import Experiment
 from cnn_jax.data.dataset import DataError, Dataset
 from cnn_jax.data.pipeline import Normalization
-from cnn_jax.train import compilation, optim, steps
-from cnn_jax.train import state as train_state
+from cnn_jax.train import compilation, optim, programs, steps
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn_jax.train.run_folder import RunFolder, RunFolderError
 
@@ -103,14 +102,9 @@ def load(workdir: Path) -> FinishedRun:
     classes = len(described["class_names"])
     model = models.create(experiment.model, classes)
     recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer), classes)
-
-    def create(key: PRNGKeyArray) -> train_state.TrainState:
-        variables = model.init(key, (height, width, channels))
-        return train_state.create(recipe.optimizer, variables, ema=experiment.train.ema_decay > 0)
-
     checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)
     try:
-        state = checkpoints.load(result["step"], jax.eval_shape(create, jax.random.key(0)))
+        state = checkpoints.load(result["step"], programs.state_like(recipe, (height, width, channels)))
     except DamagedCheckpointError as error:
         raise RunFolderError(f"--workdir: {workdir}: {error}") from error
     finally:

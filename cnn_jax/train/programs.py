@@ -61,12 +61,28 @@ def first_state(recipe: steps.Recipe, variables: Variables, mesh: jax.sharding.M
     Returns:
       The state; step 0.
     """
-    ema = recipe.experiment.train.ema_decay > 0
-    create = functools.partial(train_state.create, recipe.optimizer, ema=ema)
+    create = functools.partial(_create, recipe)
     variables = sharding.on_all(variables, mesh)
     shardings = sharding.of_state(jax.eval_shape(create, variables), mesh, recipe.experiment.train)
     state: TrainState = jax.jit(create, out_shardings=shardings)(variables)
     return state
+
+
+def state_like(recipe: steps.Recipe, image_shape: tuple[int, int, int]) -> TrainState:
+    """The shapes and types of a training state; no array is made.
+
+    Args:
+      recipe: config, network and optimizer.
+      image_shape: (height, width, channels) in pixels.
+    """
+    shapes: TrainState = jax.eval_shape(
+        lambda key: _create(recipe, recipe.model.init(key, image_shape)), jax.random.key(0)
+    )
+    return shapes
+
+
+def _create(recipe: steps.Recipe, variables: Variables) -> TrainState:
+    return train_state.create(recipe.optimizer, variables, ema=recipe.experiment.train.ema_decay > 0)
 
 
 def train_steps(

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
 
 from cnn_jax.config import Experiment
 from cnn_jax.data import augment, pipeline
-from cnn_jax.data.pipeline import Batch, Colours, DeviceSplit, Normalization, Taken
+from cnn_jax.data.pipeline import Batch, Colours, DeviceSplit, Normalization, RawBatch
 from cnn_jax.models import Model, Variables
 from cnn_jax.train.metrics import Sums, measure
 from cnn_jax.train.state import TrainState
@@ -162,7 +162,7 @@ def _averaged(state: TrainState, params: Any, decay: float) -> Any:
 def train_on_pixels(
     recipe: Recipe,
     state: TrainState,
-    taken: Taken,
+    batch: RawBatch,
     constants: Normalization,
     colours: Colours | None,
     rate: Float[Array, ""],
@@ -173,7 +173,7 @@ def train_on_pixels(
     Args:
       recipe: config, network and optimizer.
       state: before the step.
-      taken: the batch.
+      batch: of images.
       constants: of the normalisation.
       colours: of the training images, where `augment.wants_colours`.
       rate: the learning rate.
@@ -183,7 +183,7 @@ def train_on_pixels(
       The state after the step.
     """
     augment_key, model_key = jax.random.split(jax.random.fold_in(key, state.step))
-    pixels, labels, weights = taken
+    pixels, labels, weights = batch
     targets = jax.nn.one_hot(labels, recipe.classes)
     images, targets = augment.augment(augment_key, pixels, targets, recipe.experiment.augment, constants, colours)
     return train_step(recipe, state, Batch(images, targets, weights), rate, model_key)
@@ -243,9 +243,9 @@ def predict(
     return logits
 
 
-def measure_pixels(recipe: Recipe, variables: Variables, taken: Taken, constants: Normalization) -> Sums:
+def measure_pixels(recipe: Recipe, variables: Variables, batch: RawBatch, constants: Normalization) -> Sums:
     """Measures a network on a batch as it comes from the data; the arguments are those of `evaluate`."""
-    pixels, labels, weights = taken
+    pixels, labels, weights = batch
     targets = jax.nn.one_hot(labels, recipe.classes)
     return measure(predict(recipe, variables, pixels, constants), targets, weights)
 

@@ -35,7 +35,8 @@ class TrainSteps:
         """Compiles; the arguments are those of `programs.train_steps`, the key that of the steps."""
         self._stream = stream.in_batches(recipe.experiment.train.batch_size, _share())
         self._mesh, self._after = mesh, (constants, colours)
-        self._key, self._feed, self._next = key, None, 0
+        self._key, self._next = key, 0
+        self._feed: DeviceFeed | None = None
         self._compiled = compilation.compile_once(
             ("train streamed", recipe.compiled_in),
             functools.partial(_advance, recipe),
@@ -43,8 +44,6 @@ class TrainSteps:
             donate_argnums=0,
             out_shardings=(sharding.of_state(state, mesh, recipe.experiment.train), sharding.replicated(mesh)),
         )
-
-    _feed: DeviceFeed | None
 
     def __call__(
         self, state: TrainState, epoch: int, rates: Float32[np.ndarray, " steps"], first: int, last: int
@@ -55,7 +54,7 @@ class TrainSteps:
             self.close()
             self._feed = DeviceFeed(self._stream, start, sharding.one_batch(self._mesh))
         for rate in rates[first:last]:
-            state, sums = self._compiled(state, tuple(next(self._feed)), *self._after, rate, self._key)
+            state, sums = self._compiled(state, next(self._feed), *self._after, rate, self._key)
         self._next = start + last - first
         return state, sums
 
@@ -71,9 +70,9 @@ class TrainSteps:
 
 
 def _advance(
-    recipe: steps.Recipe, state: TrainState, taken: pipeline.Taken, *rest: Any
+    recipe: steps.Recipe, state: TrainState, batch: pipeline.RawBatch, *rest: Any
 ) -> tuple[TrainState, tuple[Sums, Sums]]:
-    state = steps.train_on_pixels(recipe, state, taken, *rest)
+    state = steps.train_on_pixels(recipe, state, batch, *rest)
     return state, (state.epoch_sums, state.window_sums)
 
 
@@ -94,7 +93,7 @@ def evaluation(
         sums = Sums.zero()
         with DeviceFeed(batches, 0, sharding.one_batch(mesh)) as feed:
             for batch in itertools.islice(feed, batches.steps_per_epoch):
-                sums += compiled(variables, tuple(batch), constants)
+                sums += compiled(variables, batch, constants)
         return sums
 
     return measure
@@ -104,9 +103,8 @@ def _share() -> Share:
     return Share(jax.process_index(), jax.process_count())
 
 
-def _like(stream: Stream, mesh: jax.sharding.Mesh) -> pipeline.Taken:
+def _like(stream: Stream, mesh: jax.sharding.Mesh) -> pipeline.RawBatch:
     """A batch of the stream's shapes."""
     size, where = stream.batch_size, sharding.one_batch(mesh)
     images, labels = np.zeros((size, *stream.image_shape), np.uint8), np.zeros(size, np.int32)
-    taken: pipeline.Taken = jax.device_put((images, labels, np.zeros(size, np.float32)), where)
-    return taken
+    return pipeline.RawBatch(*jax.device_put((images, labels, np.zeros(size, np.float32)), where))

@@ -45,10 +45,10 @@ def test_of_a_network_by_work():
 
 
 def test_the_lectures_network():
-    layers = geometry.summarize(Cnn(), (28, 28, 1), 10).layers
+    summary = geometry.summarize(Cnn(), (28, 28, 1), 10)
     # Multiply-adds of the lecture's table: outputs x weights without biases
     first, others = 26**2 * 288, [11**2 * 18432, 3**2 * 36864, 576 * 64, 64 * 10]
-    assert matrix_unit.forward_flops(layers) == 2 * (first + sum(others))
+    assert summary.multiply_adds == first + sum(others)
     # the image needs no gradient
-    assert matrix_unit.training_flops(layers) == 4 * first + 6 * sum(others)
-    assert [filling.rows for filling in matrix_unit.fillings(layers, 128)] == [9, 288, 576, 576, 64]
+    assert summary.training_flop == 4 * first + 6 * sum(others)
+    assert [filling.rows for filling in matrix_unit.fillings(summary.layers, 128)] == [9, 288, 576, 576, 64]

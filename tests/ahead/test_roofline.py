@@ -3,7 +3,7 @@
 import pytest
 
 from cnn_jax.ahead import roofline
-from cnn_jax.ahead.chips import TPUS, Chip, gpu
+from cnn_jax.chips import TPUS, Chip, of_kind
 
 
 def test_bound_by_memory():
@@ -17,12 +17,13 @@ def test_bound_by_memory():
 
 
 def test_bound_by_arithmetic():
-    chip = Chip("one", flops=10.0, bandwidth=5.0, memory=1, matrix_unit=None, devices=1, source="")
+    chip = Chip("one", (), 10.0, None, None, bandwidth=5.0, memory=1, matrix_unit=None, devices=1, source="")
     line = roofline.estimate(chip, flops=40.0, traffic=10.0, model_flops=30.0, images=8)
     assert (line.bound, line.seconds, line.images_per_second, line.utilisation) == ("arithmetic", 4.0, 2.0, 0.75)
 
 
 def test_gpus_are_told_by_the_name_of_their_driver():
-    assert gpu("NVIDIA A100-SXM4-80GB").bandwidth == 2039e9
-    assert gpu("NVIDIA H100 80GB HBM3").name == "H100 SXM"
-    assert gpu("NVIDIA GeForce RTX 3060") is None
+    assert of_kind("NVIDIA A100-SXM4-80GB").bandwidth == 2039e9
+    assert of_kind("NVIDIA H100 80GB HBM3").flops == 989e12
+    assert (of_kind("NVIDIA L4").flops, of_kind("NVIDIA L40S").flops) == (121e12, 362e12)
+    assert of_kind("NVIDIA GeForce RTX 3060") is None

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cnn_jax import hlo
 from cnn_jax.analysis import program
 
 TEXT = """\
@@ -69,8 +70,9 @@ def test_kinds(name, kind):
 def test_what_is_read():
     found = program.read(TEXT)
     assert found.name == "jit__advance"
-    assert found.computations["fused_product"] == ["param_0", "param_1", "dot.1", "maximum.1"]
-    assert found.computations["main.42"] == ["p", "while.1"]
+    computations = hlo.Module(TEXT).computations
+    assert [each.name for each in computations["fused_product"]] == ["param_0", "param_1", "dot.1", "maximum.1"]
+    assert [each.name for each in computations["main.42"]] == ["p", "while.1"]
     assert found.instructions["while.1"].opcode == "while"
     assert found.instructions["arg"].opcode == "parameter"
     assert found.source("pooled") == "transpose(jvp(Net))/conv1/pooling/max"

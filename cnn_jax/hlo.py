@@ -1,4 +1,4 @@
-"""The text of a compiled program, as far as its data's way is to be followed."""
+"""The text of a compiled program: its instructions, what they run, and who reads their results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAME = re.compile(r"%([\w.-]+)")
 _CALLED = re.compile(r"(?:calls|to_apply|body|condition|branch_computations|called_computations)=(\{[^}]*\}|%[\w.-]+)")
 _SHAPE = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
 _BITS = re.compile(r"[a-z]+(\d+)")
-_LIBRARY_PRODUCT = re.compile(r'custom_call_target="[^"]*(?:cublas|cudnn|onednn|gemm|matmul|conv|dot)', re.IGNORECASE)
+_LIBRARY_PRODUCT = re.compile(r'custom_call_target="[^"]*(?:\$conv|gemm|matmul|dot)', re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +51,17 @@ class Instruction:
 
 
 class Module:
-    """A program's computations."""
+    """A program's computations.
+
+    Attributes:
+      name: of the program.
+      computations: the instructions of each by its name, in order.
+    """
 
     def __init__(self, text: str) -> None:
-        """Reads a program as XLA prints it."""
+        """Reads a program as XLA prints it (`jax.stages.Compiled.as_text`)."""
+        head = re.match(r"HloModule ([\w.-]+)", text)
+        self.name = head[1] if head else ""
         self.computations: dict[str, list[Instruction]] = {}
         instructions: list[Instruction] = []
         for line in text.splitlines():

@@ -1,0 +1,99 @@
+"""What accelerators can do at most, as their makers publish it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """The published peaks of one chip; its FLOP/s are of dense matrix products, None where it has no such unit.
+
+    Attributes:
+      name: of the generation or model.
+      kinds: what JAX calls its devices (`jax.Device.device_kind`), to the letter: where a name goes on, as of a
+        laptop's card or a part of one, the peak is another.
+      bfloat16: FLOP/s of bfloat16 numbers, summed in float32.
+      tf32: FLOP/s of float32 numbers rounded to TF32.
+      float32: FLOP/s of float32 numbers as they are.
+      bandwidth: of its memory, bytes per second.
+      memory: bytes.
+      matrix_unit: rows and columns of the systolic array; None where there is none.
+      devices: of JAX on one chip; TPU v2 and v3 have two, each with half of everything.
+      source: where the figures stand.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    bfloat16: float | None
+    tf32: float | None
+    float32: float | None
+    bandwidth: float
+    memory: int
+    matrix_unit: int | None
+    devices: int
+    source: str
+
+    @property
+    def flops(self) -> float:
+        """FLOP/s of the narrowest numbers that it multiplies."""
+        return next(peak for peak in (self.bfloat16, self.tf32, self.float32) if peak is not None)
+
+
+_TERA, _GIGA, _GIB = 1e12, 1e9, 2**30
+_SUPERCOMPUTER = "Jouppi et al., A domain-specific supercomputer for training deep neural networks, 2020, table 3"
+_CLOUD = "https://cloud.google.com/tpu/docs/"
+_SHEET, _ADA, _GA102 = "NVIDIA's data sheet", "NVIDIA's white paper of Ada", "NVIDIA's white paper of GA102"
+
+
+def _tpu(
+    name: str, kinds: tuple[str, ...], tera: float, giga: float, gib: int, side: int, devices: int, source: str
+) -> Chip:
+    return Chip(name, kinds, tera * _TERA, None, None, giga * _GIGA, gib * _GIB, side, devices, source)
+
+
+def _gpu(
+    kind: str, tera: tuple[float | None, float | None, float | None], giga: float, gib: int, source: str = _SHEET
+) -> Chip:
+    bfloat16, tf32, float32 = (None if each is None else each * _TERA for each in tera)
+    return Chip(kind, (kind,), bfloat16, tf32, float32, giga * _GIGA, gib * _GIB, None, 1, source)
+
+
+TPUS = {
+    chip.name: chip
+    for chip in (
+        _tpu("v2", ("TPU v2",), 46, 700, 16, 128, 2, _SUPERCOMPUTER),
+        _tpu("v3", ("TPU v3",), 123, 900, 32, 128, 2, _SUPERCOMPUTER),
+        _tpu("v4", ("TPU v4",), 275, 1228, 32, 128, 1, _CLOUD + "v4"),
+        _tpu("v5e", ("TPU v5 lite", "TPU v5e"), 197, 819, 16, 128, 1, _CLOUD + "v5e"),
+        _tpu("v5p", ("TPU v5", "TPU v5p"), 459, 2765, 95, 128, 1, _CLOUD + "v5p"),
+        _tpu("v6e", ("TPU v6 lite", "TPU v6e"), 918, 1640, 32, 256, 1, _CLOUD + "v6e"),
+    )
+}
+
+# NVIDIA's figures with sparsity are twice as high.
+_H100, _A100, _V100 = (989, 495, 67), (312, 156, 19.5), (None, None, 15.7)
+_GPUS = (
+    _gpu("Tesla V100-SXM2-16GB", _V100, 900, 16),
+    _gpu("Tesla V100-SXM2-32GB", _V100, 900, 32),
+    _gpu("Tesla T4", (None, None, 8.1), 320, 16),
+    _gpu("NVIDIA A10", (125, 62.5, 31.2), 600, 24),
+    _gpu("NVIDIA A100-SXM4-40GB", _A100, 1555, 40),
+    _gpu("NVIDIA A100-SXM4-80GB", _A100, 2039, 80),
+    _gpu("NVIDIA A100-PCIE-40GB", _A100, 1555, 40),
+    _gpu("NVIDIA A100 80GB PCIe", _A100, 1935, 80),
+    _gpu("NVIDIA L4", (121, 60, 30.3), 300, 24),
+    _gpu("NVIDIA L40S", (362, 183, 91.6), 864, 48),
+    _gpu("NVIDIA H100 80GB HBM3", _H100, 3350, 80),
+    _gpu("NVIDIA H100 PCIe", (756, 378, 51), 2000, 80),
+    _gpu("NVIDIA H100 NVL", (835, 418, 60), 3900, 94),
+    _gpu("NVIDIA H200", _H100, 4800, 141),
+    _gpu("NVIDIA GeForce RTX 3090", (71, 35.6, 35.6), 936, 24, _GA102),
+    _gpu("NVIDIA GeForce RTX 4090", (165, 82.6, 82.6), 1008, 24, _ADA),
+)
+_OF_KIND = {kind: chip for chip in (*TPUS.values(), *_GPUS) for kind in chip.kinds}
+
+
+def of_kind(kind: str) -> Chip | None:
+    """The chip whose devices JAX calls so (`jax.Device.device_kind`); None where none is in the table, as no CPU is."""
+    return _OF_KIND.get(kind)
