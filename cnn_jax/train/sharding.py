@@ -46,7 +46,7 @@ def of_state(state: TrainState, mesh: Mesh, train: Train) -> TrainState:
         dense = train.shard_dense and part in ("params", "opt_state", "averaged") and leaf.ndim == 2
         optimizer = train.shard_optimizer and part == "opt_state"
         axes = [axis for axis in range(leaf.ndim) if leaf.shape[axis] % mesh.size == 0]
-        if axes and size >= (_LARGE_DENSE if dense else _LARGE if optimizer else math.inf):
+        if axes and size >= min([_LARGE_DENSE] * dense + [_LARGE] * optimizer, default=math.inf):
             return NamedSharding(mesh, PartitionSpec(*[None] * axes[-1], "data"))
         return replicated(mesh)
 

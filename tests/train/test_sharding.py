@@ -123,9 +123,10 @@ def test_every_family_trains_on_several_devices_as_on_one(line_data, tmp_path):
 
 def test_what_is_split_over_devices():
     mesh = jax.sharding.AbstractMesh((4,), ("data",))
-    model = {"features": (6,), "pooling": "max", "dense": (2048, 1026)}
+    model = {"features": (6,), "pooling": "max", "dense": (2048, 1026, 40)}
     where = {}
-    for split in ({}, {"shard_optimizer": True}, {"shard_dense": True}):
+    choices = ({}, {"shard_optimizer": True}, {"shard_dense": True}, {"shard_optimizer": True, "shard_dense": True})
+    for split in choices:
         experiment = parse({"model": model, "train": split})
         network = models.create(experiment.model, 10)
         optimizer = optim.optimizer(experiment.optimizer)
@@ -140,13 +141,17 @@ def test_what_is_split_over_devices():
             if each.spec != PartitionSpec()
         }
     assert where[()] == {}
-    # Adam has two moments; 6 maps of 13x13 pixels go into 2,048 units, these into 1,026, which 4 do not divide
+    # Adam has two moments; 6 maps of 13x13 pixels go into 2,048 units, these into 1,026, which 4 do not divide, and
+    # these into 40
     moments = [f".opt_state[1].{moment}" for moment in ("mu", "nu")]
     outputs, inputs = PartitionSpec(None, "data"), PartitionSpec("data")
     kernels = {"['head']['dense1']['kernel']": outputs, "['head']['dense2']['kernel']": inputs}
-    assert where["shard_optimizer",] == {m + k: spec for m in moments for k, spec in kernels.items()}
+    small = {"['head']['dense3']['kernel']": outputs}  # of 41,040 weights
+    assert where["shard_optimizer",] == {m + k: spec for m in moments for k, spec in (kernels | small).items()}
     parts = [*moments, ".params", ".averaged"]
     assert where["shard_dense",] == {p + k: spec for p in parts for k, spec in kernels.items()}
+    both = where["shard_optimizer",] | where["shard_dense",]
+    assert where["shard_optimizer", "shard_dense"] == both
 
 
 def test_parts_that_devices_cannot_share():
