@@ -45,7 +45,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         "run the trials of an experiment file's get_sweep(); the same command goes on with them",
         (
             *("config", "from", "workdir", "data_dir", "report", "engine", "jobs", "sweep.limit", "sweep.only"),
-            *("time_limit", "memory_limit", "retry_failed", "verify", "export", *_OF_RAY),
+            *("time_limit", "memory_limit", "retry_failed", "vectorize", "verify", "export", *_OF_RAY),
         ),
     ),
 }
@@ -66,6 +66,7 @@ _WORDS = {"true": True, "false": False, "none": None, "null": None}
 _FORMATS = ("table", "json", "csv")
 _ENGINES = ("local", "ray")
 _GROUPS = ("auto", "off", "explicit")
+_VECTORIZED = ("off", "seeds")
 
 
 def _define() -> flags.FlagValues:
@@ -116,6 +117,9 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_integer("tpus", 0, "TPU chips that Ray sets aside for one process of a trial", 0, None, values)
     flags.DEFINE_integer("processes", 1, "of one trial, joined, on nodes as far apart as there are", 1, None, values)
     flags.DEFINE_bool("retry_failed", False, "run trials again that have failed before", values)
+    flags.DEFINE_enum(
+        "vectorize", "off", _VECTORIZED, "seeds: one program trains the seeds of a point; for accelerators", values
+    )
     request.define(values)
     return values
 
@@ -263,6 +267,8 @@ def _sweep_request(values: Any, config_file: Path | None, overrides: dict[str, A
     source = values["from"].value
     if values.engine != "ray" and (given := [name for name in _OF_RAY if values[name].present]):
         raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
+    if values.vectorize == "seeds" and values.processes > 1:
+        raise ConfigError(["--vectorize=seeds: a program of several seeds runs in one process; leave out --processes"])
     known: dict[int, tuple[str, Evidence]] = {}
     if (config_file is None) == (source is None):
         raise ConfigError(["sweep: needs --config=FILE with get_sweep(), or --from=FILE that sweep --export wrote"])

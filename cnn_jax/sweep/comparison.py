@@ -79,6 +79,9 @@ def _unlike(first: Evidence, second: Evidence) -> str:
         was, now = (each.provenance.get(name) for each in (first, second))
         if was != now:
             told.append(f"other {name.replace('_', ' ')}")
+    was, now = (each.provenance.get("trained_together", 1) for each in (first, second))
+    if was != now:
+        told.append(f"trained together with {was - 1} and with {now - 1} others")
     if first.cores != second.cores:
         told.append(f"{first.cores} and {second.cores} cores")
     was, now = ((each.provenance.get("git") or {}) for each in (first, second))

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cnn_jax import xla_flags
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.sweep import faults, feasibility
+from cnn_jax.sweep import faults, feasibility, teams
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
 from cnn_jax.sweep.feasibility import Findings
@@ -20,6 +20,7 @@ from cnn_jax.sweep.folder import Entry, SweepFolder, entries_of
 from cnn_jax.sweep.options import Options
 from cnn_jax.sweep.plan import Plan, some_of
 from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING, Status
+from cnn_jax.sweep.teams import Team
 from cnn_jax.sweep.trial import Trial
 from cnn_jax.sweep.view import SweepView
 from cnn_jax.train.stop_signal import StopSignal
@@ -28,7 +29,7 @@ from cnn_jax.train.stop_signal import StopSignal
 class Engine(Protocol):
     """What runs trials."""
 
-    def run(self, entries: Sequence[Entry], report: Report, stopping: Callable[[], bool]) -> None:
+    def run(self, teams: Sequence[Team], report: Report, stopping: Callable[[], bool]) -> None:
         """Runs trials until none is left, or until a stop is wished for, when the running ones save."""
 
 
@@ -135,8 +136,9 @@ def run(
                 on_change()
 
         if left:
-            engine = _engine(folder, data_dir, options, sweep.findings, len(left))
-            engine.run(left, report, stopping=lambda: stop.received is not None)
+            formed = teams.by_point(left) if options.vectorize == "seeds" else teams.alone(left)
+            engine = _engine(folder, data_dir, options, sweep.findings, len(formed))
+            engine.run(formed, report, stopping=lambda: stop.received is not None)
     console.print(view.counts(), highlight=False)
     return Outcome(statuses, stop.received)
 
@@ -189,14 +191,16 @@ def _begin(
         console.print(f"{skipped} failed before and do not run again; --retry_failed runs them", highlight=False)
 
 
-def _engine(folder: SweepFolder, data_dir: Path | None, options: Options, findings: Findings, trials: int) -> Engine:
-    """The engine, with as many jobs as the machine has cores, or accelerators."""
+def _engine(folder: SweepFolder, data_dir: Path | None, options: Options, findings: Findings, teams: int) -> Engine:
+    """The engine, with as many jobs as the machine has cores, or accelerators; seeds together share them all."""
     cores = len(confinement.available_cores())
     if options.engine == "ray":
         possible = max(1, cores // (options.cpus * options.processes))
+    elif options.vectorize == "seeds":
+        possible = 1
     else:
         possible = {"cpu": cores, "gpu": findings.devices}.get(findings.platform, 1)
-    jobs = min(options.jobs or possible, trials)
+    jobs = min(options.jobs or possible, teams)
     total = confinement.total_bytes()
     allowed = options.memory_limit * 2**30 if options.memory_limit else total and total * 0.9 / jobs
     limits = Limits(

@@ -15,9 +15,11 @@ class Options:
       cpus, gpus, tpus: that Ray sets aside for one process of a trial.
       processes: of one trial, for Ray.
       jobs: trials at a time; None chooses by cores and accelerators.
-      time_limit: minutes of one attempt at a trial; None: any time.
-      memory_limit: GiB of one trial; None: a fair share of nine tenths of the machine's.
+      time_limit: minutes of one attempt at a trial, or at those that are trained together; None: any time.
+      memory_limit: GiB of one trial, or of those that are trained together; None: a fair share of nine tenths of the
+        machine's.
       retry_failed: whether trials that have failed before run again.
+      vectorize: "off", or "seeds": one program trains the seeds of a point.
     """
 
     engine: str = "local"
@@ -30,3 +32,4 @@ class Options:
     time_limit: float | None = None
     memory_limit: float | None = None
     retry_failed: bool = False
+    vectorize: str = "off"

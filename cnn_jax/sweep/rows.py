@@ -66,6 +66,7 @@ class Row:
       packages: names and versions, as "jax 0.10.2, flax 0.12.8".
       device: kind of the accelerator, or the processor's name.
       host: that it ran on.
+      trained_together: trials that one program trained, with this one; 1 where it was trained alone.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Row:
     packages: str | None = None
     device: str | None = None
     host: str | None = None
+    trained_together: int | None = None
 
 
 class _Trial(pydantic.BaseModel):
@@ -146,6 +148,7 @@ class _Provenance(pydantic.BaseModel):
     git: _Git | None
     packages: dict[str, str]
     devices: _Devices
+    trained_together: int = 1
 
 
 class _DamagedError(Exception):
@@ -200,6 +203,8 @@ def code_warnings(rows: Sequence[Row]) -> list[str]:
             warnings.append(f"Finished trials ran with different versions of {package}: {listed}.")
     if listed := _variants(row.device or "unknown" for row in done):
         warnings.append(f"Finished trials ran on different devices: {listed}.")
+    if listed := _variants(_mode(row) for row in done):
+        warnings.append(f"Finished trials were trained in different ways, which round differently: {listed}.")
     return warnings
 
 
@@ -264,6 +269,7 @@ def _with_provenance(row: Row, provenance: _Provenance) -> Row:
         dirty=git.dirty if git else None,
         packages=", ".join(f"{name} {version}" for name, version in provenance.packages.items()),
         device=device if devices.count == 1 else f"{devices.count} x {device}",
+        trained_together=provenance.trained_together,
     )
 
 
@@ -285,6 +291,12 @@ def _code(row: Row) -> str:
     if row.commit is None:
         return "an unknown commit"
     return f"commit {row.commit[:10]}" + (f" with uncommitted changes {row.dirty}" if row.dirty else "")
+
+
+def _mode(row: Row) -> str:
+    if row.trained_together is None or row.trained_together == 1:
+        return "each alone"
+    return f"{row.trained_together} together"
 
 
 def _versions(packages: str | None) -> dict[str, str]:

@@ -43,6 +43,7 @@ _AFTER: Mapping[str, pa.DataType] = {
     "packages": pa.string(),
     "device": pa.string(),
     "host": pa.string(),
+    "trained_together": pa.int64(),
 }
 _POINT_MEANS = ("test_loss", "parameters", "multiply_adds", "training_seconds")
 

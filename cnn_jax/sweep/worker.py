@@ -1,19 +1,22 @@
 """A process that trains one trial after another, each as `launch.py train` would, into its own folder.
 
-It reads a JSON object a line from standard input, {"folder": ..., "data_dir": ..., "group": ...}, and writes one a
-line when the trial has ended, {"exit_code": ..., "message": ...}, with launch.py's exit codes. All that a trial prints,
-native libraries included, goes to log.txt in its folder. A group makes this process one of several of the trial. What
-the trials have in common, data and compiled programs, is loaded and compiled once.
+It reads a JSON object a line from standard input, {"folders": [...], "data_dir": ..., "group": ...}, and writes one a
+line when the trials of these folders have ended, {"ends": [{"exit_code": ..., "message": ...}, ...]}, with launch.py's
+exit codes. The trials of several folders are trained together. All that a trial prints goes to log.txt in its folder,
+what native libraries print to that of the first. A group makes this process one of several of the trial.
+What the trials have in common, data and compiled programs, is loaded and compiled once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from cnn_jax.exit_codes import DONE, FAILED, REFUSED, STOPPED
 
@@ -24,52 +27,78 @@ def main() -> None:
     for line in sys.stdin:
         task = json.loads(line)
         data_dir = Path(task["data_dir"]) if task["data_dir"] else None
-        code, message = _train_logged(Path(task["folder"]), data_dir, task["group"])
-        print(json.dumps({"exit_code": code, "message": message}), file=answers, flush=True)
-        if code == STOPPED:
+        ends = _train_logged([Path(folder) for folder in task["folders"]], data_dir, task["group"])
+        told = [{"exit_code": code, "message": message} for code, message in ends]
+        print(json.dumps({"ends": told}), file=answers, flush=True)
+        if any(code == STOPPED for code, _ in ends):
             sys.exit(STOPPED)
 
 
-def _train_logged(folder: Path, data_dir: Path | None, group: dict[str, Any] | None) -> tuple[int, str]:
+def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, Any] | None) -> list[tuple[int, str]]:
+    """Trains, and tells the logs how each trial ended."""
     name = f"log-{group['number']}.txt" if group and group["number"] else "log.txt"
-    log = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-        os.dup2(log, stream.fileno())
-    os.close(log)
-    try:
-        if group:
-            from cnn_jax.train import processes
+    with contextlib.ExitStack() as closing:
+        logs = [closing.enter_context((folder / name).open("a", encoding="utf-8")) for folder in folders]
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(logs[0].fileno(), stream.fileno())
+        try:
+            if group:
+                from cnn_jax.train import processes
 
-            processes.join(processes.Group(**group))
-        code, message = _train(folder, data_dir)
-        if message:
-            print(f"{'refused' if code == REFUSED else 'failed'}: {message}", file=sys.stderr)
-    except Exception as error:  # whatever it is, it is this trial's failure alone
-        traceback.print_exc()
-        code, message = FAILED, f"{type(error).__name__}: {error}"
-    sys.stdout.flush()
-    sys.stderr.flush()
-    return code, message
+                processes.join(processes.Group(**group))
+            errors = _train(folders[0], data_dir) if len(folders) == 1 else _train_together(folders, logs, data_dir)
+        except Exception as error:  # whatever it is, it is these trials' failure alone
+            errors = [error] * len(folders)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return [_end(error, log) for error, log in zip(errors, logs, strict=True)]
 
 
-def _train(folder: Path, data_dir: Path | None) -> tuple[int, str]:
-    from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
-    from cnn_jax.train.processes import OtherProcessFailed
-    from cnn_jax.train.refusals import REFUSALS
+def _train(folder: Path, data_dir: Path | None) -> list[BaseException | None]:
+    from cnn_jax.train.loop import train_and_evaluate
     from cnn_jax.train.run_folder import RunFolder
 
-    try:
-        train_and_evaluate(RunFolder(folder).experiment(), folder, data_dir)
-    except REFUSALS as error:
-        return REFUSED, str(error)
-    except DivergedError as error:
-        return FAILED, f"diverged: {error}"
-    except OtherProcessFailed as error:
-        return FAILED, str(error)
-    except Stopped as error:
-        return STOPPED, str(error)
-    return DONE, ""
+    train_and_evaluate(RunFolder(folder).experiment(), folder, data_dir)
+    return [None]
+
+
+def _train_together(
+    folders: Sequence[Path], logs: Sequence[TextIO], data_dir: Path | None
+) -> list[BaseException | None]:
+    from rich.console import Console
+
+    from cnn_jax.train import together
+    from cnn_jax.train.run_folder import RunFolder
+
+    runs = [
+        together.Run(RunFolder(folder).experiment(), folder, Console(file=log))
+        for folder, log in zip(folders, logs, strict=True)
+    ]
+    ends = together.train_and_evaluate(runs, data_dir)
+    return [end if isinstance(end, BaseException) else None for end in ends]
+
+
+def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
+    """The exit code and message of a trial that raised this; the log is told, with the traceback of what is no end."""
+    if error is None:
+        return DONE, ""
+    from cnn_jax.train.loop import DivergedError, Stopped
+    from cnn_jax.train.processes import OtherProcessFailed
+    from cnn_jax.train.refusals import REFUSALS
+
+    code, message = FAILED, str(error)
+    if isinstance(error, REFUSALS):
+        code = REFUSED
+    elif isinstance(error, Stopped):
+        code = STOPPED
+    elif isinstance(error, DivergedError):
+        message = f"diverged: {error}"
+    elif not isinstance(error, OtherProcessFailed):
+        traceback.print_exception(error, file=log)
+        return FAILED, f"{type(error).__name__}: {error}"
+    print(f"{ {REFUSED: 'refused', STOPPED: 'stopped'}.get(code, 'failed') }: {message}", file=log)
+    return code, message
 
 
 if __name__ == "__main__":

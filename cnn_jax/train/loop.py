@@ -22,6 +22,7 @@ from cnn_jax.data import augment, pipeline
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.train import compilation, optim, preflight, processes, programs, provenance, sharding, steps
 from cnn_jax.train.checkpoint import Checkpoints
+from cnn_jax.train.company import Alone, Company
 from cnn_jax.train.dispatches import Dispatches
 from cnn_jax.train.metrics import Sums, means
 from cnn_jax.train.performance import performance
@@ -51,6 +52,7 @@ def train_and_evaluate(
     data_dir: Path | None = None,
     console: Console | None = None,
     profile: bool = False,
+    company: Company | None = None,
 ) -> dict[str, Any]:
     """Trains one network, or goes on with it, and measures it on the test images.
 
@@ -61,6 +63,7 @@ def train_and_evaluate(
       console: for progress; None is standard output.
       profile: whether to trace some steps, as `trace.Trace` tells; of several processes the first traces, where any
         is asked to.
+      company: with whom the run shares its program; None is with nobody.
 
     Returns:
       The content of result.json.
@@ -75,18 +78,18 @@ def train_and_evaluate(
       Stopped: on SIGTERM or SIGINT, the state saved.
       OtherProcessFailed: where the first of several processes raised one of these before the training began.
     """
-    console = console or Console(quiet=not processes.is_first())
+    console, company = console or Console(quiet=not processes.is_first()), company or Alone()
     folder = RunFolder(workdir, writes=processes.is_first())
     processes.on_first(lambda: folder.claim(experiment))
     try:
-        with StopSignal() as stop:
+        with company.stop() as stop:
             result = folder.result()
             if result is not None:
                 console.print(f"{workdir} is done: delete it, or give another --workdir, to train anew")
                 return result
             compilation.enable_cache()
             dataset = data.load(experiment.data, experiment.seed, data_dir)
-            run = _prepare(experiment, dataset, folder, console, stop, profile)
+            run = _prepare(experiment, dataset, folder, console, stop, profile, company)
             try:
                 run.train()
                 result = run.result()
@@ -99,13 +102,19 @@ def train_and_evaluate(
 
 
 def _prepare(
-    experiment: Experiment, dataset: Dataset, folder: RunFolder, console: Console, stop: StopSignal, profile: bool
+    experiment: Experiment,
+    dataset: Dataset,
+    folder: RunFolder,
+    console: Console,
+    stop: StopSignal,
+    profile: bool,
+    company: Company,
 ) -> _Run:
     """Checks that config, data and devices fit, and brings up the newest state and the compiled programs."""
     if (fault := xla_flags.fault(experiment, jax.default_backend())) is not None:
         raise ConfigError([fault])
-    mesh = sharding.data_mesh()
-    summary = preflight.check(experiment, dataset, mesh.size)
+    mesh = company.mesh
+    summary = preflight.check(experiment, dataset, company.shares)
     batch_size, examples = experiment.train.batch_size, len(dataset.train)
     started = time.monotonic()
     classes = dataset.num_classes
@@ -119,7 +128,7 @@ def _prepare(
     colours = pipeline.colours(dataset.train) if augment.wants_colours(experiment.augment) else None
     folder.begin(experiment)
     folder.write("dataset.json", describe(dataset, constants, colours))
-    folder.write("provenance.json", provenance.collect(dataset))
+    folder.write("provenance.json", provenance.collect(dataset) | {"trained_together": company.size})
     keys = sharding.on_all(keys, mesh)
     state = programs.first_state(recipe, variables, mesh)
     checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)
@@ -132,13 +141,13 @@ def _prepare(
     rates = optim.learning_rates(
         experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, per_epoch
     ).reshape(experiment.train.epochs, per_epoch)
-    advance = programs.train_steps(
-        recipe, state, dataset.train, constants, colours, rates[0], (keys[_ORDER], keys[_STEP]), mesh
+    advance = company.train_steps(
+        recipe, state, dataset.train, constants, colours, rates[0], (keys[_ORDER], keys[_STEP])
     )
-    evaluations = {TEST: programs.evaluation(recipe, state, dataset.test, constants, mesh)}
+    evaluations = {TEST: company.evaluation(recipe, state, dataset.test, constants)}
     if dataset.validation is not None:
         evaluations = {
-            VALIDATION: programs.evaluation(recipe, state, dataset.validation, constants, mesh),
+            VALIDATION: company.evaluation(recipe, state, dataset.validation, constants),
             **evaluations,
         }
     (profile,) = processes.any_wishes(profile)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, PRNGKeyArray
+from jaxtyping import Array, Float32, Int32, PRNGKeyArray
 
 from cnn_jax.data import pipeline
 from cnn_jax.data.dataset import Split
@@ -35,17 +35,12 @@ class TrainSteps:
     ):
         """Compiles; the arguments are those of `programs.train_steps`."""
         of_order, self._key = keys
-        draw = functools.partial(
-            pipeline.epoch_order, examples=len(split), batch_size=recipe.experiment.train.batch_size
-        )
-        orders = jax.jit(draw, out_shardings=sharding.batches(mesh)).lower(of_order).compile()
-        # The epoch's order is drawn once for all its calls.
-        self._order = functools.lru_cache(maxsize=1)(lambda epoch: orders(jax.random.fold_in(of_order, epoch)))
-        self._before = (_on_devices(split, mesh), constants, colours)
+        self._order = epoch_orders(recipe, len(split), of_order, sharding.batches(mesh))
+        self._before = (on_devices(split, mesh), constants, colours)
         arguments = (state, *self._before, self._order(0), rates, np.int32(0), np.int32(0), self._key)
         self._compiled = compilation.compile_once(
             ("train", recipe.compiled_in),
-            functools.partial(_advance, recipe),
+            functools.partial(advance, recipe),
             arguments,
             donate_argnums=0,
             out_shardings=(sharding.of_state(state, mesh, recipe.experiment.train), sharding.replicated(mesh)),
@@ -69,7 +64,27 @@ class TrainSteps:
         """Nothing is read ahead."""
 
 
-def _advance(recipe: steps.Recipe, state: TrainState, *rest: Any) -> tuple[TrainState, tuple[Sums, Sums]]:
+def epoch_orders(
+    recipe: steps.Recipe, examples: int, key: PRNGKeyArray, where: jax.sharding.Sharding
+) -> Callable[[int], Int32[Array, "steps b"]]:
+    """Compiles the drawing of an epoch's batches.
+
+    Args:
+      recipe: for the size of a batch.
+      examples: how many there are.
+      key: the experiment's, for the order.
+      where: the batches are put.
+
+    Returns:
+      A function of the epoch; the last order is kept, for all the epoch's calls.
+    """
+    draw = functools.partial(pipeline.epoch_order, examples=examples, batch_size=recipe.experiment.train.batch_size)
+    orders = jax.jit(draw, out_shardings=where).lower(key).compile()
+    return functools.lru_cache(maxsize=1)(lambda epoch: orders(jax.random.fold_in(key, epoch)))
+
+
+def advance(recipe: steps.Recipe, state: TrainState, *rest: Any) -> tuple[TrainState, tuple[Sums, Sums]]:
+    """`steps.train_steps`, and its sums a second time, as `programs.Advance` has them."""
     state = steps.train_steps(recipe, state, *rest)
     return state, (state.epoch_sums, state.window_sums)
 
@@ -78,7 +93,7 @@ def evaluation(
     recipe: steps.Recipe, state: TrainState, split: Split, constants: pipeline.Normalization, mesh: jax.sharding.Mesh
 ) -> Callable[[Any], Sums]:
     """Compiles `steps.evaluate`; arguments and result are those of `programs.evaluation`."""
-    data = _on_devices(split, mesh)
+    data = on_devices(split, mesh)
     size = sharding.whole_batch(min(recipe.experiment.train.eval_batch_size, len(split)), mesh.size)
     order = jax.device_put(pipeline.file_order(len(split), size), sharding.batches(mesh))
     compiled = compilation.compile_once(
@@ -90,6 +105,7 @@ def evaluation(
     return lambda variables: compiled(variables, data, constants, order)
 
 
-def _on_devices(split: Split, mesh: jax.sharding.Mesh) -> DeviceSplit:
-    on_devices: DeviceSplit = sharding.on_all(DeviceSplit(jnp.asarray(split.images), jnp.asarray(split.labels)), mesh)
-    return on_devices
+def on_devices(split: Split, mesh: jax.sharding.Mesh) -> DeviceSplit:
+    """Puts a split on every device."""
+    everywhere: DeviceSplit = sharding.on_all(DeviceSplit(jnp.asarray(split.images), jnp.asarray(split.labels)), mesh)
+    return everywhere

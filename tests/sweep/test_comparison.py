@@ -33,6 +33,7 @@ def test_the_last_bit_counts_on_the_same_machine():
         ({"packages": {"jax": "0.11.0"}}, "other packages"),
         ({"devices": {"kind": "H100"}}, "other devices"),
         ({"git": None}, "other code"),
+        ({"trained_together": 3}, "trained together with 0 and with 2 others"),
         ({"git": {"commit": "b"}, "python": "3.12.1"}, "other python, other code"),
     ],
 )

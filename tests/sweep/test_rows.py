@@ -56,6 +56,7 @@ def test_every_figure_of_a_finished_trial(tmp_path):
         "packages": "jax 0.10.2, flax 0.12.8",
         "device": "Example 9000",
         "host": "bench",
+        "trained_together": 1,
     }
 
 

@@ -22,8 +22,11 @@ from cnn_jax.sweep import faults
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.status import DONE, FAILED, RUNNING, STOPPED, WAITING, Status
+from cnn_jax.sweep.teams import Team
 
 Report = Callable[[Entry, Status], None]
+
+_End = dict[str, Any]  # of a trial, by its worker: "exit_code" and "message"
 
 _ATTEMPTS = 3  # of a trial whose process was killed from outside, in one command
 _SAVING = 60.0  # seconds that a stopped trial may take to save
@@ -32,7 +35,7 @@ _POLL = 0.5  # seconds between looks at clocks and memory
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What one trial may take.
+    """What one trial may take, or those that are trained together.
 
     Attributes:
       seconds: of one attempt; None: any time.
@@ -76,18 +79,18 @@ class LocalEngine:
         self._slots = [_Slot(share, devices[job] if devices else {}) for job, share in enumerate(shares)]
         self._attempts: collections.Counter[str] = collections.Counter()
 
-    def run(self, entries: Sequence[Entry], report: Report, stopping: Callable[[], bool]) -> None:
+    def run(self, teams: Sequence[Team], report: Report, stopping: Callable[[], bool]) -> None:
         """Runs trials until none is left, or until a stop is wished for, when the running ones save.
 
         Args:
-          entries: the trials, in the order in which they start.
+          teams: the trials, in the order in which they start.
           report: is told of each change of a trial's status.
           stopping: whether no more should start.
         """
-        queue = collections.deque(entries)
+        queue = collections.deque(teams)
         with selectors.DefaultSelector() as ready:
             try:
-                while (queue or any(slot.entry for slot in self._slots)) and not stopping():
+                while (queue or any(slot.team for slot in self._slots)) and not stopping():
                     self._fill(queue, report, ready)
                     self._wait(queue, report, ready)
                 self._stop(report, ready)
@@ -95,36 +98,40 @@ class LocalEngine:
                 for slot in self._slots:
                     slot.kill(ready)
 
-    def _fill(self, queue: collections.deque[Entry], report: Report, ready: selectors.BaseSelector) -> None:
-        """Gives every idle worker a trial; those that an earlier sweep's process still saves wait."""
+    def _fill(self, queue: collections.deque[Team], report: Report, ready: selectors.BaseSelector) -> None:
+        """Gives every idle worker trials; those that an earlier sweep's process still saves wait."""
         for slot in self._slots:
-            if slot.entry is not None:
+            if slot.team:
                 continue
             for _ in range(len(queue)):
-                entry = queue.popleft()
+                team = queue.popleft()
                 # Of a trial's several processes, the first holds the folder for all.
-                if (self._group and self._group["number"]) or not self._folder.is_busy(entry.id):
-                    self._start(slot, entry, report, ready)
+                if (self._group and self._group["number"]) or not any(self._folder.is_busy(each.id) for each in team):
+                    self._start(slot, team, report, ready)
                     break
-                queue.append(entry)
+                queue.append(team)
 
-    def _start(self, slot: _Slot, entry: Entry, report: Report, ready: selectors.BaseSelector) -> None:
-        self._folder.prepare(entry)
-        self._attempts[entry.id] += 1
-        before = self._folder.status(entry.id)
-        slot.status = Status(
-            RUNNING,
-            attempts=before.attempts + 1,
-            seconds=before.seconds,
-            engine=self._name,
-            host=socket.gethostname(),
-            cores=len(slot.cores),
-        )
-        folder = self._folder.trial(entry.id).path.absolute()
-        slot.begin(entry, {"folder": str(folder), "data_dir": self._data_dir, "group": self._group}, ready)
-        report(entry, slot.status)
+    def _start(self, slot: _Slot, team: Team, report: Report, ready: selectors.BaseSelector) -> None:
+        slot.statuses = []
+        for entry in team:
+            self._folder.prepare(entry)
+            self._attempts[entry.id] += 1
+            before = self._folder.status(entry.id)
+            status = Status(
+                RUNNING,
+                attempts=before.attempts + 1,
+                seconds=before.seconds,
+                engine=self._name,
+                host=socket.gethostname(),
+                cores=len(slot.cores),
+            )
+            slot.statuses.append(status)
+        folders = [str(self._folder.trial(entry.id).path.absolute()) for entry in team]
+        slot.begin(team, {"folders": folders, "data_dir": self._data_dir, "group": self._group}, ready)
+        for entry, status in zip(team, slot.statuses, strict=True):
+            report(entry, status)
 
-    def _wait(self, queue: collections.deque[Entry], report: Report, ready: selectors.BaseSelector) -> None:
+    def _wait(self, queue: collections.deque[Team], report: Report, ready: selectors.BaseSelector) -> None:
         """Waits for answers for a moment, then looks at clocks and memory."""
         if not ready.get_map():
             time.sleep(_POLL / 5)  # all that are left are busy elsewhere
@@ -132,49 +139,52 @@ class LocalEngine:
             slot: _Slot = key.data
             line = slot.answer()
             if line:
-                self._answered(slot, json.loads(line), report, ready)
+                self._answered(slot, json.loads(line)["ends"], report, ready)
             else:
                 self._ended(slot, queue, report, ready)
         for slot in self._slots:
             self._check(slot, report, ready)
 
-    def _answered(self, slot: _Slot, answer: dict[str, object], report: Report, ready: selectors.BaseSelector) -> None:
-        code, message = answer["exit_code"], str(answer["message"])
-        assert isinstance(code, int)
-        if code == exit_codes.DONE:
-            self._close(slot, report, status=DONE, exit_code=code)
+    def _answered(self, slot: _Slot, ends: Sequence[_End], report: Report, ready: selectors.BaseSelector) -> None:
+        self._close(slot, report, [self._ending(entry, end) for entry, end in zip(slot.team, ends, strict=True)])
+        if all(end["exit_code"] == exit_codes.DONE for end in ends):
             if self._group or (self._limits.bytes and slot.resident() > self._limits.bytes / 2):
                 # What is left of many trials must not count as the next one's; a group's processes leave together.
                 slot.kill(ready, patience=10 if self._group else 0)
-            return
-        if code == exit_codes.STOPPED:
-            self._close(slot, report, status=STOPPED, message=message, exit_code=code)
         else:
-            tail = self._tail(slot)
-            fault, message = faults.of_exit_code(code, message, tail)
-            self._close(slot, report, status=FAILED, fault=fault, message=message, log_tail=tail, exit_code=code)
-        slot.kill(ready)  # the next trial starts afresh
+            slot.kill(ready)  # the next trial starts afresh
+
+    def _ending(self, entry: Entry, end: _End) -> dict[str, Any]:
+        """What a trial's status becomes by its worker's answer."""
+        code, message = end["exit_code"], end["message"]
+        if code == exit_codes.DONE:
+            return {"status": DONE, "exit_code": code}
+        if code == exit_codes.STOPPED:
+            return {"status": STOPPED, "message": message, "exit_code": code}
+        tail = self._tail(entry)
+        fault, message = faults.of_exit_code(code, message, tail)
+        return {"status": FAILED, "fault": fault, "message": message, "log_tail": tail, "exit_code": code}
 
     def _ended(
-        self, slot: _Slot, queue: collections.deque[Entry], report: Report, ready: selectors.BaseSelector
+        self, slot: _Slot, queue: collections.deque[Team], report: Report, ready: selectors.BaseSelector
     ) -> None:
-        """A worker's process is gone: with it the trial, which others do not suffer from."""
-        entry = slot.entry
+        """A worker's process is gone: with it its trials, which others do not suffer from."""
+        team = slot.team
         code = slot.kill(ready, patience=10)
-        if entry is None:
+        if not team:
             return
-        tail = self._tail(slot)
+        tail = self._tail(team[0])  # where native libraries write
         fault, message, name = faults.of_process_end(code, tail)
-        if fault == faults.KILLED and self._attempts[entry.id] < _ATTEMPTS:
-            self._close(slot, report, status=WAITING, message=message, signal=name)
-            queue.appendleft(entry)
+        if fault == faults.KILLED and self._attempts[team[0].id] < _ATTEMPTS:
+            self._close_all(slot, report, status=WAITING, message=message, signal=name)
+            queue.appendleft(team)
             return
         ended = {"exit_code": code if code >= 0 else None, "signal": name}
-        self._close(slot, report, status=FAILED, fault=fault, message=message, log_tail=tail, **ended)
+        self._close_all(slot, report, status=FAILED, fault=fault, message=message, log_tail=tail, **ended)
 
     def _check(self, slot: _Slot, report: Report, ready: selectors.BaseSelector) -> None:
-        """Ends a trial that takes more than it may."""
-        if slot.entry is None:
+        """Ends trials that take more than they may."""
+        if not slot.team:
             return
         limits, resident = self._limits, slot.resident()
         if limits.seconds is not None and slot.elapsed() > limits.seconds:
@@ -185,55 +195,57 @@ class LocalEngine:
         else:
             return
         slot.kill(ready)
-        self._close(
-            slot, report, status=FAILED, fault=fault, message=message, log_tail=self._tail(slot), signal="SIGKILL"
-        )
+        tail = self._tail(slot.team[0])
+        self._close_all(slot, report, status=FAILED, fault=fault, message=message, log_tail=tail, signal="SIGKILL")
 
     def _stop(self, report: Report, ready: selectors.BaseSelector) -> None:
         """Lets running trials save; what does not end in time is ended."""
         for slot in self._slots:
-            if slot.entry is not None:
+            if slot.team:
                 slot.send(signal.SIGTERM)
         deadline = time.monotonic() + _SAVING
-        while any(slot.entry for slot in self._slots) and time.monotonic() < deadline:
+        while any(slot.team for slot in self._slots) and time.monotonic() < deadline:
             for key, _ in ready.select(_POLL):
                 slot = key.data
                 if line := slot.answer():
-                    self._answered(slot, json.loads(line), report, ready)
+                    self._answered(slot, json.loads(line)["ends"], report, ready)
                 else:
                     slot.kill(ready)
-                    self._close(slot, report, status=STOPPED, message="stopped before it could save")
+                    self._close_all(slot, report, status=STOPPED, message="stopped before it could save")
         for slot in self._slots:
-            if slot.entry is not None:
+            if slot.team:
                 slot.kill(ready)
-                self._close(slot, report, status=STOPPED, message=f"did not save within {_SAVING:g} s")
+                self._close_all(slot, report, status=STOPPED, message=f"did not save within {_SAVING:g} s")
 
-    def _tail(self, slot: _Slot) -> tuple[str, ...]:
-        return faults.log_tail(self._folder.trial(slot.entry.id).path / "log.txt") if slot.entry else ()
+    def _tail(self, entry: Entry) -> tuple[str, ...]:
+        return faults.log_tail(self._folder.trial(entry.id).path / "log.txt")
 
-    def _close(self, slot: _Slot, report: Report, **changes: object) -> None:
-        """Ends a trial's attempt."""
-        if slot.entry is None:
-            return
-        entry, slot.entry = slot.entry, None
-        seconds = round(slot.status.seconds + slot.elapsed(), 3)
-        report(entry, dataclasses.replace(slot.status, seconds=seconds, **changes))  # type: ignore[arg-type]
+    def _close_all(self, slot: _Slot, report: Report, **changes: Any) -> None:
+        """Ends the attempt at all of a worker's trials in the same way."""
+        self._close(slot, report, [changes] * len(slot.team))
+
+    def _close(self, slot: _Slot, report: Report, changes: Sequence[dict[str, Any]]) -> None:
+        """Ends the attempt at a worker's trials."""
+        team, slot.team = slot.team, ()
+        for entry, status, change in zip(team, slot.statuses, changes, strict=True):
+            seconds = round(status.seconds + slot.elapsed(), 3)
+            report(entry, dataclasses.replace(status, seconds=seconds, **change))
 
 
 class _Slot:
-    """A place for one worker: its cores and accelerator, the process where there is one, and its trial."""
+    """A place for one worker: its cores and accelerator, the process where there is one, and its trials."""
 
     def __init__(self, cores: Sequence[int], variables: dict[str, str]):
         self.cores, self.variables = cores, variables
-        self.entry: Entry | None = None
-        self.status = Status()
+        self.team: Team = ()
+        self.statuses: list[Status] = []
         self._process: subprocess.Popen[str] | None = None
         self._started_with: dict[str, str] = {}
         self._started = 0.0
 
-    def begin(self, entry: Entry, task: dict[str, object], ready: selectors.BaseSelector) -> None:
-        """Hands a trial to the worker; a new one where there is none, or one that was started with other XLA flags."""
-        variables = self.variables | xla_flags.environment(entry.trial.experiment)
+    def begin(self, team: Team, task: dict[str, object], ready: selectors.BaseSelector) -> None:
+        """Hands trials to the worker; a new one where there is none, or one that was started with other XLA flags."""
+        variables = self.variables | xla_flags.environment(team[0].trial.experiment)
         if variables != self._started_with:
             self.kill(ready)
         if self._process is None:
@@ -248,7 +260,7 @@ class _Slot:
                 preexec_fn=confinement.confined(self.cores),
             )
             ready.register(_pipe(self._process.stdout), selectors.EVENT_READ, self)
-        self.entry, self._started = entry, time.monotonic()
+        self.team, self._started = team, time.monotonic()
         with contextlib.suppress(BrokenPipeError):  # it has just ended, which its closed output tells
             _pipe(self._process.stdin).write(json.dumps(task) + "\n")
             _pipe(self._process.stdin).flush()
@@ -259,7 +271,7 @@ class _Slot:
         return _pipe(self._process.stdout).readline()
 
     def elapsed(self) -> float:
-        """Seconds since the trial began."""
+        """Seconds since the trials began."""
         return time.monotonic() - self._started
 
     def resident(self) -> int:

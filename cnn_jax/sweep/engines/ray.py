@@ -20,6 +20,7 @@ from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.status import DONE, FAILED, RUNNING, STOPPED, Status
+from cnn_jax.sweep.teams import Team
 
 _RETRIES = 3  # of a trial whose node or Ray process is lost, each from the last checkpoint
 _SAVING = 90.0  # seconds that stopped trials may take to save
@@ -49,7 +50,7 @@ class Needs:
 
 
 class RayEngine:
-    """Runs each trial as a task: Ray chooses the node, a process of its own there trains."""
+    """Runs each team of trials as a task: Ray chooses the node, a process of its own there trains."""
 
     def __init__(
         self, folder: SweepFolder, data_dir: Path | None, limits: Limits, needs: Needs, address: str | None, jobs: int
@@ -69,11 +70,11 @@ class RayEngine:
         self._stop_file = folder.path.absolute() / ".stop"
         self._told: dict[str, Status] = {}  # of running trials
 
-    def run(self, entries: Sequence[Entry], report: Report, stopping: Callable[[], bool]) -> None:
+    def run(self, teams: Sequence[Team], report: Report, stopping: Callable[[], bool]) -> None:
         """Runs trials until none is left, or until a stop is wished for, when the running ones save.
 
         Args:
-          entries: the trials, in the order in which they are handed to Ray.
+          teams: the trials, in the order in which they are handed to Ray.
           report: is told of each change of a trial's status.
           stopping: whether no more should start.
         """
@@ -85,7 +86,7 @@ class RayEngine:
             # The task that only leads several processes takes nothing for itself.
             options = _options(self._needs) if alone else {"num_cpus": 0}
             attempt = ray.remote(_attempt if alone else _attempt_by_several).options(**options, max_retries=_RETRIES)
-            tasks = {attempt.remote(path, entry, data_dir, self._limits, self._needs): entry for entry in entries}
+            tasks = {attempt.remote(path, team, data_dir, self._limits, self._needs): team for team in teams}
             while tasks and not stopping():
                 self._wait(tasks, report)
             self._stop(tasks, report)
@@ -106,24 +107,24 @@ class RayEngine:
             **where, runtime_env={"env_vars": {"PYTHONPATH": path}}, log_to_driver=False, logging_level=logging.WARNING
         )
 
-    def _wait(self, tasks: dict[ray.ObjectRef, Entry], report: Report) -> None:
+    def _wait(self, tasks: dict[ray.ObjectRef, Team], report: Report) -> None:
         """Waits for tasks that have ended, and reads of the others how they stand."""
         ended, others = ray.wait(list(tasks), num_returns=len(tasks), timeout=_POLL)
         for task in ended:
-            entry = tasks.pop(task)
-            report(entry, self._status(task, entry))
-        for task in others:
-            status = self._folder.status(tasks[task].id)
-            if status.status == RUNNING and self._told.get(status_of := tasks[task].id) != status:
-                self._told[status_of] = status
-                report(tasks[task], status)
+            for entry in tasks.pop(task):
+                report(entry, self._status(task, entry))
+        for entry in (entry for task in others for entry in tasks[task]):
+            status = self._folder.status(entry.id)
+            if status.status == RUNNING and self._told.get(entry.id) != status:
+                self._told[entry.id] = status
+                report(entry, status)
 
     def _status(self, task: ray.ObjectRef, entry: Entry) -> Status:
-        """What a task came to; where it could not come to anything, that it has failed."""
+        """What a task came to for a trial; where it could not come to anything, that it has failed."""
         known = self._folder.status(entry.id)
         try:
-            status: Status = ray.get(task)
-            return status
+            statuses: dict[str, Status] = ray.get(task)
+            return statuses[entry.id]
         except RayTaskError as error:
             fault, message = faults.CRASH, str(error.cause)
         except RayError as error:
@@ -133,7 +134,7 @@ class RayEngine:
         tail = faults.log_tail(self._folder.trial(entry.id).path / "log.txt")
         return dataclasses.replace(known, status=FAILED, fault=fault, message=message, log_tail=tail)
 
-    def _stop(self, tasks: dict[ray.ObjectRef, Entry], report: Report) -> None:
+    def _stop(self, tasks: dict[ray.ObjectRef, Team], report: Report) -> None:
         """Lets running trials save, and takes back those that wait."""
         if not tasks:
             return
@@ -141,8 +142,9 @@ class RayEngine:
         deadline = time.monotonic() + _SAVING
         while tasks and time.monotonic() < deadline:
             self._wait(tasks, report)
-        for task, entry in tasks.items():
+        for task in tasks:
             ray.cancel(task, force=True)
+        for entry in (entry for team in tasks.values() for entry in team):
             report(entry, dataclasses.replace(self._folder.status(entry.id), status=STOPPED, message="did not save"))
 
 
@@ -156,30 +158,32 @@ def _options(needs: Needs) -> dict[str, Any]:
 
 
 def _attempt(
-    path: Path, entry: Entry, data_dir: Path | None, limits: Limits, needs: Needs, group: dict[str, Any] | None = None
-) -> Status:
-    """The task: waits until no lost attempt holds the trial any more, then trains it in a process of its own."""
+    path: Path, team: Team, data_dir: Path | None, limits: Limits, needs: Needs, group: dict[str, Any] | None = None
+) -> dict[str, Status]:
+    """The task: waits until no lost attempt holds a trial any more, then trains them in a process of its own."""
     folder, stop = SweepFolder(path), path / ".stop"
     first = not group or group["number"] == 0
-    while first and folder.is_busy(entry.id) and not stop.exists():
+    while first and any(folder.is_busy(entry.id) for entry in team) and not stop.exists():
         time.sleep(_POLL / 2)
-    last = folder.status(entry.id)
-    if last.status == DONE or stop.exists():
+    last = {entry.id: folder.status(entry.id) for entry in team}
+    left = tuple(entry for entry in team if last[entry.id].status != DONE)
+    if not left or stop.exists():
         return last
 
-    def report(_: Entry, status: Status) -> None:
-        nonlocal last
-        last = status
+    def report(entry: Entry, status: Status) -> None:
+        last[entry.id] = status
         if first:
             folder.write_status(entry.id, status)
 
     with confinement.claimed(needs.cpus) as held:
         engine = LocalEngine(folder, data_dir, 1, limits, cores=held, name="ray", group=group)
-        engine.run([entry], report, stopping=stop.exists)
+        engine.run([left], report, stopping=stop.exists)
     return last
 
 
-def _attempt_by_several(path: Path, entry: Entry, data_dir: Path | None, limits: Limits, needs: Needs) -> Status:
+def _attempt_by_several(
+    path: Path, team: Team, data_dir: Path | None, limits: Limits, needs: Needs
+) -> dict[str, Status]:
     """The task of a trial with several processes: sets places aside for all at once, and leads them."""
     places = placement_group([needs.bundle] * needs.processes, strategy="SPREAD")
     try:
@@ -193,13 +197,13 @@ def _attempt_by_several(path: Path, entry: Entry, data_dir: Path | None, limits:
         group = {"how": "explicit", "coordinator": coordinator, "count": needs.processes}
         member = ray.remote(_attempt)
         members = [
-            member.options(**at(number)).remote(path, entry, data_dir, limits, needs, {**group, "number": number})
+            member.options(**at(number)).remote(path, team, data_dir, limits, needs, {**group, "number": number})
             for number in range(needs.processes)
         ]
-        status: Status = ray.get(members[0])
+        statuses: dict[str, Status] = ray.get(members[0])
         for other in members[1:]:
             ray.cancel(other, force=True)  # which has ended, or waits for a first process that has
-        return status
+        return statuses
     finally:
         remove_placement_group(places)
 

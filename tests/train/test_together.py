@@ -1,0 +1,174 @@
+"""Seeds in one program come to what they come to alone."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cnn_jax.config_parse import parse
+from cnn_jax.train import together
+from cnn_jax.train.lanes import devices_for
+from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
+from cnn_jax.train.record import read_records
+from cnn_jax.train.stop_signal import StopSignal
+
+ROOT = Path(__file__).parents[2]
+TIMES = ("seconds", "images_per_second")
+# Batched products add up in another order: float32 rounding, grown over 20 steps.
+TOLERANCE = 1e-4
+
+
+def config(line_data, seed, **train):
+    """Dropout, augmentation, batch norm and other validation images for each seed: all that a seed decides."""
+    return parse(
+        {
+            "seed": seed,
+            "data": line_data | {"validation_fraction": 0.2},
+            "augment": {"shift": 1, "mixup": 0.2},
+            "model": {
+                "features": (6,),
+                "pooling": "max",
+                "dense": (8,),
+                "norm": "batch",
+                "dropout": 0.2,
+                "lowering": "xla",
+            },
+            "train": {"epochs": 2, "batch_size": 40, "eval_batch_size": 50, "steps_per_dispatch": 4} | train,
+            "log": {"tensorboard": False},
+        }
+    )
+
+
+def console():
+    return Console(file=io.StringIO())
+
+
+def runs(line_data, folder, seeds, **train):
+    return [together.Run(config(line_data, seed, **train), folder / str(seed), console()) for seed in seeds]
+
+
+def figures(folder):
+    """All that a run has measured, but for times."""
+    return [
+        (record.step, record.split, {k: v for k, v in record.values.items() if k not in TIMES})
+        for record in read_records(folder / "metrics.jsonl")
+    ]
+
+
+@pytest.fixture(scope="module")
+def three(line_data, tmp_path_factory):
+    """The folder of three seeds that were trained together, and their results."""
+    folder = tmp_path_factory.mktemp("three")
+    return folder, together.train_and_evaluate(runs(line_data, folder, range(3)))
+
+
+def test_together_as_alone(three, line_data, tmp_path):
+    folder, results = three
+    for seed, result in enumerate(results):
+        alone = train_and_evaluate(config(line_data, seed), tmp_path / str(seed), console=console())
+        assert result["test_loss"] == pytest.approx(alone["test_loss"], rel=TOLERANCE)
+        ours, theirs = figures(folder / str(seed)), figures(tmp_path / str(seed))
+        assert [each[:2] for each in ours] == [each[:2] for each in theirs]
+        for (step, split, values), (_, _, others) in zip(ours, theirs, strict=True):
+            assert values["loss"] == pytest.approx(others["loss"], rel=TOLERANCE), (step, split)
+        assert json.loads((folder / str(seed) / "provenance.json").read_text())["trained_together"] == 3
+        assert json.loads((tmp_path / str(seed) / "provenance.json").read_text())["trained_together"] == 1
+    assert len({result["test_loss"] for result in results}) == 3
+
+
+def test_runs_that_stand_at_other_steps_come_to_the_same(three, line_data, tmp_path, monkeypatch):
+    """One is stopped in the first epoch, one in the second, one not begun."""
+    folder, _ = three
+    for seed, polls in ((0, 1), (1, 4)):
+        stopped_after(monkeypatch, polls)
+        (end,) = together.train_and_evaluate(runs(line_data, tmp_path, [seed]))
+        assert isinstance(end, Stopped)
+        monkeypatch.undo()
+    # What a lane alone has begun goes on beside others: another program, so that rounding differs.
+    ends = together.train_and_evaluate(runs(line_data, tmp_path, range(3)))
+    assert [end["step"] for end in ends] == [20, 20, 20]
+    for seed in range(3):
+        for ours, theirs in zip(figures(tmp_path / str(seed)), figures(folder / str(seed)), strict=True):
+            assert ours[:2] == theirs[:2]
+            assert ours[2]["loss"] == pytest.approx(theirs[2]["loss"], rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("polls", [7, 8])  # at one step; one run a few steps before the others
+def test_stopped_together_they_resume_to_the_same_bits(three, line_data, tmp_path, monkeypatch, polls):
+    folder, _ = three
+    stopped_after(monkeypatch, polls)
+    ends = together.train_and_evaluate(runs(line_data, tmp_path, range(3)))
+    monkeypatch.undo()
+    assert all(isinstance(end, Stopped) for end in ends)
+    together.train_and_evaluate(runs(line_data, tmp_path, range(3)))
+    for seed in range(3):
+        assert figures(tmp_path / str(seed)) == figures(folder / str(seed))
+
+
+def stopped_after(monkeypatch, polls):
+    """The wish to stop comes when it has been asked for so many times."""
+    left = [polls]
+
+    def received(self):
+        left[0] -= 1
+        return "SIGTERM" if left[0] < 0 else None
+
+    monkeypatch.setattr(StopSignal, "received", property(received, lambda self, value: None), raising=False)
+
+
+def test_one_that_cannot_go_on_leaves_the_others(three, line_data, tmp_path, monkeypatch):
+    folder, _ = three
+    from cnn_jax.train.loop import _Run
+
+    read = _Run._read
+
+    def diverges(self, pending, *rest):
+        if self.experiment.seed == 1 and pending is not None and int(self.state.step) > 8:
+            raise DivergedError("planted")
+        read(self, pending, *rest)
+
+    monkeypatch.setattr(_Run, "_read", diverges)
+    ends = together.train_and_evaluate(runs(line_data, tmp_path, range(3)))
+    assert isinstance(ends[1], DivergedError)
+    for seed in (0, 2):
+        assert figures(tmp_path / str(seed)) == figures(folder / str(seed))
+
+
+def test_a_finished_run_is_not_repeated(three, line_data):
+    folder, results = three
+    again = together.train_and_evaluate(runs(line_data, folder, [0]))
+    assert again == [json.loads((folder / "0" / "result.json").read_text())]
+    assert again[0]["test_loss"] == results[0]["test_loss"]
+
+
+def test_lanes_are_shared_by_devices(three, line_data, tmp_path):
+    """Four devices, of which three take a lane each."""
+    folder, results = three
+    program = (
+        "import io, sys\n"
+        "from pathlib import Path\n"
+        "from rich.console import Console\n"
+        "from cnn_jax.train import together\n"
+        "from cnn_jax.train.run_folder import RunFolder\n"
+        "folders = [Path(sys.argv[1]) / name for name in '012']\n"
+        "told = Console(file=io.StringIO())\n"
+        "together.train_and_evaluate([together.Run(RunFolder(f).experiment(), f, told) for f in folders])\n"
+    )
+    for seed in range(3):
+        (tmp_path / str(seed)).mkdir()
+        (tmp_path / str(seed) / "config.json").write_text((folder / str(seed) / "config.json").read_text())
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, env=environment, check=True, timeout=300)
+    for seed, result in enumerate(results):
+        ours = json.loads((tmp_path / str(seed) / "result.json").read_text())
+        assert ours["test_loss"] == pytest.approx(result["test_loss"], rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(("lanes", "available", "used"), [(3, 1, 1), (3, 4, 3), (8, 4, 4), (5, 4, 1), (6, 4, 3)])
+def test_as_many_devices_as_share_the_lanes_evenly(lanes, available, used):
+    assert devices_for(lanes, available) == used
