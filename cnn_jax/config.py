@@ -243,6 +243,10 @@ class Train(Section):
     )
     shard_optimizer: bool = Field(False, description="split the optimizer's state over the devices")
     shard_dense: bool = Field(False, description="split the kernels of large dense layers over the devices")
+    eval_every_epochs: Count = Field(
+        1,
+        description="epochs between measurements of the test and validation images; the last epoch is always measured",
+    )
     eval_batch_size: Count = Field(500, description="images of one evaluation step, over all devices")
     label_smoothing: Fraction = Field(0.0, description="share of the target spread evenly over all classes")
     aux_loss_weight: NonNegative = Field(0.3, description="of each auxiliary classifier's loss, where there are any")

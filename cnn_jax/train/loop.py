@@ -284,10 +284,12 @@ class _Run:
         )
 
     def _end_epoch(self, epoch: int, progress: TrainingProgress) -> None:
-        """Measures, records and saves."""
+        """Measures, records and saves, each where it is due."""
         step, measured = int(self.state.step), {}
+        epochs = self.rates.shape[0]
+        due = (epoch + 1) % self.experiment.train.eval_every_epochs == 0 or epoch + 1 == epochs
         begun = time.monotonic()
-        for split, evaluation in self.evaluations.items():
+        for split, evaluation in self.evaluations.items() if due else ():
             measured[split] = self.means(evaluation(self.state.variables))
             if not math.isfinite(measured[split]["loss"]):
                 raise self._diverged(f"the {split} loss is {measured[split]['loss']}", step)
@@ -296,7 +298,6 @@ class _Run:
         train = self._last(TRAIN).values
         figures = [f"loss {train['loss']:.4f} accuracy {train['accuracy']:.4f}"]
         figures += [f"{split} loss {now['loss']:.4f} accuracy {now['accuracy']:.4f}" for split, now in measured.items()]
-        epochs = self.rates.shape[0]
         progress.line(f"epoch {epoch + 1}/{epochs}: {'; '.join(figures)}; {train['images_per_second']:,.0f} images/s")
         every = self.experiment.checkpoint.every_epochs
         improved = VALIDATION in measured and self._best()[0] == epoch + 1

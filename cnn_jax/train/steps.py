@@ -41,7 +41,7 @@ class Recipe:
     def compiled_in(self) -> str:
         """Names all that the compiled programs depend on: the seed, the learning rates and the data are arguments."""
         experiment = self.experiment
-        train = experiment.train.model_copy(update={"epochs": 1, "steps_per_dispatch": 1})
+        train = experiment.train.model_copy(update={"epochs": 1, "steps_per_dispatch": 1, "eval_every_epochs": 1})
         optimizer = experiment.optimizer.model_copy(update={"learning_rate": 1.0})
         parts = (experiment.model, experiment.augment, optimizer, train, experiment.pretrained)
         return " ".join([str(self.classes), *(part.model_dump_json() for part in parts)])

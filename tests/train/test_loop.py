@@ -100,6 +100,21 @@ def test_records_count_every_example_once(line_data, tmp_path):
     assert all((accuracy * 500) == pytest.approx(round(accuracy * 500)) for accuracy in accuracies)
 
 
+def test_it_measures_when_that_is_due(line_data, tmp_path):
+    some = experiment(line_data, data={"validation_fraction": 0.2}, train={"epochs": 5, "eval_every_epochs": 2})
+    every = experiment(line_data, data={"validation_fraction": 0.2}, train={"epochs": 5})
+    for name, config in (("some", some), ("every", every)):
+        train(config, tmp_path / name)
+    found, all_of_them = (list(read_records(tmp_path / name / "metrics.jsonl")) for name in ("some", "every"))
+    assert [record.epoch for record in found if record.split == "test"] == [2, 4, 5]
+    assert [record.epoch for record in found if record.split == "validation"] == [2, 4, 5]
+    assert [record.epoch for record in found if record.split == "train"] == [1, 2, 3, 4, 5]
+    measured = [record for record in found if record.split in ("test", "validation")]
+    assert all(record in all_of_them for record in measured), "what is not measured changes nothing"
+    best = max((r for r in measured if r.split == "validation"), key=lambda r: (r.values["accuracy"], -r.epoch))
+    assert finished.load(tmp_path / "some").result["best_epoch"] == best.epoch
+
+
 def test_a_finished_run_is_not_repeated(line_data, tmp_path):
     first = train(experiment(line_data), tmp_path)
     assert train(experiment(line_data), tmp_path) == first

@@ -1,7 +1,6 @@
 """Two processes of one run: the same end as one, stopped and resumed together, and lost together."""
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -10,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import forced_devices
 import pytest
 
 from cnn_jax.train import processes
@@ -34,7 +34,7 @@ def launch(tmp_path, line_data):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        environment = forced_devices.environment(devices)
         started = []
         for number in range(count):
             group = ["--distributed=explicit", f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}"]

@@ -1,12 +1,12 @@
 """Several devices: the same run as on one, up to the order of float32 sums."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import forced_devices
 import jax
 import pytest
 from jax.sharding import PartitionSpec
@@ -39,7 +39,7 @@ print(json.dumps([jax.device_count(), results]))
 
 def train_all(experiments, workdir, devices, processes=1):
     """Trains each on so many devices, of one process or of two; gives the results, or why there are none."""
-    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices // processes}"}
+    environment = forced_devices.environment(devices // processes)
     words = [sys.executable, "-c", TRAIN, json.dumps(experiments), str(workdir)]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -2,11 +2,11 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+import forced_devices
 import pytest
 from rich.console import Console
 
@@ -162,7 +162,7 @@ def test_lanes_are_shared_by_devices(three, line_data, tmp_path):
     for seed in range(3):
         (tmp_path / str(seed)).mkdir()
         (tmp_path / str(seed) / "config.json").write_text((folder / str(seed) / "config.json").read_text())
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    environment = forced_devices.environment(4)
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, env=environment, check=True, timeout=300)
     for seed, result in enumerate(results):
         ours = json.loads((tmp_path / str(seed) / "result.json").read_text())
