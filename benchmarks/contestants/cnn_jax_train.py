@@ -17,6 +17,7 @@ from cnn_jax.data.dataset import Split
 from cnn_jax.train import optim, programs, sharding, steps
 from cnn_jax.train.loop import train_and_evaluate
 from cnn_jax.train.metrics import Sums, means
+from cnn_jax.train.training import Training
 
 OPTIMIZERS = {"adam": {"eps": turn.ADAM_EPS}, "sgd": {"momentum": turn.MOMENTUM}}
 
@@ -55,7 +56,7 @@ def steps_alone(this):
     rates = np.full(pipeline.steps_per_epoch(len(split), this.batch_size), this.learning_rate, np.float32)
     state = programs.first_state(recipe, model.init(key, split.images.shape[1:]), mesh)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    advance = programs.train_steps(recipe, state, split, constants, None, rates, (key, key), mesh)
+    advance = programs.train_steps(Training(recipe, state, split, constants, None, rates, key, key), mesh)
     loss = None
 
     def epoch():

@@ -6,15 +6,13 @@ import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 import jax
-from jaxtyping import Float32, PRNGKeyArray
-from numpy import ndarray
 
 from cnn_jax.data import pipeline
 from cnn_jax.data.dataset import Split
 from cnn_jax.train import programs, sharding, steps
-from cnn_jax.train.programs import Advance, Measure
 from cnn_jax.train.state import TrainState
 from cnn_jax.train.stop_signal import StopSignal
+from cnn_jax.train.training import Advance, Measure, Training
 
 if TYPE_CHECKING:
     from cnn_jax.data.stream import Stream
@@ -36,16 +34,7 @@ class Company(Protocol):
     def stop(self) -> contextlib.AbstractContextManager[StopSignal]:
         """Listens to signals while the run goes."""
 
-    def train_steps(
-        self,
-        recipe: steps.Recipe,
-        state: TrainState,
-        split: Split | Stream,
-        constants: pipeline.Normalization,
-        colours: pipeline.Colours | None,
-        rates: Float32[ndarray, " steps"],
-        keys: tuple[PRNGKeyArray, PRNGKeyArray],
-    ) -> Advance:
+    def train_steps(self, training: Training) -> Advance:
         """As `programs.train_steps`."""
 
     def evaluation(
@@ -67,18 +56,9 @@ class Alone:
         """Listens to signals while the run goes."""
         return StopSignal()
 
-    def train_steps(
-        self,
-        recipe: steps.Recipe,
-        state: TrainState,
-        split: Split | Stream,
-        constants: pipeline.Normalization,
-        colours: pipeline.Colours | None,
-        rates: Float32[ndarray, " steps"],
-        keys: tuple[PRNGKeyArray, PRNGKeyArray],
-    ) -> Advance:
+    def train_steps(self, training: Training) -> Advance:
         """As `programs.train_steps`."""
-        return programs.train_steps(recipe, state, split, constants, colours, rates, keys, self.mesh)
+        return programs.train_steps(training, self.mesh)
 
     def evaluation(
         self, recipe: steps.Recipe, state: TrainState, split: Split | Stream, constants: pipeline.Normalization

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 
 from cnn_jax.train.metrics import Sums
-from cnn_jax.train.programs import Advance
 from cnn_jax.train.state import TrainState
 from cnn_jax.train.trace import Trace
+from cnn_jax.train.training import Advance
 
 _PERCENTILES = (50, 90, 99)
 
@@ -43,7 +43,7 @@ class Dispatches:
     def __call__(
         self, state: TrainState, epoch: int, rates: np.ndarray, first: int, last: int
     ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        """Takes steps `first` to `last` (excluded) of an epoch; `programs.Advance` tells of all arguments."""
+        """Takes steps `first` to `last` (excluded) of an epoch; `training.Advance` tells of all arguments."""
         called, traced = time.monotonic(), False
         for start, stop in self._pieces(first, last):
             if self._trace is not None and self._taken == self._trace.steps.start:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -26,6 +26,7 @@ from cnn_jax.train import compilation, resident, sharding, steps
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.state import TrainState
 from cnn_jax.train.stop_signal import StopSignal
+from cnn_jax.train.training import Training
 from cnn_jax.train.turns import Turns
 
 if TYPE_CHECKING:
@@ -57,33 +58,23 @@ class Lane:
         """The wish to stop that all lanes share."""
         return contextlib.nullcontext(self._stop)
 
-    def train_steps(
-        self,
-        recipe: steps.Recipe,
-        state: TrainState,
-        split: Split | Stream,
-        constants: pipeline.Normalization,
-        colours: pipeline.Colours | None,
-        rates: Float32[np.ndarray, " steps"],
-        keys: tuple[PRNGKeyArray, PRNGKeyArray],
-    ) -> _LaneSteps:
+    def train_steps(self, training: Training) -> _LaneSteps:
         """As `programs.train_steps`, for all lanes."""
-        assert isinstance(split, Split), "lanes are for images that lie on the devices"
-        self._step = int(state.step)
-        order = resident.epoch_orders(recipe, len(split), keys[0], sharding.replicated(self.mesh))
-        start = _Start(state, split, constants, colours, keys[1], order(0))
-        compile_for_all = functools.partial(_TrainTogether.shared, recipe, self.mesh, self.size, rates)
-        program = self._turns.call(self._number, (-1, _COMPILE, 0), start, compile_for_all)
+        split = _resident(training.split)
+        self._step = int(training.state.step)
+        everywhere = sharding.replicated(self.mesh)
+        order = resident.epoch_orders(training.recipe, len(split), training.order_key, everywhere)
+        compile_for_all = functools.partial(_TrainTogether.shared, self.mesh, self.size)
+        program = self._turns.call(self._number, (-1, _COMPILE, 0), (training, order(0)), compile_for_all)
         return _LaneSteps(self, program, order)
 
     def evaluation(
         self, recipe: steps.Recipe, state: TrainState, split: Split | Stream, constants: pipeline.Normalization
     ) -> Callable[[Any], Sums]:
         """As `programs.evaluation`, for all lanes."""
-        assert isinstance(split, Split), "lanes are for images that lie on the devices"
         self._evaluations = number = self._evaluations + 1
         compile_for_all = functools.partial(_EvaluateTogether.shared, recipe, self.mesh, self.size)
-        argument = (state.variables, split, constants)
+        argument = (state.variables, _resident(split), constants)
         program = self._turns.call(self._number, (-1, _COMPILE, number), argument, compile_for_all)
         return lambda variables: self._turns.call(self._number, (self._step, _EVALUATE, number), variables, program)
 
@@ -102,20 +93,8 @@ def devices_for(lanes: int, available: int) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Start:
-    """What a lane trains with from its first step to its last, and the shapes of what will come."""
-
-    state: TrainState
-    split: Split
-    constants: pipeline.Normalization
-    colours: pipeline.Colours | None
-    key: PRNGKeyArray
-    order: jax.Array
-
-
-@dataclasses.dataclass(frozen=True)
 class _Steps:
-    """Steps of one lane, as `programs.Advance` takes them."""
+    """Steps of one lane, as `training.Advance` takes them."""
 
     state: TrainState
     epoch: int
@@ -126,7 +105,7 @@ class _Steps:
 
 
 class _LaneSteps:
-    """`programs.Advance` of one lane."""
+    """`training.Advance` of one lane."""
 
     def __init__(self, lane: Lane, program: _TrainTogether, order: Callable[[int], jax.Array]):
         self._lane, self._program, self._order = lane, program, order
@@ -134,7 +113,7 @@ class _LaneSteps:
     def __call__(
         self, state: TrainState, epoch: int, rates: Float32[np.ndarray, " steps"], first: int, last: int
     ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        """As `programs.Advance` has it."""
+        """As `training.Advance` has it."""
         return self._lane.advance(self._program, _Steps(state, epoch, rates, first, last, self._order(epoch)))
 
     def text(self) -> str:
@@ -150,37 +129,23 @@ class _TrainTogether:
 
     @classmethod
     def shared(
-        cls,
-        recipe: steps.Recipe,
-        mesh: Mesh,
-        size: int,
-        rates: Float32[np.ndarray, " steps"],
-        starts: Mapping[int, _Start],
+        cls, mesh: Mesh, size: int, starts: Mapping[int, tuple[Training, jax.Array]]
     ) -> dict[int, _TrainTogether]:
         """Compiles, and gives every lane the same program."""
-        return dict.fromkeys(starts, cls(recipe, mesh, size, rates, starts))
+        return dict.fromkeys(starts, cls(mesh, size, starts))
 
-    def __init__(
-        self,
-        recipe: steps.Recipe,
-        mesh: Mesh,
-        size: int,
-        rates: Float32[np.ndarray, " steps"],
-        starts: Mapping[int, _Start],
-    ):
-        self._size, lanes = size, _filled(size, starts)
-        data, self._axis = _joint_split([lane.split for lane in lanes], mesh)
-        constants, colours, keys = (
-            tuple(getattr(lane, name) for lane in lanes) for name in ("constants", "colours", "key")
-        )
-        self._before, self._keys = (data, constants, colours), keys
-        states, orders = tuple(lane.state for lane in lanes), tuple(lane.order for lane in lanes)
-        function = functools.partial(_advance_lanes, recipe, mesh, self._axis)
-        arguments = (states, *self._before, orders, rates, np.int32(0), np.int32(0), self._keys)
+    def __init__(self, mesh: Mesh, size: int, starts: Mapping[int, tuple[Training, jax.Array]]):
+        self._size = size
+        lanes, orders = zip(*_filled(size, starts), strict=True)
+        recipe, rates = lanes[0].recipe, lanes[0].rates
+        data, axis = _joint_split([_resident(lane.split) for lane in lanes], mesh)
+        self._before = (data, tuple(lane.constants for lane in lanes), tuple(lane.colours for lane in lanes))
+        self._keys = tuple(lane.step_key for lane in lanes)
+        states = tuple(lane.state for lane in lanes)
         self._compiled = compilation.compile_once(
-            ("train lanes", recipe.compiled_in, size, self._axis),
-            function,
-            arguments,
+            ("train lanes", recipe.compiled_in, size, axis),
+            functools.partial(_advance_lanes, recipe, mesh, axis),
+            (states, *self._before, orders, rates, np.int32(0), np.int32(0), self._keys),
             donate_argnums=0,
             out_shardings=sharding.replicated(mesh),
         )
@@ -286,7 +251,12 @@ def _filled(size: int, given: Mapping[int, Any]) -> list[Any]:
     return [given.get(number, some) for number in range(size)]
 
 
-def _joint_split(splits: list[Split] | tuple[Split, ...], mesh: Mesh) -> tuple[DeviceSplit, int | None]:
+def _resident(split: Split | Stream) -> Split:
+    assert isinstance(split, Split), "lanes are for images that lie on the devices"
+    return split
+
+
+def _joint_split(splits: Sequence[Split], mesh: Mesh) -> tuple[DeviceSplit, int | None]:
     """The lanes' images on the devices, once where they are the same; and the axis of the lanes."""
     first = splits[0]
     if all(_same(first, other) for other in splits[1:]):

@@ -26,13 +26,13 @@ from cnn_jax.train.company import Alone, Company
 from cnn_jax.train.dispatches import Dispatches
 from cnn_jax.train.metrics import Sums, means
 from cnn_jax.train.performance import performance
-from cnn_jax.train.programs import Advance
 from cnn_jax.train.progress import TrainingProgress
 from cnn_jax.train.record import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog, Record
 from cnn_jax.train.run_folder import RunFolder
 from cnn_jax.train.state import TrainState
 from cnn_jax.train.stop_signal import StopSignal
 from cnn_jax.train.trace import Trace
+from cnn_jax.train.training import Advance, Measure, Training
 
 # What a random key is for: the first fold of the experiment's seed.
 _INIT, _ORDER, _STEP = range(3)
@@ -142,7 +142,7 @@ def _prepare(
         experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, per_epoch
     ).reshape(experiment.train.epochs, per_epoch)
     advance = company.train_steps(
-        recipe, state, dataset.train, constants, colours, rates[0], (keys[_ORDER], keys[_STEP])
+        Training(recipe, state, dataset.train, constants, colours, rates[0], keys[_ORDER], keys[_STEP])
     )
     evaluations = {TEST: company.evaluation(recipe, state, dataset.test, constants)}
     if dataset.validation is not None:
@@ -203,7 +203,7 @@ class _Run:
     advance: Advance
     dispatches: Dispatches
     rates: np.ndarray
-    evaluations: dict[str, Callable[[Any], Sums]]
+    evaluations: dict[str, Measure]
     checkpoints: Checkpoints
     log: MetricsLog
     compile_seconds: float

@@ -17,27 +17,24 @@ from cnn_jax.data.pipeline import DeviceSplit
 from cnn_jax.train import compilation, sharding, steps
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.state import TrainState
+from cnn_jax.train.training import Training
 
 
 class TrainSteps:
-    """`programs.Advance` by `steps.train_steps`."""
+    """`training.Advance` by `steps.train_steps`."""
 
-    def __init__(
-        self,
-        recipe: steps.Recipe,
-        state: TrainState,
-        split: Split,
-        constants: pipeline.Normalization,
-        colours: pipeline.Colours | None,
-        rates: Float32[np.ndarray, " steps"],
-        keys: tuple[PRNGKeyArray, PRNGKeyArray],
-        mesh: jax.sharding.Mesh,
-    ):
-        """Compiles; the arguments are those of `programs.train_steps`."""
-        of_order, self._key = keys
-        self._order = epoch_orders(recipe, len(split), of_order, sharding.batches(mesh))
-        self._before = (on_devices(split, mesh), constants, colours)
-        arguments = (state, *self._before, self._order(0), rates, np.int32(0), np.int32(0), self._key)
+    def __init__(self, training: Training, split: Split, mesh: jax.sharding.Mesh):
+        """Compiles.
+
+        Args:
+          training: what the steps work with.
+          split: its images.
+          mesh: of the devices.
+        """
+        recipe, state, self._key = training.recipe, training.state, training.step_key
+        self._order = epoch_orders(recipe, len(split), training.order_key, sharding.batches(mesh))
+        self._before = (on_devices(split, mesh), training.constants, training.colours)
+        arguments = (state, *self._before, self._order(0), training.rates, np.int32(0), np.int32(0), self._key)
         self._compiled = compilation.compile_once(
             ("train", recipe.compiled_in),
             functools.partial(advance, recipe),
@@ -49,7 +46,7 @@ class TrainSteps:
     def __call__(
         self, state: TrainState, epoch: int, rates: Float32[np.ndarray, " steps"], first: int, last: int
     ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        """As `programs.Advance` has it."""
+        """As `training.Advance` has it."""
         bounds = np.int32(first), np.int32(last)
         result: tuple[TrainState, tuple[Sums, Sums]] = self._compiled(
             state, *self._before, self._order(epoch), rates, *bounds, self._key
@@ -84,7 +81,7 @@ def epoch_orders(
 
 
 def advance(recipe: steps.Recipe, state: TrainState, *rest: Any) -> tuple[TrainState, tuple[Sums, Sums]]:
-    """`steps.train_steps`, and its sums a second time, as `programs.Advance` has them."""
+    """`steps.train_steps`, and its sums a second time, as `training.Advance` has them."""
     state = steps.train_steps(recipe, state, *rest)
     return state, (state.epoch_sums, state.window_sums)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float32, PRNGKeyArray
+from jaxtyping import Float32
 
 from cnn_jax.data import pipeline
 from cnn_jax.data.device_feed import DeviceFeed
@@ -17,30 +17,29 @@ from cnn_jax.data.stream import Share, Stream
 from cnn_jax.train import compilation, sharding, steps
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.state import TrainState
+from cnn_jax.train.training import Training
 
 
 class TrainSteps:
-    """`programs.Advance` by `steps.train_on_pixels`."""
+    """`training.Advance` by `steps.train_on_pixels`."""
 
-    def __init__(
-        self,
-        recipe: steps.Recipe,
-        state: TrainState,
-        stream: Stream,
-        constants: pipeline.Normalization,
-        colours: pipeline.Colours | None,
-        key: PRNGKeyArray,
-        mesh: jax.sharding.Mesh,
-    ):
-        """Compiles; the arguments are those of `programs.train_steps`, the key that of the steps."""
+    def __init__(self, training: Training, stream: Stream, mesh: jax.sharding.Mesh):
+        """Compiles.
+
+        Args:
+          training: what the steps work with.
+          stream: of its images.
+          mesh: of the devices.
+        """
+        recipe, state, self._key = training.recipe, training.state, training.step_key
         self._stream = stream.in_batches(recipe.experiment.train.batch_size, _share())
-        self._mesh, self._after = mesh, (constants, colours)
-        self._key, self._next = key, 0
+        self._mesh, self._after = mesh, (training.constants, training.colours)
+        self._next = 0
         self._feed: DeviceFeed | None = None
         self._compiled = compilation.compile_once(
             ("train streamed", recipe.compiled_in),
             functools.partial(_advance, recipe),
-            (state, _like(self._stream, mesh), *self._after, np.float32(0), key),
+            (state, _like(self._stream, mesh), *self._after, np.float32(0), self._key),
             donate_argnums=0,
             out_shardings=(sharding.of_state(state, mesh, recipe.experiment.train), sharding.replicated(mesh)),
         )
@@ -48,7 +47,7 @@ class TrainSteps:
     def __call__(
         self, state: TrainState, epoch: int, rates: Float32[np.ndarray, " steps"], first: int, last: int
     ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        """As `programs.Advance` has it."""
+        """As `training.Advance` has it."""
         start = epoch * len(rates) + first
         if self._feed is None or self._next != start:
             self.close()

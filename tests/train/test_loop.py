@@ -13,7 +13,7 @@ from cnn_jax.analysis import step_profile
 from cnn_jax.config_parse import ConfigError, parse
 from cnn_jax.data import DataError
 from cnn_jax.ops import GeometryError
-from cnn_jax.train import finished, loop
+from cnn_jax.train import company, finished
 from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
 from cnn_jax.train.record import read_records
 from cnn_jax.train.run_folder import RunFolderError
@@ -151,7 +151,7 @@ def test_a_run_stopped_at_every_dispatch_ends_the_same(line_data, tmp_path, monk
         train={"steps_per_dispatch": dispatch, "ema_decay": 0.9},
     )
     train(config, tmp_path / "whole")
-    monkeypatch.setattr(loop, "StopSignal", StoppedAtOnce)
+    monkeypatch.setattr(company, "StopSignal", StoppedAtOnce)
     stops = 0
     for _ in range(30):
         try:

@@ -11,7 +11,7 @@ from cnn_jax.analysis.measure import measure
 from cnn_jax.analysis.run_report import write_run_report
 from cnn_jax.config_parse import parse
 from cnn_jax.data import pipeline, sources
-from cnn_jax.train import finished, loop
+from cnn_jax.train import company, finished
 from cnn_jax.train.loop import Stopped, train_and_evaluate
 from cnn_jax.train.stop_signal import StopSignal
 from tests.train.test_sharding import train
@@ -49,7 +49,7 @@ def quiet():
 
 def test_a_stopped_run_ends_with_the_same_bits(experiment, tmp_path, monkeypatch):
     whole = train_and_evaluate(parse(experiment), tmp_path / "whole", console=quiet())
-    monkeypatch.setattr(loop, "StopSignal", StoppedAtOnce)
+    monkeypatch.setattr(company, "StopSignal", StoppedAtOnce)
     for _ in range(2):  # within the first epoch, and again
         with pytest.raises(Stopped):
             train_and_evaluate(parse(experiment), tmp_path / "cut", console=quiet())
