@@ -25,7 +25,7 @@ from cnn_jax.analysis.plots import STYLE, new_figure
 from cnn_jax.config import Augment, FashionMnist
 from cnn_jax.data import pipeline
 from cnn_jax.data.augment import augment
-from cnn_jax.data.dataset import Split
+from cnn_jax.data.split import Split
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 

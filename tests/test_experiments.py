@@ -10,7 +10,7 @@ from peers.compare import QUICK
 from cnn_jax import config_parse, experiment_file, geometry, models
 from cnn_jax.config import Records
 from cnn_jax.data import augment, pipeline
-from cnn_jax.data.dataset import Split
+from cnn_jax.data.split import Split
 from cnn_jax.train import optim, state, steps
 
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.py"))

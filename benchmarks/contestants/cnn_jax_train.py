@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks.networks import NETWORKS
 from cnn_jax import config_parse, models
 from cnn_jax.data import pipeline
-from cnn_jax.data.dataset import Split
+from cnn_jax.data.split import Split
 from cnn_jax.train import optim, programs, sharding, steps
 from cnn_jax.train.loop import train_and_evaluate
 from cnn_jax.train.metrics import Sums, means

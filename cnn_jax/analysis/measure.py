@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.data.dataset import Split
+from cnn_jax.data.split import Split
 from cnn_jax.train import metrics
 from cnn_jax.train.finished import FinishedRun
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from cnn_jax.analysis import classification, pictures, plots, report_folder, step_profile
 from cnn_jax.analysis.step_profile import StepProfile
-from cnn_jax.data.dataset import Split
+from cnn_jax.data.split import Split
 from cnn_jax.layer_rows import LayerRow
 from cnn_jax.train.record import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, Record, read_records
 from cnn_jax.train.run_folder import RunFolder

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.analysis.report import ReportInputs, write_report
-from cnn_jax.data.dataset import Split
+from cnn_jax.data.split import Split
 from cnn_jax.geometry import summarize
 from cnn_jax.train.finished import FinishedRun
 

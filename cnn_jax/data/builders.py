@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from cnn_jax.data.dataset import Split
 from cnn_jax.data.named import FASHION_MNIST, MNIST, NamedSet
+from cnn_jax.data.split import Split
 
 
 class _IdxBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]

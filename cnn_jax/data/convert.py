@@ -26,7 +26,7 @@ from rich.progress import Progress
 
 from cnn_jax import whole_file
 from cnn_jax.data import picture_files, records
-from cnn_jax.data.dataset import DataError
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.picture import FAULTS, converted
 from cnn_jax.data.records import MANIFEST, Manifest, Record
 

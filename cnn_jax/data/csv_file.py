@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.data.dataset import DataError, Split
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.idx import read_bytes
+from cnn_jax.data.split import Split
 
 
 def read_csv(path: Path, field: str, height: int, width: int, channels: int) -> Split:

@@ -5,33 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-import numpy as np
-from jaxtyping import Int32, UInt8
+from cnn_jax.data.split import Split
 
 if TYPE_CHECKING:
     from cnn_jax.data.stream import Stream
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """Images and their labels, in step.
-
-    Attributes:
-      images: pixels 0 to 255, channels last.
-      labels: class numbers, 0 to num_classes - 1.
-    """
-
-    images: UInt8[np.ndarray, "n h w c"]
-    labels: Int32[np.ndarray, " n"]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) in pixels."""
-        height, width, channels = self.images.shape[1:]
-        return height, width, channels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +38,3 @@ class Dataset:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
-
-
-class DataError(Exception):
-    """An input that cannot be used; the message names the file, what is wrong, and what helps."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from cnn_jax.data.dataset import DataError, Split
+from cnn_jax.data.errors import DataError
+from cnn_jax.data.split import Split
 
 _UNSIGNED_BYTE = 8
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.data.dataset import DataError, Split
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.picture import UnreadablePictureError, fit
+from cnn_jax.data.split import Split
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from cnn_jax.data import image_folder
-from cnn_jax.data.dataset import DataError
+from cnn_jax.data.errors import DataError
 
 TARS = {"train": "ILSVRC2012_img_train.tar", "validation": "ILSVRC2012_img_val.tar"}
 _TEST_FOLDERS = ("val", "validation", "test")

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray, UInt8
 
 from cnn_jax.config import Data
-from cnn_jax.data.dataset import Split
+from cnn_jax.data.split import Split
 
 if TYPE_CHECKING:
     from cnn_jax.data.stream import Stream

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from cnn_jax.data.dataset import DataError
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import NAMED_SETS, NamedSet
 from cnn_jax.data.prepared import default_data_dir, load_named
 

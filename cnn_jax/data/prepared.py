@@ -21,9 +21,10 @@ import platformdirs
 from rich.console import Console
 
 from cnn_jax.data import idx
-from cnn_jax.data.dataset import DataError, Split
 from cnn_jax.data.download import DownloadError, fetch
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import NAMED_SETS, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, NamedSet
+from cnn_jax.data.split import Split
 
 _PAIRS = {"train": (TRAIN_IMAGES, TRAIN_LABELS), "test": (TEST_IMAGES, TEST_LABELS)}
 _IDX_DIR = "config.data.idx_dir"

@@ -18,7 +18,7 @@ from grain.sources import ArrayRecordDataSource
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tensorflow_datasets.proto import tf_example_pb2
 
-from cnn_jax.data.dataset import DataError
+from cnn_jax.data.errors import DataError
 
 MANIFEST = "records.json"
 # A split that is measured, never chosen by; TFDS's ImageNet has labels for its validation images alone.

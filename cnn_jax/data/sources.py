@@ -9,8 +9,10 @@ import numpy as np
 
 from cnn_jax import config as cfg
 from cnn_jax.data import csv_file, idx, image_folder, prepared
-from cnn_jax.data.dataset import DataError, Dataset, Split
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import NAMED_SETS
+from cnn_jax.data.split import Split
 
 # What a random draw is for: the second entry of its generator's seed.
 _VALIDATION, _SUBSET, _TEST, _SHIFT = range(4)

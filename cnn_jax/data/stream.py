@@ -29,9 +29,10 @@ from jaxtyping import Float, Float32, Int, Int32, UInt8
 
 from cnn_jax import config as cfg
 from cnn_jax.data.crops import CentreCrop, RandomResizedCrop
-from cnn_jax.data.dataset import DataError, Split
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.picture import FAULTS
 from cnn_jax.data.records import Manifest, Records, read_manifest
+from cnn_jax.data.split import Split
 
 # What a random draw is for: the second entry of its generator's seed.
 _ORDER, _PICTURE, _VALIDATION = range(3)

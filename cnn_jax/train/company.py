@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import jax
 
 from cnn_jax.data import pipeline
-from cnn_jax.data.dataset import Split
+from cnn_jax.data.split import Split
 from cnn_jax.train import programs, sharding, steps
 from cnn_jax.train.state import TrainState
 from cnn_jax.train.stop_signal import StopSignal

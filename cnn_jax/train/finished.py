@@ -15,7 +15,8 @@ from jaxtyping import Float32, UInt8
 
 from cnn_jax import data, models
 from cnn_jax.config import Experiment
-from cnn_jax.data.dataset import DataError, Dataset
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.pipeline import Normalization
 from cnn_jax.train import compilation, optim, programs, steps
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError

@@ -20,8 +20,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float32, PRNGKeyArray
 
 from cnn_jax.data import pipeline
-from cnn_jax.data.dataset import Split
 from cnn_jax.data.pipeline import DeviceSplit
+from cnn_jax.data.split import Split
 from cnn_jax.train import compilation, resident, sharding, steps
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.state import TrainState

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import jax
 
 from cnn_jax.data import pipeline
-from cnn_jax.data.dataset import Split
+from cnn_jax.data.split import Split
 from cnn_jax.models import Variables
 from cnn_jax.train import resident, sharding, steps
 from cnn_jax.train import state as train_state

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float32, Int32, PRNGKeyArray
 
 from cnn_jax.data import pipeline
-from cnn_jax.data.dataset import Split
 from cnn_jax.data.pipeline import DeviceSplit
+from cnn_jax.data.split import Split
 from cnn_jax.train import compilation, sharding, steps
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.state import TrainState

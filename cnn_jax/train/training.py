@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, PRNGKeyArray
 
 from cnn_jax.data import pipeline
-from cnn_jax.data.dataset import Split
+from cnn_jax.data.split import Split
 from cnn_jax.train import steps
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.state import TrainState

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from cnn_jax.data.csv_file import read_csv
-from cnn_jax.data.dataset import DataError
+from cnn_jax.data.errors import DataError
 
 BODY = "3,0,1,2,3\n0,255,254,253,252\n"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnn_jax.data.dataset import DataError
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.idx import parse_idx, read_bytes, read_split
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)

@@ -7,7 +7,7 @@ import pytest
 
 from cnn_jax.config import FashionMnist
 from cnn_jax.data import pipeline
-from cnn_jax.data.dataset import Split
+from cnn_jax.data.split import Split
 
 
 def numbered(count):

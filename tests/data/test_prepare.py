@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from cnn_jax.data import prepare
-from cnn_jax.data.dataset import DataError
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import NAMED_SETS
 
 

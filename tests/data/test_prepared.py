@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.data import prepared
-from cnn_jax.data.dataset import DataError
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import (
     FASHION_MNIST,
     MNIST,

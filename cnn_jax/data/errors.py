@@ -1,0 +1,5 @@
+"""What is raised where images cannot be had."""
+
+
+class DataError(Exception):
+    """An input that cannot be used; the message names the file, what is wrong, and what helps."""

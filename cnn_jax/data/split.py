@@ -1,0 +1,30 @@
+"""Images in memory, with their labels."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Int32, UInt8
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Images and their labels, in step.
+
+    Attributes:
+      images: pixels 0 to 255, channels last.
+      labels: class numbers, 0 to num_classes - 1.
+    """
+
+    images: UInt8[np.ndarray, "n h w c"]
+    labels: Int32[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) in pixels."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
