@@ -88,7 +88,7 @@ def test_a_sweeps_worker_trains_only_trials_of_its_flags(monkeypatch):
     slot = local._Slot(local.confinement.available_cores(), {})
     with local.selectors.DefaultSelector() as ready:
         for number, experiment in enumerate([PLAIN, PLAIN, DETERMINISTIC, DETERMINISTIC, PLAIN]):
-            slot.begin(Entry(str(number), Trial(number, {}, {}, experiment), Examined("")), {"trial": number}, ready)
+            slot.begin((Entry(str(number), Trial(number, {}, {}, experiment), Examined("")),), {"trial": number}, ready)
             assert slot.answer() == f'{{"trial": {number}}}\n'
         slot.kill(ready)
     assert started == [None, f"{FLAG}=true", None]
