@@ -191,7 +191,9 @@ def _begin(
         console.print(f"{skipped} failed before and do not run again; --retry_failed runs them", highlight=False)
 
 
-def _engine(folder: SweepFolder, data_dir: Path | None, options: Options, findings: Findings, teams: int) -> Engine:
+def _engine(
+    folder: SweepFolder, data_dir: Path | None, options: Options, findings: Findings, team_count: int
+) -> Engine:
     """The engine, with as many jobs as the machine has cores, or accelerators; seeds together share them all."""
     cores = len(confinement.available_cores())
     if options.engine == "ray":
@@ -200,7 +202,7 @@ def _engine(folder: SweepFolder, data_dir: Path | None, options: Options, findin
         possible = 1
     else:
         possible = {"cpu": cores, "gpu": findings.devices}.get(findings.platform, 1)
-    jobs = min(options.jobs or possible, teams)
+    jobs = min(options.jobs or possible, team_count)
     total = confinement.total_bytes()
     allowed = options.memory_limit * 2**30 if options.memory_limit else total and total * 0.9 / jobs
     limits = Limits(

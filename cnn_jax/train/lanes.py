@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,8 @@ from cnn_jax.train.turns import Turns
 
 if TYPE_CHECKING:
     from cnn_jax.data.stream import Stream
+
+T = TypeVar("T")
 
 _COMPILE, _EVALUATE, _TRAIN = range(3)  # at one step, in this order
 
@@ -64,7 +66,7 @@ class Lane:
         self._step = int(training.state.step)
         everywhere = sharding.replicated(self.mesh)
         order = resident.epoch_orders(training.recipe, len(split), training.order_key, everywhere)
-        compile_for_all = functools.partial(_TrainTogether.shared, self.mesh, self.size)
+        compile_for_all = functools.partial(_one_for_all, functools.partial(_TrainTogether, self.mesh, self.size))
         program = self._turns.call(self._number, (-1, _COMPILE, 0), (training, order(0)), compile_for_all)
         return _LaneSteps(self, program, order)
 
@@ -73,7 +75,9 @@ class Lane:
     ) -> Callable[[Any], Sums]:
         """As `programs.evaluation`, for all lanes."""
         self._evaluations = number = self._evaluations + 1
-        compile_for_all = functools.partial(_EvaluateTogether.shared, recipe, self.mesh, self.size)
+        compile_for_all = functools.partial(
+            _one_for_all, functools.partial(_EvaluateTogether, recipe, self.mesh, self.size)
+        )
         argument = (state.variables, _resident(split), constants)
         program = self._turns.call(self._number, (-1, _COMPILE, number), argument, compile_for_all)
         return lambda variables: self._turns.call(self._number, (self._step, _EVALUATE, number), variables, program)
@@ -127,13 +131,6 @@ class _LaneSteps:
 class _TrainTogether:
     """`resident.advance` for every lane, as one program."""
 
-    @classmethod
-    def shared(
-        cls, mesh: Mesh, size: int, starts: Mapping[int, tuple[Training, jax.Array]]
-    ) -> dict[int, _TrainTogether]:
-        """Compiles, and gives every lane the same program."""
-        return dict.fromkeys(starts, cls(mesh, size, starts))
-
     def __init__(self, mesh: Mesh, size: int, starts: Mapping[int, tuple[Training, jax.Array]]):
         self._size = size
         lanes, orders = zip(*_filled(size, starts), strict=True)
@@ -171,13 +168,6 @@ class _TrainTogether:
 
 class _EvaluateTogether:
     """`steps.evaluate` for every lane, as one program."""
-
-    @classmethod
-    def shared(
-        cls, recipe: steps.Recipe, mesh: Mesh, size: int, starts: Mapping[int, Any]
-    ) -> dict[int, _EvaluateTogether]:
-        """Compiles, and gives every lane the same program."""
-        return dict.fromkeys(starts, cls(recipe, mesh, size, starts))
 
     def __init__(self, recipe: steps.Recipe, mesh: Mesh, size: int, starts: Mapping[int, Any]):
         self._size = size
@@ -232,6 +222,11 @@ def _evaluate_lanes(
     one = functools.partial(steps.evaluate, recipe)
     stacked = (_stack(variables, mesh), data, _stack(constants, mesh), order)
     return _unstack(jax.vmap(one, in_axes=(0, data_axis, 0, None))(*stacked), len(variables))
+
+
+def _one_for_all(compile_it: Callable[[Mapping[int, Any]], T], starts: Mapping[int, Any]) -> dict[int, T]:
+    """Compiles, and gives every lane the same program."""
+    return dict.fromkeys(starts, compile_it(starts))
 
 
 def _stack(trees: tuple[Any, ...], mesh: Mesh) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sweep import planted
-from sweep.test_sweep import command, figures, run, table
+from sweep.test_sweep import command, figures, run, swept, table
 
 RAY = ("--engine=ray", "--jobs=2")
 FEW = 'product({"optimizer.learning_rate": [1e-2, 3e-2, 1e-1]}, repeat_seeds(2))'
@@ -20,14 +20,7 @@ FEW = 'product({"optimizer.learning_rate": [1e-2, 3e-2, 1e-1]}, repeat_seeds(2))
 @pytest.fixture(scope="module")
 def by_local(tmp_path_factory, line_data):
     """Six trials on one core each, by the local engine, and their experiment file."""
-    from sweep.experiment_with_sweep import HEAD
-
-    folder = tmp_path_factory.mktemp("local")
-    file = folder / "few.py"
-    file.write_text(HEAD.format(data=line_data, sweep=FEW))
-    done = run(f"--config={file}", f"--workdir={folder / 'sweep'}", f"--jobs={cores()}", "--noreport")
-    assert done.returncode == 0, done.stderr
-    return file, folder / "sweep"
+    return swept(tmp_path_factory.mktemp("local"), line_data, FEW, f"--jobs={cores()}", "--noreport")
 
 
 def cores() -> int:

@@ -44,15 +44,19 @@ def figures(workdir: Path) -> dict[str, list[object]]:
     return found
 
 
+def swept(folder: Path, line_data: dict[str, object], sweep: str, *words: str) -> tuple[Path, Path]:
+    """Runs a sweep to its end; gives its experiment file and its folder."""
+    file, workdir = folder / "experiment.py", folder / "sweep"
+    file.write_text(HEAD.format(data=line_data, sweep=sweep))
+    done = run(f"--config={file}", f"--workdir={workdir}", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return file, workdir
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, line_data):
     """A sweep of 24 trials that ran to its end, and its experiment file."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    file = folder / "rates.py"
-    file.write_text(HEAD.format(data=line_data, sweep=RATES))
-    done = run(f"--config={file}", f"--workdir={folder / 'sweep'}", "--jobs=1")
-    assert done.returncode == 0, done.stderr
-    return file, folder / "sweep"
+    return swept(tmp_path_factory.mktemp("undisturbed"), line_data, RATES, "--jobs=1")
 
 
 def test_every_trial_is_done_and_told(undisturbed):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from sweep.test_sweep import command, figures, run, table, workers
+from sweep.test_sweep import command, figures, run, swept, table, workers
 
 FEW = 'product({"optimizer.learning_rate": [1e-2, 3e-2]}, repeat_seeds(3))'
 
@@ -16,14 +16,7 @@ FEW = 'product({"optimizer.learning_rate": [1e-2, 3e-2]}, repeat_seeds(3))'
 @pytest.fixture(scope="module")
 def vectorized(tmp_path_factory, line_data):
     """Two points with three seeds each, and their experiment file."""
-    from sweep.experiment_with_sweep import HEAD
-
-    folder = tmp_path_factory.mktemp("vectorized")
-    file = folder / "few.py"
-    file.write_text(HEAD.format(data=line_data, sweep=FEW))
-    done = run(f"--config={file}", f"--workdir={folder / 'sweep'}", "--vectorize=seeds")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return file, folder / "sweep"
+    return swept(tmp_path_factory.mktemp("vectorized"), line_data, FEW, "--vectorize=seeds")
 
 
 def test_the_seeds_of_a_point_are_trained_together(vectorized):
