@@ -1,7 +1,6 @@
 """Small data sets as files on disk: lines, which a network learns in seconds, and JPEGs of ImageNet's shapes."""
 
 import gzip
-import os
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,6 @@ import pytest
 
 from cnn_jax.data import convert
 from scripts import imagenet_shaped
-
-# Before JAX starts, here and in what the tests start: compiled without LLVM's optimizations, by XLA's older and simpler
-# code generator, which takes a third off the tests' time; the operations that XLA is given are the same. XLA_FLAGS=
-# (empty) tests the programs as users get them.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
