@@ -257,6 +257,11 @@ class Train(Section):
     eval_mirrored: bool = Field(
         False, description="evaluate the mean of the logits of each image and of its mirror image, for twice the work"
     )
+    eval_shift: NonNegativeInt = Field(
+        0,
+        description="pixels; evaluate the mean of the logits of each image and of its copies moved so far up, down, "
+        "left and right, for five times the work; 0 moves none",
+    )
     steps_per_dispatch: Count = Field(
         125, description="steps of one call to the device: a signal waits for at most these"
     )

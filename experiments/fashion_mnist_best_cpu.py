@@ -26,6 +26,8 @@ def get_config() -> dict[str, Any]:
             "batch_size": 128,
             "label_smoothing": 0.05,
             "ema_decay": 0.998,
+            "eval_every_epochs": 8,
             "eval_mirrored": True,
+            "eval_shift": 1,
         },
     }

@@ -64,7 +64,7 @@ def test_sections_that_are_none():
     assert faults({"train": 5}) == [
         "config.train: got 5 (int), expected a section of: epochs, batch_size, accumulate, shard_optimizer, "
         "shard_dense, eval_every_epochs, eval_batch_size, label_smoothing, aux_loss_weight, ema_decay, eval_mirrored, "
-        "steps_per_dispatch, deterministic, matmul_precision"
+        "eval_shift, steps_per_dispatch, deterministic, matmul_precision"
     ]
     assert "a section with the name sgd | adam | adamw" in faults({"optimizer": "adam"})[0]
 

@@ -13,6 +13,7 @@ import jax
 from cnn_jax import whole_file
 from cnn_jax.ahead import collectives, lowering, matrix_unit, topology
 from cnn_jax.ahead.job import ANSWER, JOB, Answer, Compiled, Failed, Job, Memory, OutOfMemory, Refused
+from cnn_jax.data import views
 from cnn_jax.ops.platform import building_for
 from cnn_jax.train import compilation, preflight
 from cnn_jax.train.refusals import REFUSALS
@@ -54,8 +55,8 @@ def answer(job: Job) -> Answer:
     sizes: Any = compiled.memory_analysis()
     costs: Any = compiled.cost_analysis()
     per_image = summary.training_flop if job.program == "train" else 2 * summary.multiply_adds
-    if job.program == "eval" and job.experiment.train.eval_mirrored:
-        per_image *= 2
+    if job.program == "eval":
+        per_image *= views.count(job.experiment.train.eval_mirrored, job.experiment.train.eval_shift)
     return Compiled(
         device_kind=devices[0].device_kind,
         devices=len(devices),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cnn_jax import geometry, pretrained
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.data import augment
+from cnn_jax.data import augment, views
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.train import sharding
 
@@ -48,7 +48,8 @@ def check_network(experiment: Experiment, image_shape: tuple[int, int, int], cla
       ConfigError: where augmentation does not fit the images, or there is no layer to freeze.
       GeometryError: where the network cannot work on the images.
     """
-    if unfit := augment.unfit(experiment.augment, image_shape):
+    moved = views.unfit(experiment.train.eval_shift, image_shape)
+    if unfit := augment.unfit(experiment.augment, image_shape) + moved:
         raise ConfigError(unfit)
     summary = geometry.summarize(experiment.model, image_shape, classes)
     with_parameters = tuple(layer.name for layer in summary.layers if layer.parameters)

@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
 
 from cnn_jax.config import Experiment
-from cnn_jax.data import augment, pipeline
+from cnn_jax.data import augment, pipeline, views
 from cnn_jax.data.pipeline import Batch, Colours, DeviceSplit, Normalization, RawBatch
 from cnn_jax.models import Model, Variables
 from cnn_jax.train.metrics import Sums, measure
@@ -233,14 +233,17 @@ def train_steps(
 def predict(
     recipe: Recipe, variables: Variables, pixels: UInt8[Array, "b h w c"], constants: Normalization
 ) -> Float[Array, "b k"]:
-    """The logits of images, as evaluation computes them."""
-    images = pipeline.normalize(pixels, constants)
+    """The logits of images, as evaluation computes them: the means over their views, where it looks at several."""
+    train = recipe.experiment.train
+
+    def logits_of(some: UInt8[Array, "b h w c"]) -> Float[Array, "b k"]:
+        return recipe.model.apply(variables, pipeline.normalize(some, constants), train=False)[0]
+
     with recipe.matmul_precision:
-        logits, _, _ = recipe.model.apply(variables, images, train=False)
-        if recipe.experiment.train.eval_mirrored:
-            mirrored, _, _ = recipe.model.apply(variables, images[:, :, ::-1], train=False)
-            return (logits + mirrored) / 2
-    return logits
+        if views.count(train.eval_mirrored, train.eval_shift) == 1:
+            return logits_of(pixels)
+        seen = views.views(pixels, train.eval_mirrored, train.eval_shift)
+        return jnp.mean(jax.lax.map(logits_of, seen), axis=0)
 
 
 def measure_pixels(recipe: Recipe, variables: Variables, batch: RawBatch, constants: Normalization) -> Sums:

@@ -181,3 +181,20 @@ def test_evaluation_of_mirrored_images_too():
     np.testing.assert_allclose(ours, (one + other) / 2, rtol=1e-6)
     assert not np.allclose(one, other)
     np.testing.assert_array_equal(ours, steps.predict(mirrored, variables, pixels[:, :, ::-1, :], constants))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_evaluation_of_moved_images_too(mirrored):
+    plain, moved = recipe(), recipe(eval_shift=2, eval_mirrored=mirrored)
+    variables = start(plain).variables
+    images = np.random.default_rng(3).integers(1, 256, (4, 6, 6, 1), dtype=np.uint8)
+    constants = Normalization(jnp.zeros(1), jnp.full(1, 255.0))
+    up, down, left, right = (np.zeros_like(images) for _ in range(4))
+    up[:, :-2], down[:, 2:] = images[:, 2:], images[:, :-2]
+    left[:, :, :-2], right[:, :, 2:] = images[:, :, 2:], images[:, :, :-2]
+    seen = [images, up, down, left, right]
+    if mirrored:
+        seen += [each[:, :, ::-1] for each in seen]
+    by_hand = np.mean([steps.predict(plain, variables, jnp.asarray(each), constants) for each in seen], axis=0)
+    ours = steps.predict(moved, variables, jnp.asarray(images), constants)
+    np.testing.assert_allclose(ours, by_hand, rtol=1e-5, atol=1e-6)  # sums in another order
