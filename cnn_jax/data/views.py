@@ -42,6 +42,5 @@ def unfit(shift: int, image_shape: tuple[int, int, int]) -> list[str]:
     limit = min(height, width) - 1
     if shift <= limit:
         return []
-    return [
-        f"config.train.eval_shift={shift} moves all of images of {height}x{width} pixels out of sight; use at most {limit}"
-    ]
+    size = f"images of {height}x{width} pixels"
+    return [f"config.train.eval_shift={shift} moves all of {size} out of sight; use at most {limit}"]
