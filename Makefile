@@ -7,7 +7,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-peers golden pictures lint data bench bench-loader lock clean
+.PHONY: help train test test-peers golden pictures lint data bench bench-gpu bench-loader lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ data: $(VENV)/runtime ## prepare Fashion-MNIST, by Debian's package or from its 
 bench: $(VENV)/runtime $(BENCH_VENV)/installed data ## training speed and memory beside peers; ARGS="--networks cnn --only cnn_jax PyTorch --rounds 5"
 	@$(VENV)/bin/python -m benchmarks.train_throughput --peers=$(BENCH_VENV)/bin/python $(ARGS)
 
+bench-gpu: $(VENV)/cuda $(BENCH_VENV)/installed data ## the same on an NVIDIA GPU, in bfloat16; ARGS="--networks resnet50 --batch_sizes 128"
+	@$(VENV)/bin/python -m benchmarks.train_throughput --peers=$(BENCH_VENV)/bin/python --device=gpu --precision=bfloat16 \
+		--only cnn_jax Flax channels-last compiled --networks resnet50 googlenet alexnet resnet18_fashion \
+		--batch_sizes 256 --steps=20 $(ARGS)
+
 bench-loader: $(VENV)/runtime $(BENCH_VENV)/installed ## loading of large data beside peers; ARGS="--cores=2 --rounds=3"
 	@$(VENV)/bin/python -m benchmarks.loader --peers=$(BENCH_VENV)/bin/python $(ARGS)
 
@@ -68,6 +73,11 @@ $(VENV)/development: requirements-dev.txt | $(VENV)/bin/python
 	@echo "installing requirements-dev.txt into $(VENV)"
 	@$(VENV)/bin/python $(PIP) -r requirements-dev.txt
 	@touch $(VENV)/runtime $@
+
+$(VENV)/cuda: requirements-cuda.txt | $(VENV)/runtime
+	@echo "installing requirements-cuda.txt into $(VENV)"
+	@$(VENV)/bin/python $(PIP) -r requirements-cuda.txt
+	@touch $@
 
 $(BENCH_VENV)/installed: benchmarks/requirements.txt
 	@sh scripts/make_venv.sh $(BENCH_VENV)

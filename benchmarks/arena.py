@@ -22,6 +22,7 @@ class Contestant:
     name: str
     script: str
     peer: bool = True
+    by_default: bool = True
     arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
 

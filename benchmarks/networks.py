@@ -22,6 +22,7 @@ class Network:
       batch_sizes: each is a competition of its own.
       optimizer: "adam" or "sgd", with momentum.
       steps: of an epoch of synthetic images; None trains on Fashion-MNIST, and tests after every epoch.
+      by_default: competes where no networks are named.
     """
 
     title: str
@@ -32,6 +33,7 @@ class Network:
     batch_sizes: tuple[int, ...]
     optimizer: str = "sgd"
     steps: int | None = None
+    by_default: bool = True
 
     def training_flop(self) -> int:
         """Multiplications and additions of one training image, from the geometry of the layers."""
@@ -39,11 +41,15 @@ class Network:
         return geometry.summarize(model, self.image_shape, self.classes).training_flop
 
 
-RESNET18_CIFAR = {"name": "resnet", "depth": 18, "stem_kernel_size": 3, "stem_strides": 1, "stem_pooling": "none"}
+RESNET18 = {"name": "resnet", "depth": 18, "stem_kernel_size": 3, "stem_strides": 1, "stem_pooling": "none"}
 
 NETWORKS = {
     "cnn": Network("The lecture's CNN", {"name": "cnn"}, 93_322, (28, 28, 1), 10, (32, 128), optimizer="adam"),
-    "resnet18": Network("ResNet-18", RESNET18_CIFAR, 11_173_962, (32, 32, 3), 10, (64,), steps=6),
+    "resnet18": Network("ResNet-18", RESNET18, 11_173_962, (32, 32, 3), 10, (64,), steps=6),
+    # For a GPU, with the whole epoch in its memory.
+    "resnet18_fashion": Network(
+        "ResNet-18 on Fashion-MNIST", RESNET18, 11_172_810, (28, 28, 1), 10, (512,), by_default=False
+    ),
     "alexnet": Network("AlexNet", {"name": "alexnet_torchvision"}, 61_100_840, (224, 224, 3), 1000, (16,), steps=8),
     "googlenet": Network(
         "GoogLeNet", {"name": "googlenet_torchvision"}, 6_624_904, (224, 224, 3), 1000, (16,), steps=6

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import turn
+from jax_device import device
 from rich.console import Console
 
 from benchmarks.networks import NETWORKS
@@ -27,7 +28,7 @@ def experiment(this):
     optimizer = {"name": this.optimizer, "learning_rate": this.learning_rate} | OPTIMIZERS[this.optimizer]
     return config_parse.parse(
         {
-            "model": NETWORKS[this.network].model,
+            "model": {**NETWORKS[this.network].model, "compute": this.precision},
             "optimizer": optimizer,
             "train": {"batch_size": this.batch_size, "epochs": this.epochs},
         }
@@ -69,4 +70,5 @@ def steps_alone(this):
 
 
 this = turn.Turn(turn.parser(__doc__).parse_args())
-this.end(**(steps_alone if this.test_images is None else whole_run)(this), versions=f"jax {jax.__version__}")
+figures = (steps_alone if this.test_images is None else whole_run)(this)
+this.end(**figures, versions=f"jax {jax.__version__}", device=device())

@@ -10,11 +10,12 @@ import optax
 import turn
 from flax.training import train_state
 from flax_networks import NETWORKS
+from jax_device import device
 
 this = turn.Turn(turn.parser(__doc__).parse_args())
 images = this.images.astype("float32") / 255
 test_images = None if this.test_images is None else this.test_images.astype("float32") / 255
-model = NETWORKS[this.network](this.classes)
+model = NETWORKS[this.network](this.classes, jnp.dtype(this.precision))
 if this.optimizer == "adam":
     optimizer = optax.adam(this.learning_rate, eps=turn.ADAM_EPS)
 else:
@@ -86,4 +87,5 @@ this.end(
     loss=float(loss),
     accuracy=accuracy,
     versions=f"flax {flax.__version__}, jax {jax.__version__}",
+    device=device(),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 from keras import layers
 from layouts import INCEPTIONS, RESNET18, RESNET50
@@ -19,7 +21,7 @@ def cnn(classes: int) -> keras.Model:
             layers.Conv2D(64, (3, 3), activation="relu"),
             layers.Flatten(),
             layers.Dense(64, activation="relu"),
-            layers.Dense(classes),
+            layers.Dense(classes, dtype="float32"),
         ]
     )
 
@@ -44,7 +46,7 @@ def alexnet(classes: int) -> keras.Model:
     for _ in range(2):
         x = layers.Dropout(0.5)(x)
         x = layers.Dense(4096, activation="relu")(x)
-    return keras.Model(image, layers.Dense(classes)(x))
+    return keras.Model(image, layers.Dense(classes, dtype="float32")(x))
 
 
 def _normed(x, features: int, kernel: int, stride: int = 1, eps: float = 1e-5):
@@ -81,7 +83,7 @@ def googlenet(classes: int) -> keras.Model:
         if pooling:
             x = layers.MaxPooling2D(pooling, 2, padding="same")(x)
     x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
-    return keras.Model(image, layers.Dense(classes)(x))
+    return keras.Model(image, layers.Dense(classes, dtype="float32")(x))
 
 
 def _residual(x, features: int, stride: int, bottleneck: bool):
@@ -100,12 +102,12 @@ def _resnet(image, x, stages: tuple[int, ...], bottleneck: bool, classes: int) -
     for stage, blocks in enumerate(stages):
         for block in range(blocks):
             x = _residual(x, 64 * 2**stage, 2 if stage and not block else 1, bottleneck)
-    return keras.Model(image, layers.Dense(classes)(layers.GlobalAveragePooling2D()(x)))
+    return keras.Model(image, layers.Dense(classes, dtype="float32")(layers.GlobalAveragePooling2D()(x)))
 
 
-def resnet18(classes: int) -> keras.Model:
-    """ResNet-18 with the stem for 32x32x3: 3x3, stride 1, no pooling."""
-    image = keras.Input((32, 32, 3))
+def resnet18(classes: int, image_shape: tuple[int, int, int] = (32, 32, 3)) -> keras.Model:
+    """ResNet-18 with the stem for small images: 3x3, stride 1, no pooling."""
+    image = keras.Input(image_shape)
     return _resnet(image, layers.ReLU()(_normed(image, 64, 3)), RESNET18, False, classes)
 
 
@@ -116,4 +118,11 @@ def resnet50(classes: int) -> keras.Model:
     return _resnet(image, layers.MaxPooling2D(3, 2, padding="same")(x), RESNET50, True, classes)
 
 
-NETWORKS = {"cnn": cnn, "alexnet": alexnet, "googlenet": googlenet, "resnet18": resnet18, "resnet50": resnet50}
+NETWORKS = {
+    "cnn": cnn,
+    "alexnet": alexnet,
+    "googlenet": googlenet,
+    "resnet18": resnet18,
+    "resnet18_fashion": functools.partial(resnet18, image_shape=(28, 28, 1)),
+    "resnet50": resnet50,
+}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from layouts import INCEPTIONS, RESNET18, RESNET50
 from torch import nn
@@ -132,9 +134,9 @@ def _resnet(stem: list[nn.Module], stages: tuple[int, ...], bottleneck: bool, cl
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
 
 
-def resnet18(classes: int) -> nn.Module:
-    """ResNet-18 with the stem for 32x32x3: 3x3, stride 1, no pooling."""
-    return _resnet([*_normed(3, 64, 3), nn.ReLU(inplace=True)], RESNET18, False, classes)
+def resnet18(classes: int, channels: int = 3) -> nn.Module:
+    """ResNet-18 with the stem for small images: 3x3, stride 1, no pooling."""
+    return _resnet([*_normed(channels, 64, 3), nn.ReLU(inplace=True)], RESNET18, False, classes)
 
 
 def resnet50(classes: int) -> nn.Module:
@@ -143,4 +145,11 @@ def resnet50(classes: int) -> nn.Module:
     return _resnet(stem, RESNET50, True, classes)
 
 
-NETWORKS = {"cnn": cnn, "alexnet": alexnet, "googlenet": googlenet, "resnet18": resnet18, "resnet50": resnet50}
+NETWORKS = {
+    "cnn": cnn,
+    "alexnet": alexnet,
+    "googlenet": googlenet,
+    "resnet18": resnet18,
+    "resnet18_fashion": functools.partial(resnet18, channels=1),
+    "resnet50": resnet50,
+}
