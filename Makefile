@@ -7,7 +7,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-peers golden pictures lint data bench bench-gpu bench-loader lock clean
+.PHONY: help train test test-peers golden pictures lint data bench bench-gpu bench-loader bench-sweep lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench-gpu: $(VENV)/cuda $(BENCH_VENV)/installed data ## the same on an NVIDIA GP
 
 bench-loader: $(VENV)/runtime $(BENCH_VENV)/installed ## loading of large data beside peers; ARGS="--cores=2 --rounds=3"
 	@$(VENV)/bin/python -m benchmarks.loader --peers=$(BENCH_VENV)/bin/python $(ARGS)
+
+bench-sweep: $(VENV)/runtime data ## what a sweep costs beside its trials' training; ARGS="--rounds=1 --jobs 1"
+	@$(VENV)/bin/python -m benchmarks.sweep_overhead $(ARGS)
 
 lock: $(VENV)/development ## compile requirements*.txt from pyproject.toml
 	@for each in "requirements.txt" "requirements-dev.txt --group dev" "requirements-cuda.txt --extra cuda" \

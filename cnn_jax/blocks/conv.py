@@ -15,6 +15,7 @@ from cnn_jax.blocks.norm import Norm
 from cnn_jax.blocks.policy import Policy
 from cnn_jax.layer_rows import LayerRow, check_kernel_size, naming, record, record_windows
 from cnn_jax.ops.padding import GeometryError, IntPair, Padding, pair
+from cnn_jax.ops.platform import platform
 
 POOLS: dict[str, Callable[..., Array]] = {"max": ops.max_pool, "avg": ops.avg_pool, "min": ops.min_pool}
 
@@ -145,23 +146,44 @@ class ConvBlock(nn.Module):
             and pair(self.strides, "strides") == pair(self.dilation, "dilation") == (1, 1)
             and self.groups == 1
         )
+        normed = None  # the kernel of a convolution that is done with the norm after it
         for part in parts:
             if part == "conv":
                 if self.dropout:
                     x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
                 # A bias before a norm would be taken off again with the mean.
                 biased = policy.norm == "none" or after[:1] == ["activation"]
-                x = self._convolve(x, biased, fused, zero=self.start_at_zero and "norm" not in after)
-                if fused:
-                    return x
+                padding, output, kernel, bias = self._layer(x, biased, self.start_at_zero and "norm" not in after)
+                x = x.astype(policy.dtype)
+                if fused and self.pooling is not None and bias is not None:
+                    self.pooling.record(output)
+                    with naming("/".join(self.path), x.shape[1:]):
+                        return ops.conv2d_relu_max_pool(x, kernel, bias, padding=padding, lowering=policy.lowering)
+                if train and after[:1] == ["norm"] and self._joins_norm(x.shape[-1]):
+                    down, right = pair(self.strides, "strides")
+                    x, normed = x[:, ::down, ::right], kernel[0, 0]
+                else:
+                    x = self._convolve(x, padding, kernel, bias)
             elif part == "norm":
-                x = Norm(policy, zero_scale=self.start_at_zero and "norm" in after, name="norm")(x, train)
+                norm = Norm(policy, zero_scale=self.start_at_zero and "norm" in after, name="norm")
+                x, normed = norm(x, train, normed), None
             else:
                 x = policy.activate(x)
         return x if self.pooling is None else self.pooling(x)
 
-    def _convolve(self, x: Array, biased: bool, fused: bool, zero: bool) -> Array:
-        """Convolves and adds the bias; where fused, activates and pools too."""
+    def _joins_norm(self, channels: int) -> bool:
+        """Whether the convolution and the norm after it are `ops.pointwise_batch_norm_train` in training.
+
+        On TPUs, whose memory is the bound: it reads and writes the fewer channels, for a few more multiplications.
+        """
+        policy = self.policy
+        pointwise = (pair(self.kernel_size, "kernel_size"), self.groups, self.padding) == ((1, 1), 1, None)
+        live = policy.norm == "batch" and not policy.is_frozen((*self.path, "norm"))
+        wanted = platform() == "tpu" and policy.lowering == "auto"
+        return wanted and pointwise and live and 2 * channels <= self.features
+
+    def _layer(self, x: Array, biased: bool, zero: bool) -> tuple[Padding, tuple[int, ...], Array, Array | None]:
+        """Records the convolution; gives its padding, the shape of its output, its kernel and its bias."""
         name, channels, policy = "/".join(self.path), x.shape[-1], self.policy
         window = pair(self.kernel_size, "kernel_size")
         padding = self.padding
@@ -191,12 +213,10 @@ class ConvBlock(nn.Module):
         start = nn.initializers.zeros if zero else kernel_init(policy.kernel_init)
         kernel = self.param("kernel", start, shape).astype(policy.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(policy.dtype) if biased else None
-        x = x.astype(policy.dtype)
-        if fused and self.pooling is not None and bias is not None:
-            self.pooling.record(output)
-            with naming(name, x.shape[1:]):
-                return ops.conv2d_relu_max_pool(x, kernel, bias, padding=padding, lowering=policy.lowering)
-        with naming(name, x.shape[1:]):
+        return padding, output, kernel, bias
+
+    def _convolve(self, x: Array, padding: Padding, kernel: Array, bias: Array | None) -> Array:
+        with naming("/".join(self.path), x.shape[1:]):
             y = ops.conv2d(
                 x,
                 kernel,
@@ -204,6 +224,6 @@ class ConvBlock(nn.Module):
                 padding=padding,
                 dilation=self.dilation,
                 groups=self.groups,
-                lowering=policy.lowering,
+                lowering=self.policy.lowering,
             )
         return y if bias is None else y + bias

@@ -26,9 +26,14 @@ class Norm(nn.Module):
     zero_scale: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w c"]:
-        policy, channels, name = self.policy, x.shape[-1], "/".join(self.path)
-        record(LayerRow(name, f"{policy.norm}_norm", x.shape[1:], x.shape[1:], 2 * channels))
+    def __call__(
+        self, x: Float[Array, "b h w c"], train: bool, kernel: Float[Array, "c o"] | None = None
+    ) -> Float[Array, "b h w o"]:
+        """Normalises; where there is a kernel, in training, the 1x1 convolution of x by it."""
+        policy, name = self.policy, "/".join(self.path)
+        shape = x.shape if kernel is None else (*x.shape[:-1], kernel.shape[-1])
+        channels = shape[-1]
+        record(LayerRow(name, f"{policy.norm}_norm", shape[1:], shape[1:], 2 * channels))
         start = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
         scale = self.param("scale", start, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
@@ -45,8 +50,15 @@ class Norm(nn.Module):
         if not train or policy.is_frozen(self.path):
             return ops.batch_norm(x, scale, bias, running_mean.value, running_variance.value, eps=policy.norm_eps)
         parts = max(1, len(x) // (policy.norm_images or len(x)))
-        y, mean, variance = ops.batch_norm_train(x, scale, bias, eps=policy.norm_eps, parts=parts)
-        count, kept = x.size // (channels * parts), policy.norm_momentum
+        if kernel is None:
+            y, mean, variance = ops.batch_norm_train(
+                x, scale, bias, near=running_mean.value, eps=policy.norm_eps, parts=parts
+            )
+        else:
+            y, mean, variance = ops.pointwise_batch_norm_train(
+                x, kernel, scale, bias, eps=policy.norm_eps, parts=parts
+            )
+        count, kept = y.size // (channels * parts), policy.norm_momentum
         if not self.is_initializing():
             running_mean.value = kept * running_mean.value + (1 - kept) * mean
             unbiased = variance * (count / max(count - 1, 1))

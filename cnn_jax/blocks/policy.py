@@ -14,7 +14,7 @@ from cnn_jax.config_model import Network
 from cnn_jax.ops.padding import Padding
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "relu": jax.nn.relu,
+    "relu": ops.relu,
     "tanh": jnp.tanh,
     # LeCun et al., 1998, appendix A: near 1 where the argument is 1, so that units stay where the slope is.
     "scaled_tanh": lambda x: 1.7159 * jnp.tanh(2 / 3 * x),

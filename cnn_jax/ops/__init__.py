@@ -1,5 +1,6 @@
 """Pure array functions: no parameters of their own, no Flax."""
 
+from cnn_jax.ops.activation import relu
 from cnn_jax.ops.conv import Lowering, conv2d, conv_transpose2d
 from cnn_jax.ops.conv_pool import conv2d_relu_max_pool
 from cnn_jax.ops.norm import batch_norm, batch_norm_train, batch_statistics, group_norm, local_response_norm
@@ -11,6 +12,7 @@ from cnn_jax.ops.padding import (
     resolve_padding,
     total_paddings,
 )
+from cnn_jax.ops.pointwise_norm import pointwise_batch_norm_train
 from cnn_jax.ops.pool import adaptive_avg_pool, avg_pool, global_avg_pool, global_max_pool, max_pool, min_pool
 
 __all__ = [
@@ -33,6 +35,8 @@ __all__ = [
     "min_pool",
     "output_size",
     "output_sizes",
+    "pointwise_batch_norm_train",
+    "relu",
     "resolve_padding",
     "total_paddings",
 ]

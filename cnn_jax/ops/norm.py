@@ -92,22 +92,25 @@ def _power(strength: Array, beta: float) -> Array:
     return root * jnp.sqrt(root) if beta == 0.75 else strength**-beta
 
 
-def batch_statistics(x: Float[Array, "b h w c"]) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
+def batch_statistics(
+    x: Float[Array, "b h w c"], near: Float[Array, " c"] | None = None
+) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
     """Mean and (biased) variance of each channel over the batch and all places, in float32.
 
     Args:
       x: feature maps, channels last.
+      near: values near the means, such as the running ones; None is zero. On TPUs one pass gathers the statistics
+        while the convolution writes its maps: the nearer, the more exact is the variance, which float32 loses where
+        the means are off by a thousand deviations.
 
     Returns:
       (mean, variance).
     """
     wide = x.astype(jnp.float32)
     if platform() == "tpu":
-        # One pass over the maps in place of two. Their distance from one of their own values keeps the difference of
-        # the squares as exact as two passes would be.
-        some = wide[0, 0, 0]
-        moved, squares = jnp.mean(wide - some, axis=(0, 1, 2)), jnp.mean(jnp.square(wide - some), axis=(0, 1, 2))
-        return some + moved, jnp.maximum(squares - jnp.square(moved), 0.0)
+        start = jnp.zeros(x.shape[-1]) if near is None else near
+        moved, squares = jnp.mean(wide - start, axis=(0, 1, 2)), jnp.mean(jnp.square(wide - start), axis=(0, 1, 2))
+        return start + moved, jnp.maximum(squares - jnp.square(moved), 0.0)
     mean = jnp.mean(wide, axis=(0, 1, 2))
     return mean, jnp.mean(jnp.square(wide - mean), axis=(0, 1, 2))
 
@@ -145,6 +148,7 @@ def batch_norm_train(
     scale: Float[Array, " c"],
     bias: Float[Array, " c"],
     *,
+    near: Float[Array, " c"] | None = None,
     eps: float = 1e-5,
     parts: int = 1,
 ) -> tuple[Float[Array, "b h w c"], Float[Array, " c"], Float[Array, " c"]]:
@@ -153,6 +157,7 @@ def batch_norm_train(
     Args:
       x: feature maps, channels last.
       scale, bias: learned.
+      near: values near the means, as `batch_statistics` takes them.
       eps: keeps the root from zero.
       parts: of neighbouring images, as many in each, that are normalised by statistics of their own. With as many
         parts as there are devices, or a multiple, a batch that is split over devices needs no other's values.
@@ -167,29 +172,33 @@ def batch_norm_train(
     if parts < 1 or len(x) % parts:
         raise ValueError(f"parts={parts} does not divide a batch of {len(x)}")
     if parts == 1:
-        y, mean, variance = _batch_norm_train(x, scale, bias, eps)
+        y, mean, variance = _batch_norm_train(x, scale, bias, near, eps)
     else:
         split = x.reshape(parts, -1, *x.shape[1:])
-        y, *statistics = jax.vmap(lambda part: _batch_norm_train(part, scale, bias, eps))(split)
+        y, *statistics = jax.vmap(lambda part: _batch_norm_train(part, scale, bias, near, eps))(split)
         y = y.reshape(x.shape)
         mean, variance = (jnp.mean(each, axis=0) for each in statistics)
     return y, lax.stop_gradient(mean), lax.stop_gradient(variance)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _batch_norm_train(x: Array, scale: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    mean, variance = batch_statistics(x)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _batch_norm_train(
+    x: Array, scale: Array, bias: Array, near: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    mean, variance = batch_statistics(x, near)
     return batch_norm(x, scale, bias, mean, variance, eps=eps), mean, variance
 
 
 def _batch_norm_forward(
-    x: Array, scale: Array, bias: Array, eps: float
+    x: Array, scale: Array, bias: Array, near: Array | None, eps: float
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
-    y, mean, variance = _batch_norm_train(x, scale, bias, eps)
+    y, mean, variance = _batch_norm_train(x, scale, bias, near, eps)
     return (y, mean, variance), (x, scale, mean, lax.rsqrt(variance + eps))
 
 
-def _batch_norm_backward(eps: float, saved: tuple[Array, ...], gradients: tuple[Array, ...]) -> tuple[Array, ...]:
+def _batch_norm_backward(
+    eps: float, saved: tuple[Array, ...], gradients: tuple[Array, ...]
+) -> tuple[Array | None, ...]:
     """Ioffe and Szegedy, 2015, section 3, with the sums of the normalised maps gathered first."""
     x, scale, mean, factor = saved
     toward = gradients[0].astype(jnp.float32)
@@ -198,7 +207,7 @@ def _batch_norm_backward(eps: float, saved: tuple[Array, ...], gradients: tuple[
     to_scale = jnp.sum(toward * normal, axis=(0, 1, 2))
     count = x.size // x.shape[-1]
     to_x = scale * factor * (toward - (to_bias + normal * to_scale) / count)
-    return to_x.astype(x.dtype), to_scale, to_bias
+    return to_x.astype(x.dtype), to_scale, to_bias, None
 
 
 _batch_norm_train.defvjp(_batch_norm_forward, _batch_norm_backward)

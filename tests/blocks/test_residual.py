@@ -1,5 +1,7 @@
 """Residual blocks by hand: what is added to what, and where padding makes maps smaller."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from cnn_jax.blocks import Policy, ResidualBlock
 from cnn_jax.blocks.kernels import Draws, drawing
 from cnn_jax.layer_rows import trace_layers
 from cnn_jax.ops import GeometryError
+from cnn_jax.ops.platform import building_for
 
 PLAIN = Policy(padding="SAME", norm="none")
 
@@ -118,3 +121,29 @@ def test_where_a_bottleneck_strides(stride_in, sizes):
     assert [row.window for row in convolutions] == [(1, 1), (3, 3), (1, 1), (1, 1)]
     assert rows[-1].kind == "add"
     assert [rows[source].name for source in rows[-1].sources] == ["conv3", "shortcut"]
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_a_bottleneck_for_a_tpu_learns_the_same(strides):
+    """There the wide convolutions and their norms are one; the lowering "xla" keeps them two."""
+    policy = Policy(padding="SAME", norm="batch", norm_images=2)
+    block = ResidualBlock(32, policy, strides=strides, bottleneck_features=8)
+    x = jax.random.normal(jax.random.key(1), (4, 6, 6, 16))
+    with drawing(Draws()):
+        variables = block.init(jax.random.key(0), x, train=False)
+    toward = jax.random.normal(jax.random.key(2), (4, 6 // strides, 6 // strides, 32))
+
+    def step(block):
+        def output(params, x):
+            return block.apply({**variables, "params": params}, x, train=True, mutable="batch_stats")
+
+        y, back, kept = jax.vjp(output, variables["params"], x, has_aux=True)
+        products = str(jax.make_jaxpr(lambda params: output(params, x)[0])(variables["params"])).count("dot_general")
+        return (y, back(toward), kept), products
+
+    with building_for("tpu"):
+        joined, products = step(block)
+        apart, none = step(block.clone(policy=dataclasses.replace(policy, lowering="xla")))
+    assert products > 0 == none  # the last convolution and the projection count their channels' products
+    for ours, expected in zip(jax.tree.leaves(joined), jax.tree.leaves(apart), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * float(jnp.abs(expected).max()))
