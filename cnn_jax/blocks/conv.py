@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 from jaxtyping import Array, Float
@@ -12,7 +14,7 @@ from jaxtyping import Array, Float
 from cnn_jax import ops
 from cnn_jax.blocks.kernels import kernel_init
 from cnn_jax.blocks.norm import Norm
-from cnn_jax.blocks.policy import Policy
+from cnn_jax.blocks.policy import NEVER_FALLING, Policy
 from cnn_jax.layer_rows import LayerRow, check_kernel_size, naming, record, record_windows
 from cnn_jax.ops.padding import GeometryError, IntPair, Padding, pair
 from cnn_jax.ops.platform import platform
@@ -42,6 +44,23 @@ class Pooling:
         with naming(self.name, x.shape[1:]):
             return POOLS[self.kind](
                 x, self.window, strides=self.strides, padding=self.padding, ceil_mode=self.ceil_mode
+            )
+
+    def after_norm(
+        self, x: Float[Array, "b h w c"], scale: Float[Array, " c"], bias: Float[Array, " c"], **norm: Any
+    ) -> tuple[Float[Array, "b oh ow c"], Float[Array, " c"], Float[Array, " c"]]:
+        """Normalises and pools by `ops.batch_norm_max_pool_train`, whose arguments `norm` are; records the layer."""
+        self.record(x.shape[1:])
+        with naming(self.name, x.shape[1:]):
+            return ops.batch_norm_max_pool_train(
+                x,
+                scale,
+                bias,
+                self.window,
+                strides=self.strides,
+                padding=self.padding,
+                ceil_mode=self.ceil_mode,
+                **norm,
             )
 
     @property
@@ -80,6 +99,13 @@ def pool(
 ) -> Float[Array, "b oh ow c"]:
     """Pools as a config's fields say; kind "none" does nothing."""
     return x if kind == "none" else Pooling(name, kind, window, strides, padding, ceil_mode)(x)
+
+
+def _pointwise(
+    kernel: Array, strides: IntPair, x: Array, *norm: Array, near: Array, **rest: Any
+) -> tuple[Array, Array, Array]:
+    """A 1x1 convolution with the norm after it, which needs no value near the mean."""
+    return ops.pointwise_batch_norm_train(x, kernel, *norm, strides=strides, **rest)
 
 
 def adaptive_pool(name: str, x: Float[Array, "b h w c"], size: IntPair) -> Float[Array, "b oh ow c"]:
@@ -146,7 +172,7 @@ class ConvBlock(nn.Module):
             and pair(self.strides, "strides") == pair(self.dilation, "dilation") == (1, 1)
             and self.groups == 1
         )
-        normed = None  # the kernel of a convolution that is done with the norm after it
+        maps, joined = None, None  # of a norm that is done with the convolution before it
         for part in parts:
             if part == "conv":
                 if self.dropout:
@@ -160,13 +186,15 @@ class ConvBlock(nn.Module):
                     with naming("/".join(self.path), x.shape[1:]):
                         return ops.conv2d_relu_max_pool(x, kernel, bias, padding=padding, lowering=policy.lowering)
                 if train and after[:1] == ["norm"] and self._joins_norm(x.shape[-1]):
-                    down, right = pair(self.strides, "strides")
-                    x, normed = x[:, ::down, ::right], kernel[0, 0]
+                    maps, joined = (len(x), *output), functools.partial(_pointwise, kernel[0, 0], self.strides)
                 else:
                     x = self._convolve(x, padding, kernel, bias)
             elif part == "norm":
                 norm = Norm(policy, zero_scale=self.start_at_zero and "norm" in after, name="norm")
-                x, normed = norm(x, train, normed), None
+                if train and joined is None and (pooling := self._pooling_with_norm(after)) is not None:
+                    x = norm(x, train, joined=pooling.after_norm)
+                    return policy.activate(x) if "activation" in after else x
+                x = norm(x, train, maps, joined)
             else:
                 x = policy.activate(x)
         return x if self.pooling is None else self.pooling(x)
@@ -174,13 +202,22 @@ class ConvBlock(nn.Module):
     def _joins_norm(self, channels: int) -> bool:
         """Whether the convolution and the norm after it are `ops.pointwise_batch_norm_train` in training.
 
-        On TPUs, whose memory is the bound: it reads and writes the fewer channels, for a few more multiplications.
+        It reads and writes the fewer channels, for a few more multiplications.
         """
-        policy = self.policy
         pointwise = (pair(self.kernel_size, "kernel_size"), self.groups, self.padding) == ((1, 1), 1, None)
-        live = policy.norm == "batch" and not policy.is_frozen((*self.path, "norm"))
-        wanted = platform() == "tpu" and policy.lowering == "auto"
-        return wanted and pointwise and live and 2 * channels <= self.features
+        return pointwise and 2 * channels <= self.features and self._may_join_norm()
+
+    def _pooling_with_norm(self, after: list[str]) -> Pooling | None:
+        """The pooling, where it and the norm are `ops.batch_norm_max_pool_train` in training, the activation last."""
+        last = after == ["norm"] or (after == ["norm", "activation"] and self.policy.activation in NEVER_FALLING)
+        largest = self.pooling is not None and self.pooling.kind == "max"
+        return self.pooling if last and largest and self._may_join_norm() else None
+
+    def _may_join_norm(self) -> bool:
+        """On TPUs, whose memory is the bound, and where the norm learns."""
+        policy = self.policy
+        learns = policy.norm == "batch" and not policy.is_frozen((*self.path, "norm"))
+        return platform() == "tpu" and policy.lowering == "auto" and learns
 
     def _layer(self, x: Array, biased: bool, zero: bool) -> tuple[Padding, tuple[int, ...], Array, Array | None]:
         """Records the convolution; gives its padding, the shape of its output, its kernel and its bias."""

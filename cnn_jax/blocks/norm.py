@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -27,11 +28,21 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b h w c"], train: bool, kernel: Float[Array, "c o"] | None = None
-    ) -> Float[Array, "b h w o"]:
-        """Normalises; where there is a kernel, in training, the 1x1 convolution of x by it."""
-        policy, name = self.policy, "/".join(self.path)
-        shape = x.shape if kernel is None else (*x.shape[:-1], kernel.shape[-1])
+        self,
+        x: Float[Array, "b h w c"],
+        train: bool,
+        maps: tuple[int, ...] | None = None,
+        joined: Callable[..., tuple[Array, Array, Array]] | None = None,
+    ) -> Float[Array, "b oh ow o"]:
+        """Normalises.
+
+        Args:
+          x: feature maps.
+          train: whether by the batch's own statistics.
+          maps: shape of what is normalised, where it is not x's.
+          joined: in training with batch norm, does the work of `ops.batch_norm_train` and that of a layer beside it.
+        """
+        policy, name, shape = self.policy, "/".join(self.path), maps or x.shape
         channels = shape[-1]
         record(LayerRow(name, f"{policy.norm}_norm", shape[1:], shape[1:], 2 * channels))
         start = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
@@ -50,15 +61,10 @@ class Norm(nn.Module):
         if not train or policy.is_frozen(self.path):
             return ops.batch_norm(x, scale, bias, running_mean.value, running_variance.value, eps=policy.norm_eps)
         parts = max(1, len(x) // (policy.norm_images or len(x)))
-        if kernel is None:
-            y, mean, variance = ops.batch_norm_train(
-                x, scale, bias, near=running_mean.value, eps=policy.norm_eps, parts=parts
-            )
-        else:
-            y, mean, variance = ops.pointwise_batch_norm_train(
-                x, kernel, scale, bias, eps=policy.norm_eps, parts=parts
-            )
-        count, kept = y.size // (channels * parts), policy.norm_momentum
+        y, mean, variance = (joined or ops.batch_norm_train)(
+            x, scale, bias, near=running_mean.value, eps=policy.norm_eps, parts=parts
+        )
+        count, kept = math.prod(shape[:-1]) // parts, policy.norm_momentum
         if not self.is_initializing():
             running_mean.value = kept * running_mean.value + (1 - kept) * mean
             unbiased = variance * (count / max(count - 1, 1))

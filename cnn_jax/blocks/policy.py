@@ -26,6 +26,8 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda x: x,
 }
 
+NEVER_FALLING = frozenset({"relu", "tanh", "scaled_tanh", "sigmoid", "leaky_relu", "elu", "identity"})
+
 
 @dataclasses.dataclass(frozen=True)
 class Policy:

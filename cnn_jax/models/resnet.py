@@ -5,7 +5,7 @@ from __future__ import annotations
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from cnn_jax.blocks import ConvBlock, GlobalHead, NormActivation, Policy, ResidualBlock, pool
+from cnn_jax.blocks import ConvBlock, GlobalHead, NormActivation, Policy, Pooling, ResidualBlock
 from cnn_jax.blocks.residual import EXPANSION
 from cnn_jax.config_model import CifarResNet, ResNet
 
@@ -26,16 +26,16 @@ class ResNetModule(nn.Module):
     @nn.compact
     def __call__(self, images: Float[Array, "b h w c"], train: bool) -> tuple[Float[Array, "b k"], tuple[()]]:
         config = self.config
-        x = _stem(self, images, train)
+        pooling = None
         if config.stem_pooling != "none":
-            x = pool(
+            pooling = Pooling(
                 "stem_pool",
-                x,
                 config.stem_pooling,
                 config.stem_pool_window,
                 config.stem_pool_strides,
                 config.stem_pool_padding,
             )
+        x = _stem(self, images, train, pooling)
         widths = [config.width * 2**stage for stage in range(4)]
         if config.depth < BOTTLENECKS_FROM:
             return _stages(self, x, train, BLOCKS[config.depth], widths, None), ()
@@ -57,10 +57,10 @@ class CifarResNetModule(nn.Module):
     def __call__(self, images: Float[Array, "b h w c"], train: bool) -> tuple[Float[Array, "b k"], tuple[()]]:
         config = self.config
         widths = [config.width * config.widen * 2**stage for stage in range(3)]
-        return _stages(self, _stem(self, images, train), train, ((config.depth - 2) // 6,) * 3, widths, None), ()
+        return _stages(self, _stem(self, images, train, None), train, ((config.depth - 2) // 6,) * 3, widths, None), ()
 
 
-def _stem(module: ResNetModule | CifarResNetModule, images: Array, train: bool) -> Array:
+def _stem(module: ResNetModule | CifarResNetModule, images: Array, train: bool, pooling: Pooling | None) -> Array:
     """The first convolution; pre-activation blocks bring its norm and activation themselves."""
     config = module.config
     x: Array = ConvBlock(
@@ -69,6 +69,7 @@ def _stem(module: ResNetModule | CifarResNetModule, images: Array, train: bool) 
         module.policy,
         strides=config.stem_strides,
         order="conv" if config.activation_order == "pre" else "conv-norm-activation",
+        pooling=pooling,
         name="stem",
     )(images, train)
     return x

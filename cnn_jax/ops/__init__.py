@@ -4,6 +4,7 @@ from cnn_jax.ops.activation import relu
 from cnn_jax.ops.conv import Lowering, conv2d, conv_transpose2d
 from cnn_jax.ops.conv_pool import conv2d_relu_max_pool
 from cnn_jax.ops.norm import batch_norm, batch_norm_train, batch_statistics, group_norm, local_response_norm
+from cnn_jax.ops.norm_pool import batch_norm_max_pool_train
 from cnn_jax.ops.padding import (
     GeometryError,
     input_sizes,
@@ -21,6 +22,7 @@ __all__ = [
     "adaptive_avg_pool",
     "avg_pool",
     "batch_norm",
+    "batch_norm_max_pool_train",
     "batch_norm_train",
     "batch_statistics",
     "conv2d",

@@ -22,6 +22,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from cnn_jax.ops.padding import IntPair, pair
+
 _EXACT = lax.Precision.HIGHEST
 
 
@@ -32,15 +34,17 @@ def pointwise_batch_norm_train(
     scale: Float[Array, " o"],
     bias: Float[Array, " o"],
     *,
+    strides: IntPair = 1,
     eps: float = 1e-5,
     parts: int = 1,
-) -> tuple[Float[Array, "b h w o"], Float[Array, " o"], Float[Array, " o"]]:
-    """`batch_norm_train` of a 1x1 convolution of stride 1; its gradient keeps the input and nothing of its size besides.
+) -> tuple[Float[Array, "b oh ow o"], Float[Array, " o"], Float[Array, " o"]]:
+    """`batch_norm_train` of a 1x1 convolution; its gradient keeps the pixels that it reads, and no other maps.
 
     Args:
       x: feature maps, channels last.
       kernel: weights, in x's type.
       scale, bias: learned, of the norm.
+      strides: of the convolution.
       eps: keeps the root from zero.
       parts: as `batch_norm_train` takes them.
 
@@ -53,24 +57,31 @@ def pointwise_batch_norm_train(
     """
     if parts < 1 or len(x) % parts:
         raise ValueError(f"parts={parts} does not divide a batch of {len(x)}")
+    steps = pair(strides, "strides")
+    join = functools.partial(_pointwise, eps=eps, strides=steps, size=x.shape[1:3])
     if parts == 1:
-        y, mean, variance = _pointwise(x, kernel, scale, bias, eps)
+        y, mean, variance = join(x, kernel, scale, bias)
     else:
         split = x.reshape(parts, -1, *x.shape[1:])
-        y, *statistics = jax.vmap(lambda part: _pointwise(part, kernel, scale, bias, eps))(split)
-        y = y.reshape(*x.shape[:-1], y.shape[-1])
+        y, *statistics = jax.vmap(lambda part: join(part, kernel, scale, bias))(split)
+        y = y.reshape(-1, *y.shape[2:])
         mean, variance = (jnp.mean(each, axis=0) for each in statistics)
     return y, lax.stop_gradient(mean), lax.stop_gradient(variance)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _pointwise(x: Array, kernel: Array, scale: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    return _pointwise_forward(x, kernel, scale, bias, eps)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+def _pointwise(
+    x: Array, kernel: Array, scale: Array, bias: Array, eps: float, strides: tuple[int, int], size: tuple[int, int]
+) -> tuple[Array, Array, Array]:
+    return _pointwise_forward(x, kernel, scale, bias, eps, strides, size)[0]
 
 
 def _pointwise_forward(
-    x: Array, kernel: Array, scale: Array, bias: Array, eps: float
+    x: Array, kernel: Array, scale: Array, bias: Array, eps: float, strides: tuple[int, int], size: tuple[int, int]
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
+    if strides != (1, 1):
+        # Taken out once: without the barriers every reader goes through all pixels, before an activation too.
+        x = lax.optimization_barrier(lax.optimization_barrier(x)[:, :: strides[0], :: strides[1]])
     pixels, weights = x.size // x.shape[-1], kernel.astype(jnp.float32)
     middle = jnp.mean(x, axis=(0, 1, 2), dtype=jnp.float32)
     covariance = _over_pixels(x, x) / pixels - jnp.outer(middle, middle)
@@ -85,7 +96,13 @@ def _pointwise_forward(
     return (y, mean, variance), (x, kernel, scale, middle, spread, mean, factor)
 
 
-def _pointwise_backward(eps: float, saved: tuple[Array, ...], gradients: tuple[Array, ...]) -> tuple[Array, ...]:
+def _pointwise_backward(
+    eps: float,
+    strides: tuple[int, int],
+    size: tuple[int, int],
+    saved: tuple[Array, ...],
+    gradients: tuple[Array, ...],
+) -> tuple[Array, ...]:
     x, kernel, scale, middle, spread, mean, factor = saved
     toward, pixels, weights = gradients[0], x.size // x.shape[-1], kernel.astype(jnp.float32)
     products = _over_pixels(x, toward)
@@ -99,7 +116,14 @@ def _pointwise_backward(eps: float, saved: tuple[Array, ...], gradients: tuple[A
     falling = jnp.matmul(weights * fall, weights.T, precision=_EXACT)
     to_x = _convolve(toward, (weights * slope).T.astype(x.dtype)).astype(jnp.float32)
     to_x = to_x - _convolve(x, falling.astype(x.dtype)) + jnp.matmul(weights, level, precision=_EXACT)
-    return to_x.astype(x.dtype), to_kernel.astype(kernel.dtype), to_scale, to_bias
+    to_x = to_x.astype(x.dtype)
+    if strides != (1, 1):
+        rests = [
+            (0, n - 1 - step * (count - 1), step - 1)
+            for n, count, step in zip(size, x.shape[1:3], strides, strict=True)
+        ]
+        to_x = lax.pad(to_x, jnp.zeros((), to_x.dtype), ((0, 0, 0), *rests, (0, 0, 0)))
+    return to_x, to_kernel.astype(kernel.dtype), to_scale, to_bias
 
 
 _pointwise.defvjp(_pointwise_forward, _pointwise_backward)

@@ -13,7 +13,11 @@ SHAPE, FEATURES = (8, 5, 4, 6), 16
 def operands(dtype=jnp.float32):
     draw = np.random.default_rng(0)
     x = np.maximum(draw.normal(0.5, 1.0, SHAPE), 0.0)  # as after a ReLU
-    kernel, scale, bias = draw.normal(0, 0.4, (SHAPE[-1], FEATURES)), draw.normal(1, 0.1, FEATURES), draw.normal(size=16)
+    kernel, scale, bias = (
+        draw.normal(0, 0.4, (SHAPE[-1], FEATURES)),
+        draw.normal(1, 0.1, FEATURES),
+        draw.normal(size=16),
+    )
     toward = draw.normal(size=(*SHAPE[:-1], FEATURES))
     return [jnp.asarray(each, dtype) for each in (x, kernel)] + [
         jnp.asarray(scale, jnp.float32),
