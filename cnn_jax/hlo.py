@@ -8,21 +8,29 @@ import math
 import re
 from collections.abc import Iterator
 
-_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) \(.*\{$")
+_COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.-]+) = (.*?) ([a-z][\w-]*)\((.*)$")
 _NAME = re.compile(r"%([\w.-]+)")
 _CALLED = re.compile(r"(?:calls|to_apply|body|condition|branch_computations|called_computations)=(\{[^}]*\}|%[\w.-]+)")
-_SHAPE = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
+_SHAPE = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\](?:\{([^}]*)\})?")
+_ON_CHIP = re.compile(r"S\([1-46]\)")  # a TPU's vector and scalar memories; 5 is the host's
 _BITS = re.compile(r"[a-z]+(\d+)")
 _LIBRARY_PRODUCT = re.compile(r'custom_call_target="[^"]*(?:\$conv|gemm|matmul|dot)', re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Of one array: how many entries, and bytes in all."""
+    """Of one array.
+
+    Attributes:
+      entries: how many.
+      bytes: of all.
+      on_chip: whether it lies in a small memory on the chip itself.
+    """
 
     entries: int
     bytes: int
+    on_chip: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +64,7 @@ class Module:
     Attributes:
       name: of the program.
       computations: the instructions of each by its name, in order.
+      entry: name of the first.
     """
 
     def __init__(self, text: str) -> None:
@@ -63,10 +72,12 @@ class Module:
         head = re.match(r"HloModule ([\w.-]+)", text)
         self.name = head[1] if head else ""
         self.computations: dict[str, list[Instruction]] = {}
+        self.entry = ""
         instructions: list[Instruction] = []
         for line in text.splitlines():
             if (head := _COMPUTATION.match(line)) is not None:
-                instructions = self.computations.setdefault(head[1], [])
+                instructions = self.computations.setdefault(head[2], [])
+                self.entry = head[2] if head[1] else self.entry
             elif (found := _INSTRUCTION.match(line)) is not None:
                 instructions.append(_instruction(*found.groups()))
         self._multiplies: dict[str, bool] = {}
@@ -128,7 +139,8 @@ def _closing(text: str) -> int:
     return len(text)
 
 
-def _shape(kind: str, sides: str) -> Shape:
+def _shape(kind: str, sides: str, layout: str) -> Shape:
     entries = math.prod(int(side) for side in sides.split(",") if side)
     bits = _BITS.match(kind)
-    return Shape(entries, math.ceil(entries * (int(bits[1]) if bits else 8) / 8))
+    size = math.ceil(entries * (int(bits[1]) if bits else 8) / 8)
+    return Shape(entries, size, _ON_CHIP.search(layout) is not None)

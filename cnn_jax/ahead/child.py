@@ -11,9 +11,10 @@ from typing import Any
 import jax
 
 from cnn_jax import whole_file
-from cnn_jax.ahead import collectives, lowering, matrix_unit, topology
+from cnn_jax.ahead import collectives, lowering, matrix_unit, topology, traffic
 from cnn_jax.ahead.job import ANSWER, JOB, Answer, Compiled, Failed, Job, Memory, OutOfMemory, Refused
 from cnn_jax.data import views
+from cnn_jax.hlo import Module
 from cnn_jax.ops.platform import building_for
 from cnn_jax.train import compilation, preflight
 from cnn_jax.train.refusals import REFUSALS
@@ -54,6 +55,7 @@ def answer(job: Job) -> Answer:
         seconds = time.monotonic() - started
     sizes: Any = compiled.memory_analysis()
     costs: Any = compiled.cost_analysis()
+    module = Module(compiled.as_text() or "")
     per_image = summary.training_flop if job.program == "train" else 2 * summary.multiply_adds
     if job.program == "eval":
         per_image *= views.count(job.experiment.train.eval_mirrored, job.experiment.train.eval_shift)
@@ -69,8 +71,9 @@ def answer(job: Job) -> Answer:
             code=sizes.generated_code_size_in_bytes,
         ),
         flops=costs["flops"],
-        traffic=costs["bytes accessed"],
-        collectives=collectives.read(compiled.as_text() or ""),
+        traffic=min(costs["bytes accessed"], traffic.off_chip(module)),
+        counted=costs["bytes accessed"],
+        collectives=collectives.read(module),
         model_flops=per_image * batch,
         fillings=matrix_unit.fillings(summary.layers, asked.chip.matrix_unit)
         if asked.chip is not None and asked.chip.matrix_unit

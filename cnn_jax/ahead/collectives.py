@@ -28,16 +28,15 @@ class Collective:
     carries: tuple[str, ...]
 
 
-def read(text: str) -> tuple[Collective, ...]:
+def read(module: Module) -> tuple[Collective, ...]:
     """Finds every collective operation of a program.
 
     Args:
-      text: of the compiled program.
+      module: the compiled program.
 
     Returns:
       In the program's order. What starts and ends apart counts once; what a loop repeats counts once too.
     """
-    module = Module(text)
     found = []
     for instructions in module.computations.values():
         readers = hlo.users(instructions)

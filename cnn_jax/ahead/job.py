@@ -69,7 +69,8 @@ class Compiled:
       device_memory: bytes that a program may use; None where the device is not here to ask.
       memory: by kind.
       flops: of the program.
-      traffic: bytes to and from the memory.
+      traffic: bytes to and from the memory, without what stays on the chip.
+      counted: bytes that instructions read and write, by the compiler's count, wherever these lie.
       collectives: in the program's order.
       model_flops: two for each multiply-add of the network and, in training, of its gradients.
       fillings: of the matrix unit, forward; empty for devices that have none.
@@ -83,6 +84,7 @@ class Compiled:
     memory: Memory
     flops: float
     traffic: float
+    counted: float
     collectives: tuple[Collective, ...]
     model_flops: int
     fillings: tuple[Filling, ...]

@@ -35,6 +35,7 @@ def compiled(devices=4, batch=256, memory=8 * GIB):
         memory=Memory(GIB, 0, memory - GIB, 0),
         flops=6e12,
         traffic=81.9e9,
+        counted=95e9,
         collectives=(Collective("all-reduce", 40_000_000, ("gradients",)),) * 2,
         model_flops=5_910_000_000_000,
         fillings=(Filling("half", 64, 128, 100, 0.5), Filling("full", 128, 128, 100, 0.0)),

@@ -2,6 +2,7 @@
 
 from cnn_jax.ahead import collectives
 from cnn_jax.ahead.collectives import GRADIENTS, NUMBERS, STATISTICS, Collective
+from cnn_jax.hlo import Module
 
 # A step in small: a statistic of the forward pass (%mean) and one of the backward pass (%sums) on which products
 # depend; two gradients in one exchange with the loss, one of them started and done apart; gathered weights.
@@ -54,7 +55,7 @@ metadata={op_name="jit(f)/transpose(jvp(Net))/norm/reduce_sum"}
 
 
 def test_what_each_exchange_carries():
-    assert collectives.read(PROGRAM) == (
+    assert collectives.read(Module(PROGRAM)) == (
         Collective("all-reduce", 64 * 4, (STATISTICS,)),
         Collective("all-gather", 64 * 10 * 4, (STATISTICS,)),
         Collective("all-reduce", 64 * 4, (STATISTICS,)),
@@ -63,7 +64,7 @@ def test_what_each_exchange_carries():
 
 
 def test_totals():
-    assert collectives.totals(collectives.read(PROGRAM)) == {
+    assert collectives.totals(collectives.read(Module(PROGRAM))) == {
         ("all-reduce", "statistics"): (2, 512),
         ("all-gather", "statistics"): (1, 2560),
         ("all-reduce", "gradients + numbers"): (1, 1540),
@@ -79,7 +80,7 @@ def test_a_result_on_which_two_things_depend_differently():
     program = program.replace(
         "ROOT %out", "%late = f32[8,10]{1,0} fusion(%new_bias, %weights), calls=%fused_product\n  ROOT %out"
     )
-    assert collectives.read(program)[-1].carries == (GRADIENTS, NUMBERS, STATISTICS)
+    assert collectives.read(Module(program))[-1].carries == (GRADIENTS, NUMBERS, STATISTICS)
 
 
 def test_a_librarys_product_counts_as_one():
@@ -87,4 +88,4 @@ def test_a_librarys_product_counts_as_one():
         "fusion(%normal, %weights.1), kind=kOutput, calls=%fused_product",
         'custom-call(%normal, %weights.1), custom_call_target="__cublas$gemm"',
     ).replace("jvp(Net)/norm", "Net/norm")
-    assert collectives.read(program)[0].carries == (STATISTICS,)
+    assert collectives.read(Module(program))[0].carries == (STATISTICS,)
