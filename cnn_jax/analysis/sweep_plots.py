@@ -214,7 +214,7 @@ def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
     figure = new_figure(9.5, 1.8 + 0.34 * len(ordered))
     left_out = f" ({len(ordered)} largest of {len(named)})" if len(ordered) < len(named) else ""
     x = "difference in test accuracy, same seeds (percentage points)"
-    axes = _axes(figure, f"Differences from {_shortened(baseline, 60)}{left_out}", x, "")
+    axes = _axes(figure, f"Differences from\n{_shortened(baseline, 60)}{left_out}", x, "")
     axes.axvline(0, color="black", linewidth=1)
     texts = []
     for place, (name, difference) in enumerate(ordered):

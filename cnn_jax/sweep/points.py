@@ -33,7 +33,11 @@ def short_names(fields: Sequence[str]) -> dict[str, str]:
 
 
 def name(fields: Sequence[str], values: Sequence[Any]) -> str:
-    """A point in one line, as "padding=SAME, strides=2"; of a sweep over seeds alone, "all trials"."""
+    """A point in one line, as "padding=SAME, strides=2", without what it does not set.
+
+    Of a sweep over seeds alone it is "all trials", of a point that sets nothing "nothing set".
+    """
     short = short_names(fields)
     pairs = zip(fields, values, strict=True)
-    return ", ".join(f"{short[field]}={value_text(value)}" for field, value in pairs) or "all trials"
+    told = ", ".join(f"{short[field]}={value_text(value)}" for field, value in pairs if value is not None)
+    return told or ("nothing set" if fields else "all trials")

@@ -178,7 +178,8 @@ def test_names_of_points():
         "data.name": "data.name",
     }
     values = ([[1, 2], [0, 0]], 2, None)
-    assert name(["model.padding", "a.strides", "a.rate"], values) == "padding=[[1,2],[0,0]], strides=2, rate=not set"
+    assert name(["model.padding", "a.strides", "a.rate"], values) == "padding=[[1,2],[0,0]], strides=2"
+    assert name(["model.padding"], (None,)) == "nothing set"
     assert name([], ()) == "all trials"
 
 
