@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,15 @@ class Contestant:
     by_default: bool = True
     arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+
+
+def keep(name: str, **figures: Any) -> None:
+    """Writes a benchmark's figures, with the machine and the time, to results/NAME-TIME.json, and says where."""
+    results = FOLDER / "results" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    results.parent.mkdir(exist_ok=True)
+    machine = {"platform": platform.platform(), "cores": os.cpu_count()}
+    results.write_text(json.dumps({"machine": machine} | figures, indent=2), encoding="utf-8")
+    print(f"figures: {results}")
 
 
 def take_turn(

@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
-import platform
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.arena import FOLDER, Contestant, take_turn
+from benchmarks.arena import Contestant, keep, take_turn
 from benchmarks.table import OURS, SPREAD
 from cnn_jax.data import convert
 from scripts import imagenet_shaped
@@ -71,11 +68,7 @@ def main() -> None:
                     f"round {number + 1}/{options.rounds}, {contestant.name}: {figures.get('error', told)}", flush=True
                 )
     Console(width=None if sys.stdout.isatty() else 130).print(table(turns, options.cores))
-    results = FOLDER / "results" / f"loader-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    results.parent.mkdir(exist_ok=True)
-    machine = {"platform": platform.platform(), "cores": os.cpu_count()}
-    results.write_text(json.dumps({"machine": machine, "options": vars(options), "turns": turns}, indent=2))
-    print(f"figures: {results}")
+    keep("loader", options=vars(options), turns=turns)
 
 
 def table(turns: Sequence[dict[str, Any]], cores: int) -> Table:

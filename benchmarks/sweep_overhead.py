@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -24,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.arena import FOLDER
+from benchmarks.arena import FOLDER, keep
 from benchmarks.table import SPREAD
 
 EXPERIMENT = """
@@ -58,11 +56,7 @@ def main() -> None:
             turns.append({"round": number, "jobs": jobs} | _sweep(jobs, options))
             print(f"round {number + 1}/{options.rounds}, --jobs={jobs}: {turns[-1]['wall']:.1f} s", flush=True)
     Console(width=None if sys.stdout.isatty() else 130).print(table(turns, options.trials))
-    results = FOLDER / "results" / f"sweep-overhead-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    results.parent.mkdir(exist_ok=True)
-    machine = {"platform": platform.platform(), "cores": os.cpu_count()}
-    results.write_text(json.dumps({"machine": machine, "options": vars(options), "turns": turns}, indent=2))
-    print(f"figures: {results}")
+    keep("sweep-overhead", options=vars(options), turns=turns)
 
 
 def _sweep(jobs: int, options: argparse.Namespace) -> dict[str, float]:

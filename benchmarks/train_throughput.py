@@ -11,9 +11,6 @@ begins with the matrix product alone.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
 import tempfile
 import time
@@ -23,7 +20,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from benchmarks.arena import FOLDER, Contestant, take_turn
+from benchmarks.arena import Contestant, keep, take_turn
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.table import OURS, table
 from cnn_jax import data
@@ -100,15 +97,10 @@ def main() -> None:
     for name, size in competitions:
         these = [turn for turn in turns if (turn["network"], turn["batch_size"]) == (name, size)]
         console.print(table(NETWORKS[name], size, flop[name], these, ceilings[name, size]))
-    results = FOLDER / "results" / f"train_throughput-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    results.parent.mkdir(exist_ok=True)
-    machine = {"platform": platform.platform(), "cores": os.cpu_count()}
     products = [
         {"network": name, "batch_size": size, "flop_per_second": each} for (name, size), each in ceilings.items()
     ]
-    content = {"machine": machine, "flop_per_image": flop, "matrix_product": products, "turns": turns}
-    results.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    print(f"figures: {results}")
+    keep("train_throughput", flop_per_image=flop, matrix_product=products, turns=turns)
 
 
 def parse() -> argparse.Namespace:

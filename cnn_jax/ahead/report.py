@@ -178,7 +178,7 @@ _ROWS: tuple[tuple[str, Callable[[Step], str]], ...] = (
     ("arithmetic of the program", _figure(lambda step, answer: _decimal(_per_chip(step) * answer.flops, "FLOP"))),
     ("arithmetic of the network", _figure(lambda step, answer: _decimal(_per_chip(step) * answer.model_flops, "FLOP"))),
     ("to and from memory", _figure(lambda step, answer: _decimal(_per_chip(step) * answer.traffic, "B"))),
-    ("  and on the chip", _figure(lambda step, answer: _decimal(_per_chip(step) * answer.counted, "B"))),
+    ("  by the compiler's count", _figure(lambda step, answer: _decimal(_per_chip(step) * answer.counted, "B"))),
     ("step time, estimate", _estimate(lambda line: f"{1e3 * line.seconds:.3g} ms")),
     ("  bound by", _estimate(lambda line: str(line.bound))),
     ("images per second, estimate", _estimate(lambda line: f"{line.images_per_second:,.0f}")),

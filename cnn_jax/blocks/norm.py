@@ -62,7 +62,7 @@ class Norm(nn.Module):
             return ops.batch_norm(x, scale, bias, running_mean.value, running_variance.value, eps=policy.norm_eps)
         parts = max(1, len(x) // (policy.norm_images or len(x)))
         y, mean, variance = (joined or ops.batch_norm_train)(
-            x, scale, bias, near=running_mean.value, eps=policy.norm_eps, parts=parts
+            x, scale, bias, near=jnp.asarray(running_mean.value), eps=policy.norm_eps, parts=parts
         )
         count, kept = math.prod(shape[:-1]) // parts, policy.norm_momentum
         if not self.is_initializing():

@@ -15,6 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax.ops import phases, winograd
+from cnn_jax.ops.activation import relu
 from cnn_jax.ops.chunks import chunk_count, map_chunks
 from cnn_jax.ops.conv import Lowering, conv2d, summed_in
 from cnn_jax.ops.padding import BORDER_MODES, Padding, output_sizes, resolve_padding
@@ -56,7 +57,7 @@ def conv2d_relu_max_pool(
     outputs = output_sizes(size, (kh, kw), 1, padding)
     engine = _engine(kernel.shape)
     if lowering != "auto" or platform() != "cpu" or engine is None or min(outputs) < 2:
-        return max_pool(jax.nn.relu(conv2d(x, kernel, padding=padding, lowering=lowering) + bias), 2)
+        return max_pool(relu(conv2d(x, kernel, padding=padding, lowering=lowering) + bias), 2)
     if x.shape[-1] != channels:
         raise ValueError(f"input has {x.shape[-1]} channels, kernel {kernel.shape} expects {channels}")
     pads = resolve_padding(padding, size, (kh, kw))
@@ -84,7 +85,7 @@ def _forward(engine: ModuleType, x: Array, kernel: Array, bias: Array) -> tuple[
     def work(some: Array) -> tuple[tuple[Array, Array], tuple[()]]:
         (a, b), (c, d) = engine.outputs(some, kernel)
         largest = functools.reduce(jnp.maximum, (a, b, c, d))
-        y = jax.nn.relu(largest + bias)
+        y = relu(largest + bias)
         place = jnp.where(a == largest, 0, jnp.where(b == largest, 1, jnp.where(c == largest, 2, 3)))
         return lax.optimization_barrier((y, jnp.where(y > 0, place, _NONE))), ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -99,16 +100,16 @@ def batch_statistics(
 
     Args:
       x: feature maps, channels last.
-      near: values near the means, such as the running ones; None is zero. On TPUs one pass gathers the statistics
-        while the convolution writes its maps: the nearer, the more exact is the variance, which float32 loses where
-        the means are off by a thousand deviations.
+      near: values near the means, such as the running ones, for TPUs: known before the maps, they let one pass gather
+        the statistics while a convolution writes. The variance is a difference of squares then, which float32 loses
+        where the means are off by a thousand deviations. None is one of the channels' own values, always near.
 
     Returns:
       (mean, variance).
     """
     wide = x.astype(jnp.float32)
     if platform() == "tpu":
-        start = jnp.zeros(x.shape[-1]) if near is None else near
+        start = wide[0, 0, 0] if near is None else near
         moved, squares = jnp.mean(wide - start, axis=(0, 1, 2)), jnp.mean(jnp.square(wide - start), axis=(0, 1, 2))
         return start + moved, jnp.maximum(squares - jnp.square(moved), 0.0)
     mean = jnp.mean(wide, axis=(0, 1, 2))
@@ -169,14 +170,34 @@ def batch_norm_train(
     Raises:
       ValueError: where parts does not divide the batch.
     """
-    if parts < 1 or len(x) % parts:
-        raise ValueError(f"parts={parts} does not divide a batch of {len(x)}")
+    return in_parts(lambda part: _batch_norm_train(part, scale, bias, near, eps), parts, x)
+
+
+def in_parts(
+    normalise: Callable[..., tuple[Array, Array, Array]], parts: int, *batched: Float[Array, "b ..."]
+) -> tuple[Float[Array, "b oh ow o"], Float[Array, " o"], Float[Array, " o"]]:
+    """Normalises parts of neighbouring images, each by statistics of its own.
+
+    Args:
+      normalise: takes arrays of some images; gives their feature maps, the mean and the variance.
+      parts: how many, with as many images in each.
+      batched: arrays of all images.
+
+    Returns:
+      (feature maps of all images, mean, variance; of several parts the means of theirs). No gradient flows through
+      the statistics.
+
+    Raises:
+      ValueError: where parts does not divide the batch.
+    """
+    batch = len(batched[0])
+    if parts < 1 or batch % parts:
+        raise ValueError(f"parts={parts} does not divide a batch of {batch}")
     if parts == 1:
-        y, mean, variance = _batch_norm_train(x, scale, bias, near, eps)
+        y, mean, variance = normalise(*batched)
     else:
-        split = x.reshape(parts, -1, *x.shape[1:])
-        y, *statistics = jax.vmap(lambda part: _batch_norm_train(part, scale, bias, near, eps))(split)
-        y = y.reshape(x.shape)
+        y, *statistics = jax.vmap(normalise)(*(each.reshape(parts, -1, *each.shape[1:]) for each in batched))
+        y = y.reshape(batch, *y.shape[2:])
         mean, variance = (jnp.mean(each, axis=0) for each in statistics)
     return y, lax.stop_gradient(mean), lax.stop_gradient(variance)
 

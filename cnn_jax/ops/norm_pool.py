@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from cnn_jax.ops.norm import batch_norm, batch_statistics
+from cnn_jax.ops.norm import batch_norm, batch_statistics, in_parts
 from cnn_jax.ops.padding import IntPair, Padding
 from cnn_jax.ops.pool import max_pool
 
@@ -38,14 +38,12 @@ def batch_norm_max_pool_train(
       window, strides, padding, ceil_mode: as `max_pool` takes them.
 
     Returns:
-      (pooled feature maps of x's type, mean, biased variance), as the two have them. A gradient goes to the first
-      of values that differ before the norm and no longer after it, by rounding, only where it is the largest before.
+      (pooled feature maps of x's type, mean, biased variance), as the two have them. Where the norm rounds several
+      of a window's values to one, the gradient goes to the largest before it, not to the first.
 
     Raises:
       GeometryError, ValueError: as the two.
     """
-    if parts < 1 or len(x) % parts:
-        raise ValueError(f"parts={parts} does not divide a batch of {len(x)}")
     signs = lax.stop_gradient(jnp.where(scale < 0, -1.0, 1.0))
     turned = x * signs.astype(x.dtype)
     pooled = max_pool(turned, window, strides=strides, padding=padding, ceil_mode=ceil_mode)
@@ -55,10 +53,5 @@ def batch_norm_max_pool_train(
             mean, variance = batch_statistics(of_part, None if near is None else near * signs)
         return batch_norm(pooled_part, jnp.abs(scale), bias, mean, variance, eps=eps), mean, variance
 
-    if parts == 1:
-        y, mean, variance = normalise(turned, pooled)
-    else:
-        y, *statistics = jax.vmap(normalise)(*(each.reshape(parts, -1, *each.shape[1:]) for each in (turned, pooled)))
-        y = y.reshape(pooled.shape)
-        mean, variance = (jnp.mean(each, axis=0) for each in statistics)
-    return y, lax.stop_gradient(mean * signs), lax.stop_gradient(variance)
+    y, mean, variance = in_parts(normalise, parts, turned, pooled)
+    return y, mean * signs, variance

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from cnn_jax.ops.norm import in_parts
 from cnn_jax.ops.padding import IntPair, pair
 
 _EXACT = lax.Precision.HIGHEST
@@ -55,18 +56,8 @@ def pointwise_batch_norm_train(
     Raises:
       ValueError: where parts does not divide the batch.
     """
-    if parts < 1 or len(x) % parts:
-        raise ValueError(f"parts={parts} does not divide a batch of {len(x)}")
-    steps = pair(strides, "strides")
-    join = functools.partial(_pointwise, eps=eps, strides=steps, size=x.shape[1:3])
-    if parts == 1:
-        y, mean, variance = join(x, kernel, scale, bias)
-    else:
-        split = x.reshape(parts, -1, *x.shape[1:])
-        y, *statistics = jax.vmap(lambda part: join(part, kernel, scale, bias))(split)
-        y = y.reshape(-1, *y.shape[2:])
-        mean, variance = (jnp.mean(each, axis=0) for each in statistics)
-    return y, lax.stop_gradient(mean), lax.stop_gradient(variance)
+    steps, size = pair(strides, "strides"), (x.shape[1], x.shape[2])
+    return in_parts(lambda part: _pointwise(part, kernel, scale, bias, eps, steps, size), parts, x)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
