@@ -95,9 +95,9 @@ def _sweep(jobs: int, options: argparse.Namespace) -> dict[str, float]:
 def table(turns: list[dict[str, Any]], trials: int) -> Table:
     """Medians and spreads over the rounds, and the throughput beside the first number of jobs, round by round."""
     shown = Table(title=f"{trials} trials of one shape", title_justify="left")
-    for heading in ("jobs", "seconds", "training", "evaluation", "one compilation"):
+    for heading in ("jobs", "seconds", "training", "evaluation", "compiling"):
         shown.add_column(heading, justify="right")
-    for ratio in ("seconds / (training + compilation)", "with evaluation", "throughput beside the first"):
+    for ratio in ("over training + compiling", "over all three", "throughput"):
         shown.add_column(ratio, justify="right")
         shown.add_column("min - max", justify="right")
     sweeps = {
