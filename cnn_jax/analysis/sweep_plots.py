@@ -324,7 +324,8 @@ def _fit_height(axes: Axes, means: Sequence[np.ndarray]) -> None:
     reach = max(_ENDS * (max(ends) - min(ends)), 2.0)
     lowest = min(each.min() for each in drawn)
     if highest - reach > lowest:
-        axes.set_ylim(highest - reach, highest + 0.06 * reach)
+        top = max(float(np.max(line.get_ydata())) for line in axes.get_lines())
+        axes.set_ylim(highest - reach, top + 0.06 * reach)
 
 
 def _shortened(text: str, most: int = 18) -> str:
