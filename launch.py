@@ -68,7 +68,7 @@ def sweep(request: Request) -> int:
     """Runs a sweep's trials, and keeps its table and report up to date; without JAX, which its trials need alone."""
     from rich.console import Console
 
-    from cnn_jax.sweep import driver, exchange, repetition, table
+    from cnn_jax.sweep import driver, exchange, repetition
     from cnn_jax.sweep.feasibility import ExaminationError
 
     asked, console = request.sweep, Console()
@@ -83,7 +83,7 @@ def sweep(request: Request) -> int:
                 done = exchange.export(asked.plan, opened.folder, opened.entries, asked.export)
                 print(f"{asked.export}: {len(opened.entries)} trials, {done} of them with figures")
                 return DONE
-            update = functools.partial(table.write_table, workdir)
+            update = functools.partial(write_sweep_table, workdir, request.report)
             outcome = driver.run(opened, asked.chosen, request.data_dir, asked.options, console, on_change=update)
             if request.report:
                 write_sweep_report(workdir)
@@ -208,6 +208,15 @@ def write_report(workdir: Path, data_dir: Path | None) -> None:
     from cnn_jax.train import finished
 
     print(f"report: {write_run_report(finished.load(workdir), data_dir)}")
+
+
+def write_sweep_table(workdir: Path, report_follows: bool) -> Path:
+    """Writes the tables of a sweep; what that needs, and the report, is loaded once the first trial is under way."""
+    from cnn_jax.sweep import table
+
+    if report_follows:
+        from cnn_jax.analysis import sweep_report  # noqa: F401  takes a second
+    return table.write_table(workdir)
 
 
 def write_sweep_report(workdir: Path) -> None:

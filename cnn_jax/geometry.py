@@ -120,6 +120,7 @@ class Summary:
         return 2 * (3 * self.multiply_adds - first)
 
 
+@functools.lru_cache(maxsize=64)
 def summarize(model_config: ModelConfig, image_shape: tuple[int, int, int], num_classes: int) -> Summary:
     """Works out every layer's geometry; nothing is computed or compiled.
 

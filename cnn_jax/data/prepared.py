@@ -29,6 +29,8 @@ from cnn_jax.data.split import Split
 _PAIRS = {"train": (TRAIN_IMAGES, TRAIN_LABELS), "test": (TEST_IMAGES, TEST_LABELS)}
 _IDX_DIR = "config.data.idx_dir"
 
+Stamp = tuple[tuple[int, int], ...]
+
 
 def default_data_dir() -> Path:
     """CNN_JAX_DATA_DIR, else `data` in the user's cache folder."""
@@ -72,6 +74,15 @@ def load_named(
             f"--data_dir: cannot write to {folder}: {error.strerror}; name another with --data_dir"
         ) from error
     return splits
+
+
+def stamp(named: NamedSet, data_dir: Path) -> Stamp | None:
+    """What tells that the files of a prepared set have been touched: their sizes in bytes and times; None without."""
+    try:
+        files = [(data_dir / named.name / "idx" / name).stat() for name in named.files]
+    except OSError:
+        return None
+    return tuple((file.st_size, file.st_mtime_ns) for file in files)
 
 
 def _is_prepared(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 
@@ -40,15 +41,37 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
         return Dataset(
             config.name, streams.train, streams.validation, streams.test, manifest.class_names, manifest.checksum
         )
-    train, test, names = _read(config, seed, data_dir or prepared.default_data_dir())
-    _check(config, train, test, names)
-    checksum = _checksum(train, test, names)
+    train, test, names, checksum = _whole(config, seed, data_dir or prepared.default_data_dir())
     validation, rest = _held_out(train, config.validation_fraction, len(names), seed, "config.data.validation_fraction")
     if config.train_examples is not None:
         rest = _subset(rest, config.train_examples, seed)
     if config.test_shift:
         test = _shifted(test, config.test_shift, np.random.default_rng((seed, _SHIFT)))
     return Dataset(config.name, rest, validation, test, names, checksum)
+
+
+_Whole = tuple[Split, Split, tuple[str, ...], str]
+
+
+def _whole(config: cfg.InMemory, seed: int, data_dir: Path) -> _Whole:
+    """All images, the names of their classes and the checksum, before any are held out."""
+    if isinstance(config, cfg.FashionMnist | cfg.Mnist):
+        stamp = prepared.stamp(NAMED_SETS[config.name], data_dir)
+        if stamp is not None:
+            return _kept(config, data_dir, stamp)
+    return _checked(config, seed, data_dir)
+
+
+@functools.lru_cache(maxsize=1)
+def _kept(config: cfg.FashionMnist | cfg.Mnist, data_dir: Path, stamp: prepared.Stamp) -> _Whole:
+    """Reads a named set once for all trials of a process, as long as nobody touches its files."""
+    return _checked(config, 0, data_dir)
+
+
+def _checked(config: cfg.InMemory, seed: int, data_dir: Path) -> _Whole:
+    train, test, names = _read(config, seed, data_dir)
+    _check(config, train, test, names)
+    return train, test, names, _checksum(train, test, names)
 
 
 def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> tuple[Split, Split, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def initial_variables(
     Raises:
       WeightsError: where the file cannot be read or does not fit; every entry at fault is listed.
     """
-    drawn = jax.jit(model.init, static_argnums=1)(key, image_shape)
+    drawn = _drawn(model, key, image_shape)
     if pretrained.weights is None:
         return drawn
     path = Path(pretrained.weights).expanduser()
@@ -49,6 +50,11 @@ def initial_variables(
     except WeightsError as error:
         raise WeightsError(f"config.pretrained.weights: {path}: {error}") from error
     return _with_head(drawn, loaded, pretrained)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _drawn(model: models.Model, key: PRNGKeyArray, image_shape: tuple[int, int, int]) -> models.Variables:
+    return model.init(key, image_shape)
 
 
 def _with_head(drawn: models.Variables, loaded: Mapping[str, Any], pretrained: Pretrained) -> models.Variables:

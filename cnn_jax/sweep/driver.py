@@ -116,7 +116,7 @@ def run(
       data_dir: of prepared data; None is the default folder.
       options: how.
       console: where to tell.
-      on_change: called whenever a trial has ended.
+      on_change: called whenever a trial has begun or ended.
 
     Returns:
       How the chosen trials stand.
@@ -132,8 +132,7 @@ def run(
             statuses[entry.id] = status
             folder.write_status(entry.id, status)
             view.changed(entry, status)
-            if status.status != RUNNING:
-                on_change()
+            on_change()
 
         if left:
             formed = teams.by_point(left) if options.vectorize == "seeds" else teams.alone(left)

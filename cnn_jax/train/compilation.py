@@ -15,7 +15,7 @@ import platformdirs
 
 from cnn_jax.ops.platform import platform
 
-_KEPT = 6  # programs of a process that trains one network after another: of two networks, all three
+_KEPT = 10  # programs of a process that trains one network after another: of two networks, all five
 
 _programs: collections.OrderedDict[Hashable, jax.stages.Compiled] = collections.OrderedDict()
 

@@ -10,7 +10,7 @@ import jax
 from cnn_jax.data import pipeline
 from cnn_jax.data.split import Split
 from cnn_jax.models import Variables
-from cnn_jax.train import resident, sharding, steps
+from cnn_jax.train import compilation, resident, sharding, steps
 from cnn_jax.train import state as train_state
 from cnn_jax.train.state import TrainState
 from cnn_jax.train.training import Advance, Measure, Training
@@ -33,7 +33,10 @@ def first_state(recipe: steps.Recipe, variables: Variables, mesh: jax.sharding.M
     create = functools.partial(_create, recipe)
     variables = sharding.on_all(variables, mesh)
     shardings = sharding.of_state(jax.eval_shape(create, variables), mesh, recipe.experiment.train)
-    state: TrainState = jax.jit(create, out_shardings=shardings)(variables)
+    compiled = compilation.compile_once(
+        ("first state", recipe.compiled_in), create, (variables,), out_shardings=shardings
+    )
+    state: TrainState = compiled(variables)
     return state
 
 

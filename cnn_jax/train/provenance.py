@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -57,6 +58,7 @@ def _processor() -> str:
     return platform.processor()
 
 
+@functools.cache  # the code that this process has loaded does not change
 def _git() -> dict[str, Any] | None:
     """The commit, and a hash of what differs from it, of the checkout that this code lies in."""
     commit = _git_output("rev-parse", "HEAD")

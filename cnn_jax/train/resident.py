@@ -75,8 +75,9 @@ def epoch_orders(
     Returns:
       A function of the epoch; the last order is kept, for all the epoch's calls.
     """
-    draw = functools.partial(pipeline.epoch_order, examples=examples, batch_size=recipe.experiment.train.batch_size)
-    orders = jax.jit(draw, out_shardings=where).lower(key).compile()
+    size = recipe.experiment.train.batch_size
+    draw = functools.partial(pipeline.epoch_order, examples=examples, batch_size=size)
+    orders = compilation.compile_once(("order", examples, size), draw, (key,), out_shardings=where)
     return functools.lru_cache(maxsize=1)(lambda epoch: orders(jax.random.fold_in(key, epoch)))
 
 

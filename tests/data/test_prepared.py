@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnn_jax.data import prepared
+from cnn_jax import config as cfg
+from cnn_jax.data import load, prepared
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import (
     FASHION_MNIST,
@@ -115,6 +116,19 @@ def test_damaged_prepared_data_is_mended(source, data_dir, damage):
     mended = (folder / "idx" / TEST_LABELS).read_bytes()
     assert hashlib.sha256(mended).hexdigest() == SMALL.files[TEST_LABELS].content_sha256
     assert (folder / "1.0.0" / "dataset_info.json").exists()
+
+
+def test_a_process_reads_it_once_until_a_file_is_touched(source, data_dir, monkeypatch):
+    monkeypatch.setitem(NAMED_SETS, "fashion_mnist", SMALL)
+    config = cfg.FashionMnist(idx_dir=str(source))
+    _, second, third = (load(config, seed, data_dir) for seed in range(3))
+    assert np.shares_memory(second.train.images, third.train.images)
+    altered = data_dir / "fashion_mnist" / "idx" / TRAIN_IMAGES
+    altered.write_bytes(altered.read_bytes()[:-1] + b"\0")
+    fourth = load(config, 3, data_dir)
+    is_right((fourth.train, fourth.test))
+    assert not np.shares_memory(third.train.images, fourth.train.images)
+    assert hashlib.sha256(altered.read_bytes()).hexdigest() == SMALL.files[TRAIN_IMAGES].content_sha256
 
 
 def test_wrong_sources_are_told(source, data_dir, tmp_path):

@@ -10,6 +10,14 @@ from cnn_jax.train import provenance
 DATASET = SimpleNamespace(name="lines", checksum="abc")
 
 
+@pytest.fixture(autouse=True)
+def new_process():
+    """Forgets what this process knows of its code, as a new one would."""
+    provenance._git.cache_clear()
+    yield provenance._git.cache_clear
+    provenance._git.cache_clear()
+
+
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A git checkout in which the package seems to lie."""
@@ -26,14 +34,17 @@ def checkout(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_commit_and_what_differs_from_it(checkout):
+def test_the_commit_and_what_differs_from_it(checkout, new_process):
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True
     ).stdout.strip()
     assert provenance.collect(DATASET)["git"] == {"commit": commit, "dirty": None}
     (checkout / "code.py").write_text("a = 2\n")
+    assert provenance.collect(DATASET)["git"]["dirty"] is None, "what runs is what was loaded"
+    new_process()
     second = provenance.collect(DATASET)["git"]["dirty"]
     (checkout / "code.py").write_text("a = 3\n")
+    new_process()
     third = provenance.collect(DATASET)["git"]["dirty"]
     assert len({None, second, third}) == 3
 
