@@ -32,7 +32,7 @@ Shortcut = Annotated[Literal["projection", "padded", "none"], NoneIsAWord]
 Order = Literal["conv-norm-activation", "conv-activation-norm", "norm-activation-conv"]
 Activation = Literal["relu", "tanh", "scaled_tanh", "sigmoid", "gelu", "silu", "leaky_relu", "elu", "identity"]
 KernelInit = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "he_fan_out", "lecun_normal"]
-Lowering = Literal["auto", "xla", "patches", "winograd"]
+Lowering = Literal["auto", "xla", "patches", "winograd", "space_to_depth"]
 
 T = TypeVar("T")
 PerStage: TypeAlias = T | tuple[T, ...]

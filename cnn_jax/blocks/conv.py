@@ -217,7 +217,7 @@ class ConvBlock(nn.Module):
         """On TPUs, whose memory is the bound, and where the norm learns."""
         policy = self.policy
         learns = policy.norm == "batch" and not policy.is_frozen((*self.path, "norm"))
-        return platform() == "tpu" and policy.lowering == "auto" and learns
+        return platform() == "tpu" and policy.lowering in ("auto", "space_to_depth") and learns
 
     def _layer(self, x: Array, biased: bool, zero: bool) -> tuple[Padding, tuple[int, ...], Array, Array | None]:
         """Records the convolution; gives its padding, the shape of its output, its kernel and its bias."""

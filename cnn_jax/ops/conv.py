@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from cnn_jax.ops import patches, winograd
+from cnn_jax.ops import patches, space_to_depth, winograd
 from cnn_jax.ops.padding import (
     BORDER_MODES,
     GeometryError,
@@ -23,7 +23,8 @@ from cnn_jax.ops.padding import (
 from cnn_jax.ops.platform import platform
 from cnn_jax.ops.windows import Windows
 
-Lowering = Literal["auto", "xla", "patches", "winograd"]
+Lowering = Literal["auto", "xla", "patches", "winograd", "space_to_depth"]
+_FEW_CHANNELS = 4  # of an image: matrix units stand idle for so few
 _WINOGRAD_CHANNELS = 8  # with fewer, the transforms cost more than they save
 _WINOGRAD_SHARE = 3 / 4  # of the definition's multiplications: the most with which it gains
 
@@ -49,7 +50,8 @@ def conv2d(
       groups: channels are split in so many groups, each with its share of the outputs; groups of one channel
         are the depthwise convolution.
       lowering: how it is computed: "xla"; "patches" (matrix products over rows of window pixels); "winograd" (3x3
-        kernels of stride 1 with 4/9 of the multiplications); or "auto": xla, but on CPU what is fastest.
+        kernels of stride 1 with 4/9 of the multiplications); "space_to_depth" (strides over at most 4 channels
+        by blocks of pixels as channels; all else as by auto); or "auto": xla, but on CPU what is fastest.
 
     Returns:
       Feature maps of x's type; oh and ow by `output_sizes`. On CPU half-precision products are summed in float32,
@@ -153,11 +155,14 @@ def summed_in(x: Array) -> jnp.dtype:
 def _choose(lowering: Lowering, windows: Windows, channels: int, features: int, groups: int) -> str:
     if lowering not in _LOWERINGS and lowering != "auto":
         raise ValueError(f"lowering={lowering!r}: expected auto, {', '.join(_LOWERINGS)}")
-    fits = windows.taps == (3, 3) and windows.strides == windows.dilation == (1, 1) and groups == 1
+    undilated = windows.dilation == (1, 1) and groups == 1
+    fits = windows.taps == (3, 3) and windows.strides == (1, 1) and undilated
     if lowering == "winograd" and not fits:
         raise GeometryError(
             "lowering 'winograd' takes 3x3 kernels of stride 1, undilated and ungrouped; use lowering auto or patches"
         )
+    if lowering == "space_to_depth" and not (undilated and max(windows.strides) > 1 and channels <= _FEW_CHANNELS):
+        lowering = "auto"
     if lowering != "auto":
         return lowering
     if platform() != "cpu":
@@ -196,4 +201,8 @@ def _winograd(x: Array, kernel: Array, windows: Windows, groups: int) -> Array:
     return winograd.conv(even, kernel)[:, :rows, :columns]
 
 
-_LOWERINGS = {"xla": _xla, "patches": _patches, "winograd": _winograd}
+def _space_to_depth(x: Array, kernel: Array, windows: Windows, groups: int) -> Array:
+    return space_to_depth.conv(x, kernel, windows)
+
+
+_LOWERINGS = {"xla": _xla, "patches": _patches, "winograd": _winograd, "space_to_depth": _space_to_depth}

@@ -56,7 +56,7 @@ def test_the_lectures_429(lowering):
     assert single(image, weights, padding="VALID", lowering=lowering).tolist() == [[429]]
 
 
-@pytest.mark.parametrize("lowering", ["xla", "patches"])
+@pytest.mark.parametrize("lowering", ["xla", "patches", "space_to_depth"])
 def test_the_lectures_strides(lowering):
     stride1 = [[-14, -1, 10, -1], [-11, -11, 7, 12], [-7, -10, 1, 13], [5, -16, -4, 11]]
     assert single(LECTURE_IMAGE, VERTICAL_EDGE, padding="VALID", lowering=lowering).tolist() == stride1
@@ -93,8 +93,13 @@ def normal(rng, shape):
 
 
 def lowerings(kernel, options):
-    plain = options["strides"] == options["dilation"] == (1, 1) and options["groups"] == 1
-    return ["xla", "patches", "winograd"] if plain and kernel.shape[:2] == (3, 3) else ["xla", "patches"]
+    names = ["xla", "patches"]
+    if options["dilation"] == (1, 1) and options["groups"] == 1:
+        if max(options["strides"]) > 1:
+            names.append("space_to_depth")
+        elif kernel.shape[:2] == (3, 3):
+            names.append("winograd")
+    return names
 
 
 def together(function, cases):
@@ -148,13 +153,33 @@ def test_lowerings_agree_in_values_and_gradients():
 
     cases = list(random_cases(40, seed=8, largest=12))
     reference = together(gradients, [(*case, "xla") for case in cases])
-    for position in (1, 2):
-        some = [(number, case) for number, case in enumerate(cases) if position < len(lowerings(*case[1:]))]
-        assert len(some) >= (40, 3)[position - 1]
-        results = together(gradients, [(*case, lowerings(*case[1:])[position]) for _, case in some])
+    for name, enough in (("patches", 40), ("space_to_depth", 4), ("winograd", 3)):
+        some = [(number, case) for number, case in enumerate(cases) if name in lowerings(*case[1:])]
+        assert len(some) >= enough
+        results = together(gradients, [(*case, name) for _, case in some])
         for (number, case), result in zip(some, results, strict=True):
             for ours, theirs in zip(result, reference[number], strict=True):
                 assert error(ours, np.asarray(theirs)) <= 1e-5, (case[0].shape, case[1].shape, case[2])
+
+
+@pytest.mark.parametrize(("size", "padding"), [(224, 3), (33, "SAME"), (14, "VALID")])
+def test_an_images_blocks_as_channels(size, padding):
+    rng = np.random.default_rng(3)
+    x, kernel = normal(rng, (1, size, size, 3)), normal(rng, (7, 7, 3, 4))
+    convolve = functools.partial(ops.conv2d, strides=2, padding=padding)
+    program = jax.jit(functools.partial(convolve, lowering="space_to_depth")).lower(x, kernel)
+    assert "tensor<4x4x12x4xf32>" in program.as_text()
+    assert error(program.compile()(x, kernel), np.asarray(convolve(x, kernel))) <= 2e-6
+
+
+@pytest.mark.parametrize("options", [{"dilation": 2, "strides": 2}, {"groups": 3, "strides": 2}, {"strides": 1}])
+def test_blocks_only_where_they_serve(options):
+    x, kernel = jnp.ones((1, 9, 9, 3)), jnp.ones((3, 3, 3 // options.get("groups", 1), 3))
+    by_blocks, auto = (
+        str(jax.make_jaxpr(functools.partial(ops.conv2d, lowering=name, **options))(x, kernel))
+        for name in ("space_to_depth", "auto")
+    )
+    assert by_blocks == auto
 
 
 @pytest.mark.parametrize("channels", [1, 16])

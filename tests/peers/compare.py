@@ -32,8 +32,13 @@ def lowerings(case: Case) -> tuple[str, ...]:
         return ("pooling",)
     if case.kind == "stage":
         return ("auto", "xla")  # the others are conv2d and max_pool, one by one
-    plain = case.strides == case.dilation == (1, 1) and case.groups == 1
-    return ("auto", "xla", "patches", "winograd") if case.window == (3, 3) and plain else ("auto", "xla", "patches")
+    names = ("auto", "xla", "patches")
+    if case.dilation == (1, 1) and case.groups == 1:
+        if max(case.strides) > 1:
+            names += ("space_to_depth",)
+        elif case.window == (3, 3):
+            names += ("winograd",)
+    return names
 
 
 def operation(case: Case, lowering: str) -> Callable[..., jax.Array]:

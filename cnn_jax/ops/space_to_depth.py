@@ -1,0 +1,42 @@
+"""Strided convolution of few channels as one without strides, over blocks of pixels that become channels.
+
+With stride s the pixels of an s x s block become s x s times as many channels, and the kernel, filled up with zeros to
+whole blocks, has a tap for each block: a 7x7 kernel of stride 2 on 3 channels is a 4x4 kernel on 12. Every sum is
+the same but for added zeros. It suits matrix units, which take channels by the hundred.
+
+Source: Ying et al., "Image classification at supercomputer scale", 2018, section 3 (input space-to-depth).
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from cnn_jax.ops.windows import Windows
+
+
+def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], windows: Windows) -> Float[Array, "b oh ow o"]:
+    """The convolution by these windows, which are undilated."""
+    taps = [-(-window // step) for window, step in zip(windows.taps, windows.strides, strict=True)]
+    blocks = [count + tap - 1 for count, tap in zip(windows.outputs, taps, strict=True)]
+    edges = [
+        (low, block * step - low - size, 0)  # negative where no window reaches the last pixels
+        for (low, _), block, step, size in zip(windows.pads, blocks, windows.strides, x.shape[1:3], strict=True)
+    ]
+    maps = _depth(
+        lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])[..., None], blocks, windows.strides
+    )
+    fill = [(0, tap * step - size) for tap, step, size in zip(taps, windows.strides, windows.taps, strict=True)]
+    weights = _depth(jnp.pad(kernel, (*fill, (0, 0), (0, 0)))[None], taps, windows.strides)
+    return lax.conv_general_dilated(
+        maps[..., 0], weights[0], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _depth(x: Array, blocks: list[int], steps: tuple[int, int]) -> Array:
+    """[b, rows x s, columns x t, c, o] -> [b, rows, columns, s x t x c, o]."""
+    (rows, columns), (s, t) = blocks, steps
+    batch, *_, channels, outputs = x.shape
+    split = x.reshape(batch, rows, s, columns, t, channels, outputs).transpose(0, 1, 3, 2, 4, 5, 6)
+    return split.reshape(batch, rows, columns, s * t * channels, outputs)
