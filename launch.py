@@ -75,7 +75,8 @@ def sweep(request: Request) -> int:
     assert asked is not None
     workdir = request.workdir or flags.default_sweep_dir(asked.plan)
     try:
-        with driver.opened(asked.plan, workdir, request.data_dir) as opened:
+        options = None if asked.verify or asked.export else asked.options
+        with driver.opened(asked.plan, workdir, request.data_dir, options) as opened:
             if asked.verify:
                 verdicts = repetition.verify(opened.folder, opened.entries, asked.verify, request.data_dir, console)
                 return DONE if all(verdict and verdict.difference is None for verdict in verdicts.values()) else FAILED

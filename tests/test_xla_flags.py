@@ -85,7 +85,7 @@ def test_a_sweeps_worker_trains_only_trials_of_its_flags(monkeypatch):
         return popen(["cat"], env=env, **options)
 
     monkeypatch.setattr(local.subprocess, "Popen", stand_in)
-    slot = local._Slot(local.confinement.available_cores(), {})
+    slot = local._Slot(local.Workers(), local.confinement.available_cores(), {})
     with local.selectors.DefaultSelector() as ready:
         for number, experiment in enumerate([PLAIN, PLAIN, DETERMINISTIC, DETERMINISTIC, PLAIN]):
             slot.begin((Entry(str(number), Trial(number, {}, {}, experiment), Examined("")),), {"trial": number}, ready)

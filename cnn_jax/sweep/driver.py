@@ -15,6 +15,7 @@ from cnn_jax.config_parse import ConfigError
 from cnn_jax.sweep import faults, feasibility, teams
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
+from cnn_jax.sweep.engines.worker_process import Workers
 from cnn_jax.sweep.feasibility import Findings
 from cnn_jax.sweep.folder import Entry, SweepFolder, entries_of
 from cnn_jax.sweep.options import Options
@@ -60,22 +61,25 @@ class OpenSweep:
       folder: with sweep.json written.
       entries: all trials, in declared order.
       findings: of the data, the networks and the machine.
+      workers: for this machine's trials.
     """
 
     plan: Plan
     folder: SweepFolder
     entries: tuple[Entry, ...]
     findings: Findings
+    workers: Workers
 
 
 @contextlib.contextmanager
-def opened(plan: Plan, workdir: Path, data_dir: Path | None) -> Iterator[OpenSweep]:
+def opened(plan: Plan, workdir: Path, data_dir: Path | None, options: Options | None = None) -> Iterator[OpenSweep]:
     """Claims a sweep's folder and examines all trials before any runs.
 
     Args:
       plan: the sweep.
       workdir: its folder.
       data_dir: of prepared data; None is the default folder.
+      options: how trials will run; the first worker starts while they are examined. None: none will.
 
     Yields:
       The sweep, until whose end no other process may run it.
@@ -87,16 +91,20 @@ def opened(plan: Plan, workdir: Path, data_dir: Path | None) -> Iterator[OpenSwe
     """
     folder = SweepFolder(workdir)
     folder.claim(plan)
+    workers = Workers()
     try:
-        for trial in plan.trials:  # what contradicts the user's own flags is refused now
-            xla_flags.environment(trial.experiment)
+        # What contradicts the user's own flags is refused now.
+        variables = [xla_flags.environment(trial.experiment) for trial in plan.trials]
+        if options is not None:
+            _start_ahead(workers, options, variables)
         findings = feasibility.ask([trial.experiment for trial in plan.trials], data_dir)
         entries = entries_of(plan, findings.trials)
         _refuse(plan, entries)
         folder.declare(plan, entries)
         folder.link_events([entry for entry in entries if entry.examined.infeasible is None])
-        yield OpenSweep(plan, folder, entries, findings)
+        yield OpenSweep(plan, folder, entries, findings, workers)
     finally:
+        workers.close()
         folder.release()
 
 
@@ -136,7 +144,7 @@ def run(
 
         if left:
             formed = teams.by_point(left) if options.vectorize == "seeds" else teams.alone(left)
-            engine = _engine(folder, data_dir, options, sweep.findings, len(formed))
+            engine = _engine(sweep, data_dir, options, len(formed))
             engine.run(formed, report, stopping=lambda: stop.received is not None)
     console.print(view.counts(), highlight=False)
     return Outcome(statuses, stop.received)
@@ -190,10 +198,17 @@ def _begin(
         console.print(f"{skipped} failed before and do not run again; --retry_failed runs them", highlight=False)
 
 
-def _engine(
-    folder: SweepFolder, data_dir: Path | None, options: Options, findings: Findings, team_count: int
-) -> Engine:
+def _start_ahead(workers: Workers, options: Options, variables: Sequence[dict[str, str]]) -> None:
+    """Starts the first worker where a core is left for it, as it will be asked for unless there are accelerators."""
+    cores = confinement.available_cores()
+    if options.engine == "local" and len(cores) > 1:
+        jobs = 1 if options.vectorize == "seeds" else min(options.jobs or len(cores), len(variables))
+        workers.start_ahead(confinement.shares(cores, jobs)[0], variables[0])
+
+
+def _engine(sweep: OpenSweep, data_dir: Path | None, options: Options, team_count: int) -> Engine:
     """The engine, with as many jobs as the machine has cores, or accelerators; seeds together share them all."""
+    folder, findings = sweep.folder, sweep.findings
     cores = len(confinement.available_cores())
     if options.engine == "ray":
         possible = max(1, cores // (options.cpus * options.processes))
@@ -215,4 +230,4 @@ def _engine(
     devices = []
     if findings.platform == "gpu" and jobs > 1:
         devices = [{"CUDA_VISIBLE_DEVICES": str(job % findings.devices)} for job in range(jobs)]
-    return LocalEngine(folder, data_dir, jobs, limits, devices)
+    return LocalEngine(folder, data_dir, jobs, limits, devices, workers=sweep.workers)

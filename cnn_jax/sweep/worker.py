@@ -24,6 +24,7 @@ from cnn_jax.exit_codes import DONE, FAILED, REFUSED, STOPPED
 def main() -> None:
     """Trains until standard input ends, or a signal stops a trial."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    _load()
     for line in sys.stdin:
         task = json.loads(line)
         data_dir = Path(task["data_dir"]) if task["data_dir"] else None
@@ -32,6 +33,15 @@ def main() -> None:
         print(json.dumps({"ends": told}), file=answers, flush=True)
         if any(code == STOPPED for code, _ in ends):
             sys.exit(STOPPED)
+
+
+def _load() -> None:
+    """Loads what trials are trained with, which takes seconds, before the first comes; no device is asked for yet."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere.fileno(), stream.fileno())
+    with contextlib.suppress(Exception):  # what is wrong comes again, and into the log of the first trial
+        from cnn_jax.train import loop  # noqa: F401
 
 
 def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, Any] | None) -> list[tuple[int, str]]:

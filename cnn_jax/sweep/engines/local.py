@@ -6,12 +6,10 @@ import collections
 import contextlib
 import dataclasses
 import json
-import os
 import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +17,8 @@ from typing import IO, Any
 
 from cnn_jax import exit_codes, xla_flags
 from cnn_jax.sweep import faults
-from cnn_jax.sweep.engines import confinement
+from cnn_jax.sweep.engines import confinement, worker_process
+from cnn_jax.sweep.engines.worker_process import Workers
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.status import DONE, FAILED, RUNNING, STOPPED, WAITING, Status
 from cnn_jax.sweep.teams import Team
@@ -59,6 +58,7 @@ class LocalEngine:
         cores: Sequence[int] = (),
         name: str = "local",
         group: Mapping[str, Any] | None = None,
+        workers: Workers | None = None,
     ):
         """Prepares the workers' places; none is started yet.
 
@@ -72,11 +72,13 @@ class LocalEngine:
           name: of the engine, for the records.
           group: fields of a `processes.Group`, where each trial has several processes and these workers are one of
             each; a worker then trains one trial.
+          workers: which starts them, and may have begun; None is a new one.
         """
         self._folder, self._limits, self._name, self._group = folder, limits, name, group
         self._data_dir = str(data_dir.absolute()) if data_dir else None
         shares = confinement.shares(cores or confinement.available_cores(), jobs)
-        self._slots = [_Slot(share, devices[job] if devices else {}) for job, share in enumerate(shares)]
+        workers = workers or Workers()
+        self._slots = [_Slot(workers, share, devices[job] if devices else {}) for job, share in enumerate(shares)]
         self._attempts: collections.Counter[str] = collections.Counter()
 
     def run(self, teams: Sequence[Team], report: Report, stopping: Callable[[], bool]) -> None:
@@ -235,8 +237,8 @@ class LocalEngine:
 class _Slot:
     """A place for one worker: its cores and accelerator, the process where there is one, and its trials."""
 
-    def __init__(self, cores: Sequence[int], variables: dict[str, str]):
-        self.cores, self.variables = cores, variables
+    def __init__(self, workers: Workers, cores: Sequence[int], variables: dict[str, str]):
+        self.workers, self.cores, self.variables = workers, cores, variables
         self.team: Team = ()
         self.statuses: list[Status] = []
         self._process: subprocess.Popen[str] | None = None
@@ -250,15 +252,7 @@ class _Slot:
             self.kill(ready)
         if self._process is None:
             self._started_with = variables
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "cnn_jax.sweep.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=confinement.environment(variables),
-                start_new_session=True,  # Ctrl-C is for the sweep, which tells its workers
-                preexec_fn=confinement.confined(self.cores),
-            )
+            self._process = self.workers.start(self.cores, variables)
             ready.register(_pipe(self._process.stdout), selectors.EVENT_READ, self)
         self.team, self._started = team, time.monotonic()
         with contextlib.suppress(BrokenPipeError):  # it has just ended, which its closed output tells
@@ -289,15 +283,7 @@ class _Slot:
         if process is None:
             return 0
         ready.unregister(_pipe(process.stdout))
-        with contextlib.suppress(BrokenPipeError):
-            _pipe(process.stdin).close()  # no more trials come
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        code = process.wait()
-        _pipe(process.stdout).close()
-        return code
+        return worker_process.end(process, patience)
 
 
 def _pipe(pipe: IO[str] | None) -> IO[str]:
