@@ -9,7 +9,7 @@ import pytest
 
 from cnn_jax import xla_flags
 from cnn_jax.config_parse import ConfigError, parse
-from cnn_jax.sweep.engines import local
+from cnn_jax.sweep.engines import local, worker_process
 from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.folder import Entry
 from cnn_jax.sweep.trial import Trial
@@ -84,8 +84,8 @@ def test_a_sweeps_worker_trains_only_trials_of_its_flags(monkeypatch):
         started.append(env.get("XLA_FLAGS"))
         return popen(["cat"], env=env, **options)
 
-    monkeypatch.setattr(local.subprocess, "Popen", stand_in)
-    slot = local._Slot(local.Workers(), local.confinement.available_cores(), {})
+    monkeypatch.setattr(worker_process.subprocess, "Popen", stand_in)
+    slot = local._Slot(worker_process.Workers(), local.confinement.available_cores(), {})
     with local.selectors.DefaultSelector() as ready:
         for number, experiment in enumerate([PLAIN, PLAIN, DETERMINISTIC, DETERMINISTIC, PLAIN]):
             slot.begin((Entry(str(number), Trial(number, {}, {}, experiment), Examined("")),), {"trial": number}, ready)

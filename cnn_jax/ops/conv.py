@@ -155,13 +155,13 @@ def summed_in(x: Array) -> jnp.dtype:
 def _choose(lowering: Lowering, windows: Windows, channels: int, features: int, groups: int) -> str:
     if lowering not in _LOWERINGS and lowering != "auto":
         raise ValueError(f"lowering={lowering!r}: expected auto, {', '.join(_LOWERINGS)}")
-    undilated = windows.dilation == (1, 1) and groups == 1
-    fits = windows.taps == (3, 3) and windows.strides == (1, 1) and undilated
+    plain = windows.dilation == (1, 1) and groups == 1
+    fits = windows.taps == (3, 3) and windows.strides == (1, 1) and plain
     if lowering == "winograd" and not fits:
         raise GeometryError(
             "lowering 'winograd' takes 3x3 kernels of stride 1, undilated and ungrouped; use lowering auto or patches"
         )
-    if lowering == "space_to_depth" and not (undilated and max(windows.strides) > 1 and channels <= _FEW_CHANNELS):
+    if lowering == "space_to_depth" and not (plain and max(windows.strides) > 1 and channels <= _FEW_CHANNELS):
         lowering = "auto"
     if lowering != "auto":
         return lowering

@@ -17,21 +17,28 @@ from cnn_jax.ops.windows import Windows
 
 
 def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], windows: Windows) -> Float[Array, "b oh ow o"]:
-    """The convolution by these windows, which are undilated."""
-    taps = [-(-window // step) for window, step in zip(windows.taps, windows.strides, strict=True)]
+    """Convolves images whose channels are few.
+
+    Args:
+      x: images, channels last.
+      kernel: weights for all channels of x.
+      windows: of the convolution, undilated.
+
+    Returns:
+      Feature maps, [oh, ow] = windows.outputs.
+    """
+    steps = windows.strides
+    taps = [-(-window // step) for window, step in zip(windows.taps, steps, strict=True)]
     blocks = [count + tap - 1 for count, tap in zip(windows.outputs, taps, strict=True)]
     edges = [
         (low, block * step - low - size, 0)  # negative where no window reaches the last pixels
-        for (low, _), block, step, size in zip(windows.pads, blocks, windows.strides, x.shape[1:3], strict=True)
+        for (low, _), block, step, size in zip(windows.pads, blocks, steps, x.shape[1:3], strict=True)
     ]
-    maps = _depth(
-        lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])[..., None], blocks, windows.strides
-    )
-    fill = [(0, tap * step - size) for tap, step, size in zip(taps, windows.strides, windows.taps, strict=True)]
-    weights = _depth(jnp.pad(kernel, (*fill, (0, 0), (0, 0)))[None], taps, windows.strides)
-    return lax.conv_general_dilated(
-        maps[..., 0], weights[0], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    padded = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
+    maps = _depth(padded[..., None], blocks, steps)[..., 0]
+    fill = [(0, tap * step - window) for tap, step, window in zip(taps, steps, windows.taps, strict=True)]
+    weights = _depth(jnp.pad(kernel, (*fill, (0, 0), (0, 0)))[None], taps, steps)[0]
+    return lax.conv_general_dilated(maps, weights, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _depth(x: Array, blocks: list[int], steps: tuple[int, int]) -> Array:

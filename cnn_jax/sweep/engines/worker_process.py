@@ -15,7 +15,7 @@ _Place = tuple[tuple[int, ...], dict[str, str]]
 
 
 class Workers:
-    """Starts workers. It takes one seconds to load what it trains with; the first can be at that ahead of its trial."""
+    """Starts workers. Each needs seconds to load what it trains with; the first can do so before its trial is known."""
 
     def __init__(self) -> None:
         self._ahead: tuple[_Place, subprocess.Popen[str]] | None = None
