@@ -29,6 +29,9 @@ class _Data(Section):
     train_examples: Count | None = Field(
         None, description="use only this many training images, drawn from the seed; none uses all"
     )
+    test_examples: Count | None = Field(
+        None, description="measure on only this many test images, drawn alike for every seed; none uses all"
+    )
     normalize: Literal["scale", "standardize"] = Field(
         "scale", description="scale: pixels / 255; standardize: then minus mean, over deviation, of the training images"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cnn_jax import config as cfg
-from cnn_jax.data import csv_file, idx, image_folder, prepared
+from cnn_jax.data import csv_file, idx, image_folder, prepared, subset
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import NAMED_SETS
@@ -44,7 +44,10 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
     train, test, names, checksum = _whole(config, seed, data_dir or prepared.default_data_dir())
     validation, rest = _held_out(train, config.validation_fraction, len(names), seed, "config.data.validation_fraction")
     if config.train_examples is not None:
-        rest = _subset(rest, config.train_examples, seed)
+        rng = np.random.default_rng((seed, _SUBSET))
+        rest = _pick(rest, subset.draw(len(rest), config.train_examples, rng, "train"))
+    if config.test_examples is not None:
+        test = _pick(test, subset.draw_test(len(test), config.test_examples))
     if config.test_shift:
         test = _shifted(test, config.test_shift, np.random.default_rng((seed, _SHIFT)))
     return Dataset(config.name, rest, validation, test, names, checksum)
@@ -181,13 +184,6 @@ def _shifted(split: Split, pixels: int, rng: np.random.Generator) -> Split:
         [image[y : y + height, x : x + width] for image, (y, x) in zip(padded, corners.tolist(), strict=True)]
     )
     return Split(images, split.labels)
-
-
-def _subset(split: Split, count: int, seed: int) -> Split:
-    if count > len(split):
-        raise DataError(f"config.data.train_examples={count}: there are only {len(split)} training images")
-    chosen = np.random.default_rng((seed, _SUBSET)).permutation(len(split))[:count]
-    return _pick(split, np.sort(chosen))
 
 
 def _pick(split: Split, numbers: np.ndarray) -> Split:

@@ -28,6 +28,7 @@ from absl import flags
 from jaxtyping import Float, Float32, Int, Int32, UInt8
 
 from cnn_jax import config as cfg
+from cnn_jax.data import subset
 from cnn_jax.data.crops import CentreCrop, RandomResizedCrop
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.picture import FAULTS
@@ -230,7 +231,7 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
         manifest,
         Stream(training, train, random, statistics, seed, shuffled=True, workers=workers),
         measured(training, held) if held is not None else None,
-        measured(test, None),
+        measured(test, None if config.test_examples is None else subset.draw_test(len(test), config.test_examples)),
     )
 
 

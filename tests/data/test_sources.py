@@ -41,6 +41,15 @@ def test_a_subset_is_drawn_after_the_validation_images(line_data):
     assert not set(rows(dataset.train)) & set(rows(validation))
 
 
+def test_a_subset_of_the_test_images_is_the_same_for_every_seed(line_data):
+    whole = load(idx_config(line_data), seed=0).test
+    first, other = (load(idx_config(line_data, test_examples=40), seed).test for seed in (1, 2))
+    assert len(first) == 40
+    assert rows(first) == rows(other)
+    assert not set(rows(first)) - set(rows(whole))
+    assert np.bincount(first.labels).min() > 5  # drawn from everywhere: the file's order says nothing
+
+
 def test_the_checksum_is_of_the_source(line_data):
     plain = load(idx_config(line_data), 0).checksum
     assert len(plain) == 64
@@ -55,6 +64,7 @@ def test_the_checksum_is_of_the_source(line_data):
         ({"class_names": ("vertical", "horizontal")}, r"labels \[2\], expected 0 to 1"),
         ({"class_names": ("a", "b", "a")}, "two classes have the same name"),
         ({"train_examples": 501}, r"config.data.train_examples=501: there are only 500"),
+        ({"test_examples": 151}, r"config.data.test_examples=151: there are only 150 test images"),
         ({"validation_fraction": 0.001}, r"config.data.validation_fraction=0.001 of 500 images holds out 0"),
     ],
 )

@@ -120,6 +120,15 @@ def test_evaluation_sees_every_image_once_and_then_again(streams):
     assert np.concatenate([test.batch(0).labels, test.batch(1).labels[:2]]).tolist() == [0, 0, 1, 1, 2, 2]
 
 
+def test_a_subset_of_the_test_pictures(streams):
+    whole, part = streams().test, streams(test_examples=4).test
+    assert (len(part), part.steps_per_epoch) == (4, 1)
+    (numbers,) = identities(part, range(1))
+    assert numbers == sorted(numbers)
+    assert set(numbers) < set(range(len(whole)))
+    assert identities(streams(seed=6, test_examples=4).test, range(1)) == [numbers]
+
+
 def test_a_crop_is_anew_in_every_epoch(streams):
     # Two training examples, the whole epoch one batch: what differs between epochs beside the order is the crop.
     train = streams(train_examples=2, batch_size=2).train
@@ -197,6 +206,7 @@ REFUSED = [
     ),
     ({"folder": "."}, r"config.data.folder: \. has no records.json; `launch.py prepare --source=PICTURES"),
     ({"train_examples": 55}, "config.data.train_examples=55: there are only 54 training images"),
+    ({"test_examples": 7}, "config.data.test_examples=7: there are only 6 test images"),
     ({"validation_fraction": 0.001}, "config.data.validation_fraction=0.001 of 54 images holds out 0 and leaves 54"),
     ({"share": Share(0, 3)}, "a batch of 16 does not divide over 3 processes"),
 ]
