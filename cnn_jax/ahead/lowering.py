@@ -124,4 +124,5 @@ def lower(job: Job, batch: int, devices: list[Any]) -> jax.stages.Lowered:
         out_shardings=where,
         donate_argnums=0,
     )
-    return advance.lower(state, batch_like, constants, colours, rate, key)
+    with sharding.working_on(mesh):
+        return advance.lower(state, batch_like, constants, colours, rate, key)

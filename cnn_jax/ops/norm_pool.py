@@ -48,10 +48,13 @@ def batch_norm_max_pool_train(
     turned = x * signs.astype(x.dtype)
     pooled = max_pool(turned, window, strides=strides, padding=padding, ceil_mode=ceil_mode)
 
-    def normalise(of_part: Array, pooled_part: Array) -> tuple[Array, Array, Array]:
+    def normalise(
+        of_part: Array, pooled_part: Array, scale: Array, bias: Array, near: Array | None
+    ) -> tuple[Array, Array, Array]:
         with jax.named_scope("normalisation"):
-            mean, variance = batch_statistics(of_part, None if near is None else near * signs)
-        return batch_norm(pooled_part, jnp.abs(scale), bias, mean, variance, eps=eps), mean, variance
+            mean, variance = batch_statistics(of_part, near)
+        return batch_norm(pooled_part, scale, bias, mean, variance, eps=eps), mean, variance
 
-    y, mean, variance = in_parts(normalise, parts, turned, pooled)
+    shared = (jnp.abs(scale), bias, None if near is None else near * signs)
+    y, mean, variance = in_parts(normalise, parts, (turned, pooled), shared)
     return y, mean * signs, variance

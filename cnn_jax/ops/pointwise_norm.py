@@ -57,7 +57,7 @@ def pointwise_batch_norm_train(
       ValueError: where parts does not divide the batch.
     """
     steps, size = pair(strides, "strides"), (x.shape[1], x.shape[2])
-    return in_parts(lambda part: _pointwise(part, kernel, scale, bias, eps, steps, size), parts, x)
+    return in_parts(lambda *arrays: _pointwise(*arrays, eps, steps, size), parts, (x,), (kernel, scale, bias))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))

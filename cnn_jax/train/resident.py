@@ -35,13 +35,14 @@ class TrainSteps:
         self._order = epoch_orders(recipe, len(split), training.order_key, sharding.batches(mesh))
         self._before = (on_devices(split, mesh), training.constants, training.colours)
         arguments = (state, *self._before, self._order(0), training.rates, np.int32(0), np.int32(0), self._key)
-        self._compiled = compilation.compile_once(
-            ("train", recipe.compiled_in),
-            functools.partial(advance, recipe),
-            arguments,
-            donate_argnums=0,
-            out_shardings=(sharding.of_state(state, mesh, recipe.experiment.train), sharding.replicated(mesh)),
-        )
+        with sharding.working_on(mesh):
+            self._compiled = compilation.compile_once(
+                ("train", recipe.compiled_in),
+                functools.partial(advance, recipe),
+                arguments,
+                donate_argnums=0,
+                out_shardings=(sharding.of_state(state, mesh, recipe.experiment.train), sharding.replicated(mesh)),
+            )
 
     def __call__(
         self, state: TrainState, epoch: int, rates: Float32[np.ndarray, " steps"], first: int, last: int

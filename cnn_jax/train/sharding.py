@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,11 @@ def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """The mesh of all devices, or of others, which need not be here; on one device, of size 1."""
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def working_on(mesh: Mesh) -> contextlib.AbstractContextManager[Any]:
+    """What is traced inside the `with` may give each of these devices work of its own, as norms by parts do."""
+    return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -36,13 +36,14 @@ class TrainSteps:
         self._mesh, self._after = mesh, (training.constants, training.colours)
         self._next = 0
         self._feed: DeviceFeed | None = None
-        self._compiled = compilation.compile_once(
-            ("train streamed", recipe.compiled_in),
-            functools.partial(_advance, recipe),
-            (state, _like(self._stream, mesh), *self._after, np.float32(0), self._key),
-            donate_argnums=0,
-            out_shardings=(sharding.of_state(state, mesh, recipe.experiment.train), sharding.replicated(mesh)),
-        )
+        with sharding.working_on(mesh):
+            self._compiled = compilation.compile_once(
+                ("train streamed", recipe.compiled_in),
+                functools.partial(_advance, recipe),
+                (state, _like(self._stream, mesh), *self._after, np.float32(0), self._key),
+                donate_argnums=0,
+                out_shardings=(sharding.of_state(state, mesh, recipe.experiment.train), sharding.replicated(mesh)),
+            )
 
     def __call__(
         self, state: TrainState, epoch: int, rates: Float32[np.ndarray, " steps"], first: int, last: int
