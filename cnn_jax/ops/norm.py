@@ -182,8 +182,8 @@ def in_parts(
 ) -> tuple[Float[Array, "b oh ow o"], Float[Array, " o"], Float[Array, " o"]]:
     """Normalises parts of neighbouring images, each by statistics of its own.
 
-    Under a mesh (`jax.sharding.use_abstract_mesh`) whose devices divide the parts, every device works on its own parts,
-    as a program of one device would: the maps keep their four dimensions, which lets the compiler fuse more.
+    Under a mesh (`jax.sharding.use_abstract_mesh`) of as many devices as parts, every device works on one, as a program
+    of one device would: the maps keep their four dimensions, which lets the compiler fuse more.
 
     Args:
       normalise: takes arrays of some images, then what all parts share; gives their feature maps, the mean and the
@@ -203,32 +203,24 @@ def in_parts(
     if parts < 1 or batch % parts:
         raise ValueError(f"parts={parts} does not divide a batch of {batch}")
     mesh = jax.sharding.get_abstract_mesh()
-    devices = 1 if mesh.empty else mesh.size
-    if devices == 1 or parts % devices:
-        y, means, variances = _one_by_one(normalise, parts, batched, shared)
-    else:
-        split, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
-        on_each = functools.partial(_one_by_one, normalise, parts // devices)
-        y, means, variances = jax.shard_map(on_each, in_specs=(split, whole), out_specs=split, check_vma=False)(
-            batched, shared
-        )
-    mean, variance = (jnp.mean(each, axis=0) for each in (means, variances))
-    return y, lax.stop_gradient(mean), lax.stop_gradient(variance)
-
-
-def _one_by_one(
-    normalise: Callable[..., tuple[Array, Array, Array]],
-    parts: int,
-    batched: tuple[Array, ...],
-    shared: tuple[Array | None, ...],
-) -> tuple[Array, Array, Array]:
-    """Feature maps of all images, mean and variance of each part."""
     if parts == 1:
         y, mean, variance = normalise(*batched, *shared)
-        return y, mean[None], variance[None]
-    apart = [each.reshape(parts, -1, *each.shape[1:]) for each in batched]
-    y, means, variances = jax.vmap(lambda *some: normalise(*some, *shared))(*apart)
-    return y.reshape(-1, *y.shape[2:]), means, variances
+    else:
+        if not mesh.empty and mesh.size == parts:
+            split, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
+
+            def on_one(batched: tuple[Array, ...], shared: tuple[Array | None, ...]) -> tuple[Array, Array, Array]:
+                y, mean, variance = normalise(*batched, *shared)
+                return y, mean[None], variance[None]
+
+            on_each = jax.shard_map(on_one, in_specs=(split, whole), out_specs=split, check_vma=False)
+            y, *statistics = on_each(batched, shared)
+        else:
+            apart = (each.reshape(parts, -1, *each.shape[1:]) for each in batched)
+            y, *statistics = jax.vmap(lambda *some: normalise(*some, *shared))(*apart)
+            y = y.reshape(batch, *y.shape[2:])
+        mean, variance = (jnp.mean(each, axis=0) for each in statistics)
+    return y, lax.stop_gradient(mean), lax.stop_gradient(variance)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))

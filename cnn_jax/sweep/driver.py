@@ -124,7 +124,7 @@ def run(
       data_dir: of prepared data; None is the default folder.
       options: how.
       console: where to tell.
-      on_change: called whenever a trial has begun or ended.
+      on_change: called whenever a trial has begun, or has ended and none waits to begin.
 
     Returns:
       How the chosen trials stand.
@@ -140,7 +140,9 @@ def run(
             statuses[entry.id] = status
             folder.write_status(entry.id, status)
             view.changed(entry, status)
-            on_change()
+            # Where others wait, the next begins at once, and should not have to wait for this.
+            if status.status == RUNNING or not any(_is_left(each, retry_failed=False) for each in statuses.values()):
+                on_change()
 
         if left:
             formed = teams.by_point(left) if options.vectorize == "seeds" else teams.alone(left)

@@ -41,6 +41,8 @@ def _load() -> None:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere.fileno(), stream.fileno())
     with contextlib.suppress(Exception):  # what is wrong comes again, and into the log of the first trial
+        import tensorboardX  # noqa: F401
+
         from cnn_jax.train import loop  # noqa: F401
 
 

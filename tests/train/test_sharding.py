@@ -80,7 +80,7 @@ def test_a_batch_that_devices_cannot_share_is_refused(line_data, tmp_path):
 
 FAMILIES = {
     "cnn": {"features": (8,), "pooling": "max", "dense": (8,), "norm": "batch", "dropout": 0.2},
-    # of 8 devices each normalises one part of the batch, of 4 two
+    # of 8 devices each normalises one part of the batch by itself, of 4 the compiler gives each two
     "cnn_norm_of_2": {"features": (8,), "pooling": "max", "dense": (8,), "norm": "batch", "norm_images": 2},
     "lenet5": {"name": "lenet5"},
     "alexnet": {
