@@ -1,7 +1,7 @@
 """What a sweep of short trials costs beside their training: `make bench-sweep`.
 
-Trials of one shape, the lecture's network for one epoch on a tenth of Fashion-MNIST, each with a seed of its own, run as
-`launch.py sweep` runs them: one at a time on all cores, and two at a time, each on its own core. Every turn begins
+Trials of one shape, the lecture's network for one epoch on a tenth of Fashion-MNIST, each with a seed of its own, run
+as `launch.py sweep` runs them: one at a time on all cores, and two at a time, each on its own core. Every turn begins
 with an empty compilation cache. Wall time is that of the whole command, from the start of Python over the checks to the
 report. It stands beside the sum of the trials' training times plus one compilation, and beside the same sum with
 evaluation, which is work too: with `--test_images=10000` more than half of that of training.

@@ -266,7 +266,7 @@ class Train(Section):
         "left and right, for five times the work; 0 moves none",
     )
     steps_per_dispatch: Count = Field(
-        125, description="steps of one call to the device: a signal waits for at most these"
+        125, description="most steps of one call to the device; fewer where they take over two seconds: a signal waits"
     )
     deterministic: bool = Field(
         False, description="on a GPU too, the same bits every time, for some speed; CPUs and TPUs give them anyway"

@@ -78,6 +78,11 @@ class Dispatches:
             self._steps.append(steps)
         self._arrived = now
 
+    @property
+    def pace(self) -> float:
+        """Seconds of a step, as the last dispatch took them; 0 where none is known."""
+        return self._seconds[-1] if self._seconds else 0.0
+
     def step_seconds(self) -> dict[str, float] | None:
         """Percentiles of a step's time, a dispatch's seconds shared evenly by its steps.
 

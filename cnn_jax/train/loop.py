@@ -34,6 +34,8 @@ from cnn_jax.train.stop_signal import StopSignal
 from cnn_jax.train.trace import Trace
 from cnn_jax.train.training import Advance, Measure, Training
 
+_PATIENCE = 2.0  # seconds that a dispatch may take: a signal waits for the end of one or two
+
 # What a random key is for: the first fold of the experiment's seed.
 _INIT, _ORDER, _STEP = range(3)
 
@@ -170,6 +172,7 @@ def _prepare(
         checkpoints=checkpoints,
         log=log,
         compile_seconds=time.monotonic() - started,
+        alone=company.size == 1,
     )
 
 
@@ -207,8 +210,10 @@ class _Run:
     checkpoints: Checkpoints
     log: MetricsLog
     compile_seconds: float
+    alone: bool
 
     def __post_init__(self) -> None:
+        self.pace = 0.0  # seconds of a step; 0: not known yet
         self.started = self.saved_at = time.monotonic()
         self.evaluation_seconds = 0.0
 
@@ -228,10 +233,13 @@ class _Run:
         begun, begun_at = time.monotonic(), first
         pending: tuple[int, bool, tuple[Sums, Sums]] | None = None
         while first < per_epoch:
-            last = min(first + train.steps_per_dispatch, per_epoch)
+            # Windows close where whole dispatches end, wherever these were cut and the run was stopped.
+            start = first - first % train.steps_per_dispatch
+            end = min(start + train.steps_per_dispatch, per_epoch)
+            last = min(end, first + self._affordable()) if self.alone else end
             self.state, sums = self.dispatches(self.state, epoch, self.rates[epoch], first, last)
             every, before = self.experiment.log.every_steps, epoch * per_epoch
-            closes = (before + last) // every > (before + first) // every
+            closes = last == end and (before + end) // every > (before + start) // every
             if closes:
                 self.state = dataclasses.replace(self.state, window_sums=Sums.zero())
             self._read(pending, epoch, progress)
@@ -241,6 +249,7 @@ class _Run:
             if processes.are_many():  # whose wishes are exchanged only when no step is on its way
                 self._read(pending, epoch, progress)
                 pending = None
+            self.pace = processes.greatest(self.dispatches.pace)
             stop, save = processes.any_wishes(self.stop.received is not None, self._save_is_due())
             if stop or save:
                 self._read(pending, epoch, progress)
@@ -259,6 +268,10 @@ class _Run:
         }
         self.log.write(Record(int(self.state.step), epoch + 1.0, TRAIN, values))
         self.state = dataclasses.replace(self.state, epoch_sums=Sums.zero())
+
+    def _affordable(self) -> int:
+        """Steps of one dispatch, for whose end a signal waits: by the time of the last ones, of the slowest process."""
+        return max(1, int(_PATIENCE / self.pace)) if self.pace else 1
 
     def _read(
         self, pending: tuple[int, bool, tuple[Sums, Sums]] | None, epoch: int, progress: TrainingProgress

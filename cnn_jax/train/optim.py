@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -44,6 +45,7 @@ def decayed(params: Any) -> Any:
     return jax.tree.map(lambda array: array.ndim > 1, params)
 
 
+@functools.lru_cache(maxsize=64)  # seeds of one point share theirs, and need not compile it again
 def learning_rates(
     schedule: cfg.Schedule, peak: float, epochs: int, steps_per_epoch: int
 ) -> Float32[np.ndarray, " steps"]:
@@ -56,7 +58,7 @@ def learning_rates(
       steps_per_epoch: batches of an epoch.
 
     Returns:
-      One rate for each step.
+      One rate for each step; not to be written to.
     """
     total = epochs * steps_per_epoch
     if isinstance(schedule, cfg.OneCycle):

@@ -97,6 +97,11 @@ def any_wishes(*wishes: bool) -> tuple[bool, ...]:
     return tuple(bool(each) for each in gathered.any(axis=0))
 
 
+def greatest(value: float) -> float:
+    """The greatest of all processes' values; all processes must ask at the same place."""
+    return float(multihost_utils.process_allgather(np.float32(value)).max()) if are_many() else value
+
+
 def on_first(action: Callable[[], T]) -> T | None:
     """Lets the first process do something, and the others wait for it.
 

@@ -33,7 +33,7 @@ def collect(dataset: Dataset) -> dict[str, Any]:
     return {
         "cnn_jax": __version__,
         "git": _git(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": _versions(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "devices": {
@@ -47,6 +47,11 @@ def collect(dataset: Dataset) -> dict[str, Any]:
         "data": {"name": dataset.name, "checksum": dataset.checksum},
         "command": " ".join(["python", *sys.argv]),
     }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def _processor() -> str:
