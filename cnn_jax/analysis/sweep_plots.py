@@ -155,7 +155,7 @@ def learning_curves(points: Sequence[PointCurves], split: str) -> Figure:
     if others:
         axes.plot([], [], color=_FAINT, linewidth=2.2, label=f"{len(others)} other points")
     _fit_height(axes, means)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.legend(loc="outside right upper", frameon=False, fontsize=10, title="best first", alignment="left")
     return figure
 
@@ -303,7 +303,8 @@ def _draw_curves(
     others = [curve.points for curve in point.curves if not curve.finished and curve.points]
     for points in (finished if len(finished) > 1 else []) + others:
         epochs, accuracies = zip(*points, strict=True)
-        axes.plot(epochs, _percent(accuracies), color=colour, linewidth=0.8, alpha=0.35, zorder=zorder)
+        dot = "." if len(epochs) == 1 else None
+        axes.plot(epochs, _percent(accuracies), color=colour, linewidth=0.8, alpha=0.35, marker=dot, zorder=zorder)
     by_epoch: dict[float, list[float]] = {}
     for epoch, accuracy in itertools.chain(*finished):
         by_epoch.setdefault(epoch, []).append(accuracy)
