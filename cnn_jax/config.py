@@ -266,7 +266,9 @@ class Train(Section):
         "left and right, for five times the work; 0 moves none",
     )
     steps_per_dispatch: Count = Field(
-        125, description="most steps of one call to the device; fewer where they take over two seconds: a signal waits"
+        125,
+        description="most steps of one call to the device, whose end a signal waits for; fewer where they would take "
+        "over two seconds",
     )
     deterministic: bool = Field(
         False, description="on a GPU too, the same bits every time, for some speed; CPUs and TPUs give them anyway"

@@ -44,10 +44,10 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
     train, test, names, checksum = _whole(config, seed, data_dir or prepared.default_data_dir())
     validation, rest = _held_out(train, config.validation_fraction, len(names), seed, "config.data.validation_fraction")
     if config.train_examples is not None:
-        rng = np.random.default_rng((seed, _SUBSET))
-        rest = _pick(rest, subset.draw(len(rest), config.train_examples, rng, "train"))
+        subset.refuse_more("train", config.train_examples, len(rest))
+        rest = _pick(rest, subset.draw(np.random.default_rng((seed, _SUBSET)), config.train_examples, len(rest)))
     if config.test_examples is not None:
-        test = _pick(test, subset.draw_test(len(test), config.test_examples))
+        test = _pick(test, subset.draw_test(config.test_examples, len(test)))
     if config.test_shift:
         test = _shifted(test, config.test_shift, np.random.default_rng((seed, _SHIFT)))
     return Dataset(config.name, rest, validation, test, names, checksum)

@@ -231,7 +231,7 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
         manifest,
         Stream(training, train, random, statistics, seed, shuffled=True, workers=workers),
         measured(training, held) if held is not None else None,
-        measured(test, None if config.test_examples is None else subset.draw_test(len(test), config.test_examples)),
+        measured(test, None if config.test_examples is None else subset.draw_test(config.test_examples, len(test))),
     )
 
 
@@ -259,8 +259,8 @@ def _held_out(examples: int, config: cfg.Records, seed: int) -> tuple[np.ndarray
             f"config.data.validation_fraction={config.validation_fraction:g} of {examples} images holds out {held} "
             f"and leaves {left}"
         )
-    if config.train_examples is not None and config.train_examples > left:
-        raise DataError(f"config.data.train_examples={config.train_examples}: there are only {left} training images")
+    if config.train_examples is not None:
+        subset.refuse_more("train", config.train_examples, left)
     order = np.random.default_rng((seed, _VALIDATION)).permutation(examples)
     train = order[held:][: config.train_examples]
     return np.sort(train), np.sort(order[:held]) if held else None

@@ -1,4 +1,4 @@
-"""A part of a split's images, drawn at random."""
+"""A part of a split's images: `config.data.train_examples` and `test_examples`."""
 
 from __future__ import annotations
 
@@ -9,38 +9,36 @@ from jaxtyping import Int
 
 from cnn_jax.data.errors import DataError
 
-_TEST = 4  # what a random draw is for: after those of `sources`
+_KINDS = {"train": "training", "test": "test"}
+_TEST = (0, 4)  # seed of the draw of test images, which no draw by an experiment's seed has
 
 
-def draw(
-    examples: int, count: int, rng: np.random.Generator, split: Literal["train", "test"]
-) -> Int[np.ndarray, " count"]:
-    """Draws so many images.
+def refuse_more(split: Literal["train", "test"], count: int, examples: int) -> None:
+    """Refuses to take more images than there are.
 
     Args:
-      examples: how many there are.
+      split: of which they are.
       count: how many are wanted.
-      rng: that decides.
-      split: of which they are, for the error.
-
-    Returns:
-      Their numbers, rising.
+      examples: how many there are.
 
     Raises:
       DataError: where there are fewer.
     """
     if count > examples:
-        kind = {"train": "training"}.get(split, split)
-        raise DataError(f"config.data.{split}_examples={count}: there are only {examples} {kind} images")
+        raise DataError(f"config.data.{split}_examples={count}: there are only {examples} {_KINDS[split]} images")
+
+
+def draw(rng: np.random.Generator, count: int, examples: int) -> Int[np.ndarray, " count"]:
+    """Draws so many of the images; gives their numbers, rising."""
     return np.sort(rng.permutation(examples)[:count])
 
 
-def draw_test(examples: int, count: int) -> Int[np.ndarray, " count"]:
+def draw_test(count: int, examples: int) -> Int[np.ndarray, " count"]:
     """Draws so many test images, the same for every experiment, so that figures of several seeds compare.
 
     Args:
-      examples: how many there are.
       count: how many are wanted.
+      examples: how many there are.
 
     Returns:
       Their numbers, rising.
@@ -48,4 +46,5 @@ def draw_test(examples: int, count: int) -> Int[np.ndarray, " count"]:
     Raises:
       DataError: where there are fewer.
     """
-    return draw(examples, count, np.random.default_rng((0, _TEST)), "test")
+    refuse_more("test", count, examples)
+    return draw(np.random.default_rng(_TEST), count, examples)

@@ -210,7 +210,7 @@ class _Run:
     checkpoints: Checkpoints
     log: MetricsLog
     compile_seconds: float
-    alone: bool
+    alone: bool  # no other run's steps must be dispatched with this one's
 
     def __post_init__(self) -> None:
         self.pace = 0.0  # seconds of a step; 0: not known yet

@@ -98,7 +98,14 @@ def any_wishes(*wishes: bool) -> tuple[bool, ...]:
 
 
 def greatest(value: float) -> float:
-    """The greatest of all processes' values; all processes must ask at the same place."""
+    """The greatest of all processes' values; all processes must ask at the same place.
+
+    Args:
+      value: of this process.
+
+    Returns:
+      The greatest, the same in every process.
+    """
     return float(multihost_utils.process_allgather(np.float32(value)).max()) if are_many() else value
 
 

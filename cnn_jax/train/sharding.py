@@ -25,7 +25,14 @@ def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
 
 
 def working_on(mesh: Mesh) -> contextlib.AbstractContextManager[Any]:
-    """What is traced inside the `with` may give each of these devices work of its own, as norms by parts do."""
+    """What is traced inside the `with` may give each device work of its own, as norms by parts do.
+
+    Args:
+      mesh: of the devices that the program is for.
+
+    Returns:
+      The context.
+    """
     return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
 
 

@@ -13,7 +13,7 @@ from cnn_jax.analysis import step_profile
 from cnn_jax.config_parse import ConfigError, parse
 from cnn_jax.data import DataError
 from cnn_jax.ops import GeometryError
-from cnn_jax.train import company, dispatches, finished
+from cnn_jax.train import company, dispatches, finished, loop
 from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
 from cnn_jax.train.record import read_records
 from cnn_jax.train.run_folder import RunFolderError
@@ -140,26 +140,31 @@ class StoppedAtOnce(StopSignal):
         self.received = "SIGTERM"
 
 
-def test_a_run_stopped_at_every_dispatch_ends_the_same(line_data, tmp_path, monkeypatch):
-    # 400 training images are 13 steps, in dispatches of 6, 6 and 1. A run's first takes one step, to see how long it
-    # takes, so that there are 25 stops in 2 epochs.
+# 400 training images are 13 steps: 6, 6 and 1, or 7 and 6, in each of 3 epochs; the last end is the run's. A first
+# dispatch takes one step, to see how long it takes, unless it is told that it can afford more.
+@pytest.mark.parametrize(("dispatch", "affordable", "expected"), [(6, 100, 8), (7, 100, 5), (6, None, 38)])
+def test_a_run_stopped_at_every_dispatch_ends_the_same(
+    line_data, tmp_path, monkeypatch, dispatch, affordable, expected
+):
     config = experiment(
         line_data,
         data={"validation_fraction": 0.2},
         augment=EVERY_CHANGE,
         checkpoint={"select": "best"},
-        train={"epochs": 2, "ema_decay": 0.9},
+        train={"steps_per_dispatch": dispatch, "ema_decay": 0.9},
     )
+    if affordable is not None:
+        monkeypatch.setattr(loop._Run, "_affordable", lambda run: affordable)
     train(config, tmp_path / "whole")
     monkeypatch.setattr(company, "StopSignal", StoppedAtOnce)
     stops = 0
-    for _ in range(30):
+    for _ in range(50):
         try:
             train(config, tmp_path / "pieces")
             break
         except Stopped:
             stops += 1
-    assert stops == 25
+    assert stops == expected
     assert outcome(tmp_path / "whole") == outcome(tmp_path / "pieces")
 
 

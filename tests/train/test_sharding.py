@@ -80,7 +80,8 @@ def test_a_batch_that_devices_cannot_share_is_refused(line_data, tmp_path):
 
 FAMILIES = {
     "cnn": {"features": (8,), "pooling": "max", "dense": (8,), "norm": "batch", "dropout": 0.2},
-    # of 8 devices each normalises one part of the batch by itself, of 4 the compiler gives each two
+    # Parts of a batch of 16: 4 are fewer than 8 devices, one for each of 4; 8 are one for each of 8, two for each of 4.
+    "cnn_norm_of_4": {"features": (8,), "pooling": "max", "dense": (8,), "norm": "batch", "norm_images": 4},
     "cnn_norm_of_2": {"features": (8,), "pooling": "max", "dense": (8,), "norm": "batch", "norm_images": 2},
     "lenet5": {"name": "lenet5"},
     "alexnet": {
