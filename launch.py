@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import sys
@@ -68,6 +67,7 @@ def sweep(request: Request) -> int:
     """Runs a sweep's trials, and keeps its table and report up to date; without JAX, which its trials need alone."""
     from rich.console import Console
 
+    from cnn_jax.analysis.kept_up import KeptUp
     from cnn_jax.sweep import driver, exchange, repetition
     from cnn_jax.sweep.feasibility import ExaminationError
 
@@ -84,12 +84,9 @@ def sweep(request: Request) -> int:
                 done = exchange.export(asked.plan, opened.folder, opened.entries, asked.export)
                 print(f"{asked.export}: {len(opened.entries)} trials, {done} of them with figures")
                 return DONE
-            update = functools.partial(write_sweep_table, workdir, request.report)
-            outcome = driver.run(opened, asked.chosen, request.data_dir, asked.options, console, on_change=update)
-            if request.report:
-                write_sweep_report(workdir)
-            else:
-                print(f"table: {update()}")
+            kept_up = KeptUp(workdir, request.report)
+            outcome = driver.run(opened, asked.chosen, request.data_dir, asked.options, console, kept_up.update)
+            write_sweep(workdir, request.report)
             matches = exchange.compare(opened.folder, opened.entries, asked.known, console)
     except (ConfigError, ExaminationError, RunFolderError) as error:
         return refuse(error)
@@ -198,7 +195,7 @@ def report(request: Request) -> None:
     """Makes the report of a run or a sweep anew."""
     workdir = the(request.workdir)
     if (workdir / "sweep.json").exists():
-        write_sweep_report(workdir)
+        write_sweep(workdir)
     else:
         write_report(workdir, request.data_dir)
 
@@ -211,22 +208,15 @@ def write_report(workdir: Path, data_dir: Path | None) -> None:
     print(f"report: {write_run_report(finished.load(workdir), data_dir)}")
 
 
-def write_sweep_table(workdir: Path, report_follows: bool) -> Path:
-    """Writes the tables of a sweep; what that needs, and the report, is loaded once the first trial is under way."""
-    from cnn_jax.sweep import table
+def write_sweep(workdir: Path, report: bool = True) -> None:
+    """Writes the tables of a sweep, finished or not, and its report where there is to be one; prints where."""
+    from cnn_jax.sweep.table import write_table
 
-    if report_follows:
-        from cnn_jax.analysis import sweep_report  # noqa: F401  takes a second
-    return table.write_table(workdir)
+    print(f"table: {write_table(workdir)}")
+    if report:
+        from cnn_jax.analysis.sweep_report import write_sweep_report
 
-
-def write_sweep_report(workdir: Path) -> None:
-    """Writes the tables and the report of a sweep, finished or not, and prints where."""
-    from cnn_jax.analysis import sweep_report
-    from cnn_jax.sweep import table
-
-    print(f"table: {table.write_table(workdir)}")
-    print(f"report: {sweep_report.write_sweep_report(workdir)}")
+        print(f"report: {write_sweep_report(workdir)}")
 
 
 def show(request: Request, table: object, as_json: str, as_csv: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import os
 import shutil
@@ -32,11 +33,15 @@ def page(template: str, pictures: Mapping[str, bytes], **values: Any) -> str:
     Returns:
       The page.
     """
-    environment = jinja2.Environment(
+    embedded = {name: base64.b64encode(content).decode() for name, content in pictures.items()}
+    return _environment().get_template(template).render(pictures=embedded, **values)
+
+
+@functools.cache  # which keeps the templates, compiled
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    embedded = {name: base64.b64encode(content).decode() for name, content in pictures.items()}
-    return environment.get_template(template).render(pictures=embedded, **values)
 
 
 def replace(folder: Path, files: Mapping[str, bytes]) -> Path:

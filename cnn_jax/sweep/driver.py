@@ -79,7 +79,8 @@ def opened(plan: Plan, workdir: Path, data_dir: Path | None, options: Options | 
       plan: the sweep.
       workdir: its folder.
       data_dir: of prepared data; None is the default folder.
-      options: how trials will run; the first worker starts while they are examined. None: none will.
+      options: how trials will run; where that is in workers of this machine, the one that examines them trains the
+        first. None: none will run.
 
     Yields:
       The sweep, until whose end no other process may run it.
@@ -95,9 +96,10 @@ def opened(plan: Plan, workdir: Path, data_dir: Path | None, options: Options | 
     try:
         # What contradicts the user's own flags is refused now.
         variables = [xla_flags.environment(trial.experiment) for trial in plan.trials]
-        if options is not None:
-            _start_ahead(workers, options, variables)
-        findings = feasibility.ask([trial.experiment for trial in plan.trials], data_dir)
+        _start_ahead(workers, options, variables)
+        findings = feasibility.ask([trial.experiment for trial in plan.trials], data_dir, workers)
+        if options is None or options.engine != "local":
+            workers.close()
         entries = entries_of(plan, findings.trials)
         _refuse(plan, entries)
         folder.declare(plan, entries)
@@ -114,7 +116,7 @@ def run(
     data_dir: Path | None,
     options: Options,
     console: Console,
-    on_change: Callable[[], object] = lambda: None,
+    on_change: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Runs a sweep's trials that are not done, or goes on with them.
 
@@ -124,7 +126,7 @@ def run(
       data_dir: of prepared data; None is the default folder.
       options: how.
       console: where to tell.
-      on_change: called whenever a trial has begun, or has ended and none waits to begin.
+      on_change: called whenever a trial has begun, or has ended while others run and none waits to begin.
 
     Returns:
       How the chosen trials stand.
@@ -141,7 +143,8 @@ def run(
             folder.write_status(entry.id, status)
             view.changed(entry, status)
             # Where others wait, the next begins at once, and should not have to wait for this.
-            if status.status == RUNNING or not any(_is_left(each, retry_failed=False) for each in statuses.values()):
+            waits = any(_is_left(each, retry_failed=False) for each in statuses.values())
+            if status.status == RUNNING or (not waits and any(each.status == RUNNING for each in statuses.values())):
                 on_change()
 
         if left:
@@ -200,12 +203,12 @@ def _begin(
         console.print(f"{skipped} failed before and do not run again; --retry_failed runs them", highlight=False)
 
 
-def _start_ahead(workers: Workers, options: Options, variables: Sequence[dict[str, str]]) -> None:
-    """Starts the first worker where a core is left for it, as it will be asked for unless there are accelerators."""
-    cores = confinement.available_cores()
-    if options.engine == "local" and len(cores) > 1:
-        jobs = 1 if options.vectorize == "seeds" else min(options.jobs or len(cores), len(variables))
-        workers.start_ahead(confinement.shares(cores, jobs)[0], variables[0])
+def _start_ahead(workers: Workers, options: Options | None, variables: Sequence[dict[str, str]]) -> None:
+    """Starts the first worker, as it will be asked for unless there are accelerators to share."""
+    cores, jobs = confinement.available_cores(), 1
+    if options is not None and options.vectorize != "seeds":
+        jobs = min(options.jobs or len(cores), len(variables))
+    workers.start_ahead(confinement.shares(cores, jobs)[0], variables[0])
 
 
 def _engine(sweep: OpenSweep, data_dir: Path | None, options: Options, team_count: int) -> Engine:

@@ -1,12 +1,11 @@
-"""The process that examines trials: reads configs from standard input, answers on standard output."""
+"""The examination of trials, by a process that may hold the devices that they will run on."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -59,19 +58,19 @@ class Examiner:
         return self._datasets[key]
 
 
-def main() -> None:
-    """Answers one question."""
-    question = json.load(sys.stdin)
-    examine = Examiner(Path(question["data_dir"]) if question["data_dir"] else None)
-    content = {
-        "trials": [dataclasses.asdict(examine(parse(each))) for each in question["experiments"]],
+def answer(experiments: Sequence[Mapping[str, Any]], data_dir: Path | None) -> dict[str, Any]:
+    """Answers what `feasibility.ask` asks.
+
+    Args:
+      experiments: resolved configs, as JSON objects.
+      data_dir: of prepared data; None is the default folder.
+
+    Returns:
+      The fields of `feasibility.Findings`, as a JSON object.
+    """
+    examine = Examiner(data_dir)
+    return {
+        "trials": [dataclasses.asdict(examine(parse(each))) for each in experiments],
         "platform": jax.default_backend(),
         "devices": jax.local_device_count(),
     }
-    print(json.dumps(content))
-
-
-if __name__ == "__main__":
-    main()
-    sys.stdout.flush()
-    os._exit(0)  # an orderly end takes JAX a third of a second, and nothing here needs one

@@ -1,4 +1,4 @@
-"""What a trial's network is on its data, or why there can be none: asked of a process of its own.
+"""What a trial's network is on its data, or why there can be none: asked of a worker.
 
 The process that runs a sweep imports no JAX: it would hold the accelerators that its trials need.
 """
@@ -6,18 +6,15 @@ The process that runs a sweep imports no JAX: it would hold the accelerators tha
 from __future__ import annotations
 
 import dataclasses
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from cnn_jax.config import Experiment
-from cnn_jax.sweep.engines import confinement
+from cnn_jax.sweep.engines.worker_process import WorkerEnded, Workers
 
 
 class ExaminationError(Exception):
-    """The process that examines the trials failed by itself; the message holds its last lines."""
+    """The worker that examines the trials failed by itself; the message holds its last lines."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,32 +50,26 @@ class Findings:
     devices: int
 
 
-def ask(experiments: Sequence[Experiment], data_dir: Path | None) -> Findings:
-    """Examines trials in a process of its own.
+def ask(experiments: Sequence[Experiment], data_dir: Path | None, workers: Workers) -> Findings:
+    """Lets a worker examine trials.
 
     Args:
       experiments: their configs.
       data_dir: of prepared data; None is the default folder.
+      workers: of which one was started ahead.
 
     Returns:
       The findings.
 
     Raises:
-      ExaminationError: where that process fails.
+      ExaminationError: where the worker fails.
     """
     question = {
         "experiments": [each.model_dump(mode="json") for each in experiments],
         "data_dir": str(data_dir) if data_dir else None,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "cnn_jax.sweep.examination"],
-        input=json.dumps(question),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=confinement.environment({}),
-    )
-    if done.returncode != 0:
-        raise ExaminationError(f"examining the trials failed:\n{done.stderr[-2000:]}")
-    answer = json.loads(done.stdout.splitlines()[-1])
+    try:
+        answer = workers.ask(question)
+    except WorkerEnded as error:
+        raise ExaminationError(f"examining the trials failed: {error}") from error
     return Findings(tuple(Examined(**each) for each in answer["trials"]), answer["platform"], answer["devices"])

@@ -5,6 +5,9 @@ line when the trials of these folders have ended, {"ends": [{"exit_code": ..., "
 exit codes. The trials of several folders are trained together. All that a trial prints goes to log.txt in its folder,
 what native libraries print to that of the first. A group makes this process one of several of the trial.
 What the trials have in common, data and compiled programs, is loaded and compiled once.
+
+Before its first trial it may be asked to examine trials: {"experiments": [...], "data_dir": ...}, to which it writes
+the findings.
 """
 
 from __future__ import annotations
@@ -24,10 +27,15 @@ from cnn_jax.exit_codes import DONE, FAILED, REFUSED, STOPPED
 def main() -> None:
     """Trains until standard input ends, or a signal stops a trial."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    _load()
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
     for line in sys.stdin:
         task = json.loads(line)
         data_dir = Path(task["data_dir"]) if task["data_dir"] else None
+        if "experiments" in task:
+            print(json.dumps(_examine(task["experiments"], data_dir)), file=answers, flush=True)
+            _load()
+            continue
         ends = _train_logged([Path(folder) for folder in task["folders"]], data_dir, task["group"])
         told = [{"exit_code": code, "message": message} for code, message in ends]
         print(json.dumps({"ends": told}), file=answers, flush=True)
@@ -35,11 +43,16 @@ def main() -> None:
             sys.exit(STOPPED)
 
 
+def _examine(experiments: list[dict[str, Any]], data_dir: Path | None) -> dict[str, Any]:
+    from cnn_jax.sweep import examination
+    from cnn_jax.train import compilation
+
+    compilation.enable_cache()  # JAX decides at the first program whether it keeps any
+    return examination.answer(experiments, data_dir)
+
+
 def _load() -> None:
-    """Loads what trials are trained with, which takes seconds, before the first comes; no device is asked for yet."""
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere.fileno(), stream.fileno())
+    """Loads what trials are trained with, which takes a while, before the first comes."""
     with contextlib.suppress(Exception):  # what is wrong comes again, and into the log of the first trial
         import tensorboardX  # noqa: F401
 

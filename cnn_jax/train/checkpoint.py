@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,10 @@ import numpy as np
 import orbax.checkpoint.experimental.v1 as ocp
 
 T = TypeVar("T")
+_Layout = Mapping[str, Sequence[tuple[str, Sequence[int]]]]  # by type: names and shapes, in their order
+
+_SMALL = 2**16  # values of an array that is saved with others: Orbax takes a millisecond for each, however small
+
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +45,8 @@ class Checkpoints:
         self._checkpointer = self._open()
 
     def _open(self) -> ocp.training.Checkpointer:
-        policies = ocp.training.preservation_policies
+        context, policies = ocp.Context(), ocp.training.preservation_policies
+        context.array.saving.use_compression = False  # weights hardly shrink
         return ocp.training.Checkpointer(
             self._directory,
             preservation_policy=policies.AnyPreservationPolicy(
@@ -50,6 +56,7 @@ class Checkpoints:
                 ]
             ),
             cleanup_tmp_directories=True,
+            context=context,
         )
 
     def save(self, step: int, state: object, validation: Mapping[str, float] | None = None) -> None:
@@ -64,12 +71,13 @@ class Checkpoints:
             return
         # A true copy: the training goes on in the same buffers while this is written.
         arrays = {name: np.array(leaf) for name, leaf in _named_leaves(state).items()}
+        kept, layout = _packed(arrays)
         self._checkpointer.save_async(
             step,
-            arrays,
+            kept,
             force=True,
             metrics=dict(validation) if validation else None,
-            custom_metadata={"digest": _digest(arrays)},
+            custom_metadata={"digest": _digest(arrays), "packed": layout},
         )
 
     def load(self, step: int, like: T) -> T:
@@ -86,13 +94,14 @@ class Checkpoints:
           DamagedCheckpointError: where it is missing, unreadable, of another structure, or altered.
         """
         try:
-            arrays = {name: np.asarray(leaf) for name, leaf in self._checkpointer.load(step).items()}
-            digest = (self._checkpointer.metadata(step).custom_metadata or {}).get("digest")
+            kept = {name: np.asarray(leaf) for name, leaf in self._checkpointer.load(step).items()}
+            metadata = self._checkpointer.metadata(step).custom_metadata or {}
+            arrays = _unpacked(kept, metadata.get("packed", {}))
         except Exception as error:  # Orbax and TensorStore raise many kinds for files that are gone or cut short
             raise DamagedCheckpointError(
                 f"checkpoint {step} cannot be read: {type(error).__name__}: {error}"
             ) from error
-        if digest != _digest(arrays):
+        if metadata.get("digest") != _digest(arrays):
             raise DamagedCheckpointError(f"checkpoint {step} is not what was saved: its digest differs")
         expected = {name: (leaf.shape, leaf.dtype) for name, leaf in _named_leaves(like).items()}
         if expected != {name: (leaf.shape, leaf.dtype) for name, leaf in arrays.items()}:
@@ -139,6 +148,32 @@ class Checkpoints:
 def _named_leaves(tree: object) -> dict[str, np.ndarray | jax.Array]:
     """The arrays of a tree by their paths, so that a checkpoint is a plain dictionary."""
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _packed(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], _Layout]:
+    """The same with all small arrays of a type as one, under the type's name; and where to find them there."""
+    kept: dict[str, np.ndarray] = {}
+    small: dict[str, list[str]] = {}
+    for name, array in arrays.items():
+        if array.size < _SMALL:
+            small.setdefault(array.dtype.name, []).append(name)
+        else:
+            kept[name] = array
+    for dtype, names in small.items():
+        kept[dtype] = np.concatenate([arrays[name].reshape(-1) for name in names])
+    return kept, {dtype: [(name, list(arrays[name].shape)) for name in names] for dtype, names in small.items()}
+
+
+def _unpacked(kept: Mapping[str, np.ndarray], layout: _Layout) -> dict[str, np.ndarray]:
+    """What `_packed` was given."""
+    arrays = {name: array for name, array in kept.items() if name not in layout}
+    for dtype, places in layout.items():
+        start = 0
+        for name, shape in places:
+            end = start + math.prod(shape)
+            arrays[name] = kept[dtype][start:end].reshape(shape)
+            start = end
+    return arrays
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:

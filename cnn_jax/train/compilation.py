@@ -53,13 +53,20 @@ def options() -> dict[str, str | bool]:
     return _OPTIONS.get(platform(), {})
 
 
-def compile_once(key: Hashable, function: Callable[..., Any], arguments: tuple[Any, ...], **jit: Any) -> Any:
+def compile_once(
+    key: Hashable,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    place: Callable[[Any], Any] | None = None,
+    **jit: Any,
+) -> Any:
     """Compiles a function for arguments like these, or gives the program that this process has of it.
 
     Args:
       key: all that the function has closed over; equal keys must mean equal functions.
       function: to be jitted.
       arguments: of the shapes and types that will come.
+      place: gives the `out_shardings` for results of these shapes; the key must say which function it is.
       jit: more arguments of `jax.jit`.
 
     Returns:
@@ -68,6 +75,8 @@ def compile_once(key: Hashable, function: Callable[..., Any], arguments: tuple[A
     leaves, structure = jax.tree.flatten(arguments)
     whole = (key, structure, *(str(jax.typeof(leaf)) for leaf in leaves), *(map(str, jit.items())))
     if whole not in _programs:
+        if place is not None:
+            jit["out_shardings"] = place(jax.eval_shape(function, *arguments))
         _programs[whole] = jax.jit(function, **jit).lower(*arguments).compile(options())
         release_memory()
         if len(_programs) > _KEPT:

@@ -30,11 +30,12 @@ def first_state(recipe: steps.Recipe, variables: Variables, mesh: jax.sharding.M
     Returns:
       The state; step 0.
     """
-    create = functools.partial(_create, recipe)
     variables = sharding.on_all(variables, mesh)
-    shardings = sharding.of_state(jax.eval_shape(create, variables), mesh, recipe.experiment.train)
     compiled = compilation.compile_once(
-        ("first state", recipe.compiled_in), create, (variables,), out_shardings=shardings
+        ("first state", recipe.compiled_in, mesh),
+        functools.partial(_create, recipe),
+        (variables,),
+        place=lambda state: sharding.of_state(state, mesh, recipe.experiment.train),
     )
     state: TrainState = compiled(variables)
     return state

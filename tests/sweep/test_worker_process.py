@@ -14,13 +14,16 @@ from cnn_jax.sweep.engines.worker_process import Workers, end
 workers, cores = Workers(), sorted(os.sched_getaffinity(0))[:1]
 workers.start_ahead(cores, {"A": "1"})
 ahead = workers._ahead[1]
-other = workers.start(cores, {"A": "2"})
 taken = workers.start(cores, {"A": "1"})
 later = workers.start(cores, {"A": "1"})
+workers.start_ahead(cores, {"A": "1"})
+unwanted = workers._ahead[1]
+other = workers.start(cores, {"A": "2"})
 told = {
     "taken": taken is ahead,
     "once": len({ahead.pid, other.pid, later.pid}) == 3,
     "place": [sorted(os.sched_getaffinity(ahead.pid)) == cores, os.getpgid(ahead.pid) == ahead.pid],
+    "unwanted": unwanted.poll(),
     "ends": [end(ahead), end(other), end(later, patience=60)],
 }
 workers.start_ahead(cores, {})
@@ -43,6 +46,7 @@ def test_the_worker_of_the_same_place_is_taken_once():
         "taken": True,
         "once": True,
         "place": [True, True],
+        "unwanted": -9,
         "ends": [-9, -9, 0],  # killed, or left by itself
         "left": -9,
     }
