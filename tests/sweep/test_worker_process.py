@@ -1,6 +1,7 @@
 """Workers that are started before their trial is known: taken for the same place, ended where nobody asks for them."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -32,6 +33,51 @@ workers.close()
 workers.close()
 print(json.dumps(told | {"left": left.poll()}))
 """
+
+
+ASKED = """
+import json, os, sys
+from cnn_jax.config_parse import parse
+from cnn_jax.sweep import feasibility
+from cnn_jax.sweep.engines.worker_process import Workers
+
+workers, cores = Workers(), sorted(os.sched_getaffinity(0))
+told = []
+for data in json.loads(sys.argv[1]):
+    workers.start_ahead(cores, {})
+    examiner = workers._ahead[1]
+    try:
+        findings = feasibility.ask([parse({"data": data, "model": {"name": "lenet5"}})], None, workers)
+        told.append([findings.trials[0].fault is None, workers.start(cores, {}) is examiner])
+    except feasibility.ExaminationError as error:
+        told.append(str(error))
+    workers.close()
+print(json.dumps(told))
+"""
+
+
+def test_the_worker_that_examined_the_trials_is_taken(line_data):
+    (told,) = asked([line_data])
+    assert told == [True, True]
+
+
+def test_an_examination_that_fails_says_why(line_data, tmp_path):
+    # A module of that name comes before JAX's own.
+    (tmp_path / "jax.py").write_text("raise RuntimeError('planted in place of JAX')")
+    (told,) = asked([line_data], PYTHONPATH=f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    assert told.startswith("examining the trials failed: exit code 1\n")
+    assert told.rstrip().endswith("RuntimeError: planted in place of JAX")
+
+
+def asked(data, **variables):
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED, json.dumps(data)],
+        capture_output=True,
+        text=True,
+        env=confinement.environment(variables),
+        check=True,
+    )
+    return json.loads(done.stdout)
 
 
 def test_the_worker_of_the_same_place_is_taken_once():

@@ -1,11 +1,14 @@
 """Checkpoints: what is kept, what is read back, and what is set aside."""
 
+import json
 import shutil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn_jax.train import checkpoint
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 
 
@@ -40,6 +43,49 @@ def test_what_is_saved_is_read_back(folder):
     checkpoints.close()
     assert int(restored["step"]) == 7
     assert np.array_equal(restored["kernel"], state(7)["kernel"])
+
+
+def mixed():
+    """Arrays of several types and shapes, large, small and empty."""
+    draws = np.random.default_rng(0)
+    return {
+        "large": draws.normal(size=(300, 300)).astype(np.float32),
+        "small": {"kernel": draws.normal(size=(3, 3, 1, 8)).astype(np.float32), "bias": np.zeros(8, np.float32)},
+        "half": jnp.asarray(draws.normal(size=(5, 2)), jnp.bfloat16),
+        "step": np.int32(3),
+        "sums": (np.float32(0.5), np.int32(7)),
+        "none": np.zeros((0, 4), np.float32),
+    }
+
+
+# What lies by itself: all but numbers and the empty one; the kernels and the bfloat16 array; the large one; none.
+@pytest.mark.parametrize(("small", "saved"), [(2, 6), (10, 5), (2**16, 4), (2**30, 3)])
+def test_small_arrays_of_a_type_lie_together(folder, monkeypatch, small, saved):
+    monkeypatch.setattr(checkpoint, "_SMALL", small)
+    state = mixed()
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(1, state)
+    checkpoints.close()
+    tree = json.loads((folder / "1" / "state" / "_METADATA").read_text())["tree_metadata"]
+    assert len(tree) == saved
+    monkeypatch.undo()
+    checkpoints = Checkpoints(folder)
+    restored = checkpoints.load(1, state)
+    checkpoints.close()
+    for given, got in zip(jax.tree.leaves(state), jax.tree.leaves(restored), strict=True):
+        assert (got.dtype, got.shape) == (given.dtype, given.shape)
+        assert np.array_equal(got, given)
+
+
+def test_a_checkpoint_of_before_arrays_lay_together_is_read(folder, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_packed", lambda arrays: (arrays, {}))
+    saved(folder, [7])
+    described = json.loads((folder / "7" / "_CHECKPOINT_METADATA").read_text())
+    del described["custom_metadata"]["packed"]
+    (folder / "7" / "_CHECKPOINT_METADATA").write_text(json.dumps(described))
+    checkpoints = Checkpoints(folder)
+    assert np.array_equal(checkpoints.load(7, state(0))["kernel"], state(7)["kernel"])
+    checkpoints.close()
 
 
 def test_an_empty_folder_has_none(folder):
