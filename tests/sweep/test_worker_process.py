@@ -56,6 +56,36 @@ print(json.dumps(told))
 """
 
 
+KILLED = """
+import json, os, signal, threading
+from cnn_jax.sweep.engines.worker_process import WorkerEnded, Workers
+
+workers, cores, killed = Workers(), sorted(os.sched_getaffinity(0)), []
+
+def kill():
+    while len(killed) < 3:
+        ahead = workers._ahead
+        if ahead is not None and ahead[1].pid not in killed:
+            killed.append(ahead[1].pid)
+            os.kill(ahead[1].pid, signal.SIGKILL)
+
+workers.start_ahead(cores, {})
+killer = threading.Thread(target=kill)
+killer.start()
+try:
+    workers.ask({"experiments": [], "data_dir": None})
+except WorkerEnded as error:
+    print(json.dumps([str(error), len(set(killed))]))
+killer.join()
+workers.close()
+"""
+
+
+def test_a_killed_examiner_is_replaced_twice():
+    done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == ["exit code -9\n", 3]
+
+
 def test_the_worker_that_examined_the_trials_is_taken(line_data):
     (told,) = asked([line_data])
     assert told == [True, True]

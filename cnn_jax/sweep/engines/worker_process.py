@@ -14,6 +14,8 @@ from typing import IO, Any
 
 from cnn_jax.sweep.engines import confinement
 
+_ATTEMPTS = 3  # to get an answer
+
 _Place = tuple[tuple[int, ...], dict[str, str]]
 
 
@@ -39,7 +41,7 @@ class Workers:
         self._ahead = (tuple(cores), dict(variables)), _started(cores, variables, errors), errors
 
     def ask(self, question: Mapping[str, Any]) -> Any:
-        """Asks the worker that was started ahead.
+        """Asks the worker that was started ahead; another one where it is killed from outside.
 
         Args:
           question: a JSON object.
@@ -50,18 +52,23 @@ class Workers:
         Raises:
           WorkerEnded: where there is none.
         """
-        assert self._ahead is not None
-        _, process, errors = self._ahead
-        assert process.stdin is not None
-        assert process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended, which its closed output tells
-            process.stdin.write(json.dumps(question) + "\n")
-            process.stdin.flush()
-        if line := process.stdout.readline():
-            return json.loads(line)
-        code = process.wait()
-        errors.seek(0)
-        raise WorkerEnded(f"exit code {code}\n{errors.read()[-2000:].decode(errors='replace')}")
+        for attempt in range(_ATTEMPTS):
+            assert self._ahead is not None
+            place, process, errors = self._ahead
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with contextlib.suppress(BrokenPipeError):  # it has ended, which its closed output tells
+                process.stdin.write(json.dumps(question) + "\n")
+                process.stdin.flush()
+            if line := process.stdout.readline():
+                return json.loads(line)
+            code = process.wait()
+            errors.seek(0)
+            last_lines = errors.read()[-2000:].decode(errors="replace")
+            if code != -signal.SIGKILL or attempt + 1 == _ATTEMPTS:
+                break
+            self.start_ahead(*place)
+        raise WorkerEnded(f"exit code {code}\n{last_lines}")
 
     def start(self, cores: Sequence[int], variables: Mapping[str, str]) -> subprocess.Popen[str]:
         """A worker for these cores with these variables: the one that was started ahead if it is for such a place.
