@@ -1,9 +1,11 @@
 """A part of an encoded picture at the size that the network takes, decoding no more than it must.
 
-Three things make it fast, by Pillow alone:
+Four things make it fast:
 
-- A JPEG's rows come from top to bottom, so what lies below the part is never decoded: the copy that Pillow gets says
-  in its header that it ends there. The pixels are the same to the last bit. Progressive JPEGs are decoded whole.
+- Sequential JPEGs of one or three colours are decoded by libjpeg-turbo without Pillow's detours; Pillow has the same
+  library, and the pixels are the same to the last bit. It decodes all else.
+- A JPEG's rows come from top to bottom, so what lies below the part is never decoded: the copy that is decoded says
+  in its header that it ends there. Again the pixels are the same. Progressive JPEGs are decoded whole.
 - A part at least 2, 4 or 8 times as large as what is asked for is decoded at that fraction of its size, by
   libjpeg's smaller inverse transforms. That changes the pixels a little, as a better filter in place of Pillow's
   would; a part below twice the size is decoded in full, whatever the picture's size.
@@ -20,6 +22,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import simplejpeg
 from jaxtyping import UInt8
 from PIL import Image
 
@@ -29,6 +32,8 @@ _SCALES = (8, 4, 2, 1)
 # Luminance rows that a row's colours can depend on: chroma is stored at down to a quarter of the rows, and
 # interpolated with its neighbours.
 _CHROMA_REACH = 8
+_END = b"\xff\xd9"  # of a JPEG that is whole; no other part of its code has these two bytes
+_TAIL = 64  # bytes that may come after it, or in which it lies
 
 
 class Box(NamedTuple):
@@ -75,31 +80,28 @@ class Picture:
         mode = "L" if channels == 1 else "RGB"
         smaller = min((box.right - box.left) / side, (box.bottom - box.top) / side)
         scale = next(scale for scale in _SCALES if scale <= max(smaller, 1))
-        with Image.open(self._until(box, side, scale)) as opened:
-            if opened.format == "JPEG":
-                width, height = opened.size
-                opened.draft(mode, (max(width // scale, 1), max(height // scale, 1)))
-                scale = round(width / opened.width)
-            else:
-                scale = 1
-            picture, _ = converted(opened, mode)
-            box = Box(*(edge / scale for edge in box))
-            square = picture.resize((side, side), Image.Resampling.BILINEAR, box=box)
+        content = self._until(box, side, scale)
+        if self._frame is not None and self._frame.is_plain(content, mode):
+            picture = _decoded(content, mode, scale)
+        else:
+            picture, scale = _decoded_by_pillow(content, mode, scale)
+        box = Box(*(edge / scale for edge in box))
+        square = picture.resize((side, side), Image.Resampling.BILINEAR, box=box)
         if mirrored:
             square = square.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return np.asarray(square).reshape(side, side, channels)
 
-    def _until(self, box: Box, side: int, scale: int) -> io.BytesIO:
+    def _until(self, box: Box, side: int, scale: int) -> bytes:
         """The picture's file, without the rows that the part does not depend on where that can be."""
         if self._frame is None:
-            return io.BytesIO(self._content)
+            return self._content
         filter_reach = max((box.bottom - box.top) / side, scale)
         rows = math.ceil(box.bottom + filter_reach) + scale * _CHROMA_REACH
         if rows >= self.height:
-            return io.BytesIO(self._content)
+            return self._content
         cut = bytearray(self._content)
         cut[self._frame.height_at : self._frame.height_at + 2] = rows.to_bytes(2, "big")
-        return io.BytesIO(cut)
+        return bytes(cut)
 
 
 class _Frame(NamedTuple):
@@ -107,7 +109,42 @@ class _Frame(NamedTuple):
 
     width: int
     height: int
+    colours: int
     height_at: int
+
+    def is_plain(self, content: bytes, mode: str) -> bool:
+        """Whether this file is whole, and its colours are those that are stored or their luma."""
+        if self.colours not in (1, 3) or _END not in content[-_TAIL:]:
+            return False
+        return mode == "RGB" or simplejpeg.decode_jpeg_header(content)[2] in ("Gray", "YCbCr")
+
+
+def _decoded(content: bytes, mode: str, scale: int) -> Image.Image:
+    """Decodes a plain JPEG at a fraction of its size, 1 over 1, 2, 4 or 8."""
+    height, width = simplejpeg.decode_jpeg_header(content)[:2]
+    pixels = simplejpeg.decode_jpeg(
+        content,
+        "GRAY" if mode == "L" else "RGB",
+        min_height=-(-height // scale),
+        min_width=-(-width // scale),
+        min_factor=scale,
+        strict=False,  # code is left over where rows were cut off, and a warning of it would be an error
+    )
+    return Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), pixels, "raw", mode, 0, 1)
+
+
+def _decoded_by_pillow(content: bytes, mode: str, scale: int) -> tuple[Image.Image, int]:
+    """Decodes any picture, a JPEG at a fraction of its size; and says at which."""
+    with Image.open(io.BytesIO(content)) as opened:
+        if opened.format == "JPEG":
+            width, height = opened.size
+            opened.draft(mode, (max(width // scale, 1), max(height // scale, 1)))
+            scale = round(width / opened.width)
+        else:
+            scale = 1
+        picture, _ = converted(opened, mode)
+        picture.load()
+        return picture, scale
 
 
 def _frame(content: bytes) -> _Frame | None:
@@ -118,11 +155,11 @@ def _frame(content: bytes) -> _Frame | None:
     if content[:2] != b"\xff\xd8":
         return None
     at = 2
-    while content[at : at + 1] == b"\xff" and at + 9 <= len(content):
+    while content[at : at + 1] == b"\xff" and at + 10 <= len(content):
         marker = content[at + 1]
         if marker in (0xC0, 0xC1):  # baseline and extended sequential, Huffman codes
             height, width = (int.from_bytes(content[at + start : at + start + 2], "big") for start in (5, 7))
-            return _Frame(width, height, at + 5) if width and height else None
+            return _Frame(width, height, content[at + 9], at + 5) if width and height else None
         if not (0xE0 <= marker <= 0xEF or marker in (0xFE, 0xC4, 0xDB, 0xDD)):  # APPn, COM, DHT, DQT, DRI
             return None
         at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")

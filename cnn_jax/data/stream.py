@@ -17,6 +17,7 @@ Nothing here touches a device, which workers must not; `cnn_jax.data.device_feed
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import sys
 from pathlib import Path
@@ -37,7 +38,6 @@ from cnn_jax.data.split import Split
 
 # What a random draw is for: the second entry of its generator's seed.
 _ORDER, _PICTURE, _VALIDATION = range(3)
-_SHUFFLE_ROUNDS = 4  # as Grain's own shuffle has it
 _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, as Pillow converts (ITU-R BT.601)
 
 
@@ -171,10 +171,7 @@ class Stream:
     def _chosen(self, epoch: int, positions: Int[np.ndarray, " b"]) -> list[int]:
         """The records at these places of an epoch's order."""
         if self.shuffled:
-            key = int(np.random.SeedSequence((self.seed, _ORDER, epoch)).generate_state(1)[0])
-            last = len(self) - 1
-            shuffle = grain.experimental.index_shuffle
-            positions = np.array([shuffle(int(each), last, key, _SHUFFLE_ROUNDS) for each in positions])
+            positions = _order(self.seed, epoch, len(self))[positions]
         numbers = positions if self.numbers is None else self.numbers[positions]
         return [int(number) for number in numbers]
 
@@ -241,6 +238,12 @@ def _pixel_statistics(manifest: Manifest, channels: int) -> PixelStatistics:
         return PixelStatistics(mean, covariance)
     weights = np.array(_LUMA)
     return PixelStatistics(weights[None] @ mean, (weights @ covariance @ weights)[None, None])
+
+
+@functools.lru_cache(maxsize=1)  # which all batches of an epoch share
+def _order(seed: int, epoch: int, examples: int) -> Int32[np.ndarray, " n"]:
+    """The order of an epoch's examples."""
+    return np.random.default_rng((seed, _ORDER, epoch)).permutation(np.arange(examples, dtype=np.int32))
 
 
 def cores() -> int:

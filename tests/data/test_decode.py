@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_jax.data import decode
 from cnn_jax.data.decode import Box, Picture
+from cnn_jax.data.picture import FAULTS
 from scripts.imagenet_shaped import picture
 
 # Between 4:4:4 and 4:2:0, and with restart markers, which a decoder that ends early must not stumble over.
@@ -45,13 +47,43 @@ def test_a_part_has_the_pixels_of_the_whole_picture_s_part(kind):
         np.testing.assert_array_equal(Picture(content).part(box, 32, 3), np.asarray(expected))
 
 
+@pytest.mark.parametrize("kind", [*JPEGS, "RGB", "trailing"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("stored", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(("width", "height"), [(120, 90), (123, 97), (49, 33)])
+def test_every_jpeg_has_pillow_s_pixels(kind, mode, stored, width, height, monkeypatch):
+    buffer = io.BytesIO()
+    options = JPEGS.get(kind, {}) | ({"keep_rgb": True} if kind == "RGB" else {})
+    Image.fromarray(pixels(width, height)).convert(stored).save(buffer, "JPEG", quality=90, **options)
+    content = buffer.getvalue() + b"\0" * (70 if kind == "trailing" else 0)
+    box, channels = Box(1.5, 2, width - 3, height - 2.5), {"RGB": 3, "L": 1}[mode]
+    got = {side: Picture(content).part(box, side, channels) for side in (5, 9, 20, 64)}  # an eighth to the whole size
+    monkeypatch.setattr(decode._Frame, "is_plain", lambda *_: False)
+    for side, part in got.items():
+        np.testing.assert_array_equal(part, Picture(content).part(box, side, channels))
+
+
+def test_plain_jpegs_are_not_left_to_pillow(monkeypatch):
+    monkeypatch.setattr(decode, "_decoded_by_pillow", None)
+    for kind in set(JPEGS) - {"progressive"}:
+        Picture(encoded(pixels(), **JPEGS[kind])).part(Box(0, 0, 60, 60), 32, 3)
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_file_that_was_cut_short_is_a_fault(kind):
+    content = encoded(pixels(), quality=90, **JPEGS[kind])
+    for length in (len(content) * 9 // 10, len(content) // 2, len(content) // 4):
+        with pytest.raises(FAULTS):
+            Picture(content[:length]).part(Box(0, 0, 120, 90), 64, 3)
+
+
 def test_what_lies_below_a_part_is_not_decoded():
     content = bytearray(encoded(pixels(), quality=90))
     content[-600:-2] = bytes(598)  # the lowest rows' code
     upper = Box(10, 5, 70, 45)
     expected = whole(encoded(pixels(), quality=90)).resize((32, 32), Image.Resampling.BILINEAR, box=upper)
     np.testing.assert_array_equal(Picture(bytes(content)).part(upper, 32, 3), np.asarray(expected))
-    assert len(Picture(bytes(content))._until(upper, 32, 1).getvalue()) == len(content)
+    assert len(Picture(bytes(content))._until(upper, 32, 1)) == len(content)
 
 
 def test_a_part_is_mirrored():
