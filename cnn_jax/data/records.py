@@ -9,7 +9,6 @@ they are read (`cnn_jax.data.stream`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -89,10 +88,6 @@ class Records:
 
     def __getitem__(self, number: int) -> Record:
         return _record(self._source[number])
-
-    def many(self, numbers: Sequence[int]) -> list[Record]:
-        """Reads several at a time, from different files at once."""
-        return [_record(serialized) for serialized in self._source.__getitems__(numbers)]
 
 
 def _record(serialized: bytes) -> Record:
