@@ -6,8 +6,8 @@ exit codes. The trials of several folders are trained together. All that a trial
 what native libraries print to that of the first. A group makes this process one of several of the trial.
 What the trials have in common, data and compiled programs, is loaded and compiled once.
 
-Before its first trial it may be asked to examine trials: {"experiments": [...], "data_dir": ...}, to which it writes
-the findings.
+Before its first trial it may be asked to examine trials, {"experiments": [...], "data_dir": ...}, to which it writes
+the findings, or to load what it will need, {"load": true}.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ def main() -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
     for line in sys.stdin:
         task = json.loads(line)
+        if "load" in task:
+            _load()
+            continue
         data_dir = Path(task["data_dir"]) if task["data_dir"] else None
         if "experiments" in task:
             print(json.dumps(_examine(task["experiments"], data_dir)), file=answers, flush=True)

@@ -13,22 +13,23 @@ import json, os
 from cnn_jax.sweep.engines.worker_process import Workers, end
 
 workers, cores = Workers(), sorted(os.sched_getaffinity(0))[:1]
-workers.start_ahead(cores, {"A": "1"})
-ahead = workers._ahead[1]
+workers.start_ahead([(cores, {"A": "1"}), (cores, {"A": "3"})])
+ahead, third = (each[1] for each in workers._ahead)
 taken = workers.start(cores, {"A": "1"})
+third_taken = workers.start(cores, {"A": "3"})
 later = workers.start(cores, {"A": "1"})
-workers.start_ahead(cores, {"A": "1"})
-unwanted = workers._ahead[1]
+workers.start_ahead([(cores, {"A": "1"})])
+unwanted = workers._ahead[0][1]
 other = workers.start(cores, {"A": "2"})
 told = {
-    "taken": taken is ahead,
+    "taken": [taken is ahead, third_taken is third],
     "once": len({ahead.pid, other.pid, later.pid}) == 3,
     "place": [sorted(os.sched_getaffinity(ahead.pid)) == cores, os.getpgid(ahead.pid) == ahead.pid],
     "unwanted": unwanted.poll(),
-    "ends": [end(ahead), end(other), end(later, patience=60)],
+    "ends": [end(ahead), end(third), end(other), end(later, patience=60)],
 }
-workers.start_ahead(cores, {})
-left = workers._ahead[1]
+workers.start_ahead([(cores, {})])
+left = workers._ahead[0][1]
 workers.close()
 workers.close()
 print(json.dumps(told | {"left": left.poll()}))
@@ -44,8 +45,8 @@ from cnn_jax.sweep.engines.worker_process import Workers
 workers, cores = Workers(), sorted(os.sched_getaffinity(0))
 told = []
 for data in json.loads(sys.argv[1]):
-    workers.start_ahead(cores, {})
-    examiner = workers._ahead[1]
+    workers.start_ahead([(cores, {})])
+    examiner = workers._ahead[0][1]
     try:
         findings = feasibility.ask([parse({"data": data, "model": {"name": "lenet5"}})], None, workers)
         told.append([findings.trials[0].fault is None, workers.start(cores, {}) is examiner])
@@ -64,12 +65,12 @@ workers, cores, killed = Workers(), sorted(os.sched_getaffinity(0)), []
 
 def kill():
     while len(killed) < 3:
-        ahead = workers._ahead
-        if ahead is not None and ahead[1].pid not in killed:
-            killed.append(ahead[1].pid)
-            os.kill(ahead[1].pid, signal.SIGKILL)
+        for _, ahead, _ in list(workers._ahead):
+            if ahead.pid not in killed:
+                killed.append(ahead.pid)
+                os.kill(ahead.pid, signal.SIGKILL)
 
-workers.start_ahead(cores, {})
+workers.start_ahead([(cores, {})])
 killer = threading.Thread(target=kill)
 killer.start()
 try:
@@ -119,11 +120,11 @@ def test_the_worker_of_the_same_place_is_taken_once():
         check=True,
     )
     assert json.loads(done.stdout) == {
-        "taken": True,
+        "taken": [True, True],
         "once": True,
         "place": [True, True],
         "unwanted": -9,
-        "ends": [-9, -9, 0],  # killed, or left by itself
+        "ends": [-9, -9, -9, 0],  # killed, or left by itself
         "left": -9,
     }
     assert done.stderr == ""

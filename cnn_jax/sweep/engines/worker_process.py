@@ -1,4 +1,4 @@
-"""Worker processes of this machine, of which one may be started before it is known that there is work for it."""
+"""Worker processes of this machine, which may be started before it is known that there is work for them."""
 
 from __future__ import annotations
 
@@ -24,24 +24,27 @@ class WorkerEnded(Exception):
 
 
 class Workers:
-    """Starts workers. The first can be asked about the trials before it gets one, and then has loaded what it needs."""
+    """Starts workers. Those that are started ahead load what they need before they get a trial."""
 
     def __init__(self) -> None:
-        self._ahead: tuple[_Place, subprocess.Popen[str], IO[bytes]] | None = None
+        self._ahead: list[tuple[_Place, subprocess.Popen[str], IO[bytes]]] = []
 
-    def start_ahead(self, cores: Sequence[int], variables: Mapping[str, str]) -> None:
-        """Starts a worker for a place that is likely to be asked for.
+    def start_ahead(self, places: Sequence[tuple[Sequence[int], Mapping[str, str]]]) -> None:
+        """Starts workers for places that are likely to be asked for, in place of those of before.
 
         Args:
-          cores: that it may use.
-          variables: of its environment.
+          places: for each its cores and the variables of its environment. The first can be asked about the trials.
         """
         self.close()
-        errors = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the worker
-        self._ahead = (tuple(cores), dict(variables)), _started(cores, variables, errors), errors
+        for number, (cores, variables) in enumerate(places):
+            errors = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the worker
+            process = _started(cores, variables, errors)
+            self._ahead.append(((tuple(cores), dict(variables)), process, errors))
+            if number:
+                _tell(process, {"load": True})
 
     def ask(self, question: Mapping[str, Any]) -> Any:
-        """Asks the worker that was started ahead; another one where it is killed from outside.
+        """Asks the first worker that was started ahead; another one where it is killed from outside.
 
         Args:
           question: a JSON object.
@@ -53,13 +56,9 @@ class Workers:
           WorkerEnded: where there is none.
         """
         for attempt in range(_ATTEMPTS):
-            assert self._ahead is not None
-            place, process, errors = self._ahead
-            assert process.stdin is not None
+            _, process, errors = self._ahead[0]
             assert process.stdout is not None
-            with contextlib.suppress(BrokenPipeError):  # it has ended, which its closed output tells
-                process.stdin.write(json.dumps(question) + "\n")
-                process.stdin.flush()
+            _tell(process, question)
             if line := process.stdout.readline():
                 return json.loads(line)
             code = process.wait()
@@ -67,27 +66,37 @@ class Workers:
             last_lines = errors.read()[-2000:].decode(errors="replace")
             if code != -signal.SIGKILL or attempt + 1 == _ATTEMPTS:
                 break
-            self.start_ahead(*place)
+            self.start_ahead([place for place, _, _ in self._ahead])
         raise WorkerEnded(f"exit code {code}\n{last_lines}")
 
     def start(self, cores: Sequence[int], variables: Mapping[str, str]) -> subprocess.Popen[str]:
-        """A worker for these cores with these variables: the one that was started ahead if it is for such a place.
+        """A worker for these cores with these variables, one that was started ahead if there is one for such a place.
 
-        If it is not, it ends: it may hold devices.
+        Where there is none, those that nobody has taken end: they may hold devices.
         """
-        if self._ahead is not None and self._ahead[0] == (tuple(cores), dict(variables)):
-            (_, process, errors), self._ahead = self._ahead, None
-            errors.close()
-            return process
+        for waiting in self._ahead:
+            place, process, errors = waiting
+            if place == (tuple(cores), dict(variables)):
+                self._ahead.remove(waiting)
+                errors.close()
+                return process
         self.close()
         return _started(cores, variables)
 
     def close(self) -> None:
-        """Ends the worker that was started ahead, where nobody has taken it."""
-        if self._ahead is not None:
-            (_, process, errors), self._ahead = self._ahead, None
+        """Ends the workers that were started ahead and that nobody has taken."""
+        while self._ahead:
+            _, process, errors = self._ahead.pop()
             end(process)
             errors.close()
+
+
+def _tell(process: subprocess.Popen[str], words: Mapping[str, Any]) -> None:
+    """Writes a line to a worker."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it has ended, which its closed output tells
+        process.stdin.write(json.dumps(words) + "\n")
+        process.stdin.flush()
 
 
 def end(process: subprocess.Popen[str], patience: float = 0) -> int:
