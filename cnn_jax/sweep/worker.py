@@ -13,9 +13,11 @@ the findings, or to load what it will need, {"load": true}.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,9 +59,10 @@ def _examine(experiments: list[dict[str, Any]], data_dir: Path | None) -> dict[s
 def _load() -> None:
     """Loads what trials are trained with, which takes a while, before the first comes."""
     with contextlib.suppress(Exception):  # what is wrong comes again, and into the log of the first trial
-        import tensorboardX  # noqa: F401
-
         from cnn_jax.train import loop  # noqa: F401
+
+    # This can wait until programs are compiled, and is loaded meanwhile.
+    threading.Thread(target=lambda: importlib.import_module("tensorboardX")).start()
 
 
 def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, Any] | None) -> list[tuple[int, str]]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import logging
 import math
+import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
-import orbax.checkpoint.experimental.v1 as ocp
+
+if TYPE_CHECKING:
+    import orbax.checkpoint.experimental.v1 as ocp
 
 T = TypeVar("T")
 _Layout = Mapping[str, Sequence[tuple[str, Sequence[int]]]]  # by type: names and shapes, in their order
@@ -34,17 +39,21 @@ class Checkpoints:
     """The checkpoints of one run; close it, or the last save is lost."""
 
     def __init__(self, directory: Path, keep_last: int = 1):
-        """Opens the folder.
+        """Names the folder; Orbax is loaded meanwhile, and opens it when there is something to save or to read.
 
         Args:
           directory: of the checkpoints; made where it is missing.
           keep_last: newest checkpoints to keep beside the best.
         """
         self._directory = directory.resolve()
+        self._directory.mkdir(parents=True, exist_ok=True)
         self._keep_last = keep_last
-        self._checkpointer = self._open()
+        self._loading = threading.Thread(target=_orbax)
+        self._loading.start()
 
-    def _open(self) -> ocp.training.Checkpointer:
+    @functools.cached_property
+    def _checkpointer(self) -> ocp.training.Checkpointer:
+        ocp = _orbax()
         context, policies = ocp.Context(), ocp.training.preservation_policies
         context.array.saving.use_compression = False  # weights hardly shrink
         return ocp.training.Checkpointer(
@@ -135,14 +144,20 @@ class Checkpoints:
         aside.mkdir(exist_ok=True)
         number = sum(1 for _ in aside.iterdir())
         target = aside / f"{step}-{number}"
-        self._checkpointer.close()
+        self.close()
         (self._directory / str(step)).rename(target)
         _log.warning("%s; set aside as %s, the one before it is used", error, target)
-        self._checkpointer = self._open()
 
     def close(self) -> None:
         """Waits until everything is saved."""
-        self._checkpointer.close()
+        self._loading.join()
+        if (opened := self.__dict__.pop("_checkpointer", None)) is not None:
+            opened.close()
+
+
+def _orbax() -> Any:
+    # It takes a quarter of a second, in which programs can be compiled.
+    return importlib.import_module("orbax.checkpoint.experimental.v1")
 
 
 def _named_leaves(tree: object) -> dict[str, np.ndarray | jax.Array]:
