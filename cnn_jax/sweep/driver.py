@@ -79,8 +79,8 @@ def opened(plan: Plan, workdir: Path, data_dir: Path | None, options: Options | 
       plan: the sweep.
       workdir: its folder.
       data_dir: of prepared data; None is the default folder.
-      options: how trials will run; where that is in workers of this machine, these start now, and the first examines
-        the trials. None: none will run.
+      options: how trials will run; where that is in workers of this machine, the first starts now and examines the
+        trials. None: none will run.
 
     Yields:
       The sweep, until whose end no other process may run it.
@@ -204,11 +204,12 @@ def _begin(
 
 
 def _start_ahead(workers: Workers, options: Options | None, variables: Sequence[dict[str, str]]) -> None:
-    """Starts workers as they will be asked for unless there are accelerators to share: one that examines, at least."""
+    """Starts the first worker, and the others whose number is given: they are wanted unless accelerators are shared."""
     cores, jobs = confinement.available_cores(), 1
     if options is not None and options.engine == "local" and options.vectorize != "seeds":
         jobs = min(options.jobs or len(cores), len(variables))
-    workers.start_ahead(list(zip(confinement.shares(cores, jobs), variables[:jobs], strict=True)))
+    places = list(zip(confinement.shares(cores, jobs), variables[:jobs], strict=True))
+    workers.start_ahead(places if options is not None and options.jobs else places[:1])
 
 
 def _engine(sweep: OpenSweep, data_dir: Path | None, options: Options, team_count: int) -> Engine:
