@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-_SHARE = 50  # of the time: what is written took this part of what has passed since
+_PAUSE = 50  # times as long as writing took, until it is due again
 
 
 class KeptUp:
@@ -40,4 +40,4 @@ class KeptUp:
         if begun >= self._due.get(write, begun):
             write(self._folder)
             ended = time.monotonic()
-            self._due[write] = ended + _SHARE * (ended - begun)
+            self._due[write] = ended + _PAUSE * (ended - begun)

@@ -32,8 +32,8 @@ _SCALES = (8, 4, 2, 1)
 # Luminance rows that a row's colours can depend on: chroma is stored at down to a quarter of the rows, and
 # interpolated with its neighbours.
 _CHROMA_REACH = 8
-_END = b"\xff\xd9"  # of a JPEG that is whole; no other part of its code has these two bytes
-_TAIL = 64  # bytes that may come after it, or in which it lies
+_END = b"\xff\xd9"  # of a JPEG that is whole; its pixels' code never has these two bytes
+_TAIL = 64  # last bytes of a file, in which the end is looked for: some writers leave something behind it
 
 
 class Box(NamedTuple):

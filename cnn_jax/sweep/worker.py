@@ -33,12 +33,10 @@ def main() -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
     for line in sys.stdin:
         task = json.loads(line)
-        if "load" in task:
-            _load()
-            continue
-        data_dir = Path(task["data_dir"]) if task["data_dir"] else None
-        if "experiments" in task:
-            print(json.dumps(_examine(task["experiments"], data_dir)), file=answers, flush=True)
+        data_dir = Path(task["data_dir"]) if task.get("data_dir") else None
+        if "folders" not in task:
+            if "experiments" in task:
+                print(json.dumps(_examine(task["experiments"], data_dir)), file=answers, flush=True)
             _load()
             continue
         ends = _train_logged([Path(folder) for folder in task["folders"]], data_dir, task["group"])

@@ -156,7 +156,7 @@ class Checkpoints:
 
 
 def _orbax() -> Any:
-    # It takes a quarter of a second, in which programs can be compiled.
+    """Imports Orbax, which takes a quarter of a second: programs can be compiled meanwhile."""
     return importlib.import_module("orbax.checkpoint.experimental.v1")
 
 

@@ -44,16 +44,16 @@ class Workers:
                 _tell(process, {"load": True})
 
     def ask(self, question: Mapping[str, Any]) -> Any:
-        """Asks the first worker that was started ahead; another one where it is killed from outside.
+        """Asks the first of the workers that were started ahead; new ones start where it is killed from outside.
 
         Args:
-          question: a JSON object.
+          question: a JSON object, as `cnn_jax.sweep.worker` reads it.
 
         Returns:
-          The answer.
+          The answer, from JSON.
 
         Raises:
-          WorkerEnded: where there is none.
+          WorkerEnded: where the worker ends by itself, or is killed every time.
         """
         for attempt in range(_ATTEMPTS):
             _, process, errors = self._ahead[0]
@@ -73,6 +73,13 @@ class Workers:
         """A worker for these cores with these variables, one that was started ahead if there is one for such a place.
 
         Where there is none, those that nobody has taken end: they may hold devices.
+
+        Args:
+          cores: that it may use.
+          variables: of its environment, beside this process's.
+
+        Returns:
+          The process, which reads tasks from its standard input.
         """
         for waiting in self._ahead:
             place, process, errors = waiting
