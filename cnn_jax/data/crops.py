@@ -8,7 +8,9 @@ import math
 import numpy as np
 from jaxtyping import UInt8
 
-from cnn_jax.data.decode import Box, Picture
+from cnn_jax.data import resize
+from cnn_jax.data.decode import Picture
+from cnn_jax.data.resize import Box
 
 _TRIES = 10
 
@@ -39,7 +41,8 @@ class RandomResizedCrop:
         picture = Picture(content)
         mirrored = draws.random() < 0.5 and self.mirror
         box = self.box(picture.width, picture.height, draws)
-        return picture.part(box, self.side, self.channels, mirrored)
+        square = picture.part(box, self.side, self.channels, resize.quickly)
+        return _mirrored(square) if mirrored else square
 
     def box(self, width: int, height: int, draws: np.random.Generator) -> Box:
         """Draws the part of a picture of this size."""
@@ -76,10 +79,18 @@ class CentreCrop:
     def __call__(self, content: bytes, draws: np.random.Generator) -> UInt8[np.ndarray, "side side c"]:
         """Takes the middle of an encoded picture; draws nothing."""
         picture = Picture(content)
-        return picture.part(self.box(picture.width, picture.height), self.side, self.channels)
+        return picture.part(self.box(picture.width, picture.height), self.side, self.channels, resize.exactly)
 
     def box(self, width: int, height: int) -> Box:
         """The middle of a picture of this size."""
         square = min(width, height) * self.side / self.shorter_side
         left, top = (width - square) / 2, (height - square) / 2
         return Box(left, top, left + square, top + square)
+
+
+def _mirrored(square: UInt8[np.ndarray, "side side c"]) -> UInt8[np.ndarray, "side side c"]:
+    """Left to right, by channels: NumPy takes nine times as long where it moves pixels of three bytes each."""
+    turned = np.empty_like(square)
+    for channel in range(square.shape[-1]):
+        turned[..., channel] = square[:, ::-1, channel]
+    return turned

@@ -11,8 +11,7 @@ Four things make it fast:
   would; a part below twice the size is decoded in full, whatever the picture's size.
 - A grey picture is asked for as such, and then its colours are not decoded.
 
-The part is read by Pillow's antialiased bilinear filter, which at the part's border also weighs the pixels that lie
-just outside of it. EXIF's orientation is not looked at, as PyTorch's and TensorFlow's readers do not.
+EXIF's orientation is not looked at, as PyTorch's and TensorFlow's readers do not.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from cnn_jax.data.picture import converted
+from cnn_jax.data.resize import Box, Resize
 
 _SCALES = (8, 4, 2, 1)
 # Luminance rows that a row's colours can depend on: chroma is stored at down to a quarter of the rows, and
@@ -34,15 +34,6 @@ _SCALES = (8, 4, 2, 1)
 _CHROMA_REACH = 8
 _END = b"\xff\xd9"  # of a JPEG that is whole; its pixels' code never has these two bytes
 _TAIL = 64  # last bytes of a file, in which the end is looked for: some writers leave something behind it
-
-
-class Box(NamedTuple):
-    """A part of a picture, in pixels from its upper left corner; fractions of a pixel are taken as such."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
 
 
 class Picture:
@@ -62,14 +53,14 @@ class Picture:
             with Image.open(io.BytesIO(content)) as opened:
                 self.width, self.height = opened.size
 
-    def part(self, box: Box, side: int, channels: int, mirrored: bool = False) -> UInt8[np.ndarray, "side side c"]:
+    def part(self, box: Box, side: int, channels: int, resize: Resize) -> UInt8[np.ndarray, "side side c"]:
         """Decodes a part and resizes it to a square.
 
         Args:
           box: the part.
           side: of the square, in pixels.
           channels: 1 for grey, 3 for RGB.
-          mirrored: left to right.
+          resize: a function of `cnn_jax.data.resize`.
 
         Returns:
           Pixels.
@@ -82,14 +73,10 @@ class Picture:
         scale = next(scale for scale in _SCALES if scale <= max(smaller, 1))
         content = self._until(box, side, scale)
         if self._frame is not None and self._frame.is_plain(content, mode):
-            picture = _decoded(content, mode, scale)
+            pixels = _decoded(content, mode, scale)
         else:
-            picture, scale = _decoded_by_pillow(content, mode, scale)
-        box = Box(*(edge / scale for edge in box))
-        square = picture.resize((side, side), Image.Resampling.BILINEAR, box=box)
-        if mirrored:
-            square = square.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return np.asarray(square).reshape(side, side, channels)
+            pixels, scale = _decoded_by_pillow(content, mode, scale)
+        return resize(pixels, Box(*(edge / scale for edge in box)), side)
 
     def _until(self, box: Box, side: int, scale: int) -> bytes:
         """The picture's file, without the rows that the part does not depend on where that can be."""
@@ -119,10 +106,10 @@ class _Frame(NamedTuple):
         return mode == "RGB" or simplejpeg.decode_jpeg_header(content)[2] in ("Gray", "YCbCr")
 
 
-def _decoded(content: bytes, mode: str, scale: int) -> Image.Image:
+def _decoded(content: bytes, mode: str, scale: int) -> UInt8[np.ndarray, "h w c"]:
     """Decodes a plain JPEG at a fraction of its size, 1 over 1, 2, 4 or 8."""
     height, width = simplejpeg.decode_jpeg_header(content)[:2]
-    pixels = simplejpeg.decode_jpeg(
+    return simplejpeg.decode_jpeg(
         content,
         "GRAY" if mode == "L" else "RGB",
         min_height=-(-height // scale),
@@ -130,10 +117,9 @@ def _decoded(content: bytes, mode: str, scale: int) -> Image.Image:
         min_factor=scale,
         strict=False,  # code is left over where rows were cut off, and a warning of it would be an error
     )
-    return Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), pixels, "raw", mode, 0, 1)
 
 
-def _decoded_by_pillow(content: bytes, mode: str, scale: int) -> tuple[Image.Image, int]:
+def _decoded_by_pillow(content: bytes, mode: str, scale: int) -> tuple[UInt8[np.ndarray, "h w c"], int]:
     """Decodes any picture, a JPEG at a fraction of its size; and says at which."""
     with Image.open(io.BytesIO(content)) as opened:
         if opened.format == "JPEG":
@@ -143,8 +129,8 @@ def _decoded_by_pillow(content: bytes, mode: str, scale: int) -> tuple[Image.Ima
         else:
             scale = 1
         picture, _ = converted(opened, mode)
-        picture.load()
-        return picture, scale
+        pixels = np.asarray(picture)
+        return pixels.reshape(*pixels.shape[:2], -1), scale
 
 
 def _frame(content: bytes) -> _Frame | None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax.data.crops import CentreCrop, RandomResizedCrop
-from cnn_jax.data.decode import Box
+from cnn_jax.data.resize import Box
 from scripts.imagenet_shaped import picture
 
 
@@ -58,17 +58,21 @@ def test_where_no_draw_fits_it_is_the_middle(size, box):
 
 def test_half_of_the_parts_are_mirrored():
     content = jpeg(60, 60)
-    plain = np.asarray(Image.open(io.BytesIO(content)).resize((40, 40), Image.Resampling.BILINEAR))
+    plain = np.asarray(Image.open(io.BytesIO(content)).resize((40, 40), Image.Resampling.BILINEAR)).astype(int)
     seen = {"plain": 0, "mirrored": 0}
+
+    def same(part, expected):
+        return np.abs(part - expected).max() <= 2  # tests/data/test_resize.py says of what; a mirrored one is 197 away
+
     crop = RandomResizedCrop(40, 3, area=(1.0, 1.0), aspect=(1.0, 1.0))
     for seed in range(100):
         part = crop(content, np.random.default_rng(seed))
-        seen["plain"] += (part == plain).all()
-        seen["mirrored"] += (part == plain[:, ::-1]).all()
+        seen["plain"] += same(part, plain)
+        seen["mirrored"] += same(part, plain[:, ::-1])
     assert sum(seen.values()) == 100
     assert abs(seen["plain"] - 50) <= 20  # four deviations
     never = RandomResizedCrop(40, 3, area=(1.0, 1.0), aspect=(1.0, 1.0), mirror=False)
-    assert all((never(content, np.random.default_rng(seed)) == plain).all() for seed in range(10))
+    assert all(same(never(content, np.random.default_rng(seed)), plain) for seed in range(10))
 
 
 def test_the_middle_is_where_resizing_and_cropping_would_have_it():

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from cnn_jax.data import decode
-from cnn_jax.data.decode import Box, Picture
+from cnn_jax.data.decode import Picture
 from cnn_jax.data.picture import FAULTS
+from cnn_jax.data.resize import Box, exactly
 from scripts.imagenet_shaped import picture
 
 # Between 4:4:4 and 4:2:0, and with restart markers, which a decoder that ends early must not stumble over.
@@ -44,7 +45,7 @@ def test_a_part_has_the_pixels_of_the_whole_picture_s_part(kind):
         left, right = sorted(draws.choice(121, 2, replace=False).tolist())
         box = Box(left, max(bottom - 63, 0), right, bottom)  # below twice the side: decoded in full
         expected = whole(content).resize((32, 32), Image.Resampling.BILINEAR, box=box)
-        np.testing.assert_array_equal(Picture(content).part(box, 32, 3), np.asarray(expected))
+        np.testing.assert_array_equal(Picture(content).part(box, 32, 3, exactly), np.asarray(expected))
 
 
 @pytest.mark.parametrize("kind", [*JPEGS, "RGB", "trailing"])
@@ -57,16 +58,18 @@ def test_every_jpeg_has_pillow_s_pixels(kind, mode, stored, width, height, monke
     Image.fromarray(pixels(width, height)).convert(stored).save(buffer, "JPEG", quality=90, **options)
     content = buffer.getvalue() + b"\0" * (70 if kind == "trailing" else 0)
     box, channels = Box(1.5, 2, width - 3, height - 2.5), {"RGB": 3, "L": 1}[mode]
-    got = {side: Picture(content).part(box, side, channels) for side in (5, 9, 20, 64)}  # an eighth to the whole size
+    got = {
+        side: Picture(content).part(box, side, channels, exactly) for side in (5, 9, 20, 64)
+    }  # an eighth to the whole size
     monkeypatch.setattr(decode._Frame, "is_plain", lambda *_: False)
     for side, part in got.items():
-        np.testing.assert_array_equal(part, Picture(content).part(box, side, channels))
+        np.testing.assert_array_equal(part, Picture(content).part(box, side, channels, exactly))
 
 
 def test_plain_jpegs_are_not_left_to_pillow(monkeypatch):
     monkeypatch.setattr(decode, "_decoded_by_pillow", None)
     for kind in set(JPEGS) - {"progressive"}:
-        Picture(encoded(pixels(), **JPEGS[kind])).part(Box(0, 0, 60, 60), 32, 3)
+        Picture(encoded(pixels(), **JPEGS[kind])).part(Box(0, 0, 60, 60), 32, 3, exactly)
 
 
 @pytest.mark.parametrize("kind", JPEGS)
@@ -74,7 +77,7 @@ def test_a_file_that_was_cut_short_is_a_fault(kind):
     content = encoded(pixels(), quality=90, **JPEGS[kind])
     for length in (len(content) * 9 // 10, len(content) // 2, len(content) // 4):
         with pytest.raises(FAULTS):
-            Picture(content[:length]).part(Box(0, 0, 120, 90), 64, 3)
+            Picture(content[:length]).part(Box(0, 0, 120, 90), 64, 3, exactly)
 
 
 def test_what_lies_below_a_part_is_not_decoded():
@@ -82,20 +85,14 @@ def test_what_lies_below_a_part_is_not_decoded():
     content[-600:-2] = bytes(598)  # the lowest rows' code
     upper = Box(10, 5, 70, 45)
     expected = whole(encoded(pixels(), quality=90)).resize((32, 32), Image.Resampling.BILINEAR, box=upper)
-    np.testing.assert_array_equal(Picture(bytes(content)).part(upper, 32, 3), np.asarray(expected))
+    np.testing.assert_array_equal(Picture(bytes(content)).part(upper, 32, 3, exactly), np.asarray(expected))
     assert len(Picture(bytes(content))._until(upper, 32, 1)) == len(content)
-
-
-def test_a_part_is_mirrored():
-    content, box = encoded(pixels()), Box(3, 4, 63, 64)
-    plain, mirrored = (Picture(content).part(box, 32, 3, each) for each in (False, True))
-    np.testing.assert_array_equal(mirrored, plain[:, ::-1])
 
 
 @pytest.mark.parametrize(("scale", "side"), [(2, 32), (4, 16), (8, 8)])
 def test_a_large_part_is_decoded_at_a_fraction(scale, side):
     content, box = encoded(pixels(160, 120), quality=95), Box(16, 16, 16 + scale * side, 16 + scale * side)
-    part = Picture(content).part(box, side, 3).astype(float)
+    part = Picture(content).part(box, side, 3, exactly).astype(float)
     smaller = Image.open(io.BytesIO(content))
     smaller.draft(None, (160 // scale, 120 // scale))
     assert smaller.size == (160 // scale, 120 // scale)
@@ -108,7 +105,7 @@ def test_a_large_part_is_decoded_at_a_fraction(scale, side):
 
 def test_grey_is_the_luma_of_the_jpeg():
     content, box = encoded(pixels(), quality=95), Box(0, 0, 60, 60)
-    part = Picture(content).part(box, 32, 1)
+    part = Picture(content).part(box, 32, 1, exactly)
     expected = whole(content, "L").resize((32, 32), Image.Resampling.BILINEAR, box=box)
     assert part.shape == (32, 32, 1)
     # Through RGB and back luma is rounded twice more.
@@ -122,7 +119,7 @@ def test_other_colours_and_png(mode):
     Image.fromarray(array, mode).save(buffer, "PNG" if mode == "RGB" else "JPEG")
     content, box = buffer.getvalue(), Box(7, 9, 67, 59)
     expected = whole(content).resize((32, 32), Image.Resampling.BILINEAR, box=box)
-    np.testing.assert_array_equal(Picture(content).part(box, 32, 3), np.asarray(expected))
+    np.testing.assert_array_equal(Picture(content).part(box, 32, 3, exactly), np.asarray(expected))
 
 
 def test_sizes_are_read_from_the_header():
