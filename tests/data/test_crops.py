@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_jax.data import resize
 from cnn_jax.data.crops import CentreCrop, RandomResizedCrop
 from cnn_jax.data.resize import Box
 from scripts.imagenet_shaped import picture
@@ -56,23 +57,20 @@ def test_where_no_draw_fits_it_is_the_middle(size, box):
     assert crop.box(*size, np.random.default_rng(0)) == box
 
 
-def test_half_of_the_parts_are_mirrored():
+def test_half_of_the_parts_are_mirrored(monkeypatch):
+    monkeypatch.setattr(resize, "quickly", resize.exactly)  # so that the pixels are Pillow's to the last bit
     content = jpeg(60, 60)
-    plain = np.asarray(Image.open(io.BytesIO(content)).resize((40, 40), Image.Resampling.BILINEAR)).astype(int)
+    plain = np.asarray(Image.open(io.BytesIO(content)).resize((40, 40), Image.Resampling.BILINEAR))
     seen = {"plain": 0, "mirrored": 0}
-
-    def same(part, expected):
-        return np.abs(part - expected).max() <= 2  # tests/data/test_resize.py says of what; a mirrored one is 197 away
-
     crop = RandomResizedCrop(40, 3, area=(1.0, 1.0), aspect=(1.0, 1.0))
     for seed in range(100):
         part = crop(content, np.random.default_rng(seed))
-        seen["plain"] += same(part, plain)
-        seen["mirrored"] += same(part, plain[:, ::-1])
+        seen["plain"] += (part == plain).all()
+        seen["mirrored"] += (part == plain[:, ::-1]).all()
     assert sum(seen.values()) == 100
     assert abs(seen["plain"] - 50) <= 20  # four deviations
     never = RandomResizedCrop(40, 3, area=(1.0, 1.0), aspect=(1.0, 1.0), mirror=False)
-    assert all(same(never(content, np.random.default_rng(seed)), plain) for seed in range(10))
+    assert all((never(content, np.random.default_rng(seed)) == plain).all() for seed in range(10))
 
 
 def test_the_middle_is_where_resizing_and_cropping_would_have_it():
@@ -83,3 +81,16 @@ def test_the_middle_is_where_resizing_and_cropping_would_have_it():
     # The same filter at the same places; its weights may be rounded another way.
     difference = crop(content, np.random.default_rng(0)).astype(int) - np.asarray(resized)
     assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_mirrored_part_is_the_mirror_image(channels):
+    content, areas = jpeg(120, 90), {"area": (0.3, 0.6)}
+    turning, plain = (RandomResizedCrop(32, channels, **areas, mirror=each) for each in (True, False))
+    turned = 0
+    for seed in range(20):
+        part, expected = (crop(content, np.random.default_rng(seed)) for crop in (turning, plain))
+        if not np.array_equal(part, expected):
+            np.testing.assert_array_equal(part, expected[:, ::-1])
+            turned += 1
+    assert 1 <= turned <= 19

@@ -58,9 +58,8 @@ def test_every_jpeg_has_pillow_s_pixels(kind, mode, stored, width, height, monke
     Image.fromarray(pixels(width, height)).convert(stored).save(buffer, "JPEG", quality=90, **options)
     content = buffer.getvalue() + b"\0" * (70 if kind == "trailing" else 0)
     box, channels = Box(1.5, 2, width - 3, height - 2.5), {"RGB": 3, "L": 1}[mode]
-    got = {
-        side: Picture(content).part(box, side, channels, exactly) for side in (5, 9, 20, 64)
-    }  # an eighth to the whole size
+    sides = (5, 9, 20, 64)  # an eighth to the whole size
+    got = {side: Picture(content).part(box, side, channels, exactly) for side in sides}
     monkeypatch.setattr(decode._Frame, "is_plain", lambda *_: False)
     for side, part in got.items():
         np.testing.assert_array_equal(part, Picture(content).part(box, side, channels, exactly))
