@@ -127,7 +127,9 @@ def prepare(request: Request) -> int:
     from cnn_jax.data import DataError, convert, records
 
     try:
-        folder = convert.prepare(the(request.source), request.target, request.test_fraction)
+        folder = convert.prepare(
+            the(request.source), request.target, request.test_fraction, restart_markers=request.restart_markers
+        )
         manifest = records.read_manifest(folder, "--target")
     except DataError as error:
         return refuse(error)

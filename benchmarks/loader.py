@@ -28,7 +28,11 @@ from cnn_jax.data import convert
 from scripts import imagenet_shaped
 
 CONTESTANTS = (
-    Contestant(OURS, "loader_cnn_jax.py", peer=False),
+    Contestant(OURS, "loader_cnn_jax.py", peer=False, arguments=("--kind=marked",)),
+    Contestant(
+        "cnn_jax, worker processes", "loader_cnn_jax.py", peer=False, arguments=("--kind=marked", "--processes")
+    ),
+    Contestant("cnn_jax, JPEGs as they came", "loader_cnn_jax.py", peer=False, arguments=("--kind=plain",)),
     Contestant("PyTorch DataLoader, Pillow", "loader_torch.py"),
     Contestant("tf.data", "loader_tf.py"),
     Contestant("tf.data, antialiased", "loader_tf.py", arguments=("--antialias",)),
@@ -55,7 +59,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pictures, records = Path(folder) / "pictures", Path(folder) / "records"
         imagenet_shaped.main([f"--target={pictures}", f"--pictures={options.pictures}"])
-        convert.prepare(pictures, records, test_fraction=0.0, console=Console(file=io.StringIO()))
+        for kind in ("plain", "marked"):
+            silent = Console(file=io.StringIO())
+            convert.prepare(pictures, records / kind, 0.0, silent, restart_markers=kind == "marked")
         arguments = [f"--pictures={pictures / 'train'}", f"--records={records}", f"--cores={options.cores}"]
         arguments += [f"--batches={options.batches}", f"--batch_size={options.batch_size}"]
         for number in range(options.rounds):

@@ -109,6 +109,9 @@ class Records(_Data):
     workers: NonNegativeInt | None = Field(
         None, description="processes that read and decode, for each process of the run; none is one for each core"
     )
+    threads: Count = Field(
+        1, description="that read and decode, in each of these processes, or with workers=0 in the run's own"
+    )
 
 
 InMemory = FashionMnist | Mnist | Csv | Idx | ImageFolder

@@ -39,7 +39,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "compile": ("compile the steps for chips that need not be here; tell what they cost", ("config", *request.FLAGS)),
     "prepare": (
         "make a folder of records from pictures, for config.data.name=records",
-        ("source", "target", "test_fraction"),
+        ("source", "target", "test_fraction", "restart_markers"),
     ),
     "sweep": (
         "run the trials of an experiment file's get_sweep(); the same command goes on with them",
@@ -60,7 +60,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "prepare": ("source",),
     "sweep": (),
 }
-_SWITCHES = ("report", "profile", "retry_failed", "largest_batch")
+_SWITCHES = ("report", "profile", "retry_failed", "largest_batch", "restart_markers")
 _BOOLEANS = (*_SWITCHES, *(f"no{name}" for name in _SWITCHES), "help", "helpfull")
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 _FORMATS = ("table", "json", "csv")
@@ -91,6 +91,9 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_string("target", None, "folder of records to make; none where TFDS has made the source", values)
     flags.DEFINE_float(
         "test_fraction", 0.2, "share of each class for testing, where there are class folders alone", 0, 1, values
+    )
+    flags.DEFINE_bool(
+        "restart_markers", False, "write JPEGs anew, the same pixels, so that crops are decoded faster", values
     )
     flags.DEFINE_enum("format", "table", _FORMATS, "how the result is printed", values)
     flags.DEFINE_string("output", None, "also write the result to this file; .json or .csv by its ending", values)
@@ -133,7 +136,7 @@ class Request:
       experiment: the resolved config, for the verbs that take --config.
       config_file: where it came from.
       workdir, data_dir, images, format, output, report, profile: the flags of the same names.
-      source, target, test_fraction: the flags of the same names.
+      source, target, test_fraction, restart_markers: the flags of the same names.
       sweep: what the verb sweep is to do.
       compilation: what the verb compile is to do.
       distributed, coordinator, num_processes, process_id: the flags of the same names.
@@ -148,6 +151,7 @@ class Request:
     source: Path | None
     target: Path | None
     test_fraction: float
+    restart_markers: bool
     format: str
     output: Path | None
     report: bool
@@ -234,6 +238,7 @@ def parse(argv: Sequence[str]) -> Request:
         source=Path(values.source).expanduser() if values.source else None,
         target=Path(values.target).expanduser() if values.target else None,
         test_fraction=values.test_fraction,
+        restart_markers=values.restart_markers,
         format=values.format,
         output=Path(values.output) if values.output else None,
         report=values.report,

@@ -1,6 +1,7 @@
-"""This project's stream, by Grain's worker processes."""
+"""This project's stream, made by threads of the run's own process, or by worker processes of one thread each."""
 
 import contextlib
+from pathlib import Path
 
 import grain
 import loader_turn
@@ -10,8 +11,13 @@ from cnn_jax.data.stream import open_streams
 
 
 def main():
-    options = loader_turn.started(loader_turn.parser(__doc__).parse_args())
-    config = Records(folder=options.records, image_size=loader_turn.SIDE, workers=options.cores)
+    parser = loader_turn.parser(__doc__)
+    parser.add_argument("--kind", required=True, help="which of the folders of records")
+    parser.add_argument("--processes", action="store_true", help="in place of threads")
+    options = loader_turn.started(parser.parse_args())
+    workers, threads = (options.cores, 1) if options.processes else (0, options.cores)
+    folder = str(Path(options.records) / options.kind)
+    config = Records(folder=folder, image_size=loader_turn.SIDE, workers=workers, threads=threads)
     train = open_streams(config, seed=0).train.in_batches(options.batch_size)
     with contextlib.closing(iter(train.at(0))) as batches:
         pairs = ((batch.images, batch.labels) for batch in batches)

@@ -22,7 +22,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     """The options that every contestant has."""
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--pictures", required=True, help="folder of class folders of JPEGs")
-    options.add_argument("--records", required=True, help="folder of records of the same pictures")
+    options.add_argument("--records", required=True, help="folder of folders of records of the same pictures")
     options.add_argument("--batch_size", type=int, required=True)
     options.add_argument("--batches", type=int, required=True, help="counted ones")
     options.add_argument("--cores", type=int, required=True, help="that it may use; as many workers, or threads")

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import io
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +26,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from cnn_jax import whole_file
-from cnn_jax.data import picture_files, records
+from cnn_jax.data import picture_files, records, restarts
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.picture import FAULTS, converted
 from cnn_jax.data.records import MANIFEST, Manifest, Record
@@ -38,7 +39,14 @@ _AHEAD = grain.ReadOptions(num_threads=16, prefetch_buffer_size=64)
 _TOLD = 5  # unreadable pictures that are named
 
 
-def prepare(source: Path, target: Path | None, test_fraction: float, console: Console | None = None) -> Path:
+def prepare(
+    source: Path,
+    target: Path | None,
+    test_fraction: float,
+    console: Console | None = None,
+    *,
+    restart_markers: bool = False,
+) -> Path:
     """Makes a folder of records, or looks through one that TFDS has made.
 
     Args:
@@ -47,12 +55,14 @@ def prepare(source: Path, target: Path | None, test_fraction: float, console: Co
       target: folder to make; None for a folder of TFDS, which stays where it is.
       test_fraction: as `picture_files.find` has it.
       console: for progress; None is standard error.
+      restart_markers: whether JPEGs are written anew with such, by `cnn_jax.data.restarts`.
 
     Returns:
       The folder of records.
 
     Raises:
-      DataError: where the source is none, the target is there already, or a picture cannot be read.
+      DataError: where the source is none, the target is there already, a picture cannot be read, or what writes
+        restart markers is missing.
     """
     console = console or Console(stderr=True)
     if (source / "dataset_info.json").is_file():
@@ -60,11 +70,18 @@ def prepare(source: Path, target: Path | None, test_fraction: float, console: Co
             raise DataError(
                 f"--target: {source} is made by TFDS and is looked through where it lies; leave --target out"
             )
+        if restart_markers:
+            raise DataError(
+                f"--restart_markers: {source} is made by TFDS and is looked through where it lies; name pictures, or "
+                "ImageNet's two tar files, as --source"
+            )
         _look_through(source, console)
         return source
     if target is None:
         raise DataError("--target: name the folder to make; it may be left out only where TFDS has made the --source")
     _refuse_what_is_there(target)
+    if restart_markers:
+        restarts.require_tool()
     found = picture_files.find(source, test_fraction)
     partial, lock = (target.with_name(f".{target.name}.{kind}") for kind in ("partial", "lock"))
     try:
@@ -74,7 +91,7 @@ def prepare(source: Path, target: Path | None, test_fraction: float, console: Co
                 _refuse_what_is_there(target)
                 shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
                 partial.mkdir()
-                _write(found, partial, console)
+                _write(found, partial, console, restart_markers)
                 partial.replace(target)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -93,8 +110,9 @@ def _refuse_what_is_there(target: Path) -> None:
         raise DataError(f"--target: {target} {what}; name another, or remove it first")
 
 
-def _write(found: picture_files.Found, folder: Path, console: Console) -> None:
+def _write(found: picture_files.Found, folder: Path, console: Console, restart_markers: bool) -> None:
     """Writes the records and the manifest of all pictures."""
+    how = "with restart markers in JPEGs" if restart_markers else "as they came"
     info = tfds.core.DatasetInfo(
         builder=tfds.core.dataset_info.DatasetIdentity(
             name="pictures", version=tfds.core.Version("1.0.0"), data_dir=str(folder), module_name=__name__
@@ -106,22 +124,34 @@ def _write(found: picture_files.Found, folder: Path, console: Console) -> None:
                 "file_name": tfds.features.Text(),
             }
         ),
-        description=f"The pictures of {found.name}, as they came.",
+        description=f"The pictures of {found.name}, {how}.",
     )
     writer = tfds.core.SequentialWriter(info, _EXAMPLES_PER_SHARD, file_format="array_record")
     writer.initialize_splits(list(found.splits))
     census = _Census(found.class_names)
+    unmarked = 0
 
     def look(number: int, picture: picture_files.PictureFile) -> _Looked:
-        return _look(picture.name, lambda: Record(picture.read(), picture.label))
+        looked = _look(picture.name, lambda: Record(picture.read(), picture.label))
+        if not restart_markers or looked.fault is not None:
+            return looked
+        marked = Record(restarts.mark(looked.record.picture), picture.label)
+        return dataclasses.replace(looked, record=marked)
 
     for split, looked in _each(found.splits, look, console):
         census.count(split, looked)
+        unmarked += restart_markers and not restarts.is_marked(looked.record.picture)
         if not census.unreadable:  # after the first, the rest is looked at alone
             example = {"image": io.BytesIO(looked.record.picture), "label": looked.record.label}
             writer.add_examples({split: [example | {"file_name": looked.name}]})
     writer.close_all()
     whole_file.write(folder / MANIFEST, census.manifest().model_dump_json(indent=2).encode())
+    if unmarked:
+        warnings.warn(
+            f"--restart_markers: {unmarked} pictures have none and were kept as they came: they are no JPEGs of one or "
+            "three colours, or jpegtran does not take them",
+            stacklevel=2,
+        )
 
 
 def _look_through(folder: Path, console: Console) -> None:

@@ -13,6 +13,7 @@ from cnn_jax.data.decode import Picture
 from cnn_jax.data.resize import Box
 
 _TRIES = 10
+_GRID = 64  # places in a pixel where a middle's edges may be; moved by whole pixels, these keep their exact values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +83,10 @@ class CentreCrop:
         return picture.part(self.box(picture.width, picture.height), self.side, self.channels, resize.exactly)
 
     def box(self, width: int, height: int) -> Box:
-        """The middle of a picture of this size."""
+        """The middle of a picture of this size, its half side to a sixty-fourth of a pixel."""
         square = min(width, height) * self.side / self.shorter_side
-        left, top = (width - square) / 2, (height - square) / 2
-        return Box(left, top, left + square, top + square)
+        half = round(square / 2 * _GRID) / _GRID
+        return Box(width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
 
 
 def _mirrored(square: UInt8[np.ndarray, "side side c"]) -> UInt8[np.ndarray, "side side c"]:

@@ -4,8 +4,8 @@ Four things make it fast:
 
 - Sequential JPEGs of one or three colours are decoded by libjpeg-turbo without Pillow's detours; Pillow has the same
   library, and the pixels are the same to the last bit. It decodes all else.
-- A JPEG's rows come from top to bottom, so what lies below the part is never decoded: the copy that is decoded says
-  in its header that it ends there. Again the pixels are the same. Progressive JPEGs are decoded whole.
+- What lies below the part is never decoded, and in a JPEG with restart markers nor is what lies above and beside it
+  (`cnn_jax.data.jpeg`). Again the pixels are the same. Progressive JPEGs are decoded whole.
 - A part at least 2, 4 or 8 times as large as what is asked for is decoded at that fraction of its size, by
   libjpeg's smaller inverse transforms. That changes the pixels a little, as a better filter in place of Pillow's
   would; a part below twice the size is decoded in full, whatever the picture's size.
@@ -18,22 +18,18 @@ from __future__ import annotations
 
 import io
 import math
-from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
 from jaxtyping import UInt8
 from PIL import Image
 
+from cnn_jax.data import jpeg
+from cnn_jax.data.jpeg import Jpeg, Part
 from cnn_jax.data.picture import converted
 from cnn_jax.data.resize import Box, Resize
 
 _SCALES = (8, 4, 2, 1)
-# Luminance rows that a row's colours can depend on: chroma is stored at down to a quarter of the rows, and
-# interpolated with its neighbours.
-_CHROMA_REACH = 8
-_END = b"\xff\xd9"  # of a JPEG that is whole; its pixels' code never has these two bytes
-_TAIL = 64  # last bytes of a file, in which the end is looked for: some writers leave something behind it
 
 
 class Picture:
@@ -46,9 +42,9 @@ class Picture:
     def __init__(self, content: bytes):
         """Reads the header; raises one of `picture.FAULTS` where it is none."""
         self._content = content
-        self._frame = _frame(content)
-        if self._frame is not None:
-            self.width, self.height = self._frame.width, self._frame.height
+        self._jpeg = jpeg.read(content)
+        if self._jpeg is not None:
+            self.width, self.height = self._jpeg.width, self._jpeg.height
         else:
             with Image.open(io.BytesIO(content)) as opened:
                 self.width, self.height = opened.size
@@ -69,44 +65,46 @@ class Picture:
           FAULTS: of `cnn_jax.data.picture`, where the picture is damaged.
         """
         mode = "L" if channels == 1 else "RGB"
-        smaller = min((box.right - box.left) / side, (box.bottom - box.top) / side)
-        scale = next(scale for scale in _SCALES if scale <= max(smaller, 1))
-        content = self._until(box, side, scale)
-        if self._frame is not None and self._frame.is_plain(content, mode):
+        across, down = (box.right - box.left) / side, (box.bottom - box.top) / side
+        scale = next(scale for scale in _SCALES if scale <= max(min(across, down), 1))
+        content, left, top = self._around(box, max(across, scale), max(down, scale), scale)
+        if self._jpeg is not None and _is_plain(content, self._jpeg, mode):
             pixels = _decoded(content, mode, scale)
         else:
             pixels, scale = _decoded_by_pillow(content, mode, scale)
-        return resize(pixels, Box(*(edge / scale for edge in box)), side)
+        moved = Box(box.left - left, box.top - top, box.right - left, box.bottom - top)
+        return resize(pixels, Box(*(edge / scale for edge in moved)), side)
 
-    def _until(self, box: Box, side: int, scale: int) -> bytes:
-        """The picture's file, without the rows that the part does not depend on where that can be."""
-        if self._frame is None:
-            return self._content
-        filter_reach = max((box.bottom - box.top) / side, scale)
-        rows = math.ceil(box.bottom + filter_reach) + scale * _CHROMA_REACH
-        if rows >= self.height:
-            return self._content
-        cut = bytearray(self._content)
-        cut[self._frame.height_at : self._frame.height_at + 2] = rows.to_bytes(2, "big")
-        return bytes(cut)
+    def _around(self, box: Box, across: float, down: float, scale: int) -> Part:
+        """The picture's file, without what the part does not depend on where that can be.
 
-
-class _Frame(NamedTuple):
-    """What a JPEG's frame header says, and where in the file it says the height."""
-
-    width: int
-    height: int
-    colours: int
-    height_at: int
-
-    def is_plain(self, content: bytes, mode: str) -> bool:
-        """Whether this file is whole, and its colours are those that are stored or their luma."""
-        if self.colours not in (1, 3) or _END not in content[-_TAIL:]:
-            return False
-        return mode == "RGB" or simplejpeg.decode_jpeg_header(content)[2] in ("Gray", "YCbCr")
+        Args:
+          box: the part.
+          across, down: pixels that the filter reaches beyond it.
+          scale: that it will be decoded at.
+        """
+        if self._jpeg is None:
+            return Part(self._content)
+        # Colours that are stored at fewer points are interpolated with their neighbours.
+        wide, tall = (scale * pixels for pixels in self._jpeg.sampling)
+        return jpeg.part(
+            self._content,
+            self._jpeg,
+            math.floor(box.left - across) - wide,
+            math.floor(box.top - down) - tall,
+            math.ceil(box.right + across) + wide,
+            math.ceil(box.bottom + down) + tall,
+        )
 
 
-def _decoded(content: bytes, mode: str, scale: int) -> UInt8[np.ndarray, "h w c"]:
+def _is_plain(content: bytes | bytearray, headers: Jpeg, mode: str) -> bool:
+    """Whether this file is whole and sequential, and its colours are those that are stored or their luma."""
+    if not headers.sequential or headers.colours not in (1, 3) or not jpeg.is_whole(content):
+        return False
+    return mode == "RGB" or simplejpeg.decode_jpeg_header(content)[2] in ("Gray", "YCbCr")
+
+
+def _decoded(content: bytes | bytearray, mode: str, scale: int) -> UInt8[np.ndarray, "h w c"]:
     """Decodes a plain JPEG at a fraction of its size, 1 over 1, 2, 4 or 8."""
     height, width = simplejpeg.decode_jpeg_header(content)[:2]
     return simplejpeg.decode_jpeg(
@@ -119,7 +117,7 @@ def _decoded(content: bytes, mode: str, scale: int) -> UInt8[np.ndarray, "h w c"
     )
 
 
-def _decoded_by_pillow(content: bytes, mode: str, scale: int) -> tuple[UInt8[np.ndarray, "h w c"], int]:
+def _decoded_by_pillow(content: bytes | bytearray, mode: str, scale: int) -> tuple[UInt8[np.ndarray, "h w c"], int]:
     """Decodes any picture, a JPEG at a fraction of its size; and says at which."""
     with Image.open(io.BytesIO(content)) as opened:
         if opened.format == "JPEG":
@@ -131,22 +129,3 @@ def _decoded_by_pillow(content: bytes, mode: str, scale: int) -> tuple[UInt8[np.
         picture, _ = converted(opened, mode)
         pixels = np.asarray(picture)
         return pixels.reshape(*pixels.shape[:2], -1), scale
-
-
-def _frame(content: bytes) -> _Frame | None:
-    """Finds the frame header of a sequential JPEG; None for all else.
-
-    Source: ITU-T T.81, B.1.1 and B.2.2.
-    """
-    if content[:2] != b"\xff\xd8":
-        return None
-    at = 2
-    while content[at : at + 1] == b"\xff" and at + 10 <= len(content):
-        marker = content[at + 1]
-        if marker in (0xC0, 0xC1):  # baseline and extended sequential, Huffman codes
-            height, width = (int.from_bytes(content[at + start : at + start + 2], "big") for start in (5, 7))
-            return _Frame(width, height, content[at + 9], at + 5) if width and height else None
-        if not (0xE0 <= marker <= 0xEF or marker in (0xFE, 0xC4, 0xDB, 0xDD)):  # APPn, COM, DHT, DQT, DRI
-            return None
-        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    return None

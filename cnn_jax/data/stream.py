@@ -1,9 +1,9 @@
 """Batches of a folder of records, read and decoded while the device computes.
 
 A step's batch is a function of the data, the config, the seed and the step, and of nothing else: Grain's worker
-processes each ask for whole steps, and whichever gets one makes the same pixels. So nothing about the reading needs to
-be in a checkpoint but the number of the next step, and `Stream.at` begins at any step at once, for any number of
-workers. Of several processes each makes the rows of the batch that are its own.
+processes and threads each ask for whole steps, and whichever gets one makes the same pixels. So nothing about the
+reading needs to be in a checkpoint but the number of the next step, and `Stream.at` begins at any step at once, for any
+number of them. Of several processes of a run each makes the rows of the batch that are its own.
 
 - Every epoch takes all examples once, in an order drawn from the seed and the epoch; the last batch is filled up
   with the order's first examples, at weight 0, as `cnn_jax.data.pipeline` does for data on the device.
@@ -90,6 +90,7 @@ class Stream:
       seed: of the experiment.
       shuffled: whether every epoch has an order of its own, or the records' always.
       workers: processes that make the batches; 0 makes them in the caller's.
+      threads: that make batches in each of these processes.
       batch_size: of all processes together.
       share: of this process.
     """
@@ -101,6 +102,7 @@ class Stream:
     seed: int
     shuffled: bool
     workers: int
+    threads: int = 1
     batch_size: int = 1
     share: Share = _ALONE
 
@@ -140,15 +142,16 @@ class Stream:
           step: from 0 on, over all epochs.
 
         Returns:
-          What `iter` makes an iterator of; `close` ends the iterator's workers. Each worker is two batches ahead.
+          What `iter` makes an iterator of; `close` ends the iterator's workers. Each of these is two batches ahead, and
+          so is each of several threads.
         """
         # Grain has flags of its own, and looks at them even where the program is none that parses absl's.
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()
         steps = grain.MapDataset.range(step, sys.maxsize).map(self.batch)
-        # A worker makes one batch after the other: threads in it would only get into each other's way.
-        one_by_one = steps.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
-        return one_by_one.mp_prefetch(grain.MultiprocessingOptions(self.workers, per_worker_buffer_size=2))
+        threads = self.threads if self.threads > 1 else 0  # 0 is the thread that asks
+        batches = steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads))
+        return batches.mp_prefetch(grain.MultiprocessingOptions(self.workers, per_worker_buffer_size=2))
 
     def batch(self, step: int) -> HostBatch:
         """This process's rows of one step's batch, made here and now."""
@@ -223,14 +226,18 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
     workers = cores() if config.workers is None else config.workers
     statistics = _pixel_statistics(manifest, config.channels)
 
-    def measured(records: Records, numbers: np.ndarray | None) -> Stream:
-        return Stream(records, numbers, centre, statistics, seed, shuffled=False, workers=workers)
+    def opened(
+        records: Records, numbers: np.ndarray | None, view: RandomResizedCrop | CentreCrop, *, shuffled: bool
+    ) -> Stream:
+        return Stream(records, numbers, view, statistics, seed, shuffled, workers, config.threads)
+
+    tested = None if config.test_examples is None else subset.draw_test(config.test_examples, len(test))
 
     return Streams(
         manifest,
-        Stream(training, train, random, statistics, seed, shuffled=True, workers=workers),
-        measured(training, held) if held is not None else None,
-        measured(test, None if config.test_examples is None else subset.draw_test(config.test_examples, len(test))),
+        opened(training, train, random, shuffled=True),
+        opened(training, held, centre, shuffled=False) if held is not None else None,
+        opened(test, tested, centre, shuffled=False),
     )
 
 
@@ -242,7 +249,7 @@ def _pixel_statistics(manifest: Manifest, channels: int) -> PixelStatistics:
     return PixelStatistics(weights[None] @ mean, (weights @ covariance @ weights)[None, None])
 
 
-@functools.lru_cache(maxsize=1)  # which all batches of an epoch share
+@functools.lru_cache(maxsize=2)  # which all batches of an epoch share, and threads are in two where one ends
 def _order(seed: int, epoch: int, examples: int) -> Int32[np.ndarray, " n"]:
     """The order of an epoch's examples."""
     return np.random.default_rng((seed, _ORDER, epoch)).permutation(np.arange(examples, dtype=np.int32))

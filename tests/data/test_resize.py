@@ -1,5 +1,7 @@
 """Resizing, beside Pillow and by hand."""
 
+import math
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -71,3 +73,16 @@ def test_without_the_package_pillow_resizes(monkeypatch):
     monkeypatch.setattr(resize, "simd", None)
     for box in BOXES:
         np.testing.assert_array_equal(quickly(pixels(3), box, 32), by_pillow(pixels(3), box, 32))
+
+
+def test_exactly_does_not_depend_on_what_lies_around_a_part():
+    array = np.random.default_rng(0).integers(0, 256, (300, 140, 3), dtype=np.uint8)
+    for box in (Box(40, 60, 64, 90), Box(40, 60, 94, 175), Box(20, 20, 120, 280), Box(50, 60, 70, 64)):
+        for side in (19, 32, 95):
+            whole = exactly(array, box, side)
+            reach = math.ceil(max(box.right - box.left, box.bottom - box.top) / side)  # of the filter
+            for margin in (reach + 1, reach + 3, 20):
+                left, top = int(box.left) - margin, int(box.top) - margin
+                around = np.ascontiguousarray(array[top : int(box.bottom) + margin, left : int(box.right) + margin])
+                moved = Box(margin, margin, box.right - left, box.bottom - top)
+                np.testing.assert_array_equal(exactly(around, moved, side), whole)

@@ -52,11 +52,11 @@ def assert_same(batches, others):
             np.testing.assert_array_equal(array, another)
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-def test_a_step_is_the_same_for_any_number_of_workers_and_wherever_it_began(streams, workers):
+@pytest.mark.parametrize(("workers", "threads"), [(1, 1), (4, 1), (0, 3), (2, 2)])
+def test_a_step_is_the_same_for_any_number_of_workers_and_threads_and_wherever_it_began(streams, workers, threads):
     alone = taken(streams().train, 0, 9)
     start = 3
-    assert_same(taken(streams(workers=workers).train, start, 6), alone[start:])
+    assert_same(taken(streams(workers=workers, threads=threads).train, start, 6), alone[start:])
 
 
 def test_a_step_is_the_same_wherever_the_stream_began(streams):
