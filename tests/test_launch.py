@@ -228,6 +228,18 @@ def test_pictures_become_records(tmp_path, capsys):
     assert "is a whole folder of records already" in capsys.readouterr().err
 
 
+def test_worker_processes_leave_nothing_behind(records_folder, tmp_path):
+    config = {
+        "data": {"name": "records", "folder": str(records_folder), "image_size": 32, "workers": 2, "threads": 2},
+        "model": {"name": "lenet5"},
+        "train": {"epochs": 2, "batch_size": 8, "eval_batch_size": 4},
+    }
+    (tmp_path / "streamed.py").write_text(f"def get_config():\n    return {config!r}\n")
+    done = launched("train", f"--config={tmp_path}/streamed.py", f"--workdir={tmp_path}/run", "--noreport")
+    assert done.returncode == 0, done.stderr
+    assert "leaked" not in done.stderr
+
+
 def test_help_is_an_answer(capsys):
     for words in ([], ["--help"], ["train", "--help"], ["predict", "--help"]):
         assert launch.main(words) == 0
