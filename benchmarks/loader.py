@@ -1,11 +1,12 @@
 """Loading ImageNet's kind of pictures, beside peers: `make bench-loader`.
 
 All contestants make batches of random-resized, mirrored 224x224 bytes of the same JPEGs (`scripts/imagenet_shaped.py`),
-on the same number of cores, with as many workers or threads. Pillow's resizing, which this project and PyTorch use,
-filters what it makes smaller; TensorFlow's does so only where it is asked to, and is there both ways. They take turns,
-each in a process of its own; starting is not in the time. The figures are medians with their spread, and ratios round
-by round. Beside the clock's figure stands what a second of processor time gives, counted over all of a contestant's
-processes, which other programs on the machine disturb less.
+on the same number of cores, with as many workers or threads. This project and Pillow, for PyTorch, filter what they
+make smaller; TensorFlow does so only where it is asked to, and is there both ways. This project's records have restart
+markers, for which jpegtran must be there, or the files as they came, which the peers read. They take turns, each in a
+process of its own; starting is not in the time. The figures are medians with their spread, and ratios round by round.
+Beside the clock's figure stands what a second of processor time gives, counted over all of a contestant's processes,
+which other programs on the machine disturb less.
 """
 
 from __future__ import annotations

@@ -155,6 +155,30 @@ def part(content: bytes, jpeg: Jpeg, left: int, top: int, right: int, bottom: in
     return Part(upper)
 
 
+def with_index(content: bytes) -> bytes:
+    """Writes the index of tiles into a file that has tiles.
+
+    Args:
+      content: a file.
+
+    Returns:
+      The file with the index; the same file where it has no tiles, has an index already, or has more tiles, or longer
+      ones, than one segment can tell of.
+    """
+    jpeg = read(content)
+    if jpeg is None or jpeg.tile is None or jpeg.tiles_at is not None:
+        return content
+    tiles = _tiles(content, jpeg, jpeg.tile)
+    if tiles is None:
+        return content
+    lengths = (tiles.end - tiles.begin).ravel() + 2
+    segment = _INDEX + lengths.astype(">u2").tobytes()
+    if lengths.max() > 0xFFFF or len(segment) + 2 > 0xFFFF:
+        return content
+    frame_at = jpeg.size_at - 5
+    return content[:frame_at] + b"\xff\xec" + (len(segment) + 2).to_bytes(2, "big") + segment + content[frame_at:]
+
+
 class _Tiles(NamedTuple):
     """Where each tile's code begins, and where its marker stands behind it; both [down, across]."""
 
@@ -200,23 +224,7 @@ def _are_marked(values: UInt8[np.ndarray, " bytes"], ends: Int[np.ndarray, " til
     return bool(kinds[-1] == END[1] and (kinds[:-1] == _restarts(count - 1)).all() and (values[ends] == 0xFF).all())
 
 
-def with_index(content: bytes) -> bytes:
-    """Writes the index of tiles into a file of tiles; the same file where they cannot be told of in one segment."""
-    jpeg = read(content)
-    if jpeg is None or jpeg.tile is None or jpeg.tiles_at is not None:
-        return content
-    tiles = _tiles(content, jpeg, jpeg.tile)
-    if tiles is None:
-        return content
-    lengths = (tiles.end - tiles.begin).ravel() + 2
-    segment = _INDEX + lengths.astype(">u2").tobytes()
-    if lengths.max() > 0xFFFF or len(segment) + 2 > 0xFFFF:
-        return content
-    frame_at = jpeg.size_at - 5
-    return content[:frame_at] + b"\xff\xec" + (len(segment) + 2).to_bytes(2, "big") + segment + content[frame_at:]
-
-
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def _restarts(count: int) -> UInt8[np.ndarray, " count"]:
     """The second bytes of so many restart markers: there are eight of them, in turns."""
     seconds = (0xD0 + (np.arange(count) & 7)).astype(np.uint8)

@@ -89,6 +89,7 @@ def test_what_lies_below_a_part_is_not_decoded():
     upper = Box(10, 5, 70, 45)
     expected = whole(encoded(pixels(), quality=90)).resize((32, 32), Image.Resampling.BILINEAR, box=upper)
     np.testing.assert_array_equal(Picture(bytes(content)).part(upper, 32, 3, exactly), np.asarray(expected))
+    assert len(Picture(bytes(content))._around(upper, 60 / 32, 40 / 32, 1).content) == len(content)
 
 
 @pytest.mark.parametrize(("scale", "side"), [(2, 32), (4, 16), (8, 8)])
