@@ -10,9 +10,9 @@ from pathlib import Path
 
 from cnn_jax import flags, xla_flags
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.exit_codes import DONE, FAILED, REFUSED, STOPPED
 from cnn_jax.flags import Request
-from cnn_jax.train.run_folder import RunFolder, RunFolderError
+from cnn_jax.run.exit_codes import DONE, FAILED, REFUSED, STOPPED
+from cnn_jax.run.folder import RunFolder, RunFolderError
 
 
 def main(argv: list[str]) -> int:

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 import pytest
 
+from cnn_jax.run.metrics_log import read_records
 from cnn_jax.train import finished
-from cnn_jax.train.record import read_records
 
 ROOT = Path(__file__).parent.parent
 # 450 images in batches of 10, 40 epochs: 1800 steps in dispatches of 5, a checkpoint after every epoch and

@@ -16,8 +16,8 @@ from cnn_jax.analysis import classification, pictures, plots, report_folder, ste
 from cnn_jax.analysis.step_profile import StepProfile
 from cnn_jax.data.split import Split
 from cnn_jax.layer_rows import LayerRow
-from cnn_jax.train.record import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, Record, read_records
-from cnn_jax.train.run_folder import RunFolder
+from cnn_jax.run.folder import RunFolder
+from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, Record, read_records
 
 _GRID = 24  # pictures of a grid
 _OPERATIONS = 25  # of a step that are shown by themselves

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from cnn_jax.analysis import report_folder, sweep_plots
+from cnn_jax.run.metrics_log import TEST, VALIDATION, read_records
 from cnn_jax.sweep.points import key, name, short_names, value_text, values_at
 from cnn_jax.sweep.rows import Row, SweepHeader, code_warnings, read_rows
 from cnn_jax.sweep.statistics import Difference, Group, differences, grouped, measured
 from cnn_jax.sweep.status import STANDINGS
-from cnn_jax.train.record import TEST, VALIDATION, read_records
 
 _VALUES_OF_HEAT_MAP = 12  # of either field; more are no longer legible
 _HEAT_MAPS = 10

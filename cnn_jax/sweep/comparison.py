@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnn_jax.train.record import Record
+from cnn_jax.run.metrics_log import Record
 
 # Of figures from other hardware or versions, whose rounding differs: training amplifies it from step to step.
 ACCURACY_TOLERANCE = 0.01

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from cnn_jax import xla_flags
 from cnn_jax.config_parse import ConfigError
+from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import faults, feasibility, teams
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
@@ -24,7 +25,6 @@ from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAI
 from cnn_jax.sweep.teams import Team
 from cnn_jax.sweep.trial import Trial
 from cnn_jax.sweep.view import SweepView
-from cnn_jax.train.stop_signal import StopSignal
 
 
 class Engine(Protocol):

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cnn_jax import __version__, config_parse, whole_file
 from cnn_jax.config_parse import ConfigError
+from cnn_jax.run.metrics_log import Record
 from cnn_jax.sweep import comparison
 from cnn_jax.sweep.comparison import Evidence
 from cnn_jax.sweep.folder import Entry, SweepFolder
@@ -19,7 +20,6 @@ from cnn_jax.sweep.repetition import evidence
 from cnn_jax.sweep.space import Sweep
 from cnn_jax.sweep.status import DONE
 from cnn_jax.sweep.trial import Trial
-from cnn_jax.train.record import Record
 
 _FORMAT = 1
 

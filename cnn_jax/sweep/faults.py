@@ -6,7 +6,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnn_jax import exit_codes
+from cnn_jax.run import exit_codes
 
 REFUSED, CRASH, KILLED, HANG, MEMORY, DIVERGED = "refused", "crash", "killed", "hang", "memory", "diverged"
 

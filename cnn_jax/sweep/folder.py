@@ -11,11 +11,11 @@ from typing import Any
 import filelock
 import pydantic
 
+from cnn_jax.run.folder import RunFolder, RunFolderError, lock, refuse_foreign
 from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.plan import Plan
 from cnn_jax.sweep.status import DONE, WAITING, Status
 from cnn_jax.sweep.trial import Trial, trial_id
-from cnn_jax.train.run_folder import RunFolder, RunFolderError, lock, refuse_foreign
 
 _STATUS = pydantic.TypeAdapter(Status)
 

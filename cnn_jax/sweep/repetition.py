@@ -9,15 +9,15 @@ from pathlib import Path
 from rich.console import Console
 
 from cnn_jax.config_parse import ConfigError
+from cnn_jax.run.folder import RunFolder
+from cnn_jax.run.metrics_log import read_records
+from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import comparison, teams
 from cnn_jax.sweep.comparison import Evidence, Verdict
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.status import DONE, RUNNING, Status
-from cnn_jax.train.record import read_records
-from cnn_jax.train.run_folder import RunFolder
-from cnn_jax.train.stop_signal import StopSignal
 
 
 def verify(

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from cnn_jax.exit_codes import DONE, FAILED, REFUSED, STOPPED
+from cnn_jax.run.exit_codes import DONE, FAILED, REFUSED, STOPPED
 
 
 def main() -> None:
@@ -85,8 +85,8 @@ def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, A
 
 
 def _train(folder: Path, data_dir: Path | None) -> list[BaseException | None]:
+    from cnn_jax.run.folder import RunFolder
     from cnn_jax.train.loop import train_and_evaluate
-    from cnn_jax.train.run_folder import RunFolder
 
     train_and_evaluate(RunFolder(folder).experiment(), folder, data_dir)
     return [None]
@@ -97,8 +97,8 @@ def _train_together(
 ) -> list[BaseException | None]:
     from rich.console import Console
 
+    from cnn_jax.run.folder import RunFolder
     from cnn_jax.train import together
-    from cnn_jax.train.run_folder import RunFolder
 
     runs = [
         together.Run(RunFolder(folder).experiment(), folder, Console(file=log))

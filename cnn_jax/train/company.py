@@ -9,9 +9,9 @@ import jax
 
 from cnn_jax.data import pipeline
 from cnn_jax.data.split import Split
+from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import programs, sharding, steps
 from cnn_jax.train.state import TrainState
-from cnn_jax.train.stop_signal import StopSignal
 from cnn_jax.train.training import Advance, Measure, Training
 
 if TYPE_CHECKING:

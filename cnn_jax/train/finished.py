@@ -18,9 +18,9 @@ from cnn_jax.config import Experiment
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.pipeline import Normalization
+from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.train import compilation, optim, programs, steps
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
-from cnn_jax.train.run_folder import RunFolder, RunFolderError
 
 
 @dataclasses.dataclass(frozen=True)

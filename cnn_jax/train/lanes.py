@@ -22,10 +22,10 @@ from jaxtyping import Float32, PRNGKeyArray
 from cnn_jax.data import pipeline
 from cnn_jax.data.pipeline import DeviceSplit
 from cnn_jax.data.split import Split
+from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import compilation, resident, sharding, steps
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.state import TrainState
-from cnn_jax.train.stop_signal import StopSignal
 from cnn_jax.train.training import Training
 from cnn_jax.train.turns import Turns
 

@@ -20,17 +20,18 @@ from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.data import augment, pipeline
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.train import compilation, optim, preflight, processes, programs, provenance, sharding, steps
+from cnn_jax.run import provenance
+from cnn_jax.run.folder import RunFolder
+from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog, Record
+from cnn_jax.run.progress import TrainingProgress
+from cnn_jax.run.stop_signal import StopSignal
+from cnn_jax.train import compilation, optim, preflight, processes, programs, sharding, steps
 from cnn_jax.train.checkpoint import Checkpoints
 from cnn_jax.train.company import Alone, Company
 from cnn_jax.train.dispatches import Dispatches
 from cnn_jax.train.metrics import Sums, means
 from cnn_jax.train.performance import performance
-from cnn_jax.train.progress import TrainingProgress
-from cnn_jax.train.record import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog, Record
-from cnn_jax.train.run_folder import RunFolder
 from cnn_jax.train.state import TrainState
-from cnn_jax.train.stop_signal import StopSignal
 from cnn_jax.train.trace import Trace
 from cnn_jax.train.training import Advance, Measure, Training
 
@@ -130,7 +131,8 @@ def _prepare(
     colours = pipeline.colours(dataset.train) if augment.wants_colours(experiment.augment) else None
     folder.begin(experiment)
     folder.write("dataset.json", describe(dataset, constants, colours))
-    folder.write("provenance.json", provenance.collect(dataset) | {"trained_together": company.size})
+    made_by = provenance.collect(dataset.name, dataset.checksum, jax.devices())
+    folder.write("provenance.json", made_by | {"trained_together": company.size})
     keys = sharding.on_all(keys, mesh)
     state = programs.first_state(recipe, variables, mesh)
     checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)

@@ -12,9 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from cnn_jax.config import Experiment
+from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import loop
 from cnn_jax.train.lanes import Lane
-from cnn_jax.train.stop_signal import StopSignal
 from cnn_jax.train.turns import Turns
 
 

@@ -14,7 +14,7 @@ from cnn_jax.analysis.report import ReportInputs, write_report
 from cnn_jax.analysis.step_profile import Operation, StepProfile
 from cnn_jax.config import Cnn, Experiment
 from cnn_jax.data.split import Split
-from cnn_jax.train.run_folder import RunFolder
+from cnn_jax.run.folder import RunFolder
 
 SECTIONS = [
     *("curves", "classes", "confusion", "samples", "mistakes", "calibration", "filters", "layers", "speed"),

@@ -2,8 +2,8 @@
 
 import pytest
 
+from cnn_jax.run.metrics_log import Record
 from cnn_jax.sweep.comparison import Evidence, compare
-from cnn_jax.train.record import Record
 
 HERE = {"packages": {"jax": "0.10.2"}, "python": "3.11.7", "devices": {"kind": "cpu"}, "git": {"commit": "a"}}
 

@@ -13,11 +13,11 @@ from cnn_jax.analysis import step_profile
 from cnn_jax.config_parse import ConfigError, parse
 from cnn_jax.data import DataError
 from cnn_jax.ops import GeometryError
+from cnn_jax.run.folder import RunFolderError
+from cnn_jax.run.metrics_log import read_records
+from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import company, dispatches, finished, loop
 from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
-from cnn_jax.train.record import read_records
-from cnn_jax.train.run_folder import RunFolderError
-from cnn_jax.train.stop_signal import StopSignal
 
 SMALL = {
     "model": {"features": (8, 8), "pooling": ("max", "none"), "dense": (16,)},

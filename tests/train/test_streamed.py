@@ -11,9 +11,9 @@ from cnn_jax.analysis.measure import measure
 from cnn_jax.analysis.run_report import write_run_report
 from cnn_jax.config_parse import parse
 from cnn_jax.data import pipeline, sources
+from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import company, finished
 from cnn_jax.train.loop import Stopped, train_and_evaluate
-from cnn_jax.train.stop_signal import StopSignal
 from tests.train.test_sharding import train
 
 

@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 
 from cnn_jax.config_parse import parse
+from cnn_jax.run.metrics_log import read_records
+from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import together
 from cnn_jax.train.lanes import devices_for
 from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
-from cnn_jax.train.record import read_records
-from cnn_jax.train.stop_signal import StopSignal
 
 ROOT = Path(__file__).parents[2]
 TIMES = ("seconds", "images_per_second")
@@ -154,7 +154,7 @@ def test_lanes_are_shared_by_devices(three, line_data, tmp_path):
         "from pathlib import Path\n"
         "from rich.console import Console\n"
         "from cnn_jax.train import together\n"
-        "from cnn_jax.train.run_folder import RunFolder\n"
+        "from cnn_jax.run.folder import RunFolder\n"
         "folders = [Path(sys.argv[1]) / name for name in '012']\n"
         "told = Console(file=io.StringIO())\n"
         "together.train_and_evaluate([together.Run(RunFolder(f).experiment(), f, told) for f in folders])\n"

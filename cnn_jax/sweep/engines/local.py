@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from cnn_jax import exit_codes, xla_flags
+from cnn_jax import xla_flags
+from cnn_jax.run import exit_codes
 from cnn_jax.sweep import faults
 from cnn_jax.sweep.engines import confinement, worker_process
 from cnn_jax.sweep.engines.worker_process import Workers

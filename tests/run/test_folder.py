@@ -3,7 +3,7 @@
 import pytest
 
 from cnn_jax.config import Experiment, Train
-from cnn_jax.train.run_folder import RunFolder, RunFolderError
+from cnn_jax.run.folder import RunFolder, RunFolderError
 
 
 def test_it_is_claimed_and_claimed_again(tmp_path):

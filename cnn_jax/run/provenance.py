@@ -9,27 +9,26 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from cnn_jax import __version__
-from cnn_jax.data.dataset import Dataset
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
 
 
-def collect(dataset: Dataset) -> dict[str, Any]:
+def collect(data_name: str, data_checksum: str, devices: Sequence[Any]) -> dict[str, Any]:
     """Describes this process.
 
     Args:
-      dataset: that it learns from.
+      data_name: The config's name of the data source.
+      data_checksum: SHA-256 (hex) of the data set.
+      devices: All devices of the run, as `jax.devices()` lists them.
 
     Returns:
       A JSON object; git is None outside a checkout.
     """
-    devices = jax.devices()
     return {
         "cnn_jax": __version__,
         "git": _git(),
@@ -44,7 +43,7 @@ def collect(dataset: Dataset) -> dict[str, Any]:
             "cores": os.cpu_count(),
         },
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "data": {"name": dataset.name, "checksum": dataset.checksum},
+        "data": {"name": data_name, "checksum": data_checksum},
         "command": " ".join(["python", *sys.argv]),
     }
 

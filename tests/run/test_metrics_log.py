@@ -1,6 +1,6 @@
 """metrics.jsonl through kills and resumptions."""
 
-from cnn_jax.train.record import MetricsLog, Record, read_records
+from cnn_jax.run.metrics_log import MetricsLog, Record, read_records
 
 
 def test_records_come_back(tmp_path):

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from cnn_jax.train.stop_signal import StopSignal
+from cnn_jax.run.stop_signal import StopSignal
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

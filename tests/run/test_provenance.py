@@ -1,13 +1,15 @@
 """What a run says of the code that made it."""
 
 import subprocess
-from types import SimpleNamespace
 
+import jax
 import pytest
 
-from cnn_jax.train import provenance
+from cnn_jax.run import provenance
 
-DATASET = SimpleNamespace(name="lines", checksum="abc")
+
+def collect():
+    return provenance.collect("lines", "abc", jax.devices())
 
 
 @pytest.fixture(autouse=True)
@@ -38,21 +40,21 @@ def test_the_commit_and_what_differs_from_it(checkout, new_process):
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True
     ).stdout.strip()
-    assert provenance.collect(DATASET)["git"] == {"commit": commit, "dirty": None}
+    assert collect()["git"] == {"commit": commit, "dirty": None}
     (checkout / "code.py").write_text("a = 2\n")
-    assert provenance.collect(DATASET)["git"]["dirty"] is None, "what runs is what was loaded"
+    assert collect()["git"]["dirty"] is None, "what runs is what was loaded"
     new_process()
-    second = provenance.collect(DATASET)["git"]["dirty"]
+    second = collect()["git"]["dirty"]
     (checkout / "code.py").write_text("a = 3\n")
     new_process()
-    third = provenance.collect(DATASET)["git"]["dirty"]
+    third = collect()["git"]["dirty"]
     assert len({None, second, third}) == 3
 
 
 def test_outside_a_checkout(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    collected = provenance.collect(DATASET)
+    collected = collect()
     assert collected["git"] is None
     assert collected["data"] == {"name": "lines", "checksum": "abc"}
     assert collected["devices"]["count"] >= 1
