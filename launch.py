@@ -35,19 +35,19 @@ def one_network(request: Request) -> int:
     except (ConfigError, RunFolderError) as error:
         return refuse(error)
     # JAX and all that stands on it come only now: a bad command line is answered at once.
-    from cnn_jax.train import processes
+    from cnn_jax.train import distributed
     from cnn_jax.train.loop import DivergedError, Stopped
-    from cnn_jax.train.refusals import REFUSALS
+    from cnn_jax.train.preflight import REFUSALS
 
     if request.verb == "train":
-        processes.join(
-            processes.Group(request.distributed, request.coordinator, request.num_processes, request.process_id)
+        distributed.join(
+            distributed.Group(request.distributed, request.coordinator, request.num_processes, request.process_id)
         )
     try:
         VERBS[request.verb](request)
     except REFUSALS as error:
         return refuse(error)
-    except (DivergedError, processes.OtherProcessFailed) as error:
+    except (DivergedError, distributed.OtherProcessFailed) as error:
         print(f"failed: {error}", file=sys.stderr)
         return FAILED
     except Stopped:
@@ -146,14 +146,14 @@ def refuse(error: Exception) -> int:
 
 def train(request: Request) -> None:
     """Trains, then writes the report where there is none of this result."""
-    from cnn_jax.train import processes
+    from cnn_jax.train import distributed
     from cnn_jax.train.loop import train_and_evaluate
 
     assert request.experiment is not None
     assert request.config_file is not None
     workdir = request.workdir or flags.default_workdir(request.config_file, request.experiment)
     result = train_and_evaluate(request.experiment, workdir, request.data_dir, profile=request.profile)
-    if not processes.is_first():
+    if not distributed.is_first():
         return
     print(f"test accuracy {result['test_accuracy']:.4f}, test loss {result['test_loss']:.4f}")
     print(f"result: {workdir / 'result.json'}")
@@ -163,19 +163,20 @@ def train(request: Request) -> None:
 
 def evaluate(request: Request) -> None:
     """Measures a finished run's network again."""
-    from cnn_jax.analysis.measure import measure
-    from cnn_jax.train import finished
+    from cnn_jax.train import restore
 
-    run = finished.load(the(request.workdir))
-    print(json.dumps(measure(run, run.dataset(request.data_dir).test), indent=2))
+    run = restore.load(the(request.workdir))
+    test = run.dataset(request.data_dir).test
+    measured = {f"test_{name}": value for name, value in run.evaluate(test).items()}
+    print(json.dumps(measured | {"images": len(test)}, indent=2))
 
 
 def predict(request: Request) -> None:
     """Classifies picture files."""
     from cnn_jax.analysis import prediction
-    from cnn_jax.train import finished
+    from cnn_jax.train import restore
 
-    run = finished.load(the(request.workdir))
+    run = restore.load(the(request.workdir))
     rows = prediction.predict(run, request.images)
     show(request, prediction.as_table(rows), prediction.as_json(rows), prediction.as_csv(rows))
 
@@ -206,9 +207,9 @@ def report(request: Request) -> None:
 def write_report(workdir: Path, data_dir: Path | None) -> None:
     """Writes the report of a finished run and prints where."""
     from cnn_jax.analysis.run_report import write_run_report
-    from cnn_jax.train import finished
+    from cnn_jax.train import restore
 
-    print(f"report: {write_run_report(finished.load(workdir), data_dir)}")
+    print(f"report: {write_run_report(restore.load(workdir), data_dir)}")
 
 
 def write_sweep(workdir: Path, report: bool = True) -> None:

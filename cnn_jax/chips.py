@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from cnn_jax.config import Experiment
+
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
@@ -40,6 +42,7 @@ class Chip:
         return next(peak for peak in (self.bfloat16, self.tf32, self.float32) if peak is not None)
 
 
+_EXACT = ("highest", "float32")
 _TERA, _GIGA, _GIB = 1e12, 1e9, 2**30
 _SUPERCOMPUTER = "Jouppi et al., A domain-specific supercomputer for training deep neural networks, 2020, table 3"
 _CLOUD = "https://cloud.google.com/tpu/docs/"
@@ -97,3 +100,29 @@ _OF_KIND = {kind: chip for chip in (*TPUS.values(), *_GPUS) for kind in chip.kin
 def of_kind(kind: str) -> Chip | None:
     """The chip whose devices JAX calls so (`jax.Device.device_kind`); None where none is in the table, as no CPU is."""
     return _OF_KIND.get(kind)
+
+
+def peak(experiment: Experiment, device_kind: str) -> float | None:
+    """The peak of one device in the arithmetic that an experiment's products are done in.
+
+    That is bfloat16 for a network computed in it, and on TPUs, which make all products of bfloat16's. Else it is
+    TF32, JAX's own choice on a GPU that has it, or float32 where `train.matmul_precision` asks for it. What has no such
+    unit takes the next more exact one.
+
+    Args:
+      experiment: The resolved config.
+      device_kind: Name of the device as JAX gives it (`jax.Device.device_kind`).
+
+    Returns:
+      FLOP/s; None for a device that is not in the table, as a CPU never is.
+    """
+    chip = of_kind(device_kind)
+    if chip is None:
+        return None
+    if experiment.model.compute == "bfloat16" or chip.float32 is None:
+        units = (chip.bfloat16, chip.tf32, chip.float32)
+    elif experiment.train.matmul_precision in _EXACT:
+        units = (None, None, chip.float32)
+    else:
+        units = (None, chip.tf32, chip.float32)
+    return next((unit / chip.devices for unit in units if unit is not None), None)

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from peers.compare import QUICK
 
-from cnn_jax import config_parse, experiment_file, geometry, models
+from cnn_jax import config_parse, experiment_file, geometry
 from cnn_jax.config import Records
 from cnn_jax.data import augment, pipeline
 from cnn_jax.data.split import Split
-from cnn_jax.train import optim, state, steps
+from cnn_jax.train import optimizer
+from cnn_jax.train.step import StepConfig, create_state, train_step
 
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.py"))
 # Two images a step, normalised together, by XLA's convolutions, which compile in a tenth of the time; large ones are
@@ -32,23 +33,16 @@ def test_two_steps(file):
 
     rng = np.random.default_rng(0)
     split = Split(rng.integers(0, 256, (4, *shape), np.uint8), rng.integers(0, classes, 4, np.int32))
-    model = models.create(experiment.model, classes)
-    recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer), classes)
-    variables = jax.jit(model.init, static_argnums=1)(jax.random.key(0), shape)
-    before = state.create(recipe.optimizer, variables, ema=experiment.train.ema_decay > 0)
-    rates = optim.learning_rates(experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, 2)
-    constants = pipeline.normalization(experiment.data, split)
-    colours = pipeline.colours(split) if augment.wants_colours(experiment.augment) else None
+    config = StepConfig.of(experiment, classes)
+    before = create_state(config, jax.jit(config.network.init, static_argnums=1)(jax.random.key(0), shape))
+    rates = optimizer.epoch_learning_rates(experiment, len(split))[0]
+    preprocessing = pipeline.preprocessing(experiment.data, experiment.augment, split)
 
-    def step(now, pixels, labels, rate, key):
-        """As `steps.train_steps` takes one; inside its loop XLA's convolutions are slow."""
-        targets = jax.nn.one_hot(labels, classes)
-        images, targets = augment.augment(key, pixels, targets, experiment.augment, constants, colours)
-        return steps.train_step(recipe, now, pipeline.Batch(images, targets, jax.numpy.ones(2)), rate, key)
-
-    compiled, after = jax.jit(step, compiler_options=QUICK), before
+    # One by one: inside the loop of `train_steps` XLA's convolutions are slow.
+    compiled, after = jax.jit(train_step, static_argnums=0, compiler_options=QUICK), before
     for number, some in enumerate((slice(0, 2), slice(2, 4))):
-        after = compiled(after, split.images[some], split.labels[some], rates[number], jax.random.key(number))
+        batch = pipeline.Batch(split.images[some], split.labels[some], np.ones(2, np.float32), preprocessing)
+        after, _ = compiled(config, after, batch, rates[number], jax.random.key(0))
     assert int(after.step) == 2
     assert int(after.epoch_sums.examples) == 4
     assert np.isfinite(after.epoch_sums.loss)

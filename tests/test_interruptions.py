@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.run.metrics_log import read_records
-from cnn_jax.train import finished
+from cnn_jax.train import restore
 
 ROOT = Path(__file__).parent.parent
 # 450 images in batches of 10, 40 epochs: 1800 steps in dispatches of 5, a checkpoint after every epoch and
@@ -60,7 +60,7 @@ def outcome(workdir):
     def timeless(values):
         return {name: value for name, value in values.items() if name not in TIMES}
 
-    run = finished.load(workdir)
+    run = restore.load(workdir)
     records = [record._replace(values=timeless(record.values)) for record in read_records(run.folder.metrics)]
     parameters = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(run.variables)]
     return {"parameters": parameters, "records": records, "result": timeless(run.result)}

@@ -17,7 +17,7 @@ from cnn_jax.data import views
 from cnn_jax.hlo import Module
 from cnn_jax.ops.platform import building_for
 from cnn_jax.train import compilation, preflight
-from cnn_jax.train.refusals import REFUSALS
+from cnn_jax.train.preflight import REFUSALS
 
 
 def main(job_file: Path, answer_file: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 from typing import Any
 
@@ -10,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import topologies
 
-from cnn_jax import models
 from cnn_jax.ahead.job import Job
 from cnn_jax.ahead.topology import Topology
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.data import augment, pipeline
-from cnn_jax.train import optim, programs, sharding, steps
+from cnn_jax.data import pipeline
+from cnn_jax.train import sharding
+from cnn_jax.train.step import StepConfig, eval_step, state_shape, train_step
 
 
 def devices_of(topology: Topology) -> list[Any]:
@@ -94,35 +93,36 @@ def lower(job: Job, batch: int, devices: list[Any]) -> jax.stages.Lowered:
     """
     mesh = sharding.data_mesh(devices)
     everywhere, spread = sharding.replicated(mesh), sharding.one_batch(mesh)
-    experiment, channels = job.experiment, job.image_shape[2]
-    model = models.create(experiment.model, job.classes, experiment.pretrained.freeze)
-    recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer), job.classes)
-    images = batch * len(devices)
-    shapes_and_types = (((images, *job.image_shape), jnp.uint8), ((images,), jnp.int32), ((images,), jnp.float32))
-    arrays: Any = [jax.ShapeDtypeStruct(*each) for each in shapes_and_types]
-    batch_like = pipeline.RawBatch(*arrays)
-    rate = jax.ShapeDtypeStruct((), jnp.float32)
-    of_channels: Any = jax.ShapeDtypeStruct((channels,), jnp.float32)
-    constants = pipeline.Normalization(of_channels, of_channels)
-    key = jax.eval_shape(jax.random.key, 0)
-    state = programs.state_like(recipe, job.image_shape)
+    experiment = job.experiment
+    config = StepConfig.of(experiment, job.classes, mesh.abstract_mesh)
+    state = state_shape(config, job.image_shape)
     where = sharding.of_state(state, mesh, experiment.train)
+    batch_like = _batch_like(job, batch * len(devices))
+    batch_where = pipeline.Batch(spread, spread, spread, everywhere)  # type: ignore[arg-type]
     if job.program == "eval":
-        measure = jax.jit(
-            functools.partial(steps.measure_pixels, recipe),
-            in_shardings=(where.variables, spread, everywhere),
-            out_shardings=everywhere,
-        )
-        return measure.lower(state.variables, batch_like, constants)
-    colours = None
-    if augment.wants_colours(experiment.augment):
-        square: Any = jax.ShapeDtypeStruct((channels, channels), jnp.float32)
-        colours = pipeline.Colours(of_channels, of_channels, square)
-    advance = jax.jit(
-        functools.partial(steps.train_on_pixels, recipe),
-        in_shardings=(where, spread, everywhere, everywhere, everywhere, everywhere),
-        out_shardings=where,
-        donate_argnums=0,
+        in_shardings: tuple[Any, ...] = (where.variables, batch_where)
+        evaluate = jax.jit(eval_step, static_argnums=0, in_shardings=in_shardings, out_shardings=everywhere)
+        return evaluate.lower(config, state.variables, batch_like)
+    step = jax.jit(
+        train_step,
+        static_argnums=0,
+        in_shardings=(where, batch_where, everywhere, everywhere),
+        out_shardings=(where, everywhere),
+        donate_argnums=1,
     )
-    with sharding.working_on(mesh):
-        return advance.lower(state, batch_like, constants, colours, rate, key)
+    learning_rate, key = jax.ShapeDtypeStruct((), jnp.float32), jax.eval_shape(jax.random.key, 0)
+    return step.lower(config, state, batch_like, learning_rate, key)
+
+
+def _batch_like(job: Job, images: int) -> pipeline.Batch:
+    """The shapes and types of a batch."""
+
+    def array(*shape: int, dtype: Any = jnp.float32) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype)
+
+    channels, colours = job.image_shape[2], None
+    if pipeline.wants_colours(job.experiment.augment):
+        colours = pipeline.Colours(array(channels), array(channels), array(channels, channels))
+    preprocessing = pipeline.Preprocessing(pipeline.Normalization(array(channels), array(channels)), colours)
+    pixels, labels = array(images, *job.image_shape, dtype=jnp.uint8), array(images, dtype=jnp.int32)
+    return pipeline.Batch(pixels, labels, array(images), preprocessing)

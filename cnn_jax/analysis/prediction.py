@@ -14,8 +14,9 @@ import numpy as np
 from rich.table import Table
 
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.picture import UnreadablePictureError, fit
-from cnn_jax.train.finished import FinishedRun
+from cnn_jax.data.evaluation_picture import read_picture
+from cnn_jax.data.picture import UnreadablePictureError
+from cnn_jax.train.restore import FinishedRun
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
@@ -43,7 +44,7 @@ def predict(run: FinishedRun, paths: Sequence[Path]) -> list[Prediction]:
     """Classifies pictures.
 
     Args:
-      run: as `finished.load` opens it.
+      run: as `restore.load` opens it.
       paths: picture files, and folders whose pictures (subfolders included) are taken in order.
 
     Returns:
@@ -54,7 +55,7 @@ def predict(run: FinishedRun, paths: Sequence[Path]) -> list[Prediction]:
     """
     files = [file for path in paths for file in _files(path)]
     try:
-        fitted = [fit(file, run.image_shape) for file in files]
+        fitted = [read_picture(file, run.experiment.data, run.image_shape) for file in files]
     except UnreadablePictureError as error:
         raise DataError(f"--images: {error}") from error
     probabilities = run.probabilities(np.stack([image for image, _ in fitted]))

@@ -10,7 +10,7 @@ import numpy as np
 from cnn_jax.analysis.report import ReportInputs, write_report
 from cnn_jax.data.split import Split
 from cnn_jax.geometry import summarize
-from cnn_jax.train.finished import FinishedRun
+from cnn_jax.train.restore import FinishedRun
 
 _STREAMED = 1000  # images of a test stream that the report looks at one by one
 
@@ -19,7 +19,7 @@ def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
     """Classifies the test images again and writes the report into the run's folder.
 
     Args:
-      run: as `finished.load` opens it.
+      run: as `restore.load` opens it.
       data_dir: of prepared data; None is the default folder.
 
     Returns:

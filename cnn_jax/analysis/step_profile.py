@@ -14,7 +14,7 @@ import jax
 
 from cnn_jax.analysis import program
 from cnn_jax.analysis.program import CONTAINERS, Kind, Program
-from cnn_jax.train.trace import DESCRIPTION, FOLDER, PROGRAM
+from cnn_jax.train.profiling import DESCRIPTION, FOLDER, PROGRAM
 
 
 class Span(NamedTuple):

@@ -35,7 +35,7 @@ def augment(
       targets: probabilities of the classes.
       config: which changes, and how strong.
       constants: of the normalisation.
-      colours: of the training images, where `wants_colours`.
+      colours: of the training images, where the config needs them (`pipeline.preprocessing`).
 
     Returns:
       (normalised images, targets), of the same shapes.
@@ -76,11 +76,6 @@ def augment(
     if config.mixup or config.cutmix:
         images, targets = mix(key_of(_MIX), images, targets, config.mixup, config.cutmix)
     return images, targets
-
-
-def wants_colours(config: Augment) -> bool:
-    """Tells whether a config needs the training images' `pipeline.colours`."""
-    return config.lighting > 0 or (config.erasing > 0 and config.erasing_fill == "mean")
 
 
 def _given(colours: Colours | None) -> Colours:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 from jaxtyping import UInt8
 
+from cnn_jax.config import Records
 from cnn_jax.data import resize
 from cnn_jax.data.decode import Picture
 from cnn_jax.data.resize import Box
@@ -77,10 +78,28 @@ class CentreCrop:
     channels: int
     shorter_side: int
 
+    @classmethod
+    def of(cls, config: Records) -> CentreCrop:
+        """Gives the crop that a config's evaluation takes; by default of pictures resized to 8/7 of image_size."""
+        return cls(config.image_size, config.channels, config.shorter_side or round(config.image_size * 8 / 7))
+
     def __call__(self, content: bytes, draws: np.random.Generator) -> UInt8[np.ndarray, "side side c"]:
         """Takes the middle of an encoded picture; draws nothing."""
+        return self.read(content)[0]
+
+    def read(self, content: bytes) -> tuple[UInt8[np.ndarray, "side side c"], Box, tuple[int, int]]:
+        """Takes the middle of an encoded picture.
+
+        Args:
+          content: The picture's file.
+
+        Returns:
+          (its pixels, where it lies in the picture, the picture's width and height).
+        """
         picture = Picture(content)
-        return picture.part(self.box(picture.width, picture.height), self.side, self.channels, resize.exactly)
+        box = self.box(picture.width, picture.height)
+        pixels = picture.part(box, self.side, self.channels, resize.exactly)
+        return pixels, box, (picture.width, picture.height)
 
     def box(self, width: int, height: int) -> Box:
         """The middle of a picture of this size, its half side to a sixty-fourth of a pixel."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import jax
 from grain.experimental import ThreadPrefetchIterDataset
 
-from cnn_jax.data.pipeline import RawBatch
 from cnn_jax.data.stream import HostBatch, Stream
+
+Arrays = tuple[jax.Array, jax.Array, jax.Array]  # images, labels, weights
 
 
 class DeviceFeed:
@@ -26,15 +27,17 @@ class DeviceFeed:
           ahead: batches that lie ready on the devices, beside the one in use.
         """
 
-        def put(batch: HostBatch) -> RawBatch:
-            return RawBatch(*(jax.make_array_from_process_local_data(sharding, array) for array in batch))
+        def put(batch: HostBatch) -> Arrays:
+            images, labels, weights = (jax.make_array_from_process_local_data(sharding, array) for array in batch)
+            return images, labels, weights
 
         self._batches = iter(ThreadPrefetchIterDataset(stream.at(step).map(put), prefetch_buffer_size=ahead))
 
     def __iter__(self) -> DeviceFeed:
         return self
 
-    def __next__(self) -> RawBatch:
+    def __next__(self) -> Arrays:
+        """Gives the images, labels and weights of the next batch."""
         return next(self._batches)
 
     def __enter__(self) -> DeviceFeed:

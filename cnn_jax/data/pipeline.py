@@ -9,34 +9,27 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray, UInt8
 
-from cnn_jax.config import Data
+from cnn_jax.config import Augment, Data
 from cnn_jax.data.split import Split
 
 if TYPE_CHECKING:
     from cnn_jax.data.stream import Stream
 
 
-class DeviceSplit(NamedTuple):
-    """Images and labels as device arrays, in step."""
-
-    images: UInt8[Array, "n h w c"]
-    labels: Int32[Array, " n"]
-
-
 class Normalization(NamedTuple):
-    """(pixels - mean) / deviation, per channel; pixels are 0 to 255."""
+    """Constants of (pixels - mean) / std, per channel; pixels are 0 to 255."""
 
     mean: Float[Array, " c"]
-    deviation: Float[Array, " c"]
+    std: Float[Array, " c"]
 
 
 class Colours(NamedTuple):
-    """How the training images' pixels are distributed; eigenvalues and -vectors are of their covariance.
+    """Distribution of the training images' pixels; eigenvalues and eigenvectors are of their covariance.
 
     Attributes:
-      mean: of each channel; pixels are 0 to 255.
-      eigenvalues: falling, of pixels / 255.
-      eigenvectors: of length 1, a column for each eigenvalue.
+      mean: Mean of each channel; pixels are 0 to 255.
+      eigenvalues: Eigenvalues in falling order, for pixels / 255.
+      eigenvectors: Eigenvectors of length 1, one column for each eigenvalue.
     """
 
     mean: Float[Array, " c"]
@@ -44,32 +37,40 @@ class Colours(NamedTuple):
     eigenvectors: Float[Array, "c c"]
 
 
-class Batch(NamedTuple):
-    """Images ready for the network.
+class Preprocessing(NamedTuple):
+    """Constants of the training images that the network's inputs depend on.
 
     Attributes:
-      images: normalised pixels.
-      targets: probabilities of the classes; augmentation may have mixed two of them.
-      weights: 1 for an example, 0 for what fills up the last batch.
+      normalization: Constants that normalize pixels.
+      colours: Distribution of the pixels, where the augmentation needs it; None elsewhere.
     """
 
-    images: Float[Array, "b h w c"]
-    targets: Float[Array, "b k"]
-    weights: Float[Array, " b"]
+    normalization: Normalization
+    colours: Colours | None = None
 
 
-class RawBatch(NamedTuple):
-    """Images as they come from the data.
+class Batch(NamedTuple):
+    """Images of one step as they come from the data; the step normalizes and augments them.
 
     Attributes:
-      images: pixels, 0 to 255.
-      labels: class numbers.
-      weights: as `Batch` has them.
+      images: Pixels, 0 to 255.
+      labels: Class numbers.
+      weights: 1 for an example, 0 for what fills up the last batch of an epoch.
+      preprocessing: Constants that the step preprocesses them with.
     """
 
     images: UInt8[Array, "b h w c"]
     labels: Int32[Array, " b"]
     weights: Float[Array, " b"]
+    preprocessing: Preprocessing
+
+
+class DeviceSplit(NamedTuple):
+    """All images of a split on the devices, with their labels and the constants of their preprocessing."""
+
+    images: UInt8[Array, "n h w c"]
+    labels: Int32[Array, " n"]
+    preprocessing: Preprocessing
 
 
 def normalization(config: Data, train: Split | Stream) -> Normalization:
@@ -95,13 +96,13 @@ def normalization(config: Data, train: Split | Stream) -> Normalization:
 
 
 def _standardizing(mean: np.ndarray, variance: np.ndarray) -> Normalization:
-    deviation = np.sqrt(np.maximum(variance, 1.0))  # a constant channel has no deviation to divide by
-    return Normalization(jnp.asarray(mean, jnp.float32), jnp.asarray(deviation, jnp.float32))
+    std = np.sqrt(np.maximum(variance, 1.0))  # a constant channel has none to divide by
+    return Normalization(jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32))
 
 
 def normalize(pixels: UInt8[Array, "*b c"] | Float[Array, "*b c"], constants: Normalization) -> Float[Array, "*b c"]:
     """Applies `normalization`'s constants to pixels 0 to 255, channels last."""
-    return (pixels.astype(jnp.float32) - constants.mean) * (1.0 / constants.deviation)
+    return (pixels.astype(jnp.float32) - constants.mean) * (1.0 / constants.std)
 
 
 def colours(train: Split | Stream) -> Colours:
@@ -138,6 +139,22 @@ def _colours(mean: np.ndarray, covariance: np.ndarray) -> Colours:
     )
 
 
+def preprocessing(data: Data, augmentation: Augment, train: Split | Stream) -> Preprocessing:
+    """Computes the constants that a config's normalization and augmentation need.
+
+    Args:
+      data: Data section of the config.
+      augmentation: Augmentation section of the config.
+      train: The training images.
+    """
+    return Preprocessing(normalization(data, train), colours(train) if wants_colours(augmentation) else None)
+
+
+def wants_colours(config: Augment) -> bool:
+    """Tells whether a config's augmentation needs the distribution of the training images' pixels."""
+    return config.lighting > 0 or (config.erasing > 0 and config.erasing_fill == "mean")
+
+
 def steps_per_epoch(examples: int, batch_size: int) -> int:
     """Batches that take in every example once, the last of them perhaps filled up."""
     return -(-examples // batch_size)
@@ -165,7 +182,7 @@ def file_order(examples: int, batch_size: int) -> Int32[Array, "steps b"]:
     return jnp.resize(jnp.arange(examples, dtype=jnp.int32), (steps_per_epoch(examples, batch_size), batch_size))
 
 
-def take(data: DeviceSplit, order: Int32[Array, "steps b"], step: Int32[Array, ""]) -> RawBatch:
+def take(data: DeviceSplit, order: Int32[Array, "steps b"], step: Int32[Array, ""]) -> Batch:
     """Picks one batch of an order.
 
     Args:
@@ -180,4 +197,4 @@ def take(data: DeviceSplit, order: Int32[Array, "steps b"], step: Int32[Array, "
     chosen = jax.lax.dynamic_index_in_dim(order, step, keepdims=False)
     position = step * batch_size + jnp.arange(batch_size)
     real: Bool[Array, " b"] = position < examples
-    return RawBatch(data.images[chosen], data.labels[chosen], real.astype(jnp.float32))
+    return Batch(data.images[chosen], data.labels[chosen], real.astype(jnp.float32), data.preprocessing)

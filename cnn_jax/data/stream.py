@@ -221,8 +221,7 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
     training, test = Records(folder, "train"), Records(folder, manifest.test_split)
     train, held = _held_out(len(training), config, seed)
     random = RandomResizedCrop(config.image_size, config.channels, config.crop_area, config.crop_aspect, config.mirror)
-    shorter_side = config.shorter_side or round(config.image_size * 8 / 7)
-    centre = CentreCrop(config.image_size, config.channels, shorter_side)
+    centre = CentreCrop.of(config)
     workers = cores() if config.workers is None else config.workers
     statistics = _pixel_statistics(manifest, config.channels)
 

@@ -206,7 +206,7 @@ def in_parts(
     if parts == 1:
         y, mean, variance = normalise(*batched, *shared)
     else:
-        if not mesh.empty and mesh.size == parts:
+        if not mesh.empty and not mesh.manual_axes and mesh.size == parts:
             split, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
 
             def on_one(batched: tuple[Array, ...], shared: tuple[Array | None, ...]) -> tuple[Array, Array, Array]:

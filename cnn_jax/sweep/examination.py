@@ -10,12 +10,15 @@ from typing import Any
 import jax
 
 from cnn_jax import data
-from cnn_jax.config import Experiment, ImageFolder
+from cnn_jax.config import Adam, Checkpoint, Constant, Experiment, ImageFolder, Log
 from cnn_jax.config_parse import ConfigError, parse
 from cnn_jax.data import DataError, Dataset
 from cnn_jax.ops import GeometryError
 from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.train import preflight
+
+# Fields that no check of `preflight` depends on.
+_UNCHECKED = {"seed": 0, "optimizer": Adam(), "schedule": Constant(), "checkpoint": Checkpoint(), "log": Log()}
 
 
 class Examiner:
@@ -31,9 +34,8 @@ class Examiner:
         dataset = self._dataset(experiment)
         if isinstance(dataset, Exception):
             return Examined("", fault=str(dataset))
-        # The seed, the schedule and the like play no part.
-        parts = (experiment.data, experiment.model, experiment.augment, experiment.pretrained)
-        key = "|".join([*(part.model_dump_json() for part in parts), str(experiment.train.batch_size)])
+        # Trials that differ in what no check looks at share one; any other field, also a new one, is part of the key.
+        key = experiment.model_copy(update=_UNCHECKED).model_dump_json()
         if key not in self._networks:
             try:
                 # The devices that a trial gets are its engine's choice.

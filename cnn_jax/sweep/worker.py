@@ -73,10 +73,10 @@ def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, A
             os.dup2(logs[0].fileno(), stream.fileno())
         try:
             if group:
-                from cnn_jax.train import processes
+                from cnn_jax.train import distributed
 
-                processes.join(processes.Group(**group))
-            errors = _train(folders[0], data_dir) if len(folders) == 1 else _train_together(folders, logs, data_dir)
+                distributed.join(distributed.Group(**group))
+            errors = _train(folders[0], data_dir) if len(folders) == 1 else _train_ensemble(folders, logs, data_dir)
         except Exception as error:  # whatever it is, it is these trials' failure alone
             errors = [error] * len(folders)
         sys.stdout.flush()
@@ -92,19 +92,19 @@ def _train(folder: Path, data_dir: Path | None) -> list[BaseException | None]:
     return [None]
 
 
-def _train_together(
+def _train_ensemble(
     folders: Sequence[Path], logs: Sequence[TextIO], data_dir: Path | None
 ) -> list[BaseException | None]:
     from rich.console import Console
 
     from cnn_jax.run.folder import RunFolder
-    from cnn_jax.train import together
+    from cnn_jax.train import ensemble
 
-    runs = [
-        together.Run(RunFolder(folder).experiment(), folder, Console(file=log))
+    members = [
+        ensemble.Member(RunFolder(folder).experiment(), folder, Console(file=log))
         for folder, log in zip(folders, logs, strict=True)
     ]
-    ends = together.train_and_evaluate(runs, data_dir)
+    ends = ensemble.train_and_evaluate(members, data_dir)
     return [end if isinstance(end, BaseException) else None for end in ends]
 
 
@@ -112,9 +112,9 @@ def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
     """The exit code and message of a trial that raised this; the log is told, with the traceback of what is no end."""
     if error is None:
         return DONE, ""
+    from cnn_jax.train.distributed import OtherProcessFailed
     from cnn_jax.train.loop import DivergedError, Stopped
-    from cnn_jax.train.processes import OtherProcessFailed
-    from cnn_jax.train.refusals import REFUSALS
+    from cnn_jax.train.preflight import REFUSALS
 
     code, message = FAILED, str(error)
     if isinstance(error, REFUSALS):

@@ -42,8 +42,8 @@ class Checkpoints:
         """Names the folder; Orbax is loaded meanwhile, and opens it when there is something to save or to read.
 
         Args:
-          directory: of the checkpoints; made where it is missing.
-          keep_last: newest checkpoints to keep beside the best.
+          directory: Folder of the checkpoints; created where it is missing.
+          keep_last: Number of newest checkpoints to keep beside the best.
         """
         self._directory = directory.resolve()
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -56,6 +56,7 @@ class Checkpoints:
         ocp = _orbax()
         context, policies = ocp.Context(), ocp.training.preservation_policies
         context.array.saving.use_compression = False  # weights hardly shrink
+        context.pytree.loading.partial_load = True
         return ocp.training.Checkpointer(
             self._directory,
             preservation_policy=policies.AnyPreservationPolicy(
@@ -72,9 +73,9 @@ class Checkpoints:
         """Starts to save a state, and returns once it is copied.
 
         Args:
-          step: its number; a checkpoint of the same number stands already where nothing changed since.
-          state: any tree of arrays.
-          validation: "accuracy" and "epoch", by which the best is kept; None never is the best.
+          step: Number of the step; nothing is saved where it has a checkpoint already.
+          state: Any tree of arrays.
+          validation: "accuracy" and "epoch", by which the best is kept; None is never the best.
         """
         if any(checkpoint.step == step for checkpoint in self._checkpointer.checkpoints):
             return
@@ -86,60 +87,73 @@ class Checkpoints:
             kept,
             force=True,
             metrics=dict(validation) if validation else None,
-            custom_metadata={"digest": _digest(arrays), "packed": layout},
+            custom_metadata={"digests": _digests(arrays), "packed": layout},
         )
 
-    def load(self, step: int, like: T) -> T:
+    def load(self, step: int, like: T, partial: bool = False) -> T:
         """Reads one checkpoint.
 
         Args:
-          step: its number.
-          like: a tree of the same structure and shapes.
+          step: Number of the step.
+          like: Tree of arrays or shapes of the structure wanted.
+          partial: Whether `like` is a part of what was saved; the rest is not read.
 
         Returns:
           The state, as NumPy arrays.
 
         Raises:
-          DamagedCheckpointError: where it is missing, unreadable, of another structure, or altered.
+          DamagedCheckpointError: Where it is missing, unreadable, of another structure, or altered.
         """
+        expected = {name: (leaf.shape, leaf.dtype) for name, leaf in _named_leaves(like).items()}
         try:
-            kept = {name: np.asarray(leaf) for name, leaf in self._checkpointer.load(step).items()}
-            metadata = self._checkpointer.metadata(step).custom_metadata or {}
-            arrays = _unpacked(kept, metadata.get("packed", {}))
+            arrays, digests = self._read(step, set(expected) if partial else None)
         except Exception as error:  # Orbax and TensorStore raise many kinds for files that are gone or cut short
             raise DamagedCheckpointError(
                 f"checkpoint {step} cannot be read: {type(error).__name__}: {error}"
             ) from error
-        if metadata.get("digest") != _digest(arrays):
+        if digests != _digests(arrays) and digests != _whole_digest(arrays):
             raise DamagedCheckpointError(f"checkpoint {step} is not what was saved: its digest differs")
-        expected = {name: (leaf.shape, leaf.dtype) for name, leaf in _named_leaves(like).items()}
-        if expected != {name: (leaf.shape, leaf.dtype) for name, leaf in arrays.items()}:
+        found = {name: (leaf.shape, leaf.dtype) for name, leaf in arrays.items()}
+        if expected != ({name: found.get(name) for name in expected} if partial else found):
             raise DamagedCheckpointError(f"checkpoint {step} is of another network or optimizer")
         leaves = [arrays[name] for name in _named_leaves(like)]
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+    def _read(self, step: int, wanted: set[str] | None) -> tuple[dict[str, np.ndarray], Any]:
+        """Reads arrays by name, those wanted or all, and the digests that they should have."""
+        described = self._checkpointer.metadata(step)
+        metadata = described.custom_metadata or {}
+        layout, digests = metadata.get("packed", {}), metadata.get("digests")
+        stored = {
+            name: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape)  # what Orbax takes for a shape
+            for name, leaf in described.metadata.items()
+            if wanted is None or digests is None or name in wanted or name in layout
+        }
+        arrays = _unpacked(
+            {name: np.asarray(leaf) for name, leaf in self._checkpointer.load(step, stored).items()}, layout
+        )
+        if digests is None:  # of before arrays had digests of their own
+            return arrays, metadata.get("digest")
+        return arrays, {name: digests.get(name) for name in arrays}
 
     def load_newest(self, like: T) -> T | None:
         """Reads the newest whole checkpoint; damaged ones are set aside with a warning.
 
         Args:
-          like: a tree of the same structure and shapes.
+          like: Tree of the same structure and shapes.
 
         Returns:
           The state, as NumPy arrays; None where there is no checkpoint.
         """
-        while (step := self._newest()) is not None:
-            try:
-                return self.load(step, like)
-            except DamagedCheckpointError as error:
-                self._set_aside(step, error)
-        return None
+        found = load_newest_common([self], like)
+        return None if found is None else found[0]
 
-    def _newest(self) -> int | None:
-        # By the folders' names: a damaged checkpoint may be one that Orbax no longer lists.
-        steps = [int(entry.name) for entry in self._directory.iterdir() if entry.name.isdigit()]
-        return max(steps, default=None)
+    def steps(self) -> set[int]:
+        """Lists the steps of all checkpoints, by their folders: a damaged one may be missing from Orbax's list."""
+        return {int(entry.name) for entry in self._directory.iterdir() if entry.name.isdigit()}
 
-    def _set_aside(self, step: int, error: DamagedCheckpointError) -> None:
+    def set_aside(self, step: int, error: DamagedCheckpointError) -> None:
+        """Moves a damaged checkpoint out of the way, with a warning."""
         aside = self._directory.with_name("damaged_checkpoints")
         aside.mkdir(exist_ok=True)
         number = sum(1 for _ in aside.iterdir())
@@ -148,11 +162,39 @@ class Checkpoints:
         (self._directory / str(step)).rename(target)
         _log.warning("%s; set aside as %s, the one before it is used", error, target)
 
+    def wait(self) -> None:
+        """Waits until what has been given to `save` is on the disk."""
+        if "_checkpointer" in self.__dict__:
+            self._checkpointer.wait()
+
     def close(self) -> None:
         """Waits until everything is saved."""
         self._loading.join()
         if (opened := self.__dict__.pop("_checkpointer", None)) is not None:
             opened.close()
+
+
+def load_newest_common(group: Sequence[Checkpoints], like: T) -> list[T] | None:
+    """Reads the newest step of which all runs of a group have a whole checkpoint; damaged ones are set aside.
+
+    Args:
+      group: Checkpoints of each run.
+      like: Tree of the structure and shapes of one run's state.
+
+    Returns:
+      The state of each run, as NumPy arrays; None where they have no step in common.
+    """
+    while common := set.intersection(*(checkpoints.steps() for checkpoints in group)):
+        states = []
+        for checkpoints in group:
+            try:
+                states.append(checkpoints.load(max(common), like))
+            except DamagedCheckpointError as error:
+                checkpoints.set_aside(max(common), error)
+                break
+        else:
+            return states
+    return None
 
 
 def _orbax() -> Any:
@@ -191,11 +233,17 @@ def _unpacked(kept: Mapping[str, np.ndarray], layout: _Layout) -> dict[str, np.n
     return arrays
 
 
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """CRC-32 over names, types, shapes and contents."""
-    crc = 0
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
-        crc = zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)
-    return f"{crc:08x}"
+def _digests(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Computes the CRC-32 of each array's name, type, shape and content."""
+    return {name: f"{_crc(name, array, 0):08x}" for name, array in arrays.items()}
+
+
+def _whole_digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """Computes the CRC-32 over all arrays, as checkpoints of earlier versions have it."""
+    return f"{functools.reduce(lambda crc, name: _crc(name, arrays[name], crc), sorted(arrays), 0):08x}"
+
+
+def _crc(name: str, array: np.ndarray, crc: int) -> int:
+    array = np.ascontiguousarray(array)
+    crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
+    return zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)

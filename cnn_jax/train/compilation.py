@@ -54,32 +54,28 @@ def options() -> dict[str, str | bool]:
 
 
 def compile_once(
-    key: Hashable,
-    function: Callable[..., Any],
-    arguments: tuple[Any, ...],
-    place: Callable[[Any], Any] | None = None,
-    **jit: Any,
-) -> Any:
+    function: Callable[..., Any], config: Hashable, arguments: tuple[Any, ...], **jit: Any
+) -> jax.stages.Compiled:
     """Compiles a function for arguments like these, or gives the program that this process has of it.
 
     Args:
-      key: all that the function has closed over; equal keys must mean equal functions.
-      function: to be jitted.
-      arguments: of the shapes and types that will come.
-      place: gives the `out_shardings` for results of these shapes; the key must say which function it is.
-      jit: more arguments of `jax.jit`.
+      function: Module-level function of (config, *arguments).
+      config: Static first argument: everything that the function depends on besides the arguments.
+      arguments: Arrays of the shapes, types and shardings that will come.
+      jit: Further arguments of `jax.jit`; argument numbers count the config as 0.
 
     Returns:
-      The compiled program.
+      The compiled program, a function of the arguments.
     """
     leaves, structure = jax.tree.flatten(arguments)
-    whole = (key, structure, *(str(jax.typeof(leaf)) for leaf in leaves), *(map(str, jit.items())))
-    if whole not in _programs:
-        if place is not None:
-            jit["out_shardings"] = place(jax.eval_shape(function, *arguments))
-        _programs[whole] = jax.jit(function, **jit).lower(*arguments).compile(options())
+    jit_leaves, jit_structure = jax.tree.flatten(jit)
+    shapes = tuple((jax.typeof(leaf), getattr(leaf, "sharding", None)) for leaf in leaves)
+    key = (function, config, structure, shapes, jit_structure, tuple(jit_leaves))
+    if key not in _programs:
+        lowered = jax.jit(function, static_argnums=0, **jit).lower(config, *arguments)
+        _programs[key] = lowered.compile(options())
         release_memory()
         if len(_programs) > _KEPT:
             _programs.popitem(last=False)
-    _programs.move_to_end(whole)
-    return _programs[whole]
+    _programs.move_to_end(key)
+    return _programs[key]

@@ -1,29 +1,47 @@
-"""What a config must fit before anything is compiled: its data, its network's geometry, the devices."""
+"""Checks before anything is compiled: that config, data, network, devices and process go together."""
 
 from __future__ import annotations
 
-from cnn_jax import geometry, pretrained
+import jax
+
+from cnn_jax import geometry, pretrained, xla_flags
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.data import augment, views
+from cnn_jax.data import DataError, augment, views
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.ops import GeometryError
+from cnn_jax.pretrained import WeightsError
+from cnn_jax.run.folder import RunFolderError
 from cnn_jax.train import sharding
+
+# Errors by which a run is refused before it starts.
+REFUSALS = (ConfigError, DataError, GeometryError, RunFolderError, WeightsError)
+
+
+def check_process(experiment: Experiment) -> None:
+    """Checks that this process was started with the XLA flags that an experiment needs.
+
+    Raises:
+      ConfigError: Where a flag is missing.
+    """
+    if (fault := xla_flags.fault(experiment, jax.default_backend())) is not None:
+        raise ConfigError([fault])
 
 
 def check(experiment: Experiment, dataset: Dataset, devices: int) -> geometry.Summary:
     """Checks that config, data and devices go together.
 
     Args:
-      experiment: the resolved config.
-      dataset: as the config names it.
-      devices: over which a batch is spread.
+      experiment: The resolved config.
+      dataset: Data set that the config names.
+      devices: Number of devices that share a batch.
 
     Returns:
-      The network's layers on the data's images.
+      The layer table of the network on the data's images.
 
     Raises:
-      ConfigError: where the config does not fit the data or the devices.
-      GeometryError: where the network cannot work on the images.
+      ConfigError: Where the config does not fit the data or the devices.
+      GeometryError: Where the network cannot work on the images.
     """
     batch_size, examples = experiment.train.batch_size, len(dataset.train)
     if (fault := sharding.indivisible(experiment.train, devices)) is not None:
@@ -37,16 +55,16 @@ def check_network(experiment: Experiment, image_shape: tuple[int, int, int], cla
     """Checks that augmentation and network go with images of a size.
 
     Args:
-      experiment: the resolved config.
+      experiment: The resolved config.
       image_shape: (height, width, channels) in pixels.
-      classes: how many there are.
+      classes: Number of classes.
 
     Returns:
-      The network's layers.
+      The layer table of the network.
 
     Raises:
-      ConfigError: where augmentation does not fit the images, or there is no layer to freeze.
-      GeometryError: where the network cannot work on the images.
+      ConfigError: Where augmentation does not fit the images, or there is no layer to freeze.
+      GeometryError: Where the network cannot work on the images.
     """
     moved = views.unfit(experiment.train.eval_shift, image_shape)
     if unfit := augment.unfit(experiment.augment, image_shape) + moved:

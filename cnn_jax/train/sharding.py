@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from cnn_jax.config import Train
-from cnn_jax.train.state import TrainState
+from cnn_jax.train.step import TrainState
 
 _LARGE = 2**14  # values of an array of the optimizer's that it pays to split
 _LARGE_DENSE = 2**20  # weights of a dense layer that it pays to split
@@ -22,18 +21,6 @@ def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """The mesh of all devices, or of others, which need not be here; on one device, of size 1."""
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
-
-
-def working_on(mesh: Mesh) -> contextlib.AbstractContextManager[Any]:
-    """What is traced inside the `with` may give each device work of its own, as norms by parts do.
-
-    Args:
-      mesh: of the devices that the program is for.
-
-    Returns:
-      The context.
-    """
-    return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -24,7 +24,7 @@ PERFORMANCE = {
     "step_seconds": {"p50": 0.00123, "p90": 0.002, "p99": 0.003},
     "training_flop": 16_400_000,
     "peak_flops": 312e12,
-    "peak_share": 0.456,
+    "mfu": 0.456,
     "device_peak_bytes": 3 * 2**30,
     "process_peak_bytes": 2**29,
 }

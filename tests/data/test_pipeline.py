@@ -12,7 +12,8 @@ from cnn_jax.data.split import Split
 
 def numbered(count):
     images = jnp.arange(count, dtype=jnp.uint8)[:, None, None, None]
-    return pipeline.DeviceSplit(images, jnp.arange(count, dtype=jnp.int32))
+    scaled = pipeline.Preprocessing(pipeline.Normalization(jnp.zeros(1), jnp.full(1, 255.0)))
+    return pipeline.DeviceSplit(images, jnp.arange(count, dtype=jnp.int32), scaled)
 
 
 @pytest.mark.parametrize(("examples", "batch_size", "steps"), [(10, 5, 2), (10, 4, 3), (3, 3, 1), (7, 1, 7)])
@@ -21,7 +22,7 @@ def test_an_epoch_takes_in_every_example_once(examples, batch_size, steps):
     assert order.shape == (steps, batch_size)
     seen = []
     for step in range(steps):
-        pixels, labels, weights = pipeline.take(numbered(examples), order, jnp.int32(step))
+        pixels, labels, weights, _ = pipeline.take(numbered(examples), order, jnp.int32(step))
         assert np.array_equal(pixels[:, 0, 0, 0], labels)
         seen += [int(label) for label, weight in zip(labels, weights, strict=True) if weight]
     assert sorted(seen) == list(range(examples))
@@ -45,7 +46,7 @@ def test_standardize_uses_each_channels_statistics():
     split = Split(rng.integers(0, 256, (20, 5, 4, 3)).astype(np.uint8), np.zeros(20, np.int32))
     constants = pipeline.normalization(FashionMnist(normalize="standardize"), split)
     np.testing.assert_allclose(constants.mean, split.images.mean(axis=(0, 1, 2)), rtol=1e-6)
-    np.testing.assert_allclose(constants.deviation, split.images.std(axis=(0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(constants.std, split.images.std(axis=(0, 1, 2)), rtol=1e-6)
     normalised = pipeline.normalize(jnp.asarray(split.images), constants)
     np.testing.assert_allclose(normalised.mean(axis=(0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(normalised.std(axis=(0, 1, 2)), 1, rtol=1e-5)

@@ -1,6 +1,5 @@
 """Every network, on its smallest legal image, takes a training step in both types under every padding dialect."""
 
-import functools
 import re
 
 import jax
@@ -21,9 +20,9 @@ from cnn_jax.config_model import (
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
-from cnn_jax.data.pipeline import Batch, Colours, DeviceSplit, Normalization
+from cnn_jax.data.pipeline import Batch, Colours, DeviceSplit, Normalization, Preprocessing
 from cnn_jax.ops import GeometryError
-from cnn_jax.train import optim, state, steps
+from cnn_jax.train.step import StepConfig, create_state, state_shape, train_step, train_steps
 
 CLASSES = 3
 PADDINGS = ("VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR")
@@ -79,18 +78,13 @@ def trainable(config, side):
 def test_a_training_step(config, padding, side, compute):
     config = config.model_copy(update={"padding": padding, "compute": compute, "lowering": "xla"})
     config = trainable(config, side)
-    model = models.create(config, CLASSES)
-    experiment = Experiment(model=config, optimizer=Sgd(momentum=0.0))
-    recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer), CLASSES)
-    variables = jax.jit(model.init, static_argnums=1, compiler_options=QUICK)(jax.random.key(1), (side, side, 3))
-    before = state.create(recipe.optimizer, variables, ema=False)
-    batch = Batch(
-        jax.random.normal(jax.random.key(2), (2, side, side, 3)),
-        jax.nn.one_hot(jnp.array([0, 1]), CLASSES),
-        jnp.ones(2),
-    )
-    step = jax.jit(functools.partial(steps.train_step, recipe), compiler_options=QUICK)
-    after = step(before, batch, jnp.float32(1.0), jax.random.key(3))
+    this = StepConfig.of(Experiment(model=config, optimizer=Sgd(momentum=0.0)), CLASSES)
+    init = jax.jit(this.network.init, static_argnums=1, compiler_options=QUICK)
+    before = create_state(this, init(jax.random.key(1), (side, side, 3)))
+    images = jax.random.normal(jax.random.key(2), (2, side, side, 3))
+    batch = Batch(images, jnp.array([0, 1]), jnp.ones(2), Preprocessing(Normalization(jnp.zeros(3), jnp.ones(3))))
+    step = jax.jit(train_step, static_argnums=0, compiler_options=QUICK)
+    after, _ = step(this, before, batch, jnp.float32(1.0), jax.random.key(3))
     assert np.isfinite(after.epoch_sums.loss)
     # Plain descent at rate 1: what a parameter moved by is its gradient.
     moved = jax.tree.map(lambda old, new: np.asarray(old - new), before.params, after.params)
@@ -121,29 +115,25 @@ EVERY_CHANGE = Augment(
 def test_no_sum_depends_on_the_order_of_a_gpus_threads(config, side):
     """XLA's deterministic mode refuses select-and-scatter; a scatter whose places may collide adds in any order."""
     config = config.model_copy(update={"padding": "SAME", "lowering": "xla"})  # as "auto" chooses on a GPU
-    model = models.create(config, CLASSES)
     changes = EVERY_CHANGE if config.name == "cnn" else Augment()  # once is enough
     experiment = Experiment(model=config, augment=changes, optimizer=Sgd(clip_norm=1.0), train=Train(ema_decay=0.9))
-    recipe = steps.Recipe(experiment, model, optim.optimizer(experiment.optimizer), CLASSES)
-
-    def start(key):
-        return state.create(recipe.optimizer, model.init(key, (side, side, 3)), ema=True)
+    this = StepConfig.of(experiment, CLASSES)
 
     def array(*shape, dtype=jnp.float32):
         return jax.ShapeDtypeStruct(shape, dtype)
 
-    key = jax.eval_shape(jax.random.key, 0)
+    preprocessing = Preprocessing(
+        Normalization(array(3), array(3)), Colours(array(3), array(3), array(3, 3)) if config.name == "cnn" else None
+    )
     arguments = (
-        jax.eval_shape(start, key),
-        DeviceSplit(array(8, side, side, 3, dtype=jnp.uint8), array(8, dtype=jnp.int32)),
-        Normalization(array(3), array(3)),
-        Colours(array(3), array(3), array(3, 3)),
+        state_shape(this, (side, side, 3)),
+        DeviceSplit(array(8, side, side, 3, dtype=jnp.uint8), array(8, dtype=jnp.int32), preprocessing),
         array(4, 2, dtype=jnp.int32),
         array(4),
-        *(array(dtype=jnp.int32),) * 2,
-        key,
+        (array(dtype=jnp.int32),) * 2,
+        jax.eval_shape(jax.random.key, 0),
     )
-    traced = jax.jit(functools.partial(steps.train_steps, recipe)).trace(*arguments)
+    traced = jax.jit(train_steps, static_argnums=0).trace(this, *arguments)
     operations = operations_on_a_gpu(traced)
     assert {"convolution", "dot_general", "gather", "while"} <= operations
     assert not {name for name in operations if "scatter" in name}

@@ -13,7 +13,7 @@ from cnn_jax.config_model import PUBLISHED
 from cnn_jax.config_parse import ConfigError, parse
 from cnn_jax.pretrained import WeightsError, check_frozen, to_torch
 from cnn_jax.pretrained.names import FIRST_LAYERS, LAYER_NAMES
-from cnn_jax.train import finished
+from cnn_jax.train import restore
 from cnn_jax.train.loop import train_and_evaluate
 
 MODEL = {"name": "resnet", "width": 2, "stem_kernel_size": 3, "stem_strides": 1, "stem_pooling": "none"}
@@ -45,7 +45,7 @@ def experiment(line_data, **pretrained):
 
 def train(config, workdir):
     train_and_evaluate(config, workdir, console=Console(file=io.StringIO()))
-    return finished.load(workdir).variables
+    return restore.load(workdir).variables
 
 
 def test_frozen_layers_keep_the_weights_and_a_new_head_learns(weights, line_data, tmp_path):

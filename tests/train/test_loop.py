@@ -16,7 +16,7 @@ from cnn_jax.ops import GeometryError
 from cnn_jax.run.folder import RunFolderError
 from cnn_jax.run.metrics_log import read_records
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import company, dispatches, finished, loop
+from cnn_jax.train import loop, profiling, restore
 from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
 
 SMALL = {
@@ -54,7 +54,7 @@ def without_times(values):
 
 def outcome(workdir):
     """All of a run that must not depend on how often it was interrupted."""
-    run = finished.load(workdir)
+    run = restore.load(workdir)
     records = [record._replace(values=without_times(record.values)) for record in read_records(run.folder.metrics)]
     arrays = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(run.variables)]
     return without_times(run.result), records, arrays
@@ -112,7 +112,7 @@ def test_it_measures_when_that_is_due(line_data, tmp_path):
     measured = [record for record in found if record.split in ("test", "validation")]
     assert all(record in all_of_them for record in measured), "what is not measured changes nothing"
     best = max((r for r in measured if r.split == "validation"), key=lambda r: (r.values["accuracy"], -r.epoch))
-    assert finished.load(tmp_path / "some").result["best_epoch"] == best.epoch
+    assert restore.load(tmp_path / "some").result["best_epoch"] == best.epoch
 
 
 def test_a_finished_run_is_not_repeated(line_data, tmp_path):
@@ -126,7 +126,7 @@ def test_the_seed_decides_everything(line_data, tmp_path):
         train(config, tmp_path / name)
     assert outcome(tmp_path / "a") == outcome(tmp_path / "b")
     described = json.loads((tmp_path / "a" / "dataset.json").read_text())
-    pixels = finished.load(tmp_path / "a").dataset().train.images / 255
+    pixels = restore.load(tmp_path / "a").dataset().train.images / 255
     assert described["colours"]["eigenvalues"] == pytest.approx([pixels.var()], rel=1e-5)  # what lighting scales by
     train(config.model_copy(update={"seed": 1}), tmp_path / "c")
     assert outcome(tmp_path / "a")[2] != outcome(tmp_path / "c")[2]
@@ -154,9 +154,9 @@ def test_a_run_stopped_at_every_dispatch_ends_the_same(
         train={"steps_per_dispatch": dispatch, "ema_decay": 0.9},
     )
     if affordable is not None:
-        monkeypatch.setattr(loop._Run, "_affordable", lambda run: affordable)
+        monkeypatch.setattr(profiling.StepTimer, "seconds_per_step", loop._MAX_DISPATCH_SECONDS / affordable)
     train(config, tmp_path / "whole")
-    monkeypatch.setattr(company, "StopSignal", StoppedAtOnce)
+    monkeypatch.setattr(loop, "StopSignal", StoppedAtOnce)
     stops = 0
     for _ in range(50):
         try:
@@ -170,22 +170,31 @@ def test_a_run_stopped_at_every_dispatch_ends_the_same(
 
 def test_slow_steps_are_dispatched_by_few_and_records_stay_where_they_are(line_data, tmp_path, monkeypatch):
     taken = []
-    plain = dispatches.Dispatches.__call__
+    plain = profiling.StepTimer.__call__
 
-    def counting(self, state, epoch, rates, first, last):
-        taken.append(last - first)
-        return plain(self, state, epoch, rates, first, last)
+    def counting(self, state, epoch, learning_rates, chunk):
+        taken.append(chunk.last - chunk.first)
+        return plain(self, state, epoch, learning_rates, chunk)
 
-    monkeypatch.setattr(dispatches.Dispatches, "__call__", counting)
+    monkeypatch.setattr(profiling.StepTimer, "__call__", counting)
     config = experiment(line_data)
+    monkeypatch.setattr(profiling.StepTimer, "seconds_per_step", 1e-6)
     train(config, tmp_path / "fast")
-    # 16 steps in each of 3 epochs; how long one takes is known when the second dispatch is on its way.
-    assert taken == [1, 1, 4, 6, 4, 6, 6, 4, 6, 6, 4]
+    assert taken == [6, 6, 4] * 3  # 16 steps in each of 3 epochs
     taken.clear()
-    monkeypatch.setattr(dispatches.Dispatches, "pace", 0.9)
+    monkeypatch.setattr(profiling.StepTimer, "seconds_per_step", 0.9)
     train(config, tmp_path / "slow")
-    assert taken == [1, 2, 2, 1, *[2] * 21]
+    assert taken == [2] * 24
     assert outcome(tmp_path / "fast") == outcome(tmp_path / "slow")
+
+
+def test_a_first_dispatch_takes_one_step_to_see_how_long_it_takes(line_data):
+    affordable = iter([1, 1, 100, 100, 100])
+    cut = list(loop.chunks(experiment(line_data), 16, 0, lambda: next(affordable)))
+    assert [(chunk.first, chunk.last) for chunk in cut] == [(0, 1), (1, 2), (2, 6), (6, 12), (12, 16)]
+    assert [chunk.ends_window for chunk in cut] == [False, False, False, True, False]  # records cross step 10
+    again = list(loop.chunks(experiment(line_data), 16, 16 + 8, lambda: 100))  # resumed in the second epoch
+    assert [(chunk.first, chunk.last, chunk.ends_window) for chunk in again] == [(8, 12, False), (12, 16, True)]
 
 
 def test_the_best_epoch_on_validation_is_tested(line_data, tmp_path):
@@ -203,7 +212,7 @@ def test_the_best_epoch_on_validation_is_tested(line_data, tmp_path):
     tested = next(record for record in records if record.split == "test" and record.epoch == best)
     assert (result["best_epoch"], result["selected_by"]) == (best, "validation_accuracy")
     assert (result["test_accuracy"], result["step"]) == (tested.values["accuracy"], tested.step)
-    run = finished.load(tmp_path)
+    run = restore.load(tmp_path)
     test = run.dataset().test
     assert (run.probabilities(test.images).argmax(axis=1) == test.labels).mean() == pytest.approx(
         result["test_accuracy"]
@@ -238,7 +247,7 @@ def test_changed_images_are_noticed(line_data, tmp_path):
     described = json.loads((tmp_path / "dataset.json").read_text())
     (tmp_path / "dataset.json").write_text(json.dumps(described | {"checksum": "0" * 64}))
     with pytest.raises(DataError, match="have changed"):
-        finished.load(tmp_path).dataset()
+        restore.load(tmp_path).dataset()
 
 
 def test_a_profile_changes_no_result_and_tells_where_time_goes(line_data, tmp_path):

@@ -11,9 +11,9 @@ import jax
 import pytest
 from jax.sharding import PartitionSpec
 
-from cnn_jax import models
 from cnn_jax.config_parse import parse
-from cnn_jax.train import optim, sharding, state
+from cnn_jax.train import sharding
+from cnn_jax.train.step import StepConfig, state_shape
 
 ROOT = Path(__file__).parent.parent.parent
 TRAIN = """
@@ -22,10 +22,10 @@ from pathlib import Path
 import jax
 from rich.console import Console
 from cnn_jax.config_parse import ConfigError, parse
-from cnn_jax.train import processes
+from cnn_jax.train import distributed
 from cnn_jax.train.loop import train_and_evaluate
 if len(sys.argv) > 3:
-    processes.join(processes.Group("explicit", sys.argv[3], 2, int(sys.argv[4])))
+    distributed.join(distributed.Group("explicit", sys.argv[3], 2, int(sys.argv[4])))
 results = {}
 for name, raw in json.loads(sys.argv[1]).items():
     try:
@@ -129,14 +129,9 @@ def test_what_is_split_over_devices():
     where = {}
     choices = ({}, {"shard_optimizer": True}, {"shard_dense": True}, {"shard_optimizer": True, "shard_dense": True})
     for split in choices:
-        experiment = parse({"model": model, "train": split})
-        network = models.create(experiment.model, 10)
-        optimizer = optim.optimizer(experiment.optimizer)
-
-        def start(network=network, optimizer=optimizer):
-            return state.create(optimizer, network.init(jax.random.key(0), (28, 28, 1)), ema=True)
-
-        shardings = sharding.of_state(jax.eval_shape(start), mesh, experiment.train)
+        experiment = parse({"model": model, "train": split | {"ema_decay": 0.9}})
+        shape = state_shape(StepConfig.of(experiment, 10), (28, 28, 1))
+        shardings = sharding.of_state(shape, mesh, experiment.train)
         where[tuple(split)] = {
             jax.tree_util.keystr(path): each.spec
             for path, each in jax.tree_util.tree_leaves_with_path(shardings)

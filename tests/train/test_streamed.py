@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cnn_jax.analysis.measure import measure
 from cnn_jax.analysis.run_report import write_run_report
 from cnn_jax.config_parse import parse
 from cnn_jax.data import pipeline, sources
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import company, finished
+from cnn_jax.train import loop, restore
 from cnn_jax.train.loop import Stopped, train_and_evaluate
 from tests.train.test_sharding import train
 
@@ -49,7 +48,7 @@ def quiet():
 
 def test_a_stopped_run_ends_with_the_same_bits(experiment, tmp_path, monkeypatch):
     whole = train_and_evaluate(parse(experiment), tmp_path / "whole", console=quiet())
-    monkeypatch.setattr(company, "StopSignal", StoppedAtOnce)
+    monkeypatch.setattr(loop, "StopSignal", StoppedAtOnce)
     for _ in range(2):  # within the first epoch, and again
         with pytest.raises(Stopped):
             train_and_evaluate(parse(experiment), tmp_path / "cut", console=quiet())
@@ -58,14 +57,12 @@ def test_a_stopped_run_ends_with_the_same_bits(experiment, tmp_path, monkeypatch
     names = ("test_loss", "test_accuracy", "step")
     assert [cut[name] for name in names] == [whole[name] for name in names]
     assert whole["step"] == 3 * 7  # 54 training pictures, 5 of them for validation, in batches of 8
-    ends = [finished.load(tmp_path / name) for name in ("whole", "cut")]
+    ends = [restore.load(tmp_path / name) for name in ("whole", "cut")]
     images = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), np.uint8)
-    np.testing.assert_array_equal(*(end.scores(images) for end in ends))
+    np.testing.assert_array_equal(*(end.logits(images) for end in ends))
     run = ends[0]
-    again = measure(run, run.dataset().test)
-    assert again["images"] == len(run.dataset().test)
-    assert again["test_loss"] == pytest.approx(whole["test_loss"], rel=1e-5)  # another batch size: float32 rounding
-    assert again["test_accuracy"] == whole["test_accuracy"]
+    again = run.evaluate(run.dataset().test)  # the evaluation of the training, to the same bits
+    assert (again["loss"], again["accuracy"]) == (whole["test_loss"], whole["test_accuracy"])
     assert "test images" in write_run_report(run).read_text()
 
 
@@ -83,7 +80,7 @@ def test_constants_come_from_what_was_prepared(experiment, records_folder):
     data = parse(experiment).data
     constants = pipeline.normalization(data, sources.load(data, 0).train)
     np.testing.assert_allclose(constants.mean, manifest["mean"], rtol=1e-6)
-    np.testing.assert_allclose(constants.deviation, np.sqrt(np.diag(manifest["covariance"])), rtol=1e-6)
+    np.testing.assert_allclose(constants.std, np.sqrt(np.diag(manifest["covariance"])), rtol=1e-6)
     grey = parse(experiment | {"data": experiment["data"] | {"channels": 1}}).data
     constants = pipeline.normalization(grey, sources.load(grey, 0).train)
     np.testing.assert_allclose(constants.mean, np.dot([0.299, 0.587, 0.114], manifest["mean"])[None], rtol=1e-6)

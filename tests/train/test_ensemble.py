@@ -1,21 +1,25 @@
 """Seeds in one program come to what they come to alone."""
 
+import dataclasses
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import forced_devices
+import jax.numpy as jnp
 import pytest
 from rich.console import Console
 
 from cnn_jax.config_parse import parse
 from cnn_jax.run.metrics_log import read_records
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import together
-from cnn_jax.train.lanes import devices_for
+from cnn_jax.train import ensemble
+from cnn_jax.train.ensemble import num_devices
 from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
+from cnn_jax.train.profiling import StepTimer
 
 ROOT = Path(__file__).parents[2]
 TIMES = ("seconds", "images_per_second")
@@ -49,7 +53,7 @@ def console():
 
 
 def runs(line_data, folder, seeds, **train):
-    return [together.Run(config(line_data, seed, **train), folder / str(seed), console()) for seed in seeds]
+    return [ensemble.Member(config(line_data, seed, **train), folder / str(seed), console()) for seed in seeds]
 
 
 def figures(folder):
@@ -64,7 +68,7 @@ def figures(folder):
 def three(line_data, tmp_path_factory):
     """The folder of three seeds that were trained together, and their results."""
     folder = tmp_path_factory.mktemp("three")
-    return folder, together.train_and_evaluate(runs(line_data, folder, range(3)))
+    return folder, ensemble.train_and_evaluate(runs(line_data, folder, range(3)))
 
 
 def test_together_as_alone(three, line_data, tmp_path):
@@ -84,13 +88,13 @@ def test_together_as_alone(three, line_data, tmp_path):
 def test_runs_that_stand_at_other_steps_come_to_the_same(three, line_data, tmp_path, monkeypatch):
     """One is stopped in the first epoch, one in the second, one not begun."""
     folder, _ = three
-    for seed, polls in ((0, 1), (1, 4)):
+    for seed, polls in ((0, 1), (1, 3)):
         stopped_after(monkeypatch, polls)
-        (end,) = together.train_and_evaluate(runs(line_data, tmp_path, [seed]))
+        (end,) = ensemble.train_and_evaluate(runs(line_data, tmp_path, [seed]))
         assert isinstance(end, Stopped)
         monkeypatch.undo()
     # What a lane alone has begun goes on beside others: another program, so that rounding differs.
-    ends = together.train_and_evaluate(runs(line_data, tmp_path, range(3)))
+    ends = ensemble.train_and_evaluate(runs(line_data, tmp_path, range(3)))
     assert [end["step"] for end in ends] == [20, 20, 20]
     for seed in range(3):
         for ours, theirs in zip(figures(tmp_path / str(seed)), figures(folder / str(seed)), strict=True):
@@ -98,20 +102,46 @@ def test_runs_that_stand_at_other_steps_come_to_the_same(three, line_data, tmp_p
             assert ours[2]["loss"] == pytest.approx(theirs[2]["loss"], rel=TOLERANCE)
 
 
-@pytest.mark.parametrize("polls", [7, 8])  # at one step; one run a few steps before the others
-def test_stopped_together_they_resume_to_the_same_bits(three, line_data, tmp_path, monkeypatch, polls):
+# Ten steps an epoch are dispatched 4, 4 and 2, and the signal is looked for after the first two and at the end.
+@pytest.mark.parametrize(("polls", "step"), [(1, 8), (2, 10), (3, 14)])
+def test_stopped_they_resume_at_one_step_to_the_same_bits(three, line_data, tmp_path, monkeypatch, polls, step):
     folder, _ = three
     stopped_after(monkeypatch, polls)
-    ends = together.train_and_evaluate(runs(line_data, tmp_path, range(3)))
+    ends = ensemble.train_and_evaluate(runs(line_data, tmp_path, range(3)))
     monkeypatch.undo()
     assert all(isinstance(end, Stopped) for end in ends)
-    together.train_and_evaluate(runs(line_data, tmp_path, range(3)))
+    assert [max(saved_steps(tmp_path / str(seed))) for seed in range(3)] == [step] * 3
+    ensemble.train_and_evaluate(runs(line_data, tmp_path, range(3)))
     for seed in range(3):
         assert figures(tmp_path / str(seed)) == figures(folder / str(seed))
 
 
+def test_a_kill_between_the_members_checkpoints_costs_one_checkpoint(three, line_data, tmp_path, monkeypatch):
+    """One member has saved a step that the others have not: all continue from the step before."""
+    folder, _ = three
+    stopped_after(monkeypatch, 4)
+    ensemble.train_and_evaluate(runs(line_data, tmp_path, range(3)))
+    monkeypatch.undo()
+    before, newest = sorted(saved_steps(tmp_path / "0"))
+    for seed in (1, 2):
+        assert sorted(saved_steps(tmp_path / str(seed))) == [before, newest]
+        shutil.rmtree(tmp_path / str(seed) / "checkpoints" / str(newest))
+    printed = console()
+    members = runs(line_data, tmp_path, range(3))
+    ensemble.train_and_evaluate([members[0]._replace(console=printed), *members[1:]])
+    assert f"resuming at step {before}\n" in printed.file.getvalue()
+    for seed in range(3):
+        assert figures(tmp_path / str(seed)) == figures(folder / str(seed))
+
+
+def saved_steps(run):
+    """Steps that a run has checkpoints of."""
+    return {int(entry.name) for entry in (run / "checkpoints").iterdir() if entry.name.isdigit()}
+
+
 def stopped_after(monkeypatch, polls):
-    """The wish to stop comes when it has been asked for so many times."""
+    """A signal comes when it has been looked for so many times, after dispatches of four steps."""
+    monkeypatch.setattr(StepTimer, "seconds_per_step", 1e-6)
     left = [polls]
 
     def received(self):
@@ -121,27 +151,33 @@ def stopped_after(monkeypatch, polls):
     monkeypatch.setattr(StopSignal, "received", property(received, lambda self, value: None), raising=False)
 
 
-def test_one_that_cannot_go_on_leaves_the_others(three, line_data, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_ends_one_member_alone(three, line_data, tmp_path, monkeypatch):
     folder, _ = three
-    from cnn_jax.train.loop import _Run
+    steps_taken = ensemble._Training.train_steps
 
-    read = _Run._read
+    def planted(self, state, *rest):
+        """The second member's weights are spoilt in the second epoch."""
+        state, sums = steps_taken(self, state, *rest)
+        if int(state.step[0]) > 12:
+            state = dataclasses.replace(state, epoch_sums=spoilt(state.epoch_sums))
+            sums = (spoilt(sums[0]), sums[1])
+        return state, sums
 
-    def diverges(self, pending, *rest):
-        if self.experiment.seed == 1 and pending is not None and int(self.state.step) > 8:
-            raise DivergedError("planted")
-        read(self, pending, *rest)
+    def spoilt(sums):
+        return sums._replace(loss=sums.loss.at[1].set(jnp.nan))
 
-    monkeypatch.setattr(_Run, "_read", diverges)
-    ends = together.train_and_evaluate(runs(line_data, tmp_path, range(3)))
+    monkeypatch.setattr(ensemble._Training, "train_steps", planted)
+    ends = ensemble.train_and_evaluate(runs(line_data, tmp_path, range(3)))
     assert isinstance(ends[1], DivergedError)
+    assert "the training loss is nan after step" in str(ends[1])
+    assert not (tmp_path / "1" / "result.json").exists()
     for seed in (0, 2):
         assert figures(tmp_path / str(seed)) == figures(folder / str(seed))
 
 
 def test_a_finished_run_is_not_repeated(three, line_data):
     folder, results = three
-    again = together.train_and_evaluate(runs(line_data, folder, [0]))
+    again = ensemble.train_and_evaluate(runs(line_data, folder, [0]))
     assert again == [json.loads((folder / "0" / "result.json").read_text())]
     assert again[0]["test_loss"] == results[0]["test_loss"]
 
@@ -153,11 +189,11 @@ def test_lanes_are_shared_by_devices(three, line_data, tmp_path):
         "import io, sys\n"
         "from pathlib import Path\n"
         "from rich.console import Console\n"
-        "from cnn_jax.train import together\n"
+        "from cnn_jax.train import ensemble\n"
         "from cnn_jax.run.folder import RunFolder\n"
         "folders = [Path(sys.argv[1]) / name for name in '012']\n"
         "told = Console(file=io.StringIO())\n"
-        "together.train_and_evaluate([together.Run(RunFolder(f).experiment(), f, told) for f in folders])\n"
+        "ensemble.train_and_evaluate([ensemble.Member(RunFolder(f).experiment(), f, told) for f in folders])\n"
     )
     for seed in range(3):
         (tmp_path / str(seed)).mkdir()
@@ -171,4 +207,4 @@ def test_lanes_are_shared_by_devices(three, line_data, tmp_path):
 
 @pytest.mark.parametrize(("lanes", "available", "used"), [(3, 1, 1), (3, 4, 3), (8, 4, 4), (5, 4, 1), (6, 4, 3)])
 def test_as_many_devices_as_share_the_lanes_evenly(lanes, available, used):
-    assert devices_for(lanes, available) == used
+    assert num_devices(lanes, available) == used

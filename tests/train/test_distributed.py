@@ -12,7 +12,7 @@ from pathlib import Path
 import forced_devices
 import pytest
 
-from cnn_jax.train import processes
+from cnn_jax.train import distributed
 
 ROOT = Path(__file__).parents[2]
 
@@ -146,4 +146,4 @@ def test_what_has_started_several_processes(monkeypatch, variables, started_by):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert processes.started_by() == started_by
+    assert distributed.started_by() == started_by

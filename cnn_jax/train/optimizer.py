@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, assert_never
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,11 @@ import optax
 from jaxtyping import Float32
 
 from cnn_jax import config as cfg
+from cnn_jax.data import pipeline
 
 
-def optimizer(config: cfg.Optimizer) -> optax.GradientTransformation:
-    """Builds the optimizer but for the learning rate, which the train step multiplies in.
+def build(config: cfg.Optimizer) -> optax.GradientTransformation:
+    """Builds the optimizer without its learning rate, which the train step multiplies in.
 
     The rate stays out so that runs which differ in it alone share one compiled program.
 
@@ -23,7 +24,7 @@ def optimizer(config: cfg.Optimizer) -> optax.GradientTransformation:
       config: SGD with momentum, Adam or AdamW, with weight decay and clipping.
 
     Returns:
-      A transformation of gradients to descent directions.
+      A transformation of gradients into updates, which are subtracted.
     """
     parts = []
     if config.clip_norm is not None:
@@ -37,6 +38,8 @@ def optimizer(config: cfg.Optimizer) -> optax.GradientTransformation:
             parts += [decay, optax.scale_by_adam(config.b1, config.b2, config.eps)]
         case cfg.AdamW():
             parts += [optax.scale_by_adam(config.b1, config.b2, config.eps), decay]
+        case _:
+            assert_never(config)
     return optax.chain(*parts)
 
 
@@ -49,16 +52,16 @@ def decayed(params: Any) -> Any:
 def learning_rates(
     schedule: cfg.Schedule, peak: float, epochs: int, steps_per_epoch: int
 ) -> Float32[np.ndarray, " steps"]:
-    """The learning rate of every step of a training.
+    """Computes the learning rate of every step of a training.
 
     Args:
-      schedule: constant, cosine, one-cycle or step, warm-up included in the epochs.
-      peak: the config's learning rate, the schedule's highest value.
-      epochs: of the training.
-      steps_per_epoch: batches of an epoch.
+      schedule: Constant, cosine, one-cycle or step schedule; warm-up is part of the epochs.
+      peak: Learning rate of the config, the schedule's highest value.
+      epochs: Epochs of the training.
+      steps_per_epoch: Batches of an epoch.
 
     Returns:
-      One rate for each step; not to be written to.
+      One learning rate for each step, read-only.
     """
     total = epochs * steps_per_epoch
     if isinstance(schedule, cfg.OneCycle):
@@ -81,11 +84,25 @@ def learning_rates(
         case cfg.Step():
             drops = {round(epoch * steps_per_epoch) - warmup: schedule.factor for epoch in schedule.boundaries}
             after = optax.piecewise_constant_schedule(peak, drops)
+        case _:
+            assert_never(schedule)
     if not warmup:
         return _evaluate(after, total)
     # The first step already moves: the ramp's zero lies one step before it.
     ramp = optax.linear_schedule(peak / (warmup + 1), peak * warmup / (warmup + 1), max(warmup - 1, 1))
     return _evaluate(optax.join_schedules([ramp, after], [warmup]), total)
+
+
+def epoch_learning_rates(experiment: cfg.Experiment, examples: int) -> Float32[np.ndarray, "epochs steps"]:
+    """Computes the learning rates of an experiment's steps, one row for each epoch.
+
+    Args:
+      experiment: The resolved config.
+      examples: Number of training images.
+    """
+    epochs, steps = experiment.train.epochs, pipeline.steps_per_epoch(examples, experiment.train.batch_size)
+    flat = learning_rates(experiment.schedule, experiment.optimizer.learning_rate, epochs, steps)
+    return flat.reshape(epochs, steps)
 
 
 def _evaluate(schedule: optax.Schedule, steps: int) -> Float32[np.ndarray, " steps"]:

@@ -2,28 +2,30 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
-from cnn_jax.train import dispatches
-from cnn_jax.train.dispatches import Dispatches
+from cnn_jax.config_parse import parse
+from cnn_jax.train import profiling
+from cnn_jax.train.profiling import Chunk, StepTimer
 
 
 class Tape:
     """A trace that writes down what it is told, beside the steps that are taken."""
 
     def __init__(self, start, stop):
-        self.steps, self.runs, self.told = range(start, stop), False, []
+        self.steps, self.running, self.told = range(start, stop), False, []
 
     def start(self):
-        self.runs = True
+        self.running = True
         self.told.append("start")
 
     def stop(self, taken):
-        self.runs = False
+        self.running = False
         self.told.append(f"stop after {taken}")
 
-    def advance(self, state, order, rates, first, last):
+    def train_steps(self, state, order, rates, first, last):
         self.told.append((first, last))
         return state, ("epoch", last)
 
@@ -32,26 +34,28 @@ def go_through(calls, size, per_epoch, epochs):
     rates = np.zeros(per_epoch)
     for _, first in itertools.product(range(epochs), range(0, per_epoch, size)):
         last = min(first + size, per_epoch)
-        assert calls(0, None, rates, first, last) == (0, ("epoch", last))
+        assert calls(0, None, rates, Chunk(first, last)) == 0
+        assert calls.read() == (Chunk(first, last), ("epoch", last))
 
 
 def test_traced_steps_are_dispatches_of_their_own():
     tape = Tape(10, 20)
-    go_through(Dispatches(tape.advance, tape), 25, 50, 1)
+    go_through(StepTimer(tape.train_steps, tape), 25, 50, 1)
     assert tape.told == [(0, 10), "start", (10, 20), "stop after 20", (20, 25), (25, 50)]
 
 
 def test_a_trace_goes_over_short_dispatches_and_ends_with_the_epoch():
     tape = Tape(10, 20)
-    go_through(Dispatches(tape.advance, tape), 6, 16, 2)
+    go_through(StepTimer(tape.train_steps, tape), 6, 16, 2)
     first = [(0, 6), (6, 10), "start", (10, 12), (12, 16), "stop after 16"]
     assert tape.told == [*first, (0, 6), (6, 12), (12, 16)]
 
 
 def test_steps_are_counted_over_epochs_and_from_where_a_run_goes_on():
     tape = Tape(10, 20)
-    calls = Dispatches(tape.advance, tape)
-    calls(0, None, np.zeros(8), 5, 8)  # resumed at step 5 of an epoch of 8
+    calls = StepTimer(tape.train_steps, tape)
+    calls(0, None, np.zeros(8), Chunk(5, 8))  # resumed at step 5 of an epoch of 8
+    calls.read()
     go_through(calls, 8, 8, 2)
     # The run's step 10 is step 7 of its second epoch, which then ends.
     assert tape.told == [(5, 8), (0, 7), "start", (7, 8), "stop after 11", (0, 8)]
@@ -59,8 +63,8 @@ def test_steps_are_counted_over_epochs_and_from_where_a_run_goes_on():
 
 def test_a_run_that_stops_ends_its_trace():
     tape = Tape(0, 10)
-    calls = Dispatches(tape.advance, tape)
-    calls(0, None, np.zeros(20), 0, 4)
+    calls = StepTimer(tape.train_steps, tape)
+    calls(0, None, np.zeros(20), Chunk(0, 4))
     calls.close()
     calls.close()
     assert tape.told == ["start", (0, 4), "stop after 4"]
@@ -70,22 +74,22 @@ def test_a_run_that_stops_ends_its_trace():
 def clock(monkeypatch):
     """Sets the time."""
     now = [0.0]
-    monkeypatch.setattr(dispatches.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(profiling.time, "monotonic", lambda: now[0])
     return lambda moment: now.__setitem__(0, moment)
 
 
 def test_a_dispatch_begins_when_the_one_before_is_done(clock):
-    calls, rates = Dispatches(Tape(0, 0).advance), np.zeros(1000)
+    calls, rates = StepTimer(Tape(0, 0).train_steps), np.zeros(1000)
 
     def call(moment, first, last):
         clock(moment)
-        calls(0, None, rates, first, last)
+        calls(0, None, rates, Chunk(first, last))
 
     def arrive(moment):
         clock(moment)
-        calls.arrived()
+        calls.read()
 
-    assert calls.step_seconds() is None
+    assert calls.percentiles() is None
     call(1.0, 0, 100)
     call(1.1, 100, 200)
     arrive(2.0)  # 1 s for 100 steps: 10 ms
@@ -95,20 +99,36 @@ def test_a_dispatch_begins_when_the_one_before_is_done(clock):
     call(9.0, 300, 310)  # after a pause, which is not its time
     arrive(10.0)  # 1 s for 10 steps: 100 ms
     # Of 310 steps 200 took 10 ms, 100 took 20 ms, 10 took 100 ms: the 155th, the 279th and the 307th are these.
-    assert calls.step_seconds() == pytest.approx({"p50": 0.01, "p90": 0.02, "p99": 0.1})
+    assert calls.percentiles() == pytest.approx({"p50": 0.01, "p90": 0.02, "p99": 0.1})
 
 
 def test_what_the_trace_holds_up_is_not_timed(clock):
     tape = Tape(10, 20)
-    calls, rates = Dispatches(tape.advance, tape), np.zeros(1000)
+    calls, rates = StepTimer(tape.train_steps, tape), np.zeros(1000)
     for number, (first, last) in enumerate([(0, 5), (5, 15), (15, 25)]):
         clock(float(number))
-        calls(0, None, rates, first, last)
+        calls(0, None, rates, Chunk(first, last))
     clock(50.0)
     for _ in range(3):
-        calls.arrived()
-    assert calls.step_seconds() is None
-    calls(0, None, rates, 25, 35)
+        calls.read()
+    assert calls.percentiles() is None
+    calls(0, None, rates, Chunk(25, 35))
     clock(51.0)
-    calls.arrived()
-    assert calls.step_seconds() == pytest.approx({"p50": 0.1, "p90": 0.1, "p99": 0.1})
+    calls.read()
+    assert calls.percentiles() == pytest.approx({"p50": 0.1, "p90": 0.1, "p99": 0.1})
+
+
+def test_the_share_counts_all_devices(monkeypatch):
+    monkeypatch.setattr(profiling.chips, "peak", lambda experiment, kind: {jax.devices()[0].device_kind: 1e12}[kind])
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    found = profiling.performance(parse({}), 2_000_000_000, 500.0, {"p50": 0.1})
+    # 2 GFLOP an image, 500 images a second, of 4 TFLOP/s.
+    assert (found["peak_flops"], found["mfu"]) == (4e12, pytest.approx(0.25))
+    assert found["step_seconds"] == {"p50": 0.1}
+
+
+def test_a_cpu_has_neither_peak_nor_memory_of_its_own():
+    block = bytearray(b"1") * 50_000_000
+    found = profiling.performance(parse({}), 1, 1.0, None)
+    assert (found["peak_flops"], found["mfu"], found["device_peak_bytes"]) == (None, None, None)
+    assert found["process_peak_bytes"] > len(block)

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from cnn_jax import config as cfg
-from cnn_jax.train import optim
+from cnn_jax.train import optimizer as optimizers
 
 
 def walk(config, gradients, start=(1.0, -2.0)):
     """Applies updates to one vector, with the rate that the train step multiplies in."""
-    optimizer = optim.optimizer(config)
+    optimizer = optimizers.build(config)
     params = {"kernel": jnp.asarray([start])}
     state = optimizer.init(params)
     for gradient in gradients:
-        directions, state = optimizer.update({"kernel": jnp.asarray([gradient])}, state, params)
-        params = jax.tree.map(lambda p, d: p - config.learning_rate * d, params, directions)
+        updates, state = optimizer.update({"kernel": jnp.asarray([gradient])}, state, params)
+        params = jax.tree.map(lambda p, d: p - config.learning_rate * d, params, updates)
     return np.asarray(params["kernel"][0])
 
 
@@ -54,16 +54,16 @@ def test_clipping_scales_to_the_norm():
 
 def test_biases_are_spared_unless_asked():
     params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
-    assert optim.decayed(params) == {"kernel": True, "bias": False}
+    assert optimizers.decayed(params) == {"kernel": True, "bias": False}
     for mask, expected in (("kernels", 0.0), ("all", 0.5)):
-        optimizer = optim.optimizer(cfg.Sgd(momentum=0.0, weight_decay=0.5, weight_decay_mask=mask))
-        directions, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
-        assert directions["bias"][0] == expected
-        assert directions["kernel"][0, 0] == 0.5
+        optimizer = optimizers.build(cfg.Sgd(momentum=0.0, weight_decay=0.5, weight_decay_mask=mask))
+        updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+        assert updates["bias"][0] == expected
+        assert updates["kernel"][0, 0] == 0.5
 
 
 def rates(schedule, epochs=4, steps=5, peak=0.5):
-    return optim.learning_rates(schedule, peak, epochs, steps)
+    return optimizers.learning_rates(schedule, peak, epochs, steps)
 
 
 def test_constant():

@@ -1,11 +1,9 @@
-"""Peaks of accelerators, and the share that a training makes of them."""
+"""Peaks of accelerators by the arithmetic of an experiment."""
 
-import jax
 import pytest
 
+from cnn_jax.chips import peak
 from cnn_jax.config_parse import parse
-from cnn_jax.train import performance
-from cnn_jax.train.peaks import peak
 
 
 @pytest.mark.parametrize(
@@ -28,19 +26,3 @@ from cnn_jax.train.peaks import peak
 def test_the_arithmetic_decides(device, compute, precision, tera):
     experiment = parse({"model": {"compute": compute}, "train": {"matmul_precision": precision}})
     assert peak(experiment, device) == (tera and pytest.approx(tera * 1e12))
-
-
-def test_the_share_counts_all_devices(monkeypatch):
-    monkeypatch.setattr(performance, "peak", lambda experiment, kind: {jax.devices()[0].device_kind: 1e12}[kind])
-    monkeypatch.setattr(jax, "device_count", lambda: 4)
-    found = performance.performance(parse({}), 2_000_000_000, 500.0, {"p50": 0.1})
-    # 2 GFLOP an image, 500 images a second, of 4 TFLOP/s.
-    assert (found["peak_flops"], found["peak_share"]) == (4e12, pytest.approx(0.25))
-    assert found["step_seconds"] == {"p50": 0.1}
-
-
-def test_a_cpu_has_neither_peak_nor_memory_of_its_own():
-    block = bytearray(b"1") * 50_000_000
-    found = performance.performance(parse({}), 1, 1.0, None)
-    assert (found["peak_flops"], found["peak_share"], found["device_peak_bytes"]) == (None, None, None)
-    assert found["process_peak_bytes"] > len(block)

@@ -1,0 +1,280 @@
+"""Runs that differ in their seed alone, trained in lockstep by one program: `jax.vmap` over a member axis.
+
+Every array of the program has a leading member axis, which the devices share; records and checkpoints are fanned out to
+each member's folder, where they look as if the member had been trained alone. Batched products may round differently
+from those of a run alone, so `provenance.json` records the size of the ensemble.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float32, Int32, PRNGKeyArray
+from rich.console import Console
+
+from cnn_jax import data
+from cnn_jax.config import Experiment
+from cnn_jax.data import pipeline
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.pipeline import DeviceSplit, Preprocessing
+from cnn_jax.data.split import Split
+from cnn_jax.models import Variables
+from cnn_jax.run.stop_signal import StopSignal
+from cnn_jax.train import compilation, optimizer, preflight, sharding
+from cnn_jax.train.checkpoint import load_newest_common
+from cnn_jax.train.inputs import Evaluation, Keys
+from cnn_jax.train.loop import Trainer, measured_splits, starting_values, train
+from cnn_jax.train.metrics import Sums
+from cnn_jax.train.recorder import Recorder, RunGroup, Stopped
+from cnn_jax.train.step import StepConfig, TrainState, create_state, evaluate, train_steps
+
+
+class Member(NamedTuple):
+    """One run of an ensemble: its config, its folder, and where its progress is printed."""
+
+    experiment: Experiment
+    workdir: Path
+    console: Console | None = None
+
+
+def train_and_evaluate(members: Sequence[Member], data_dir: Path | None = None) -> list[dict[str, Any] | BaseException]:
+    """Trains the networks of an ensemble, or continues training them.
+
+    Members that are done are not repeated; those that cannot start leave the others to train. All others start from the
+    newest step of which every one has a checkpoint.
+
+    Args:
+      members: Runs whose configs differ in the seed alone, their images in memory.
+      data_dir: Folder of prepared data; None is the default folder.
+
+    Returns:
+      For each member the content of its result.json, or the exception that ended it.
+    """
+    ends: dict[int, dict[str, Any] | BaseException] = {}
+    with StopSignal() as stop, contextlib.ExitStack() as opened:
+        runs: dict[int, Recorder] = {}
+        datasets: dict[int, Dataset] = {}
+        for number, member in enumerate(members):
+            try:
+                run = opened.enter_context(Recorder(*member))
+                if (result := run.finished()) is not None:
+                    ends[number] = result
+                    continue
+                preflight.check_process(member.experiment)
+                compilation.enable_cache()
+                dataset = data.load(member.experiment.data, member.experiment.seed, data_dir)
+                preflight.check(member.experiment, dataset, devices=1)
+                runs[number], datasets[number] = run, dataset
+            except preflight.REFUSALS as error:
+                ends[number] = error
+        if runs:
+            started = time.monotonic()
+            try:
+                trainer = _prepare(list(runs.values()), list(datasets.values()))
+                group = RunGroup(list(runs.values()), next(iter(datasets.values())).num_classes, stacked=True)
+                results: list[Any] = train(group, trainer, stop, compile_seconds=time.monotonic() - started)
+            except Stopped as stopped:
+                results = [stopped] * len(runs)
+            for (number, run), result in zip(runs.items(), results, strict=True):
+                ends[number] = run.error or result
+    return [ends[number] for number in range(len(members))]
+
+
+def num_devices(members: int, available: int) -> int:
+    """Gives the most devices that can share the members evenly."""
+    return max(count for count in range(1, available + 1) if members % count == 0)
+
+
+def _prepare(runs: Sequence[Recorder], datasets: Sequence[Dataset]) -> Trainer:
+    """Restores or creates the members' states, and compiles their programs."""
+    experiment, first = runs[0].experiment, datasets[0]
+    mesh = sharding.data_mesh(jax.devices()[: num_devices(len(runs), jax.device_count())])
+    config = StepConfig.of(experiment, first.num_classes)
+    starts = [starting_values(config, run.experiment, own) for run, own in zip(runs, datasets, strict=True)]
+    for run, dataset, start in zip(runs, datasets, starts, strict=True):
+        run.begin(dataset, start.preprocessing, ensemble_size=len(runs))
+    preprocessing, keys, variables = (_stack(each, mesh) for each in zip(*starts, strict=True))
+    state: TrainState = compilation.compile_once(_create, _Static(config, mesh), (variables,))(variables)
+    like = jax.eval_shape(functools.partial(create_state, config), starts[0].variables)
+    restored = load_newest_common([run.checkpoints for run in runs], like)
+    if restored is not None:
+        state = _stack(restored, mesh)
+    step = 0 if restored is None else int(restored[0].step)
+    for run in runs:
+        run.resume(step)
+    splits = [measured_splits(dataset) for dataset in datasets]
+    return Trainer(
+        state=state,
+        first_step=step,
+        inputs=_Training(config, [dataset.train for dataset in datasets], preprocessing, keys, state, mesh),
+        evaluations={
+            name: _evaluation(config, [each[name] for each in splits], preprocessing, state.variables, mesh)
+            for name in splits[0]
+        },
+        learning_rates=optimizer.epoch_learning_rates(experiment, len(first.train)),
+        examples=len(first.train),
+        summary=preflight.check(experiment, first, devices=1),
+    )
+
+
+class _Static(NamedTuple):
+    """Static part of an ensemble's programs.
+
+    Attributes:
+      config: Static part of one member's steps.
+      mesh: Mesh of the devices that share the members.
+      image_axis: 0 where each member has images of its own, None where all read the same.
+    """
+
+    config: StepConfig
+    mesh: Mesh
+    image_axis: int | None = None
+
+    def map_members(self, function: Callable[..., Any], in_axes: tuple[Any, ...]) -> Callable[..., Any]:
+        """Maps a function of one member over all, each device over its own ones.
+
+        Args:
+          function: Function of arrays.
+          in_axes: For each argument 0 where it has a member axis, None where all members share it.
+        """
+
+        def spec(axis: int | None) -> PartitionSpec:
+            return PartitionSpec() if axis is None else PartitionSpec("data")
+
+        in_specs = jax.tree.map(spec, in_axes, is_leaf=lambda axis: axis is None)
+        mapped = jax.vmap(function, in_axes)
+        return jax.shard_map(mapped, mesh=self.mesh, in_specs=in_specs, out_specs=spec(0), check_vma=False)
+
+    @property
+    def split_axes(self) -> Any:
+        """`in_axes` of a split on the devices."""
+        return DeviceSplit(self.image_axis, self.image_axis, 0)  # type: ignore[arg-type]
+
+
+def _create(static: _Static, variables: Variables) -> TrainState:
+    return static.map_members(functools.partial(create_state, static.config), (0,))(variables)
+
+
+def _epoch_orders(
+    static: tuple[_Static, int, int], keys: PRNGKeyArray, epoch: Int32[Array, ""]
+) -> Int32[Array, "m steps b"]:
+    members, examples, batch_size = static
+
+    def order(key: PRNGKeyArray, epoch: Int32[Array, ""]) -> Int32[Array, "steps b"]:
+        return pipeline.epoch_order(jax.random.fold_in(key, epoch), examples, batch_size)
+
+    return members.map_members(order, (0, None))(keys, epoch)
+
+
+def _train_steps(
+    static: _Static,
+    state: TrainState,
+    data: DeviceSplit,
+    orders: Array,
+    learning_rates: Array,
+    bounds: tuple[Array, Array],
+    keys: PRNGKeyArray,
+) -> tuple[TrainState, tuple[Sums, Sums]]:
+    member = functools.partial(train_steps, static.config)
+    result: tuple[TrainState, tuple[Sums, Sums]] = static.map_members(
+        member, (0, static.split_axes, 0, None, None, 0)
+    )(state, data, orders, learning_rates, bounds, keys)
+    return result
+
+
+def _evaluate(static: _Static, variables: Variables, data: DeviceSplit, order: Array) -> Sums:
+    member = functools.partial(evaluate, static.config)
+    sums: Sums = static.map_members(member, (0, static.split_axes, None))(variables, data, order)
+    return sums
+
+
+class _Training:
+    """`inputs.TrainInput` of an ensemble."""
+
+    def __init__(
+        self,
+        config: StepConfig,
+        splits: Sequence[Any],
+        preprocessing: Preprocessing,
+        keys: Keys,
+        state: TrainState,
+        mesh: Mesh,
+    ):
+        """Compiles; arguments are those of `inputs.training`, with a member axis."""
+        self._data, image_axis = _on_devices(splits, preprocessing, mesh)
+        static = _Static(config, mesh, image_axis)
+        self._keys = keys.step
+        sizes = len(splits[0]), config.train.batch_size
+        draw = compilation.compile_once(_epoch_orders, (static, *sizes), (keys.order, np.int32(0)))
+        self._order = functools.lru_cache(maxsize=1)(lambda epoch: draw(keys.order, np.int32(epoch)))
+        learning_rates = np.zeros(pipeline.steps_per_epoch(*sizes), np.float32)
+        arguments = (state, self._data, self._order(0), learning_rates, (np.int32(0), np.int32(0)), self._keys)
+        self._compiled = compilation.compile_once(_train_steps, static, arguments, donate_argnums=1)
+
+    def train_steps(
+        self, state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
+    ) -> tuple[TrainState, tuple[Sums, Sums]]:
+        """As `inputs.TrainInput` has it, for all members."""
+        bounds = np.int32(first), np.int32(last)
+        result: tuple[TrainState, tuple[Sums, Sums]] = self._compiled(
+            state, self._data, self._order(epoch), learning_rates, bounds, self._keys
+        )
+        return result
+
+    def program_text(self) -> str:
+        """As `inputs.TrainInput` has it."""
+        return self._compiled.as_text() or ""
+
+    def close(self) -> None:
+        """As `inputs.TrainInput` has it; nothing is read ahead."""
+
+
+def _evaluation(
+    config: StepConfig, splits: Sequence[Any], preprocessing: Preprocessing, variables: Variables, mesh: Mesh
+) -> Evaluation:
+    """As `inputs.evaluation`, for all members."""
+    data, image_axis = _on_devices(splits, preprocessing, mesh)
+    size = min(config.train.eval_batch_size, len(splits[0]))
+    order = sharding.on_all(pipeline.file_order(len(splits[0]), size), mesh)
+    compiled = compilation.compile_once(_evaluate, _Static(config, mesh, image_axis), (variables, data, order))
+    return lambda variables: compiled(variables, data, order)
+
+
+def _on_devices(splits: Sequence[Any], preprocessing: Preprocessing, mesh: Mesh) -> tuple[DeviceSplit, int | None]:
+    """Puts the members' images on the devices, once where all are the same.
+
+    Returns:
+      (the split, `_Static.image_axis`).
+
+    Raises:
+      TypeError: Where images are streamed.
+    """
+    for split in splits:
+        if not isinstance(split, Split):
+            raise TypeError(f"an ensemble trains on images in memory; got a {type(split).__name__}")
+    first = splits[0]
+    if all(np.array_equal(first.labels, each.labels) and np.array_equal(first.images, each.images) for each in splits):
+        images, labels = sharding.on_all((first.images, first.labels), mesh)
+        return DeviceSplit(images, labels, preprocessing), None
+    images, labels = _stack([(each.images, each.labels) for each in splits], mesh)
+    return DeviceSplit(images, labels, preprocessing), 0
+
+
+def _stack(trees: Sequence[Any], mesh: Mesh) -> Any:
+    """Stacks the members' trees along a leading axis that the devices share."""
+    where = NamedSharding(mesh, PartitionSpec("data"))
+
+    def one(*leaves: Any) -> jax.Array:
+        stack = np.stack if isinstance(leaves[0], np.ndarray | np.generic) else jnp.stack
+        return jax.device_put(stack(leaves), where)
+
+    return jax.tree.map(one, *trees)

@@ -1,0 +1,238 @@
+"""Step times, a trace of some steps, and what a run made of its machine: memory and model FLOP/s utilization."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import json
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from cnn_jax import chips, whole_file
+from cnn_jax.config import Experiment
+
+FOLDER, DESCRIPTION, PROGRAM = "profile", "profile.json", "program.txt"
+
+_PERCENTILES = (50, 90, 99)
+_FIRST_STEP, _NUM_STEPS = 10, 10  # of a trace; the first steps also pay for what is done once
+
+
+class Chunk(NamedTuple):
+    """Steps of an epoch that are one dispatch.
+
+    Attributes:
+      first: First step within the epoch.
+      last: Step within the epoch after the last.
+      ends_window: Whether the metrics since the last record are recorded after it.
+    """
+
+    first: int
+    last: int
+    ends_window: bool = False
+
+
+class StepTimer:
+    """Dispatches the compiled train steps, reads their metrics, times them, and traces some.
+
+    A dispatch that reaches into the steps to be traced is cut at their ends. Because the program takes its first and
+    last step as values, the pieces compute what the whole would.
+    """
+
+    def __init__(self, train_steps: Callable[..., tuple[Any, Any]], trace: Trace | None = None):
+        """Starts counting.
+
+        Args:
+          train_steps: Takes (state, epoch, learning_rates, first, last); gives the state and its sums.
+          trace: Trace of some of the steps that follow.
+        """
+        self._train_steps, self._trace = train_steps, trace  # no trace once it is written
+        self._taken = 0
+        # Dispatches whose metrics have not been read, the oldest first: chunk, sums, start time, whether it is timed.
+        self._in_flight: collections.deque[tuple[Chunk, Any, float, bool]] = collections.deque()
+        self._previous_end = 0.0
+        self._seconds: list[float] = []  # of one step, in each timed dispatch
+        self._steps: list[int] = []
+
+    def __call__(self, state: Any, epoch: int, learning_rates: np.ndarray, chunk: Chunk) -> Any:
+        """Dispatches the steps of a chunk.
+
+        Args:
+          state: State before them; its buffers are donated.
+          epoch: Number of the epoch, from 0.
+          learning_rates: Learning rates of the epoch.
+          chunk: The steps.
+
+        Returns:
+          The state after them.
+        """
+        called, traced = time.monotonic(), False
+        for start, stop in self._pieces(chunk.first, chunk.last):
+            if self._trace is not None and self._taken == self._trace.steps.start:
+                jax.block_until_ready(state)
+                self._trace.start()
+            state, sums = self._train_steps(state, epoch, learning_rates, start, stop)
+            self._taken += stop - start
+            if self._trace is not None and self._trace.running:
+                traced = True
+                if self._taken == self._trace.steps.stop or stop == len(learning_rates):
+                    jax.block_until_ready(state)
+                    self.close()
+        if traced:  # earlier dispatches were waited for by the trace, so their times say nothing
+            self._in_flight = collections.deque((*dispatch[:3], False) for dispatch in self._in_flight)
+        self._in_flight.append((chunk, sums, called, not traced))
+        return state
+
+    def _pieces(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Cuts a dispatch where the traced steps begin and end, counted from this process's first step."""
+        steps = self._trace.steps if self._trace is not None else range(0)
+        cuts = {first - self._taken + edge for edge in (steps.start, steps.stop)}
+        edges = [first, *sorted(cut for cut in cuts if first < cut < last), last]
+        return itertools.pairwise(edges)
+
+    @property
+    def in_flight(self) -> int:
+        """Number of dispatches whose metrics have not been read."""
+        return len(self._in_flight)
+
+    def read(self) -> tuple[Chunk, Any]:
+        """Waits for the oldest dispatch in flight.
+
+        Returns:
+          (its chunk, its sums on the host).
+        """
+        chunk, sums, called, timed = self._in_flight.popleft()
+        sums = jax.device_get(sums)
+        now = time.monotonic()
+        if timed:
+            steps = chunk.last - chunk.first
+            # A dispatch starts when it is called, or when the one before it ends.
+            self._seconds.append((now - max(called, self._previous_end)) / steps)
+            self._steps.append(steps)
+        self._previous_end = now
+        return chunk, sums
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Seconds of a step in the last timed dispatch; 0 where none has been timed."""
+        return self._seconds[-1] if self._seconds else 0.0
+
+    def percentiles(self) -> dict[str, float] | None:
+        """Computes percentiles of a step's time in seconds, a dispatch's time shared evenly by its steps.
+
+        Returns:
+          p50, p90 and p99; None where no dispatch was timed. Traced dispatches are not.
+        """
+        if not self._seconds:
+            return None
+        found = np.percentile(self._seconds, _PERCENTILES, weights=self._steps, method="inverted_cdf")
+        return {f"p{percent}": float(seconds) for percent, seconds in zip(_PERCENTILES, found, strict=True)}
+
+    def close(self) -> None:
+        """Ends a trace that is running."""
+        if self._trace is not None and self._trace.running:
+            self._trace.stop(self._taken)
+            self._trace = None
+
+
+class Trace:
+    """An XProf trace of steps 10 to 20 of what this process trains; of the first ones where there are no more than 10.
+
+    It ends with the epoch at the latest, so that it holds nothing but training. Of several processes the first traces
+    its own devices; the others only cut their dispatches at the same steps, because all must dispatch alike.
+    """
+
+    def __init__(
+        self, run_folder: Path, steps_left: int, program: Callable[[], str], console: Console, writes: bool = True
+    ):
+        """Prepares; nothing is traced yet.
+
+        Args:
+          run_folder: Folder in which `profile/` is written, in place of an older one.
+          steps_left: Steps that this process is going to train.
+          program: Gives the compiled program's text.
+          console: Where to print the folder's name.
+          writes: Whether this process is the one that traces.
+        """
+        first = _FIRST_STEP if steps_left > _FIRST_STEP else 0
+        self.steps = range(first, min(first + _NUM_STEPS, steps_left))
+        self.running = False
+        self._folder, self._program, self._console, self._writes = run_folder / FOLDER, program, console, writes
+
+    def start(self) -> None:
+        """Starts tracing; the devices should be idle."""
+        self.running = True
+        if not self._writes:
+            return
+        shutil.rmtree(self._folder, ignore_errors=True)
+        options = jax.profiler.ProfileOptions()
+        options.python_tracer_level = 0  # every Python call would be an event, and slow down what is measured
+        jax.profiler.start_trace(self._folder, profiler_options=options)
+
+    def stop(self, taken: int) -> None:
+        """Stops tracing and writes the trace, profile.json last.
+
+        Args:
+          taken: Steps that this process has taken; the devices should be done with them.
+        """
+        self.running = False
+        if not self._writes:
+            return
+        jax.profiler.stop_trace()
+        whole_file.write(self._folder / PROGRAM, self._program().encode())
+        described = {"first_step": self.steps.start, "steps": taken - self.steps.start}
+        whole_file.write(self._folder / DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode())
+        steps = f"steps {self.steps.start} to {taken} of this run"
+        short = f", {_NUM_STEPS} wanted: the epoch or the run ends there" if described["steps"] < _NUM_STEPS else ""
+        self._console.print(f"profile: {steps}{short}: {self._folder}", highlight=False, soft_wrap=True)
+
+
+def performance(
+    experiment: Experiment, training_flop: int, images_per_second: float, step_seconds: Mapping[str, float] | None
+) -> dict[str, Any]:
+    """Describes what a run made of its machine, for result.json.
+
+    Args:
+      experiment: The resolved config.
+      training_flop: FLOP of one training image.
+      images_per_second: Training speed over all devices.
+      step_seconds: Percentiles of a step's time, as `StepTimer.percentiles` gives them.
+
+    Returns:
+      step_seconds as given; training_flop; peak_flops of all devices together, and mfu, the share of it that training
+      used (model FLOP/s utilization), both None where a device's peak is not known; device_peak_bytes, the most memory
+      in use on one device of this process, None where the platform does not say, such as a CPU; process_peak_bytes, the
+      most host memory of this process.
+    """
+    of_one = chips.peak(experiment, jax.devices()[0].device_kind)
+    of_all = None if of_one is None else of_one * jax.device_count()
+    in_use = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in jax.local_devices()]
+    return {
+        "step_seconds": step_seconds,
+        "training_flop": training_flop,
+        "peak_flops": of_all,
+        "mfu": None if of_all is None else training_flop * images_per_second / of_all,
+        "device_peak_bytes": max((number for number in in_use if number is not None), default=None),
+        "process_peak_bytes": _process_peak_bytes(),
+    }
+
+
+def _process_peak_bytes() -> int:
+    """The most memory that this process has held so far.
+
+    On Linux ru_maxrss would do, but starts with the peak of the parent process.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,153 @@
+"""A finished run's network, ready to be used again."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from cnn_jax import data
+from cnn_jax.config import Experiment
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.errors import DataError
+from cnn_jax.data.pipeline import Normalization, Preprocessing
+from cnn_jax.data.split import Split
+from cnn_jax.models import Variables
+from cnn_jax.run.folder import RunFolder, RunFolderError
+from cnn_jax.train import compilation, inputs, metrics, sharding, step
+from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
+from cnn_jax.train.step import StepConfig
+
+if TYPE_CHECKING:
+    from cnn_jax.data.stream import Stream
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedRun:
+    """The network of a finished run, with what it takes to use it.
+
+    Attributes:
+      folder: Folder of the run.
+      experiment: Config of the run.
+      result: Content of result.json.
+      image_shape: (height, width, channels) in pixels that the network takes.
+      class_names: Names of the classes in label order.
+      config: Static part of the network's programs.
+      normalization: Constants that normalize the pixels.
+      variables: Variables of the network at the step that the result names.
+    """
+
+    folder: RunFolder
+    experiment: Experiment
+    result: dict[str, Any]
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    config: StepConfig
+    normalization: Normalization
+    variables: Variables
+
+    def logits(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+        """Computes the logits of any number of images as evaluation does.
+
+        Args:
+          images: Pixels 0 to 255, of the run's image shape.
+        """
+        size = min(self.experiment.train.eval_batch_size, len(images))
+        compiled = self._predict
+        parts = []
+        for start in range(0, len(images), size):
+            batch = images[start : start + size]
+            # One compiled shape: the last batch is filled up, and the filling cut off.
+            filled = np.resize(batch, (size, *batch.shape[1:]))
+            parts.append(np.asarray(compiled(self.variables, filled, self.normalization))[: len(batch)])
+        return np.concatenate(parts)
+
+    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+        """Computes the softmax probabilities of any number of images.
+
+        Args:
+          images: Pixels 0 to 255, of the run's image shape.
+        """
+        return np.asarray(jax.nn.softmax(self.logits(images)))
+
+    @functools.cached_property
+    def _predict(self) -> Any:
+        return jax.jit(functools.partial(step.predict, self.config), compiler_options=compilation.options())
+
+    def evaluate(self, split: Split | Stream) -> dict[str, float]:
+        """Measures the network on a split, by the evaluation that training uses.
+
+        Args:
+          split: Images of the run's shape, with labels.
+
+        Returns:
+          The metrics by name.
+        """
+        mesh = sharding.data_mesh()
+        config = dataclasses.replace(self.config, mesh=mesh.abstract_mesh)
+        preprocessing, variables = sharding.on_all((Preprocessing(self.normalization), self.variables), mesh)
+        sums = inputs.evaluation(config, split, preprocessing, variables, mesh)(variables)
+        return metrics.means(sums, len(self.class_names))
+
+    def dataset(self, data_dir: Path | None = None) -> Dataset:
+        """Loads the images of the run.
+
+        Args:
+          data_dir: Folder of prepared data; None is the default folder.
+
+        Raises:
+          DataError: Where they cannot be had, or are no longer those that the run saw.
+        """
+        dataset = data.load(self.experiment.data, self.experiment.seed, data_dir)
+        trained_on = self.folder.read("dataset.json")["checksum"]
+        if dataset.checksum != trained_on:
+            raise DataError(
+                f"the images of {self.folder.path} have changed: their checksum is {dataset.checksum[:12]}, "
+                f"the run saw {trained_on[:12]}; bring the old files back"
+            )
+        return dataset
+
+
+def load(workdir: Path) -> FinishedRun:
+    """Opens a finished run's folder; of its checkpoint only the network's variables are read.
+
+    Args:
+      workdir: Folder of the run.
+
+    Raises:
+      RunFolderError: Where there is no finished run, or its checkpoint is damaged.
+    """
+    folder = RunFolder(workdir)
+    experiment = folder.experiment()
+    result, described = folder.read("result.json"), folder.read("dataset.json")
+    compilation.enable_cache()
+    height, width, channels = described["image_shape"]
+    config = StepConfig.of(experiment, len(described["class_names"]))
+    # A checkpoint's arrays have the names of the training state; what the network does not need is left out.
+    shape = step.state_shape(config, (height, width, channels))
+    unused: Any = dict.fromkeys(
+        ("step", "opt_state", "epoch_sums", "window_sums", *(["params"] * bool(shape.averaged)))
+    )
+    checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)
+    try:
+        state = checkpoints.load(result["step"], dataclasses.replace(shape, **unused), partial=True)
+    except DamagedCheckpointError as error:
+        raise RunFolderError(f"--workdir: {workdir}: {error}") from error
+    finally:
+        checkpoints.close()
+    return FinishedRun(
+        folder=folder,
+        experiment=experiment,
+        result=result,
+        image_shape=(height, width, channels),
+        class_names=tuple(described["class_names"]),
+        config=config,
+        normalization=Normalization(jnp.asarray(described["mean"]), jnp.asarray(described["deviation"])),
+        variables=state.variables,
+    )

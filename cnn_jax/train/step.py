@@ -1,0 +1,359 @@
+"""The training step and the evaluation step: pure functions of a frozen config and arrays."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import AbstractMesh
+from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
+
+from cnn_jax import config as cfg
+from cnn_jax import models
+from cnn_jax.data import augment, pipeline, views
+from cnn_jax.data.pipeline import Batch, DeviceSplit, Normalization
+from cnn_jax.models import Variables
+from cnn_jax.train import optimizer
+from cnn_jax.train.metrics import Sums, measure
+
+
+@dataclasses.dataclass(frozen=True)
+class StepConfig:
+    """Everything that a compiled program depends on besides its arrays.
+
+    It is the static argument of every step, and what compiled programs are cached by. A step sees nothing else of the
+    experiment, so that no field can be forgotten. Build it by `of`.
+
+    Attributes:
+      model: The network.
+      augment: Random changes of the training images.
+      optimizer: The optimizer, without its learning rate, which is an array.
+      train: Loss, accumulation, evaluation and precision.
+      freeze: Paths of the layers that are not trained.
+      num_classes: Width of the logits.
+      mesh: Mesh of the devices that share a batch; None for a single program on one device.
+    """
+
+    model: cfg.Model
+    augment: cfg.Augment
+    optimizer: cfg.Optimizer
+    train: cfg.Train
+    freeze: tuple[str, ...]
+    num_classes: int
+    mesh: AbstractMesh | None = None
+
+    @classmethod
+    def of(cls, experiment: cfg.Experiment, num_classes: int, mesh: AbstractMesh | None = None) -> StepConfig:
+        """Takes from an experiment what its steps depend on.
+
+        Fields that reach the steps as arrays, or not at all, get one value, so that runs which differ in them alone
+        share compiled programs.
+        """
+        outside = {"epochs": 1, "eval_every_epochs": 1, "steps_per_dispatch": 1}
+        return cls(
+            model=experiment.model,
+            augment=experiment.augment,
+            optimizer=experiment.optimizer.model_copy(update={"learning_rate": 1.0}),
+            train=experiment.train.model_copy(update=outside),
+            freeze=experiment.pretrained.freeze,
+            num_classes=num_classes,
+            mesh=mesh,
+        )
+
+    @property
+    def network(self) -> models.Model:
+        """The network as pure functions."""
+        return models.create(self.model, self.num_classes, self.freeze)
+
+    @property
+    def gradient_transformation(self) -> optax.GradientTransformation:
+        """The optimizer without its learning rate."""
+        return optimizer.build(self.optimizer)
+
+    @contextlib.contextmanager
+    def tracing(self) -> Iterator[None]:
+        """Enters what holds for a whole step: the precision of products and the mesh of the devices."""
+        with contextlib.ExitStack() as stack:
+            if self.train.matmul_precision is not None:
+                stack.enter_context(jax.default_matmul_precision(self.train.matmul_precision))
+            if self.mesh is not None:
+                stack.enter_context(jax.sharding.use_abstract_mesh(self.mesh))
+            yield
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """Everything that training changes; with the config it determines all that follows.
+
+    Attributes:
+      step: Steps taken since the start.
+      params: Parameters that the optimizer updates.
+      batch_stats: Running statistics of batch norm; empty where there is none.
+      opt_state: State of the optimizer.
+      averaged: Running mean of the parameters; empty unless train.ema_decay asks for it.
+      epoch_sums: Metrics since the start of the epoch.
+      window_sums: Metrics since the last record.
+    """
+
+    step: Int32[Array, ""]
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    averaged: Any
+    epoch_sums: Sums
+    window_sums: Sums
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The variables that are evaluated: averaged parameters where there are any, and the statistics."""
+        return {"params": self.averaged or self.params, "batch_stats": self.batch_stats}
+
+    def reset(self, sums: str) -> TrainState:
+        """Sets epoch_sums or window_sums to zero."""
+        return dataclasses.replace(self, **{sums: jax.tree.map(jnp.zeros_like, getattr(self, sums))})
+
+
+def create_state(config: StepConfig, variables: Variables) -> TrainState:
+    """Makes the state before the first step.
+
+    Args:
+      config: Static part of the steps.
+      variables: Variables that the network starts from.
+
+    Returns:
+      The state at step 0.
+    """
+    params = variables["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=config.gradient_transformation.init(params),
+        averaged=jax.tree.map(jnp.copy, params) if config.train.ema_decay > 0 else {},
+        epoch_sums=Sums.zero(),
+        window_sums=Sums.zero(),
+    )
+
+
+def state_shape(config: StepConfig, image_shape: tuple[int, int, int]) -> TrainState:
+    """Gives the shapes and types of a training state; no array is made.
+
+    Args:
+      config: Static part of the steps.
+      image_shape: (height, width, channels) in pixels.
+    """
+    shapes: TrainState = jax.eval_shape(
+        lambda key: create_state(config, config.network.init(key, image_shape)), jax.random.key(0)
+    )
+    return shapes
+
+
+def train_step(
+    config: StepConfig, state: TrainState, batch: Batch, learning_rate: Float[Array, ""], key: PRNGKeyArray
+) -> tuple[TrainState, tuple[Sums, Sums]]:
+    """Takes one step of gradient descent: augmentation, normalization, gradients, update.
+
+    Args:
+      config: Static part of the step.
+      state: State before the step.
+      batch: Pixels and labels, with the constants that normalize them.
+      learning_rate: Learning rate of this step.
+      key: Key of the run's steps; the step number is folded in.
+
+    Returns:
+      (state after the step, its sums over the epoch and over the window so far). The sums are buffers of their own,
+      which can be read after the state was donated to the next step.
+    """
+    with config.tracing():
+        augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
+        targets = jax.nn.one_hot(batch.labels, config.num_classes)
+        images, targets = augment.augment(augment_key, batch.images, targets, config.augment, *batch.preprocessing)
+        trainable = _trainable(config.freeze, state.params)
+        examples = jnp.sum(batch.weights)
+
+        def loss_fn(params: Any, batch_stats: Any, part: Any, key: PRNGKeyArray) -> tuple[Array, tuple[Any, Sums]]:
+            images, targets, weights = part
+            # No gradient is computed for what is not trained, nor for the layers before it.
+            params = jax.tree.map(lambda leaf, kept: leaf if kept else jax.lax.stop_gradient(leaf), params, trainable)
+            variables = {"params": params, "batch_stats": batch_stats}
+            logits, aux_logits, batch_stats = config.network.apply(variables, images, train=True, key=key)
+            losses = cross_entropy(config.train, logits, aux_logits, targets)
+            return jnp.sum(losses * weights) / examples, (batch_stats, measure(logits, targets, weights))
+
+        grad_fn = jax.grad(loss_fn, has_aux=True)
+        whole = (images, targets, batch.weights)
+        if config.train.accumulate == 1:
+            gradients, (batch_stats, sums) = grad_fn(state.params, state.batch_stats, whole, dropout_key)
+        else:
+            gradients, (batch_stats, sums) = _accumulate(grad_fn, config.train.accumulate, state, whole, dropout_key)
+        updates, opt_state = config.gradient_transformation.update(gradients, state.opt_state, state.params)
+        params = jax.tree.map(
+            lambda old, update, kept: old - learning_rate * update if kept else old, state.params, updates, trainable
+        )
+        state = TrainState(
+            step=state.step + 1,
+            params=params,
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            averaged=_moving_average(state, params, config.train.ema_decay),
+            epoch_sums=state.epoch_sums + sums,
+            window_sums=state.window_sums + sums,
+        )
+        return state, (state.epoch_sums, state.window_sums)
+
+
+def cross_entropy(
+    config: cfg.Train,
+    logits: Float[Array, "b k"],
+    aux_logits: tuple[Float[Array, "b k"], ...],
+    targets: Float[Array, "b k"],
+) -> Float[Array, " b"]:
+    """Computes the training loss of each image, in nats.
+
+    Args:
+      config: Label smoothing, and the weight of auxiliary classifiers.
+      logits: Logits of the network.
+      aux_logits: Logits of the auxiliary classifiers.
+      targets: Probabilities of the classes, before smoothing.
+    """
+    targets = optax.smooth_labels(targets, config.label_smoothing)
+    losses = optax.softmax_cross_entropy(logits, targets)
+    for each in aux_logits:
+        losses += config.aux_loss_weight * optax.softmax_cross_entropy(each, targets)
+    return losses
+
+
+def _accumulate(
+    grad_fn: Callable[..., Any], parts: int, state: TrainState, whole: Any, key: PRNGKeyArray
+) -> tuple[Any, tuple[Any, Sums]]:
+    """Sums the gradients of parts of a batch; a part holds every parts-th image, so that devices share each."""
+
+    def split(array: Array) -> Array:
+        return jnp.moveaxis(array.reshape(-1, parts, *array.shape[1:]), 1, 0)
+
+    def body(carry: Any, part: Any) -> tuple[Any, None]:
+        total, (batch_stats, sums) = carry
+        some, number = part
+        gradients, (batch_stats, more) = grad_fn(state.params, batch_stats, some, jax.random.fold_in(key, number))
+        return (jax.tree.map(jnp.add, total, gradients), (batch_stats, sums + more)), None
+
+    start = (jax.tree.map(jnp.zeros_like, state.params), (state.batch_stats, Sums.zero()))
+    done, _ = jax.lax.scan(body, start, (jax.tree.map(split, whole), jnp.arange(parts)))
+    return done
+
+
+def _trainable(freeze: tuple[str, ...], params: Any) -> Any:
+    """Marks the parameters that are trained: all but those of frozen layers."""
+    frozen = tuple(tuple(name.split("/")) for name in freeze)
+
+    def is_trained(path: Any, _: Any) -> bool:
+        keys = tuple(key.key for key in path)
+        return not any(keys[: len(name)] == name for name in frozen)
+
+    return jax.tree_util.tree_map_with_path(is_trained, params)
+
+
+def _moving_average(state: TrainState, params: Any, decay: float) -> Any:
+    """Moves the running mean towards new parameters, faster in the first steps, when it has seen few."""
+    if not decay:
+        return state.averaged
+    kept = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
+    return jax.tree.map(lambda mean, new: kept * mean + (1 - kept) * new, state.averaged, params)
+
+
+def train_steps(
+    config: StepConfig,
+    state: TrainState,
+    data: DeviceSplit,
+    order: Int32[Array, "steps b"],
+    learning_rates: Float[Array, " steps"],
+    bounds: tuple[Int32[Array, ""], Int32[Array, ""]],
+    key: PRNGKeyArray,
+) -> tuple[TrainState, tuple[Sums, Sums]]:
+    """Takes several steps of an epoch in one dispatch, on images that lie on the devices.
+
+    The bounds are values, not constants: one compiled program serves chunks of any length, so that a resumed run
+    repeats the arithmetic of an undisturbed one bit for bit wherever it was cut.
+
+    Args:
+      config: Static part of the steps.
+      state: State before the first step.
+      data: All training images.
+      order: Batches of the epoch.
+      learning_rates: Learning rates of the epoch.
+      bounds: First step within the epoch, and the one after the last.
+      key: Key of the run's steps.
+
+    Returns:
+      As `train_step`, after the last step.
+    """
+
+    def body(position: Array, state: TrainState) -> TrainState:
+        return train_step(config, state, pipeline.take(data, order, position), learning_rates[position], key)[0]
+
+    state = jax.lax.fori_loop(*bounds, body, state)
+    return state, (state.epoch_sums, state.window_sums)
+
+
+def predict(
+    config: StepConfig, variables: Variables, pixels: UInt8[Array, "b h w c"], normalization: Normalization
+) -> Float[Array, "b k"]:
+    """Computes the logits of images as evaluation does: the mean over their views, where it averages several.
+
+    Args:
+      config: Static part of the step.
+      variables: Variables of the network.
+      pixels: Pixels 0 to 255.
+      normalization: Constants that normalize them.
+    """
+    train = config.train
+    network = config.network
+
+    def logits_of(some: UInt8[Array, "b h w c"]) -> Float[Array, "b k"]:
+        return network.apply(variables, pipeline.normalize(some, normalization), train=False)[0]
+
+    with config.tracing():
+        if views.count(train.eval_mirrored, train.eval_shift) == 1:
+            return logits_of(pixels)
+        seen = views.views(pixels, train.eval_mirrored, train.eval_shift)
+        return jnp.mean(jax.lax.map(logits_of, seen), axis=0)
+
+
+def eval_step(config: StepConfig, variables: Variables, batch: Batch) -> Sums:
+    """Measures a network on one batch.
+
+    Args:
+      config: Static part of the step.
+      variables: Variables of the network.
+      batch: Pixels and labels.
+
+    Returns:
+      Sums over the batch.
+    """
+    logits = predict(config, variables, batch.images, batch.preprocessing.normalization)
+    return measure(logits, jax.nn.one_hot(batch.labels, config.num_classes), batch.weights)
+
+
+def evaluate(config: StepConfig, variables: Variables, data: DeviceSplit, order: Int32[Array, "steps b"]) -> Sums:
+    """Measures a network on all images of a split that lies on the devices.
+
+    Args:
+      config: Static part of the step.
+      variables: Variables of the network.
+      data: The split.
+      order: Its batches, as `pipeline.file_order` gives them.
+
+    Returns:
+      Sums over the split.
+    """
+
+    def body(step: Array, sums: Sums) -> Sums:
+        return sums + eval_step(config, variables, pipeline.take(data, order, step))
+
+    return jax.lax.fori_loop(0, order.shape[0], body, Sums.zero())
