@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from cnn_jax import whole_file
+from cnn_jax.run import records
+from cnn_jax.run.errors import RunFolderError
+from cnn_jax.run.records import MetricRecord, RecordError
 
 TRAIN_WINDOW, TRAIN, VALIDATION, TEST = "train_step", "train", "validation", "test"
 
 
-class Record(NamedTuple):
-    """One line of metrics.jsonl.
-
-    Attributes:
-      step: training steps taken.
-      epoch: passes over the training images, a fraction within one.
-      split: "train_step" (the steps since the last such record), "train" (a whole epoch, measured while
-        training), "validation" or "test".
-      values: by name; loss in nats, seconds of wall time.
-    """
-
-    step: int
-    epoch: float
-    split: str
-    values: Mapping[str, float]
+Record = MetricRecord
 
 
 class MetricsLog:
@@ -54,7 +43,7 @@ class MetricsLog:
 
             self._events = SummaryWriter(str(path.with_name("tensorboard")), purge_step=step + 1 if step else None)
 
-    def write(self, record: Record) -> None:
+    def write(self, record: MetricRecord) -> None:
         """Appends one record."""
         self.records.append(record)
         if self._file is not None:
@@ -77,16 +66,34 @@ class MetricsLog:
             self._events.close()
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """Reads metrics.jsonl up to the first line that a killed run left unfinished."""
-    if not path.exists():
+def read_records(path: Path) -> Iterator[MetricRecord]:
+    """Reads metrics.jsonl up to the first line that is no JSON, which a killed run has left unfinished.
+
+    Args:
+      path: The file; it may be missing.
+
+    Yields:
+      The records in the order of the file.
+
+    Raises:
+      RunFolderError: If the file cannot be read, or a line is JSON but no record; the message names line and field.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    except OSError as error:
+        raise RunFolderError(f"--workdir: {path} cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
         try:
-            yield Record(**json.loads(line))
-        except (ValueError, TypeError):
+            content = json.loads(line)
+        except ValueError:
             return
+        try:
+            yield records.metric_record(content)
+        except RecordError as error:
+            raise RunFolderError(f"--workdir: {path} is damaged in line {number}: {error}") from error
 
 
-def _line(record: Record) -> str:
+def _line(record: MetricRecord) -> str:
     return json.dumps(record._asdict()) + "\n"

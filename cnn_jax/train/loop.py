@@ -24,6 +24,7 @@ from cnn_jax.run import provenance
 from cnn_jax.run.folder import RunFolder
 from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog, Record
 from cnn_jax.run.progress import TrainingProgress
+from cnn_jax.run.records import Result
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import compilation, optim, preflight, processes, programs, sharding, steps
 from cnn_jax.train.checkpoint import Checkpoints
@@ -89,17 +90,17 @@ def train_and_evaluate(
             result = folder.result()
             if result is not None:
                 console.print(f"{workdir} is done: delete it, or give another --workdir, to train anew")
-                return result
+                return result.to_json()
             compilation.enable_cache()
             dataset = data.load(experiment.data, experiment.seed, data_dir)
             run = _prepare(experiment, dataset, folder, console, stop, profile, company)
             try:
                 run.train()
-                result = run.result()
+                result = Result.model_validate(run.result())
             finally:
                 run.close()
-            folder.write("result.json", result)
-            return result
+            folder.write_result(result)
+            return result.to_json()
     finally:
         folder.release()
 
@@ -131,8 +132,7 @@ def _prepare(
     colours = pipeline.colours(dataset.train) if augment.wants_colours(experiment.augment) else None
     folder.begin(experiment)
     folder.write("dataset.json", describe(dataset, constants, colours))
-    made_by = provenance.collect(dataset.name, dataset.checksum, jax.devices())
-    folder.write("provenance.json", made_by | {"trained_together": company.size})
+    folder.write_provenance(provenance.collect(dataset.name, dataset.checksum, jax.devices(), company.size))
     keys = sharding.on_all(keys, mesh)
     state = programs.first_state(recipe, variables, mesh)
     checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)
