@@ -24,7 +24,7 @@ PERFORMANCE = {
     "step_seconds": {"p50": 0.00123, "p90": 0.002, "p99": 0.003},
     "training_flop": 16_400_000,
     "peak_flops": 312e12,
-    "peak_share": 0.456,
+    "mfu": 0.456,
     "device_peak_bytes": 3 * 2**30,
     "process_peak_bytes": 2**29,
 }
@@ -37,7 +37,9 @@ def finished_run(path, epochs=2, validation=True):
     folder = RunFolder(path)
     path.mkdir(parents=True)
     folder.write("config.json", Experiment().model_dump(mode="json"))
-    folder.write("provenance.json", {"git": {"commit": "a" * 40, "dirty": None}, "packages": {"jax": "0.10.2"}})
+    devices = {"platform": "cpu", "kind": "cpu", "count": 1, "processor": "Example 9000"}
+    git = {"commit": "a" * 40, "dirty": None}
+    folder.write("provenance.json", {"git": git, "packages": {"jax": "0.10.2"}, "devices": devices})
     result = {
         "test_accuracy": 0.8,
         "test_loss": 0.5,
@@ -92,7 +94,7 @@ def test_the_page_is_whole_and_self_contained(tmp_path):
         *("calibration", "samples", "mistakes", "filters"),
     }
     assert "80.00 %" in text
-    assert "top-5 error 1.23 %" in text
+    assert "<b>1.23 %</b><span>test top-5 error" in text
     assert "26x26x32" in text
     assert "93,322" in text
     assert "median 1.23 ms; 90 % of the steps within 2.00 ms, 99 % within 3.00 ms" in text
