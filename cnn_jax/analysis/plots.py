@@ -60,7 +60,7 @@ def curves(series: Mapping[str, Points], metric: Metric) -> Figure:
       The figure.
     """
     figure = new_figure(6.4, 4.2)
-    axes = _axes(figure, metric.title.capitalize(), "epoch", metric.label)
+    axes = _axes(figure, metric.heading, "epoch", metric.label)
     for split, points in series.items():
         if points:
             epochs, values = zip(*points, strict=True)

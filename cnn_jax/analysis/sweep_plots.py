@@ -173,7 +173,7 @@ def trade_off(points: Sequence[Cost], x: str) -> Figure:
       The figure; the points of the front are numbered and named.
     """
     figure = new_figure(10, 4.8)
-    axes = _axes(figure, f"{PRIMARY.title.capitalize()} against {x.partition(' (')[0]}", x, _TEST)
+    axes = _axes(figure, f"{PRIMARY.heading} against {x.partition(' (')[0]}", x, _TEST)
     costs = np.array([point.cost for point in points])
     means = [point.estimate.mean or 0.0 for point in points]
     front = pareto_front(costs.tolist(), [PRIMARY.gain(mean) for mean in means])

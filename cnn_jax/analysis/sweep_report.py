@@ -192,7 +192,7 @@ def _curves(folder: Path, header: SweepHeader, rows: Sequence[Row], points: Sequ
     ]
     if not drawn:
         return []
-    alt = f"{PRIMARY.title.capitalize()} on the {split} images by epoch"
+    alt = f"{PRIMARY.heading} on the {split} images by epoch"
     return [_Picture("learning_curves", alt, sweep_plots.learning_curves(drawn, split))]
 
 

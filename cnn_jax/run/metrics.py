@@ -60,6 +60,11 @@ class Metric:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
     @property
+    def heading(self) -> str:
+        """Title as the heading of a plot."""
+        return self.title[:1].upper() + self.title[1:]
+
+    @property
     def column(self) -> str:
         """Name of its column in a sweep's table."""
         return self.table_name or self.key

@@ -313,8 +313,9 @@ def metric_record(content: Any) -> MetricRecord:
     Raises:
       RecordError: If the value is not such a record.
     """
-    if isinstance(content, dict):
-        content = {name: value for name, value in content.items() if name in MetricRecord._fields}
+    if not isinstance(content, dict):
+        raise RecordError(f"the content: got {_short(content)}, expected an object")
+    content = {name: value for name, value in content.items() if name in MetricRecord._fields}
     try:
         record: MetricRecord = _adapter(MetricRecord).validate_python(content, strict=True)
     except pydantic.ValidationError as error:
@@ -340,7 +341,10 @@ def _fault(error: pydantic.ValidationError) -> str:
     first = error.errors()[0]
     where, message = ".".join(map(str, first["loc"])), str(first["msg"])
     if first["type"] != "missing" and message.startswith("Input should be "):
-        came = json.dumps(first["input"], default=repr)
-        came = came if len(came) <= 60 else f"{came[:59]}…"
-        message = f"got {came}, expected {message.removeprefix('Input should be ')}"
+        message = f"got {_short(first['input'])}, expected {message.removeprefix('Input should be ')}"
     return f"{where or 'the content'}: {message}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=repr)
+    return text if len(text) <= 60 else f"{text[:59]}…"
