@@ -21,17 +21,17 @@ _Record = TypeVar("_Record", bound=Record)
 
 
 def lock(folder: Path, busy: str) -> filelock.BaseFileLock:
-    """Takes a folder for this process alone, and makes it where it is missing.
+    """Locks a folder for this process, and makes it if it does not exist.
 
     Args:
-      folder: that --workdir names.
-      busy: what another process that holds it is doing, up to the folder's name.
+      folder: Path that --workdir names.
+      busy: Start of the message if another process holds the lock; the folder's name follows.
 
     Returns:
-      The lock, to be released.
+      The lock, which the caller releases.
 
     Raises:
-      RunFolderError: where it cannot be written, or another process holds it.
+      RunFolderError: If the folder cannot be written, or another process holds the lock.
     """
     held = filelock.FileLock(folder / ".lock", timeout=0)
     try:
@@ -45,14 +45,14 @@ def lock(folder: Path, busy: str) -> filelock.BaseFileLock:
 
 
 def refuse_foreign(folder: Path, expected: str) -> None:
-    """Keeps from mixing with somebody's files.
+    """Refuses a folder that holds other files.
 
     Args:
-      folder: that --workdir names, without the file that would make it ours.
-      expected: what it would be.
+      folder: Path that --workdir names; it lacks the file by which a run's or a sweep's folder is recognised.
+      expected: Kind of folder that was expected, for the message.
 
     Raises:
-      RunFolderError: where it is not empty.
+      RunFolderError: If the folder is not empty.
     """
     foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     if foreign:
@@ -63,11 +63,11 @@ class RunFolder:
     """Paths and files of one run."""
 
     def __init__(self, path: Path, writes: bool = True):
-        """Names the files; of several processes of a run, only one writes.
+        """Names the files.
 
         Args:
-          path: of the folder.
-          writes: whether this process is that one.
+          path: Path of the folder.
+          writes: Whether this process writes the files; of several processes of a run only one does.
         """
         self.path = path
         self._writes = writes
@@ -77,14 +77,14 @@ class RunFolder:
         self._lock: filelock.BaseFileLock | None = None
 
     def claim(self, experiment: Experiment) -> None:
-        """Locks the folder for this experiment's run, new or to be resumed; `begin` makes it this run's for good.
+        """Locks the folder for a run of an experiment, new or resumed; `begin` then binds it to the run.
 
         Args:
-          experiment: the resolved config.
+          experiment: The resolved config.
 
         Raises:
-          RunFolderError: where it cannot be written, another process trains in it, or it belongs to a run
-            with another config; the message lists the changed fields.
+          RunFolderError: If the folder cannot be written, another process trains in it, or it belongs to a run with
+            another config; the message lists the changed fields.
         """
         self._lock = lock(self.path, "another process is training in")
         if (self.path / "config.json").exists():
@@ -98,7 +98,7 @@ class RunFolder:
         refuse_foreign(self.path, "a run's folder")
 
     def begin(self, experiment: Experiment) -> None:
-        """Writes the config: from here on the folder holds this run and no other."""
+        """Writes config.json, which binds the folder to this run."""
         self.write("config.json", experiment.model_dump(mode="json"))
 
     def release(self) -> None:
@@ -110,7 +110,7 @@ class RunFolder:
         """Reads config.json.
 
         Raises:
-          RunFolderError: where it is missing or not a config of this version.
+          RunFolderError: If the file is missing, or is not a config of this version.
         """
         try:
             return parse(self.read("config.json"))

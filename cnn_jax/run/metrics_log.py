@@ -20,16 +20,19 @@ Record = MetricRecord
 
 
 class MetricsLog:
-    """Appends records; a resumed run first drops those that its checkpoint does not know."""
+    """Appends records to metrics.jsonl; a resumed run first drops the records after its checkpoint."""
 
     def __init__(self, path: Path, step: int, tensorboard: bool, writes: bool = True):
         """Opens the log.
 
         Args:
-          path: metrics.jsonl.
-          step: of the state that training goes on from; later records are dropped.
-          tensorboard: whether to write events into `tensorboard/` beside it.
-          writes: whether this process is the one that writes; the others only remember.
+          path: Path of metrics.jsonl.
+          step: Step of the state that training continues from; later records are dropped.
+          tensorboard: Whether to write TensorBoard events into `tensorboard/` beside the file.
+          writes: Whether this process writes the files; other processes only keep the records in memory.
+
+        Raises:
+          RunFolderError: If the file cannot be read, or is damaged.
         """
         self.records = [record for record in read_records(path) if record.step <= step]
         self._file: Any = None
@@ -54,12 +57,12 @@ class MetricsLog:
                 self._events.add_scalar(f"{record.split}/{name}", value, record.step)
 
     def sync(self) -> None:
-        """Makes sure that all records are on the disk."""
+        """Waits until all records are on the disk."""
         if self._file is not None:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Ends the files."""
+        """Closes the files."""
         if self._file is not None:
             self._file.close()
         if self._events is not None:

@@ -1,4 +1,4 @@
-"""What a result depends on besides its config: code, packages, devices, flags, data."""
+"""Provenance of a result: code, packages, devices, flags and data."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _processor() -> str:
 
 @functools.cache  # the code that this process has loaded does not change
 def _git() -> Git | None:
-    """The commit, and a hash of what differs from it, of the checkout that this code lies in."""
+    """Reads the commit, and a hash of uncommitted changes, of the checkout that holds this code."""
     commit = _git_output("rev-parse", "HEAD")
     if commit is None:
         return None

@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from pathlib import Path
 
 import pydantic
@@ -188,3 +189,9 @@ def test_every_field_is_described():
     bare = [f"{kind.__name__}.{name}" for kind in kinds for name, f in kind.model_fields.items() if not f.description]
     assert bare == []
     assert all(metric.meaning for metric in metrics.METRICS)
+
+
+def test_the_guide_tells_every_figure_of_performance():
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
+    section = guide[guide.index("`result.json` has under `performance`") : guide.index("## Checkpoints and resuming")]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(Performance.model_fields)
