@@ -35,9 +35,9 @@ def one_network(request: Request) -> int:
     except (ConfigError, RunFolderError) as error:
         return refuse(error)
     # JAX and all that stands on it come only now: a bad command line is answered at once.
+    from cnn_jax.preflight import REFUSALS
     from cnn_jax.train import distributed
     from cnn_jax.train.loop import DivergedError, Stopped
-    from cnn_jax.train.preflight import REFUSALS
 
     if request.verb == "train":
         distributed.join(

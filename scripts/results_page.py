@@ -45,6 +45,9 @@ def write_page(sweep: Path, results: Path = RESULTS) -> Path:
 
 def _page(header: SweepHeader, rows: Sequence[Row], pictures: Sequence[str]) -> str:
     done = [row for row in rows if row.status == "done"]
+    devices, packages, commits = (
+        sorted({str(row.values[column]) for row in done}) for column in ("device", "packages", "commit")
+    )
     lines = [
         f"# {header.experiment}",
         "",
@@ -54,9 +57,8 @@ def _page(header: SweepHeader, rows: Sequence[Row], pictures: Sequence[str]) -> 
         f".venv/bin/python launch.py sweep --config=experiments/{header.experiment}.py",
         "```",
         "",
-        f"{len(rows)} trials, {len(done)} done; {', '.join(sorted({str(row.device) for row in done}))}; "
-        f"{', '.join(sorted({str(row.packages) for row in done}))}; "
-        f"commit {', '.join(sorted({str(row.commit)[:12] for row in done}))}.",
+        f"{len(rows)} trials, {len(done)} done; {', '.join(devices)}; {', '.join(packages)}; "
+        f"commit {', '.join(sorted({commit[:12] for commit in commits}))}.",
         "",
         "Test accuracy in percent of each point over its seeds, mean and 95 % t-interval; then the paired difference "
         "from the baseline in percentage points, its interval, and Holm's p-value.",

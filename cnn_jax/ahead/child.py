@@ -10,14 +10,14 @@ from typing import Any
 
 import jax
 
-from cnn_jax import whole_file
+from cnn_jax import preflight, whole_file
 from cnn_jax.ahead import collectives, lowering, matrix_unit, topology, traffic
 from cnn_jax.ahead.job import ANSWER, JOB, Answer, Compiled, Failed, Job, Memory, OutOfMemory, Refused
 from cnn_jax.data import views
 from cnn_jax.hlo import Module
 from cnn_jax.ops.platform import building_for
-from cnn_jax.train import compilation, preflight
-from cnn_jax.train.preflight import REFUSALS
+from cnn_jax.preflight import REFUSALS
+from cnn_jax.train import compilation
 
 
 def main(job_file: Path, answer_file: Path) -> None:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import topologies
 
+from cnn_jax import preflight
 from cnn_jax.ahead.job import Job
 from cnn_jax.ahead.topology import Topology
 from cnn_jax.config_parse import ConfigError
@@ -74,8 +75,8 @@ def batch_of(job: Job, devices: int, per_chip: int) -> int:
         return wanted // per_chip
     train = job.experiment.train
     if job.program == "eval":
-        return sharding.whole_batch(train.eval_batch_size, devices) // devices
-    if (fault := sharding.indivisible(train, devices)) is not None:
+        return preflight.whole_batch(train.eval_batch_size, devices) // devices
+    if (fault := preflight.indivisible(train, devices)) is not None:
         raise ConfigError([f"{fault}; or give the images of one chip by --batch_per_chip"])
     return train.batch_size // devices
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cnn_jax.analysis.classification import Calibration
+from cnn_jax.run.metrics import Metric
 
 if TYPE_CHECKING:  # sweeps draw their report without JAX, which reading a profile takes
     from cnn_jax.analysis.step_profile import StepProfile
@@ -48,23 +49,23 @@ def _axes(figure: Figure, title: str, x: str, y: str) -> Axes:
     return axes
 
 
-def curves(series: Mapping[str, Points], title: str, y: str) -> Figure:
-    """A quantity over the epochs.
+def curves(series: Mapping[str, Points], metric: Metric) -> Figure:
+    """Plots a metric over the epochs.
 
     Args:
-      series: (epoch, value) points by split: "train", "validation", "test".
-      title: of the plot.
-      y: name of the quantity, with its unit.
+      series: Points (epoch, value) by split: "train", "validation", "test".
+      metric: The metric.
 
     Returns:
       The figure.
     """
     figure = new_figure(6.4, 4.2)
-    axes = _axes(figure, title, "epoch", y)
+    axes = _axes(figure, metric.heading, "epoch", metric.label)
     for split, points in series.items():
         if points:
             epochs, values = zip(*points, strict=True)
-            axes.plot(epochs, values, marker="o", markersize=4, color=COLOURS[split], label=NAMES[split])
+            shown = metric.scale * np.asarray(values, float)
+            axes.plot(epochs, shown, marker="o", markersize=4, color=COLOURS[split], label=NAMES[split])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure

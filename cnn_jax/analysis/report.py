@@ -16,8 +16,12 @@ from cnn_jax.analysis import classification, pictures, plots, report_folder, ste
 from cnn_jax.analysis.step_profile import StepProfile
 from cnn_jax.data.split import Split
 from cnn_jax.layer_rows import LayerRow
+from cnn_jax.run import metrics
+from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.folder import RunFolder
-from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, Record, read_records
+from cnn_jax.run.metrics import Metric
+from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION
+from cnn_jax.run.records import MetricRecord, Result
 
 _GRID = 24  # pictures of a grid
 _OPERATIONS = 25  # of a step that are shown by themselves
@@ -57,8 +61,10 @@ def write_report(folder: RunFolder, inputs: ReportInputs) -> Path:
     Raises:
       RunFolderError: where a file of the run is missing or damaged.
     """
-    result = folder.read("result.json")
-    records = list(read_records(folder.metrics))
+    result = folder.result()
+    if result is None:
+        raise RunFolderError(f"--workdir: {folder.path} has no result.json: no finished run; train there first")
+    records = folder.metric_records()
     report = classification.per_class(inputs.test.labels, inputs.probabilities.argmax(axis=1), inputs.class_names)
     profile = step_profile.read(folder.path)
     images = {name: report_folder.png(figure) for name, figure in _figures(records, inputs, profile).items()}
@@ -69,15 +75,14 @@ def write_report(folder: RunFolder, inputs: ReportInputs) -> Path:
     return report_folder.replace(folder.report, files)
 
 
-def _figures(records: Sequence[Record], inputs: ReportInputs, profile: StepProfile | None) -> dict[str, Figure]:
+def _figures(records: Sequence[MetricRecord], inputs: ReportInputs, profile: StepProfile | None) -> dict[str, Figure]:
     labels, names, probabilities = inputs.test.labels, inputs.class_names, inputs.probabilities
     predicted = probabilities.argmax(axis=1)
     rates = [point for split in (TRAIN_WINDOW, TRAIN) for point in _points(records, split, "learning_rate")]
     wrong = np.flatnonzero(predicted != labels)
     mistakes = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:_GRID]
-    figures = {
-        "accuracy": plots.curves(_series(records, "accuracy"), "Accuracy", "accuracy (share of images)"),
-        "loss": plots.curves(_series(records, "loss"), "Loss", "cross-entropy (nats per image)"),
+    figures = {metric.name: plots.curves(_series(records, metric), metric) for metric in _curves(records)}
+    figures |= {
         "learning_rate": plots.learning_rate(sorted(rates)),
         "confusion_matrix": plots.confusion(classification.confusions(labels, predicted, len(names)), names),
         "calibration": plots.reliability(classification.calibration(labels, probabilities)),
@@ -99,19 +104,45 @@ def _grid(inputs: ReportInputs, chosen: np.ndarray, title: str) -> Figure:
     )
 
 
-def _series(records: Sequence[Record], value: str) -> dict[str, list[tuple[float, float]]]:
-    return {split: _points(records, split, value) for split in (TRAIN, VALIDATION, TEST)}
+def _curves(records: Sequence[MetricRecord]) -> list[Metric]:
+    """Lists the metrics that have a curve and were measured."""
+    return [
+        metric
+        for metric in metrics.METRICS
+        if "curves" in metric.shown_in and any(metric.name in record.values for record in records)
+    ]
 
 
-def _points(records: Sequence[Record], split: str, value: str) -> list[tuple[float, float]]:
-    return [(record.epoch, record.values[value]) for record in records if record.split == split]
+def _series(records: Sequence[MetricRecord], metric: Metric) -> dict[str, list[tuple[float, float]]]:
+    return {split: _points(records, split, metric.name) for split in (TRAIN, VALIDATION, TEST)}
+
+
+def _points(records: Sequence[MetricRecord], split: str, value: str) -> list[tuple[float, float]]:
+    return [
+        (record.epoch, record.values[value]) for record in records if record.split == split and value in record.values
+    ]
+
+
+def _shown(result: Result, tested: int) -> list[tuple[str, str, str]]:
+    """The test figures at the head of the page: value, name, and of a share its interval."""
+    shown = []
+    for metric in metrics.METRICS:
+        value = result.test[metric.name]
+        if value is None or "figures" not in metric.shown_in:
+            continue
+        interval = ""
+        if metric.is_share:
+            low, high = classification.wilson_interval(round(value * tested), tested)
+            interval = f"95 % interval {metric.form.format(100 * low)} to {metric.form.format(100 * high)}"
+        shown.append((metric.shown(value), f"test {metric.title}", interval))
+    return shown
 
 
 def _render(
     folder: RunFolder,
     inputs: ReportInputs,
-    result: dict[str, Any],
-    records: Sequence[Record],
+    result: Result,
+    records: Sequence[MetricRecord],
     report: dict[str, Any],
     profile: StepProfile | None,
     images: dict[str, bytes],
@@ -123,7 +154,10 @@ def _render(
         images,
         name=folder.path.name,
         result=result,
-        interval=classification.wilson_interval(round(result["test_accuracy"] * inputs.tested), inputs.tested),
+        primary_title=metrics.PRIMARY.title,
+        primary=metrics.PRIMARY.shown(result.test[metrics.PRIMARY.name] or 0.0),
+        figures=_shown(result, inputs.tested),
+        curves=_curves(records),
         tested=inputs.tested,
         test_images=len(inputs.test),
         classes=[(name, report[name]) for name in inputs.class_names],

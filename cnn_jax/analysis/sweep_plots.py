@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from cnn_jax.analysis.plots import BLUE, GREEN, GREY, ORANGE, STYLE, Points, new_figure
+from cnn_jax.run.metrics import PRIMARY
 from cnn_jax.sweep.points import key, value_text
 from cnn_jax.sweep.statistics import Difference, Estimate, Group, pareto_front
 
@@ -27,14 +28,15 @@ _LISTED = 12  # points of a front that are named
 COMPARED = 40  # points of a plot of differences
 _ENDS = 4  # height of the learning curves' plot, in distances between the best and the worst end
 _LOGARITHMIC_FROM = 8  # costs that differ by this factor stand on a logarithmic axis
+_TEST = f"test {PRIMARY.label}"
 _BARS: Any = {"fmt": "o", "capsize": 4, "linewidth": 2, "markersize": 7, "zorder": 3}
 
 
 class Curve(NamedTuple):
-    """One trial's accuracy over the epochs.
+    """The primary metric of one trial over the epochs.
 
     Attributes:
-      points: (epoch, share of the images).
+      points: Pairs of epoch and value.
       finished: whether the trial counts in its point's mean.
     """
 
@@ -62,37 +64,37 @@ class Cost(NamedTuple):
     Attributes:
       name: of the point.
       cost: mean over its trials.
-      accuracy: of its trials.
+      estimate: The primary metric over its trials.
     """
 
     name: str
     cost: float
-    accuracy: Estimate
+    estimate: Estimate
 
 
 def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[float]]) -> Figure:
-    """Accuracy by the values of one field, over all values of the others.
+    """Primary metric by the values of one field, over all values of the others.
 
     Args:
       field: dotted name.
       groups: one for each value.
-      singles: accuracies of the single trials of each group.
+      singles: Primary metric of the single trials of each group.
 
     Returns:
       The figure.
     """
     figure = new_figure(min(14, max(5.6, 2.2 + 0.62 * len(groups))), 4.4)
-    axes = _axes(figure, f"Main effect of {field}", field, "test accuracy (%)")
+    axes = _axes(figure, f"Main effect of {field}", field, _TEST)
     for place, (group, values) in enumerate(zip(groups, singles, strict=True)):
         # Spread evenly, so that equal values stay apart; no chance, so that the same sweep gives the same picture.
         spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(len(values))
-        axes.scatter(place + spread, _percent(values), s=20, color=GREY, alpha=0.45, linewidths=0)
+        axes.scatter(place + spread, _shown(values), s=20, color=GREY, alpha=0.45, linewidths=0)
         if group.estimate.mean is None:
             axes.text(place, 0.02, _lack(group), transform=axes.get_xaxis_transform(), ha="center", color=GREY)
     drawn = [(place, group.estimate) for place, group in enumerate(groups) if group.estimate.mean is not None]
     if drawn:
         places = [place for place, _ in drawn]
-        means = _percent([estimate.mean for _, estimate in drawn if estimate.mean is not None])
+        means = _shown([estimate.mean for _, estimate in drawn if estimate.mean is not None])
         axes.errorbar(places, means, _reaches([estimate for _, estimate in drawn]), color=BLUE, **_BARS)
     texts = [f"{value_text(group.values[0])}\nn={group.estimate.n}" for group in groups]
     _ticks(axes, texts)
@@ -102,7 +104,7 @@ def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[
 
 
 def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
-    """Mean accuracy for each pair of values of two fields.
+    """Mean of the primary metric for each pair of values of two fields.
 
     Args:
       rows, columns: dotted names of the fields.
@@ -116,15 +118,15 @@ def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
     cells = {(first[key([g.values[0]])][0], second[key([g.values[1]])][0]): g for g in groups}
     for place, group in cells.items():
         if group.estimate.mean is not None:
-            means[place] = 100 * group.estimate.mean
+            means[place] = PRIMARY.scale * group.estimate.mean
     figure = new_figure(3.2 + 0.95 * len(second), 1.8 + 0.75 * len(first))
-    axes = _axes(figure, "Mean test accuracy (%)", columns, rows)
+    axes = _axes(figure, f"Mean {_TEST}", columns, rows)
     axes.grid(visible=False)
     if np.isnan(means).all():
         axes.set(xlim=(-0.5, len(second) - 0.5), ylim=(len(first) - 0.5, -0.5))
     else:
         image = axes.imshow(np.ma.masked_invalid(means), cmap="viridis", aspect="auto")
-        figure.colorbar(image, ax=axes, shrink=0.9).set_label("test accuracy (%)")
+        figure.colorbar(image, ax=axes, shrink=0.9).set_label(_TEST)
     axes.set_xticks(range(len(second)), [_shortened(text) for _, text in second.values()])
     axes.set_yticks(range(len(first)), [_shortened(text) for _, text in first.values()])
     for place in np.ndindex(means.shape):
@@ -133,7 +135,7 @@ def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
 
 
 def learning_curves(points: Sequence[PointCurves], split: str) -> Figure:
-    """Accuracy over the epochs: a thin line for each trial, the mean of a point's finished trials thick.
+    """Primary metric over the epochs: a thin line for each trial, the mean of a point's finished trials thick.
 
     Args:
       points: the best first.
@@ -144,7 +146,7 @@ def learning_curves(points: Sequence[PointCurves], split: str) -> Figure:
     """
     everyone = len(points) <= COLOURED_CURVES
     figure = new_figure(10.5, max(5.2, 1.2 + 0.27 * (len(points) if everyone else _BEST + 1)))
-    axes = _axes(figure, f"Learning curves on the {split} images", "epoch", f"{split} accuracy (%)")
+    axes = _axes(figure, f"Learning curves on the {split} images", "epoch", f"{split} {PRIMARY.label}")
     told = [point for place, point in enumerate(points) if everyone or place < _BEST or point.baseline]
     others = [point for place, point in enumerate(points) if not (everyone or place < _BEST or point.baseline)]
     means = [_draw_curves(axes, point, _FAINT, "solid", None, zorder=1.2) for point in others]
@@ -161,7 +163,7 @@ def learning_curves(points: Sequence[PointCurves], split: str) -> Figure:
 
 
 def trade_off(points: Sequence[Cost], x: str) -> Figure:
-    """Accuracy against a cost, with the points that no other beats in both.
+    """Primary metric against a cost, with the points that no other beats in both.
 
     Args:
       points: with finished trials.
@@ -171,21 +173,21 @@ def trade_off(points: Sequence[Cost], x: str) -> Figure:
       The figure; the points of the front are numbered and named.
     """
     figure = new_figure(10, 4.8)
-    axes = _axes(figure, f"Accuracy against {x.partition(' (')[0]}", x, "test accuracy (%)")
+    axes = _axes(figure, f"{PRIMARY.heading} against {x.partition(' (')[0]}", x, _TEST)
     costs = np.array([point.cost for point in points])
-    means = [point.accuracy.mean or 0.0 for point in points]
-    front = pareto_front(costs.tolist(), means)
+    means = [point.estimate.mean or 0.0 for point in points]
+    front = pareto_front(costs.tolist(), [PRIMARY.gain(mean) for mean in means])
     if costs.min() > 0 and costs.max() / costs.min() > _LOGARITHMIC_FROM:
         axes.set_xscale("log")
-    estimates = [point.accuracy for point in points]
-    axes.errorbar(costs, _percent(means), _reaches(estimates), color=GREY, alpha=0.6, **_BARS)
-    chosen = _percent([means[index] for index in front])
+    estimates = [point.estimate for point in points]
+    axes.errorbar(costs, _shown(means), _reaches(estimates), color=GREY, alpha=0.6, **_BARS)
+    chosen = _shown([means[index] for index in front])
     axes.step(costs[front], chosen, where="post", color=ORANGE, linewidth=1.5, zorder=2.8)
-    for number, (index, accuracy) in enumerate(zip(front, chosen, strict=True), 1):
+    for number, (index, gained) in enumerate(zip(front, chosen, strict=True), 1):
         named = f"{number}  {_shortened(points[index].name, 48)}" if number <= _LISTED else None
-        axes.plot(costs[index], accuracy, "o", color=ORANGE, markersize=8, zorder=3, label=named)
+        axes.plot(costs[index], gained, "o", color=ORANGE, markersize=8, zorder=3, label=named)
         axes.annotate(
-            str(number), (costs[index], accuracy), (-5, 6), textcoords="offset points", ha="right", color=ORANGE
+            str(number), (costs[index], gained), (-5, 6), textcoords="offset points", ha="right", color=ORANGE
         )
     legend = figure.legend(
         loc="outside right upper",
@@ -210,17 +212,18 @@ def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
       The figure, the best at the top; of more than COMPARED points, those that differ most.
     """
     largest = sorted(named, key=lambda each: -abs(each[1].estimate.mean or 0))[:COMPARED]
-    ordered = sorted(largest, key=lambda each: each[1].estimate.mean or 0)
+    ordered = sorted(largest, key=lambda each: PRIMARY.gain(each[1].estimate.mean or 0))
     figure = new_figure(9.5, 1.8 + 0.34 * len(ordered))
     left_out = f" ({len(ordered)} largest of {len(named)})" if len(ordered) < len(named) else ""
-    x = "difference in test accuracy, same seeds (percentage points)"
+    unit = "percentage points" if PRIMARY.is_share else PRIMARY.unit
+    x = f"difference in test {PRIMARY.title}, same seeds" + (f" ({unit})" if unit else "")
     axes = _axes(figure, f"Differences from\n{_shortened(baseline, 60)}{left_out}", x, "")
     axes.axvline(0, color="black", linewidth=1)
     texts = []
     for place, (name, difference) in enumerate(ordered):
         estimate = difference.estimate
-        colour = GREY if not difference.significant else BLUE if (estimate.mean or 0) > 0 else ORANGE
-        axes.errorbar(_percent([estimate.mean or 0.0]), [place], xerr=_reaches([estimate]), color=colour, **_BARS)
+        colour = GREY if not difference.significant else BLUE if PRIMARY.gain(estimate.mean or 0) > 0 else ORANGE
+        axes.errorbar(_shown([estimate.mean or 0.0]), [place], xerr=_reaches([estimate]), color=colour, **_BARS)
         judged = "no p" if difference.p_holm is None else f"p={difference.p_holm:.2g}"
         axes.annotate(
             f"n={estimate.n}  {judged}",
@@ -244,16 +247,17 @@ def _axes(figure: Figure, title: str, x: str, y: str) -> Axes:
     return axes
 
 
-def _percent(shares: Sequence[float]) -> np.ndarray:
-    return 100 * np.asarray(shares, float)
+def _shown(values: Sequence[float]) -> np.ndarray:
+    """Values of the primary metric in the unit that they are shown in."""
+    return PRIMARY.scale * np.asarray(values, float)
 
 
 def _reaches(estimates: Sequence[Estimate]) -> np.ndarray:
-    """Half the width of each interval in percent, [2, n]; not a number where there is none, which draws no bar."""
+    """Half the width of each interval as shown, [2, n]; not a number where there is none, which draws no bar."""
     half = [
         (each.high - each.low) / 2 if each.high is not None and each.low is not None else np.nan for each in estimates
     ]
-    return np.stack([_percent(half)] * 2)
+    return np.stack([_shown(half)] * 2)
 
 
 def _distinct(values: Sequence[object]) -> dict[str, tuple[int, str]]:
@@ -291,26 +295,28 @@ def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | 
         return
     lowest, highest = np.nanmin(means), np.nanmax(means)
     bright = highest > lowest and (mean - lowest) / (highest - lowest) > 0.55
-    text = f"{mean:.2f}\nn={group.estimate.n}" + (f"\n{group.n_failed} failed" if group.n_failed else "")
+    text = f"{PRIMARY.form.format(mean)}\nn={group.estimate.n}" + (
+        f"\n{group.n_failed} failed" if group.n_failed else ""
+    )
     axes.text(column, row, text, ha="center", va="center", color="black" if bright else "white", fontsize=10)
 
 
 def _draw_curves(
     axes: Axes, point: PointCurves, colour: str, dash: Any, label: str | None, zorder: float
 ) -> np.ndarray:
-    """Draws a point's trials and their mean; gives the mean in percent, epoch by epoch."""
+    """Draws a point's trials and their mean; gives the mean as shown, epoch by epoch."""
     finished = [curve.points for curve in point.curves if curve.finished and curve.points]
     others = [curve.points for curve in point.curves if not curve.finished and curve.points]
     for points in (finished if len(finished) > 1 else []) + others:
-        epochs, accuracies = zip(*points, strict=True)
+        epochs, values = zip(*points, strict=True)
         dot = "." if len(epochs) == 1 else None
-        axes.plot(epochs, _percent(accuracies), color=colour, linewidth=0.8, alpha=0.35, marker=dot, zorder=zorder)
+        axes.plot(epochs, _shown(values), color=colour, linewidth=0.8, alpha=0.35, marker=dot, zorder=zorder)
     by_epoch: dict[float, list[float]] = {}
-    for epoch, accuracy in itertools.chain(*finished):
-        by_epoch.setdefault(epoch, []).append(accuracy)
+    for epoch, value in itertools.chain(*finished):
+        by_epoch.setdefault(epoch, []).append(value)
     # Only epochs that all of them have: a mean over fewer would jump where one drops out.
     shared = [epoch for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(finished)]
-    means = _percent([float(np.mean(by_epoch[epoch])) for epoch in shared])
+    means = _shown([float(np.mean(by_epoch[epoch])) for epoch in shared])
     marker = "o" if len(shared) == 1 else None
     axes.plot(shared, means, linewidth=2.2, linestyle=dash, marker=marker, color=colour, label=label, zorder=zorder + 1)
     return means
@@ -319,10 +325,10 @@ def _draw_curves(
 def _fit_height(axes: Axes, means: Sequence[np.ndarray]) -> None:
     """Cuts off the first, steep part of curves whose ends lie so close together that they would look like one."""
     drawn = [each for each in means if len(each) > 1]
-    if not drawn:
+    if not drawn or not PRIMARY.higher_is_better:
         return
     ends, highest = [each[-1] for each in drawn], max(each.max() for each in drawn)
-    reach = max(_ENDS * (max(ends) - min(ends)), 2.0)
+    reach = max(_ENDS * (max(ends) - min(ends)), 0.02 * PRIMARY.scale)
     lowest = min(each.min() for each in drawn)
     if highest - reach > lowest:
         top = max(float(np.max(line.get_ydata())) for line in axes.get_lines())

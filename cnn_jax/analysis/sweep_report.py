@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,19 +14,17 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from cnn_jax.analysis import report_folder, sweep_plots
+from cnn_jax.run.errors import RunFolderError
+from cnn_jax.run.metrics import PRIMARY
 from cnn_jax.run.metrics_log import TEST, VALIDATION, read_records
 from cnn_jax.sweep.points import key, name, short_names, value_text, values_at
-from cnn_jax.sweep.rows import Row, SweepHeader, code_warnings, read_rows
-from cnn_jax.sweep.statistics import Difference, Group, differences, grouped, measured
+from cnn_jax.sweep.rows import Row, SweepHeader, code_warnings, columns, read_rows
+from cnn_jax.sweep.statistics import Difference, Group, averaged, differences, grouped, measured
 from cnn_jax.sweep.status import STANDINGS
 
 _VALUES_OF_HEAT_MAP = 12  # of either field; more are no longer legible
 _HEAT_MAPS = 10
-_COSTS = {
-    "parameters": "parameters",
-    "multiply_adds": "multiply-adds (of one image, forward)",
-    "training_seconds": "training time (seconds)",
-}
+_DRAWN = ("id", "status", "fault", "message", "log_tail")  # columns of a trial that the template writes by itself
 
 
 class _Picture(NamedTuple):
@@ -68,6 +67,9 @@ def write_sweep_report(folder: Path) -> Path:
         varied=[(field, [value_text(value) for value in _values(rows, field)]) for field in header.fields],
         seeds=sorted({row.seed for row in rows}),
         short=short_names(header.fields),
+        primary=PRIMARY,
+        columns=[each for each in columns() if "trials" in each.column.shown_in and each.column.name not in _DRAWN],
+        averaged=averaged(),
         points=_point_lines(header, rows, points),
         best=_best(header, points),
         baseline=_baseline(header, rows),
@@ -114,23 +116,27 @@ def _is_baseline(header: SweepHeader, values: Sequence[Any]) -> bool:
 
 
 def _best(header: SweepHeader, points: Sequence[Group]) -> dict[str, Any] | None:
-    """The point of the highest mean accuracy; None where none has finished, or there is nothing to choose from."""
+    """The point of the best mean; None where none has finished, or there is nothing to choose from."""
     measured_points = [group for group in points if group.estimate.mean is not None]
     if len(measured_points) < 2:
         return None
-    best = max(measured_points, key=lambda group: group.estimate.mean or 0)
+    best = max(measured_points, key=_gain)
     return {"name": name(header.fields, best.values), "estimate": best.estimate}
 
 
+def _gain(group: Group) -> float:
+    """A number by which points are ranked, the best highest; unfinished points are last."""
+    return -math.inf if group.estimate.mean is None else PRIMARY.gain(group.estimate.mean)
+
+
 def _point_lines(header: SweepHeader, rows: Sequence[Row], points: Sequence[Group]) -> list[dict[str, Any]]:
-    """The table of points: each with its means of other metrics."""
-    metrics = ("test_loss", "parameters", "multiply_adds", "training_seconds", "images_per_second")
-    means = {metric: [group.estimate.mean for group in grouped(rows, header.fields, metric)] for metric in metrics}
+    """The table of points: each with its means of other columns."""
+    means = [[group.estimate.mean for group in grouped(rows, header.fields, each.column.name)] for each in averaged()]
     return [
         {
             "group": group,
             "baseline": _is_baseline(header, group.values),
-            **{metric: means[metric][place] for metric in metrics},
+            "means": [of_all[place] for of_all in means],
         }
         for place, group in enumerate(points)
     ]
@@ -145,10 +151,10 @@ def _effects(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
             continue
         singles: dict[str, list[float]] = {key(group.values): [] for group in groups}
         for row in rows:
-            if (accuracy := measured(row, "test_accuracy")) is not None:
-                singles[key([row.point[field]])].append(accuracy)
+            if (value := measured(row, PRIMARY.column)) is not None:
+                singles[key([row.point[field]])].append(value)
         figure = sweep_plots.main_effect(field, groups, list(singles.values()))
-        pictures.append(_Picture(f"effect_{field}", f"Test accuracy by {field}", figure))
+        pictures.append(_Picture(f"effect_{field}", f"Test {PRIMARY.title} by {field}", figure))
     return pictures
 
 
@@ -161,14 +167,14 @@ def _pairs(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
     pictures = []
     for pair in itertools.islice(itertools.combinations(legible, 2), _HEAT_MAPS):
         figure = sweep_plots.heat_map(*pair, grouped(rows, pair))
-        alt = f"Mean test accuracy by {pair[0]} and {pair[1]}"
+        alt = f"Mean test {PRIMARY.title} by {pair[0]} and {pair[1]}"
         pictures.append(_Picture(f"pair_{pair[0]}_{pair[1]}", alt, figure))
     return pictures
 
 
 def _curves(folder: Path, header: SweepHeader, rows: Sequence[Row], points: Sequence[Group]) -> list[_Picture]:
     """Learning curves of all trials with records: on the validation images where all finished trials have them."""
-    lines = {row.id: _accuracies(folder / "trials" / row.id / "metrics.jsonl") for row in rows}
+    lines = {row.id: _curve(folder / "trials" / row.id / "metrics.jsonl") for row in rows}
     done = [row for row in rows if row.status == "done"]
     split = VALIDATION if done and all(lines[row.id][VALIDATION] for row in done) else TEST
     curves: dict[str, list[sweep_plots.Curve]] = {key(group.values): [] for group in points}
@@ -176,7 +182,7 @@ def _curves(folder: Path, header: SweepHeader, rows: Sequence[Row], points: Sequ
         if line := lines[row.id][split]:
             at = key(values_at(row.point, header.fields))
             curves[at].append(sweep_plots.Curve(line, row.status == "done"))
-    ranked = sorted(points, key=lambda group: -(group.estimate.mean or 0))
+    ranked = sorted(points, key=_gain, reverse=True)
     drawn = [
         sweep_plots.PointCurves(
             name(header.fields, group.values), curves[key(group.values)], _is_baseline(header, group.values)
@@ -186,34 +192,34 @@ def _curves(folder: Path, header: SweepHeader, rows: Sequence[Row], points: Sequ
     ]
     if not drawn:
         return []
-    alt = f"Accuracy on the {split} images by epoch"
+    alt = f"{PRIMARY.heading} on the {split} images by epoch"
     return [_Picture("learning_curves", alt, sweep_plots.learning_curves(drawn, split))]
 
 
-def _accuracies(path: Path) -> dict[str, list[tuple[float, float]]]:
-    """(epoch, accuracy) by split; where metrics.jsonl is spoilt, up to there."""
+def _curve(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """(epoch, value) of the primary metric by split; where metrics.jsonl is damaged, up to there."""
     found: dict[str, list[tuple[float, float]]] = {TEST: [], VALIDATION: []}
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+    with contextlib.suppress(RunFolderError):
         for record in read_records(path):
-            if record.split in found:
-                found[record.split].append((float(record.epoch), float(record.values["accuracy"])))
+            if record.split in found and PRIMARY.name in record.values:
+                found[record.split].append((record.epoch, record.values[PRIMARY.name]))
     return found
 
 
 def _costs(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
-    """Accuracy against every cost that is not the same for all points."""
-    accuracies = grouped(rows, header.fields)
+    """The primary metric against every cost that is not the same for all points."""
+    estimates = grouped(rows, header.fields)
     pictures = []
-    for metric, label in _COSTS.items():
-        costs = [group.estimate.mean for group in grouped(rows, header.fields, metric)]
+    for column in (each.column for each in columns() if each.column.axis):
+        costs = [group.estimate.mean for group in grouped(rows, header.fields, column.name)]
         points = [
             sweep_plots.Cost(name(header.fields, group.values), cost, group.estimate)
-            for group, cost in zip(accuracies, costs, strict=True)
+            for group, cost in zip(estimates, costs, strict=True)
             if cost is not None and group.estimate.mean is not None
         ]
         if len({point.cost for point in points}) > 1:
-            alt = f"Test accuracy against {label}"
-            pictures.append(_Picture(f"cost_{metric}", alt, sweep_plots.trade_off(points, label)))
+            alt = f"Test {PRIMARY.title} against {column.axis}"
+            pictures.append(_Picture(f"cost_{column.name}", alt, sweep_plots.trade_off(points, column.axis)))
     return pictures
 
 

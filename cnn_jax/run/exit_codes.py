@@ -1,6 +1,6 @@
-"""How a process of this program ends, as the command line promises and as sweeps read of their workers."""
+"""Exit codes of the commands, which sweeps read from their workers too."""
 
 DONE = 0
 FAILED = 1
-REFUSED = 2  # bad flags, config, data or folder: nothing was started
-STOPPED = 75  # by a signal, the state saved; the same command goes on
+REFUSED = 2  # the flags, config, data or folder cannot be used; nothing was started
+STOPPED = 75  # a signal stopped the run, and its state is saved; the same command continues

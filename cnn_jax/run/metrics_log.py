@@ -4,43 +4,35 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from cnn_jax import whole_file
+from cnn_jax.run import records
+from cnn_jax.run.errors import RunFolderError
+from cnn_jax.run.records import MetricRecord, RecordError
 
 TRAIN_WINDOW, TRAIN, VALIDATION, TEST = "train_step", "train", "validation", "test"
 
 
-class Record(NamedTuple):
-    """One line of metrics.jsonl.
-
-    Attributes:
-      step: training steps taken.
-      epoch: passes over the training images, a fraction within one.
-      split: "train_step" (the steps since the last such record), "train" (a whole epoch, measured while
-        training), "validation" or "test".
-      values: by name; loss in nats, seconds of wall time.
-    """
-
-    step: int
-    epoch: float
-    split: str
-    values: Mapping[str, float]
+Record = MetricRecord
 
 
 class MetricsLog:
-    """Appends records; a resumed run first drops those that its checkpoint does not know."""
+    """Appends records to metrics.jsonl; a resumed run first drops the records after its checkpoint."""
 
     def __init__(self, path: Path, step: int, tensorboard: bool, writes: bool = True):
         """Opens the log.
 
         Args:
-          path: metrics.jsonl.
-          step: of the state that training goes on from; later records are dropped.
-          tensorboard: whether to write events into `tensorboard/` beside it.
-          writes: whether this process is the one that writes; the others only remember.
+          path: Path of metrics.jsonl.
+          step: Step of the state that training continues from; later records are dropped.
+          tensorboard: Whether to write TensorBoard events into `tensorboard/` beside the file.
+          writes: Whether this process writes the files; other processes only keep the records in memory.
+
+        Raises:
+          RunFolderError: If the file cannot be read, or is damaged.
         """
         self.records = [record for record in read_records(path) if record.step <= step]
         self._file: Any = None
@@ -54,7 +46,7 @@ class MetricsLog:
 
             self._events = SummaryWriter(str(path.with_name("tensorboard")), purge_step=step + 1 if step else None)
 
-    def write(self, record: Record) -> None:
+    def write(self, record: MetricRecord) -> None:
         """Appends one record."""
         self.records.append(record)
         if self._file is not None:
@@ -65,28 +57,46 @@ class MetricsLog:
                 self._events.add_scalar(f"{record.split}/{name}", value, record.step)
 
     def sync(self) -> None:
-        """Makes sure that all records are on the disk."""
+        """Waits until all records are on the disk."""
         if self._file is not None:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Ends the files."""
+        """Closes the files."""
         if self._file is not None:
             self._file.close()
         if self._events is not None:
             self._events.close()
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """Reads metrics.jsonl up to the first line that a killed run left unfinished."""
-    if not path.exists():
+def read_records(path: Path) -> Iterator[MetricRecord]:
+    """Reads metrics.jsonl up to the first line that is no JSON, which a killed run has left unfinished.
+
+    Args:
+      path: The file; it may be missing.
+
+    Yields:
+      The records in the order of the file.
+
+    Raises:
+      RunFolderError: If the file cannot be read, or a line is JSON but no record; the message names line and field.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    except OSError as error:
+        raise RunFolderError(f"--workdir: {path} cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
         try:
-            yield Record(**json.loads(line))
-        except (ValueError, TypeError):
+            content = json.loads(line)
+        except ValueError:
             return
+        try:
+            yield records.metric_record(content)
+        except RecordError as error:
+            raise RunFolderError(f"--workdir: {path} is damaged in line {number}: {error}") from error
 
 
-def _line(record: Record) -> str:
+def _line(record: MetricRecord) -> str:
     return json.dumps(record._asdict()) + "\n"

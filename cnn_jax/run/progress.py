@@ -1,4 +1,4 @@
-"""What a person sees of a training: a live bar on a terminal, plain lines elsewhere."""
+"""Progress of a training: a live bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class TrainingProgress:
-    """Shows steps as they pass, and a line for every epoch."""
+    """Shows the steps of a training and a line for every epoch."""
 
     def __init__(self, console: Console, total_steps: int, first_step: int):
         """Prepares the display.
 
         Args:
-          console: where to; live where it is a terminal.
-          total_steps: of the whole training.
-          first_step: steps already taken before.
+          console: Console to print to; the bar is live if it is a terminal.
+          total_steps: Number of steps of the whole training.
+          first_step: Number of steps that were taken before.
         """
         self._console = console
         self._live = Progress(
@@ -44,7 +44,7 @@ class TrainingProgress:
         self._live.stop()
 
     def steps(self, step: int, loss: float, accuracy: float) -> None:
-        """Shows how far it is, and the running means of the epoch."""
+        """Shows the step and the epoch's running means."""
         figures = f"loss {loss:.4f} accuracy {accuracy:.4f}"
         self._live.update(self._task, completed=step, figures=figures)
         if not self._console.is_terminal and time.monotonic() - self._last_line > 30:

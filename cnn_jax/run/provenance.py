@@ -1,4 +1,4 @@
-"""What a result depends on besides its config: code, packages, devices, flags, data."""
+"""Provenance of a result: code, packages, devices, flags and data."""
 
 from __future__ import annotations
 
@@ -14,38 +14,41 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax import __version__
+from cnn_jax.run.records import DataIdentity, Devices, Git, Provenance
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
 
 
-def collect(data_name: str, data_checksum: str, devices: Sequence[Any]) -> dict[str, Any]:
+def collect(data_name: str, data_checksum: str, devices: Sequence[Any], trained_together: int = 1) -> Provenance:
     """Describes this process.
 
     Args:
       data_name: The config's name of the data source.
       data_checksum: SHA-256 (hex) of the data set.
       devices: All devices of the run, as `jax.devices()` lists them.
+      trained_together: Number of runs that one program trains, this one included.
 
     Returns:
-      A JSON object; git is None outside a checkout.
+      The content of provenance.json; git is None outside a checkout.
     """
-    return {
-        "cnn_jax": __version__,
-        "git": _git(),
-        "packages": _versions(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "devices": {
-            "platform": devices[0].platform,
-            "kind": devices[0].device_kind,
-            "count": len(devices),
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-        },
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "data": {"name": data_name, "checksum": data_checksum},
-        "command": " ".join(["python", *sys.argv]),
-    }
+    return Provenance(
+        cnn_jax=__version__,
+        git=_git(),
+        packages=_versions(),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        devices=Devices(
+            platform=devices[0].platform,
+            kind=devices[0].device_kind,
+            count=len(devices),
+            processor=_processor(),
+            cores=os.cpu_count(),
+        ),
+        xla_flags=os.environ.get("XLA_FLAGS", ""),
+        data=DataIdentity(name=data_name, checksum=data_checksum),
+        command=" ".join(["python", *sys.argv]),
+        trained_together=trained_together,
+    )
 
 
 @functools.cache
@@ -63,14 +66,14 @@ def _processor() -> str:
 
 
 @functools.cache  # the code that this process has loaded does not change
-def _git() -> dict[str, Any] | None:
-    """The commit, and a hash of what differs from it, of the checkout that this code lies in."""
+def _git() -> Git | None:
+    """Reads the commit, and a hash of uncommitted changes, of the checkout that holds this code."""
     commit = _git_output("rev-parse", "HEAD")
     if commit is None:
         return None
     changes = (_git_output("diff", "HEAD") or "") + (_git_output("status", "--porcelain") or "")
     dirty = hashlib.sha256(changes.encode()).hexdigest()[:12] if changes else None
-    return {"commit": commit, "dirty": dirty}
+    return Git(commit=commit, dirty=dirty)
 
 
 def _git_output(*words: str) -> str | None:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a wish that the loop grants at its next safe point."""
+"""SIGTERM and SIGINT as a request to stop, which the loop obeys at its next safe point."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from types import FrameType, TracebackType
 
 
 class StopSignal:
-    """Notes the first signal; a second SIGINT interrupts at once, as without it.
+    """Records the first signal; a second SIGINT raises KeyboardInterrupt at once.
 
     Attributes:
-      received: the signal's name; None while there was none.
+      received: Name of the signal; None before the first one.
     """
 
     def __init__(self) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from cnn_jax.run.metrics_log import Record
+from cnn_jax.run.records import MetricRecord, Provenance
 
 # Of figures from other hardware or versions, whose rounding differs: training amplifies it from step to step.
 ACCURACY_TOLERANCE = 0.01
@@ -18,16 +17,16 @@ _TIMES = ("seconds", "images_per_second")
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """What a run of a trial leaves that can be compared.
+    """The comparable part of a trial's run.
 
     Attributes:
-      records: of metrics.jsonl.
-      provenance: of provenance.json.
-      cores: that it ran on; None where that is not known.
+      records: Content of metrics.jsonl.
+      provenance: Content of provenance.json.
+      cores: Number of processor cores that it ran on; None if that is not known.
     """
 
-    records: tuple[Record, ...]
-    provenance: Mapping[str, Any]
+    records: tuple[MetricRecord, ...]
+    provenance: Provenance
     cores: int | None
 
 
@@ -76,21 +75,20 @@ def _unlike(first: Evidence, second: Evidence) -> str:
     """What keeps two runs from being equal to the bit; empty where nothing does."""
     told = []
     for name in ("packages", "python", "devices", "xla_flags"):
-        was, now = (each.provenance.get(name) for each in (first, second))
+        was, now = (getattr(each.provenance, name) for each in (first, second))
         if was != now:
             told.append(f"other {name.replace('_', ' ')}")
-    was, now = (each.provenance.get("trained_together", 1) for each in (first, second))
+    was, now = (each.provenance.trained_together for each in (first, second))
     if was != now:
         told.append(f"trained together with {was - 1} and with {now - 1} others")
     if first.cores != second.cores:
         told.append(f"{first.cores} and {second.cores} cores")
-    was, now = ((each.provenance.get("git") or {}) for each in (first, second))
-    if was != now:
+    if first.provenance.git != second.provenance.git:
         told.append("other code")
     return ", ".join(told)
 
 
-def _first_difference(first: Sequence[Record], second: Sequence[Record]) -> str | None:
+def _first_difference(first: Sequence[MetricRecord], second: Sequence[MetricRecord]) -> str | None:
     """The first figure in which two lists of records are not the same."""
     if len(first) != len(second):
         return f"{len(first)} and {len(second)} records"

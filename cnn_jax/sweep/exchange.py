@@ -11,7 +11,8 @@ from rich.console import Console
 
 from cnn_jax import __version__, config_parse, whole_file
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.run.metrics_log import Record
+from cnn_jax.run import records
+from cnn_jax.run.records import Provenance, RecordError
 from cnn_jax.sweep import comparison
 from cnn_jax.sweep.comparison import Evidence
 from cnn_jax.sweep.folder import Entry, SweepFolder
@@ -79,8 +80,10 @@ def read(file: Path) -> tuple[Plan, dict[int, tuple[str, Evidence]]]:
             continue
         trials.append(Trial(each["number"], each["overrides"], each["point"], experiment))
         if each["records"] is not None:
-            records = tuple(Record(**record) for record in each["records"])
-            known[each["number"]] = each["checksum"], Evidence(records, each["provenance"], each["cores"])
+            try:
+                known[each["number"]] = each["checksum"], _evidence(each)
+            except RecordError as error:
+                faults.append(f"--from: {file} is damaged in trial {each['number']}: {error}")
     if faults:
         raise ConfigError(faults)
     sweep = Sweep(
@@ -122,6 +125,7 @@ def compare(
 def _exported(folder: SweepFolder, entry: Entry) -> dict[str, Any]:
     status = folder.status(entry.id)
     left = evidence(folder, entry) if status.status == DONE else None
+    result = folder.trial(entry.id).result()
     return {
         "id": entry.id,
         "number": entry.trial.number,
@@ -133,7 +137,13 @@ def _exported(folder: SweepFolder, entry: Entry) -> dict[str, Any]:
         "status": status.status,
         "fault": status.fault,
         "cores": status.cores,
-        "result": folder.trial(entry.id).result(),
-        "provenance": left and left.provenance,
+        "result": result and result.to_json(),
+        "provenance": left and left.provenance.to_json(),
         "records": left and [record._asdict() for record in left.records],
     }
+
+
+def _evidence(trial: Mapping[str, Any]) -> Evidence:
+    """Reads what a finished trial left from its entry in the file."""
+    provenance = records.parse(Provenance, json.dumps(trial["provenance"]))
+    return Evidence(tuple(map(records.metric_record, trial["records"])), provenance, trial["cores"])

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.run.folder import RunFolder
-from cnn_jax.run.metrics_log import read_records
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import comparison, teams
 from cnn_jax.sweep.comparison import Evidence, Verdict
@@ -74,4 +73,4 @@ def verify(
 def evidence(folder: SweepFolder, entry: Entry) -> Evidence:
     """What a finished trial left."""
     run: RunFolder = folder.trial(entry.id)
-    return Evidence(tuple(read_records(run.metrics)), run.read("provenance.json"), folder.status(entry.id).cores)
+    return Evidence(tuple(run.metric_records()), run.provenance(), folder.status(entry.id).cores)

@@ -1,19 +1,19 @@
-"""What is known of every trial of a sweep, from the files in the sweep's folder."""
+"""Everything that is known of the trials of a sweep, read from the files in the sweep's folder."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-import pydantic
-from pydantic import FiniteFloat
-
+from cnn_jax.run import records
+from cnn_jax.run.columns import Column, FieldColumn, columns_of
+from cnn_jax.run.records import PARAMETERS, Provenance, Record, RecordError, Result
 from cnn_jax.sweep.points import key
-from cnn_jax.sweep.status import Standing, Status
+from cnn_jax.sweep.status import Outcome, Standing, Status
 
 DAMAGED = "damaged"  # the fault of a trial whose files cannot be read
 
@@ -39,123 +39,123 @@ class SweepHeader:
     baseline: Mapping[str, Any] | None
 
 
+class TrialEntry(Record):
+    """A trial as sweep.json lists it."""
+
+    id: Annotated[str, Column("id", "trial")]
+    """Hash of the trial's config and data; name of its folder."""
+    point: Mapping[str, Any]
+    """Value of every varied field; None where the trial does not set it."""
+    seed: Annotated[int, Column("seed", "seed", "{}")]
+    """Seed of the experiment."""
+    infeasible: str | None = None
+    """Reason why the trial cannot run; None if it can."""
+    parameters: Annotated[int | None, PARAMETERS] = None
+    """Trainable numbers of the network, by the layer table."""
+    multiply_adds: Annotated[
+        int | None,
+        Column(
+            "multiply_adds",
+            "multiply-adds",
+            "{:,.0f}",
+            shown_in=("trials", "points"),
+            axis="multiply-adds (of one image, forward)",
+        ),
+    ] = None
+    """Multiply-adds of one image's forward pass."""
+
+
+class SweepFile(Record):
+    """Content of sweep.json."""
+
+    experiment: str
+    """Stem of the experiment's file."""
+    description: str = ""
+    """Question of the sweep in the experimenter's words."""
+    fields: tuple[str, ...]
+    """Dotted names of the varied fields, in declared order, without the seed."""
+    baseline: Mapping[str, Any] | None = None
+    """Point that the others are compared with."""
+    trials: tuple[TrialEntry, ...]
+    """All trials."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One trial. What is not known, or not yet, is None.
+    """One trial of a sweep: its entry in sweep.json and the records that its run has written so far.
 
     Attributes:
-      id: of the trial; its folder's name.
-      status: "done" where there is a result, whatever else is there.
-      fault: of a failed trial: "refused", "crash", "killed", "hang", "memory", "diverged" or "damaged".
-      message: what went wrong; of an infeasible trial, the reason.
-      log_tail: the last lines of its log.
-      point: value of every varied field; None where the trial does not set it.
-      seed: of the experiment.
-      test_accuracy: share of the test images.
-      test_loss: nats per image.
-      top1_error, top5_error: shares of the test images.
-      final_epoch: of the training.
-      parameters: of the network.
-      multiply_adds: of one image's forward pass.
-      images_per_second: while training.
-      compile_seconds, training_seconds, evaluation_seconds: wall times of the run.
-      total_seconds: wall time of the run; of one without a result, as its engine measured.
-      attempts: how often it was started.
-      commit: of the code that trained.
-      dirty: hash of what differed from the commit; None where nothing did.
-      packages: names and versions, as "jax 0.10.2, flax 0.12.8".
-      device: kind of the accelerator, or the processor's name.
-      host: that it ran on.
-      trained_together: trials that one program trained, with this one; 1 where it was trained alone.
+      trial: Entry in sweep.json.
+      outcome: What became of the trial; "done" if there is a result, whatever the other files say.
+      attempt: Content of status.json; None if no engine has started the trial.
+      provenance: Content of provenance.json; None if the run has not begun.
+      result: Content of result.json; None if the run is not finished.
     """
 
-    id: str
-    status: Standing
-    point: Mapping[str, Any]
-    seed: int
-    fault: str | None = None
-    message: str = ""
-    log_tail: tuple[str, ...] = ()
-    test_accuracy: float | None = None
-    test_loss: float | None = None
-    top1_error: float | None = None
-    top5_error: float | None = None
-    final_epoch: int | None = None
-    parameters: int | None = None
-    multiply_adds: int | None = None
-    images_per_second: float | None = None
-    compile_seconds: float | None = None
-    training_seconds: float | None = None
-    evaluation_seconds: float | None = None
-    total_seconds: float | None = None
-    attempts: int | None = None
-    commit: str | None = None
-    dirty: str | None = None
-    packages: str | None = None
-    device: str | None = None
-    host: str | None = None
-    trained_together: int | None = None
+    trial: TrialEntry
+    outcome: Outcome
+    attempt: Status | None = None
+    provenance: Provenance | None = None
+    result: Result | None = None
+
+    @property
+    def id(self) -> str:
+        """Name of the trial's folder."""
+        return self.trial.id
+
+    @property
+    def status(self) -> Standing:
+        """Status of the trial."""
+        return self.outcome.status
+
+    @property
+    def point(self) -> Mapping[str, Any]:
+        """Value of every varied field."""
+        return self.trial.point
+
+    @property
+    def seed(self) -> int:
+        """Seed of the experiment."""
+        return self.trial.seed
+
+    @functools.cached_property
+    def values(self) -> Mapping[str, Any]:
+        """Value of every column of the sweep's table, by the column's name; None if it is not known."""
+        values: dict[str, Any] = dict.fromkeys(each.column.name for each in columns())
+        # A later record is nearer to what was measured: a result's parameters and seconds count.
+        for record in (self.trial, self.attempt, self.provenance, self.result, self.outcome):
+            if record is not None:
+                values |= {each.column.name: each.value(record) for each in columns_of(type(record))}
+        return values
 
 
-class _Trial(pydantic.BaseModel):
-    id: str
-    point: dict[str, Any]
-    seed: int
-    infeasible: str | None = None
-    parameters: int | None = None
-    multiply_adds: int | None = None
+LEADING = ("id", "status", "fault", "message")  # columns before those of the varied fields
+# Columns that do not stand with the others of their record, each with the column that it follows.
+_FOLLOWS = {"multiply_adds": "parameters", "host": "device", "log_tail": "trained_together"}
 
 
-class _Sweep(pydantic.BaseModel):
-    experiment: str
-    description: str = ""
-    fields: tuple[str, ...]
-    baseline: dict[str, Any] | None = None
-    trials: list[_Trial]
+def columns() -> tuple[FieldColumn, ...]:
+    """Lists the columns of a sweep's table, without those of the varied fields.
+
+    Returns:
+      The columns that the records of a row declare, in the table's order.
+    """
+    declared: dict[str, FieldColumn] = {}
+    for record in (Result, Status, Provenance, TrialEntry):
+        for each in columns_of(record):
+            declared.setdefault(each.column.name, each)
+    first = (*LEADING, "seed")
+    ordered = [*first, *(name for name in declared if name not in first and name not in _FOLLOWS)]
+    for name, before in _FOLLOWS.items():
+        ordered.insert(ordered.index(before) + 1, name)
+    return tuple(declared[name] for name in ordered)
 
 
-class _Seconds(pydantic.BaseModel):
-    compile: FiniteFloat
-    training: FiniteFloat
-    evaluation: FiniteFloat
-    total: FiniteFloat
-
-
-class _Result(pydantic.BaseModel):
-    test_accuracy: FiniteFloat
-    test_loss: FiniteFloat
-    test_top1_error: FiniteFloat
-    test_top5_error: FiniteFloat | None
-    final_epoch: int
-    parameters: int
-    images_per_second: FiniteFloat
-    seconds: _Seconds
-
-
-class _Git(pydantic.BaseModel):
-    commit: str
-    dirty: str | None
-
-
-class _Devices(pydantic.BaseModel):
-    platform: str
-    kind: str
-    count: int
-    processor: str
-
-
-class _Provenance(pydantic.BaseModel):
-    git: _Git | None
-    packages: dict[str, str]
-    devices: _Devices
-    trained_together: int = 1
+_Content = TypeVar("_Content")
 
 
 class _DamagedError(Exception):
     """A file that is there and cannot be read; the message names it."""
-
-
-_Content = TypeVar("_Content")
 
 
 def read_rows(folder: Path) -> tuple[SweepHeader, list[Row]]:
@@ -171,7 +171,7 @@ def read_rows(folder: Path) -> tuple[SweepHeader, list[Row]]:
       SweepFolderError: where sweep.json is missing or damaged.
     """
     try:
-        sweep = _read(folder / "sweep.json", folder, _Sweep)
+        sweep = _read(folder / "sweep.json", folder, SweepFile)
     except _DamagedError as error:
         raise SweepFolderError(f"{folder}: {error}; start the sweep again, which writes it anew") from error
     if sweep is None:
@@ -185,124 +185,74 @@ def read_rows(folder: Path) -> tuple[SweepHeader, list[Row]]:
 
 
 def code_warnings(rows: Sequence[Row]) -> list[str]:
-    """Says where finished trials do not come from the same code, packages and devices.
+    """Describes where finished trials do not come from the same code, packages and devices.
 
     Args:
-      rows: of all trials.
+      rows: All trials.
 
     Returns:
-      A sentence per difference, with what differs and in how many trials each; none where all are alike.
+      A sentence for each difference, with the variants and the number of trials of each; none if all are alike.
     """
-    done = [row for row in rows if row.status == "done"]
+    made_by = [row.provenance for row in rows if row.status == "done"]
     warnings = []
-    if listed := _variants(_code(row) for row in done):
+    if listed := _variants(str(each.git) if each and each.git else "an unknown commit" for each in made_by):
         warnings.append(f"Finished trials come from different code: {listed}.")
-    versions = [_versions(row.packages) for row in done]
+    versions = [each.packages if each else {} for each in made_by]
     for package in sorted({package for known in versions for package in known}):
         if listed := _variants(known.get(package, "unknown") for known in versions):
             warnings.append(f"Finished trials ran with different versions of {package}: {listed}.")
-    if listed := _variants(row.device or "unknown" for row in done):
+    if listed := _variants(str(each.devices) if each else "unknown" for each in made_by):
         warnings.append(f"Finished trials ran on different devices: {listed}.")
-    if listed := _variants(_mode(row) for row in done):
+    if listed := _variants(_mode(each) for each in made_by):
         warnings.append(f"Finished trials were trained in different ways, which round differently: {listed}.")
     return warnings
 
 
-def _row(folder: Path, fields: Sequence[str], trial: _Trial) -> Row:
-    point = {field: trial.point.get(field) for field in fields}
-    row = Row(trial.id, "waiting", point, trial.seed, parameters=trial.parameters, multiply_adds=trial.multiply_adds)
+def _row(folder: Path, fields: Sequence[str], trial: TrialEntry) -> Row:
+    trial = trial.model_copy(update={"point": {field: trial.point.get(field) for field in fields}})
     if trial.infeasible is not None:
-        return dataclasses.replace(row, status="infeasible", message=trial.infeasible)
+        return Row(trial, Outcome("infeasible", message=trial.infeasible))
     at = folder / "trials" / trial.id
     faults: list[str] = []
 
-    def read(name: str, content: type[_Content]) -> _Content | None:
+    def read(name: str, kind: type[_Content]) -> _Content | None:
         try:
-            return _read(at / name, folder, content)
+            return _read(at / name, folder, kind)
         except _DamagedError as error:
             faults.append(str(error))
             return None
 
-    provenance = read("provenance.json", _Provenance)
-    status = read("status.json", Status)
-    if provenance is not None:
-        row = _with_provenance(row, provenance)
-    if status is not None:
-        row = dataclasses.replace(row, attempts=status.attempts, host=status.host, total_seconds=status.seconds)
-    result = read("result.json", _Result)
+    provenance = read("provenance.json", Provenance)
+    attempt = read("status.json", Status)
+    result = read("result.json", Result)
     if result is not None:
-        return dataclasses.replace(_with_result(row, result), status="done", message="; ".join(faults))
-    if status is not None and status.status == "done" and not faults:
+        return Row(trial, Outcome("done", message="; ".join(faults)), attempt, provenance, result)
+    if attempt is not None and attempt.status == "done" and not faults:
         faults.append(f"trials/{trial.id}/status.json says done, but there is no result.json")
-    if status is not None:
-        row = dataclasses.replace(
-            row, status=status.status, fault=status.fault, message=status.message, log_tail=status.log_tail
-        )
-    if faults and row.fault is None:
-        row = dataclasses.replace(row, status="failed", fault=DAMAGED)
-    return dataclasses.replace(row, message="; ".join(filter(None, (row.message, *faults))))
+    known = attempt or Status()
+    status, fault = known.status, known.fault
+    if faults and fault is None:
+        status, fault = "failed", DAMAGED
+    message = "; ".join(filter(None, (known.message, *faults)))
+    return Row(trial, Outcome(status, fault, message, known.log_tail), attempt, provenance)
 
 
-def _with_result(row: Row, result: _Result) -> Row:
-    return dataclasses.replace(
-        row,
-        test_accuracy=result.test_accuracy,
-        test_loss=result.test_loss,
-        top1_error=result.test_top1_error,
-        top5_error=result.test_top5_error,
-        final_epoch=result.final_epoch,
-        parameters=result.parameters,
-        images_per_second=result.images_per_second,
-        compile_seconds=result.seconds.compile,
-        training_seconds=result.seconds.training,
-        evaluation_seconds=result.seconds.evaluation,
-        total_seconds=result.seconds.total,
-    )
-
-
-def _with_provenance(row: Row, provenance: _Provenance) -> Row:
-    devices, git = provenance.devices, provenance.git
-    device = devices.processor if devices.platform == "cpu" and devices.processor else devices.kind
-    return dataclasses.replace(
-        row,
-        commit=git.commit if git else None,
-        dirty=git.dirty if git else None,
-        packages=", ".join(f"{name} {version}" for name, version in provenance.packages.items()),
-        device=device if devices.count == 1 else f"{devices.count} x {device}",
-        trained_together=provenance.trained_together,
-    )
-
-
-def _read(path: Path, folder: Path, content: type[_Content]) -> _Content | None:
-    """Reads a JSON file; None where there is none."""
+def _read(path: Path, folder: Path, kind: type[_Content]) -> _Content | None:
+    """Reads a file; None if it does not exist."""
     try:
-        return pydantic.TypeAdapter(content).validate_python(json.loads(path.read_text(encoding="utf-8")))
+        return records.parse(kind, path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        what = f"{'.'.join(map(str, first['loc'])) or 'the content'}: {first['msg']}"
-    except (OSError, ValueError) as error:
+    except RecordError as error:
         what = str(error)
+    except OSError as error:
+        what = error.strerror or str(error)
     raise _DamagedError(f"{path.relative_to(folder)} is damaged: {what}")
 
 
-def _code(row: Row) -> str:
-    if row.commit is None:
-        return "an unknown commit"
-    return f"commit {row.commit[:10]}" + (f" with uncommitted changes {row.dirty}" if row.dirty else "")
-
-
-def _mode(row: Row) -> str:
-    if row.trained_together is None or row.trained_together == 1:
-        return "each alone"
-    return f"{row.trained_together} together"
-
-
-def _versions(packages: str | None) -> dict[str, str]:
-    """Undoes the text that a row holds."""
-    entries = (entry.partition(" ") for entry in packages.split(", ")) if packages else ()
-    return {package: version for package, _, version in entries}
+def _mode(provenance: Provenance | None) -> str:
+    together = 1 if provenance is None else provenance.trained_together
+    return "each alone" if together == 1 else f"{together} together"
 
 
 def _variants(values: Iterable[str]) -> str:

@@ -10,25 +10,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from cnn_jax.run import metrics
+from cnn_jax.run.columns import FieldColumn, columns_of
+from cnn_jax.run.records import Result
 from cnn_jax.sweep.points import key, values_at
-from cnn_jax.sweep.rows import Row
+from cnn_jax.sweep.rows import Row, columns
 
 LEVEL = 0.95  # of the intervals
 SIGNIFICANCE = 0.05
-METRICS = (
-    "test_accuracy",
-    "test_loss",
-    "top1_error",
-    "top5_error",
-    "final_epoch",
-    "parameters",
-    "multiply_adds",
-    "images_per_second",
-    "compile_seconds",
-    "training_seconds",
-    "evaluation_seconds",
-    "total_seconds",
-)
 _ROUNDING = 1e-12  # differences closer than this, relative to what was measured, are equal
 
 
@@ -39,13 +28,13 @@ class Estimate:
     Attributes:
       n: values.
       mean: of them; None where there are none.
-      deviation: standard deviation, with n - 1; None below two values.
+      std: Standard deviation, with n - 1; None below two values.
       low, high: of the 95 % t-interval of the mean; None below two values.
     """
 
     n: int
     mean: float | None = None
-    deviation: float | None = None
+    std: float | None = None
     low: float | None = None
     high: float | None = None
 
@@ -97,7 +86,7 @@ def estimate(values: Sequence[float]) -> Estimate:
       values: independent measurements of one quantity.
 
     Returns:
-      The estimate; the interval is mean -+ t(0.975; n - 1) * deviation / sqrt(n).
+      The estimate; the interval is mean -+ t(0.975; n - 1) * std / sqrt(n).
 
     Source: Student, "The probable error of a mean", Biometrika 6 (1908).
     """
@@ -107,12 +96,12 @@ def estimate(values: Sequence[float]) -> Estimate:
     mean = float(np.mean(values))
     if n == 1:
         return Estimate(1, mean)
-    deviation = float(np.std(values, ddof=1))
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * deviation / n**0.5
-    return Estimate(n, mean, deviation, mean - reach, mean + reach)
+    std = float(np.std(values, ddof=1))
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * std / n**0.5
+    return Estimate(n, mean, std, mean - reach, mean + reach)
 
 
-def grouped(rows: Sequence[Row], fields: Sequence[str], metric: str = "test_accuracy") -> list[Group]:
+def grouped(rows: Sequence[Row], fields: Sequence[str], metric: str = metrics.PRIMARY.column) -> list[Group]:
     """A metric over all trials that share the values of some fields.
 
     With all varied fields these are the statistics of each point over its seeds; with one field its main effect,
@@ -122,7 +111,7 @@ def grouped(rows: Sequence[Row], fields: Sequence[str], metric: str = "test_accu
     Args:
       rows: of all trials.
       fields: dotted names; none puts all trials into one group.
-      metric: one of METRICS.
+      metric: Name of one of the columns that `figures` lists.
 
     Returns:
       A group for each combination of values that the sweep has, in the order of the rows.
@@ -153,7 +142,7 @@ def differences(
     rows: Sequence[Row],
     fields: Sequence[str],
     baseline: Mapping[str, Any] | None,
-    metric: str = "test_accuracy",
+    metric: str = metrics.PRIMARY.column,
 ) -> list[Difference]:
     """Compares every point with the baseline, by trials of the same seed.
 
@@ -161,7 +150,7 @@ def differences(
       rows: of all trials.
       fields: all that vary.
       baseline: a point.
-      metric: one of METRICS.
+      metric: Name of one of the columns that `figures` lists.
 
     Returns:
       A difference for each point but the baseline, in the order of the rows; none where there is no baseline or
@@ -199,12 +188,12 @@ def _paired(seeds: Mapping[int, float], reference: Mapping[int, float]) -> tuple
     shared = sorted(seeds.keys() & reference.keys())
     difference = estimate([seeds[seed] - reference[seed] for seed in shared])
     unpaired = len(seeds.keys() ^ reference.keys())
-    if difference.mean is None or difference.deviation is None:
+    if difference.mean is None or difference.std is None:
         return difference, unpaired, None
     size = max(max(abs(seeds[seed]), abs(reference[seed])) for seed in shared)
-    if difference.deviation <= _ROUNDING * size:
+    if difference.std <= _ROUNDING * size:
         return difference, unpaired, None
-    t = difference.mean / (difference.deviation / difference.n**0.5)
+    t = difference.mean / (difference.std / difference.n**0.5)
     return difference, unpaired, float(2 * stats.t.sf(abs(t), difference.n - 1))
 
 
@@ -252,10 +241,28 @@ def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> list[int]:
 
 
 def measured(row: Row, metric: str) -> float | None:
-    """A metric of a finished trial; None of others: what a failed run left behind does not count."""
-    return getattr(row, metric) if row.status == "done" else None
+    """Reads a metric of a finished trial; None for others: what a failed run left behind does not count."""
+    return row.values[metric] if row.status == "done" else None
+
+
+def figures() -> tuple[FieldColumn, ...]:
+    """Lists the columns of a sweep's table that have statistics: figures of the result, and of the network."""
+    of_result = {each.column.name for each in columns_of(Result)}
+    return tuple(
+        each
+        for each in columns()
+        if each.type in (int, float) and (each.column.name in of_result or "points" in each.column.shown_in)
+    )
+
+
+def averaged() -> tuple[FieldColumn, ...]:
+    """Lists the columns whose means over a point's trials stand beside the primary metric's statistics."""
+    return tuple(
+        each for each in figures() if "points" in each.column.shown_in and each.column.name != metrics.PRIMARY.column
+    )
 
 
 def _check(metric: str) -> None:
-    if metric not in METRICS:
-        raise ValueError(f"metric={metric!r}: expected one of {', '.join(METRICS)}")
+    known = [each.column.name for each in figures()]
+    if metric not in known:
+        raise ValueError(f"metric={metric!r}: expected one of {', '.join(known)}")

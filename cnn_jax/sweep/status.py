@@ -1,40 +1,58 @@
-"""How a trial stands: the content of its status.json, written by the engines and read by the tables."""
+"""Status of a trial: the content of its status.json, written by the engines and read by the tables."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic.dataclasses import dataclass
+
+from cnn_jax.run.columns import Column
 
 Standing = Literal["done", "failed", "infeasible", "running", "stopped", "waiting"]
 STANDINGS: tuple[Standing, ...] = ("done", "failed", "infeasible", "running", "stopped", "waiting")
 DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING = STANDINGS
 
 
+def _joined(lines: tuple[str, ...]) -> str | None:
+    return "\n".join(lines) or None
+
+
 @dataclass(frozen=True, config=pydantic.ConfigDict(extra="ignore"))
-class Status:
-    """How a trial stands.
+class Outcome:
+    """What became of a trial.
 
     Attributes:
-      status: one of STANDINGS.
-      fault: of a failed one: refused, crash, killed, hang, memory or diverged.
-      message: what went wrong, in a line or two.
-      log_tail: last lines of its log.
-      exit_code, signal: how its process ended by itself.
-      attempts: how often it was begun.
-      seconds: of all attempts together.
-      engine, host, cores: what ran it, where, on how many processor cores.
+      status: One of STANDINGS.
+      fault: Kind of fault of a failed trial: refused, crash, killed, hang, memory, diverged or damaged.
+      message: Description of the fault, in a line or two; of an infeasible trial, the reason.
+      log_tail: Last lines of the trial's log.
     """
 
-    status: Standing = "waiting"
-    fault: str | None = None
-    message: str = ""
-    log_tail: tuple[str, ...] = ()
+    status: Annotated[Standing, Column("status")] = "waiting"
+    fault: Annotated[str | None, Column("fault")] = None
+    message: Annotated[str, Column("message")] = ""
+    log_tail: Annotated[tuple[str, ...], Column("log_tail", text=_joined)] = ()
+
+
+@dataclass(frozen=True, config=pydantic.ConfigDict(extra="ignore"))
+class Status(Outcome):
+    """Content of a trial's status.json.
+
+    Attributes:
+      exit_code: Exit code of its process, if the process ended by itself.
+      signal: Signal that ended its process.
+      attempts: Number of times that it was started.
+      seconds: Wall time of all attempts together.
+      engine: Name of the engine that ran it.
+      host: Name of the host that it ran on.
+      cores: Number of processor cores that it ran on.
+    """
+
     exit_code: int | None = None
     signal: str | None = None
-    attempts: int = 0
-    seconds: pydantic.FiniteFloat = 0.0
+    attempts: Annotated[int, Column("attempts", "attempts", "{:,}")] = 0
+    seconds: Annotated[pydantic.FiniteFloat, Column("total_seconds")] = 0.0
     engine: str = ""
-    host: str = ""
+    host: Annotated[str, Column("host", "host")] = ""
     cores: int | None = None

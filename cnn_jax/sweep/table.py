@@ -12,40 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from cnn_jax import whole_file
+from cnn_jax.run import metrics
 from cnn_jax.sweep.points import key, value_text
-from cnn_jax.sweep.rows import Row, SweepHeader, read_rows
-from cnn_jax.sweep.statistics import differences, grouped
+from cnn_jax.sweep.rows import LEADING, Row, SweepHeader, columns, read_rows
+from cnn_jax.sweep.statistics import averaged, differences, grouped
 
-# Columns of a trial beside the varied fields: the attributes of a row.
-_BEFORE: Mapping[str, pa.DataType] = {
-    "id": pa.string(),
-    "status": pa.string(),
-    "fault": pa.string(),
-    "message": pa.string(),
-}
-_AFTER: Mapping[str, pa.DataType] = {
-    "seed": pa.int64(),
-    "test_accuracy": pa.float64(),
-    "test_loss": pa.float64(),
-    "top1_error": pa.float64(),
-    "top5_error": pa.float64(),
-    "final_epoch": pa.int64(),
-    "parameters": pa.int64(),
-    "multiply_adds": pa.int64(),
-    "images_per_second": pa.float64(),
-    "compile_seconds": pa.float64(),
-    "training_seconds": pa.float64(),
-    "evaluation_seconds": pa.float64(),
-    "total_seconds": pa.float64(),
-    "attempts": pa.int64(),
-    "commit": pa.string(),
-    "dirty": pa.string(),
-    "packages": pa.string(),
-    "device": pa.string(),
-    "host": pa.string(),
-    "trained_together": pa.int64(),
-}
-_POINT_MEANS = ("test_loss", "parameters", "multiply_adds", "training_seconds")
+_TYPES: Mapping[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 
 
 def write_table(folder: Path) -> Path:
@@ -72,21 +44,23 @@ def write_table(folder: Path) -> Path:
 
 
 def trials_table(header: SweepHeader, rows: Sequence[Row]) -> pa.Table:
-    """One row per trial.
+    """Makes a table with one row for each trial.
 
     Args:
-      header: of the sweep.
-      rows: of all its trials.
+      header: Header of the sweep.
+      rows: All its trials.
 
     Returns:
-      Columns for what became of a trial, for every varied field, for the attributes of a row, and the end of a
-      failed trial's log. What is not known is null.
+      The columns that the records of a row declare, and after the first ones a column for each varied field. What is
+      not known is null.
     """
-    columns = {name: pa.array([getattr(row, name) for row in rows], kind) for name, kind in _BEFORE.items()}
-    columns |= {field: _field_column([row.point[field] for row in rows]) for field in header.fields}
-    columns |= {name: pa.array([getattr(row, name) for row in rows], kind) for name, kind in _AFTER.items()}
-    columns["log_tail"] = pa.array(["\n".join(row.log_tail) or None for row in rows], pa.string())
-    return pa.table(columns)
+    declared = {
+        each.column.name: pa.array([row.values[each.column.name] for row in rows], _TYPES[each.type])
+        for each in columns()
+    }
+    varied = {field: _field_column([row.point[field] for row in rows]) for field in header.fields}
+    first = {name: declared.pop(name) for name in LEADING}
+    return pa.table(first | varied | declared)
 
 
 def _field_column(values: Sequence[Any]) -> pa.Array:
@@ -102,18 +76,18 @@ def _field_column(values: Sequence[Any]) -> pa.Array:
 def _points(header: SweepHeader, rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
     """Names and lines of points.csv."""
     names = [*header.fields, "n", "n_failed", "n_infeasible", "n_unfinished"]
-    names += [f"test_accuracy_{figure}" for figure in ("mean", "deviation", "low", "high")]
-    names += [f"{metric}_mean" for metric in _POINT_MEANS]
+    names += [f"{metrics.PRIMARY.column}_{figure}" for figure in ("mean", "deviation", "low", "high")]
+    names += [f"{each.column.name}_mean" for each in averaged()]
     names += [f"difference_{figure}" for figure in ("n", "n_unpaired", "mean", "low", "high", "p_value", "p_holm")]
     names.append("difference_significant")
-    means = [grouped(rows, header.fields, metric) for metric in _POINT_MEANS]
+    means = [grouped(rows, header.fields, each.column.name) for each in averaged()]
     compared = {key(each.values): each for each in differences(rows, header.fields, header.baseline)}
     lines = []
     for group, *others in zip(grouped(rows, header.fields), *means, strict=True):
         found = group.estimate
         line: list[Any] = [None if value is None else value_text(value) for value in group.values]
         line += [found.n, group.n_failed, group.n_infeasible, group.n_unfinished]
-        line += [found.mean, found.deviation, found.low, found.high]
+        line += [found.mean, found.std, found.low, found.high]
         line += [other.estimate.mean for other in others]
         difference = compared.get(key(group.values))
         if difference is None:

@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cnn_jax.run.errors import RunFolderError
+from cnn_jax.run.metrics import PRIMARY
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING, Status
 
@@ -32,7 +34,7 @@ class SweepView:
         """
         self._console, self._folder, self._entries = console, folder, entries
         self._statuses = dict(statuses)
-        self._accuracies = {entry.id: _accuracy(folder, entry) for entry in entries}
+        self._values = {entry.id: _measured(folder, entry) for entry in entries}
         self._began = time.monotonic()
         self._ended = 0
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
@@ -51,7 +53,7 @@ class SweepView:
         """Shows a trial's new status."""
         self._statuses[entry.id] = status
         if status.status in (DONE, FAILED):
-            self._accuracies[entry.id] = _accuracy(self._folder, entry)
+            self._values[entry.id] = _measured(self._folder, entry)
             self._ended += 1
         if self._live:
             self._refresh()
@@ -64,8 +66,8 @@ class SweepView:
         """How many trials stand how, the best so far, and the time left."""
         tally = collections.Counter(status.status for status in self._statuses.values())
         told = [f"{count} {status}" for status in _COLOURS if (count := tally[status])]
-        if best := max(((value, key) for key, value in self._accuracies.items() if value is not None), default=None):
-            told.append(f"best {best[0]:.4f}")
+        if best := max((value for value in self._values.values() if value is not None), key=PRIMARY.gain, default=None):
+            told.append(f"best {best:.4f}")
         left = tally[WAITING] + tally[RUNNING] + tally[STOPPED]
         if self._ended and left:
             told.append(f"about {_time((time.monotonic() - self._began) / self._ended * left)} left")
@@ -74,16 +76,16 @@ class SweepView:
     def _refresh(self) -> None:
         assert self._live is not None
         table = Table(title="trials", title_justify="left", expand=True)
-        for heading in ("trial", "status", "accuracy", "time", "attempts"):
+        for heading in ("trial", "status", PRIMARY.title, "time", "attempts"):
             table.add_column(heading, justify="left" if heading in ("trial", "status") else "right")
         order = (RUNNING, FAILED, STOPPED, DONE, WAITING, INFEASIBLE)
         ranked = sorted(self._entries, key=lambda entry: order.index(self._statuses[entry.id].status))
         for entry in ranked[:_ROWS]:
-            status, accuracy = self._statuses[entry.id], self._accuracies[entry.id]
+            status, value = self._statuses[entry.id], self._values[entry.id]
             table.add_row(
                 Text(str(entry.trial)),
                 Text(f"{status.status} {status.fault or ''}".rstrip(), style=_COLOURS[status.status]),
-                f"{accuracy:.4f}" if accuracy is not None else "",
+                f"{value:.4f}" if value is not None else "",
                 _time(status.seconds) if status.seconds else "",
                 str(status.attempts or ""),
             )
@@ -92,15 +94,21 @@ class SweepView:
         self._live.update(Group(table, *below, Text(self.counts())), refresh=True)
 
     def _line(self, entry: Entry, status: Status) -> str:
-        accuracy = self._accuracies[entry.id]
-        told = f" accuracy {accuracy:.4f} in {_time(status.seconds)}" if status.status == DONE and accuracy else ""
+        value = self._values[entry.id]
+        told = ""
+        if status.status == DONE and value is not None:
+            told = f" {PRIMARY.title} {value:.4f} in {_time(status.seconds)}"
         fault = f" ({status.fault}: {status.message.splitlines()[0] if status.message else ''})" if status.fault else ""
         return f"{entry.trial}: {status.status}{fault}{told}"
 
 
-def _accuracy(folder: SweepFolder, entry: Entry) -> float | None:
-    result = folder.trial(entry.id).result()
-    return result["test_accuracy"] if result else None
+def _measured(folder: SweepFolder, entry: Entry) -> float | None:
+    """The primary metric of a finished trial; None of others, and of those whose result is damaged."""
+    try:
+        result = folder.trial(entry.id).result()
+    except RunFolderError:
+        return None
+    return result.test[PRIMARY.name] if result else None
 
 
 def _time(seconds: float) -> str:

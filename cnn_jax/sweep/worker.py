@@ -112,9 +112,9 @@ def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
     """The exit code and message of a trial that raised this; the log is told, with the traceback of what is no end."""
     if error is None:
         return DONE, ""
+    from cnn_jax.preflight import REFUSALS
     from cnn_jax.train.distributed import OtherProcessFailed
     from cnn_jax.train.loop import DivergedError, Stopped
-    from cnn_jax.train.preflight import REFUSALS
 
     code, message = FAILED, str(error)
     if isinstance(error, REFUSALS):

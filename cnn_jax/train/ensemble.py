@@ -21,20 +21,21 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float32, Int32, PRNGKeyArray
 from rich.console import Console
 
-from cnn_jax import data
+from cnn_jax import data, preflight
 from cnn_jax.config import Experiment
 from cnn_jax.data import pipeline
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.pipeline import DeviceSplit, Preprocessing
 from cnn_jax.data.split import Split
 from cnn_jax.models import Variables
+from cnn_jax.run.recorder import Recorder, Stopped
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import compilation, optimizer, preflight, sharding
+from cnn_jax.train import compilation, optimizer, sharding
 from cnn_jax.train.checkpoint import load_newest_common
-from cnn_jax.train.inputs import Evaluation, Keys
+from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.loop import Trainer, measured_splits, starting_values, train
 from cnn_jax.train.metrics import Sums
-from cnn_jax.train.recorder import Recorder, RunGroup, Stopped
+from cnn_jax.train.run_group import RunGroup
 from cnn_jax.train.step import StepConfig, TrainState, create_state, evaluate, train_steps
 
 
@@ -66,8 +67,9 @@ def train_and_evaluate(members: Sequence[Member], data_dir: Path | None = None) 
         for number, member in enumerate(members):
             try:
                 run = opened.enter_context(Recorder(*member))
+                run.folder.claim(member.experiment)
                 if (result := run.finished()) is not None:
-                    ends[number] = result
+                    ends[number] = result.to_json()
                     continue
                 preflight.check_process(member.experiment)
                 compilation.enable_cache()
@@ -78,14 +80,14 @@ def train_and_evaluate(members: Sequence[Member], data_dir: Path | None = None) 
                 ends[number] = error
         if runs:
             started = time.monotonic()
+            group = RunGroup(list(runs.values()), list(datasets.values()), stacked=True)
             try:
-                trainer = _prepare(list(runs.values()), list(datasets.values()))
-                group = RunGroup(list(runs.values()), next(iter(datasets.values())).num_classes, stacked=True)
-                results: list[Any] = train(group, trainer, stop, compile_seconds=time.monotonic() - started)
+                trainer = _prepare(group, list(datasets.values()))
+                results = train(group, trainer, stop, compile_seconds=time.monotonic() - started)
+                ends |= {n: end.to_json() for n, end in zip(runs, results, strict=True) if end is not None}
             except Stopped as stopped:
-                results = [stopped] * len(runs)
-            for (number, run), result in zip(runs.items(), results, strict=True):
-                ends[number] = run.error or result
+                ends |= dict.fromkeys(runs, stopped)
+            ends |= {number: run.error for number, run in runs.items() if run.error is not None}
     return [ends[number] for number in range(len(members))]
 
 
@@ -94,30 +96,26 @@ def num_devices(members: int, available: int) -> int:
     return max(count for count in range(1, available + 1) if members % count == 0)
 
 
-def _prepare(runs: Sequence[Recorder], datasets: Sequence[Dataset]) -> Trainer:
+def _prepare(group: RunGroup, datasets: Sequence[Dataset]) -> Trainer:
     """Restores or creates the members' states, and compiles their programs."""
-    experiment, first = runs[0].experiment, datasets[0]
-    mesh = sharding.data_mesh(jax.devices()[: num_devices(len(runs), jax.device_count())])
+    experiment, first = group.experiment, datasets[0]
+    mesh = sharding.data_mesh(jax.devices()[: num_devices(len(datasets), jax.device_count())])
     config = StepConfig.of(experiment, first.num_classes)
-    starts = [starting_values(config, run.experiment, own) for run, own in zip(runs, datasets, strict=True)]
-    for run, dataset, start in zip(runs, datasets, starts, strict=True):
-        run.begin(dataset, start.preprocessing, ensemble_size=len(runs))
-    preprocessing, keys, variables = (_stack(each, mesh) for each in zip(*starts, strict=True))
-    state: TrainState = compilation.compile_once(_create, _Static(config, mesh), (variables,))(variables)
+    starts = [starting_values(config, run.experiment, own) for run, own in zip(group.runs, datasets, strict=True)]
+    group.begin([start.preprocessing for start in starts])
+    start = _stack(starts, mesh)
+    state: TrainState = compilation.compile_once(_create, _Static(config, mesh), (start.variables,))(start.variables)
     like = jax.eval_shape(functools.partial(create_state, config), starts[0].variables)
-    restored = load_newest_common([run.checkpoints for run in runs], like)
+    restored = load_newest_common(group.checkpoints, like)
     if restored is not None:
         state = _stack(restored, mesh)
-    step = 0 if restored is None else int(restored[0].step)
-    for run in runs:
-        run.resume(step)
     splits = [measured_splits(dataset) for dataset in datasets]
     return Trainer(
         state=state,
-        first_step=step,
-        inputs=_Training(config, [dataset.train for dataset in datasets], preprocessing, keys, state, mesh),
+        first_step=int(state.step[0]),
+        inputs=_training(config, [own.train for own in datasets], start.preprocessing, start.keys, state, mesh),
         evaluations={
-            name: _evaluation(config, [each[name] for each in splits], preprocessing, state.variables, mesh)
+            name: _evaluation(config, [each[name] for each in splits], start.preprocessing, state.variables, mesh)
             for name in splits[0]
         },
         learning_rates=optimizer.epoch_learning_rates(experiment, len(first.train)),
@@ -185,9 +183,9 @@ def _train_steps(
     keys: PRNGKeyArray,
 ) -> tuple[TrainState, tuple[Sums, Sums]]:
     member = functools.partial(train_steps, static.config)
-    result: tuple[TrainState, tuple[Sums, Sums]] = static.map_members(
-        member, (0, static.split_axes, 0, None, None, 0)
-    )(state, data, orders, learning_rates, bounds, keys)
+    result: tuple[TrainState, tuple[Sums, Sums]] = static.map_members(member, (0, static.split_axes, 0, None, None, 0))(
+        state, data, orders, learning_rates, bounds, keys
+    )
     return result
 
 
@@ -197,45 +195,27 @@ def _evaluate(static: _Static, variables: Variables, data: DeviceSplit, order: A
     return sums
 
 
-class _Training:
-    """`inputs.TrainInput` of an ensemble."""
+def _training(
+    config: StepConfig, splits: Sequence[Any], preprocessing: Preprocessing, keys: Keys, state: TrainState, mesh: Mesh
+) -> TrainInput:
+    """As `inputs.training`, with a member axis."""
+    data, image_axis = _on_devices(splits, preprocessing, mesh)
+    static = _Static(config, mesh, image_axis)
+    sizes = len(splits[0]), config.train.batch_size
+    draw = compilation.compile_once(_epoch_orders, (static, *sizes), (keys.order, np.int32(0)))
+    order = functools.lru_cache(maxsize=1)(lambda epoch: draw(keys.order, np.int32(epoch)))
+    learning_rates, start = np.zeros(pipeline.steps_per_epoch(*sizes), np.float32), (np.int32(0), np.int32(0))
+    arguments = (state, data, order(0), learning_rates, start, keys.step)
+    chunk = compilation.compile_once(_train_steps, static, arguments, donate_argnums=1)
 
-    def __init__(
-        self,
-        config: StepConfig,
-        splits: Sequence[Any],
-        preprocessing: Preprocessing,
-        keys: Keys,
-        state: TrainState,
-        mesh: Mesh,
-    ):
-        """Compiles; arguments are those of `inputs.training`, with a member axis."""
-        self._data, image_axis = _on_devices(splits, preprocessing, mesh)
-        static = _Static(config, mesh, image_axis)
-        self._keys = keys.step
-        sizes = len(splits[0]), config.train.batch_size
-        draw = compilation.compile_once(_epoch_orders, (static, *sizes), (keys.order, np.int32(0)))
-        self._order = functools.lru_cache(maxsize=1)(lambda epoch: draw(keys.order, np.int32(epoch)))
-        learning_rates = np.zeros(pipeline.steps_per_epoch(*sizes), np.float32)
-        arguments = (state, self._data, self._order(0), learning_rates, (np.int32(0), np.int32(0)), self._keys)
-        self._compiled = compilation.compile_once(_train_steps, static, arguments, donate_argnums=1)
-
-    def train_steps(
-        self, state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
+    def in_memory(
+        state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
     ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        """As `inputs.TrainInput` has it, for all members."""
         bounds = np.int32(first), np.int32(last)
-        result: tuple[TrainState, tuple[Sums, Sums]] = self._compiled(
-            state, self._data, self._order(epoch), learning_rates, bounds, self._keys
-        )
-        return result
+        done: tuple[TrainState, tuple[Sums, Sums]] = chunk(state, data, order(epoch), learning_rates, bounds, keys.step)
+        return done
 
-    def program_text(self) -> str:
-        """As `inputs.TrainInput` has it."""
-        return self._compiled.as_text() or ""
-
-    def close(self) -> None:
-        """As `inputs.TrainInput` has it; nothing is read ahead."""
+    return TrainInput(in_memory, chunk.as_text)
 
 
 def _evaluation(

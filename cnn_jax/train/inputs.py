@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, Sharding
+from jax.sharding import Mesh
 from jaxtyping import Array, Float32, Int32, PRNGKeyArray
 
+from cnn_jax import preflight
 from cnn_jax.data import pipeline
 from cnn_jax.data.pipeline import Batch, DeviceSplit, Preprocessing
 from cnn_jax.data.split import Split
@@ -32,17 +33,11 @@ if TYPE_CHECKING:
 # What a random key is for: the first fold of the experiment's seed.
 _INIT, _ORDER, _STEP = range(3)
 
-Evaluation = Callable[[Variables], Sums]
+Evaluation = Callable[[Variables], Sums]  # of a network's variables, over a whole split
 
 
 class Keys(NamedTuple):
-    """Random keys of a run, one for each purpose.
-
-    Attributes:
-      init: For the initial variables.
-      order: For the order of the images in each epoch.
-      step: For augmentation and dropout.
-    """
+    """Random keys of a run: for the initial variables, the order of the images, and augmentation and dropout."""
 
     init: PRNGKeyArray
     order: PRNGKeyArray
@@ -55,13 +50,13 @@ class Keys(NamedTuple):
         return cls(*(jax.random.fold_in(key, purpose) for purpose in (_INIT, _ORDER, _STEP)))
 
 
-class TrainInput(Protocol):
-    """Compiled train steps together with the batches that they take."""
+class TakeSteps(Protocol):
+    """Takes training steps, with batches of its own."""
 
-    def train_steps(
+    def __call__(
         self, state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
     ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        """Takes steps `first` to `last` (excluded) of an epoch.
+        """Takes steps of an epoch.
 
         Args:
           state: State before the first step; its buffers are donated.
@@ -74,11 +69,19 @@ class TrainInput(Protocol):
           As `step.train_step`, after the last step.
         """
 
-    def program_text(self) -> str:
-        """Gives the compiled program as XLA writes it."""
 
-    def close(self) -> None:
-        """Ends what reads batches ahead."""
+class TrainInput(NamedTuple):
+    """Compiled train steps together with their batches.
+
+    Attributes:
+      train_steps: Takes steps of an epoch.
+      program_text: Gives the compiled program as XLA writes it.
+      close: Ends what reads batches ahead.
+    """
+
+    train_steps: TakeSteps
+    program_text: Callable[[], str | None]
+    close: Callable[[], None] = lambda: None
 
 
 def training(
@@ -94,8 +97,42 @@ def training(
       state: State of the shapes that will come.
       mesh: Mesh of the devices.
     """
-    kind = InMemoryTraining if isinstance(split, Split) else StreamedTraining
-    return kind(config, split, preprocessing, keys, state, mesh)  # type: ignore[arg-type]
+    out_shardings = (sharding.of_state(state, mesh, config.train), sharding.replicated(mesh))
+    jit = {"donate_argnums": 1, "out_shardings": out_shardings}
+    if isinstance(split, Split):
+        data = on_devices(split, preprocessing, mesh)
+        order = epoch_orders(config, len(split), keys.order, mesh)
+        steps = pipeline.steps_per_epoch(len(split), config.train.batch_size)
+        start = np.int32(0), np.int32(0)
+        arguments = (state, data, order(0), np.zeros(steps, np.float32), start, keys.step)
+        chunk = compilation.compile_once(train_steps, config, arguments, **jit)
+
+        def in_memory(
+            state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
+        ) -> tuple[TrainState, tuple[Sums, Sums]]:
+            bounds = np.int32(first), np.int32(last)
+            done: tuple[TrainState, tuple[Sums, Sums]] = chunk(
+                state, data, order(epoch), learning_rates, bounds, keys.step
+            )
+            return done
+
+        return TrainInput(in_memory, chunk.as_text)
+
+    batches = _share_of_process(split, config.train.batch_size)
+    like = _batch_like(batches, preprocessing, mesh)
+    one_step = compilation.compile_once(train_step, config, (state, like, np.float32(0), keys.step), **jit)
+    feed = _Feed(batches, mesh)
+
+    def streamed(
+        state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
+    ) -> tuple[TrainState, tuple[Sums, Sums]]:
+        arrays = feed.at(epoch * len(learning_rates) + first)
+        for learning_rate in learning_rates[first:last]:
+            state, sums = one_step(state, Batch(*next(arrays), preprocessing), learning_rate, keys.step)
+        feed.next_step += last - first
+        return state, sums
+
+    return TrainInput(streamed, one_step.as_text, feed.close)
 
 
 def evaluation(
@@ -109,17 +146,14 @@ def evaluation(
       preprocessing: Constants of the training images, on the devices.
       variables: Variables of the shapes that will come.
       mesh: Mesh of the devices.
-
-    Returns:
-      A function of a network's variables that gives the sums over the split.
     """
     everywhere = sharding.replicated(mesh)
-    size = sharding.whole_batch(min(config.train.eval_batch_size, len(split)), mesh.size)
+    size = preflight.whole_batch(min(config.train.eval_batch_size, len(split)), mesh.size)
     if isinstance(split, Split):
         data = on_devices(split, preprocessing, mesh)
         order = jax.device_put(pipeline.file_order(len(split), size), sharding.batches(mesh))
-        compiled = compilation.compile_once(evaluate, config, (variables, data, order), out_shardings=everywhere)
-        return lambda variables: compiled(variables, data, order)
+        whole = compilation.compile_once(evaluate, config, (variables, data, order), out_shardings=everywhere)
+        return lambda variables: whole(variables, data, order)
 
     from cnn_jax.data.device_feed import DeviceFeed
 
@@ -127,138 +161,67 @@ def evaluation(
     arguments = (variables, _batch_like(batches, preprocessing, mesh))
     one_batch = compilation.compile_once(eval_step, config, arguments, out_shardings=everywhere)
 
-    def evaluate_stream(variables: Variables) -> Sums:
+    def streamed(variables: Variables) -> Sums:
         sums = Sums.zero()
         with DeviceFeed(batches, 0, sharding.one_batch(mesh)) as feed:
             for arrays in itertools.islice(feed, batches.steps_per_epoch):
                 sums += one_batch(variables, Batch(*arrays, preprocessing))
         return sums
 
-    return evaluate_stream
-
-
-class InMemoryTraining:
-    """`TrainInput` of images that lie on the devices: many steps in one dispatch."""
-
-    def __init__(
-        self, config: StepConfig, split: Split, preprocessing: Preprocessing, keys: Keys, state: TrainState, mesh: Mesh
-    ):
-        """Compiles; arguments are those of `training`."""
-        everywhere = sharding.replicated(mesh)
-        self._order = epoch_orders(len(split), config.train.batch_size, keys.order, sharding.batches(mesh))
-        self._data, self._key = on_devices(split, preprocessing, mesh), keys.step
-        learning_rates = np.zeros(len(self._order(0)), np.float32)
-        arguments = (state, self._data, self._order(0), learning_rates, (np.int32(0), np.int32(0)), self._key)
-        self._compiled = compilation.compile_once(
-            train_steps,
-            config,
-            arguments,
-            donate_argnums=1,
-            out_shardings=(sharding.of_state(state, mesh, config.train), everywhere),
-        )
-
-    def train_steps(
-        self, state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
-    ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        """As `TrainInput` has it."""
-        bounds = np.int32(first), np.int32(last)
-        result: tuple[TrainState, tuple[Sums, Sums]] = self._compiled(
-            state, self._data, self._order(epoch), learning_rates, bounds, self._key
-        )
-        return result
-
-    def program_text(self) -> str:
-        """As `TrainInput` has it."""
-        return self._compiled.as_text() or ""
-
-    def close(self) -> None:
-        """As `TrainInput` has it; nothing is read ahead."""
-
-
-class StreamedTraining:
-    """`TrainInput` of batches that are read and decoded while the devices compute: one step in one dispatch."""
-
-    def __init__(
-        self,
-        config: StepConfig,
-        stream: Stream,
-        preprocessing: Preprocessing,
-        keys: Keys,
-        state: TrainState,
-        mesh: Mesh,
-    ):
-        """Compiles; arguments are those of `training`."""
-        self._batches = _share_of_process(stream, config.train.batch_size)
-        self._preprocessing, self._key, self._mesh = preprocessing, keys.step, mesh
-        self._next_step = 0
-        self._feed: DeviceFeed | None = None
-        self._compiled = compilation.compile_once(
-            train_step,
-            config,
-            (state, _batch_like(self._batches, preprocessing, mesh), np.float32(0), self._key),
-            donate_argnums=1,
-            out_shardings=(sharding.of_state(state, mesh, config.train), sharding.replicated(mesh)),
-        )
-
-    def train_steps(
-        self, state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
-    ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        """As `TrainInput` has it."""
-        from cnn_jax.data.device_feed import DeviceFeed
-
-        start = epoch * len(learning_rates) + first
-        if self._feed is None or self._next_step != start:
-            self.close()
-            self._feed = DeviceFeed(self._batches, start, sharding.one_batch(self._mesh))
-        for learning_rate in learning_rates[first:last]:
-            batch = Batch(*next(self._feed), self._preprocessing)
-            state, sums = self._compiled(state, batch, learning_rate, self._key)
-        self._next_step = start + last - first
-        return state, sums
-
-    def program_text(self) -> str:
-        """As `TrainInput` has it."""
-        return self._compiled.as_text() or ""
-
-    def close(self) -> None:
-        """As `TrainInput` has it."""
-        if self._feed is not None:
-            self._feed.close()
-            self._feed = None
+    return streamed
 
 
 def on_devices(split: Split, preprocessing: Preprocessing, mesh: Mesh) -> DeviceSplit:
-    """Puts a split on the devices, whole on each.
-
-    Args:
-      split: Images and labels.
-      preprocessing: Constants of the training images, on the devices.
-      mesh: Mesh of the devices.
-    """
+    """Puts a split on the devices, whole on each; `preprocessing` is there already."""
     images, labels = sharding.on_all((jnp.asarray(split.images), jnp.asarray(split.labels)), mesh)
     return DeviceSplit(images, labels, preprocessing)
 
 
 def epoch_orders(
-    examples: int, batch_size: int, key: PRNGKeyArray, where: Sharding
+    config: StepConfig, examples: int, key: PRNGKeyArray, mesh: Mesh
 ) -> Callable[[int], Int32[Array, "steps b"]]:
-    """Compiles the drawing of an epoch's batches.
+    """Compiles the drawing of an epoch's batches; the last order is kept for all dispatches of its epoch.
 
     Args:
+      config: Static part of the steps.
       examples: Number of training images.
-      batch_size: Images of a batch.
       key: Key of the run's orders.
-      where: Sharding of the batches.
+      mesh: Mesh of the devices.
 
     Returns:
-      A function of the epoch; the last order is kept for all dispatches of the epoch.
+      A function of the epoch's number.
     """
-    compiled = compilation.compile_once(_epoch_order, (examples, batch_size), (key,), out_shardings=where)
-    return functools.lru_cache(maxsize=1)(lambda epoch: compiled(jax.random.fold_in(key, epoch)))
+    sizes, where = (examples, config.train.batch_size), sharding.batches(mesh)
+    draw = compilation.compile_once(_epoch_order, sizes, (key,), out_shardings=where)
+    return functools.lru_cache(maxsize=1)(lambda epoch: draw(jax.random.fold_in(key, epoch)))
 
 
 def _epoch_order(sizes: tuple[int, int], key: PRNGKeyArray) -> Int32[Array, "steps b"]:
     return pipeline.epoch_order(key, *sizes)
+
+
+class _Feed:
+    """The batches of a stream in the order of the steps; it starts again where a run continues elsewhere."""
+
+    def __init__(self, batches: Stream, mesh: Mesh):
+        self._batches, self._where = batches, sharding.one_batch(mesh)
+        self._feed: DeviceFeed | None = None
+        self.next_step = 0
+
+    def at(self, step: int) -> DeviceFeed:
+        """Gives the batches from a step on."""
+        from cnn_jax.data.device_feed import DeviceFeed
+
+        if self._feed is None or self.next_step != step:
+            self.close()
+            self._feed, self.next_step = DeviceFeed(self._batches, step, self._where), step
+        return self._feed
+
+    def close(self) -> None:
+        """Ends the stream's workers."""
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
 
 
 def _share_of_process(stream: Stream, batch_size: int) -> Stream:

@@ -15,16 +15,19 @@ from jax.sharding import Mesh
 from jaxtyping import Float32
 from rich.console import Console
 
-from cnn_jax import data, geometry, pretrained
+from cnn_jax import data, geometry, preflight, pretrained
 from cnn_jax.config import Experiment
 from cnn_jax.data import pipeline
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION
+from cnn_jax.run.recorder import DivergedError, Recorder, Stopped
+from cnn_jax.run.records import Result
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import compilation, distributed, inputs, optimizer, preflight, sharding
+from cnn_jax.train import compilation, distributed, inputs, optimizer, sharding
+from cnn_jax.train.checkpoint import load_newest_common
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.profiling import Chunk, StepTimer, Trace
-from cnn_jax.train.recorder import DivergedError, Recorder, RunGroup, Stopped
+from cnn_jax.train.run_group import RunGroup
 from cnn_jax.train.step import StepConfig, TrainState, create_state
 
 __all__ = ["DivergedError", "Stopped", "train_and_evaluate"]
@@ -62,9 +65,10 @@ def train_and_evaluate(
       Stopped: On SIGTERM or SIGINT, once the state is saved.
       OtherProcessFailed: Where the first of several processes raised one of these before the training began.
     """
-    with Recorder(experiment, workdir, console) as run, StopSignal() as stop:
+    with Recorder(experiment, workdir, console, distributed.is_first()) as run, StopSignal() as stop:
+        distributed.on_first(lambda: run.folder.claim(experiment))
         if (result := run.finished()) is not None:
-            return result
+            return result.to_json()
         preflight.check_process(experiment)
         compilation.enable_cache()
         dataset = data.load(experiment.data, experiment.seed, data_dir)
@@ -72,13 +76,13 @@ def train_and_evaluate(
         summary = preflight.check(experiment, dataset, mesh.size)
         started = time.monotonic()
         config = StepConfig.of(experiment, dataset.num_classes, mesh.abstract_mesh)
-        start = sharding.on_all(starting_values(config, experiment, dataset), mesh)
-        run.begin(dataset, start.preprocessing)
+        start = starting_values(config, experiment, dataset)
+        group = RunGroup([run], [dataset])
+        group.begin([start.preprocessing])
+        start = sharding.on_all(start, mesh)
         state = initial_state(config, start.variables, mesh)
-        restored = run.checkpoints.load_newest(state)
-        if restored is not None:
-            state = sharding.put(restored, sharding.of_state(restored, mesh, experiment.train))
-        run.resume(int(state.step))
+        if (restored := load_newest_common(group.checkpoints, state)) is not None:
+            state = sharding.put(restored[0], sharding.of_state(state, mesh, experiment.train))
         trainer = Trainer(
             state=state,
             first_step=int(state.step),
@@ -91,11 +95,10 @@ def train_and_evaluate(
             examples=len(dataset.train),
             summary=summary,
         )
-        compile_seconds = time.monotonic() - started
-        [result] = train(RunGroup([run], dataset.num_classes), trainer, stop, profile, compile_seconds)
+        [result] = train(group, trainer, stop, profile, time.monotonic() - started)
     if result is None:
         raise run.error or AssertionError("a run without a result has an error")
-    return result
+    return result.to_json()
 
 
 class Trainer(NamedTuple):
@@ -192,7 +195,7 @@ def chunks(
 
 def train(
     runs: RunGroup, trainer: Trainer, stop: StopSignal, profile: bool = False, compile_seconds: float = 0.0
-) -> list[dict[str, Any] | None]:
+) -> list[Result | None]:
     """Trains the network of a run, or the networks of an ensemble in lockstep, to the end of their epochs.
 
     Args:
@@ -204,7 +207,7 @@ def train(
       compile_seconds: Wall time of the preparation.
 
     Returns:
-      The content of each run's result.json; None where the run has an error.
+      The result of each run; None where it has an error.
 
     Raises:
       Stopped: On a signal, once the states are saved.
@@ -245,7 +248,7 @@ def train(
                 stops, saves = distributed.any_wishes(stop.received is not None, runs.save_is_due)
                 if stops or saves:
                     report(in_flight=0)
-                    runs.save(state)
+                    runs.save(step, state)
                 if stops:
                     raise runs.stopped(stop, step)
             if runs.all_failed:
@@ -263,10 +266,10 @@ def train(
                 evaluation_seconds += time.monotonic() - evaluation_started
             runs.print_epoch(epoch + 1)
             if (epoch + 1) % experiment.checkpoint.every_epochs == 0 or epoch + 1 == epochs or runs.improved_at(step):
-                runs.save(state)
+                runs.save(step, state)
             (stops,) = distributed.any_wishes(stop.received is not None)
             if stops and epoch + 1 < epochs:
-                runs.save(state)
+                runs.save(step, state)
                 raise runs.stopped(stop, step)
     total = compile_seconds + time.monotonic() - started
     seconds_of = {"compile": compile_seconds, "evaluation": evaluation_seconds, "total": total}
@@ -275,8 +278,8 @@ def train(
 
 def _trace(runs: RunGroup, trainer: Trainer) -> Trace | None:
     """Prepares the trace of some steps, where any are left."""
-    first = runs.runs[0]
     steps_left = trainer.learning_rates.size - trainer.first_step
     if not steps_left:
         return None
-    return Trace(first.folder.path, steps_left, trainer.inputs.program_text, first.console, distributed.is_first())
+    run, text = runs.runs[0], trainer.inputs.program_text
+    return Trace(run.folder.path, steps_left, lambda: text() or "", run.console, distributed.is_first())

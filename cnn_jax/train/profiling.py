@@ -19,6 +19,7 @@ from rich.console import Console
 
 from cnn_jax import chips, whole_file
 from cnn_jax.config import Experiment
+from cnn_jax.run.records import Percentiles, Performance
 
 FOLDER, DESCRIPTION, PROGRAM = "profile", "profile.json", "program.txt"
 
@@ -197,8 +198,8 @@ class Trace:
 
 def performance(
     experiment: Experiment, training_flop: int, images_per_second: float, step_seconds: Mapping[str, float] | None
-) -> dict[str, Any]:
-    """Describes what a run made of its machine, for result.json.
+) -> Performance:
+    """Describes what a run made of its machine.
 
     Args:
       experiment: The resolved config.
@@ -207,22 +208,19 @@ def performance(
       step_seconds: Percentiles of a step's time, as `StepTimer.percentiles` gives them.
 
     Returns:
-      step_seconds as given; training_flop; peak_flops of all devices together, and mfu, the share of it that training
-      used (model FLOP/s utilization), both None where a device's peak is not known; device_peak_bytes, the most memory
-      in use on one device of this process, None where the platform does not say, such as a CPU; process_peak_bytes, the
-      most host memory of this process.
+      The figures of this process and of all devices together.
     """
     of_one = chips.peak(experiment, jax.devices()[0].device_kind)
     of_all = None if of_one is None else of_one * jax.device_count()
     in_use = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in jax.local_devices()]
-    return {
-        "step_seconds": step_seconds,
-        "training_flop": training_flop,
-        "peak_flops": of_all,
-        "mfu": None if of_all is None else training_flop * images_per_second / of_all,
-        "device_peak_bytes": max((number for number in in_use if number is not None), default=None),
-        "process_peak_bytes": _process_peak_bytes(),
-    }
+    return Performance(
+        step_seconds=None if step_seconds is None else Percentiles(**step_seconds),
+        training_flop=training_flop,
+        peak_flops=of_all,
+        mfu=None if of_all is None else training_flop * images_per_second / of_all,
+        device_peak_bytes=max((number for number in in_use if number is not None), default=None),
+        process_peak_bytes=_process_peak_bytes(),
+    )
 
 
 def _process_peak_bytes() -> int:

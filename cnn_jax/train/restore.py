@@ -20,6 +20,7 @@ from cnn_jax.data.pipeline import Normalization, Preprocessing
 from cnn_jax.data.split import Split
 from cnn_jax.models import Variables
 from cnn_jax.run.folder import RunFolder, RunFolderError
+from cnn_jax.run.records import Colours, DatasetInfo, Result, SplitSizes
 from cnn_jax.train import compilation, inputs, metrics, sharding, step
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn_jax.train.step import StepConfig
@@ -35,7 +36,7 @@ class FinishedRun:
     Attributes:
       folder: Folder of the run.
       experiment: Config of the run.
-      result: Content of result.json.
+      result: Figures of the run.
       image_shape: (height, width, channels) in pixels that the network takes.
       class_names: Names of the classes in label order.
       config: Static part of the network's programs.
@@ -45,7 +46,7 @@ class FinishedRun:
 
     folder: RunFolder
     experiment: Experiment
-    result: dict[str, Any]
+    result: Result
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     config: StepConfig
@@ -105,13 +106,34 @@ class FinishedRun:
           DataError: Where they cannot be had, or are no longer those that the run saw.
         """
         dataset = data.load(self.experiment.data, self.experiment.seed, data_dir)
-        trained_on = self.folder.read("dataset.json")["checksum"]
+        trained_on = self.folder.dataset_info().checksum
         if dataset.checksum != trained_on:
             raise DataError(
                 f"the images of {self.folder.path} have changed: their checksum is {dataset.checksum[:12]}, "
                 f"the run saw {trained_on[:12]}; bring the old files back"
             )
         return dataset
+
+
+def dataset_info(dataset: Dataset, preprocessing: Preprocessing) -> DatasetInfo:
+    """Describes a data set as `load` needs it to use the network again: the content of dataset.json.
+
+    Args:
+      dataset: Data set of the run.
+      preprocessing: Constants of its training images.
+    """
+    sizes = (len(dataset.train), len(dataset.validation or ()), len(dataset.test))
+    normalization, colours = (jax.tree.map(lambda array: np.asarray(array).tolist(), part) for part in preprocessing)
+    return DatasetInfo(
+        name=dataset.name,
+        checksum=dataset.checksum,
+        image_shape=dataset.image_shape,
+        class_names=dataset.class_names,
+        images=SplitSizes(**dict(zip(("train", "validation", "test"), sizes, strict=True))),
+        mean=normalization.mean,
+        std=normalization.std,
+        colours=None if colours is None else Colours(**colours._asdict()),
+    )
 
 
 def load(workdir: Path) -> FinishedRun:
@@ -125,18 +147,19 @@ def load(workdir: Path) -> FinishedRun:
     """
     folder = RunFolder(workdir)
     experiment = folder.experiment()
-    result, described = folder.read("result.json"), folder.read("dataset.json")
+    result, described = folder.result(), folder.dataset_info()
+    if result is None:
+        raise RunFolderError(f"--workdir: {workdir} has no result.json: no finished run; train there first")
     compilation.enable_cache()
-    height, width, channels = described["image_shape"]
-    config = StepConfig.of(experiment, len(described["class_names"]))
+    config = StepConfig.of(experiment, len(described.class_names))
     # A checkpoint's arrays have the names of the training state; what the network does not need is left out.
-    shape = step.state_shape(config, (height, width, channels))
+    shape = step.state_shape(config, described.image_shape)
     unused: Any = dict.fromkeys(
         ("step", "opt_state", "epoch_sums", "window_sums", *(["params"] * bool(shape.averaged)))
     )
     checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)
     try:
-        state = checkpoints.load(result["step"], dataclasses.replace(shape, **unused), partial=True)
+        state = checkpoints.load(result.step, dataclasses.replace(shape, **unused), partial=True)
     except DamagedCheckpointError as error:
         raise RunFolderError(f"--workdir: {workdir}: {error}") from error
     finally:
@@ -145,9 +168,9 @@ def load(workdir: Path) -> FinishedRun:
         folder=folder,
         experiment=experiment,
         result=result,
-        image_shape=(height, width, channels),
-        class_names=tuple(described["class_names"]),
+        image_shape=described.image_shape,
+        class_names=described.class_names,
         config=config,
-        normalization=Normalization(jnp.asarray(described["mean"]), jnp.asarray(described["deviation"])),
+        normalization=Normalization(jnp.asarray(described.mean), jnp.asarray(described.std)),
         variables=state.variables,
     )

@@ -107,22 +107,3 @@ def one_batch(mesh: Mesh) -> NamedSharding:
 def batches(mesh: Mesh) -> NamedSharding:
     """[steps, batch] split along the batch."""
     return NamedSharding(mesh, PartitionSpec(None, "data"))
-
-
-def whole_batch(batch_size: int, devices: int) -> int:
-    """The least batch of at least this size that the devices share evenly."""
-    return -(-batch_size // devices) * devices
-
-
-def indivisible(train: Train, devices: int) -> str | None:
-    """Says why a batch, or a part of it, cannot be shared evenly by the devices; None where it can."""
-    shares = train.accumulate * devices
-    if train.batch_size % shares == 0:
-        return None
-    above = whole_batch(train.batch_size, shares)
-    nearest = " or ".join(str(size) for size in (above - shares, above) if size)
-    parts = f"{train.accumulate} parts of " * (train.accumulate > 1)
-    return (
-        f"config.train.batch_size={train.batch_size} does not divide over {parts}{devices} devices; "
-        f"the nearest are {nearest}"
-    )

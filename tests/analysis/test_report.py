@@ -14,7 +14,9 @@ from cnn_jax.analysis.report import ReportInputs, write_report
 from cnn_jax.analysis.step_profile import Operation, StepProfile
 from cnn_jax.config import Cnn, Experiment
 from cnn_jax.data.split import Split
-from cnn_jax.run.folder import RunFolder
+from cnn_jax.run import metrics
+from cnn_jax.run.folder import RunFolder, RunFolderError
+from cnn_jax.run.metrics import Metric
 
 SECTIONS = [
     *("curves", "classes", "confusion", "samples", "mistakes", "calibration", "filters", "layers", "speed"),
@@ -37,7 +39,9 @@ def finished_run(path, epochs=2, validation=True):
     folder = RunFolder(path)
     path.mkdir(parents=True)
     folder.write("config.json", Experiment().model_dump(mode="json"))
-    folder.write("provenance.json", {"git": {"commit": "a" * 40, "dirty": None}, "packages": {"jax": "0.10.2"}})
+    devices = {"platform": "cpu", "kind": "cpu", "count": 1, "processor": "Example 9000"}
+    git = {"commit": "a" * 40, "dirty": None}
+    folder.write("provenance.json", {"git": git, "packages": {"jax": "0.10.2"}, "devices": devices})
     result = {
         "test_accuracy": 0.8,
         "test_loss": 0.5,
@@ -92,7 +96,7 @@ def test_the_page_is_whole_and_self_contained(tmp_path):
         *("calibration", "samples", "mistakes", "filters"),
     }
     assert "80.00 %" in text
-    assert "top-5 error 1.23 %" in text
+    assert "<b>1.23 %</b><span>test top-5 error" in text
     assert "26x26x32" in text
     assert "93,322" in text
     assert "median 1.23 ms; 90 % of the steps within 2.00 ms, 99 % within 3.00 ms" in text
@@ -163,6 +167,25 @@ def test_a_new_report_replaces_the_old(tmp_path):
     assert "speed" not in Page(index.read_text()).sections
     assert not (folder.report / "stale.png").exists()
     assert [entry.name for entry in folder.path.glob(".report*")] == []
+
+
+def test_a_declared_metric_has_its_figure_and_its_curve(tmp_path, monkeypatch):
+    brier = Metric("brier", title="Brier score", unit="", meaning="mean squared distance", higher_is_better=False)
+    monkeypatch.setattr(metrics, "METRICS", (*metrics.METRICS, brier))
+    folder = finished_run(tmp_path / "run")
+    folder.write("result.json", folder.read("result.json") | {"test_brier": 0.125})
+    folder.metrics.write_text(folder.metrics.read_text().replace('"accuracy": 0.5', '"brier": 0.25, "accuracy": 0.5'))
+    index = write_report(folder, inputs())
+    assert "<b>0.1250</b><span>test Brier score</span>" in index.read_text()
+    assert (index.parent / "brier.png").exists()
+    assert 'alt="Brier score by epoch"' in index.read_text()
+
+
+def test_a_run_that_is_not_finished_has_no_report(tmp_path):
+    folder = finished_run(tmp_path / "run")
+    (folder.path / "result.json").unlink()
+    with pytest.raises(RunFolderError, match="no finished run"):
+        write_report(folder, inputs())
 
 
 @pytest.mark.parametrize("width", [1200, 390])

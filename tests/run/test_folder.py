@@ -1,9 +1,13 @@
 """A run's folder belongs to one config and one process."""
 
+from pathlib import Path
+
 import pytest
 
 from cnn_jax.config import Experiment, Train
 from cnn_jax.run.folder import RunFolder, RunFolderError
+
+OLD = Path(__file__).parent / "old_run"  # written at commit 1f4e1e7
 
 
 def test_it_is_claimed_and_claimed_again(tmp_path):
@@ -63,3 +67,37 @@ def test_a_folder_without_a_run(tmp_path):
         RunFolder(tmp_path / "none").read("result.json")
     with pytest.raises(RunFolderError, match="no finished run"):
         RunFolder(tmp_path).read("result.json")
+
+
+def test_records_are_written_and_read_again(tmp_path):
+    old, folder = RunFolder(OLD), RunFolder(tmp_path)
+    assert folder.result() is None
+    assert folder.metric_records() == []
+    folder.write_dataset_info(old.dataset_info())
+    folder.write_provenance(old.provenance())
+    folder.write_result(old.result())
+    assert folder.dataset_info() == old.dataset_info()
+    assert folder.provenance() == old.provenance()
+    assert folder.result() == old.result()
+    quiet = RunFolder(tmp_path / "second", writes=False)
+    quiet.write_result(old.result())
+    assert not quiet.path.exists()
+
+
+def test_a_damaged_file_is_named_with_its_field(tmp_path):
+    folder = RunFolder(tmp_path)
+    with pytest.raises(RunFolderError, match=r"has no dataset.json: no finished run"):
+        folder.dataset_info()
+    folder.write("dataset.json", {"name": "lines"})
+    with pytest.raises(RunFolderError, match=r"dataset.json is damaged: checksum: Field required"):
+        folder.dataset_info()
+    (tmp_path / "provenance.json").write_bytes(b"\xff\x00")
+    with pytest.raises(RunFolderError, match=r"provenance.json is damaged: the content: Invalid JSON"):
+        folder.provenance()
+    folder.write("result.json", RunFolder(OLD).result().to_json() | {"step": "ten"})
+    message = r'result.json is damaged: step: got "ten", expected a valid integer; delete the file'
+    with pytest.raises(RunFolderError, match=message):
+        folder.result()
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(RunFolderError, match=r"metrics.jsonl cannot be read"):
+        folder.metric_records()

@@ -6,6 +6,7 @@ import jax
 import pytest
 
 from cnn_jax.run import provenance
+from cnn_jax.run.records import DataIdentity, Git
 
 
 def collect():
@@ -40,14 +41,14 @@ def test_the_commit_and_what_differs_from_it(checkout, new_process):
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True
     ).stdout.strip()
-    assert collect()["git"] == {"commit": commit, "dirty": None}
+    assert collect().git == Git(commit=commit, dirty=None)
     (checkout / "code.py").write_text("a = 2\n")
-    assert collect()["git"]["dirty"] is None, "what runs is what was loaded"
+    assert collect().git.dirty is None, "what runs is what was loaded"
     new_process()
-    second = collect()["git"]["dirty"]
+    second = collect().git.dirty
     (checkout / "code.py").write_text("a = 3\n")
     new_process()
-    third = collect()["git"]["dirty"]
+    third = collect().git.dirty
     assert len({None, second, third}) == 3
 
 
@@ -55,6 +56,6 @@ def test_outside_a_checkout(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     collected = collect()
-    assert collected["git"] is None
-    assert collected["data"] == {"name": "lines", "checksum": "abc"}
-    assert collected["devices"]["count"] >= 1
+    assert collected.git is None
+    assert collected.data == DataIdentity(name="lines", checksum="abc")
+    assert collected.devices.count >= 1

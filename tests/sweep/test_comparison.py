@@ -2,16 +2,17 @@
 
 import pytest
 
-from cnn_jax.run.metrics_log import Record
+from cnn_jax.run.records import Devices, Git, MetricRecord, Provenance
 from cnn_jax.sweep.comparison import Evidence, compare
 
-HERE = {"packages": {"jax": "0.10.2"}, "python": "3.11.7", "devices": {"kind": "cpu"}, "git": {"commit": "a"}}
+CPU = Devices(platform="cpu", kind="cpu", count=1, processor="Example 9000")
+HERE = {"packages": {"jax": "0.10.2"}, "python": "3.11.7", "devices": CPU, "git": Git(commit="a", dirty=None)}
 
 
 def evidence(loss=0.5, accuracy=0.9, cores=2, seconds=1.0, **provenance):
     values = {"loss": loss, "accuracy": accuracy, "seconds": seconds}
-    records = (Record(10, 1.0, "train", {"loss": 0.7, "seconds": seconds}), Record(10, 1.0, "test", values))
-    return Evidence(records, HERE | provenance, cores)
+    records = (MetricRecord(10, 1.0, "train", {"loss": 0.7, "seconds": seconds}), MetricRecord(10, 1.0, "test", values))
+    return Evidence(records, Provenance(**HERE | provenance), cores)
 
 
 def test_times_do_not_count():
@@ -31,10 +32,10 @@ def test_the_last_bit_counts_on_the_same_machine():
     [
         ({"cores": 1}, "2 and 1 cores"),
         ({"packages": {"jax": "0.11.0"}}, "other packages"),
-        ({"devices": {"kind": "H100"}}, "other devices"),
+        ({"devices": CPU.model_copy(update={"kind": "H100"})}, "other devices"),
         ({"git": None}, "other code"),
         ({"trained_together": 3}, "trained together with 0 and with 2 others"),
-        ({"git": {"commit": "b"}, "python": "3.12.1"}, "other python, other code"),
+        ({"git": Git(commit="b", dirty=None), "python": "3.12.1"}, "other python, other code"),
     ],
 )
 def test_elsewhere_a_tolerance_holds(changes, reason):

@@ -30,14 +30,13 @@ def test_every_figure_of_a_finished_trial(tmp_path):
     header, (row,) = read_rows(tmp_path)
     assert dataclasses.astuple(header) == ("padding_and_stride", "Why?", tuple(FIELDS), header.baseline)
     assert header.baseline == {"model.padding": "SAME", "model.strides": 1}
-    assert dataclasses.asdict(row) == {
+    assert row.point == {"model.padding": "SAME", "model.strides": 1}
+    assert row.values == {
         "id": "0000000000000000",
         "status": "done",
-        "point": {"model.padding": "SAME", "model.strides": 1},
-        "seed": 0,
         "fault": None,
         "message": "",
-        "log_tail": (),
+        "seed": 0,
         "test_accuracy": 0.9,
         "test_loss": pytest.approx(0.1),
         "top1_error": pytest.approx(0.1),
@@ -57,6 +56,7 @@ def test_every_figure_of_a_finished_trial(tmp_path):
         "device": "Example 9000",
         "host": "bench",
         "trained_together": 1,
+        "log_tail": None,
     }
 
 
@@ -71,12 +71,12 @@ def test_every_status(tmp_path):
     write_status(tmp_path, trials[5], "failed", fault="killed", message="while its report was written")
     rows = read_rows(tmp_path)[1]
     assert [row.status for row in rows] == ["waiting", "infeasible", "failed", "running", "stopped", "done"]
-    assert [row.message for row in rows] == ["", "does not fit", "exit code 1", "", "SIGTERM", ""]
-    assert rows[2].fault == "crash"
-    assert rows[2].log_tail == ("a", "b")
-    assert rows[2].attempts == 2
-    assert rows[2].total_seconds == 12.5
-    assert rows[5].fault is None
+    assert [row.outcome.message for row in rows] == ["", "does not fit", "exit code 1", "", "SIGTERM", ""]
+    assert rows[2].outcome.fault == "crash"
+    assert rows[2].outcome.log_tail == ("a", "b")
+    assert rows[2].values["attempts"] == 2
+    assert rows[2].values["total_seconds"] == 12.5
+    assert rows[5].outcome.fault is None
 
 
 @pytest.mark.parametrize("file", ["result.json", "status.json", "provenance.json"])
@@ -87,9 +87,9 @@ def test_a_spoilt_file_spoils_one_row(tmp_path, file, content):
     (tmp_path / "trials" / first["id"]).mkdir(parents=True)
     (tmp_path / "trials" / first["id"] / file).write_bytes(content.encode(errors="surrogateescape"))
     spoilt, whole = read_rows(tmp_path)[1]
-    assert (spoilt.status, spoilt.fault) == ("failed", "damaged")
-    assert f"trials/{first['id']}/{file} is damaged: " in spoilt.message
-    assert (whole.status, whole.test_accuracy) == ("done", 0.8)
+    assert (spoilt.status, spoilt.outcome.fault) == ("failed", "damaged")
+    assert f"trials/{first['id']}/{file} is damaged: " in spoilt.outcome.message
+    assert (whole.status, whole.values["test_accuracy"]) == ("done", 0.8)
 
 
 @pytest.mark.parametrize(("value", "fault"), [("null", "valid number"), ("NaN", "finite number"), ('"x"', "number")])
@@ -99,9 +99,9 @@ def test_a_result_without_an_accuracy(tmp_path, value, fault):
     path = tmp_path / "trials" / trial["id"] / "result.json"
     path.write_text(path.read_text().replace("0.8125", value, 1))
     row = only_row(tmp_path)
-    assert (row.status, row.fault, row.test_accuracy) == ("failed", "damaged", None)
-    assert "result.json is damaged: test_accuracy: " in row.message
-    assert fault in row.message
+    assert (row.status, row.outcome.fault, row.values["test_accuracy"]) == ("failed", "damaged", None)
+    assert "result.json is damaged: test_accuracy: " in row.outcome.message
+    assert fault in row.outcome.message
 
 
 def test_a_result_counts_though_other_files_are_spoilt(tmp_path):
@@ -110,17 +110,17 @@ def test_a_result_counts_though_other_files_are_spoilt(tmp_path):
     for file in ("status.json", "provenance.json"):
         (tmp_path / "trials" / trial["id"] / file).write_text("{")
     row = only_row(tmp_path)
-    assert (row.status, row.test_accuracy, row.commit) == ("done", 0.8, None)
-    assert "provenance.json is damaged" in row.message
-    assert "status.json is damaged" in row.message
+    assert (row.status, row.values["test_accuracy"], row.values["commit"]) == ("done", 0.8, None)
+    assert "provenance.json is damaged" in row.outcome.message
+    assert "status.json is damaged" in row.outcome.message
 
 
 def test_done_without_a_result_is_no_result(tmp_path):
     (trial,) = sweep_of(tmp_path, 1)
     write_status(tmp_path, trial, "done")
     row = only_row(tmp_path)
-    assert (row.status, row.fault) == ("failed", "damaged")
-    assert "status.json says done, but there is no result.json" in row.message
+    assert (row.status, row.outcome.fault) == ("failed", "damaged")
+    assert "status.json says done, but there is no result.json" in row.outcome.message
 
 
 def test_a_trial_listed_twice_counts_once(tmp_path):
@@ -192,4 +192,7 @@ def test_what_an_engine_writes_is_read(tmp_path):
         # A trial killed from outside waits for its next attempt.
         folder.write_status(trial["id"], Status(status, message="ended by SIGKILL", signal="SIGKILL", attempts=1))
     _, rows = read_rows(tmp_path)
-    assert [(row.status, row.fault, row.attempts) for row in rows] == [("waiting", None, 1), ("stopped", None, 1)]
+    assert [(row.status, row.outcome.fault, row.values["attempts"]) for row in rows] == [
+        ("waiting", None, 1),
+        ("stopped", None, 1),
+    ]

@@ -4,16 +4,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn_jax.sweep.rows import Row
+from cnn_jax.run.records import Result
+from cnn_jax.sweep.rows import Row, TrialEntry
 from cnn_jax.sweep.statistics import differences, estimate, grouped, holm, measured, pareto_front
+from cnn_jax.sweep.status import Outcome
+from sweep.written_sweep import result_of
 
 # Student's sleep data (Biometrika 6, 1908): hours gained by ten patients with two drugs.
 FIRST = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
 SECOND = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
 
 
-def row(a, seed=0, accuracy=None, status="done", b=None, **more):
-    return Row(f"{a}{b}{seed}", status, {"a": a, "b": b}, seed, test_accuracy=accuracy, **more)
+def row(a, seed=0, accuracy=None, status="done", b=None, training_seconds=1.0):
+    """A trial; one without an accuracy has no result."""
+    trial = TrialEntry(id=f"{a}{b}{seed}", point={"a": a, "b": b}, seed=seed)
+    content = None if accuracy is None else result_of(accuracy, training=training_seconds)
+    return Row(trial, Outcome(status), result=content and Result.model_validate(content))
 
 
 def rows_of(**accuracies):
@@ -24,7 +30,7 @@ def test_the_interval_of_students_data():
     # R: t.test(extra) of group 2 gives the mean 2.33 and the interval 0.8976775 to 3.7623225
     found = estimate(SECOND)
     assert (found.n, found.mean) == (10, pytest.approx(2.33))
-    assert found.deviation == pytest.approx(2.002249, abs=1e-6)
+    assert found.std == pytest.approx(2.002249, abs=1e-6)
     assert (found.low, found.high) == pytest.approx((0.8976775, 3.7623225), abs=1e-6)
 
 
@@ -37,12 +43,12 @@ def test_few_values_have_no_interval():
     assert estimate([]) == estimate(())
     assert (estimate([]).n, estimate([]).mean) == (0, None)
     one = estimate([0.9])
-    assert (one.n, one.mean, one.deviation, one.low, one.high) == (1, 0.9, None, None, None)
+    assert (one.n, one.mean, one.std, one.low, one.high) == (1, 0.9, None, None, None)
 
 
 def test_equal_values_have_an_interval_of_no_width():
     found = estimate([0.9, 0.9, 0.9])
-    assert (found.deviation, found.low, found.high) == pytest.approx((0, 0.9, 0.9))
+    assert (found.std, found.low, found.high) == pytest.approx((0, 0.9, 0.9))
 
 
 def test_the_paired_test_of_students_data():
@@ -138,7 +144,7 @@ def test_main_effects_and_pairs():
 
 
 def test_other_metrics():
-    rows = [row("x", 0, 0.9, training_seconds=10.0), row("x", 1, 0.9, training_seconds=20.0), row("x", 2, 0.9)]
+    rows = [row("x", 0, 0.9, training_seconds=10.0), row("x", 1, 0.9, training_seconds=20.0), row("x", 2)]
     (group,) = grouped(rows, ["a"], "training_seconds")
     assert (group.estimate.n, group.estimate.mean) == (2, 15)
     with pytest.raises(ValueError, match=r"metric='accuracy': expected one of test_accuracy, test_loss"):
@@ -148,7 +154,8 @@ def test_other_metrics():
 
 
 def test_a_failed_trial_measures_nothing():
-    assert measured(row("x", 0, 0.9, status="failed", total_seconds=3.0), "total_seconds") is None
+    assert measured(row("x", 0, 0.9, status="failed"), "total_seconds") is None
+    assert measured(row("x", 0, 0.9), "total_seconds") == 24.0
 
 
 def test_pareto_front():

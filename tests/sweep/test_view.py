@@ -1,7 +1,6 @@
 """What is seen of a running sweep, on a terminal and in a file."""
 
 import io
-import json
 
 import pytest
 from rich.console import Console
@@ -12,6 +11,7 @@ from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.status import Status
 from cnn_jax.sweep.trial import Trial
 from cnn_jax.sweep.view import SweepView
+from sweep.written_sweep import result_of, write_json
 
 
 @pytest.fixture
@@ -27,9 +27,7 @@ def sweep(tmp_path):
 
 
 def finish(folder, entry, accuracy):
-    path = folder.trial(entry.id).path
-    path.mkdir(parents=True)
-    (path / "result.json").write_text(json.dumps({"test_accuracy": accuracy}))
+    write_json(folder.trial(entry.id).path / "result.json", result_of(accuracy))
 
 
 def test_plain_lines_where_there_is_no_terminal(sweep):
@@ -69,3 +67,12 @@ def test_what_was_done_before_gives_no_time_left(sweep):
     folder, entries = sweep
     view = SweepView(Console(file=io.StringIO()), folder, entries, {each.id: Status() for each in entries})
     assert view.counts() == "30 waiting"
+
+
+def test_a_damaged_result_does_not_end_the_sweep(sweep):
+    folder, entries = sweep
+    write_json(folder.trial(entries[0].id).path / "result.json", {"test_accuracy": 0.9})
+    out = io.StringIO()
+    with SweepView(Console(file=out, width=200), folder, entries, {each.id: Status() for each in entries}) as view:
+        view.changed(entries[0], Status("done", attempts=1, seconds=75))
+    assert out.getvalue().startswith("model.padding=SAME, seed=0: done; 1 done")

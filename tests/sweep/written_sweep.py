@@ -48,12 +48,9 @@ def write_metrics(folder: Path, trial: dict, accuracies: list[float], split: str
             file.write(json.dumps({"step": epoch, "epoch": epoch, "split": split, "values": values}) + "\n")
 
 
-def finish(folder: Path, trial: dict, accuracy: float, top5_error: float | None = 0.01, **seconds: float) -> None:
-    """Writes all that a finished run leaves."""
-    write_provenance(folder, trial)
-    write_status(folder, trial, "done")
-    write_metrics(folder, trial, [accuracy - 0.1, accuracy - 0.02, accuracy])
-    result = {
+def result_of(accuracy: float, top5_error: float | None = 0.01, parameters: int = 1000, **seconds: float) -> dict:
+    """The content of a result.json."""
+    return {
         "test_accuracy": accuracy,
         "test_loss": 1 - accuracy,
         "test_top1_error": 1 - accuracy,
@@ -62,10 +59,18 @@ def finish(folder: Path, trial: dict, accuracy: float, top5_error: float | None 
         "best_epoch": 3,
         "final_epoch": 3,
         "selected_by": "last_epoch",
-        "parameters": trial["parameters"],
+        "parameters": parameters,
         "images_per_second": 5000.0,
         "seconds": {"compile": 1.0, "training": 20.0, "evaluation": 2.0, "total": 24.0} | seconds,
     }
+
+
+def finish(folder: Path, trial: dict, accuracy: float, top5_error: float | None = 0.01, **seconds: float) -> None:
+    """Writes all that a finished run leaves."""
+    write_provenance(folder, trial)
+    write_status(folder, trial, "done")
+    write_metrics(folder, trial, [accuracy - 0.1, accuracy - 0.02, accuracy])
+    result = result_of(accuracy, top5_error, trial["parameters"], **seconds)
     write_json(folder / "trials" / trial["id"] / "result.json", result)
 
 

@@ -153,20 +153,24 @@ def stopped_after(monkeypatch, polls):
 
 def test_a_loss_that_is_not_finite_ends_one_member_alone(three, line_data, tmp_path, monkeypatch):
     folder, _ = three
-    steps_taken = ensemble._Training.train_steps
-
-    def planted(self, state, *rest):
-        """The second member's weights are spoilt in the second epoch."""
-        state, sums = steps_taken(self, state, *rest)
-        if int(state.step[0]) > 12:
-            state = dataclasses.replace(state, epoch_sums=spoilt(state.epoch_sums))
-            sums = (spoilt(sums[0]), sums[1])
-        return state, sums
+    training = ensemble._training
 
     def spoilt(sums):
         return sums._replace(loss=sums.loss.at[1].set(jnp.nan))
 
-    monkeypatch.setattr(ensemble._Training, "train_steps", planted)
+    def planted(*arguments):
+        """The second member's loss becomes nan in the second epoch."""
+        compiled = training(*arguments)
+
+        def train_steps(state, *rest):
+            state, (epoch_sums, window_sums) = compiled.train_steps(state, *rest)
+            if int(state.step[0]) > 12:
+                state, epoch_sums = dataclasses.replace(state, epoch_sums=spoilt(state.epoch_sums)), spoilt(epoch_sums)
+            return state, (epoch_sums, window_sums)
+
+        return compiled._replace(train_steps=train_steps)
+
+    monkeypatch.setattr(ensemble, "_training", planted)
     ends = ensemble.train_and_evaluate(runs(line_data, tmp_path, range(3)))
     assert isinstance(ends[1], DivergedError)
     assert "the training loss is nan after step" in str(ends[1])

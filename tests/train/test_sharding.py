@@ -11,6 +11,7 @@ import jax
 import pytest
 from jax.sharding import PartitionSpec
 
+from cnn_jax import preflight
 from cnn_jax.config_parse import parse
 from cnn_jax.train import sharding
 from cnn_jax.train.step import StepConfig, state_shape
@@ -153,7 +154,7 @@ def test_what_is_split_over_devices():
 
 def test_parts_that_devices_cannot_share():
     train = parse({"train": {"batch_size": 48, "accumulate": 3}}).train
-    assert sharding.indivisible(train, 16) is None
-    assert sharding.indivisible(train, 10) == (
+    assert preflight.indivisible(train, 16) is None
+    assert preflight.indivisible(train, 10) == (
         "config.train.batch_size=48 does not divide over 3 parts of 10 devices; the nearest are 30 or 60"
     )

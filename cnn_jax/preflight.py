@@ -5,14 +5,13 @@ from __future__ import annotations
 import jax
 
 from cnn_jax import geometry, pretrained, xla_flags
-from cnn_jax.config import Experiment
+from cnn_jax.config import Experiment, Train
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.data import DataError, augment, views
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.ops import GeometryError
 from cnn_jax.pretrained import WeightsError
 from cnn_jax.run.folder import RunFolderError
-from cnn_jax.train import sharding
 
 # Errors by which a run is refused before it starts.
 REFUSALS = (ConfigError, DataError, GeometryError, RunFolderError, WeightsError)
@@ -44,7 +43,7 @@ def check(experiment: Experiment, dataset: Dataset, devices: int) -> geometry.Su
       GeometryError: Where the network cannot work on the images.
     """
     batch_size, examples = experiment.train.batch_size, len(dataset.train)
-    if (fault := sharding.indivisible(experiment.train, devices)) is not None:
+    if (fault := indivisible(experiment.train, devices)) is not None:
         raise ConfigError([fault])
     if batch_size > examples:
         raise ConfigError([f"config.train.batch_size={batch_size} exceeds the {examples} training images"])
@@ -74,3 +73,22 @@ def check_network(experiment: Experiment, image_shape: tuple[int, int, int], cla
     if faults := pretrained.check_frozen(experiment.pretrained.freeze, with_parameters):
         raise ConfigError(faults)
     return summary
+
+
+def whole_batch(batch_size: int, devices: int) -> int:
+    """The least batch of at least this size that the devices share evenly."""
+    return -(-batch_size // devices) * devices
+
+
+def indivisible(train: Train, devices: int) -> str | None:
+    """Says why a batch, or a part of it, cannot be shared evenly by the devices; None where it can."""
+    shares = train.accumulate * devices
+    if train.batch_size % shares == 0:
+        return None
+    above = whole_batch(train.batch_size, shares)
+    nearest = " or ".join(str(size) for size in (above - shares, above) if size)
+    parts = f"{train.accumulate} parts of " * (train.accumulate > 1)
+    return (
+        f"config.train.batch_size={train.batch_size} does not divide over {parts}{devices} devices; "
+        f"the nearest are {nearest}"
+    )

@@ -1,0 +1,179 @@
+"""Recorder of one run: writes its folder while it trains, from the config to the result."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+
+from cnn_jax.config import Experiment
+from cnn_jax.run.folder import RunFolder
+from cnn_jax.run.metrics import METRICS
+from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog
+from cnn_jax.run.records import DatasetInfo, MetricRecord, Performance, Provenance, Result, Seconds
+
+
+class DivergedError(Exception):
+    """The loss is no longer a finite number; the message says where, and what helps."""
+
+
+class Stopped(Exception):
+    """A signal stopped the run; its state is saved, and the same command continues."""
+
+
+class Recorder:
+    """Writes the folder of one run. A context that locks the folder, and closes its files.
+
+    Attributes:
+      experiment: Config of the run.
+      folder: Folder of the run.
+      console: Where progress is printed.
+      log: Records of the run; `resume` opens them.
+      error: What ended the run before its last epoch; None while it trains.
+    """
+
+    log: MetricsLog
+
+    def __init__(self, experiment: Experiment, workdir: Path, console: Console | None = None, writes: bool = True):
+        """Names the folder.
+
+        Args:
+          experiment: The resolved config.
+          workdir: Folder of the run.
+          console: Where progress is printed; None is standard output.
+          writes: Whether this process writes; of several processes of a run only one does.
+        """
+        self.experiment = experiment
+        self.folder = RunFolder(workdir, writes)
+        self.console = console or Console(quiet=not writes)
+        self.error: Exception | None = None
+        self._writes = writes
+        self._opened = contextlib.ExitStack()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self.close()
+        finally:
+            self.folder.release()
+
+    def close(self) -> None:
+        """Closes the records."""
+        self._opened.close()
+
+    def finished(self) -> Result | None:
+        """Gives the result of a run that is done, and says so; None where it is not."""
+        result = self.folder.result()
+        if result is not None:
+            where = self.folder.path
+            self.console.print(f"{where} is done: delete it, or give another --workdir, to train anew")
+        return result
+
+    def begin(self, dataset: DatasetInfo, provenance: Provenance) -> None:
+        """Writes what describes the run before it trains: config.json, dataset.json and provenance.json."""
+        self.folder.begin(self.experiment)
+        self.folder.write_dataset_info(dataset)
+        self.folder.write_provenance(provenance)
+
+    def resume(self, step: int) -> None:
+        """Opens metrics.jsonl, and drops the records after a step.
+
+        Args:
+          step: Steps taken by the state that training starts from.
+        """
+        if step:
+            self.console.print(f"resuming at step {step}")
+        self.log = MetricsLog(self.folder.metrics, step, self.experiment.log.tensorboard, self._writes)
+        self._opened.callback(self.log.close)
+
+    def record(self, record: MetricRecord) -> None:
+        """Appends a record, unless its loss is not finite: then the run ends with an error."""
+        if self.is_finite(record):
+            self.log.write(record)
+
+    def is_finite(self, record: MetricRecord) -> bool:
+        """Whether the loss of a record is finite; where it is not, the run ends with an error."""
+        if not math.isfinite(record.values["loss"]):
+            split = "training" if record.split in (TRAIN, TRAIN_WINDOW) else record.split
+            where = f"after step {record.step} (epoch {math.ceil(record.epoch)})"
+            self.error = DivergedError(
+                f"the {split} loss is {record.values['loss']} {where}; the last good checkpoint is kept; "
+                "try a lower config.optimizer.learning_rate, a warm-up, or config.optimizer.clip_norm=1.0"
+            )
+        return self.error is None
+
+    def validation_at(self, step: int) -> dict[str, float] | None:
+        """Gives the "accuracy" and the "epoch" of the validation images where they were measured at a step."""
+        measured = self._last(VALIDATION)
+        if measured is None or measured.step != step:
+            return None
+        return {"accuracy": measured.values["accuracy"], "epoch": measured.epoch}
+
+    def improved_at(self, step: int) -> bool:
+        """Whether the validation images were measured at a step, better than ever before."""
+        measured = self.validation_at(step)
+        return measured is not None and self._best()[0] == measured["epoch"]
+
+    def epoch_text(self, epoch: int) -> str:
+        """Describes an epoch that has just ended, with what was measured after it."""
+        records = [record for record in self.log.records[-3:] if record.epoch == epoch and record.split != TRAIN_WINDOW]
+        parts = []
+        for record in records:
+            name = "" if record.split == TRAIN else f"{record.split} "
+            parts.append(f"{name}loss {record.values['loss']:.4f} accuracy {record.values['accuracy']:.4f}")
+        speed = records[0].values["images_per_second"]
+        return f"epoch {epoch}/{self.experiment.train.epochs}: {'; '.join(parts)}; {speed:,.0f} images/s"
+
+    def images_per_second(self) -> float:
+        """Computes the median training speed of the epochs."""
+        return statistics.median(record.values["images_per_second"] for record in self._epochs())
+
+    def write_result(self, parameters: int, performance: Performance, seconds: Mapping[str, float]) -> Result:
+        """Writes result.json, which makes the run done; checkpoints must be on the disk before.
+
+        Args:
+          parameters: Number of the network's parameters.
+          performance: Figures that depend on the machine.
+          seconds: Wall times of compiling, of evaluation and in total.
+        """
+        self.close()
+        by_validation = self.experiment.checkpoint.select == "best"
+        best_epoch, best_test = self._best()
+        chosen = best_test if by_validation else self._last(TEST)
+        assert chosen is not None, "the test images are measured after the last epoch"
+        result = Result(
+            test={metric.name: chosen.values.get(metric.name) for metric in METRICS},
+            step=chosen.step,
+            best_epoch=best_epoch,
+            final_epoch=self.experiment.train.epochs,
+            selected_by="validation_accuracy" if by_validation else "last_epoch",
+            parameters=parameters,
+            images_per_second=self.images_per_second(),
+            performance=performance,
+            seconds=Seconds(training=sum(record.values["seconds"] for record in self._epochs()), **seconds),
+        )
+        self.folder.write_result(result)
+        return result
+
+    def _epochs(self) -> list[MetricRecord]:
+        return [record for record in self.log.records if record.split == TRAIN]
+
+    def _last(self, split: str) -> MetricRecord | None:
+        """The newest record of a split."""
+        return next((record for record in reversed(self.log.records) if record.split == split), None)
+
+    def _best(self) -> tuple[int, MetricRecord]:
+        """The epoch that counts and its test record: the best on validation where there is one, else the last."""
+        tests = {record.epoch: record for record in self.log.records if record.split == TEST}
+        validations = [record for record in self.log.records if record.split == VALIDATION]
+        if not validations:
+            last = max(tests)
+            return int(last), tests[last]
+        best = max(validations, key=lambda record: (record.values["accuracy"], -record.epoch))
+        return int(best.epoch), tests[best.epoch]

@@ -1,0 +1,170 @@
+"""The runs that the training loop writes: one, or the members of an ensemble."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.pipeline import Preprocessing
+from cnn_jax.geometry import Summary
+from cnn_jax.run import provenance
+from cnn_jax.run.metrics_log import TRAIN
+from cnn_jax.run.progress import TrainingProgress
+from cnn_jax.run.recorder import Recorder, Stopped
+from cnn_jax.run.records import MetricRecord, Result
+from cnn_jax.run.stop_signal import StopSignal
+from cnn_jax.train import distributed, sharding
+from cnn_jax.train.checkpoint import Checkpoints
+from cnn_jax.train.metrics import Sums, means
+from cnn_jax.train.profiling import performance
+from cnn_jax.train.restore import dataset_info
+from cnn_jax.train.step import TrainState
+
+
+class RunGroup:
+    """Writes the folders of runs that train in lockstep and differ in their seed alone.
+
+    Arrays of an ensemble have a leading member axis, those of one run have none. A run with an error is no longer
+    written.
+
+    Attributes:
+      runs: Recorder of each run.
+      experiment: Config of the first run.
+      num_classes: Width of the logits.
+      stacked: Whether arrays have a leading member axis.
+      checkpoints: Checkpoints of each run; of an ensemble's at least the last two are kept, so that its members always
+        have a step in common.
+    """
+
+    def __init__(self, runs: Sequence[Recorder], datasets: Sequence[Dataset], stacked: bool = False):
+        """Opens the checkpoints.
+
+        Args:
+          runs: Recorder of each run, its folder locked.
+          datasets: Data set of each run.
+          stacked: Whether arrays have a leading member axis.
+        """
+        self.runs, self.experiment = runs, runs[0].experiment
+        self.num_classes, self.stacked = datasets[0].num_classes, stacked
+        keep_last = max(self.experiment.checkpoint.keep_last, 2 if stacked else 1)
+        self.checkpoints = [Checkpoints(run.folder.checkpoints, keep_last) for run in runs]
+        self._datasets = datasets
+        self._displays: list[TrainingProgress] = []
+        self._saved_at = time.monotonic()
+
+    def begin(self, preprocessing: Sequence[Preprocessing]) -> None:
+        """Writes what describes each run before it trains.
+
+        Args:
+          preprocessing: Constants of each run's training images.
+        """
+        for run, dataset, constants in zip(self.runs, self._datasets, preprocessing, strict=True):
+            made_by = provenance.collect(dataset.name, dataset.checksum, jax.devices(), len(self.runs))
+            run.begin(dataset_info(dataset, constants), made_by)
+
+    @contextlib.contextmanager
+    def training(self, total_steps: int, first_step: int) -> Iterator[None]:
+        """Opens the records and shows progress inside the `with`; waits for the checkpoints at its end.
+
+        Args:
+          total_steps: Steps of the whole training.
+          first_step: Steps that were taken before.
+        """
+        with contextlib.ExitStack() as stack:
+            for run, checkpoints in zip(self.runs, self.checkpoints, strict=True):
+                run.resume(first_step)
+                stack.callback(checkpoints.close)
+                self._displays.append(stack.enter_context(TrainingProgress(run.console, total_steps, first_step)))
+            yield
+
+    def members(self, tree: Any) -> list[tuple[int, Any]]:
+        """Gives the number and the part of a tree of arrays of each run without an error."""
+        left = [number for number, run in enumerate(self.runs) if run.error is None]
+        return [(number, jax.tree.map(operator.itemgetter(number), tree) if self.stacked else tree) for number in left]
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether no run is left."""
+        return all(run.error is not None for run in self.runs)
+
+    def show(self, step: int, epoch: float, epoch_sums: Sums) -> None:
+        """Shows the running means of an epoch, and ends runs whose loss is not finite."""
+        for number, sums in self.members(epoch_sums):
+            values = means(sums, self.num_classes)
+            if self.runs[number].is_finite(MetricRecord(step, epoch, TRAIN, values)):
+                self._displays[number].steps(step, values["loss"], values["accuracy"])
+
+    def record(self, step: int, epoch: float, split: str, sums: Sums, **more: float) -> None:
+        """Records the metrics of each run.
+
+        Args:
+          step: Steps taken.
+          epoch: Passes over the training images, a fraction within one.
+          split: Name of the split, as `MetricRecord` has it.
+          sums: Sums of the metrics, on the host.
+          more: Further values of the record.
+        """
+        for number, own in self.members(sums):
+            self.runs[number].record(MetricRecord(step, epoch, split, means(own, self.num_classes) | more))
+
+    def print_epoch(self, epoch: int) -> None:
+        """Prints a line about an epoch that has just ended."""
+        for run, display in zip(self.runs, self._displays, strict=True):
+            if run.error is None:
+                display.line(run.epoch_text(epoch))
+
+    def improved_at(self, step: int) -> bool:
+        """Whether any run is better on its validation images than ever before, measured at this step."""
+        return any(run.improved_at(step) for run in self.runs if run.error is None)
+
+    @property
+    def save_is_due(self) -> bool:
+        """Whether checkpoint.every_minutes have passed by the clock of the first process."""
+        minutes = self.experiment.checkpoint.every_minutes
+        return minutes is not None and distributed.is_first() and time.monotonic() - self._saved_at > 60 * minutes
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Starts to save a checkpoint of each run, with the validation accuracy where it has just been measured."""
+        state = sharding.readable(state)
+        if self.stacked:
+            for checkpoints in self.checkpoints:  # no member may be two checkpoints ahead of another
+                checkpoints.wait()
+            state = jax.device_get(state)
+        for number, own in self.members(state):
+            self.runs[number].log.sync()
+            self.checkpoints[number].save(step, own, self.runs[number].validation_at(step))
+        self._saved_at = time.monotonic()
+
+    def stopped(self, stop: StopSignal, step: int) -> Stopped:
+        """Waits until all is saved, and says so."""
+        signal = stop.received or "another process was stopped"
+        for checkpoints, display in zip(self.checkpoints, self._displays, strict=True):
+            checkpoints.wait()
+            display.line(f"{signal}: saved at step {step}; the same command goes on")
+        return Stopped(signal)
+
+    def write_results(
+        self, summary: Summary, step_seconds: Mapping[str, float] | None, seconds: Mapping[str, float]
+    ) -> list[Result | None]:
+        """Writes result.json of each run without an error.
+
+        Args:
+          summary: Layer table of the network.
+          step_seconds: Percentiles of a step's time.
+          seconds: Wall times of compiling, of evaluation and in total.
+
+        Returns:
+          The result of each run; None where it has an error.
+        """
+        results: list[Result | None] = [None] * len(self.runs)
+        for number, run in enumerate(self.runs):
+            if run.error is None:
+                figures = performance(self.experiment, summary.training_flop, run.images_per_second(), step_seconds)
+                results[number] = run.write_result(summary.parameters, figures, seconds)
+        return results
