@@ -13,6 +13,7 @@ from cnn_jax.config_parse import ConfigError
 from cnn_jax.flags import Request
 from cnn_jax.run.exit_codes import DONE, FAILED, REFUSED, STOPPED
 from cnn_jax.run.folder import RunFolder, RunFolderError
+from cnn_jax.run.process_group import ProcessGroup
 
 
 def main(argv: list[str]) -> int:
@@ -40,9 +41,8 @@ def one_network(request: Request) -> int:
     from cnn_jax.train.loop import DivergedError, Stopped
 
     if request.verb == "train":
-        distributed.join(
-            distributed.Group(request.distributed, request.coordinator, request.num_processes, request.process_id)
-        )
+        group = ProcessGroup(request.distributed, request.coordinator, request.num_processes, request.process_id)
+        distributed.join(group)
     try:
         VERBS[request.verb](request)
     except REFUSALS as error:

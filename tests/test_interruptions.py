@@ -63,7 +63,7 @@ def outcome(workdir):
     run = restore.load(workdir)
     records = [record._replace(values=timeless(record.values)) for record in read_records(run.folder.metrics)]
     parameters = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(run.variables)]
-    return {"parameters": parameters, "records": records, "result": timeless(run.result)}
+    return {"parameters": parameters, "records": records, "result": timeless(run.result.to_json())}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax import __version__
+from cnn_jax.run import machine
 from cnn_jax.run.records import DataIdentity, Devices, Git, Provenance
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
@@ -41,7 +42,7 @@ def collect(data_name: str, data_checksum: str, devices: Sequence[Any], trained_
             platform=devices[0].platform,
             kind=devices[0].device_kind,
             count=len(devices),
-            processor=_processor(),
+            processor=machine.processor(),
             cores=os.cpu_count(),
         ),
         xla_flags=os.environ.get("XLA_FLAGS", ""),
@@ -54,15 +55,6 @@ def collect(data_name: str, data_checksum: str, devices: Sequence[Any], trained_
 @functools.cache
 def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 @functools.cache  # the code that this process has loaded does not change

@@ -34,6 +34,7 @@ class Recorder:
       console: Where progress is printed.
       log: Records of the run; `resume` opens them.
       error: What ended the run before its last epoch; None while it trains.
+      closing: What is closed at the end of the run, before its result is written.
     """
 
     log: MetricsLog
@@ -52,20 +53,16 @@ class Recorder:
         self.console = console or Console(quiet=not writes)
         self.error: Exception | None = None
         self._writes = writes
-        self._opened = contextlib.ExitStack()
+        self.closing = contextlib.ExitStack()
 
     def __enter__(self) -> Recorder:
         return self
 
     def __exit__(self, *exception: object) -> None:
         try:
-            self.close()
+            self.closing.close()
         finally:
             self.folder.release()
-
-    def close(self) -> None:
-        """Closes the records."""
-        self._opened.close()
 
     def finished(self) -> Result | None:
         """Gives the result of a run that is done, and says so; None where it is not."""
@@ -90,7 +87,7 @@ class Recorder:
         if step:
             self.console.print(f"resuming at step {step}")
         self.log = MetricsLog(self.folder.metrics, step, self.experiment.log.tensorboard, self._writes)
-        self._opened.callback(self.log.close)
+        self.closing.callback(self.log.close)
 
     def record(self, record: MetricRecord) -> None:
         """Appends a record, unless its loss is not finite: then the run ends with an error."""
@@ -135,14 +132,14 @@ class Recorder:
         return statistics.median(record.values["images_per_second"] for record in self._epochs())
 
     def write_result(self, parameters: int, performance: Performance, seconds: Mapping[str, float]) -> Result:
-        """Writes result.json, which makes the run done; checkpoints must be on the disk before.
+        """Writes result.json, which makes the run done, once all else is on the disk.
 
         Args:
           parameters: Number of the network's parameters.
           performance: Figures that depend on the machine.
           seconds: Wall times of compiling, of evaluation and in total.
         """
-        self.close()
+        self.closing.close()
         by_validation = self.experiment.checkpoint.select == "best"
         best_epoch, best_test = self._best()
         chosen = best_test if by_validation else self._last(TEST)

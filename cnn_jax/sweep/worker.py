@@ -73,9 +73,10 @@ def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, A
             os.dup2(logs[0].fileno(), stream.fileno())
         try:
             if group:
+                from cnn_jax.run.process_group import ProcessGroup
                 from cnn_jax.train import distributed
 
-                distributed.join(distributed.Group(**group))
+                distributed.join(ProcessGroup(**group))
             errors = _train(folders[0], data_dir) if len(folders) == 1 else _train_ensemble(folders, logs, data_dir)
         except Exception as error:  # whatever it is, it is these trials' failure alone
             errors = [error] * len(folders)
@@ -98,7 +99,7 @@ def _train_ensemble(
     from rich.console import Console
 
     from cnn_jax.run.folder import RunFolder
-    from cnn_jax.train import ensemble
+    from cnn_jax.sweep import ensemble
 
     members = [
         ensemble.Member(RunFolder(folder).experiment(), folder, Console(file=log))

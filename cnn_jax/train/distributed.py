@@ -1,17 +1,15 @@
-"""Several processes of one run, each with its own devices: how they join, and how they stay of one mind."""
+"""Several processes of one run, each with its own devices: how they join, and how they agree."""
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.util
-import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+
+from cnn_jax.run.process_group import ProcessGroup, started_by
 
 T = TypeVar("T")
 
@@ -22,25 +20,7 @@ class OtherProcessFailed(Exception):
     """The first process could not do what all depend on; it has said why."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Group:
-    """Which processes make up a run.
-
-    Attributes:
-      how: "auto" joins where Slurm, Open MPI, GKE or Cloud TPU started several; "off" never; "explicit" as the
-        other fields say.
-      coordinator: HOST:PORT of the first process.
-      count: of processes.
-      number: of this one, from 0.
-    """
-
-    how: Literal["auto", "off", "explicit"] = "auto"
-    coordinator: str | None = None
-    count: int | None = None
-    number: int | None = None
-
-
-def join(group: Group) -> None:
+def join(group: ProcessGroup) -> None:
     """Joins the processes of a run; must come before any use of a device.
 
     Args:
@@ -56,20 +36,6 @@ def join(group: Group) -> None:
         )
     elif group.how == "auto" and started_by() is not None:
         jax.distributed.initialize(heartbeat_timeout_seconds=_LOST_AFTER)
-
-
-def started_by() -> str | None:
-    """What has started several processes of this program, as the environment tells; None where nothing has."""
-    if _number("SLURM_STEP_NUM_TASKS") > 1 and "SLURM_PROCID" in os.environ:
-        return "Slurm"
-    if _number("OMPI_COMM_WORLD_SIZE") > 1:
-        return "Open MPI"
-    if "," in os.environ.get("TPU_WORKER_HOSTNAMES", ""):
-        return "GKE"
-    on_tpu = any(Path(device).exists() for device in ("/dev/accel0", "/dev/vfio/0"))
-    if on_tpu and importlib.util.find_spec("libtpu") is not None:
-        return "Cloud TPU"
-    return None
 
 
 def are_many() -> bool:
@@ -133,8 +99,3 @@ def on_first(action: Callable[[], T]) -> T | None:
     if failed:
         raise OtherProcessFailed("the first process of this run could not go on; its own message says why")
     return result
-
-
-def _number(variable: str) -> int:
-    text = os.environ.get(variable, "")
-    return int(text) if text.isdigit() else 0

@@ -229,9 +229,9 @@ def train(
                 runs.record(end, end / steps_per_epoch, TRAIN_WINDOW, window_sums, learning_rate=learning_rate)
 
     def affordable_steps() -> int:
-        """Gives the steps that the slowest process takes in the time that a signal may wait."""
+        """Gives the most steps of the next dispatch, by how long the slowest process takes for one."""
         seconds = distributed.greatest(timer.seconds_per_step)
-        return max(1, int(_MAX_DISPATCH_SECONDS / seconds)) if seconds else 1
+        return min(timer.steps_to_trace_edge, max(1, int(_MAX_DISPATCH_SECONDS / seconds)) if seconds else 1)
 
     with runs.training(epochs * steps_per_epoch, step), contextlib.closing(trainer.inputs), contextlib.closing(timer):
         for epoch in range(step // steps_per_epoch, epochs):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import collections
-import itertools
 import json
-import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +17,7 @@ from rich.console import Console
 
 from cnn_jax import chips, whole_file
 from cnn_jax.config import Experiment
+from cnn_jax.run import machine
 from cnn_jax.run.records import Percentiles, Performance
 
 FOLDER, DESCRIPTION, PROGRAM = "profile", "profile.json", "program.txt"
@@ -42,11 +41,7 @@ class Chunk(NamedTuple):
 
 
 class StepTimer:
-    """Dispatches the compiled train steps, reads their metrics, times them, and traces some.
-
-    A dispatch that reaches into the steps to be traced is cut at their ends. Because the program takes its first and
-    last step as values, the pieces compute what the whole would.
-    """
+    """Dispatches the compiled train steps, reads their metrics, times them, and traces some."""
 
     def __init__(self, train_steps: Callable[..., tuple[Any, Any]], trace: Trace | None = None):
         """Starts counting.
@@ -75,29 +70,26 @@ class StepTimer:
         Returns:
           The state after them.
         """
-        called, traced = time.monotonic(), False
-        for start, stop in self._pieces(chunk.first, chunk.last):
-            if self._trace is not None and self._taken == self._trace.steps.start:
-                jax.block_until_ready(state)
-                self._trace.start()
-            state, sums = self._train_steps(state, epoch, learning_rates, start, stop)
-            self._taken += stop - start
-            if self._trace is not None and self._trace.running:
-                traced = True
-                if self._taken == self._trace.steps.stop or stop == len(learning_rates):
-                    jax.block_until_ready(state)
-                    self.close()
-        if traced:  # earlier dispatches were waited for by the trace, so their times say nothing
+        if self._trace is not None and self._taken == self._trace.steps.start:
+            jax.block_until_ready(state)
+            self._trace.start()
+            # Dispatches in flight were waited for by the trace, so their times say nothing.
             self._in_flight = collections.deque((*dispatch[:3], False) for dispatch in self._in_flight)
+        called, traced = time.monotonic(), self._trace is not None and self._trace.running
+        state, sums = self._train_steps(state, epoch, learning_rates, chunk.first, chunk.last)
+        self._taken += chunk.last - chunk.first
+        ends_trace = self._trace is not None and self._taken == self._trace.steps.stop
+        if traced and (ends_trace or chunk.last == len(learning_rates)):
+            jax.block_until_ready(state)
+            self.close()
         self._in_flight.append((chunk, sums, called, not traced))
         return state
 
-    def _pieces(self, first: int, last: int) -> Iterator[tuple[int, int]]:
-        """Cuts a dispatch where the traced steps begin and end, counted from this process's first step."""
+    @property
+    def steps_to_trace_edge(self) -> int:
+        """Most steps of the next dispatch, so that the traced steps are dispatches of their own."""
         steps = self._trace.steps if self._trace is not None else range(0)
-        cuts = {first - self._taken + edge for edge in (steps.start, steps.stop)}
-        edges = [first, *sorted(cut for cut in cuts if first < cut < last), last]
-        return itertools.pairwise(edges)
+        return next((edge - self._taken for edge in (steps.start, steps.stop) if edge > self._taken), sys.maxsize)
 
     @property
     def in_flight(self) -> int:
@@ -219,18 +211,5 @@ def performance(
         peak_flops=of_all,
         mfu=None if of_all is None else training_flop * images_per_second / of_all,
         device_peak_bytes=max((number for number in in_use if number is not None), default=None),
-        process_peak_bytes=_process_peak_bytes(),
+        process_peak_bytes=machine.process_peak_bytes(),
     )
-
-
-def _process_peak_bytes() -> int:
-    """The most memory that this process has held so far.
-
-    On Linux ru_maxrss would do, but starts with the peak of the parent process.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return 1024 * int(line.split()[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

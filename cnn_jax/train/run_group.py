@@ -38,12 +38,12 @@ class RunGroup:
       experiment: Config of the first run.
       num_classes: Width of the logits.
       stacked: Whether arrays have a leading member axis.
-      checkpoints: Checkpoints of each run; of an ensemble's at least the last two are kept, so that its members always
-        have a step in common.
+      checkpoints: Checkpoints of each run; `begin` opens them. Of an ensemble's at least the last two are kept, so that
+        its members always have a step in common.
     """
 
     def __init__(self, runs: Sequence[Recorder], datasets: Sequence[Dataset], stacked: bool = False):
-        """Opens the checkpoints.
+        """Names the runs.
 
         Args:
           runs: Recorder of each run, its folder locked.
@@ -52,34 +52,35 @@ class RunGroup:
         """
         self.runs, self.experiment = runs, runs[0].experiment
         self.num_classes, self.stacked = datasets[0].num_classes, stacked
-        keep_last = max(self.experiment.checkpoint.keep_last, 2 if stacked else 1)
-        self.checkpoints = [Checkpoints(run.folder.checkpoints, keep_last) for run in runs]
+        self.checkpoints: list[Checkpoints] = []
         self._datasets = datasets
         self._displays: list[TrainingProgress] = []
         self._saved_at = time.monotonic()
 
     def begin(self, preprocessing: Sequence[Preprocessing]) -> None:
-        """Writes what describes each run before it trains.
+        """Writes what describes each run before it trains, and opens its checkpoints.
 
         Args:
           preprocessing: Constants of each run's training images.
         """
+        keep_last = max(self.experiment.checkpoint.keep_last, 2 if self.stacked else 1)
         for run, dataset, constants in zip(self.runs, self._datasets, preprocessing, strict=True):
             made_by = provenance.collect(dataset.name, dataset.checksum, jax.devices(), len(self.runs))
             run.begin(dataset_info(dataset, constants), made_by)
+            self.checkpoints.append(Checkpoints(run.folder.checkpoints, keep_last))
+            run.closing.callback(self.checkpoints[-1].close)
 
     @contextlib.contextmanager
     def training(self, total_steps: int, first_step: int) -> Iterator[None]:
-        """Opens the records and shows progress inside the `with`; waits for the checkpoints at its end.
+        """Opens the records, and shows progress inside the `with`.
 
         Args:
           total_steps: Steps of the whole training.
           first_step: Steps that were taken before.
         """
         with contextlib.ExitStack() as stack:
-            for run, checkpoints in zip(self.runs, self.checkpoints, strict=True):
+            for run in self.runs:
                 run.resume(first_step)
-                stack.callback(checkpoints.close)
                 self._displays.append(stack.enter_context(TrainingProgress(run.console, total_steps, first_step)))
             yield
 

@@ -12,8 +12,6 @@ from pathlib import Path
 import forced_devices
 import pytest
 
-from cnn_jax.train import distributed
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -128,22 +126,3 @@ def test_a_folder_that_cannot_be_used_is_refused_by_all(launch, tmp_path):
     assert [code for code, _ in pair] == [2, 1], pair
     assert "is not a run's folder" in pair[0][1]
     assert "its own message says why" in pair[1][1]
-
-
-@pytest.mark.parametrize(
-    ("variables", "started_by"),
-    [
-        ({}, None),
-        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}, "Slurm"),
-        ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, None),
-        ({"OMPI_COMM_WORLD_SIZE": "4"}, "Open MPI"),
-        ({"TPU_WORKER_HOSTNAMES": "a,b"}, "GKE"),
-        ({"TPU_WORKER_HOSTNAMES": "a"}, None),
-    ],
-)
-def test_what_has_started_several_processes(monkeypatch, variables, started_by):
-    for name in ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "OMPI_COMM_WORLD_SIZE", "TPU_WORKER_HOSTNAMES"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert distributed.started_by() == started_by

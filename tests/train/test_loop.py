@@ -57,7 +57,7 @@ def outcome(workdir):
     run = restore.load(workdir)
     records = [record._replace(values=without_times(record.values)) for record in read_records(run.folder.metrics)]
     arrays = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(run.variables)]
-    return without_times(run.result), records, arrays
+    return without_times(run.result.to_json()), records, arrays
 
 
 def test_it_learns_and_leaves_the_promised_files(line_data, tmp_path):
@@ -112,7 +112,7 @@ def test_it_measures_when_that_is_due(line_data, tmp_path):
     measured = [record for record in found if record.split in ("test", "validation")]
     assert all(record in all_of_them for record in measured), "what is not measured changes nothing"
     best = max((r for r in measured if r.split == "validation"), key=lambda r: (r.values["accuracy"], -r.epoch))
-    assert restore.load(tmp_path / "some").result["best_epoch"] == best.epoch
+    assert restore.load(tmp_path / "some").result.best_epoch == best.epoch
 
 
 def test_a_finished_run_is_not_repeated(line_data, tmp_path):

@@ -71,7 +71,7 @@ class LocalEngine:
           devices: environment variables that give each job its own accelerator; none: they share what there is.
           cores: that the jobs share; none: all that this process may use.
           name: of the engine, for the records.
-          group: fields of a `processes.Group`, where each trial has several processes and these workers are one of
+          group: fields of a `ProcessGroup`, where each trial has several processes and these workers are one of
             each; a worker then trains one trial.
           workers: which starts them, and may have begun; None is a new one.
         """

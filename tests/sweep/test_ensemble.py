@@ -16,8 +16,8 @@ from rich.console import Console
 from cnn_jax.config_parse import parse
 from cnn_jax.run.metrics_log import read_records
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import ensemble
-from cnn_jax.train.ensemble import num_devices
+from cnn_jax.sweep import ensemble
+from cnn_jax.sweep.ensemble import num_devices
 from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
 from cnn_jax.train.profiling import StepTimer
 
@@ -193,7 +193,7 @@ def test_lanes_are_shared_by_devices(three, line_data, tmp_path):
         "import io, sys\n"
         "from pathlib import Path\n"
         "from rich.console import Console\n"
-        "from cnn_jax.train import ensemble\n"
+        "from cnn_jax.sweep import ensemble\n"
         "from cnn_jax.run.folder import RunFolder\n"
         "folders = [Path(sys.argv[1]) / name for name in '012']\n"
         "told = Console(file=io.StringIO())\n"
