@@ -251,6 +251,5 @@ WITHOUT_NETWORK = {"sweep": sweep, "prepare": prepare, "compile": compile_ahead}
 
 if __name__ == "__main__":
     exit_code = main(sys.argv[1:])
-    gc.collect(0)  # when JAX gives back what other threads were the last to hold: batches in shared memory
     gc.freeze()  # Python would look through all that libraries hold once more, which takes half a second
     sys.exit(exit_code)

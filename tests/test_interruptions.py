@@ -6,18 +6,18 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from moments import Moment
 
 from cnn_jax.run.metrics_log import read_records
 from cnn_jax.train import restore
 
 ROOT = Path(__file__).parent.parent
-# 450 images in batches of 10, 40 epochs: 1800 steps in dispatches of 5, a checkpoint after every epoch and
+# 451 images in batches of 10, 40 epochs: 1840 steps in dispatches of 5, a checkpoint after every epoch and
 # every 60 ms, so that kills fall into training, saving and evaluation alike.
 EXPERIMENT = """
 def get_config():
@@ -31,6 +31,9 @@ def get_config():
     }}
 """
 TIMES = ("seconds", "images_per_second", "performance")
+CALLS = 5000  # of functions, which two lines of metrics.jsonl take
+LINES = 212  # of metrics.jsonl: 92 windows of 20 steps; training, validation and test of each epoch
+RECORDS = {"opened": "/metrics.jsonl", "mode": "a"}
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +44,21 @@ def command(tmp_path_factory, line_data):
     return [sys.executable, str(ROOT / "launch.py"), "train", f"--config={file}", "--noreport"]
 
 
-def start(command, workdir):
+def start(command, workdir, moment=None):
     return subprocess.Popen(
-        [*command, f"--workdir={workdir}"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, f"--workdir={workdir}"],
+        cwd=ROOT,
+        env=moment and moment.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
-def train(command, workdir):
-    process = start(command, workdir)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+def train(command, workdir, moment=None, code=0):
+    process = start(command, workdir, moment)
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode == code, said
     return said
 
 
@@ -68,61 +76,46 @@ def outcome(workdir):
 
 @pytest.fixture(scope="module")
 def undisturbed(command, tmp_path_factory):
-    """The outcome of a run that nobody touched, and how long it trained."""
-    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    train(command, workdir)
-    return outcome(workdir), json.loads((workdir / "result.json").read_text())["seconds"]["training"]
-
-
-def wait_for(condition, process):
-    """Waits until something has happened in a run's folder, or the run is over."""
-    while process.poll() is None and not condition():
-        time.sleep(0.01)
-
-
-def steps_recorded(workdir):
-    path = workdir / "metrics.jsonl"
-    return len(path.read_bytes().splitlines()) if path.exists() else 0
+    """The outcome of a run that nobody touched, and the events of its start."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    start = Moment(folder / "start", "launch.py", action="count", until=RECORDS["opened"], mode="a")
+    train(command, folder / "run", start)
+    assert len((folder / "run" / "metrics.jsonl").read_bytes().splitlines()) == LINES
+    (events,) = start.counted
+    return outcome(folder / "run"), events
 
 
 def test_ten_kills_at_random_moments(command, undisturbed, tmp_path):
-    expected, seconds = undisturbed
+    expected, start = undisturbed
     moments = random.Random(2026)
-    killed = 0
-    for _ in range(100):
-        before = steps_recorded(tmp_path)
-        process = start(command, tmp_path)
-        # Mostly while it trains: the clock starts when the run has recorded something new. Every fourth kill
-        # falls anywhere into the start.
-        if killed % 4 != 3:
-            wait_for(lambda before=before: steps_recorded(tmp_path) > before, process)
-        time.sleep(moments.uniform(0, 0.12 * seconds))
-        process.kill()
-        process.communicate(timeout=60)
-        killed += process.returncode == -signal.SIGKILL
-        if killed == 10 or (tmp_path / "result.json").exists():
-            break
-    assert killed == 10, "the run ended before it was killed ten times"
-    train(command, tmp_path)
-    assert outcome(tmp_path) == expected
+    for kill in range(10):
+        # Mostly while it trains, further on each time: at some call of a function after some line of metrics.jsonl.
+        # The last 30 lines, which are left then, take tens of thousands of calls. Every fourth kill falls into the
+        # start.
+        if kill % 4 != 3:
+            lines, calls = moments.randrange(18 * kill, 18 * (kill + 1)), moments.randrange(CALLS)
+            when = RECORDS | {"lines": lines, "calls": calls}
+        else:
+            when = {"events": moments.randrange(1, start)}
+        train(command, tmp_path / "run", Moment(tmp_path / str(kill), "launch.py", action="SIGKILL", **when), -9)
+    train(command, tmp_path / "run")
+    assert outcome(tmp_path / "run") == expected
 
 
 def test_a_damaged_newest_checkpoint_is_set_aside(command, undisturbed, tmp_path):
-    process = start(command, tmp_path)
-    wait_for(lambda: steps_recorded(tmp_path) >= 20, process)
-    process.kill()
-    process.communicate(timeout=60)
-    checkpoints = sorted((entry for entry in (tmp_path / "checkpoints").iterdir() if entry.name.isdigit()), key=step_of)
+    kill, run = Moment(tmp_path / "kill", "launch.py", action="SIGKILL", lines=20, **RECORDS), tmp_path / "run"
+    train(command, run, kill, -9)
+    checkpoints = sorted((entry for entry in (run / "checkpoints").iterdir() if entry.name.isdigit()), key=step_of)
     assert len(checkpoints) >= 2
     largest = max((file for file in checkpoints[-1].rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 0xFF
     largest.write_bytes(content)
-    said = train(command, tmp_path)
+    said = train(command, run)
     assert "damaged" in said
     assert f"resuming at step {step_of(checkpoints[-2])}" in said
-    assert (tmp_path / "damaged_checkpoints").is_dir()
-    assert outcome(tmp_path) == undisturbed[0]
+    assert (run / "damaged_checkpoints").is_dir()
+    assert outcome(run) == undisturbed[0]
 
 
 def step_of(path):
@@ -131,13 +124,14 @@ def step_of(path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_leaves_with_75(command, undisturbed, tmp_path, number):
-    process = start(command, tmp_path)
-    wait_for(lambda: steps_recorded(tmp_path) >= 8, process)
-    os.kill(process.pid, number)
-    said, _ = process.communicate(timeout=60)
+    moment, run = Moment(tmp_path / "moment", "launch.py", lines=8, **RECORDS), tmp_path / "run"
+    process = start(command, run, moment)
+    os.kill(moment.wait(process), number)
+    moment.release()
+    said, _ = process.communicate(timeout=600)
     assert process.returncode == 75, said
     assert f"{number.name}: saved at step" in said
     stopped_at = int(said.rpartition("saved at step ")[2].partition(";")[0])
-    assert not (tmp_path / "result.json").exists()
-    assert f"resuming at step {stopped_at}" in train(command, tmp_path)
-    assert outcome(tmp_path) == undisturbed[0]
+    assert not (run / "result.json").exists()
+    assert f"resuming at step {stopped_at}" in train(command, run)
+    assert outcome(run) == undisturbed[0]

@@ -1,7 +1,7 @@
 """Batches of a folder of records, read and decoded while the device computes.
 
-A step's batch is a function of the data, the config, the seed and the step, and of nothing else: Grain's worker
-processes and threads each ask for whole steps, and whichever gets one makes the same pixels. So nothing about the
+A step's batch is a function of the data, the config, the seed and the step, and of nothing else: worker
+processes and Grain's threads each make whole steps, and whichever makes one makes the same pixels. So nothing about the
 reading needs to be in a checkpoint but the number of the next step, and `Stream.at` begins at any step at once, for any
 number of them. Of several processes of a run each makes the rows of the batch that are its own.
 
@@ -26,33 +26,21 @@ from typing import NamedTuple
 import grain
 import numpy as np
 from absl import flags
-from jaxtyping import Float, Float32, Int, Int32, UInt8
+from jaxtyping import Float, Int, Int32
 
 from cnn_jax import config as cfg
 from cnn_jax.data import subset
 from cnn_jax.data.crops import CentreCrop, RandomResizedCrop
 from cnn_jax.data.errors import DataError
+from cnn_jax.data.host_batch import BatchLayout, HostBatch
 from cnn_jax.data.picture import FAULTS
 from cnn_jax.data.records import Manifest, Records, read_manifest
 from cnn_jax.data.split import Split
+from cnn_jax.data.worker_processes import WorkerBatches
 
 # What a random draw is for: the second entry of its generator's seed.
 _ORDER, _PICTURE, _VALIDATION = range(3)
 _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, as Pillow converts (ITU-R BT.601)
-
-
-class HostBatch(NamedTuple):
-    """The rows of one batch that this process has.
-
-    Attributes:
-      images: pixels.
-      labels: class numbers.
-      weights: 1 for an example, 0 for what fills up an epoch's last batch.
-    """
-
-    images: UInt8[np.ndarray, "b h w c"]
-    labels: Int32[np.ndarray, " b"]
-    weights: Float32[np.ndarray, " b"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,13 +133,19 @@ class Stream:
           What `iter` makes an iterator of; `close` ends the iterator's workers. Each of these is two batches ahead, and
           so is each of several threads.
         """
+        if not self.workers:
+            return self._made_here(step, 1)
+        layout = BatchLayout(self.batch_size // self.share.count, self.image_shape)
+        return WorkerBatches(self._made_here, layout, step, self.workers)
+
+    def _made_here(self, step: int, stride: int) -> grain.IterDataset[HostBatch]:
+        """The batches of the steps `step`, `step + stride`, ..., made by threads of this process."""
         # Grain has flags of its own, and looks at them even where the program is none that parses absl's.
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()
-        steps = grain.MapDataset.range(step, sys.maxsize).map(self.batch)
+        steps = grain.MapDataset.range(step, sys.maxsize, stride).map(self.batch)
         threads = self.threads if self.threads > 1 else 0  # 0 is the thread that asks
-        batches = steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads))
-        return batches.mp_prefetch(grain.MultiprocessingOptions(self.workers, per_worker_buffer_size=2))
+        return steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads))
 
     def batch(self, step: int) -> HostBatch:
         """This process's rows of one step's batch, made here and now."""

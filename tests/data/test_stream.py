@@ -41,8 +41,7 @@ def streams(records_folder):
 
 def taken(stream, step, count):
     with contextlib.closing(iter(stream.at(step))) as batches:
-        # Copies, as Grain's arrays lie in memory that is shared with its workers.
-        return [tuple(map(np.array, batch)) for batch in itertools.islice(batches, count)]
+        return [tuple(batch) for batch in itertools.islice(batches, count)]
 
 
 def assert_same(batches, others):
@@ -176,14 +175,18 @@ def test_batches_are_put_on_the_devices_ahead(streams):
             assert_same([tuple(map(np.asarray, batch))], [stream.batch(step)])
 
 
-def test_a_fault_of_the_stream_reaches_the_step(streams):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_fault_of_the_stream_reaches_the_step(streams, workers):
     stream = streams().train
-    broken = Stream(_Broken(stream.records), None, stream.view, 16, 5, True, 0)
+    broken = Stream(_Broken(stream.records), None, stream.view, GREY, 5, True, workers)
+    message = r"record \d+ of .*split train cannot be decoded: cannot identify image file"
     with (
         DeviceFeed(broken, 0, jax.sharding.SingleDeviceSharding(jax.devices()[0])) as feed,
-        pytest.raises(DataError, match=r"record \d+ of .*split train cannot be decoded: cannot identify image file"),
+        pytest.raises(DataError, match=message) as raised,
     ):
         next(feed)
+    if workers:
+        assert any("in batch\n" in note for note in raised.value.__notes__), "where in the worker"
 
 
 class _Broken:
