@@ -12,7 +12,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import ops
-from cnn_jax.blocks.kernels import kernel_init
+from cnn_jax.blocks.kernels import KernelModule
 from cnn_jax.blocks.norm import Norm
 from cnn_jax.blocks.policy import NEVER_FALLING, Policy
 from cnn_jax.layer_rows import LayerRow, check_kernel_size, naming, record, record_windows
@@ -132,7 +132,7 @@ def adaptive_pool(name: str, x: Float[Array, "b h w c"], size: IntPair) -> Float
     return ops.adaptive_avg_pool(x, size)
 
 
-class ConvBlock(nn.Module):
+class ConvBlock(KernelModule):
     """Convolution, normalisation and activation in a chosen order, then pooling; fused where `ops` can.
 
     Attributes:
@@ -247,10 +247,12 @@ class ConvBlock(nn.Module):
             weights=math.prod(shape),
             biases=self.features * biased,
         )
-        start = nn.initializers.zeros if zero else kernel_init(policy.kernel_init)
-        kernel = self.param("kernel", start, shape).astype(policy.dtype)
+        if zero:
+            kernel = self.param("kernel", nn.initializers.zeros, shape)
+        else:
+            kernel = self.param("kernel", self.initial_kernel, shape, policy.kernel_init)
         bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(policy.dtype) if biased else None
-        return padding, output, kernel, bias
+        return padding, output, kernel.astype(policy.dtype), bias
 
     def _convolve(self, x: Array, padding: Padding, kernel: Array, bias: Array | None) -> Array:
         with naming("/".join(self.path), x.shape[1:]):

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax import ops
 from cnn_jax.blocks.digit_pictures import DIGITS
-from cnn_jax.blocks.kernels import kernel_init
+from cnn_jax.blocks.kernels import KernelModule
 from cnn_jax.blocks.policy import Policy
 from cnn_jax.layer_rows import LayerRow, check_kernel_size, naming, record
 from cnn_jax.ops import GeometryError
@@ -27,7 +27,7 @@ class Flatten(nn.Module):
         return y
 
 
-class Dense(nn.Module):
+class Dense(KernelModule):
     """A fully connected layer, summed in float32; `kernel_init` takes the place of the policy's."""
 
     features: int
@@ -39,7 +39,9 @@ class Dense(nn.Module):
         name, shape, dtype = "/".join(self.path), (x.shape[-1], self.features), self.policy.dtype
         with naming(name, x.shape[1:]):
             check_kernel_size(shape)
-        kernel = self.param("kernel", kernel_init(self.kernel_init or self.policy.kernel_init), shape).astype(dtype)
+        kernel = self.param("kernel", self.initial_kernel, shape, self.kernel_init or self.policy.kernel_init).astype(
+            dtype
+        )
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         weights = math.prod(shape)
         record(LayerRow(name, "dense", x.shape[1:], shape[1:], weights + self.features, weights))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax import ops
 from cnn_jax.blocks import ACTIVATIONS, ConvBlock, DenseHead, Policy, Pooling, RbfUnits
-from cnn_jax.blocks.kernels import kernel_init
+from cnn_jax.blocks.kernels import KernelModule
 from cnn_jax.config_model import LeNet5
 from cnn_jax.layer_rows import LayerRow, naming, record, record_windows
 from cnn_jax.ops.padding import IntPair, pair
@@ -76,7 +76,7 @@ class Scale(nn.Module):
         return x * coefficient.astype(x.dtype) + bias.astype(x.dtype)
 
 
-class TableConv(nn.Module):
+class TableConv(KernelModule):
     """C3 with the paper's connections: each output map sees 3, 4 or 6 of the 6 input maps; then the activation.
 
     Its kernel [height, width, 60] holds one plane for each connection, in the order of the output maps.
@@ -106,7 +106,7 @@ class TableConv(nn.Module):
         # Drawn as a full kernel, of which the connected planes are kept.
         full = (*window, x.shape[-1], features)
         kernel = self.param(
-            "kernel", lambda key: kernel_init(self.policy.kernel_init)(key, full)[:, :, sources, targets]
+            "kernel", lambda key: self.initial_kernel(key, full, self.policy.kernel_init)[:, :, sources, targets]
         )
         bias = self.param("bias", nn.initializers.zeros, (features,))
         dense = jnp.zeros(full, kernel.dtype).at[:, :, sources, targets].set(kernel).astype(self.policy.dtype)
