@@ -106,6 +106,8 @@ def split_kernels(numbers: Float[Array, " n"], specs: Sequence[KernelSpec]) -> l
     Returns:
       One float32 kernel for each spec.
     """
+    if not specs:
+        return []
     pieces = jnp.split(numbers, np.cumsum([spec.size for spec in specs])[:-1])
     return [spec.std * piece.reshape(spec.shape) for piece, spec in zip(pieces, specs, strict=True)]
 

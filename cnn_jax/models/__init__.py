@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -13,9 +13,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnn_jax.blocks import Policy
+from cnn_jax.blocks.flax_layers import emitting_flax_layers
 from cnn_jax.blocks.kernels import KernelSpec, initial_kernels_from, split_kernels, standard_numbers
 from cnn_jax.config import Model as ModelConfig
-from cnn_jax.layer_rows import LayerRow, trace_layers
+from cnn_jax.layer_rows import LayerRow, check_parameters, trace_layers
 from cnn_jax.models.alexnet import AlexNetModule
 from cnn_jax.models.cnn import CnnModule
 from cnn_jax.models.googlenet import GoogLeNetModule
@@ -42,17 +43,24 @@ def _initialize(module: nn.Module, image_shape: tuple[int, int, int], key: PRNGK
     return variables
 
 
-def _trace(module: nn.Module, image_shape: tuple[int, int, int]) -> tuple[tuple[LayerRow, ...], tuple[KernelSpec, ...]]:
-    """Initialises without computing anything; gives the rows and the kernels in the order of computation."""
+class _Outline(NamedTuple):
+    """A network traced without computing anything: its layers and initial kernels in order, its variables' shapes."""
+
+    rows: tuple[LayerRow, ...]
+    kernels: tuple[KernelSpec, ...]
+    variables: Variables
+
+
+def _outline(module: nn.Module, image_shape: tuple[int, int, int]) -> _Outline:
     kernels: list[KernelSpec] = []
 
     def collect(spec: KernelSpec) -> Array:
         kernels.append(spec)
         return jnp.zeros(spec.shape)
 
-    with trace_layers() as rows, initial_kernels_from(collect):
-        jax.eval_shape(functools.partial(_initialize, module, image_shape), jax.random.key(0))
-    return tuple(rows), tuple(kernels)
+    with trace_layers() as trace, emitting_flax_layers(), initial_kernels_from(collect):
+        variables = jax.eval_shape(functools.partial(_initialize, module, image_shape), jax.random.key(0))
+    return _Outline(tuple(trace.rows), tuple(kernels), variables)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -91,8 +99,10 @@ class Model:
         Raises:
           GeometryError: where the image is too small for a layer, named in the message.
         """
-        _, specs = _trace(self.module, image_shape)
-        numbers = standard_numbers(self.module.policy.kernel_init, key, sum(spec.size for spec in specs))
+        specs = _outline(self.module, image_shape).kernels
+        # All kernels are made of one draw, by the distribution of the first.
+        scheme, count = specs[0].scheme if specs else "lecun_normal", sum(spec.size for spec in specs)
+        numbers = standard_numbers(scheme, key, count)
         return _initialize_from(self.module, image_shape, specs, key, numbers)
 
     def apply(
@@ -118,8 +128,11 @@ class Model:
 
         Raises:
           GeometryError: as for `init`.
+          LayerTableError: Where the rows do not account for all parameters, the layers named.
         """
-        return _trace(self.module, image_shape)[0]
+        outline = _outline(self.module, image_shape)
+        check_parameters(outline.rows, outline.variables.get("params", {}))
+        return outline.rows
 
 
 def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) -> Model:

@@ -13,7 +13,7 @@ from cnn_jax import ops
 from cnn_jax.blocks import ACTIVATIONS, ConvBlock, DenseHead, Policy, Pooling, RbfUnits
 from cnn_jax.blocks.kernels import KernelModule
 from cnn_jax.config_model import LeNet5
-from cnn_jax.layer_rows import LayerRow, naming, record, record_windows
+from cnn_jax.layer_rows import LayerRow, SlidingWindow, conv_row, emit, naming
 from cnn_jax.ops.padding import IntPair, pair
 
 # Table I of the paper: for each of C3's 16 maps, the maps of S2 that it sees.
@@ -70,10 +70,10 @@ class Scale(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         channels = x.shape[-1]
-        record(LayerRow("/".join(self.path), "scale", x.shape[1:], x.shape[1:], 2 * channels))
         coefficient = self.param("coefficient", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
-        return x * coefficient.astype(x.dtype) + bias.astype(x.dtype)
+        y = x * coefficient.astype(x.dtype) + bias.astype(x.dtype)
+        return emit(LayerRow("/".join(self.path), "scale", x.shape[1:], x.shape[1:], 2 * channels), y)
 
 
 class TableConv(KernelModule):
@@ -92,14 +92,11 @@ class TableConv(KernelModule):
         sources = np.concatenate([np.array(maps) for maps in CONNECTIONS])
         targets = np.repeat(np.arange(len(CONNECTIONS)), [len(maps) for maps in CONNECTIONS])
         planes, features = len(sources), len(CONNECTIONS)
-        record_windows(
-            "conv",
+        row = conv_row(
             name,
             x.shape[1:],
             features,
-            window,
-            self.strides,
-            self.policy.padding,
+            SlidingWindow(window, self.strides, self.policy.padding),
             weights=math.prod(window) * planes,
             biases=features,
         )
@@ -118,7 +115,7 @@ class TableConv(KernelModule):
                 padding=self.policy.padding,
                 lowering=self.policy.lowering,
             )
-        return self.policy.activate(y + bias.astype(y.dtype))
+        return self.policy.activate(emit(row, y + bias.astype(y.dtype)))
 
 
 def _padded(images: Array, size: int | None) -> Array:
@@ -130,16 +127,14 @@ def _padded(images: Array, size: int | None) -> Array:
         return images
     (top, bottom), (left, right) = pads = tuple((n // 2, n - n // 2) for n in missing)
     padded = jnp.pad(images, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    record(
-        LayerRow(
-            "pad",
-            "pad",
-            images.shape[1:],
-            padded.shape[1:],
-            window=(1, 1),
-            strides=(1, 1),
-            dilation=(1, 1),
-            pads=(pads[0], pads[1]),
-        )
+    row = LayerRow(
+        "pad",
+        "pad",
+        images.shape[1:],
+        padded.shape[1:],
+        window=(1, 1),
+        strides=(1, 1),
+        dilation=(1, 1),
+        pads=(pads[0], pads[1]),
     )
-    return padded
+    return emit(row, padded)

@@ -54,6 +54,6 @@ def test_adaptive_pooling_by_its_windows(size, outputs):
 )
 def test_where_dropout_falls(where, order):
     head = DenseHead((4, 3), 2, Policy(), 0.5, where)
-    with trace_layers() as rows:
+    with trace_layers() as trace:
         head.init({"params": jax.random.key(0), "dropout": jax.random.key(1)}, jnp.ones((1, 2, 2, 1)), train=True)
-    assert [row.name for row in rows] == ["flatten", *order]
+    assert [row.name for row in trace.rows] == ["flatten", *order]

@@ -25,9 +25,9 @@ def learn(block, x):
 
     y, back, kept = jax.vjp(output, variables["params"], x, has_aux=True)
     toward = jax.random.normal(jax.random.key(2), y.shape)
-    with trace_layers() as rows:
+    with trace_layers() as trace:
         output(variables["params"], x)
-    return (y, back(toward), kept), rows
+    return (y, back(toward), kept), trace.rows
 
 
 @pytest.mark.parametrize(

@@ -112,8 +112,9 @@ def test_a_block_can_start_as_the_identity(pre):
 @pytest.mark.parametrize(("stride_in", "sizes"), [("3x3", [8, 4, 4]), ("1x1", [4, 4, 4])])
 def test_where_a_bottleneck_strides(stride_in, sizes):
     block = ResidualBlock(8, PLAIN, strides=2, bottleneck_features=2, stride_in=stride_in)
-    with trace_layers() as rows:
+    with trace_layers() as trace:
         started(block, (8, 8, 3))
+    rows = trace.rows
     convolutions = [row for row in rows if row.kind == "conv"]
     assert [row.output_shape[0] for row in convolutions[:3]] == sizes
     assert [row.window for row in convolutions] == [(1, 1), (3, 3), (1, 1), (1, 1)]
