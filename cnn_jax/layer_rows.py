@@ -1,4 +1,4 @@
-"""What each layer of a network says of itself as it runs, so that the layer table is read off the network itself."""
+"""Rows of the layer table: every layer records its row as it runs, so that the table is read off the network itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import contextlib
 import contextvars
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+from jaxtyping import Array
 
 from cnn_jax.ops.padding import GeometryError, IntPair, Padding, Pads, output_sizes, pair, resolve_padding
 
@@ -14,22 +18,30 @@ LARGEST_KERNEL_BYTES = 4 * 2**30
 IMAGE = -1  # the source of a layer that reads the image
 
 
+class LayerTableError(ValueError):
+    """A layer table that does not describe its network; the message names the layer."""
+
+
 @dataclasses.dataclass(frozen=True)
 class LayerRow:
-    """One layer of a network. Shapes are of one image, channels last.
+    """One layer of a network, one field for each column of the table. Shapes are of one image, channels last.
 
     Attributes:
-      name: the layer's path in the network; its parameters stand under it.
+      name: Path of the layer in the network, like no other's; its parameters stand under it.
       kind: "conv", "max_pool", "avg_pool", "min_pool", "adaptive_avg_pool", "global_avg_pool", "batch_norm",
-        "group_norm", "lrn", "pad", "crop", "scale", "add", "concat", "flatten", "dense", "rbf" or "dropout".
-      input_shape, output_shape: without the batch; of several inputs, the first's.
-      parameters: weights and biases.
-      multiply_adds: for one image, forward, of convolutions and dense layers, biases not counted.
-      window, strides, dilation: (height, width) of what moves over the map; None for other kinds.
-      padding: as configured; None for other kinds.
-      pads: as resolved, ((top, bottom), (left, right)), negative where a map is cropped; None for other kinds.
-      groups: of a convolution.
-      sources: numbers of the rows whose outputs come in, from 0; -1 is the image.
+        "group_norm", "layer_norm", "lrn", "pad", "crop", "scale", "add", "concat", "flatten", "dense", "rbf" or
+        "dropout".
+      input_shape: Shape without the batch; of several inputs, the first's.
+      output_shape: Shape without the batch.
+      parameters: Number of weights and biases.
+      multiply_adds: Multiply-adds of one image's forward pass; of convolutions and dense layers, biases not counted.
+      window: (height, width) of what moves over the maps; None for other kinds.
+      strides: (height, width) in pixels; None where there is no window.
+      dilation: (height, width) in pixels; None where there is no window.
+      padding: Padding as configured; None where there is none.
+      pads: Padding as resolved, ((top, bottom), (left, right)), negative where a map is cropped; None without a window.
+      groups: Groups of a convolution.
+      sources: Numbers of the rows whose outputs come in, from 0; -1 is the image.
     """
 
     name: str
@@ -47,34 +59,161 @@ class LayerRow:
     sources: tuple[int, ...] = (IMAGE,)
 
 
+@dataclasses.dataclass(frozen=True)
+class SlidingWindow:
+    """Settings of a window that moves over feature maps, as the functions of `ops` take them."""
+
+    size: IntPair
+    strides: IntPair = 1
+    padding: Padding = "VALID"
+    dilation: IntPair = 1
+    ceil_mode: bool = False
+
+
+def window_row(name: str, kind: str, shape: tuple[int, ...], features: int, window: SlidingWindow) -> LayerRow:
+    """Works out the row of a layer of moving windows that has no parameters.
+
+    Args:
+      name: Path of the layer.
+      kind: Kind of the row.
+      shape: (height, width, channels) of the input.
+      features: Channels of the output.
+      window: Settings of the window.
+
+    Returns:
+      The row, without sources.
+
+    Raises:
+      GeometryError: Where the window does not fit; the message names the layer.
+    """
+    size = (shape[0], shape[1])
+    taps, steps = pair(window.size, "window"), pair(window.strides, "strides")
+    dilations = pair(window.dilation, "dilation")
+    with naming(name, shape):
+        outputs = output_sizes(size, taps, steps, window.padding, dilations, ceil_mode=window.ceil_mode)
+    pads = resolve_padding(window.padding, size, taps, steps, dilations)
+    if window.ceil_mode:
+        pads = tuple(  # type: ignore[assignment]
+            (low, max(high, (count - 1) * step + span - n - low))
+            for (low, high), count, step, span, n in zip(pads, outputs, steps, taps, size, strict=True)
+        )
+    return LayerRow(
+        name,
+        kind,
+        shape,
+        (*outputs, features),
+        window=taps,
+        strides=steps,
+        dilation=dilations,
+        padding=window.padding,
+        pads=pads,
+    )
+
+
+def conv_row(
+    name: str,
+    shape: tuple[int, ...],
+    features: int,
+    window: SlidingWindow,
+    weights: int,
+    biases: int,
+    groups: int = 1,
+) -> LayerRow:
+    """Works out the row of a convolution.
+
+    Args:
+      name: Path of the layer.
+      shape: (height, width, channels) of the input.
+      features: Channels of the output.
+      window: Settings of the kernel's window.
+      weights: Number of the kernel's weights; each takes part in one multiply-add at every place.
+      biases: Number of biases.
+      groups: Groups of the convolution.
+
+    Returns:
+      The row, without sources.
+
+    Raises:
+      GeometryError: Where the kernel does not fit; the message names the layer.
+    """
+    row = window_row(name, "conv", shape, features, window)
+    products = math.prod(row.output_shape[:2]) * weights
+    return dataclasses.replace(row, parameters=weights + biases, multiply_adds=products, groups=groups)
+
+
 @dataclasses.dataclass
-class _Trace:
-    """The rows so far, and those whose outputs the next layer reads."""
+class LayerTrace:
+    """The layers that ran so far.
+
+    Attributes:
+      rows: Rows in the order of computation.
+      ends: Numbers of the rows whose outputs the next layer reads.
+      names: Names of the rows; each is used once.
+    """
 
     rows: list[LayerRow] = dataclasses.field(default_factory=list)
+    names: set[str] = dataclasses.field(default_factory=set)
     ends: tuple[int, ...] = (IMAGE,)
 
+    def record(self, row: LayerRow) -> None:
+        """Adds a row, which reads the rows before it.
 
-_trace: contextvars.ContextVar[_Trace | None] = contextvars.ContextVar("layer_rows", default=None)
+        Raises:
+          LayerTableError: Where a row of this name is there already.
+        """
+        if row.name in self.names:
+            raise LayerTableError(f"two layers are named {row.name}: a module runs twice, or two have one path")
+        self.names.add(row.name)
+        self.rows.append(dataclasses.replace(row, sources=self.ends))
+        self.ends = (len(self.rows) - 1,)
+
+
+_trace: contextvars.ContextVar[LayerTrace | None] = contextvars.ContextVar("layer_trace", default=None)
 
 
 @contextlib.contextmanager
-def trace_layers() -> Iterator[list[LayerRow]]:
-    """Collects the row of every layer that runs inside the `with`, in order."""
-    trace = _Trace()
+def trace_layers() -> Iterator[LayerTrace]:
+    """Collects the row of every layer that runs inside the `with`.
+
+    Yields:
+      The trace, which grows as layers run.
+    """
+    trace = LayerTrace()
     token = _trace.set(trace)
     try:
-        yield trace.rows
+        yield trace
     finally:
         _trace.reset(token)
 
 
-def record(row: LayerRow) -> None:
-    """Adds a layer to the trace, where one is being made."""
+def emit(row: LayerRow, y: Array) -> Array:
+    """Records a layer and passes its output on; every layer ends with it.
+
+    Args:
+      row: The layer's row.
+      y: Output of the layer, batch first.
+
+    Returns:
+      The output.
+
+    Raises:
+      LayerTableError: Where the output has another shape than the row says.
+    """
     trace = _trace.get()
     if trace is not None:
-        trace.rows.append(dataclasses.replace(row, sources=trace.ends))
-        trace.ends = (len(trace.rows) - 1,)
+        if y.shape[1:] != row.output_shape:
+            raise LayerTableError(
+                f"layer {row.name}: its row says {_by(row.output_shape)}, its output is {_by(y.shape[1:])}"
+            )
+        trace.record(row)
+    return y
+
+
+def record_fused(row: LayerRow) -> None:
+    """Records a layer whose output is never computed by itself, because it is fused with the next layer."""
+    trace = _trace.get()
+    if trace is not None:
+        trace.record(row)
 
 
 class Branches:
@@ -87,7 +226,14 @@ class Branches:
 
     @contextlib.contextmanager
     def branch(self, joined: bool = True) -> Iterator[None]:
-        """Records what runs inside the `with` as one path; one that is not joined ends there."""
+        """Records what runs inside the `with` as one path.
+
+        Args:
+          joined: Whether the layer after the branches reads this one.
+
+        Yields:
+          Nothing.
+        """
         trace = _trace.get()
         if trace is None:
             yield
@@ -98,50 +244,38 @@ class Branches:
         trace.ends = self._ends or self._start
 
 
-def record_windows(
-    kind: str,
-    name: str,
-    shape: tuple[int, ...],
-    features: int,
-    window: IntPair,
-    strides: IntPair,
-    padding: Padding,
-    *,
-    dilation: IntPair = 1,
-    groups: int = 1,
-    ceil_mode: bool = False,
-    weights: int = 0,
-    biases: int = 0,
-) -> tuple[int, ...]:
-    """Records a layer of moving windows; gives its output's shape.
+def check_parameters(rows: Sequence[LayerRow], params: Mapping[str, Any]) -> None:
+    """Checks that the rows account for all parameters of a network.
 
     Args:
-      kind, name: of the row.
-      shape: (height, width, channels) of the input.
-      features: channels of the output.
-      window, strides, padding, dilation, groups, ceil_mode: as `ops` takes them.
-      weights, biases: parameters; at each place every weight takes part in one multiply-add.
-
-    Returns:
-      (height, width, features).
+      rows: Rows of the network's layers.
+      params: The network's parameters, or their shapes.
 
     Raises:
-      GeometryError: where the window does not fit, the layer named.
+      LayerTableError: Where a module that owns parameters has no row, or a row counts another number of parameters than
+        its module owns; the message names every such layer.
     """
-    size = (shape[0], shape[1])
-    windows, steps, dilations = pair(window, "window"), pair(strides, "strides"), pair(dilation, "dilation")
-    with naming(name, shape):
-        rows, columns = output_sizes(size, windows, steps, padding, dilations, ceil_mode=ceil_mode)
-    pads = resolve_padding(padding, size, windows, steps, dilations)
-    if ceil_mode:
-        pads = tuple(  # type: ignore[assignment]
-            (low, max(high, (count - 1) * step + taps - n - low))
-            for (low, high), count, step, taps, n in zip(pads, (rows, columns), steps, windows, size, strict=True)
-        )
-    output = (rows, columns, features)
-    counts = (weights + biases, rows * columns * weights)
-    record(LayerRow(name, kind, shape, output, *counts, windows, steps, dilations, padding, pads, groups))
-    return output
+    owned: dict[str, int] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        name = "/".join(str(key.key) for key in path[:-1])
+        owned[name] = owned.get(name, 0) + math.prod(leaf.shape)
+    counted = {row.name: row.parameters for row in rows}
+    faults = [
+        f"module {name or 'the network itself'} owns {count:,} parameters and has no row; end its __call__ with "
+        "layer_rows.emit, or build it of cnn_jax.blocks or Flax's Conv, Dense and norms"
+        for name, count in owned.items()
+        if name not in counted
+    ]
+    faults += [
+        f"layer {row.name} has a row of {row.parameters:,} parameters and owns {owned.get(row.name, 0):,}"
+        for row in rows
+        if row.parameters != owned.get(row.name, 0)
+    ]
+    total = sum(row.parameters for row in rows)
+    if not faults and total != sum(owned.values()):
+        faults = [f"the rows count {total:,} parameters and the network has {sum(owned.values()):,}"]
+    if faults:
+        raise LayerTableError("the layer table does not describe the network: " + "; ".join(faults))
 
 
 @contextlib.contextmanager
@@ -150,18 +284,22 @@ def naming(layer: str, shape: tuple[int, ...]) -> Iterator[None]:
     try:
         yield
     except GeometryError as error:
-        raise GeometryError(f"layer {layer}, input {'x'.join(map(str, shape))}: {error}") from error
+        raise GeometryError(f"layer {layer}, input {_by(shape)}: {error}") from error
 
 
 def check_kernel_size(shape: tuple[int, ...]) -> None:
     """Refuses weights that no ordinary memory holds, before they are drawn.
 
     Raises:
-      GeometryError: above LARGEST_KERNEL_BYTES in float32.
+      GeometryError: Above LARGEST_KERNEL_BYTES in float32.
     """
     size = 4 * math.prod(shape)
     if size > LARGEST_KERNEL_BYTES:
         raise GeometryError(
-            f"{'x'.join(map(str, shape))} weights take {size / 2**30:.1f} GiB, above the bound of "
+            f"{_by(shape)} weights take {size / 2**30:.1f} GiB, above the bound of "
             f"{LARGEST_KERNEL_BYTES / 2**30:.0f} GiB; use smaller maps or fewer features"
         )
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -12,10 +12,19 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax import ops
-from cnn_jax.blocks.kernels import kernel_init
+from cnn_jax.blocks.kernels import KernelModule
 from cnn_jax.blocks.norm import Norm
 from cnn_jax.blocks.policy import NEVER_FALLING, Policy
-from cnn_jax.layer_rows import LayerRow, check_kernel_size, naming, record, record_windows
+from cnn_jax.layer_rows import (
+    LayerRow,
+    SlidingWindow,
+    check_kernel_size,
+    conv_row,
+    emit,
+    naming,
+    record_fused,
+    window_row,
+)
 from cnn_jax.ops.padding import GeometryError, IntPair, Padding, pair
 from cnn_jax.ops.platform import platform
 
@@ -40,17 +49,16 @@ class Pooling:
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b oh ow c"]:
         """Pools, and records the layer."""
-        self.record(x.shape[1:])
+        row = self.row(x.shape[1:])
         with naming(self.name, x.shape[1:]):
-            return POOLS[self.kind](
-                x, self.window, strides=self.strides, padding=self.padding, ceil_mode=self.ceil_mode
-            )
+            y = POOLS[self.kind](x, self.window, strides=self.strides, padding=self.padding, ceil_mode=self.ceil_mode)
+        return emit(row, y)
 
     def after_norm(
         self, x: Float[Array, "b h w c"], scale: Float[Array, " c"], bias: Float[Array, " c"], **norm: Any
     ) -> tuple[Float[Array, "b oh ow c"], Float[Array, " c"], Float[Array, " c"]]:
         """Normalises and pools by `ops.batch_norm_max_pool_train`, whose arguments `norm` are; records the layer."""
-        self.record(x.shape[1:])
+        record_fused(self.row(x.shape[1:]))
         with naming(self.name, x.shape[1:]):
             return ops.batch_norm_max_pool_train(
                 x,
@@ -74,18 +82,10 @@ class Pooling:
     def _steps(self) -> IntPair:
         return self.window if self.strides is None else self.strides
 
-    def record(self, shape: tuple[int, ...]) -> None:
-        """Records the layer for maps of this shape."""
-        record_windows(
-            f"{self.kind}_pool",
-            self.name,
-            shape,
-            shape[-1],
-            self.window,
-            self._steps,
-            self.padding,
-            ceil_mode=self.ceil_mode,
-        )
+    def row(self, shape: tuple[int, ...]) -> LayerRow:
+        """Works out the row for maps of this shape."""
+        window = SlidingWindow(self.window, self._steps, self.padding, ceil_mode=self.ceil_mode)
+        return window_row(self.name, f"{self.kind}_pool", shape, shape[-1], window)
 
 
 def pool(
@@ -117,22 +117,20 @@ def adaptive_pool(name: str, x: Float[Array, "b h w c"], size: IntPair) -> Float
     outputs, pixels = pair(size, "size"), (x.shape[1], x.shape[2])
     steps = [max(1, n // count) for n, count in zip(pixels, outputs, strict=True)]
     taps = [n - (count - 1) * step if count <= n else n for n, count, step in zip(pixels, outputs, steps, strict=True)]
-    record(
-        LayerRow(
-            name,
-            "adaptive_avg_pool",
-            x.shape[1:],
-            (*outputs, x.shape[-1]),
-            window=(taps[0], taps[1]),
-            strides=(steps[0], steps[1]),
-            dilation=(1, 1),
-            pads=((0, 0), (0, 0)),
-        )
+    row = LayerRow(
+        name,
+        "adaptive_avg_pool",
+        x.shape[1:],
+        (*outputs, x.shape[-1]),
+        window=(taps[0], taps[1]),
+        strides=(steps[0], steps[1]),
+        dilation=(1, 1),
+        pads=((0, 0), (0, 0)),
     )
-    return ops.adaptive_avg_pool(x, size)
+    return emit(row, ops.adaptive_avg_pool(x, size))
 
 
-class ConvBlock(nn.Module):
+class ConvBlock(KernelModule):
     """Convolution, normalisation and activation in a chosen order, then pooling; fused where `ops` can.
 
     Attributes:
@@ -182,7 +180,7 @@ class ConvBlock(nn.Module):
                 padding, output, kernel, bias = self._layer(x, biased, self.start_at_zero and "norm" not in after)
                 x = x.astype(policy.dtype)
                 if fused and self.pooling is not None and bias is not None:
-                    self.pooling.record(output)
+                    record_fused(self.pooling.row(output))
                     with naming("/".join(self.path), x.shape[1:]):
                         return ops.conv2d_relu_max_pool(x, kernel, bias, padding=padding, lowering=policy.lowering)
                 if train and after[:1] == ["norm"] and self._joins_norm(x.shape[-1]):
@@ -234,23 +232,22 @@ class ConvBlock(nn.Module):
                 )
             shape = (*window, channels // self.groups, self.features)
             check_kernel_size(shape)
-        output = record_windows(
-            "conv",
+        row = conv_row(
             name,
             x.shape[1:],
             self.features,
-            window,
-            self.strides,
-            padding,
-            dilation=self.dilation,
-            groups=self.groups,
+            SlidingWindow(window, self.strides, padding, self.dilation),
             weights=math.prod(shape),
             biases=self.features * biased,
+            groups=self.groups,
         )
-        start = nn.initializers.zeros if zero else kernel_init(policy.kernel_init)
-        kernel = self.param("kernel", start, shape).astype(policy.dtype)
+        record_fused(row)
+        if zero:
+            kernel = self.param("kernel", nn.initializers.zeros, shape)
+        else:
+            kernel = self.param("kernel", self.initial_kernel, shape, policy.kernel_init)
         bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(policy.dtype) if biased else None
-        return padding, output, kernel, bias
+        return padding, row.output_shape, kernel.astype(policy.dtype), bias
 
     def _convolve(self, x: Array, padding: Padding, kernel: Array, bias: Array | None) -> Array:
         with naming("/".join(self.path), x.shape[1:]):

@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from cnn_jax import ops
 from cnn_jax.blocks.digit_pictures import DIGITS
-from cnn_jax.blocks.kernels import kernel_init
+from cnn_jax.blocks.kernels import KernelModule
 from cnn_jax.blocks.policy import Policy
-from cnn_jax.layer_rows import LayerRow, check_kernel_size, naming, record
+from cnn_jax.layer_rows import LayerRow, check_kernel_size, emit, naming
 from cnn_jax.ops import GeometryError
 
 
@@ -23,11 +23,10 @@ class Flatten(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b n"]:
         y = x.reshape(x.shape[0], math.prod(x.shape[1:]))
-        record(LayerRow("/".join(self.path), "flatten", x.shape[1:], y.shape[1:]))
-        return y
+        return emit(LayerRow("/".join(self.path), "flatten", x.shape[1:], y.shape[1:]), y)
 
 
-class Dense(nn.Module):
+class Dense(KernelModule):
     """A fully connected layer, summed in float32; `kernel_init` takes the place of the policy's."""
 
     features: int
@@ -39,11 +38,13 @@ class Dense(nn.Module):
         name, shape, dtype = "/".join(self.path), (x.shape[-1], self.features), self.policy.dtype
         with naming(name, x.shape[1:]):
             check_kernel_size(shape)
-        kernel = self.param("kernel", kernel_init(self.kernel_init or self.policy.kernel_init), shape).astype(dtype)
+        kernel = self.param("kernel", self.initial_kernel, shape, self.kernel_init or self.policy.kernel_init).astype(
+            dtype
+        )
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         weights = math.prod(shape)
-        record(LayerRow(name, "dense", x.shape[1:], shape[1:], weights + self.features, weights))
-        return jnp.matmul(x.astype(dtype), kernel, preferred_element_type=jnp.float32) + bias
+        y = jnp.matmul(x.astype(dtype), kernel, preferred_element_type=jnp.float32) + bias
+        return emit(LayerRow(name, "dense", x.shape[1:], shape[1:], weights + self.features, weights), y)
 
 
 class Dropout(nn.Module):
@@ -53,8 +54,8 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b ..."], train: bool) -> Float[Array, "b ..."]:
-        record(LayerRow("/".join(self.path), "dropout", x.shape[1:], x.shape[1:]))
-        return nn.Dropout(self.rate, deterministic=not train, name="mask")(x)
+        y = nn.Dropout(self.rate, deterministic=not train, name="mask")(x)
+        return emit(LayerRow("/".join(self.path), "dropout", x.shape[1:], x.shape[1:]), y)
 
 
 class DenseHead(nn.Module):
@@ -95,8 +96,8 @@ class GlobalHead(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b k"]:
-        record(LayerRow("/".join((*self.path, "pool")), "global_avg_pool", x.shape[1:], x.shape[3:]))
-        means = ops.global_avg_pool(x.astype(jnp.float32))
+        pool = LayerRow("/".join((*self.path, "pool")), "global_avg_pool", x.shape[1:], x.shape[3:])
+        means = emit(pool, ops.global_avg_pool(x.astype(jnp.float32)))
         if self.dropout:
             means = Dropout(self.dropout, name="dropout")(means, train)
         # Of variance 1 / inputs whatever the convolutions' scheme: one that looks at the outputs, of which few classes
@@ -130,8 +131,8 @@ class RbfUnits(nn.Module):
         signs = DIGITS if self.prototypes == "digits" else _random_signs(shape)
         learned = self.prototypes == "learned"
         centres = self.param("prototypes", lambda key: jnp.asarray(signs)) if learned else jnp.asarray(signs)
-        record(LayerRow(name, "rbf", x.shape[1:], shape[:1], math.prod(shape) * learned, math.prod(shape)))
-        return -jnp.sum(jnp.square(x[:, None, :].astype(jnp.float32) - centres), axis=-1)
+        y = -jnp.sum(jnp.square(x[:, None, :].astype(jnp.float32) - centres), axis=-1)
+        return emit(LayerRow(name, "rbf", x.shape[1:], shape[:1], math.prod(shape) * learned, math.prod(shape)), y)
 
 
 def _random_signs(shape: tuple[int, int]) -> np.ndarray:

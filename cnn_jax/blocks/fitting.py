@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jaxtyping import Array, Float
 
-from cnn_jax.layer_rows import LayerRow, naming, record
+from cnn_jax.layer_rows import LayerRow, emit, naming
 from cnn_jax.ops.padding import GeometryError, IntPair, pair
 
 
@@ -14,11 +14,11 @@ def crop_to(
     """Takes the middle of a map, so that it lies where the windows of a branch beside it have their centres.
 
     Args:
-      name: of the layer, which is recorded where anything is left out.
-      x: feature maps.
+      name: Path of the branch; where anything is left out, the layer "<name>/crop" is recorded.
+      x: Feature maps.
       size: (height, width) wanted, after striding.
-      strides: pixels between those taken.
-      step: whether to stride, or only to cut what a 1x1 convolution of these strides makes this size of.
+      strides: Pixels between those taken.
+      step: Whether to stride, or only to cut what a 1x1 convolution of these strides makes this size of.
 
     Returns:
       Feature maps of that size; without `step` such as a 1x1 convolution of these strides makes that size of, the
@@ -46,5 +46,14 @@ def crop_to(
     if taken == (1, 1) and all(whole):
         return x
     y = cut[:, :: taken[0], :: taken[1]]
-    record(LayerRow(name, "crop", x.shape[1:], y.shape[1:], 0, 0, (1, 1), taken, (1, 1), None, (pads[0], pads[1])))
-    return y
+    row = LayerRow(
+        f"{name}/crop",
+        "crop",
+        x.shape[1:],
+        y.shape[1:],
+        window=(1, 1),
+        strides=taken,
+        dilation=(1, 1),
+        pads=(pads[0], pads[1]),
+    )
+    return emit(row, y)

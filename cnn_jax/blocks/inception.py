@@ -10,7 +10,7 @@ from cnn_jax.blocks.conv import ConvBlock, Pooling, adaptive_pool
 from cnn_jax.blocks.dense import DenseHead
 from cnn_jax.blocks.fitting import crop_to
 from cnn_jax.blocks.policy import Policy
-from cnn_jax.layer_rows import Branches, LayerRow, naming, record
+from cnn_jax.layer_rows import Branches, LayerRow, emit, naming
 from cnn_jax.ops.padding import IntPair, output_sizes
 
 
@@ -62,8 +62,7 @@ class InceptionBlock(nn.Module):
             window = Pooling("/".join((*self.path, "branch4_pool")), self.pooling, 3, 1, "SAME")
             outputs.append(cut("branch4", conv("branch4", pooled, 1, window(x))))
         y = jnp.concatenate(outputs, axis=-1)
-        record(LayerRow("/".join((*self.path, "concat")), "concat", outputs[0].shape[1:], y.shape[1:]))
-        return y
+        return emit(LayerRow("/".join((*self.path, "concat")), "concat", outputs[0].shape[1:], y.shape[1:]), y)
 
 
 class AuxiliaryHead(nn.Module):

@@ -1,7 +1,8 @@
-"""Initial kernels: all of a network's from one draw, since a program that draws each by itself compiles for minutes.
+"""Initial kernels by variance scaling, drawn one by one or, for a whole network, all at once.
 
-The schemes are variance scaling: numbers of variance scale / fan, where the fan is a kernel's window times its input
-channels, output channels, or the mean of both.
+A scheme draws numbers of variance scale / fan, where the fan is the kernel's window times its input channels, its
+output channels, or the mean of both. `kernel_init` is the ordinary initializer. A program that draws each kernel of a
+deep network by itself compiles for minutes, so `Model.init` replaces the draws of the modules by pieces of one draw.
 
 Sources: Glorot and Bengio, 2010; He et al., "Delving deep into rectifiers", 2015; LeCun et al., "Efficient backprop",
 1998.
@@ -10,22 +11,22 @@ Sources: Glorot and Bengio, 2010; He et al., "Delving deep into rectifiers", 201
 from __future__ import annotations
 
 import contextlib
-import contextvars
-import dataclasses
 import math
-from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-_CUT = 2.0  # deviations at which normal numbers are cut off
-_CUT_DEVIATION = 0.87962566103423978  # that is left of 1 by the cut
+_CUT = 2.0  # standard deviations at which normal numbers are cut off
+_CUT_STD = 0.87962566103423978  # standard deviation that the cut leaves
 
 
 class Scheme(NamedTuple):
-    """How kernels are drawn."""
+    """Distribution of initial kernels."""
 
     scale: float
     fan: Literal["in", "out", "mean"]
@@ -42,63 +43,110 @@ SCHEMES = {
 }
 
 
-@dataclasses.dataclass
-class Draws:
-    """Standard numbers that kernels take one after the other; without any, they are only counted."""
+class KernelSpec(NamedTuple):
+    """Shape [..., inputs, outputs] and scheme, a key of SCHEMES, of an initial kernel."""
 
-    numbers: Array | None = None
-    taken: int = 0
+    shape: tuple[int, ...]
+    scheme: str
 
-    def take(self, count: int) -> Array:
-        """The next numbers."""
-        first, self.taken = self.taken, self.taken + count
-        return jnp.zeros(count) if self.numbers is None else self.numbers[first : self.taken]
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the weights."""
+        window, (inputs, outputs) = math.prod(self.shape[:-2]), self.shape[-2:]
+        fans = {"in": window * inputs, "out": window * outputs, "mean": window * (inputs + outputs) / 2}
+        scheme = SCHEMES[self.scheme]
+        return math.sqrt(scheme.scale / fans[scheme.fan])
 
 
-_draws: contextvars.ContextVar[Draws | None] = contextvars.ContextVar("kernel_draws", default=None)
+def standard_numbers(scheme: str, key: PRNGKeyArray, count: int) -> Float[Array, " n"]:
+    """Draws random numbers of variance 1 from a scheme's distribution.
+
+    Args:
+      scheme: A key of SCHEMES.
+      key: Random key.
+      count: How many numbers to draw.
+
+    Returns:
+      Normal numbers cut off at two standard deviations, or uniform ones.
+    """
+    if SCHEMES[scheme].numbers == "uniform":
+        return math.sqrt(3) * jax.random.uniform(key, (count,), minval=-1.0)
+    return jax.random.truncated_normal(key, -_CUT, _CUT, (count,)) / _CUT_STD
+
+
+def kernel_init(scheme: str) -> Callable[[PRNGKeyArray, tuple[int, ...]], Array]:
+    """Makes the Flax initializer of a scheme.
+
+    Args:
+      scheme: A key of SCHEMES.
+
+    Returns:
+      A function of a random key and a shape [..., inputs, outputs] that draws a float32 kernel.
+    """
+
+    def draw(key: PRNGKeyArray, shape: tuple[int, ...]) -> Array:
+        spec = KernelSpec(shape, scheme)
+        return spec.std * standard_numbers(scheme, key, spec.size).reshape(shape)
+
+    return draw
+
+
+def split_kernels(numbers: Float[Array, " n"], specs: Sequence[KernelSpec]) -> list[Array]:
+    """Cuts one draw into kernels.
+
+    Args:
+      numbers: Random numbers of variance 1, as many as the kernels have weights.
+      specs: The kernels wanted, in the order in which they take their numbers.
+
+    Returns:
+      One float32 kernel for each spec.
+    """
+    if not specs:
+        return []
+    pieces = jnp.split(numbers, np.cumsum([spec.size for spec in specs])[:-1])
+    return [spec.std * piece.reshape(spec.shape) for piece, spec in zip(pieces, specs, strict=True)]
+
+
+class KernelModule(nn.Module):
+    """A module whose kernels begin as `initial_kernel` draws them."""
+
+    def initial_kernel(self, key: PRNGKeyArray, shape: tuple[int, ...], scheme: str) -> Array:
+        """Draws a kernel; `initial_kernels_from` may supply another.
+
+        Args:
+          key: Random key.
+          shape: Shape [..., inputs, outputs] of the kernel.
+          scheme: A key of SCHEMES.
+
+        Returns:
+          A float32 kernel.
+        """
+        return kernel_init(scheme)(key, shape)
 
 
 @contextlib.contextmanager
-def drawing(draws: Draws) -> Iterator[Draws]:
-    """Inside the `with`, kernels are made of these numbers."""
-    token = _draws.set(draws)
-    try:
-        yield draws
-    finally:
-        _draws.reset(token)
-
-
-def standard_numbers(name: str, key: PRNGKeyArray, count: int) -> Float[Array, " n"]:
-    """Draws what a scheme's kernels are made of, of variance 1.
+def initial_kernels_from(make: Callable[[KernelSpec], Array]) -> Iterator[None]:
+    """Replaces `KernelModule.initial_kernel` for the modules that are initialised inside the `with`.
 
     Args:
-      name: a key of SCHEMES.
-      key: for the draw.
-      count: how many.
+      make: Function that gives the kernel for a spec; it is called in the order in which modules create their kernels.
 
-    Returns:
-      Normal numbers cut off at two deviations, or uniform ones.
+    Yields:
+      Nothing.
     """
-    if SCHEMES[name].numbers == "uniform":
-        return math.sqrt(3) * jax.random.uniform(key, (count,), minval=-1.0)
-    return jax.random.truncated_normal(key, -_CUT, _CUT, (count,)) / _CUT_DEVIATION
 
+    def intercept(
+        next_method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext
+    ) -> Any:
+        if context.method_name != "initial_kernel" or not isinstance(context.module, KernelModule):
+            return next_method(*args, **kwargs)
+        _, shape, scheme = args
+        return make(KernelSpec(shape, scheme))
 
-def kernel_init(name: str) -> Callable[[PRNGKeyArray, tuple[int, ...]], Array]:
-    """The initializer of a scheme, as Flax takes it; outside of `drawing` it gives zeros, of which Flax asks the shape.
-
-    Args:
-      name: a key of SCHEMES.
-
-    Returns:
-      A function of a key, which is not used, and a shape [..., inputs, outputs].
-    """
-    scheme = SCHEMES[name]
-
-    def draw(_: PRNGKeyArray, shape: tuple[int, ...]) -> Array:
-        window = math.prod(shape[:-2])
-        fans = {"in": window * shape[-2], "out": window * shape[-1], "mean": window * (shape[-2] + shape[-1]) / 2}
-        draws = _draws.get() or Draws()
-        return math.sqrt(scheme.scale / fans[scheme.fan]) * draws.take(math.prod(shape)).reshape(shape)
-
-    return draw
+    with nn.intercept_methods(intercept):
+        yield

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax import ops
 from cnn_jax.blocks.policy import Policy
-from cnn_jax.layer_rows import LayerRow, naming, record
+from cnn_jax.layer_rows import LayerRow, emit, naming, record_fused
 from cnn_jax.ops import GeometryError
 
 
@@ -44,7 +44,7 @@ class Norm(nn.Module):
         """
         policy, name, shape = self.policy, "/".join(self.path), maps or x.shape
         channels = shape[-1]
-        record(LayerRow(name, f"{policy.norm}_norm", shape[1:], shape[1:], 2 * channels))
+        record_fused(LayerRow(name, f"{policy.norm}_norm", shape[1:], shape[1:], 2 * channels))
         start = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
         scale = self.param("scale", start, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
@@ -95,5 +95,4 @@ def lrn(name: str, x: Float[Array, "b h w c"], k: float, mean: bool) -> Float[Ar
     Returns:
       Feature maps of the same shape.
     """
-    record(LayerRow(name, "lrn", x.shape[1:], x.shape[1:]))
-    return ops.local_response_norm(x, k=k, mean=mean)
+    return emit(LayerRow(name, "lrn", x.shape[1:], x.shape[1:]), ops.local_response_norm(x, k=k, mean=mean))

@@ -10,7 +10,7 @@ from cnn_jax.blocks.conv import ConvBlock
 from cnn_jax.blocks.fitting import crop_to
 from cnn_jax.blocks.norm import NormActivation
 from cnn_jax.blocks.policy import Policy
-from cnn_jax.layer_rows import Branches, LayerRow, record
+from cnn_jax.layer_rows import Branches, LayerRow, emit
 from cnn_jax.ops.padding import IntPair, pair
 
 EXPANSION = 4  # of a bottleneck's output over its inner maps
@@ -62,8 +62,8 @@ class ResidualBlock(nn.Module):
             # The projection of a pre-activation block reads what the first convolution reads.
             projects = changes and self.shortcut == "projection"
             skipped = self._shortcut(first if projects else x, (y.shape[1], y.shape[2]), projects, train)
-        record(LayerRow("/".join((*self.path, "add")), "add", y.shape[1:], y.shape[1:]))
-        total = y + skipped.astype(y.dtype)
+        row = LayerRow("/".join((*self.path, "add")), "add", y.shape[1:], y.shape[1:])
+        total = emit(row, y + skipped.astype(y.dtype))
         return total if self.pre else self.policy.activate(total)
 
     def _convolve(self, x: Array, train: bool) -> Array:
@@ -108,6 +108,6 @@ class ResidualBlock(nn.Module):
         x = crop_to(name, x, size, self.strides)
         more = self.features - x.shape[-1]
         if more > 0:
-            record(LayerRow(name, "pad", x.shape[1:], (*size, self.features)))
-            x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, more)))
+            row = LayerRow(f"{name}/pad", "pad", x.shape[1:], (*size, self.features))
+            x = emit(row, jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, more))))
         return x[..., : self.features]

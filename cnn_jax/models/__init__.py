@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -13,9 +13,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from cnn_jax.blocks import Policy
-from cnn_jax.blocks.kernels import Draws, drawing, standard_numbers
+from cnn_jax.blocks.flax_layers import emitting_flax_layers
+from cnn_jax.blocks.kernels import KernelSpec, initial_kernels_from, split_kernels, standard_numbers
 from cnn_jax.config import Model as ModelConfig
-from cnn_jax.layer_rows import LayerRow, trace_layers
+from cnn_jax.layer_rows import LayerRow, check_parameters, trace_layers
 from cnn_jax.models.alexnet import AlexNetModule
 from cnn_jax.models.cnn import CnnModule
 from cnn_jax.models.googlenet import GoogLeNetModule
@@ -36,20 +37,47 @@ REGISTRY: dict[str, type[nn.Module]] = {
 }
 
 
-def _first_variables(
-    module: nn.Module, image_shape: tuple[int, int, int], key: PRNGKeyArray, draws: Draws
-) -> Variables:
-    with drawing(draws):
-        variables: Variables = module.init({"params": key, "dropout": key}, jnp.zeros((1, *image_shape)), train=False)
+def _initialize(module: nn.Module, image_shape: tuple[int, int, int], key: PRNGKeyArray) -> Variables:
+    """Initialises by Flax alone."""
+    variables: Variables = module.init({"params": key, "dropout": key}, jnp.zeros((1, *image_shape)), train=False)
     return variables
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _compiled_first_variables(
-    module: nn.Module, image_shape: tuple[int, int, int], key: PRNGKeyArray, numbers: Array
+class _Outline(NamedTuple):
+    """A network traced without computing anything: its layers and initial kernels in order, its variables' shapes."""
+
+    rows: tuple[LayerRow, ...]
+    kernels: tuple[KernelSpec, ...]
+    variables: Variables
+
+
+def _outline(module: nn.Module, image_shape: tuple[int, int, int]) -> _Outline:
+    kernels: list[KernelSpec] = []
+
+    def collect(spec: KernelSpec) -> Array:
+        kernels.append(spec)
+        return jnp.zeros(spec.shape)
+
+    with trace_layers() as trace, emitting_flax_layers(), initial_kernels_from(collect):
+        variables = jax.eval_shape(functools.partial(_initialize, module, image_shape), jax.random.key(0))
+    return _Outline(tuple(trace.rows), tuple(kernels), variables)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _initialize_from(
+    module: nn.Module,
+    image_shape: tuple[int, int, int],
+    specs: tuple[KernelSpec, ...],
+    key: PRNGKeyArray,
+    numbers: Array,
 ) -> Variables:
-    """One program in place of one for every operation, which would cost seconds and half a gigabyte for a ResNet-50."""
-    return _first_variables(module, image_shape, key, Draws(numbers))
+    """Initialises with kernels made of given numbers, in one program.
+
+    Operation by operation it would cost seconds and half a gigabyte for a ResNet-50.
+    """
+    kernels = iter(split_kernels(numbers, specs))
+    with initial_kernels_from(lambda _: next(kernels)):
+        return _initialize(module, image_shape, key)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +99,11 @@ class Model:
         Raises:
           GeometryError: where the image is too small for a layer, named in the message.
         """
-        counted = Draws()
-        jax.eval_shape(lambda: _first_variables(self.module, image_shape, key, counted))
-        numbers = standard_numbers(self.module.policy.kernel_init, key, counted.taken)
-        return _compiled_first_variables(self.module, image_shape, key, numbers)
+        specs = _outline(self.module, image_shape).kernels
+        # All kernels are made of one draw, by the distribution of the first.
+        scheme, count = specs[0].scheme if specs else "lecun_normal", sum(spec.size for spec in specs)
+        numbers = standard_numbers(scheme, key, count)
+        return _initialize_from(self.module, image_shape, specs, key, numbers)
 
     def apply(
         self, variables: Variables, images: Float[Array, "b h w c"], train: bool, key: PRNGKeyArray | None = None
@@ -99,12 +128,11 @@ class Model:
 
         Raises:
           GeometryError: as for `init`.
+          LayerTableError: Where the rows do not account for all parameters, the layers named.
         """
-        images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-        keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
-        with trace_layers() as rows, drawing(Draws()):
-            jax.eval_shape(functools.partial(self.module.init, keys, train=False), images)
-        return tuple(rows)
+        outline = _outline(self.module, image_shape)
+        check_parameters(outline.rows, outline.variables.get("params", {}))
+        return outline.rows
 
 
 def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) -> Model:

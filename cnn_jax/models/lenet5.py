@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from cnn_jax import ops
 from cnn_jax.blocks import ACTIVATIONS, ConvBlock, DenseHead, Policy, Pooling, RbfUnits
-from cnn_jax.blocks.kernels import kernel_init
+from cnn_jax.blocks.kernels import KernelModule
 from cnn_jax.config_model import LeNet5
-from cnn_jax.layer_rows import LayerRow, naming, record, record_windows
+from cnn_jax.layer_rows import LayerRow, SlidingWindow, conv_row, emit, naming
 from cnn_jax.ops.padding import IntPair, pair
 
 # Table I of the paper: for each of C3's 16 maps, the maps of S2 that it sees.
@@ -70,13 +70,13 @@ class Scale(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         channels = x.shape[-1]
-        record(LayerRow("/".join(self.path), "scale", x.shape[1:], x.shape[1:], 2 * channels))
         coefficient = self.param("coefficient", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
-        return x * coefficient.astype(x.dtype) + bias.astype(x.dtype)
+        y = x * coefficient.astype(x.dtype) + bias.astype(x.dtype)
+        return emit(LayerRow("/".join(self.path), "scale", x.shape[1:], x.shape[1:], 2 * channels), y)
 
 
-class TableConv(nn.Module):
+class TableConv(KernelModule):
     """C3 with the paper's connections: each output map sees 3, 4 or 6 of the 6 input maps; then the activation.
 
     Its kernel [height, width, 60] holds one plane for each connection, in the order of the output maps.
@@ -92,21 +92,18 @@ class TableConv(nn.Module):
         sources = np.concatenate([np.array(maps) for maps in CONNECTIONS])
         targets = np.repeat(np.arange(len(CONNECTIONS)), [len(maps) for maps in CONNECTIONS])
         planes, features = len(sources), len(CONNECTIONS)
-        record_windows(
-            "conv",
+        row = conv_row(
             name,
             x.shape[1:],
             features,
-            window,
-            self.strides,
-            self.policy.padding,
+            SlidingWindow(window, self.strides, self.policy.padding),
             weights=math.prod(window) * planes,
             biases=features,
         )
         # Drawn as a full kernel, of which the connected planes are kept.
         full = (*window, x.shape[-1], features)
         kernel = self.param(
-            "kernel", lambda key: kernel_init(self.policy.kernel_init)(key, full)[:, :, sources, targets]
+            "kernel", lambda key: self.initial_kernel(key, full, self.policy.kernel_init)[:, :, sources, targets]
         )
         bias = self.param("bias", nn.initializers.zeros, (features,))
         dense = jnp.zeros(full, kernel.dtype).at[:, :, sources, targets].set(kernel).astype(self.policy.dtype)
@@ -118,7 +115,7 @@ class TableConv(nn.Module):
                 padding=self.policy.padding,
                 lowering=self.policy.lowering,
             )
-        return self.policy.activate(y + bias.astype(y.dtype))
+        return self.policy.activate(emit(row, y + bias.astype(y.dtype)))
 
 
 def _padded(images: Array, size: int | None) -> Array:
@@ -130,16 +127,14 @@ def _padded(images: Array, size: int | None) -> Array:
         return images
     (top, bottom), (left, right) = pads = tuple((n // 2, n - n // 2) for n in missing)
     padded = jnp.pad(images, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    record(
-        LayerRow(
-            "pad",
-            "pad",
-            images.shape[1:],
-            padded.shape[1:],
-            window=(1, 1),
-            strides=(1, 1),
-            dilation=(1, 1),
-            pads=(pads[0], pads[1]),
-        )
+    row = LayerRow(
+        "pad",
+        "pad",
+        images.shape[1:],
+        padded.shape[1:],
+        window=(1, 1),
+        strides=(1, 1),
+        dilation=(1, 1),
+        pads=(pads[0], pads[1]),
     )
-    return padded
+    return emit(row, padded)
