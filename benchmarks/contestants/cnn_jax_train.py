@@ -1,6 +1,5 @@
 """This project: a whole run, as launch.py calls it, where there are test images; else its train steps alone."""
 
-import dataclasses
 import io
 import tempfile
 from pathlib import Path
@@ -12,13 +11,14 @@ from jax_device import device
 from rich.console import Console
 
 from benchmarks.networks import NETWORKS
-from cnn_jax import config_parse, models
+from cnn_jax import config_parse
 from cnn_jax.data import pipeline
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.split import Split
-from cnn_jax.train import optim, programs, sharding, steps
-from cnn_jax.train.loop import train_and_evaluate
-from cnn_jax.train.metrics import Sums, means
-from cnn_jax.train.training import Training
+from cnn_jax.train import inputs, sharding
+from cnn_jax.train.loop import initial_state, starting_values, train_and_evaluate
+from cnn_jax.train.metrics import means
+from cnn_jax.train.step import StepConfig
 
 OPTIMIZERS = {"adam": {"eps": turn.ADAM_EPS}, "sgd": {"momentum": turn.MOMENTUM}}
 
@@ -50,20 +50,19 @@ def whole_run(this):
 def steps_alone(this):
     """The program of the training loop, called as the loop calls it."""
     config, split, mesh = experiment(this), Split(this.images, this.labels), sharding.data_mesh()
-    model = models.create(config.model, this.classes)
-    recipe = steps.Recipe(config, model, optim.optimizer(config.optimizer), this.classes)
-    key = jax.random.key(0)
-    constants = jax.device_put(pipeline.normalization(config.data, split), sharding.replicated(mesh))
+    dataset = Dataset("turn", split, None, split, tuple(map(str, range(this.classes))), "")
+    step_config = StepConfig.of(config, this.classes, mesh.abstract_mesh)
+    start = sharding.on_all(starting_values(step_config, config, dataset), mesh)
     rates = np.full(pipeline.steps_per_epoch(len(split), this.batch_size), this.learning_rate, np.float32)
-    state = programs.first_state(recipe, model.init(key, split.images.shape[1:]), mesh)
+    state = initial_state(step_config, start.variables, mesh)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    advance = programs.train_steps(Training(recipe, state, split, constants, None, rates, key, key), mesh)
+    training = inputs.training(step_config, split, start.preprocessing, start.keys, state, mesh)
     loss = None
 
     def epoch():
         nonlocal state, loss
-        state, (sums, _) = advance(state, 0, rates, 0, len(rates))
-        state = dataclasses.replace(state, epoch_sums=Sums.zero())
+        state, (sums, _) = training.train_steps(state, 0, rates, 0, len(rates))
+        state = state.reset("epoch_sums")
         loss = means(sums, this.classes)["loss"]
 
     return {"seconds": this.clock(epoch), "parameters": parameters, "loss": loss}

@@ -16,9 +16,6 @@ from cnn_jax.run.records import MetricRecord, RecordError
 TRAIN_WINDOW, TRAIN, VALIDATION, TEST = "train_step", "train", "validation", "test"
 
 
-Record = MetricRecord
-
-
 class MetricsLog:
     """Appends records to metrics.jsonl; a resumed run first drops the records after its checkpoint."""
 
