@@ -1,10 +1,11 @@
 """What a sweep of short trials costs beside their training: `make bench-sweep`.
 
 Trials of one shape, the lecture's network for one epoch on a tenth of Fashion-MNIST, each with a seed of its own, run
-as `launch.py sweep` runs them: one at a time on all cores, and two at a time, each on its own core. Every turn begins
-with an empty compilation cache. Wall time is that of the whole command, from the start of Python over the checks to the
-report. It stands beside the sum of the trials' training times plus one compilation, and beside the same sum with
-evaluation, which is work too: with `--test_images=10000` more than half of that of training.
+as `launch.py sweep` runs them: one at a time on all cores, two at a time, each on its own core, and with `--ensemble`
+as one program that trains all seeds in lockstep. Every turn begins with an empty compilation cache. Wall time is that
+of the whole command, from the start of Python over the checks to the report. It stands beside the sum of the trials'
+training times plus one compilation, and beside the same sum with evaluation, which is work too: with
+`--test_images=10000` more than half of that of training.
 """
 
 from __future__ import annotations
@@ -48,19 +49,21 @@ def main() -> None:
     parser.add_argument("--test_images", type=int, default=1000, help="that a trial is measured on")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2], help="trials at a time, one sweep for each")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of every number of jobs")
+    parser.add_argument("--ensemble", action="store_true", help="also all seeds in one program, --vectorize=seeds")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each way to run")
     options = parser.parse_args()
+    ways = [f"--jobs={jobs}" for jobs in options.jobs] + ["--vectorize=seeds"] * options.ensemble
     turns: list[dict[str, Any]] = []
     for number in range(options.rounds):
-        first = number % len(options.jobs)
-        for jobs in options.jobs[first:] + options.jobs[:first]:
-            turns.append({"round": number, "jobs": jobs} | _sweep(jobs, options))
-            print(f"round {number + 1}/{options.rounds}, --jobs={jobs}: {turns[-1]['wall']:.1f} s", flush=True)
+        first = number % len(ways)
+        for way in ways[first:] + ways[:first]:
+            turns.append({"round": number, "way": way} | _sweep(way, options))
+            print(f"round {number + 1}/{options.rounds}, {way}: {turns[-1]['wall']:.1f} s", flush=True)
     Console(width=None if sys.stdout.isatty() else 130).print(table(turns, options.trials))
     keep("sweep-overhead", options=vars(options), turns=turns)
 
 
-def _sweep(jobs: int, options: argparse.Namespace) -> dict[str, float]:
+def _sweep(way: str, options: argparse.Namespace) -> dict[str, float]:
     """Seconds of one sweep: wall, and of its trials together; an exit with its last lines where it failed."""
     with tempfile.TemporaryDirectory() as folder:
         experiment, workdir = Path(folder) / "experiment.py", Path(folder) / "sweep"
@@ -68,7 +71,7 @@ def _sweep(jobs: int, options: argparse.Namespace) -> dict[str, float]:
         command = [sys.executable, "launch.py", "sweep", f"--config={experiment}", f"--workdir={workdir}"]
         start = time.perf_counter()
         done = subprocess.run(
-            [*command, f"--jobs={jobs}"],
+            [*command, way],
             env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(Path(folder) / "cache")},
             cwd=FOLDER.parent,
             capture_output=True,
@@ -82,7 +85,10 @@ def _sweep(jobs: int, options: argparse.Namespace) -> dict[str, float]:
             rows = list(csv.DictReader(file))
     phases = {name: [float(row[f"{name}_seconds"]) for row in rows] for name in ("training", "evaluation", "compile")}
     longest = max(phases["compile"])
-    training, evaluation = sum(phases["training"]), sum(phases["evaluation"])
+    # The members of an ensemble train at the same time: the seconds of each are those of all.
+    training, evaluation = (
+        max(phases[name]) if way == "--vectorize=seeds" else sum(phases[name]) for name in ("training", "evaluation")
+    )
     return {
         "wall": wall,
         "training": training,
@@ -94,24 +100,23 @@ def _sweep(jobs: int, options: argparse.Namespace) -> dict[str, float]:
 
 
 def table(turns: list[dict[str, Any]], trials: int) -> Table:
-    """Medians and spreads over the rounds, and the throughput beside the first number of jobs, round by round."""
+    """Medians and spreads over the rounds, and the throughput beside the first way, round by round."""
     shown = Table(title=f"{trials} trials of one shape", title_justify="left")
-    for heading in ("jobs", "seconds", "training", "evaluation", "compiling"):
+    for heading in ("", "seconds", "training", "evaluation", "compiling"):
         shown.add_column(heading, justify="right")
     for ratio in ("over training + compiling", "over all three", "throughput"):
         shown.add_column(ratio, justify="right")
         shown.add_column("min - max", justify="right")
-    sweeps = {
-        jobs: [turn for turn in turns if turn["jobs"] == jobs] for jobs in dict.fromkeys(t["jobs"] for t in turns)
-    }
+    ways = sorted({turn["way"] for turn in turns})  # --jobs before --vectorize
+    sweeps = {way: [turn for turn in turns if turn["way"] == way] for way in ways}
     walls = {turn["round"]: turn["wall"] for turn in next(iter(sweeps.values()))}
     middle, low, high = SPREAD
-    for jobs, each in sweeps.items():
+    for way, each in sweeps.items():
         row = [f"{middle(turn[key] for turn in each):.1f}" for key in ("wall", "training", "evaluation", "compilation")]
         throughputs = [walls[turn["round"]] / turn["wall"] for turn in each]
         for figures in ([turn["over_training"] for turn in each], [turn["over_all"] for turn in each], throughputs):
             row += [f"{middle(figures):.2f}", f"{low(figures):.2f} - {high(figures):.2f}"]
-        shown.add_row(str(jobs), *row)
+        shown.add_row(way, *row)
     return shown
 
 

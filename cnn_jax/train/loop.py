@@ -264,6 +264,8 @@ def train(
                 for split, evaluate in trainer.evaluations.items():
                     runs.record(step, epoch + 1.0, split, jax.device_get(evaluate(state.variables)))
                 evaluation_seconds += time.monotonic() - evaluation_started
+            if runs.all_failed:
+                break
             runs.print_epoch(epoch + 1)
             if (epoch + 1) % experiment.checkpoint.every_epochs == 0 or epoch + 1 == epochs or runs.improved_at(step):
                 runs.save(step, state)

@@ -227,6 +227,27 @@ def test_a_loss_that_is_no_number_stops_the_run(line_data, tmp_path):
     assert all(math.isfinite(record.values["loss"]) for record in read_records(tmp_path / "metrics.jsonl"))
 
 
+def test_an_evaluation_that_is_no_number_stops_the_run(line_data, tmp_path, monkeypatch):
+    evaluation = loop.inputs.evaluation
+
+    def planted(*arguments):
+        """The test loss becomes infinite in the second epoch."""
+        evaluate, calls = evaluation(*arguments), []
+
+        def broken(variables):
+            calls.append(1)
+            sums = evaluate(variables)
+            return sums._replace(loss=sums.loss * np.inf) if len(calls) == 2 else sums
+
+        return broken
+
+    monkeypatch.setattr(loop.inputs, "evaluation", planted)
+    with pytest.raises(DivergedError, match=r"the test loss is inf after step 32 \(epoch 2\)"):
+        train(experiment(line_data), tmp_path)
+    assert max(record.step for record in read_records(tmp_path / "metrics.jsonl")) == 32  # no third epoch
+    assert [entry.name for entry in (tmp_path / "checkpoints").iterdir()] == ["16"]
+
+
 def test_what_does_not_fit_is_refused_before_training(line_data, tmp_path):
     with pytest.raises(ConfigError, match=r"config.train.batch_size=501 exceeds the 500 training images"):
         train(experiment(line_data, train={"batch_size": 501}), tmp_path / "a")
