@@ -206,7 +206,7 @@ def _training(
     order = functools.lru_cache(maxsize=1)(lambda epoch: draw(keys.order, np.int32(epoch)))
     learning_rates, start = np.zeros(pipeline.steps_per_epoch(*sizes), np.float32), (np.int32(0), np.int32(0))
     arguments = (state, data, order(0), learning_rates, start, keys.step)
-    chunk = compilation.compile_once(_train_steps, static, arguments, donate_argnums=1)
+    chunk = compilation.compile_once(_train_steps, static, arguments, donate_argnums=0)
 
     def in_memory(
         state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int

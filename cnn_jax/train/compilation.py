@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import ctypes
+import functools
 import os
 import sys
 from collections.abc import Callable, Hashable
@@ -62,7 +63,7 @@ def compile_once(
       function: Module-level function of (config, *arguments).
       config: Static first argument: everything that the function depends on besides the arguments.
       arguments: Arrays of the shapes, types and shardings that will come.
-      jit: Further arguments of `jax.jit`; argument numbers count the config as 0.
+      jit: Further arguments of `jax.jit`; argument numbers count from the first array.
 
     Returns:
       The compiled program, a function of the arguments.
@@ -72,7 +73,8 @@ def compile_once(
     shapes = tuple((jax.typeof(leaf), getattr(leaf, "sharding", None)) for leaf in leaves)
     key = (function, config, structure, shapes, jit_structure, tuple(jit_leaves))
     if key not in _programs:
-        lowered = jax.jit(function, static_argnums=0, **jit).lower(config, *arguments)
+        # A function of its own: what JAX caches for it is freed with it, and not kept as long as the module.
+        lowered = jax.jit(functools.partial(function, config), **jit).lower(*arguments)
         _programs[key] = lowered.compile(options())
         release_memory()
         if len(_programs) > _KEPT:

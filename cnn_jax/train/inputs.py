@@ -98,7 +98,7 @@ def training(
       mesh: Mesh of the devices.
     """
     out_shardings = (sharding.of_state(state, mesh, config.train), sharding.replicated(mesh))
-    jit = {"donate_argnums": 1, "out_shardings": out_shardings}
+    jit = {"donate_argnums": 0, "out_shardings": out_shardings}
     if isinstance(split, Split):
         data = on_devices(split, preprocessing, mesh)
         order = epoch_orders(config, len(split), keys.order, mesh)

@@ -1,5 +1,6 @@
 """Every network, on its smallest legal image, takes a training step in both types under every padding dialect."""
 
+import functools
 import re
 
 import jax
@@ -83,8 +84,8 @@ def test_a_training_step(config, padding, side, compute):
     before = create_state(this, init(jax.random.key(1), (side, side, 3)))
     images = jax.random.normal(jax.random.key(2), (2, side, side, 3))
     batch = Batch(images, jnp.array([0, 1]), jnp.ones(2), Preprocessing(Normalization(jnp.zeros(3), jnp.ones(3))))
-    step = jax.jit(train_step, static_argnums=0, compiler_options=QUICK)
-    after, _ = step(this, before, batch, jnp.float32(1.0), jax.random.key(3))
+    step = jax.jit(functools.partial(train_step, this), compiler_options=QUICK)
+    after, _ = step(before, batch, jnp.float32(1.0), jax.random.key(3))
     assert np.isfinite(after.epoch_sums.loss)
     # Plain descent at rate 1: what a parameter moved by is its gradient.
     moved = jax.tree.map(lambda old, new: np.asarray(old - new), before.params, after.params)
@@ -133,7 +134,7 @@ def test_no_sum_depends_on_the_order_of_a_gpus_threads(config, side):
         (array(dtype=jnp.int32),) * 2,
         jax.eval_shape(jax.random.key, 0),
     )
-    traced = jax.jit(train_steps, static_argnums=0).trace(this, *arguments)
+    traced = jax.jit(functools.partial(train_steps, this)).trace(*arguments)
     operations = operations_on_a_gpu(traced)
     assert {"convolution", "dot_general", "gather", "while"} <= operations
     assert not {name for name in operations if "scatter" in name}
