@@ -1,6 +1,5 @@
 """Real runs, killed, damaged and stopped: each ends as the run that was left alone."""
 
-import json
 import os
 import random
 import signal
