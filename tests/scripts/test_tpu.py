@@ -1,6 +1,7 @@
 """Slices as queued resources, against recorded answers of gcloud: exact arguments, faults, signals, nothing left."""
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -8,6 +9,9 @@ from pathlib import Path
 
 import pytest
 from moments import wait_until
+
+from scripts.tpu import supervise
+from scripts.tpu.runner import Interrupted, Runner
 
 PLACE = ["--zone=us-west4-a", "--project=my-project-123"]
 SLICE = ["--name=cnn-run", *PLACE, "--accelerator_type=v5litepod-16", "--poll_seconds=0.01"]
@@ -260,6 +264,24 @@ def test_a_signal_while_it_waits_gives_the_slice_back(cloud, number, verb):
     assert cloud.calls[-1] == DELETE
     assert f"stopped by {number.name}" in err
     assert not cloud.left()
+
+
+def test_a_signal_while_a_command_starts_ends_it(monkeypatch):
+    started, start = [], subprocess.Popen
+
+    def started_with_a_signal(*words, **options):
+        started.append(start(*words, **options))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", started_with_a_signal)
+    runner = Runner()
+    try:
+        with pytest.raises(Interrupted, match="SIGTERM"), supervise.signals(runner):
+            runner.run(["sleep", "3600"], 3600)
+        assert started[0].returncode == -signal.SIGTERM
+    finally:
+        started[0].kill()
 
 
 def test_a_signal_while_it_follows_stops_the_run_first(cloud):
