@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ _PATIENCE = 600  # seconds, after which a test fails: for machines that are very
 class Moment:
     """A moment of a process; at first it begins to count, then it counts to the moment."""
 
-    def __init__(self, folder: Path, process: str, *, action: str = "wait", times: int | None = 1, **when: Any):
+    def __init__(
+        self, folder: Path, process: str, *, action: str = "wait", which: Sequence[int] | None = (0,), **when: Any
+    ):
         """Plants nothing yet.
 
         Args:
@@ -33,17 +35,17 @@ class Moment:
           process: A word of the command line of the process that counts.
           action: "wait" to wait for `release`, the name of a signal that the process sends itself, or "count" to go on
             and keep the number of events.
-          times: How often this happens at most, counted over all processes that have the word; None for always.
+          which: Which processes with the word do this, by the order in which they come to it; None for all of them.
           when: Where the count begins: `opened`, the end of a file's path, and `mode`, a letter of the mode in which it
             is opened, for the `nth` time (1); without it, where Python starts. If `lines` is given, where that file
             then has so many. What is counted from there: `events`, Python's audit events of all threads; or `calls`,
             of Python's functions in the thread that opened the file. Without both the moment is where the count begins.
-            "count" goes on to the end of the process, or to where the file `until` is opened.
+            "count" goes on to the end of the process, or to where the file `until` is opened or renamed to.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._reached, self._released = folder / "reached", folder / "released"
         shutil.copy(__file__, folder / "sitecustomize.py")
-        planted = {"process": process, "action": action, "times": times, "reached": str(self._reached)} | when
+        planted = {"process": process, "action": action, "which": which, "reached": str(self._reached)} | when
         paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
         self.environment = os.environ | {_VARIABLE: json.dumps(planted), "PYTHONPATH": os.pathsep.join(paths)}
 
@@ -52,15 +54,16 @@ class Moment:
         """The processes that have reached the moment."""
         return [int(line) for line in self._reached.read_text().split()] if self._reached.exists() else []
 
-    def wait(self, command: "subprocess.Popen[Any]") -> int:
-        """Waits until the moment has come; gives the process that waits there.
+    def wait(self, command: "subprocess.Popen[Any]", processes: int = 1) -> int:
+        """Waits until the moment has come; gives the process that came to it last.
 
         Args:
           command: Which starts that process, or is it: if it ends, the moment cannot come any more.
+          processes: How many must have come to it.
         """
-        wait_until(lambda: self.processes or command.poll() is not None, "the moment")
-        assert self.processes, f"the command ended with {command.returncode} before the moment"
-        return self.processes[0]
+        wait_until(lambda: len(self.processes) >= processes or command.poll() is not None, "the moment")
+        assert len(self.processes) >= processes, f"the command ended with {command.returncode} before the moment"
+        return self.processes[processes - 1]
 
     def release(self) -> None:
         """Lets the process go on."""
@@ -121,15 +124,14 @@ class _Count:
         self._events += 1
         if 0 < self._planted.get("events", 0) <= self._events:
             self._act()
-        elif event == "open" and "until" in self._planted and self._is_it(*arguments[:2], name="until"):
-            self.keep()
+        elif "until" in self._planted and event in ("open", "os.rename"):
+            file = arguments[0] if event == "open" else arguments[1]
+            if str(file).endswith(self._planted["until"]):
+                self.keep()
 
-    def _is_it(self, path: Any, mode: Any, name: str = "opened") -> bool:
-        return (
-            isinstance(path, str)
-            and path.endswith(self._planted[name])
-            and self._planted.get("mode", "") in str(mode or "")
-        )
+    def _is_it(self, path: Any, mode: Any) -> bool:
+        named = isinstance(path, str) and path.endswith(self._planted["opened"])
+        return named and self._planted.get("mode", "") in str(mode or "")
 
     def _begin(self, path: str) -> None:
         self._path = path
@@ -175,9 +177,8 @@ class _Count:
             with self._reached.open("ab", buffering=0) as file:
                 mine = f"{os.getpid()}\n".encode()
                 file.write(mine)
-            before = self._reached.read_bytes().split(mine)[0].count(b"\n")
-            times, action = self._planted["times"], self._planted["action"]
-            if times is not None and before >= times:
+            which, action = self._planted["which"], self._planted["action"]
+            if which is not None and self._reached.read_bytes().split(b"\n").index(mine.strip()) not in which:
                 return
             if action == "wait":
                 began = time.monotonic()

@@ -51,6 +51,17 @@ class Runner:
 
     dry = False
 
+    def __init__(self) -> None:
+        self._holds = False  # while a command starts or ends
+        self._held: Interrupted | None = None
+
+    def interrupt(self, signal: Interrupted) -> None:
+        """Raises what a signal asks for; while a command starts or ends, once that is done, so that none is left."""
+        if self._holds:
+            self._held = signal
+        else:
+            raise signal
+
     def run(
         self, command: Sequence[str], seconds: float, *, assume: str = "", show: bool = False, quiet: bool = False
     ) -> Done:
@@ -63,6 +74,14 @@ class Runner:
           show: pass on what it prints, as it comes.
           quiet: keep its messages and faults back, where they are expected.
         """
+        self._holds = True
+        try:
+            return self._to_its_end(command, seconds, show, quiet)
+        finally:
+            self._let_go()
+
+    def _to_its_end(self, command: Sequence[str], seconds: float, show: bool, quiet: bool) -> Done:
+        """Runs a command; a signal interrupts nothing but the waiting for its end."""
         process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
@@ -83,15 +102,24 @@ class Runner:
         for thread in threads:
             thread.start()
         try:
+            self._let_go()
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
             code = 124
         finally:
+            self._holds = True
             _end(process)
             for thread in threads:
                 thread.join(5)
         out, err = (b"".join(kept).decode(errors="surrogateescape") for kept in taken)
         return Done(code, out, err)
+
+    def _let_go(self) -> None:
+        """Lets signals interrupt again, and raises what one has asked for meanwhile."""
+        self._holds = False
+        held, self._held = self._held, None
+        if held is not None:
+            raise held
 
     def must(self, step: str, command: Sequence[str], seconds: float, *, assume: str = "", show: bool = False) -> Done:
         """Runs a command that has to succeed.

@@ -27,8 +27,9 @@ def signals(runner: Runner) -> Iterator[None]:
         del frame
         seen.append(number)
         if len(seen) == 1 and not _Hold.on:
-            raise Interrupted(signal.Signals(number).name)
-        runner.say("giving back what was taken; this must finish")
+            runner.interrupt(Interrupted(signal.Signals(number).name))
+        else:
+            runner.say("giving back what was taken; this must finish")
 
     before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
     try:

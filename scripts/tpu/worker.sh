@@ -12,17 +12,19 @@ run=$HOME/cnn_jax_run
 python=3.11
 uv_version=0.13.9
 
-alive() {
-    [ -f "$run/pid" ] && grep -q launch.py "/proc/$(cat "$run/pid")/cmdline" 2>/dev/null
+alive() { # the process of this file: launch.py's, pid, or that of the shell that waits for its exit code, shell
+    [ -f "$run/$1" ] && grep -q launch.py "/proc/$(cat "$run/$1")/cmdline" 2>/dev/null
 }
 
 state() {
     if [ -f "$run/exit_code" ]; then
         cat "$run/exit_code"
-    elif alive; then
+    elif alive pid; then
         echo running
     elif [ -f "$run/pid" ]; then
-        sleep 1 # its code is being written
+        while [ ! -f "$run/exit_code" ] && alive shell; do
+            sleep 0.1 # the code is being written
+        done
         cat "$run/exit_code" 2>/dev/null || echo died
     else
         echo none
@@ -63,6 +65,7 @@ launch)
         shift
         .venv/bin/python launch.py "$@" &
         child=$!
+        echo "$$" >"$run/shell"
         echo "$child" >"$run/pid.part"
         mv "$run/pid.part" "$run/pid"
         code=0
@@ -82,20 +85,26 @@ launch)
     echo "launched on $(hostname)"
     ;;
 follow)
-    tail -c "+$(($1 + 1))" -f "$run/log" &
-    tail=$!
-    trap 'kill $tail 2>/dev/null || true' EXIT
+    printed=$1
     ends=$(($(date +%s) + $2))
-    while [ "$(state)" = running ] && [ "$(date +%s)" -lt "$ends" ]; do
+    while :; do
+        now=$(state) # before the log is read, which is whole if the run has ended
+        size=$(wc -c <"$run/log")
+        if [ "$size" -gt "$printed" ]; then
+            tail -c "+$((printed + 1))" "$run/log" | head -c "$((size - printed))"
+            printed=$size
+        fi
+        if [ "$now" != running ] || [ "$(date +%s)" -ge "$ends" ]; then
+            break
+        fi
         sleep 1
     done
-    sleep 1 # tail looks once a second
     ;;
 state)
     echo "worker $(hostname) $(state)"
     ;;
 stop)
-    if alive; then
+    if alive pid; then
         kill -TERM "$(cat "$run/pid")"
     fi
     tries=0
@@ -103,9 +112,11 @@ stop)
         tries=$((tries + 1))
         sleep 1
     done
-    if alive; then
+    if alive pid; then
         kill -KILL "$(cat "$run/pid")"
-        sleep 1
+        while alive pid; do
+            sleep 0.1
+        done
     fi
     echo "worker $(hostname) $(state)"
     ;;

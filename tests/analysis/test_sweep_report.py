@@ -257,7 +257,7 @@ def test_drop_downs_filter_with_the_rest(index, browser):
 def test_the_log_unfolds(index, browser):
     show(browser, index)
     path = "//*[@id='trials']//tbody/tr[.//b[text()='diverged']]"
-    row = WebDriverWait(browser, 20).until(lambda page: page.find_element(By.XPATH, path))
+    row = WebDriverWait(browser, 600).until(lambda page: page.find_element(By.XPATH, path))
     log = row.find_element(By.TAG_NAME, "pre")
     assert not log.is_displayed()
     row.find_element(By.TAG_NAME, "summary").click()

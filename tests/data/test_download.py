@@ -4,7 +4,6 @@ import hashlib
 import http.server
 import socket
 import threading
-import time
 
 import pytest
 
@@ -26,7 +25,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(404)
             return
         if behaviour == "stalls":
-            time.sleep(1.5)
+            self.server.given_up.wait()
             return
         start = 0
         if self.headers.get("Range") and behaviour != "knows no ranges":
@@ -44,10 +43,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.behaviour, server.ranges = "works", []
+    server.behaviour, server.ranges, server.given_up = "works", [], threading.Event()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server
+    server.given_up.set()
     server.shutdown()
     thread.join()
     server.server_close()

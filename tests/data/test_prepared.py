@@ -4,15 +4,16 @@ import dataclasses
 import gzip
 import hashlib
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from moments import Moment
 
 from cnn_jax import config as cfg
 from cnn_jax.data import load, prepared
@@ -181,29 +182,42 @@ assert "tensorflow" not in sys.modules
 """
 
 
-def preparing(source, data_dir):
+def preparing(source, data_dir, moment=None):
     """Another process that prepares the same data."""
     script = PREPARE.format(tests=str(Path(__file__).parent), source=str(source), data_dir=str(data_dir))
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = dict(moment.environment if moment else os.environ)
+    folders = [environment.get("PYTHONPATH", ""), *map(str, (Path(__file__).parents[1], Path(__file__).parents[2]))]
+    environment["PYTHONPATH"] = os.pathsep.join(folders)
     return subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def test_processes_at_the_same_time(source, data_dir):
     processes = [preparing(source, data_dir) for _ in range(3)]
-    errors = [process.communicate(timeout=60)[1] for process in processes]
+    errors = [process.communicate(timeout=600)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], errors
     assert sum("preparing Fashion-MNIST" in error for error in errors) == 1
 
 
-def test_killed_in_the_middle(source, data_dir):
-    for delay in (0.1, 0.4, 0.8):
-        process = preparing(source, data_dir)
-        started = time.monotonic()
-        while not (data_dir / ".fashion_mnist.lock").exists() and time.monotonic() - started < 30:
-            time.sleep(0.01)
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+def end(process):
+    """A process's exit code, and what it said."""
+    error = process.communicate(timeout=600)[1]
+    return process.returncode, error
+
+
+def test_killed_in_the_middle(source, data_dir, tmp_path):
+    moments = random.Random(0)
+    for kill in range(4):
+        # Preparing a copy of what the last kill left tells how many events there are, up to the last move into place.
+        copy, begins = tmp_path / f"copy-{kill}", {"opened": ".fashion_mnist.lock"}
+        if data_dir.exists():
+            shutil.copytree(data_dir, copy)
+        count = Moment(tmp_path / f"count-{kill}", "test_prepared", action="count", until="/1.0.0", **begins)
+        code, error = end(preparing(source, copy, count))
+        assert code == 0, error
+        (events,) = count.counted
+        when = begins | {"events": moments.randrange(1, events)}
+        killed = preparing(source, data_dir, Moment(tmp_path / str(kill), "test_prepared", action="SIGKILL", **when))
+        assert end(killed)[0] == -signal.SIGKILL
     is_right(load_named(SMALL, str(source), data_dir))
     assert not list((data_dir / "fashion_mnist").glob("incomplete*"))
 

@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from moments import is_running, wait_until
 
 from cnn_jax import config as cfg
 from cnn_jax.data.stream import open_streams
@@ -85,32 +85,16 @@ def stream(records_folder):
     return opened
 
 
-def wait_until(condition):
-    """Waits for an event that must come; two minutes are for machines that are busy with other things."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < 120, "it has not come"
-        time.sleep(0.01)
-
-
-def running(pid):
-    """Whether a process runs; one that has ended may wait for its parent."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 @pytest.mark.parametrize("then", ["close", "end"])
 @pytest.mark.parametrize(("workers", "count"), [(4, 1), (2, 5)])
 def test_batches_that_are_held_to_the_end_leave_nothing(program, tmp_path, workers, count, then):
     (tmp_path / "sitecustomize.py").write_text(SLOW_REMOVAL)
     words = program(workers, count, then)
-    done = subprocess.run(words, capture_output=True, text=True, env=environment(tmp_path), timeout=300, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, env=environment(tmp_path), timeout=600, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     pids = json.loads(done.stdout)
     assert len(pids) == workers
-    assert not any(running(pid) for pid in pids)
+    assert not any(is_running(pid) for pid in pids)
 
 
 def shared(pid):
@@ -130,7 +114,7 @@ def test_a_killed_program_leaves_neither_workers_nor_memory(program):
         run.kill()
     assert all(files), "the batches are in shared memory"
     assert all(file.endswith("(deleted)") for process in files for file in process), "which has no name"
-    wait_until(lambda: not any(running(pid) for pid in pids))
+    wait_until(lambda: not any(is_running(pid) for pid in pids), "the end of the workers")
 
 
 def test_closing_ends_workers_that_only_just_start(stream):

@@ -7,10 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from moments import is_running, wait_until
 
 ROOT = Path(__file__).parents[2]
 GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
@@ -47,7 +47,7 @@ class Cloud:
 
     def run(self, *words, module="scripts.tpu"):
         process = self.start(*words, module=module)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=600)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     @property
@@ -72,24 +72,12 @@ class Cloud:
 
     def wait_for_a_hang(self):
         """Waits until a stand-in hangs."""
-        for _ in range(1000):
-            if (self.folder / "pids").exists():
-                return
-            time.sleep(0.02)
-        raise AssertionError(f"nothing hangs: {self.calls}")
+        wait_until((self.folder / "pids").exists, f"a hang after {self.calls}")
 
     def left(self):
         """The stand-ins that hung and still run."""
         pids = [int(pid) for pid in (self.folder / "pids").read_text().split()]
-        return [pid for pid in pids if _runs(pid)]
-
-
-def _runs(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return [pid for pid in pids if is_running(pid)]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Stands in for a cloud tool: keeps how it was called, and answers as a recording in $STAND_IN says.
 
 $STAND_IN/answers.json is a list of [pattern, answers]; the first pattern found in the command line counts, and each
-call takes the next of its answers, the last one over and over. An answer is {"out", "err", "code", "seconds"}.
+call takes the next of its answers, the last one over and over. An answer is {"out", "err", "code", "until"}: it comes
+only when there is a file $STAND_IN/UNTIL.
 """
 
 import fcntl
@@ -27,7 +28,8 @@ for pattern, answers in json.loads((folder / "answers.json").read_text()):
 sys.stdout.write(answer.get("out", ""))
 sys.stdout.flush()
 sys.stderr.write(answer.get("err", ""))
-if "seconds" in answer:
+if "until" in answer:
     (folder / "pids").open("a").write(f"{os.getpid()}\n")
-    time.sleep(answer["seconds"])
+    while not (folder / answer["until"]).exists():
+        time.sleep(0.02)
 sys.exit(answer.get("code", 0))

@@ -1,12 +1,17 @@
 """Slices as queued resources, against recorded answers of gcloud: exact arguments, faults, signals, nothing left."""
 
 import json
+import os
 import shlex
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
+from moments import wait_until
+
+from scripts.tpu import supervise
+from scripts.tpu.runner import Interrupted, Runner
 
 PLACE = ["--zone=us-west4-a", "--project=my-project-123"]
 SLICE = ["--name=cnn-run", *PLACE, "--accelerator_type=v5litepod-16", "--poll_seconds=0.01"]
@@ -244,17 +249,16 @@ def test_a_delete_that_fails_once_is_tried_again(cloud):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("verb", ["run", "create"])
 def test_a_signal_while_it_waits_gives_the_slice_back(cloud, number, verb):
-    cloud.answers(["describe", [ABSENT, {**state("PROVISIONING"), "seconds": 60}]], ["delete", [{"seconds": 0.5}]])
+    cloud.answers(
+        ["describe", [ABSENT, {**state("PROVISIONING"), "until": "never"}]], ["delete", [{"until": "deleted"}]]
+    )
     process = cloud.start(verb, *SLICE, *(WORDS if verb == "run" else ()))
     cloud.wait_for("create")
     process.send_signal(number)
-    for _ in range(500):
-        if "delete" in cloud.steps:
-            break
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(0.02)
+    wait_until(lambda: "delete" in cloud.steps or process.poll() is not None, "the deletion")
     process.send_signal(number)  # a second one does not keep it from that
-    _, err = process.communicate(timeout=30)
+    (cloud.folder / "deleted").touch()
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 75, err
     assert cloud.steps == [*COMING, "delete"]
     assert cloud.calls[-1] == DELETE
@@ -262,12 +266,30 @@ def test_a_signal_while_it_waits_gives_the_slice_back(cloud, number, verb):
     assert not cloud.left()
 
 
+def test_a_signal_while_a_command_starts_ends_it(monkeypatch):
+    started, start = [], subprocess.Popen
+
+    def started_with_a_signal(*words, **options):
+        started.append(start(*words, **options))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", started_with_a_signal)
+    runner = Runner()
+    try:
+        with pytest.raises(Interrupted, match="SIGTERM"), supervise.signals(runner):
+            runner.run(["sleep", "3600"], 3600)
+        assert started[0].returncode == -signal.SIGTERM
+    finally:
+        started[0].kill()
+
+
 def test_a_signal_while_it_follows_stops_the_run_first(cloud):
-    cloud.answers(NEW, ["worker.sh follow", [{"out": "epoch 1\n", "seconds": 60}]])
+    cloud.answers(NEW, ["worker.sh follow", [{"out": "epoch 1\n", "until": "never"}]])
     process = cloud.start("run", *SLICE, *WORDS)
     cloud.wait_for("follow")
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 75, err
     assert out == "epoch 1\n"
     assert cloud.steps == [*UP, "follow", "stop", "delete"]

@@ -65,11 +65,11 @@ def test_what_cannot_be_undone_is_told_loudly(cloud, tool):
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_signal_while_it_launches(cloud, tool):
-    cloud.answers(["create|launch", [{"seconds": 60}]])
+    cloud.answers(["create|launch", [{"until": "never"}]])
     process = cloud.start("launch", *FLAGS[tool], *WORDS, module=f"scripts.tpu.{tool}")
     cloud.wait_for_a_hang()
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 75, err
     assert cloud.calls == [LAUNCH[tool], DELETE[tool]]
     assert not cloud.left()

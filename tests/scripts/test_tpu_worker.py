@@ -2,13 +2,29 @@
 
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from moments import wait_until
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "tpu" / "worker.sh"
-TOOLS = ["cat", "date", "git", "grep", "hostname", "mkdir", "mv", "nohup", "rm", "setsid", "sh", "sleep", "tail"]
+TOOLS = [
+    "cat",
+    "date",
+    "git",
+    "grep",
+    "head",
+    "hostname",
+    "mkdir",
+    "mv",
+    "nohup",
+    "rm",
+    "setsid",
+    "sh",
+    "sleep",
+    "tail",
+    "wc",
+]
 PYTHON = """#!/bin/sh
 trap 'echo saved; exit 75' TERM
 echo "launched with: $*"
@@ -36,7 +52,7 @@ def home(tmp_path):
 def worker(home, *words):
     environment = {"HOME": str(home), "PATH": str(home / "bin")}
     return subprocess.run(
-        [shutil.which("sh"), str(SCRIPT), *words], env=environment, capture_output=True, text=True, timeout=60
+        [shutil.which("sh"), str(SCRIPT), *words], env=environment, capture_output=True, text=True, timeout=600
     )
 
 
@@ -45,11 +61,14 @@ def state(home):
 
 
 def ended(home):
-    for _ in range(200):
-        if state(home) != "running":
-            break
-        time.sleep(0.02)
+    wait_until(lambda: state(home) != "running", "the end")
     return state(home)
+
+
+def launched_to_wait(home):
+    """Launches a run that waits for its stop, and waits until it does."""
+    assert worker(home, "launch", "wait").returncode == 0
+    wait_until(lambda: (home / "cnn_jax_run" / "log").read_text(), "the first line")
 
 
 @pytest.mark.parametrize("code", ["0", "1", "2", "75"])
@@ -61,7 +80,7 @@ def test_the_exit_code_is_kept(home, code):
 
 
 def test_it_outlives_the_call_and_stops_with_its_state_saved(home):
-    assert worker(home, "launch", "wait").returncode == 0
+    launched_to_wait(home)
     assert state(home) == "running"
     again = worker(home, "launch", "wait")
     assert again.returncode == 1
@@ -79,7 +98,7 @@ def test_follow_prints_from_a_byte_on_and_ends_with_the_run(home):
 
 
 def test_follow_ends_after_its_time(home):
-    worker(home, "launch", "wait")
+    launched_to_wait(home)
     assert worker(home, "follow", "0", "1").stdout == "launched with: launch.py wait\n"
     assert state(home) == "running"
 

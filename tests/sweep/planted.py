@@ -1,4 +1,4 @@
-"""What makes trials fail in every way there is: put as sitecustomize.py before a sweep's worker processes."""
+"""What makes trials fail in every way there is: put as sitecustomize.py before a sweep and its worker processes."""
 
 import os
 import signal
@@ -7,8 +7,10 @@ import time
 from typing import Any
 
 CRASH, HANG, MEMORY, OOM_EXCEPTION = 101, 102, 103, 104  # seeds
+_TAKEN = 3 * 2**30  # bytes, by a trial that takes too much
 
-if "cnn_jax.sweep.worker" in getattr(sys, "orig_argv", ()):
+words = getattr(sys, "orig_argv", ())
+if "cnn_jax.sweep.worker" in words:
     from cnn_jax.train import loop
 
     train_and_evaluate = loop.train_and_evaluate
@@ -18,13 +20,28 @@ if "cnn_jax.sweep.worker" in getattr(sys, "orig_argv", ()):
             print("about to crash", flush=True)
             os.kill(os.getpid(), signal.SIGSEGV)
         if experiment.seed == HANG:
-            time.sleep(3600)
+            forever()
         if experiment.seed == OOM_EXCEPTION:
             raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99999999999 bytes.")
-        taken = []
-        while experiment.seed == MEMORY:
-            taken.append(bytearray(os.urandom(2**20)) * 64)
-            time.sleep(0.02)
+        if experiment.seed == MEMORY:
+            taken = bytearray(os.urandom(2**20)) * (_TAKEN // 2**20)
+            forever()
+            del taken
         return train_and_evaluate(experiment, *rest)
 
+    def forever() -> None:
+        while True:
+            time.sleep(3600)
+
     loop.train_and_evaluate = faulty
+elif any(word.endswith(("launch.py", "default_worker.py")) for word in words):  # which watch their trials' time
+    from cnn_jax.sweep.engines import local
+
+    elapsed = local._Slot.elapsed
+
+    def quickly(slot: Any) -> float:
+        """An hour has passed for the trial that hangs, and for it alone: no other meets a limit on a slow machine."""
+        hangs = any(entry.trial.experiment.seed == HANG for entry in slot.team)
+        return elapsed(slot) + 3600 * hangs
+
+    local._Slot.elapsed = quickly

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -37,7 +38,8 @@ def test_a_process_keeps_to_its_cores():
     assert done.stdout.strip() == f"[{core}]"
 
 
-def test_claimed_cores_are_nobody_elses():
+def test_claimed_cores_are_nobody_elses(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where no other process of this machine claims cores
     every = confinement.available_cores()
     with confinement.claimed(1) as first, confinement.claimed(len(every)) as others:
         assert len(first) == 1

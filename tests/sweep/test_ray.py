@@ -5,13 +5,13 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from moments import Moment, parent
 
 from sweep import planted
-from sweep.test_sweep import command, figures, run, swept, table
+from sweep.test_sweep import ROOT, TRIAL, WORKER, command, figures, run, swept, table
 
 RAY = ("--engine=ray", "--jobs=2")
 FEW = 'product({"optimizer.learning_rate": [1e-2, 3e-2, 1e-1]}, repeat_seeds(2))'
@@ -31,21 +31,6 @@ def statuses(workdir: Path) -> list[dict[str, object]]:
     return [json.loads(path.read_text()) for path in workdir.glob("trials/*/status.json")]
 
 
-def trainers(workdir: Path) -> list[tuple[int, int]]:
-    """The processes that train in this sweep, each with its parent, Ray's own."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes()
-            parent = int((process / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            held = [os.readlink(link) for link in (process / "fd").iterdir()]
-        except OSError:
-            continue
-        if b"cnn_jax.sweep.worker" in words and any(str(workdir) in path for path in held):
-            found.append((int(process.name), parent))
-    return found
-
-
 def test_ray_and_local_come_to_the_same(by_local, tmp_path):
     file, reference = by_local
     done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}", *RAY)
@@ -60,19 +45,19 @@ def test_a_killed_ray_worker_and_a_killed_driver_change_nothing(by_local, tmp_pa
     file, reference = by_local
     workdir = tmp_path / "sweep"
     words = (f"--config={file}", f"--workdir={workdir}", *RAY, "--noreport")
-    for victim_of in ("ray", "driver"):
-        with subprocess.Popen(command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
-            began = time.monotonic()
-            while not (running := trainers(workdir)) and time.monotonic() - began < 120:
-                time.sleep(0.1)
-            assert running, "no trial has begun"
-            if victim_of == "ray":
-                os.kill(running[0][1], signal.SIGKILL)
-                assert driver.wait(timeout=300) == 0, "a trial whose Ray process is lost begins again"
+    # When the first trial has a record: its Ray process dies, or the driver.
+    for victim in ("ray", "driver"):
+        moment = Moment(tmp_path / victim, WORKER, lines=1, **TRIAL)
+        with subprocess.Popen(
+            command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=moment.environment
+        ) as driver:
+            trainer = moment.wait(driver)
+            os.kill(parent(trainer) if victim == "ray" else driver.pid, signal.SIGKILL)
+            moment.release()
+            if victim == "ray":
+                assert driver.wait(timeout=600) == 0, "a trial whose Ray process is lost begins again"
                 assert figures(workdir) == figures(reference)
                 shutil.rmtree(workdir)
-            else:
-                driver.kill()
     done = run(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     assert figures(workdir) == figures(reference)
@@ -88,8 +73,8 @@ def test_faults_stay_with_their_trials(write_experiment, tmp_path):
         f"*({{'seed': seed}} for seed in {seeds}), {{'model.kernel_size': 12}}, {{'seed': 1}}], skip_infeasible=True)"
     )
     workdir = tmp_path / "sweep"
-    words = (f"--config={file}", f"--workdir={workdir}", *RAY, "--time_limit=1", "--memory_limit=2", "--noreport")
-    done = run(*words, env={**os.environ, "PYTHONPATH": str(hooks)})
+    words = (f"--config={file}", f"--workdir={workdir}", *RAY, "--time_limit=30", "--memory_limit=2", "--noreport")
+    done = run(*words, env={**os.environ, "PYTHONPATH": f"{hooks}{os.pathsep}{ROOT}"})
     assert done.returncode == 1, done.stdout + done.stderr
     assert [(row["status"], row["fault"]) for row in table(workdir)] == [
         ("done", ""),
@@ -105,12 +90,18 @@ def test_faults_stay_with_their_trials(write_experiment, tmp_path):
 def test_ctrl_c_saves_and_the_same_command_goes_on(by_local, tmp_path):
     file, reference = by_local
     words = (f"--config={file}", f"--workdir={tmp_path / 'sweep'}", *RAY, "--noreport")
-    with subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as driver:
+    # The first trial waits after its first record, the second passes by, the third waits: others have not begun.
+    moment = Moment(tmp_path / "moment", WORKER, which=(0, 2), lines=1, **TRIAL)
+    with subprocess.Popen(
+        command(*words), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=moment.environment
+    ) as driver:
         assert driver.stdout is not None
+        moment.wait(driver, processes=3)
         while "done accuracy" not in driver.stdout.readline():
             assert driver.poll() is None
         driver.send_signal(signal.SIGINT)
-        assert driver.wait(timeout=150) == 75
+        moment.release()
+        assert driver.wait(timeout=600) == 75
     assert "running" not in {status["status"] for status in statuses(tmp_path / "sweep")}
     done = run(*words)
     assert done.returncode == 0, done.stderr

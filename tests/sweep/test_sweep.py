@@ -8,15 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from moments import Moment
 
 from sweep import planted
 from sweep.experiment_with_sweep import HEAD, RATES
 
 ROOT = Path(__file__).parents[2]
+WORKER = "cnn_jax.sweep.worker"
+TRIAL = {"opened": "/metrics.jsonl", "mode": "a"}  # when a worker begins to train a trial
 
 
 def command(*words: object) -> list[str]:
@@ -24,7 +26,7 @@ def command(*words: object) -> list[str]:
 
 
 def run(*words: object, **more: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*words), capture_output=True, text=True, timeout=400, check=False, **more)
+    return subprocess.run(command(*words), capture_output=True, text=True, timeout=1200, check=False, **more)
 
 
 def table(workdir: Path) -> list[dict[str, str]]:
@@ -75,16 +77,22 @@ def test_killed_drivers_and_trials_change_nothing(undisturbed, tmp_path):
     file, reference = undisturbed
     words = (f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--jobs=1", "--noreport")
     rng = random.Random(0)
-    for moment in range(6):
-        with subprocess.Popen(command(*words), stdout=subprocess.DEVNULL) as driver:
-            began = time.monotonic()
-            while not (running := workers(driver.pid)) and time.monotonic() - began < 60:
-                time.sleep(0.05)
-            time.sleep(rng.uniform(0.5, 4))
-            victim = running[0] if moment == 5 and running else driver.pid
+    # The driver dies while its worker starts, at some event of that; then while a worker trains its first to fourth
+    # trial, at some call of a function after some record, so that five drivers leave trials of the 24. Then a worker
+    # dies.
+    starting = {"events": rng.randrange(1, 2000)}
+    training = [
+        TRIAL | {"nth": rng.randrange(1, 5), "lines": rng.randrange(4), "calls": rng.randrange(500)} for _ in range(5)
+    ]
+    for number, when in enumerate([starting, *training]):
+        moment = Moment(tmp_path / str(number), WORKER, **when)
+        with subprocess.Popen(command(*words), stdout=subprocess.DEVNULL, env=moment.environment) as driver:
+            worker = moment.wait(driver)
+            victim = worker if number == 5 else driver.pid
             os.kill(victim, signal.SIGKILL)
-            if victim != driver.pid:
-                assert driver.wait(timeout=300) == 0, "a trial killed from outside begins again"
+            moment.release()
+            expected = 0 if number == 5 else -signal.SIGKILL
+            assert driver.wait(timeout=600) == expected, "a trial killed from outside begins again"
     done = run(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     assert figures(tmp_path / "sweep") == figures(reference)
@@ -94,13 +102,6 @@ def test_killed_drivers_and_trials_change_nothing(undisturbed, tmp_path):
     again = run(*words)
     assert "24 done; 0 to run" in again.stdout
     assert before == {path: path.stat().st_mtime_ns for path in results}
-
-
-def workers(driver: int) -> list[int]:
-    """The worker processes of a sweep."""
-    children = Path(f"/proc/{driver}/task/{driver}/children")
-    found = [int(child) for child in children.read_text().split()] if children.exists() else []
-    return [child for child in found if b"cnn_jax.sweep.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is watched where /proc tells it")
@@ -114,8 +115,8 @@ def test_faults_stay_with_their_trials(write_experiment, tmp_path):
         f"*({{'seed': seed}} for seed in {seeds}), {{'model.kernel_size': 12}}, {{'seed': 1}}], skip_infeasible=True)"
     )
     workdir = tmp_path / "sweep"
-    words = (f"--config={file}", f"--workdir={workdir}", "--jobs=1", "--time_limit=0.3", "--memory_limit=2")
-    done = run(*words, env={**os.environ, "PYTHONPATH": str(hooks)})
+    words = (f"--config={file}", f"--workdir={workdir}", "--jobs=1", "--time_limit=30", "--memory_limit=2")
+    done = run(*words, env={**os.environ, "PYTHONPATH": f"{hooks}{os.pathsep}{ROOT}"})
     assert done.returncode == 1, done.stdout + done.stderr
     rows = table(workdir)
     assert [(row["status"], row["fault"]) for row in rows] == [
@@ -142,12 +143,12 @@ def test_faults_stay_with_their_trials(write_experiment, tmp_path):
 
 def test_a_typo_stops_everything_at_once(write_experiment, tmp_path):
     file = write_experiment("[{'seed': n} for n in range(22)] + [{'model.paddin': 1}, {'seed': 30}]")
-    began = time.monotonic()
-    done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}")
+    training = Moment(tmp_path / "training", WORKER, **TRIAL)
+    done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}", env=training.environment)
     assert done.returncode == 2
     assert "trial 23 of 24 (model.paddin=1): config.model.paddin: unknown field" in done.stderr
     assert not (tmp_path / "sweep").exists()
-    assert time.monotonic() - began < 60, "nothing is trained"
+    assert not training.processes, "nothing is trained"
 
 
 def test_a_geometry_that_cannot_be_is_refused_unless_declared(write_experiment, tmp_path):
@@ -162,12 +163,14 @@ def test_a_geometry_that_cannot_be_is_refused_unless_declared(write_experiment, 
 def test_ctrl_c_saves_and_the_same_command_goes_on(undisturbed, tmp_path):
     file, reference = undisturbed
     words = (f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--jobs=1", "--sweep.limit=4")
-    with subprocess.Popen(command(*words), stdout=subprocess.PIPE, text=True) as driver:
-        assert driver.stdout is not None
-        while "done accuracy" not in driver.stdout.readline():
-            pass
+    second = Moment(tmp_path / "second", WORKER, nth=2, lines=1, **TRIAL)
+    with subprocess.Popen(command(*words), stdout=subprocess.PIPE, text=True, env=second.environment) as driver:
+        second.wait(driver)
         driver.send_signal(signal.SIGINT)
-        assert driver.wait(timeout=120) == 75
+        second.release()
+        said, _ = driver.communicate(timeout=600)
+    assert driver.returncode == 75
+    assert "done accuracy" in said
     done = run(*words)
     assert done.returncode == 0, done.stderr
     ours, whole = figures(tmp_path / "sweep"), figures(reference)

@@ -4,11 +4,11 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
+from moments import Moment
 
-from sweep.test_sweep import command, figures, run, swept, table, workers
+from sweep.test_sweep import TRIAL, WORKER, command, figures, run, swept, table
 
 FEW = 'product({"optimizer.learning_rate": [1e-2, 3e-2]}, repeat_seeds(3))'
 
@@ -33,13 +33,14 @@ def test_the_seeds_of_a_point_are_trained_together(vectorized):
 def test_kills_and_stops_change_nothing(vectorized, tmp_path):
     file, reference = vectorized
     words = (f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--vectorize=seeds", "--noreport")
-    for number in (signal.SIGKILL, signal.SIGINT):
-        with subprocess.Popen(command(*words), stdout=subprocess.DEVNULL) as driver:
-            while not workers(driver.pid):
-                time.sleep(0.05)
-            time.sleep(4)
+    # After the second record of the second of the first point's seeds.
+    for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 75)):
+        moment = Moment(tmp_path / number.name, WORKER, nth=2, lines=2, **TRIAL)
+        with subprocess.Popen(command(*words), stdout=subprocess.DEVNULL, env=moment.environment) as driver:
+            moment.wait(driver)
             os.kill(driver.pid, number)
-            assert driver.wait(timeout=120) in (-number, 75, 0)
+            moment.release()
+            assert driver.wait(timeout=600) == code
     done = run(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     assert figures(tmp_path / "sweep") == figures(reference)

@@ -5,12 +5,19 @@ import os
 import subprocess
 import sys
 
+from moments import Moment
+
 from cnn_jax.sweep.engines import confinement
 
 # In a process of its own: what confines a worker forks, which JAX, loaded by other tests, warns of.
 PLACES = """
-import json, os
+import json, os, signal
 from cnn_jax.sweep.engines.worker_process import Workers, end
+
+def held(process):
+    # It cannot leave by itself before it is killed.
+    os.kill(process.pid, signal.SIGSTOP)
+    return process
 
 workers, cores = Workers(), sorted(os.sched_getaffinity(0))[:1]
 workers.start_ahead([(cores, {"A": "1"}), (cores, {"A": "3"})])
@@ -19,17 +26,17 @@ taken = workers.start(cores, {"A": "1"})
 third_taken = workers.start(cores, {"A": "3"})
 later = workers.start(cores, {"A": "1"})
 workers.start_ahead([(cores, {"A": "1"})])
-unwanted = workers._ahead[0][1]
+unwanted = held(workers._ahead[0][1])
 other = workers.start(cores, {"A": "2"})
 told = {
     "taken": [taken is ahead, third_taken is third],
     "once": len({ahead.pid, other.pid, later.pid}) == 3,
     "place": [sorted(os.sched_getaffinity(ahead.pid)) == cores, os.getpgid(ahead.pid) == ahead.pid],
     "unwanted": unwanted.poll(),
-    "ends": [end(ahead), end(third), end(other), end(later, patience=60)],
+    "ends": [end(held(ahead)), end(held(third)), end(held(other)), end(later, patience=600)],
 }
 workers.start_ahead([(cores, {})])
-left = workers._ahead[0][1]
+left = held(workers._ahead[0][1])
 workers.close()
 workers.close()
 print(json.dumps(told | {"left": left.poll()}))
@@ -58,33 +65,26 @@ print(json.dumps(told))
 
 
 KILLED = """
-import json, os, signal, threading
+import json, os
 from cnn_jax.sweep.engines.worker_process import WorkerEnded, Workers
 
-workers, cores, killed = Workers(), sorted(os.sched_getaffinity(0)), []
-
-def kill():
-    while len(killed) < 3:
-        for _, ahead, _ in list(workers._ahead):
-            if ahead.pid not in killed:
-                killed.append(ahead.pid)
-                os.kill(ahead.pid, signal.SIGKILL)
-
+workers, cores = Workers(), sorted(os.sched_getaffinity(0))
 workers.start_ahead([(cores, {})])
-killer = threading.Thread(target=kill)
-killer.start()
 try:
     workers.ask({"experiments": [], "data_dir": None})
 except WorkerEnded as error:
-    print(json.dumps([str(error), len(set(killed))]))
-killer.join()
+    print(json.dumps(str(error)))
 workers.close()
 """
 
 
-def test_a_killed_examiner_is_replaced_twice():
-    done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == ["exit code -9\n", 3]
+def test_a_killed_examiner_is_replaced_twice(tmp_path):
+    # Every one of them, at some event of its start.
+    kills = Moment(tmp_path, "cnn_jax.sweep.worker", action="SIGKILL", which=None, events=500)
+    words = [sys.executable, "-c", KILLED]
+    done = subprocess.run(words, capture_output=True, text=True, env=kills.environment, check=True)
+    assert json.loads(done.stdout) == "exit code -9\n"
+    assert len(set(kills.processes)) == 3
 
 
 def test_the_worker_that_examined_the_trials_is_taken(line_data):

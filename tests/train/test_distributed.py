@@ -6,13 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import forced_devices
 import pytest
+from moments import Moment
 
 ROOT = Path(__file__).parents[2]
+FIRST = {"opened": "/metrics.jsonl", "mode": "a"}  # when the first process, which writes the records, begins to train
 
 
 @pytest.fixture
@@ -28,11 +29,13 @@ def launch(tmp_path, line_data):
     }
     file.write_text(f"def get_config():\n    return {config!r}\n")
 
-    def start(workdir: Path, count: int, *words: str, devices: int = 2) -> list[subprocess.Popen[str]]:
+    def start(
+        workdir: Path, count: int, *words: str, devices: int = 2, moment: Moment | None = None
+    ) -> list[subprocess.Popen[str]]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        environment = forced_devices.environment(devices)
+        environment = forced_devices.environment(devices, moment.environment if moment else None)
         started = []
         for number in range(count):
             group = ["--distributed=explicit", f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}"]
@@ -52,7 +55,7 @@ def launch(tmp_path, line_data):
     return start
 
 
-def ends(started: list[subprocess.Popen[str]], timeout: float = 240) -> list[tuple[int, str]]:
+def ends(started: list[subprocess.Popen[str]], timeout: float = 900) -> list[tuple[int, str]]:
     """Exit codes and outputs."""
     outputs = [each.communicate(timeout=timeout)[0] for each in started]
     return [(each.returncode, output) for each, output in zip(started, outputs, strict=True)]
@@ -88,16 +91,12 @@ def test_two_processes_of_two_devices_train_as_one(launch, tmp_path):
 def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, tmp_path):
     (code, output), *_ = ends(launch(tmp_path / "one", 1, devices=1))
     assert code == 0, output
-    started = launch(tmp_path / "two", 2)
-    metrics = tmp_path / "two" / "metrics.jsonl"
-    began = time.monotonic()
-    while not (metrics.exists() and metrics.read_text()) and time.monotonic() - began < 200:
-        assert all(each.poll() is None for each in started)
-        time.sleep(0.01)
+    moment = Moment(tmp_path / "moment", "launch.py", lines=1, **FIRST)
+    started = launch(tmp_path / "two", 2, moment=moment)
+    moment.wait(started[0])
     started[1].send_signal(signal.SIGTERM)
+    moment.release()
     pair = ends(started)
-    if [code for code, _ in pair] == [0, 0]:
-        pytest.fail("it was done before it could be stopped")
     assert [code for code, _ in pair] == [75, 75], pair
     for count, devices in ((1, 1), (2, 2), (4, 1)):
         copy = tmp_path / f"on_{count}"
@@ -109,13 +108,13 @@ def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, tmp_path):
 
 
 def test_a_lost_process_ends_the_other(launch, tmp_path):
-    started = launch(tmp_path / "two", 2, "--config.train.epochs=2000")
-    metrics = tmp_path / "two" / "metrics.jsonl"
-    began = time.monotonic()
-    while not (metrics.exists() and metrics.read_text()) and time.monotonic() - began < 200:
-        time.sleep(0.05)
+    moment = Moment(tmp_path / "moment", "launch.py", lines=1, **FIRST)
+    started = launch(tmp_path / "two", 2, moment=moment)
+    moment.wait(started[0])
     started[1].kill()
-    (code, output), _ = ends(started, timeout=120)
+    started[1].wait()
+    moment.release()
+    (code, output), _ = ends(started)
     assert code not in (0, 75), output
 
 
