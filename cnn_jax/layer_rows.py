@@ -1,4 +1,8 @@
-"""Rows of the layer table: every layer records its row as it runs, so that the table is read off the network itself."""
+"""Rows of the layer table, and the outputs of the layers.
+
+Every layer ends with `emit(row, output)`. While `trace_layers` is active this records the row, so that the table is
+read off the network itself, adds the layer's perturbation to the output, and keeps the output if it is to be captured.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ import contextlib
 import contextvars
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from cnn_jax.ops.padding import GeometryError, IntPair, Padding, Pads, output_sizes, pair, resolve_padding
@@ -149,8 +155,14 @@ class LayerTrace:
       rows: Rows in the order of computation.
       ends: Numbers of the rows whose outputs the next layer reads.
       names: Names of the rows; each is used once.
+      capture: Names of the layers whose outputs are kept, or "all".
+      perturb: Arrays to add to layers' outputs, by the layers' names.
+      outputs: Outputs kept, by the layers' names, perturbations included.
     """
 
+    capture: Collection[str] | Literal["all"] = ()
+    perturb: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    outputs: dict[str, Array] = dataclasses.field(default_factory=dict)
     rows: list[LayerRow] = dataclasses.field(default_factory=list)
     names: set[str] = dataclasses.field(default_factory=set)
     ends: tuple[int, ...] = (IMAGE,)
@@ -167,18 +179,46 @@ class LayerTrace:
         self.rows.append(dataclasses.replace(row, sources=self.ends))
         self.ends = (len(self.rows) - 1,)
 
+    def watches(self, name: str) -> bool:
+        """Tells whether a layer's output is read or perturbed."""
+        return self.capture == "all" or name in self.capture or name in self.perturb
+
+    def pass_through(self, name: str, y: Array) -> Array:
+        """Adds a layer's perturbation to its output and keeps what is to be captured.
+
+        Raises:
+          ValueError: Where the perturbation does not broadcast to the output.
+        """
+        if name in self.perturb:
+            change = jnp.asarray(self.perturb[name])
+            if not _broadcasts(change.shape, y.shape):
+                raise ValueError(
+                    f"perturb[{name!r}] has the shape {change.shape}, which does not broadcast to the layer's output, "
+                    f"{y.shape}"
+                )
+            y = y + change.astype(y.dtype)
+        if self.capture == "all" or name in self.capture:
+            self.outputs[name] = y
+        return y
+
 
 _trace: contextvars.ContextVar[LayerTrace | None] = contextvars.ContextVar("layer_trace", default=None)
 
 
 @contextlib.contextmanager
-def trace_layers() -> Iterator[LayerTrace]:
-    """Collects the row of every layer that runs inside the `with`.
+def trace_layers(
+    capture: Collection[str] | Literal["all"] = (), perturb: Mapping[str, Array] | None = None
+) -> Iterator[LayerTrace]:
+    """Collects the row of every layer that runs inside the `with`, and the outputs of some.
+
+    Args:
+      capture: Names of the layers whose outputs are kept, or "all".
+      perturb: Arrays to add to layers' outputs, by the layers' names; each broadcasts to the output.
 
     Yields:
       The trace, which grows as layers run.
     """
-    trace = LayerTrace()
+    trace = LayerTrace(capture, perturb or {})
     token = _trace.set(trace)
     try:
         yield trace
@@ -194,9 +234,10 @@ def emit(row: LayerRow, y: Array) -> Array:
       y: Output of the layer, batch first.
 
     Returns:
-      The output.
+      The output, or the output with its perturbation added.
 
     Raises:
+      ValueError: Where a perturbation does not broadcast to the output.
       LayerTableError: Where the output has another shape than the row says.
     """
     trace = _trace.get()
@@ -206,14 +247,30 @@ def emit(row: LayerRow, y: Array) -> Array:
                 f"layer {row.name}: its row says {_by(row.output_shape)}, its output is {_by(y.shape[1:])}"
             )
         trace.record(row)
+        y = trace.pass_through(row.name, y)
     return y
 
 
 def record_fused(row: LayerRow) -> None:
-    """Records a layer whose output is never computed by itself, because it is fused with the next layer."""
+    """Records a layer whose output is never computed by itself, because it is fused with the next layer.
+
+    Args:
+      row: The layer's row.
+
+    Raises:
+      LayerTableError: Where the output is to be read or perturbed; `is_watched` tells so before.
+    """
     trace = _trace.get()
     if trace is not None:
+        if trace.watches(row.name):
+            raise LayerTableError(f"layer {row.name} is fused with the next one, and its output is wanted")
         trace.record(row)
+
+
+def is_watched(name: str) -> bool:
+    """Tells whether a layer's output is read or perturbed, so that it must be computed by itself."""
+    trace = _trace.get()
+    return trace is not None and trace.watches(name)
 
 
 class Branches:
@@ -299,6 +356,13 @@ def check_kernel_size(shape: tuple[int, ...]) -> None:
             f"{_by(shape)} weights take {size / 2**30:.1f} GiB, above the bound of "
             f"{LARGEST_KERNEL_BYTES / 2**30:.0f} GiB; use smaller maps or fewer features"
         )
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False
 
 
 def _by(shape: tuple[int, ...]) -> str:

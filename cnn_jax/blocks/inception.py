@@ -6,10 +6,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cnn_jax.blocks.conv import ConvBlock, Pooling, adaptive_pool
+from cnn_jax.blocks.conv import ConvBlock
 from cnn_jax.blocks.dense import DenseHead
 from cnn_jax.blocks.fitting import crop_to
 from cnn_jax.blocks.policy import Policy
+from cnn_jax.blocks.pooling import Pooling, adaptive_pool
 from cnn_jax.layer_rows import Branches, LayerRow, emit, naming
 from cnn_jax.ops.padding import IntPair, output_sizes
 

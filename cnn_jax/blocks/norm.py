@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -11,8 +12,30 @@ from jaxtyping import Array, Float
 
 from cnn_jax import ops
 from cnn_jax.blocks.policy import Policy
-from cnn_jax.layer_rows import LayerRow, emit, naming, record_fused
+from cnn_jax.layer_rows import LayerRow, emit, naming
 from cnn_jax.ops import GeometryError
+
+
+class BatchNormInputs(NamedTuple):
+    """Inputs of batch norm in training besides the feature maps, as `ops.batch_norm_train` takes them."""
+
+    scale: Array
+    bias: Array
+    shift: Array
+    eps: float
+    parts: int
+
+
+class FusedNorm(NamedTuple):
+    """Batch norm with the batch's statistics that is computed together with the layer before or after it.
+
+    Attributes:
+      shape: Shape [b, h, w, c] of the maps that are normalised.
+      compute: Function that gives what `ops.batch_norm_train` gives, the neighbouring layer included.
+    """
+
+    shape: tuple[int, ...]
+    compute: Callable[[BatchNormInputs], tuple[Array, Array, Array]]
 
 
 class Norm(nn.Module):
@@ -21,55 +44,69 @@ class Norm(nn.Module):
     In training batch norm uses the mean and variance of the batch, or of every norm_images of it, and moves the
     running ones towards their mean (the variance by its unbiased estimate, as PyTorch does); otherwise, and in a frozen
     layer, it uses the running ones.
+
+    Attributes:
+      policy: The network's policy.
+      zero_scale: Whether the scale begins at zero, in place of one.
     """
 
     policy: Policy
     zero_scale: bool = False
 
-    @nn.compact
-    def __call__(
-        self,
-        x: Float[Array, "b h w c"],
-        train: bool,
-        maps: tuple[int, ...] | None = None,
-        joined: Callable[..., tuple[Array, Array, Array]] | None = None,
-    ) -> Float[Array, "b oh ow o"]:
-        """Normalises.
+    @nn.nowrap
+    def row(self, shape: tuple[int, ...]) -> LayerRow:
+        """Works out the layer's row.
 
         Args:
-          x: feature maps.
-          train: whether by the batch's own statistics.
-          maps: shape of what is normalised, where it is not x's.
-          joined: in training with batch norm, does the work of `ops.batch_norm_train` and that of a layer beside it.
+          shape: (height, width, channels) of the maps.
+
+        Returns:
+          The row, without sources.
         """
-        policy, name, shape = self.policy, "/".join(self.path), maps or x.shape
-        channels = shape[-1]
-        record_fused(LayerRow(name, f"{policy.norm}_norm", shape[1:], shape[1:], 2 * channels))
+        return LayerRow("/".join(self.path), f"{self.policy.norm}_norm", shape, shape, 2 * shape[-1])
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], train: bool, fused: FusedNorm | None = None
+    ) -> Float[Array, "b oh ow o"]:
+        """Normalises feature maps.
+
+        Args:
+          x: Feature maps; with `fused` the input of the fused computation.
+          train: Whether to use the batch's own statistics.
+          fused: Computation of batch norm together with a neighbouring layer, in training; the caller records both
+            layers then.
+
+        Returns:
+          Feature maps.
+        """
+        policy, shape = self.policy, fused.shape if fused else x.shape
+        channels, row = shape[-1], self.row(shape[1:])
         start = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
         scale = self.param("scale", start, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         if policy.norm == "group":
             if channels % policy.norm_groups:
-                with naming(name, x.shape[1:]):
+                with naming(row.name, x.shape[1:]):
                     raise GeometryError(
                         f"norm_groups={policy.norm_groups} does not divide {channels} channels; "
                         f"use norm_groups={math.gcd(policy.norm_groups, channels)}"
                     )
-            return ops.group_norm(x, scale, bias, groups=policy.norm_groups, eps=policy.norm_eps)
+            return emit(row, ops.group_norm(x, scale, bias, groups=policy.norm_groups, eps=policy.norm_eps))
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
         running_variance = self.variable("batch_stats", "variance", jnp.ones, (channels,))
-        if not train or policy.is_frozen(self.path):
-            return ops.batch_norm(x, scale, bias, running_mean.value, running_variance.value, eps=policy.norm_eps)
+        if not policy.uses_batch_statistics(self.path, train):
+            y = ops.batch_norm(x, scale, bias, running_mean.value, running_variance.value, eps=policy.norm_eps)
+            return emit(row, y)
         parts = max(1, len(x) // (policy.norm_images or len(x)))
-        y, mean, variance = (joined or ops.batch_norm_train)(
-            x, scale, bias, near=jnp.asarray(running_mean.value), eps=policy.norm_eps, parts=parts
-        )
+        inputs = BatchNormInputs(scale, bias, jnp.asarray(running_mean.value), policy.norm_eps, parts)
+        y, mean, variance = fused.compute(inputs) if fused else ops.batch_norm_train(x, **inputs._asdict())
         count, kept = math.prod(shape[:-1]) // parts, policy.norm_momentum
         if not self.is_initializing():
             running_mean.value = kept * running_mean.value + (1 - kept) * mean
             unbiased = variance * (count / max(count - 1, 1))
             running_variance.value = kept * running_variance.value + (1 - kept) * unbiased
-        return y
+        return y if fused else emit(row, y)
 
 
 class NormActivation(nn.Module):

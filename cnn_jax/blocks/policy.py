@@ -26,7 +26,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda x: x,
 }
 
-NEVER_FALLING = frozenset({"relu", "tanh", "scaled_tanh", "sigmoid", "leaky_relu", "elu", "identity"})
+MONOTONIC_ACTIVATIONS = frozenset({"relu", "tanh", "scaled_tanh", "sigmoid", "leaky_relu", "elu", "identity"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +68,10 @@ class Policy:
     def activate(self, x: Array) -> Array:
         """Applies the activation."""
         return ACTIVATIONS[self.activation](x)
+
+    def uses_batch_statistics(self, path: tuple[str, ...], train: bool) -> bool:
+        """Tells whether the norm at a path takes its mean and variance from the batch."""
+        return train and self.norm == "batch" and not self.is_frozen(path)
 
     def is_frozen(self, path: tuple[str, ...]) -> bool:
         """Tells whether a layer lies in a frozen part of the network."""

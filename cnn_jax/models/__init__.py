@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -123,6 +124,50 @@ class Model:
         (logits, aux_logits), updates = self.module.apply(variables, images, train, rngs=rngs, mutable=["batch_stats"])
         return logits, aux_logits, updates.get("batch_stats", {})
 
+    def apply_with_layers(
+        self,
+        variables: Variables,
+        images: Float[Array, "b h w c"],
+        capture: Iterable[str] | Literal["all"] = (),
+        perturb: Mapping[str, Array] | None = None,
+        train: bool = False,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[Float[Array, "b k"], tuple[Float[Array, "b k"], ...], Variables, dict[str, Array]]:
+        """Classifies images, reading and perturbing the outputs of layers.
+
+        Layers are named as in the layer table. A layer's output is what the layer by itself computes: of a convolution
+        or a dense layer the products and the bias, before a norm or an activation that follows; of a norm, a pooling or
+        an addition likewise before the activation. The gradient with respect to a perturbation of zeros is the gradient
+        at that layer. Layers that are fused otherwise are computed apart where their outputs are read or perturbed, so
+        that results may differ from those of `apply` by rounding.
+
+        Args:
+          variables: Variables as `init` gives them.
+          images: Normalised pixels.
+          capture: Names of the layers to read, or "all" for every layer that runs.
+          perturb: Arrays to add to layers' outputs, by the layers' names; each broadcasts to the output [b, ...].
+          train: Whether dropout and batch statistics are those of training, and auxiliary classifiers run.
+          key: Random key for dropout; needed in training.
+
+        Returns:
+          (logits, auxiliary logits, new batch statistics, outputs of the captured layers by name, perturbations
+          included).
+
+        Raises:
+          ValueError: For a name that is no layer's, with the nearest and all names; for a layer that runs in training
+            alone; for a perturbation that does not broadcast.
+        """
+        names: frozenset[str] | Literal["all"] = "all"
+        if capture != "all":
+            names = frozenset((capture,) if isinstance(capture, str) else capture)
+        with trace_layers(names, perturb) as trace, emitting_flax_layers():
+            logits, aux_logits, batch_stats = self.apply(variables, images, train, key)
+        for name in (*(() if names == "all" else sorted(names)), *(perturb or ())):
+            if name not in trace.names:
+                image_shape = (images.shape[1], images.shape[2], images.shape[3])
+                raise ValueError(_unknown_layer(name, trace.rows, self.layers(image_shape)))
+        return logits, aux_logits, batch_stats, trace.outputs
+
     def layers(self, image_shape: tuple[int, int, int]) -> tuple[LayerRow, ...]:
         """The rows of the layer table, in the order of computation; nothing is computed.
 
@@ -133,6 +178,15 @@ class Model:
         outline = _outline(self.module, image_shape)
         check_parameters(outline.rows, outline.variables.get("params", {}))
         return outline.rows
+
+
+def _unknown_layer(name: str, ran: Iterable[LayerRow], rows: Iterable[LayerRow]) -> str:
+    """The error for a layer that did not run."""
+    if any(row.name == name for row in rows):
+        return f"layer {name!r} runs in training alone; use train=True"
+    names = [row.name for row in ran]
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+    return f"layer {name!r}: did you mean {nearest[0]!r}? The layers are: {', '.join(names)}"
 
 
 def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) -> Model:

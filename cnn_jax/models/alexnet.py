@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, DenseHead, Policy, adaptive_pool, lrn, pool
 from cnn_jax.config_model import AlexNet, TorchvisionAlexNet
+from cnn_jax.layer_rows import SlidingWindow
 
 
 class AlexNetModule(nn.Module):
@@ -43,9 +44,8 @@ class AlexNetModule(nn.Module):
             if config.lrn and number <= 2:
                 x = lrn(f"lrn{number}", x, k=2.0, mean=False)
             if number <= 2 or (number == 5 and config.last_pool):
-                x = pool(  # 27x27, 13x13, 6x6
-                    f"pool{number}", x, config.pooling, config.pool_window, config.pool_strides, config.pool_padding
-                )
+                window = SlidingWindow(config.pool_window, config.pool_strides, config.pool_padding)
+                x = pool(f"pool{number}", x, config.pooling, window)  # 27x27, 13x13, 6x6
         if config.head_size is not None:
             x = adaptive_pool("head_pool", x, config.head_size)
         head = DenseHead(config.dense, self.num_classes, self.policy, config.dropout, config.dropout_on, name="head")

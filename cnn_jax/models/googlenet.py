@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax.blocks import AuxiliaryHead, ConvBlock, GlobalHead, InceptionBlock, Policy, lrn, pool
 from cnn_jax.config_model import GoogLeNet, TorchvisionGoogLeNet
-from cnn_jax.layer_rows import Branches
+from cnn_jax.layer_rows import Branches, SlidingWindow
 from cnn_jax.ops.padding import IntPair
 
 # Table 1 of the paper: 1x1; 3x3 reduction, 3x3; 5x5 reduction, 5x5; 1x1 after pooling.
@@ -72,8 +72,9 @@ class GoogLeNetModule(nn.Module):
 
     def _pool(self, name: str, x: Array, window: IntPair | None = None) -> Array:
         config = self.config
-        window = config.pool_window if window is None else window
-        return pool(name, x, config.pooling, window, config.pool_strides, config.pool_padding, config.pool_ceil)
+        size = config.pool_window if window is None else window
+        sliding = SlidingWindow(size, config.pool_strides, config.pool_padding, ceil_mode=config.pool_ceil)
+        return pool(name, x, config.pooling, sliding)
 
     def _classify(self, name: str, x: Array, train: bool) -> Array:
         config = self.config

@@ -96,11 +96,11 @@ def _forward(engine: ModuleType, x: Array, kernel: Array, bias: Array) -> tuple[
 def _backward(engine: ModuleType, saved: tuple[Array, ...], gradient: Array) -> tuple[Array, Array, Array]:
     x, kernel, place = saved
 
-    def work(some: Array, place: Array, toward: Array) -> tuple[Array, tuple[Array, Array]]:
-        toward = lax.optimization_barrier(toward)
-        places = [[jnp.where(place == 2 * i + j, toward, 0) for j in range(2)] for i in range(2)]
+    def work(some: Array, place: Array, cotangent: Array) -> tuple[Array, tuple[Array, Array]]:
+        cotangent = lax.optimization_barrier(cotangent)
+        places = [[jnp.where(place == 2 * i + j, cotangent, 0) for j in range(2)] for i in range(2)]
         to_x, to_kernel = engine.gradients(some, kernel, places)
-        return to_x, (to_kernel, jnp.sum(jnp.where(place == _NONE, 0, toward), axis=(0, 1, 2)))
+        return to_x, (to_kernel, jnp.sum(jnp.where(place == _NONE, 0, cotangent), axis=(0, 1, 2)))
 
     to_x, (to_kernel, to_bias) = map_chunks(work, _chunks(engine, x, kernel), x, place, gradient)
     return to_x, to_kernel, to_bias

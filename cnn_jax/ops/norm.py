@@ -95,22 +95,22 @@ def _power(strength: Array, beta: float) -> Array:
 
 
 def batch_statistics(
-    x: Float[Array, "b h w c"], near: Float[Array, " c"] | None = None
+    x: Float[Array, "b h w c"], shift: Float[Array, " c"] | None = None
 ) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
     """Mean and (biased) variance of each channel over the batch and all places, in float32.
 
     Args:
       x: feature maps, channels last.
-      near: values near the means, such as the running ones, for TPUs: known before the maps, they let one pass gather
-        the statistics while a convolution writes. The variance is a difference of squares then, which float32 loses
-        where the means are off by a thousand deviations. None is one of the channels' own values, always near.
+      shift: Values close to the means, such as the running ones, for TPUs: known before the maps, they let one pass
+        gather the statistics while a convolution writes. The variance is a difference of squares then, which float32
+        loses where the means are off by a thousand standard deviations. Defaults to the first pixel of each channel.
 
     Returns:
       (mean, variance).
     """
     wide = x.astype(jnp.float32)
     if platform() == "tpu":
-        start = wide[0, 0, 0] if near is None else near
+        start = wide[0, 0, 0] if shift is None else shift
         moved, squares = jnp.mean(wide - start, axis=(0, 1, 2)), jnp.mean(jnp.square(wide - start), axis=(0, 1, 2))
         return start + moved, jnp.maximum(squares - jnp.square(moved), 0.0)
     mean = jnp.mean(wide, axis=(0, 1, 2))
@@ -150,7 +150,7 @@ def batch_norm_train(
     scale: Float[Array, " c"],
     bias: Float[Array, " c"],
     *,
-    near: Float[Array, " c"] | None = None,
+    shift: Float[Array, " c"] | None = None,
     eps: float = 1e-5,
     parts: int = 1,
 ) -> tuple[Float[Array, "b h w c"], Float[Array, " c"], Float[Array, " c"]]:
@@ -159,7 +159,7 @@ def batch_norm_train(
     Args:
       x: feature maps, channels last.
       scale, bias: learned.
-      near: values near the means, as `batch_statistics` takes them.
+      shift: Values close to the means, as `batch_statistics` takes them.
       eps: keeps the root from zero.
       parts: of neighbouring images, as many in each, that are normalised by statistics of their own. With as many
         parts as there are devices, or a multiple, a batch that is split over devices needs no other's values.
@@ -171,7 +171,7 @@ def batch_norm_train(
     Raises:
       ValueError: where parts does not divide the batch.
     """
-    return in_parts(lambda *arrays: _batch_norm_train(*arrays, eps), parts, (x,), (scale, bias, near))
+    return in_parts(lambda *arrays: _batch_norm_train(*arrays, eps), parts, (x,), (scale, bias, shift))
 
 
 def in_parts(
@@ -225,16 +225,16 @@ def in_parts(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _batch_norm_train(
-    x: Array, scale: Array, bias: Array, near: Array | None, eps: float
+    x: Array, scale: Array, bias: Array, shift: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:
-    mean, variance = batch_statistics(x, near)
+    mean, variance = batch_statistics(x, shift)
     return batch_norm(x, scale, bias, mean, variance, eps=eps), mean, variance
 
 
 def _batch_norm_forward(
-    x: Array, scale: Array, bias: Array, near: Array | None, eps: float
+    x: Array, scale: Array, bias: Array, shift: Array | None, eps: float
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
-    y, mean, variance = _batch_norm_train(x, scale, bias, near, eps)
+    y, mean, variance = _batch_norm_train(x, scale, bias, shift, eps)
     return (y, mean, variance), (x, scale, mean, lax.rsqrt(variance + eps))
 
 
@@ -243,12 +243,12 @@ def _batch_norm_backward(
 ) -> tuple[Array | None, ...]:
     """Ioffe and Szegedy, 2015, section 3, with the sums of the normalised maps gathered first."""
     x, scale, mean, factor = saved
-    toward = gradients[0].astype(jnp.float32)
+    cotangent = gradients[0].astype(jnp.float32)
     normal = (x.astype(jnp.float32) - mean) * factor
-    to_bias = jnp.sum(toward, axis=(0, 1, 2))
-    to_scale = jnp.sum(toward * normal, axis=(0, 1, 2))
+    to_bias = jnp.sum(cotangent, axis=(0, 1, 2))
+    to_scale = jnp.sum(cotangent * normal, axis=(0, 1, 2))
     count = x.size // x.shape[-1]
-    to_x = scale * factor * (toward - (to_bias + normal * to_scale) / count)
+    to_x = scale * factor * (cotangent - (to_bias + normal * to_scale) / count)
     return to_x.astype(x.dtype), to_scale, to_bias, None
 
 

@@ -26,7 +26,7 @@ def batch_norm_max_pool_train(
     strides: IntPair | None = None,
     padding: Padding = "VALID",
     ceil_mode: bool = False,
-    near: Float[Array, " c"] | None = None,
+    shift: Float[Array, " c"] | None = None,
     eps: float = 1e-5,
     parts: int = 1,
 ) -> tuple[Float[Array, "b oh ow c"], Float[Array, " c"], Float[Array, " c"]]:
@@ -34,7 +34,7 @@ def batch_norm_max_pool_train(
 
     Args:
       x: feature maps, channels last.
-      scale, bias, near, eps, parts: as `batch_norm_train` takes them.
+      scale, bias, shift, eps, parts: as `batch_norm_train` takes them.
       window, strides, padding, ceil_mode: as `max_pool` takes them.
 
     Returns:
@@ -49,12 +49,12 @@ def batch_norm_max_pool_train(
     pooled = max_pool(turned, window, strides=strides, padding=padding, ceil_mode=ceil_mode)
 
     def normalise(
-        of_part: Array, pooled_part: Array, scale: Array, bias: Array, near: Array | None
+        of_part: Array, pooled_part: Array, scale: Array, bias: Array, shift: Array | None
     ) -> tuple[Array, Array, Array]:
         with jax.named_scope("normalisation"):
-            mean, variance = batch_statistics(of_part, near)
+            mean, variance = batch_statistics(of_part, shift)
         return batch_norm(pooled_part, scale, bias, mean, variance, eps=eps), mean, variance
 
-    shared = (jnp.abs(scale), bias, None if near is None else near * signs)
+    shared = (jnp.abs(scale), bias, None if shift is None else shift * signs)
     y, mean, variance = in_parts(normalise, parts, (turned, pooled), shared)
     return y, mean * signs, variance

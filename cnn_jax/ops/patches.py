@@ -45,11 +45,11 @@ def _backward(windows: Windows, saved: tuple[Array, Array], gradient: Array) -> 
     x, kernel = saved
     weights = kernel.reshape(-1, kernel.shape[-1])
 
-    def work(some: Array, toward: Array) -> tuple[Array, Array]:
+    def work(some: Array, cotangent: Array) -> tuple[Array, Array]:
         patches, spread = jax.vjp(windows.patches, some)
         # The barriers keep XLA from computing the products' inputs and outputs again in every fusion around them.
         rows, toward_rows = lax.optimization_barrier(
-            (patches.reshape(-1, weights.shape[0]), toward.reshape(-1, weights.shape[1]))
+            (patches.reshape(-1, weights.shape[0]), cotangent.reshape(-1, weights.shape[1]))
         )
         to_rows = lax.dot_general(toward_rows, weights, (((1,), (1,)), ((), ())))
         return spread(lax.optimization_barrier(to_rows).reshape(patches.shape))[0], _rows_product(rows, toward_rows)
@@ -61,16 +61,16 @@ def _backward(windows: Windows, saved: tuple[Array, Array], gradient: Array) -> 
 conv.defvjp(_forward, _backward)
 
 
-def _rows_product(rows: Array, toward: Array) -> Array:
+def _rows_product(rows: Array, cotangent: Array) -> Array:
     """The gradient of the weights in rows @ weights: the rows, transposed, times the gradient of the product.
 
     XLA's CPU product over first axes is up to 1.2 times faster with the narrower operand first; the barrier keeps
     it from turning them back.
     """
     first = (((0,), (0,)), ((), ()))
-    if rows.shape[1] <= toward.shape[1]:
-        return lax.dot_general(rows, toward, first)
-    product: Array = lax.optimization_barrier(lax.dot_general(toward, rows, first))
+    if rows.shape[1] <= cotangent.shape[1]:
+        return lax.dot_general(rows, cotangent, first)
+    product: Array = lax.optimization_barrier(lax.dot_general(cotangent, rows, first))
     return product.T
 
 

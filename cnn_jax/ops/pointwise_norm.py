@@ -3,7 +3,7 @@
 The maps z = W x of a 1x1 convolution have the mean W m and the variance diag(W C W'), where m and C are the mean and
 the covariance of the channels of x. So a pass over x gives the statistics of z, and batch norm becomes another matrix
 and bias for the same convolution: z itself is never written. The gradients need x and the gradient of the output y, and
-two small matrices: with g that gradient, n the pixels, A = scale / deviation, z' = (z - mean) / deviation and
+two small matrices: with g that gradient, n the pixels, A = scale / std, z' = (z - mean) / std and
 
     M = x' g                                the gradient of the weights, were the norm a constant
     to_bias = sum g,  to_scale = sum g z'   the second from M
@@ -51,7 +51,7 @@ def pointwise_batch_norm_train(
 
     Returns:
       (feature maps of x's type, mean, biased variance) as `batch_norm_train` has them. The variance is a difference,
-      E[x x'] - E[x] E[x]': where the mean of x exceeds its deviation by 100 times, float32 keeps three digits of it.
+      E[x x'] - E[x] E[x]': where the mean of x exceeds its standard deviation by 100 times, float32 keeps three digits.
 
     Raises:
       ValueError: where parts does not divide the batch.
@@ -95,17 +95,17 @@ def _pointwise_backward(
     gradients: tuple[Array, ...],
 ) -> tuple[Array, ...]:
     x, kernel, scale, middle, spread, mean, factor = saved
-    toward, pixels, weights = gradients[0], x.size // x.shape[-1], kernel.astype(jnp.float32)
-    products = _over_pixels(x, toward)
-    to_bias = jnp.sum(toward, axis=(0, 1, 2), dtype=jnp.float32)
+    cotangent, pixels, weights = gradients[0], x.size // x.shape[-1], kernel.astype(jnp.float32)
+    products = _over_pixels(x, cotangent)
+    to_bias = jnp.sum(cotangent, axis=(0, 1, 2), dtype=jnp.float32)
     to_scale = factor * (jnp.sum(weights * products, axis=0) - mean * to_bias)
     slope = scale * factor
     to_kernel = slope * (products - jnp.outer(middle, to_bias) - spread * (factor * to_scale))
-    # to_z is slope * toward - fall * z + level in each channel of z.
+    # to_z is slope * cotangent - fall * z + level in each channel of z.
     fall = slope * factor * to_scale / pixels
     level = mean * fall - slope * to_bias / pixels
     falling = jnp.matmul(weights * fall, weights.T, precision=_EXACT)
-    to_x = _convolve(toward, (weights * slope).T.astype(x.dtype)).astype(jnp.float32)
+    to_x = _convolve(cotangent, (weights * slope).T.astype(x.dtype)).astype(jnp.float32)
     to_x = to_x - _convolve(x, falling.astype(x.dtype)) + jnp.matmul(weights, level, precision=_EXACT)
     to_x = to_x.astype(x.dtype)
     if strides != (1, 1):

@@ -52,8 +52,8 @@ def _conv_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
 def _conv_backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = saved
 
-    def work(some: Array, toward: Array) -> tuple[Array, Array]:
-        places = [[toward[:, i::_STEP, j::_STEP] for j in range(_STEP)] for i in range(_STEP)]
+    def work(some: Array, cotangent: Array) -> tuple[Array, Array]:
+        places = [[cotangent[:, i::_STEP, j::_STEP] for j in range(_STEP)] for i in range(_STEP)]
         return gradients(some, kernel, places)
 
     to_x, to_kernel = map_chunks(work, chunks(x, kernel), x, gradient)

@@ -12,27 +12,27 @@ from cnn_jax.blocks import Norm, Policy
 
 def test_batch_norm_and_its_gradient_by_hand():
     rng = np.random.default_rng(0)
-    x, toward = rng.standard_normal((2, 4, 3, 3, 5))
+    x, cotangent = rng.standard_normal((2, 4, 3, 3, 5))
     scale, bias = rng.standard_normal((2, 5))
     mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
     normal = (x - mean) / np.sqrt(variance + 1e-5)
 
     def loss(x, scale, bias):
         y, _, _ = ops.batch_norm_train(x, scale, bias)
-        return jnp.sum(y * toward), y
+        return jnp.sum(y * cotangent), y
 
     arrays = [jnp.asarray(array, jnp.float32) for array in (x, scale, bias)]
     (to_x, to_scale, to_bias), y = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(*arrays)
     np.testing.assert_allclose(y, normal * scale + bias, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(to_bias, toward.sum((0, 1, 2)), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(to_scale, (toward * normal).sum((0, 1, 2)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(to_bias, cotangent.sum((0, 1, 2)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(to_scale, (cotangent * normal).sum((0, 1, 2)), rtol=1e-5, atol=1e-5)
     # Differences of the loss itself, in float64
     step = 1e-6
     for place in [(0, 0, 0, 0), (3, 2, 1, 4), (1, 1, 1, 2)]:
         moved = x.copy()
         moved[place] += step
         losses = [
-            np.sum(toward * ((each - each.mean((0, 1, 2))) / np.sqrt(each.var((0, 1, 2)) + 1e-5) * scale + bias))
+            np.sum(cotangent * ((each - each.mean((0, 1, 2))) / np.sqrt(each.var((0, 1, 2)) + 1e-5) * scale + bias))
             for each in (moved, x)
         ]
         assert to_x[place] == pytest.approx((losses[0] - losses[1]) / step, rel=1e-3, abs=1e-4)
@@ -53,16 +53,16 @@ def test_running_statistics_move_by_a_tenth_towards_the_unbiased_ones():
 
 def test_parts_of_a_batch_are_normalised_each_by_its_own():
     rng = np.random.default_rng(1)
-    x, toward = (jnp.asarray(each, jnp.float32) for each in rng.normal(2.0, 3.0, (2, 6, 3, 2, 4)))
+    x, cotangent = (jnp.asarray(each, jnp.float32) for each in rng.normal(2.0, 3.0, (2, 6, 3, 2, 4)))
     scale, bias = (jnp.asarray(each, jnp.float32) for each in rng.standard_normal((2, 4)))
 
-    def loss(x, scale, bias, toward, parts):
+    def loss(x, scale, bias, cotangent, parts):
         y, *statistics = ops.batch_norm_train(x, scale, bias, parts=parts)
-        return jnp.sum(y * toward), (y, *statistics)
+        return jnp.sum(y * cotangent), (y, *statistics)
 
     gradients = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)
-    (to_x, *to_weights), (y, *statistics) = gradients(x, scale, bias, toward, 3)
-    apart = [gradients(x[i : i + 2], scale, bias, toward[i : i + 2], 1) for i in (0, 2, 4)]
+    (to_x, *to_weights), (y, *statistics) = gradients(x, scale, bias, cotangent, 3)
+    apart = [gradients(x[i : i + 2], scale, bias, cotangent[i : i + 2], 1) for i in (0, 2, 4)]
     close = {"rtol": 1e-5, "atol": 1e-5}
     np.testing.assert_allclose(y, np.concatenate([each[1][0] for each in apart]), **close)
     np.testing.assert_allclose(to_x, np.concatenate([each[0][0] for each in apart]), **close)

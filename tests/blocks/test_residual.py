@@ -129,7 +129,7 @@ def test_a_bottleneck_for_a_tpu_learns_the_same(strides):
     block = ResidualBlock(32, policy, strides=strides, bottleneck_features=8)
     x = jax.random.normal(jax.random.key(1), (4, 6, 6, 16))
     variables = block.init(jax.random.key(0), x, train=False)
-    toward = jax.random.normal(jax.random.key(2), (4, 6 // strides, 6 // strides, 32))
+    cotangent = jax.random.normal(jax.random.key(2), (4, 6 // strides, 6 // strides, 32))
 
     def step(block):
         def output(params, x):
@@ -137,12 +137,12 @@ def test_a_bottleneck_for_a_tpu_learns_the_same(strides):
 
         y, back, kept = jax.vjp(output, variables["params"], x, has_aux=True)
         products = str(jax.make_jaxpr(lambda params: output(params, x)[0])(variables["params"])).count("dot_general")
-        return (y, back(toward), kept), products
+        return (y, back(cotangent), kept), products
 
     with building_for("tpu"):
-        joined, products = step(block)
+        fused, products = step(block)
         apart, none = step(block.clone(policy=dataclasses.replace(policy, lowering="xla")))
     assert products > 0 == none  # the last convolution and the projection count their channels' products
-    for ours, expected in zip(jax.tree.leaves(joined), jax.tree.leaves(apart), strict=True):
+    for ours, expected in zip(jax.tree.leaves(fused), jax.tree.leaves(apart), strict=True):
         assert jnp.any(expected)  # two results of zeros would be equal
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * float(jnp.abs(expected).max()))

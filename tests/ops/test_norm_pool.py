@@ -19,7 +19,7 @@ def test_values_and_gradients_are_those_of_the_two_layers(parts, device, window,
     pool = {"strides": strides, "padding": padding}
 
     def pool_first(*arguments):
-        return ops.batch_norm_max_pool_train(*arguments, window, near=jnp.ones(4), parts=parts, eps=1e-3, **pool)
+        return ops.batch_norm_max_pool_train(*arguments, window, shift=jnp.ones(4), parts=parts, eps=1e-3, **pool)
 
     def norm_first(*arguments):
         y, *statistics = ops.batch_norm_train(*arguments, parts=parts, eps=1e-3)
@@ -29,8 +29,8 @@ def test_values_and_gradients_are_those_of_the_two_layers(parts, device, window,
     with building_for(device):
         for function in (pool_first, norm_first):
             (y, *statistics), back = jax.vjp(function, x, scale, bias)
-            toward = jnp.asarray(np.random.default_rng(1).normal(size=y.shape), jnp.float32)
-            results.append((y, *statistics, *back((toward, jnp.zeros(4), jnp.zeros(4)))))
+            cotangent = jnp.asarray(np.random.default_rng(1).normal(size=y.shape), jnp.float32)
+            results.append((y, *statistics, *back((cotangent, jnp.zeros(4), jnp.zeros(4)))))
     for ours, expected in zip(*results, strict=True):
         # sums of some hundred values in another order
         np.testing.assert_allclose(ours, expected, rtol=0, atol=5e-6 * float(jnp.abs(expected).max()))

@@ -48,11 +48,11 @@ def test_pooling_for_a_tpu_is_the_same(window, strides, padding):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("near", [None, 999.9])
-def test_statistics_for_a_tpu_are_as_exact(near):
+@pytest.mark.parametrize("shift", [None, 999.9])
+def test_statistics_for_a_tpu_are_as_exact(shift):
     x = np.random.default_rng(0).normal(1000.0, 0.1, (4, 5, 5, 3)).astype(np.float32)  # squares alone would lose all
     with building_for("tpu"):
-        mean, variance = ops.batch_statistics(jnp.asarray(x), None if near is None else jnp.full(3, near))
+        mean, variance = ops.batch_statistics(jnp.asarray(x), None if shift is None else jnp.full(3, shift))
     exact = x.astype(np.float64)
     np.testing.assert_allclose(mean, exact.mean((0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(variance, exact.var((0, 1, 2)), rtol=1e-3)  # of values that float32 rounds to 6e-5

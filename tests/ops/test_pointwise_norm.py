@@ -18,11 +18,11 @@ def operands(dtype=jnp.float32):
         draw.normal(1, 0.1, FEATURES),
         draw.normal(size=16),
     )
-    toward = draw.normal(size=(*SHAPE[:-1], FEATURES))
+    cotangent = draw.normal(size=(*SHAPE[:-1], FEATURES))
     return [jnp.asarray(each, dtype) for each in (x, kernel)] + [
         jnp.asarray(scale, jnp.float32),
         jnp.asarray(bias, jnp.float32),
-        jnp.asarray(toward, dtype),
+        jnp.asarray(cotangent, dtype),
     ]
 
 
@@ -36,7 +36,7 @@ def by_definition(x, kernel, scale, bias, parts, eps):
 
 @pytest.mark.parametrize("parts", [1, 2, 8])
 def test_values_and_gradients_are_those_of_the_two_steps(parts):
-    *arguments, toward = operands()
+    *arguments, cotangent = operands()
 
     def ours(*arguments):
         return ops.pointwise_batch_norm_train(*arguments, eps=1e-3, parts=parts)
@@ -48,7 +48,7 @@ def test_values_and_gradients_are_those_of_the_two_steps(parts):
     for function in (ours, theirs):
         values, back = jax.vjp(function, *arguments)
         zeros = jnp.zeros(FEATURES)
-        results.append((*values, *back((toward, zeros, zeros))))
+        results.append((*values, *back((cotangent, zeros, zeros))))
     names = ("y", "mean", "variance", "to_x", "to_kernel", "to_scale", "to_bias")
     for name, mine, expected in zip(names, *results, strict=True):
         # a covariance by differences of sums: a few units of float32's last place of the largest
@@ -56,7 +56,7 @@ def test_values_and_gradients_are_those_of_the_two_steps(parts):
 
 
 def test_half_precision_is_as_near_to_exact_as_the_two_steps():
-    *arguments, toward = operands(jnp.bfloat16)
+    *arguments, cotangent = operands(jnp.bfloat16)
     wide = [each.astype(jnp.float32) for each in arguments]
     exact, exact_back = jax.vjp(lambda *each: by_definition(*each, 1, 1e-5)[0], *wide)
 
@@ -69,7 +69,7 @@ def test_half_precision_is_as_near_to_exact_as_the_two_steps():
     def errors(function):
         y, back = jax.vjp(function, *arguments)
         assert y.dtype == jnp.bfloat16
-        pairs = zip((y, *back(toward)), (exact, *exact_back(toward.astype(jnp.float32))), strict=True)
+        pairs = zip((y, *back(cotangent)), (exact, *exact_back(cotangent.astype(jnp.float32))), strict=True)
         return [float(jnp.linalg.norm(mine - right) / jnp.linalg.norm(right)) for mine, right in pairs]
 
     for one, two in zip(errors(one_step), errors(two_steps), strict=True):

@@ -68,16 +68,16 @@ def test_gradients_against_a_loop(window, strides, padding):
     (top, bottom), (left, right) = ops.resolve_padding(padding, size, window, strides)
     padded = np.pad(x, ((top, bottom), (left, right)), constant_values=-np.inf)
     outputs = ops.output_sizes(size, window, strides, padding)
-    toward = rng.integers(-9, 10, outputs).astype(np.float32)
+    cotangent = rng.integers(-9, 10, outputs).astype(np.float32)
     expected = np.zeros(padded.shape, np.float32)
     for i, j in np.ndindex(outputs):
         here = (slice(i * strides[0], i * strides[0] + window[0]), slice(j * strides[1], j * strides[1] + window[1]))
         first = np.unravel_index(np.argmax(padded[here]), window)
-        expected[here][first] += toward[i, j]
+        expected[here][first] += cotangent[i, j]
     _, back = jax.vjp(
         lambda x: ops.max_pool(x, window, strides=strides, padding=padding), jnp.asarray(x)[None, :, :, None]
     )
-    (gradient,) = back(jnp.asarray(toward)[None, :, :, None])
+    (gradient,) = back(jnp.asarray(cotangent)[None, :, :, None])
     assert np.array_equal(gradient[0, :, :, 0], expected[top : top + size[0], left : left + size[1]])
 
 

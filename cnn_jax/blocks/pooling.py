@@ -1,0 +1,111 @@
+"""Pooling layers, which own no parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from jaxtyping import Array, Float
+
+from cnn_jax import ops
+from cnn_jax.layer_rows import LayerRow, SlidingWindow, emit, naming, window_row
+from cnn_jax.ops.padding import IntPair, Padding, pair
+
+POOLS: dict[str, Callable[..., Array]] = {"max": ops.max_pool, "avg": ops.avg_pool, "min": ops.min_pool}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pooling:
+    """A pooling layer.
+
+    Attributes:
+      name: Name of the layer, in the table and in errors.
+      kind: A key of POOLS.
+      window, strides, padding, ceil_mode: Settings as the functions of `ops` take them.
+    """
+
+    name: str
+    kind: str
+    window: IntPair = 2
+    strides: IntPair | None = None
+    padding: Padding = "VALID"
+    ceil_mode: bool = False
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b oh ow c"]:
+        """Pools feature maps."""
+        row = self.row(x.shape[1:])
+        with naming(self.name, x.shape[1:]):
+            y = POOLS[self.kind](x, self.window, strides=self.strides, padding=self.padding, ceil_mode=self.ceil_mode)
+        return emit(row, y)
+
+    @property
+    def is_2x2_max(self) -> bool:
+        """Whether it takes the largest of disjoint 2x2 windows, an odd row or column left out."""
+        floors = (self.kind, self.padding, self.ceil_mode) == ("max", "VALID", False)
+        return floors and pair(self.window, "window") == pair(self._steps, "strides") == (2, 2)
+
+    @property
+    def _steps(self) -> IntPair:
+        return self.window if self.strides is None else self.strides
+
+    def row(self, shape: tuple[int, ...]) -> LayerRow:
+        """Works out the layer's row.
+
+        Args:
+          shape: (height, width, channels) of the input.
+
+        Returns:
+          The row, without sources.
+
+        Raises:
+          GeometryError: Where the window does not fit.
+        """
+        window = SlidingWindow(self.window, self._steps, self.padding, ceil_mode=self.ceil_mode)
+        return window_row(self.name, f"{self.kind}_pool", shape, shape[-1], window)
+
+
+def pool(name: str, x: Float[Array, "b h w c"], kind: str, window: SlidingWindow) -> Float[Array, "b oh ow c"]:
+    """Pools feature maps as a config's fields say.
+
+    Args:
+      name: Name of the layer.
+      x: Feature maps.
+      kind: A key of POOLS, or "none", which returns the maps as they are.
+      window: Settings of the pooling window.
+
+    Returns:
+      Feature maps.
+    """
+    if kind == "none":
+        return x
+    return Pooling(name, kind, window.size, window.strides, window.padding, window.ceil_mode)(x)
+
+
+def adaptive_pool(name: str, x: Float[Array, "b h w c"], size: IntPair) -> Float[Array, "b oh ow c"]:
+    """Averages feature maps of any size down to one size.
+
+    The row's windows are the smallest of one size that hold the true ones, which differ by a pixel where the sizes do
+    not divide.
+
+    Args:
+      name: Name of the layer.
+      x: Feature maps.
+      size: (height, width) of the result, or one number for both.
+
+    Returns:
+      Feature maps of that size.
+    """
+    outputs, pixels = pair(size, "size"), (x.shape[1], x.shape[2])
+    steps = [max(1, n // count) for n, count in zip(pixels, outputs, strict=True)]
+    taps = [n - (count - 1) * step if count <= n else n for n, count, step in zip(pixels, outputs, steps, strict=True)]
+    row = LayerRow(
+        name,
+        "adaptive_avg_pool",
+        x.shape[1:],
+        (*outputs, x.shape[-1]),
+        window=(taps[0], taps[1]),
+        strides=(steps[0], steps[1]),
+        dilation=(1, 1),
+        pads=((0, 0), (0, 0)),
+    )
+    return emit(row, ops.adaptive_avg_pool(x, size))
