@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zlib
 
 import jax
 import jax.numpy as jnp
@@ -171,3 +172,68 @@ def test_another_network_is_told(folder):
     with pytest.raises(DamagedCheckpointError, match="checkpoint 9 cannot be read"):
         checkpoints.load(9, state(0))
     checkpoints.close()
+
+
+def change_metadata(folder, step, change):
+    path = folder / str(step) / "_CHECKPOINT_METADATA"
+    described = json.loads(path.read_text())
+    change(described["custom_metadata"])
+    path.write_text(json.dumps(described))
+
+
+def test_a_part_is_read_without_the_rest(folder):
+    big = {"kernel": np.arange(90_000.0, dtype=np.float32), "moment": np.ones(90_000, np.float32), "bias": np.ones(3)}
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(1, big)
+    checkpoints.close()
+    change_metadata(folder, 1, lambda custom: custom["digests"].update({"['moment']": "00000000"}))
+    checkpoints = Checkpoints(folder)
+    part = checkpoints.load(1, {"kernel": big["kernel"], "bias": big["bias"]}, partial=True)
+    assert {name: array.tolist() for name, array in part.items()} == {
+        name: big[name].tolist() for name in ("kernel", "bias")
+    }
+    with pytest.raises(DamagedCheckpointError, match="digest differs"):
+        checkpoints.load(1, big)
+    with pytest.raises(DamagedCheckpointError, match="another network"):
+        checkpoints.load(1, {"kernel": big["kernel"][:5]}, partial=True)
+    checkpoints.close()
+
+
+def test_a_checkpoint_with_one_digest_for_all_is_read(folder):
+    saved(folder, [7])
+    whole = {"['bias']": state(7)["bias"], "['kernel']": state(7)["kernel"], "['step']": state(7)["step"]}
+    crc = 0
+    for name, leaf in whole.items():  # as versions before digests by array computed it, in the order of the names
+        array = np.atleast_1d(np.asarray(leaf))
+        crc = zlib.crc32(array.tobytes(), zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc))
+
+    def to_old(custom):
+        del custom["digests"]
+        custom["digest"] = f"{crc:08x}"
+
+    change_metadata(folder, 7, to_old)
+    checkpoints = Checkpoints(folder)
+    assert np.array_equal(checkpoints.load(7, state(0))["kernel"], state(7)["kernel"])
+    part = checkpoints.load(7, {"kernel": state(0)["kernel"]}, partial=True)
+    assert np.array_equal(part["kernel"], state(7)["kernel"])
+    checkpoints.close()
+    change_metadata(folder, 7, lambda custom: custom.update(digest="00000000"))
+    checkpoints = Checkpoints(folder)
+    with pytest.raises(DamagedCheckpointError, match="digest differs"):
+        checkpoints.load(7, state(0))
+    checkpoints.close()
+
+
+def test_runs_resume_at_the_newest_step_that_all_have(folder, tmp_path):
+    others = tmp_path / "others"
+    saved(folder, [1, 2, 3], keep_last=3)
+    saved(others, [1, 2], keep_last=3)
+    group = [Checkpoints(folder), Checkpoints(others)]
+    found = checkpoint.load_newest_common(group, state(0))
+    assert [int(each["step"]) for each in found] == [2, 2]
+    flip_a_bit(others / "2")
+    found = checkpoint.load_newest_common(group, state(0))
+    assert [int(each["step"]) for each in found] == [1, 1]
+    for each in group:
+        each.close()
+    assert (tmp_path / "damaged_checkpoints" / "2-0").is_dir()

@@ -99,3 +99,17 @@ def test_one_cycle():
     assert values[-1] == pytest.approx(0.005, rel=0.2)  # the end itself lies one step further
     assert (np.diff(values[:26]) > 0).all()
     assert (np.diff(values[25:]) < 0).all()
+
+
+def test_an_optimizer_or_schedule_without_an_arm_is_refused():
+    class Lion(type(cfg.Sgd()).__mro__[1]):
+        name: str = "lion"
+
+    with pytest.raises(AssertionError, match="lion"):
+        optimizers.build(Lion())
+
+    class Exponential(type(cfg.Constant()).__mro__[1]):
+        name: str = "exponential"
+
+    with pytest.raises(AssertionError, match="exponential"):
+        optimizers.learning_rates(Exponential(), 0.1, 1, 10)
