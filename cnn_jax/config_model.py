@@ -2,6 +2,7 @@
 
 A network published in two versions has two names whose fields are the same and whose defaults differ, so that
 every difference between the versions is a field that can be set.
+A section has as many fields as there are settings of its network, some more than ten.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ Count = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PositiveShare = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 Size = Count | tuple[Count, Count]

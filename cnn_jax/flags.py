@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import hashlib
-import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,115 +16,17 @@ from cnn_jax.ahead import request
 from cnn_jax.ahead.request import CompileRequest
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
+from cnn_jax.flag_table import BOOLEANS, OF_PROCESSES, OF_RAY, REQUIRED, VERBS, define, help_text, listed, near
 from cnn_jax.sweep import exchange, plan
 from cnn_jax.sweep.comparison import Evidence
 from cnn_jax.sweep.options import Options
 from cnn_jax.sweep.plan import Plan
 from cnn_jax.sweep.trial import Trial
 
-_OF_PROCESSES = ("distributed", "coordinator", "num_processes", "process_id")
-_OF_RAY = ("address", "cpus", "gpus", "tpus", "processes")
-
-VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "train": (
-        "train one network; the same command resumes it",
-        ("config", "workdir", "data_dir", "report", "profile", *_OF_PROCESSES),
-    ),
-    "eval": ("measure a finished run's network on its test images again", ("workdir", "data_dir")),
-    "predict": ("classify picture files with a finished run's network", ("workdir", "images", "format", "output")),
-    "summary": ("print the layer table; starts no training", ("config", "data_dir", "format", "output")),
-    "report": ("make the report of a run or a sweep anew from its folder", ("workdir", "data_dir")),
-    "compile": ("compile the steps for chips that need not be here; tell what they cost", ("config", *request.FLAGS)),
-    "prepare": (
-        "make a folder of records from pictures, for config.data.name=records",
-        ("source", "target", "test_fraction", "restart_markers"),
-    ),
-    "sweep": (
-        "run the trials of an experiment file's get_sweep(); the same command goes on with them",
-        (
-            *("config", "from", "workdir", "data_dir", "report", "engine", "jobs", "sweep.limit", "sweep.only"),
-            *("time_limit", "memory_limit", "retry_failed", "vectorize", "verify", "export", *_OF_RAY),
-        ),
-    ),
-}
-
-_REQUIRED: dict[str, tuple[str, ...]] = {
-    "train": ("config",),
-    "eval": ("workdir",),
-    "predict": ("workdir", "images"),
-    "summary": ("config",),
-    "report": ("workdir",),
-    "compile": ("config", "topology"),
-    "prepare": ("source",),
-    "sweep": (),
-}
-_SWITCHES = ("report", "profile", "retry_failed", "largest_batch", "restart_markers")
-_BOOLEANS = (*_SWITCHES, *(f"no{name}" for name in _SWITCHES), "help", "helpfull")
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
-_FORMATS = ("table", "json", "csv")
-_ENGINES = ("local", "ray")
-_GROUPS = ("auto", "off", "explicit")
-_VECTORIZED = ("off", "seeds")
 
 
-def _define() -> flags.FlagValues:
-    values = flags.FlagValues()
-    flags.DEFINE_string("config", None, "experiment file with get_config(); fields: --config.a.b=value", values)
-    flags.DEFINE_string(
-        "workdir",
-        None,
-        "the run's or sweep's folder; default of train and sweep: runs/<file>-<hash of the config>",
-        values,
-    )
-    flags.DEFINE_string(
-        "data_dir", None, "folder of prepared data; default: $CNN_JAX_DATA_DIR, else the user's cache folder", values
-    )
-    flags.DEFINE_multi_string("images", None, "picture file or folder of pictures; may be repeated", values)
-    flags.DEFINE_string(
-        "source",
-        None,
-        "folder of class folders, or of train/ and val/ with such; or of ImageNet's two tar files; or what TFDS made",
-        values,
-    )
-    flags.DEFINE_string("target", None, "folder of records to make; none where TFDS has made the source", values)
-    flags.DEFINE_float(
-        "test_fraction", 0.2, "share of each class for testing, where there are class folders alone", 0, 1, values
-    )
-    flags.DEFINE_bool(
-        "restart_markers", False, "write JPEGs anew, the same pixels, so that crops are decoded faster", values
-    )
-    flags.DEFINE_enum("format", "table", _FORMATS, "how the result is printed", values)
-    flags.DEFINE_string("output", None, "also write the result to this file; .json or .csv by its ending", values)
-    flags.DEFINE_bool("report", True, "write the report when the training is done", values)
-    flags.DEFINE_bool("profile", False, "trace steps 10 to 20; the report shows where a step's time goes", values)
-    flags.DEFINE_integer("jobs", None, "trials at a time; default: one for each core or accelerator", 1, None, values)
-    flags.DEFINE_integer("sweep.limit", None, "run at most so many trials, the first", 1, None, values)
-    flags.DEFINE_multi_string("sweep.only", None, "FIELD=VALUE: run trials with this value; may be repeated", values)
-    flags.DEFINE_float("time_limit", None, "minutes of one attempt at a trial; default: any time", 0, None, values)
-    flags.DEFINE_float("memory_limit", None, "GiB of one trial; default: its share of the machine", 0, None, values)
-    flags.DEFINE_string("from", None, "file of a sweep that --export wrote: repeat it, and compare", values)
-    flags.DEFINE_string("export", None, "write the sweep, all that repeating it needs, to this file", values)
-    flags.DEFINE_integer("verify", None, "run so many finished trials again, and compare", 1, None, values)
-    flags.DEFINE_enum(
-        "distributed", "auto", _GROUPS, "several processes of one run: as the cluster tells, never, or as given", values
-    )
-    flags.DEFINE_string("coordinator", None, "HOST:PORT of the first process, for --distributed=explicit", values)
-    flags.DEFINE_integer("num_processes", None, "of the run, for --distributed=explicit", 1, None, values)
-    flags.DEFINE_integer("process_id", None, "of this process, from 0, for --distributed=explicit", 0, None, values)
-    flags.DEFINE_enum("engine", "local", _ENGINES, "what runs the trials", values)
-    flags.DEFINE_string("address", None, "of a Ray cluster, auto for this machine's; default: starts one", values)
-    flags.DEFINE_integer("cpus", 1, "cores that Ray sets aside for one process of a trial", 1, None, values)
-    flags.DEFINE_integer("gpus", 0, "GPUs that Ray sets aside for one process of a trial", 0, None, values)
-    flags.DEFINE_integer("tpus", 0, "TPU chips that Ray sets aside for one process of a trial", 0, None, values)
-    flags.DEFINE_integer("processes", 1, "of one trial, joined, on nodes as far apart as there are", 1, None, values)
-    flags.DEFINE_bool("retry_failed", False, "run trials again that have failed before", values)
-    flags.DEFINE_enum(
-        "vectorize", "off", _VECTORIZED, "seeds: one program trains the seeds of a point; for accelerators", values
-    )
-    request.define(values)
-    return values
-
-
+# More than ten fields: the flags of all verbs, of which each verb reads its own.
 @dataclasses.dataclass(frozen=True)
 class Request:
     """A command line that has been understood.
@@ -207,7 +107,7 @@ def parse(argv: Sequence[str]) -> Request:
     if wants_help or not words:
         raise HelpRequested(help_text(verb if verb in VERBS else None))
     if verb not in VERBS:
-        raise ConfigError([f"verb: got {verb!r}, expected one of: {', '.join(VERBS)}" + _near(verb, VERBS)])
+        raise ConfigError([f"verb: got {verb!r}, expected one of: {', '.join(VERBS)}" + near(verb, VERBS)])
     words.remove(verb)
     values, overrides, faults = _flag_values(verb, words)
     experiment, sweep, compilation = None, None, None
@@ -254,10 +154,10 @@ def parse(argv: Sequence[str]) -> Request:
 
 def _group_faults(values: Any) -> list[str]:
     """Tells flags of several processes that do not go together."""
-    given = [name for name in _OF_PROCESSES[1:] if values[name].value is not None]
+    given = [name for name in OF_PROCESSES[1:] if values[name].value is not None]
     if values.distributed != "explicit":
         return [f"--{name}: is for --distributed=explicit" for name in given]
-    if missing := [name for name in _OF_PROCESSES[1:] if name not in given]:
+    if missing := [name for name in OF_PROCESSES[1:] if name not in given]:
         return [f"--{name}: --distributed=explicit needs it: {values[name].help}" for name in missing]
     host, _, port = values.coordinator.rpartition(":")
     if not host or not port.isdigit():
@@ -270,7 +170,7 @@ def _group_faults(values: Any) -> list[str]:
 def _sweep_request(values: Any, config_file: Path | None, overrides: dict[str, Any]) -> SweepRequest:
     """Reads all trials, from an experiment file or from another laboratory's."""
     source = values["from"].value
-    if values.engine != "ray" and (given := [name for name in _OF_RAY if values[name].present]):
+    if values.engine != "ray" and (given := [name for name in OF_RAY if values[name].present]):
         raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
     if values.vectorize == "seeds" and values.processes > 1:
         raise ConfigError(["--vectorize=seeds: a program of several seeds runs in one process; leave out --processes"])
@@ -319,14 +219,14 @@ def _joined(argv: Sequence[str]) -> list[str]:
         if word.startswith("--") and not name.startswith("config."):
             name = name.replace("-", "_")
             word = "=".join([f"--{name}", *rest])
-        takes_value = word.startswith("--") and "=" not in word and name not in _BOOLEANS
+        takes_value = word.startswith("--") and "=" not in word and name not in BOOLEANS
         words.append(word)
     return words
 
 
 def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list[str]]:
     legal = VERBS[verb][1]
-    values, overrides, faults = _define(), {}, []
+    values, overrides, faults = define(), {}, []
     known = []
     for word in words:
         name, has_value, text = word.lstrip("-").partition("=")
@@ -341,10 +241,10 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
                 overrides[name.removeprefix("config.")] = parse_value(text)
         elif name.removeprefix("no") not in legal and name not in legal:
             if name in values or name.removeprefix("no") in values:
-                faults.append(f"--{name}: not a flag of {verb}, which has: {_listed(legal)}")
+                faults.append(f"--{name}: not a flag of {verb}, which has: {listed(legal)}")
             else:
-                faults.append(f"--{name}: unknown flag" + (_near(name, legal) or f"; {verb} has: {_listed(legal)}"))
-        elif not has_value and name not in _BOOLEANS:
+                faults.append(f"--{name}: unknown flag" + (near(name, legal) or f"; {verb} has: {listed(legal)}"))
+        elif not has_value and name not in BOOLEANS:
             faults.append(f"--{name}: no value given; write --{name}=value")
         elif has_value and not text:
             faults.append(f"--{name}: empty; expected {values[name].help}")
@@ -357,7 +257,7 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
             faults.append(f"--{word.lstrip('-').partition('=')[0]}: {error}".replace("flag ", "", 1))
     values.mark_as_parsed()
     given = {word.lstrip("-").partition("=")[0] for word in words}
-    faults += [f"--{name}: {verb} needs it: {values[name].help}" for name in _REQUIRED[verb] if name not in given]
+    faults += [f"--{name}: {verb} needs it: {values[name].help}" for name in REQUIRED[verb] if name not in given]
     if values.workdir and "://" in values.workdir:
         faults.append(
             f"--workdir: got {values.workdir!r}, expected a folder of a file system; "
@@ -407,42 +307,3 @@ class _Quoted(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.Constant:
         return ast.Constant(_WORDS.get(node.id.lower(), node.id))
-
-
-def help_text(verb: str | None) -> str:
-    """The usage of the program, or of one verb with all its flags and config fields."""
-    if verb is None:
-        lines = ["usage: python launch.py VERB [--flag=value ...]", "", "verbs:"]
-        lines += [f"  {name:10}{meaning}" for name, (meaning, _) in VERBS.items()]
-        return "\n".join(
-            [*lines, "", "python launch.py VERB --help lists a verb's flags, train's the config's fields too."]
-        )
-    meaning, names = VERBS[verb]
-    values = _define()
-    lines = [f"usage: python launch.py {verb} [--flag=value ...]", "", meaning, "", "flags:"]
-    for name in names:
-        flag, required = values[name], name in _REQUIRED[verb]
-        default = "required" if required else f"default: {flag.default}"
-        words = {"format": _FORMATS, "engine": _ENGINES, "distributed": _GROUPS}.get(name)
-        legal = f" ({' | '.join(words)})" if words else ""
-        lines += _wrapped(f"  --{name}", f"{flag.help}{legal} ({default})")
-    if "config" in names:
-        lines += ["", "fields of the config, each as --config.FIELD=VALUE, with type, default and meaning:"]
-        for row in config_parse.field_rows():
-            only = f" [with name={row.variant}]" if row.variant else ""
-            lines += _wrapped(f"  --config.{row.path}", f"{row.type}; default: {row.default}; {row.meaning}{only}")
-    return "\n".join(lines)
-
-
-def _wrapped(head: str, text: str) -> list[str]:
-    body = textwrap.wrap(text, width=100, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return [head, *body]
-
-
-def _near(word: str, words: Iterable[str]) -> str:
-    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]!r}?" if found else ""
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"--{name}" for name in names)

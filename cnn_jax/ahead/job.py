@@ -58,6 +58,7 @@ class Memory:
         return self.arguments + self.outputs + self.temporaries + self.code
 
 
+# More than ten fields: one for each figure of the report.
 @dataclasses.dataclass(frozen=True)
 class Compiled:
     """What the compiler tells of a program; figures are of one device.

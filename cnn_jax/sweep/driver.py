@@ -13,7 +13,7 @@ from rich.console import Console
 from cnn_jax import xla_flags
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.sweep import faults, feasibility, teams
+from cnn_jax.sweep import faults, feasibility, trial_groups
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
 from cnn_jax.sweep.engines.worker_process import Workers
@@ -22,15 +22,15 @@ from cnn_jax.sweep.folder import Entry, SweepFolder, entries_of
 from cnn_jax.sweep.options import Options
 from cnn_jax.sweep.plan import Plan, some_of
 from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING, Status
-from cnn_jax.sweep.teams import Team
 from cnn_jax.sweep.trial import Trial
+from cnn_jax.sweep.trial_groups import TrialGroup
 from cnn_jax.sweep.view import SweepView
 
 
 class Engine(Protocol):
     """What runs trials."""
 
-    def run(self, teams: Sequence[Team], report: Report, stopping: Callable[[], bool]) -> None:
+    def run(self, groups: Sequence[TrialGroup], report: Report, stopping: Callable[[], bool]) -> None:
         """Runs trials until none is left, or until a stop is wished for, when the running ones save."""
 
 
@@ -148,7 +148,7 @@ def run(
                 on_change()
 
         if left:
-            formed = teams.by_point(left) if options.vectorize == "seeds" else teams.alone(left)
+            formed = trial_groups.by_point(left) if options.vectorize == "seeds" else trial_groups.alone(left)
             engine = _engine(sweep, data_dir, options, len(formed))
             engine.run(formed, report, stopping=lambda: stop.received is not None)
     console.print(view.counts(), highlight=False)
@@ -212,7 +212,7 @@ def _start_ahead(workers: Workers, options: Options | None, variables: Sequence[
     workers.start_ahead(places if options is not None and options.jobs else places[:1])
 
 
-def _engine(sweep: OpenSweep, data_dir: Path | None, options: Options, team_count: int) -> Engine:
+def _engine(sweep: OpenSweep, data_dir: Path | None, options: Options, num_groups: int) -> Engine:
     """The engine, with as many jobs as the machine has cores, or accelerators; seeds together share them all."""
     folder, findings = sweep.folder, sweep.findings
     cores = len(confinement.available_cores())
@@ -222,7 +222,7 @@ def _engine(sweep: OpenSweep, data_dir: Path | None, options: Options, team_coun
         possible = 1
     else:
         possible = {"cpu": cores, "gpu": findings.devices}.get(findings.platform, 1)
-    jobs = min(options.jobs or possible, team_count)
+    jobs = min(options.jobs or possible, num_groups)
     total = confinement.total_bytes()
     allowed = options.memory_limit * 2**30 if options.memory_limit else total and total * 0.9 / jobs
     limits = Limits(

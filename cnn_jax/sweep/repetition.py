@@ -11,7 +11,7 @@ from rich.console import Console
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.run.folder import RunFolder
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.sweep import comparison, teams
+from cnn_jax.sweep import comparison, trial_groups
 from cnn_jax.sweep.comparison import Evidence, Verdict
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine
@@ -60,7 +60,7 @@ def verify(
         for cores in sorted({folder.status(entry.id).cores or available for entry in chosen}):
             alike = [entry for entry in chosen if (folder.status(entry.id).cores or available) == cores]
             engine = LocalEngine(fresh, data_dir, max(1, available // cores), Limits())
-            engine.run(teams.alone(alike), report, stopping=lambda: stop.received is not None)
+            engine.run(trial_groups.alone(alike), report, stopping=lambda: stop.received is not None)
     matches = [verdict.exact for verdict in verdicts.values() if verdict is not None and verdict.difference is None]
     console.print(
         f"{len(chosen)} trials repeated: {matches.count(True)} match bit for bit, {matches.count(False)} within the "

@@ -41,7 +41,7 @@ elif any(word.endswith(("launch.py", "default_worker.py")) for word in words):  
 
     def quickly(slot: Any) -> float:
         """An hour has passed for the trial that hangs, and for it alone: no other meets a limit on a slow machine."""
-        hangs = any(entry.trial.experiment.seed == HANG for entry in slot.team)
+        hangs = any(entry.trial.experiment.seed == HANG for entry in slot.trials)
         return elapsed(slot) + 3600 * hangs
 
     local._Slot.elapsed = quickly

@@ -22,7 +22,7 @@ from cnn_jax.sweep.engines import confinement, worker_process
 from cnn_jax.sweep.engines.worker_process import Workers
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.status import DONE, FAILED, RUNNING, STOPPED, WAITING, Status
-from cnn_jax.sweep.teams import Team
+from cnn_jax.sweep.trial_groups import TrialGroup
 
 Report = Callable[[Entry, Status], None]
 
@@ -49,6 +49,7 @@ class Limits:
 class LocalEngine:
     """Runs trials on this machine."""
 
+    # Nine parameters: what a sweep chooses, and what Ray's workers have beside it; the defaults are a plain sweep's.
     def __init__(
         self,
         folder: SweepFolder,
@@ -82,18 +83,18 @@ class LocalEngine:
         self._slots = [_Slot(workers, share, devices[job] if devices else {}) for job, share in enumerate(shares)]
         self._attempts: collections.Counter[str] = collections.Counter()
 
-    def run(self, teams: Sequence[Team], report: Report, stopping: Callable[[], bool]) -> None:
+    def run(self, groups: Sequence[TrialGroup], report: Report, stopping: Callable[[], bool]) -> None:
         """Runs trials until none is left, or until a stop is wished for, when the running ones save.
 
         Args:
-          teams: the trials, in the order in which they start.
+          groups: the trials, in the order in which they start.
           report: is told of each change of a trial's status.
           stopping: whether no more should start.
         """
-        queue = collections.deque(teams)
+        queue = collections.deque(groups)
         with selectors.DefaultSelector() as ready:
             try:
-                while (queue or any(slot.team for slot in self._slots)) and not stopping():
+                while (queue or any(slot.trials for slot in self._slots)) and not stopping():
                     self._fill(queue, report, ready)
                     self._wait(queue, report, ready)
                 self._stop(report, ready)
@@ -101,22 +102,22 @@ class LocalEngine:
                 for slot in self._slots:
                     slot.kill(ready)
 
-    def _fill(self, queue: collections.deque[Team], report: Report, ready: selectors.BaseSelector) -> None:
+    def _fill(self, queue: collections.deque[TrialGroup], report: Report, ready: selectors.BaseSelector) -> None:
         """Gives every idle worker trials; those that an earlier sweep's process still saves wait."""
         for slot in self._slots:
-            if slot.team:
+            if slot.trials:
                 continue
             for _ in range(len(queue)):
-                team = queue.popleft()
+                trials = queue.popleft()
                 # Of a trial's several processes, the first holds the folder for all.
-                if (self._group and self._group["number"]) or not any(self._folder.is_busy(each.id) for each in team):
-                    self._start(slot, team, report, ready)
+                if (self._group and self._group["number"]) or not any(self._folder.is_busy(each.id) for each in trials):
+                    self._start(slot, trials, report, ready)
                     break
-                queue.append(team)
+                queue.append(trials)
 
-    def _start(self, slot: _Slot, team: Team, report: Report, ready: selectors.BaseSelector) -> None:
+    def _start(self, slot: _Slot, trials: TrialGroup, report: Report, ready: selectors.BaseSelector) -> None:
         slot.statuses = []
-        for entry in team:
+        for entry in trials:
             self._folder.prepare(entry)
             self._attempts[entry.id] += 1
             before = self._folder.status(entry.id)
@@ -129,12 +130,12 @@ class LocalEngine:
                 cores=len(slot.cores),
             )
             slot.statuses.append(status)
-        folders = [str(self._folder.trial(entry.id).path.absolute()) for entry in team]
-        slot.begin(team, {"folders": folders, "data_dir": self._data_dir, "group": self._group}, ready)
-        for entry, status in zip(team, slot.statuses, strict=True):
+        folders = [str(self._folder.trial(entry.id).path.absolute()) for entry in trials]
+        slot.begin(trials, {"folders": folders, "data_dir": self._data_dir, "group": self._group}, ready)
+        for entry, status in zip(trials, slot.statuses, strict=True):
             report(entry, status)
 
-    def _wait(self, queue: collections.deque[Team], report: Report, ready: selectors.BaseSelector) -> None:
+    def _wait(self, queue: collections.deque[TrialGroup], report: Report, ready: selectors.BaseSelector) -> None:
         """Waits for answers for a moment, then looks at clocks and memory."""
         if not ready.get_map():
             time.sleep(_POLL / 5)  # all that are left are busy elsewhere
@@ -149,7 +150,7 @@ class LocalEngine:
             self._check(slot, report, ready)
 
     def _answered(self, slot: _Slot, ends: Sequence[_End], report: Report, ready: selectors.BaseSelector) -> None:
-        self._close(slot, report, [self._ending(entry, end) for entry, end in zip(slot.team, ends, strict=True)])
+        self._close(slot, report, [self._ending(entry, end) for entry, end in zip(slot.trials, ends, strict=True)])
         if all(end["exit_code"] == exit_codes.DONE for end in ends):
             if self._group or (self._limits.bytes and slot.resident() > self._limits.bytes / 2):
                 # What is left of many trials must not count as the next one's; a group's processes leave together.
@@ -169,25 +170,25 @@ class LocalEngine:
         return {"status": FAILED, "fault": fault, "message": message, "log_tail": tail, "exit_code": code}
 
     def _ended(
-        self, slot: _Slot, queue: collections.deque[Team], report: Report, ready: selectors.BaseSelector
+        self, slot: _Slot, queue: collections.deque[TrialGroup], report: Report, ready: selectors.BaseSelector
     ) -> None:
         """A worker's process is gone: with it its trials, which others do not suffer from."""
-        team = slot.team
+        trials = slot.trials
         code = slot.kill(ready, patience=10)
-        if not team:
+        if not trials:
             return
-        tail = self._tail(team[0])  # where native libraries write
+        tail = self._tail(trials[0])  # where native libraries write
         fault, message, name = faults.of_process_end(code, tail)
-        if fault == faults.KILLED and self._attempts[team[0].id] < _ATTEMPTS:
+        if fault == faults.KILLED and self._attempts[trials[0].id] < _ATTEMPTS:
             self._close_all(slot, report, status=WAITING, message=message, signal=name)
-            queue.appendleft(team)
+            queue.appendleft(trials)
             return
         ended = {"exit_code": code if code >= 0 else None, "signal": name}
         self._close_all(slot, report, status=FAILED, fault=fault, message=message, log_tail=tail, **ended)
 
     def _check(self, slot: _Slot, report: Report, ready: selectors.BaseSelector) -> None:
         """Ends trials that take more than they may."""
-        if not slot.team:
+        if not slot.trials:
             return
         limits, resident = self._limits, slot.resident()
         if limits.seconds is not None and slot.elapsed() > limits.seconds:
@@ -198,16 +199,16 @@ class LocalEngine:
         else:
             return
         slot.kill(ready)
-        tail = self._tail(slot.team[0])
+        tail = self._tail(slot.trials[0])
         self._close_all(slot, report, status=FAILED, fault=fault, message=message, log_tail=tail, signal="SIGKILL")
 
     def _stop(self, report: Report, ready: selectors.BaseSelector) -> None:
         """Lets running trials save; what does not end in time is ended."""
         for slot in self._slots:
-            if slot.team:
+            if slot.trials:
                 slot.send(signal.SIGTERM)
         deadline = time.monotonic() + _SAVING
-        while any(slot.team for slot in self._slots) and time.monotonic() < deadline:
+        while any(slot.trials for slot in self._slots) and time.monotonic() < deadline:
             for key, _ in ready.select(_POLL):
                 slot = key.data
                 if line := slot.answer():
@@ -216,7 +217,7 @@ class LocalEngine:
                     slot.kill(ready)
                     self._close_all(slot, report, status=STOPPED, message="stopped before it could save")
         for slot in self._slots:
-            if slot.team:
+            if slot.trials:
                 slot.kill(ready)
                 self._close_all(slot, report, status=STOPPED, message=f"did not save within {_SAVING:g} s")
 
@@ -225,12 +226,12 @@ class LocalEngine:
 
     def _close_all(self, slot: _Slot, report: Report, **changes: Any) -> None:
         """Ends the attempt at all of a worker's trials in the same way."""
-        self._close(slot, report, [changes] * len(slot.team))
+        self._close(slot, report, [changes] * len(slot.trials))
 
     def _close(self, slot: _Slot, report: Report, changes: Sequence[dict[str, Any]]) -> None:
         """Ends the attempt at a worker's trials."""
-        team, slot.team = slot.team, ()
-        for entry, status, change in zip(team, slot.statuses, changes, strict=True):
+        trials, slot.trials = slot.trials, ()
+        for entry, status, change in zip(trials, slot.statuses, changes, strict=True):
             seconds = round(status.seconds + slot.elapsed(), 3)
             report(entry, dataclasses.replace(status, seconds=seconds, **change))
 
@@ -240,22 +241,22 @@ class _Slot:
 
     def __init__(self, workers: Workers, cores: Sequence[int], variables: dict[str, str]):
         self.workers, self.cores, self.variables = workers, cores, variables
-        self.team: Team = ()
+        self.trials: TrialGroup = ()
         self.statuses: list[Status] = []
         self._process: subprocess.Popen[str] | None = None
         self._started_with: dict[str, str] = {}
         self._started = 0.0
 
-    def begin(self, team: Team, task: dict[str, object], ready: selectors.BaseSelector) -> None:
+    def begin(self, trials: TrialGroup, task: dict[str, object], ready: selectors.BaseSelector) -> None:
         """Hands trials to the worker; a new one where there is none, or one that was started with other XLA flags."""
-        variables = self.variables | xla_flags.environment(team[0].trial.experiment)
+        variables = self.variables | xla_flags.environment(trials[0].trial.experiment)
         if variables != self._started_with:
             self.kill(ready)
         if self._process is None:
             self._started_with = variables
             self._process = self.workers.start(self.cores, variables)
             ready.register(_pipe(self._process.stdout), selectors.EVENT_READ, self)
-        self.team, self._started = team, time.monotonic()
+        self.trials, self._started = trials, time.monotonic()
         with contextlib.suppress(BrokenPipeError):  # it has just ended, which its closed output tells
             _pipe(self._process.stdin).write(json.dumps(task) + "\n")
             _pipe(self._process.stdin).flush()

@@ -20,7 +20,7 @@ from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.status import DONE, FAILED, RUNNING, STOPPED, Status
-from cnn_jax.sweep.teams import Team
+from cnn_jax.sweep.trial_groups import TrialGroup
 
 _RETRIES = 3  # of a trial whose node or Ray process is lost, each from the last checkpoint
 _SAVING = 90.0  # seconds that stopped trials may take to save
@@ -50,7 +50,7 @@ class Needs:
 
 
 class RayEngine:
-    """Runs each team of trials as a task: Ray chooses the node, a process of its own there trains."""
+    """Runs each group of trials as a task: Ray chooses the node, a process of its own there trains."""
 
     def __init__(
         self, folder: SweepFolder, data_dir: Path | None, limits: Limits, needs: Needs, address: str | None, jobs: int
@@ -70,11 +70,11 @@ class RayEngine:
         self._stop_file = folder.path.absolute() / ".stop"
         self._told: dict[str, Status] = {}  # of running trials
 
-    def run(self, teams: Sequence[Team], report: Report, stopping: Callable[[], bool]) -> None:
+    def run(self, groups: Sequence[TrialGroup], report: Report, stopping: Callable[[], bool]) -> None:
         """Runs trials until none is left, or until a stop is wished for, when the running ones save.
 
         Args:
-          teams: the trials, in the order in which they are handed to Ray.
+          groups: the trials, in the order in which they are handed to Ray.
           report: is told of each change of a trial's status.
           stopping: whether no more should start.
         """
@@ -86,7 +86,7 @@ class RayEngine:
             # The task that only leads several processes takes nothing for itself.
             options = _options(self._needs) if alone else {"num_cpus": 0}
             attempt = ray.remote(_attempt if alone else _attempt_by_several).options(**options, max_retries=_RETRIES)
-            tasks = {attempt.remote(path, team, data_dir, self._limits, self._needs): team for team in teams}
+            tasks = {attempt.remote(path, trials, data_dir, self._limits, self._needs): trials for trials in groups}
             while tasks and not stopping():
                 self._wait(tasks, report)
             self._stop(tasks, report)
@@ -107,7 +107,7 @@ class RayEngine:
             **where, runtime_env={"env_vars": {"PYTHONPATH": path}}, log_to_driver=False, logging_level=logging.WARNING
         )
 
-    def _wait(self, tasks: dict[ray.ObjectRef, Team], report: Report) -> None:
+    def _wait(self, tasks: dict[ray.ObjectRef, TrialGroup], report: Report) -> None:
         """Waits for tasks that have ended, and reads of the others how they stand."""
         ended, others = ray.wait(list(tasks), num_returns=len(tasks), timeout=_POLL)
         for task in ended:
@@ -134,7 +134,7 @@ class RayEngine:
         tail = faults.log_tail(self._folder.trial(entry.id).path / "log.txt")
         return dataclasses.replace(known, status=FAILED, fault=fault, message=message, log_tail=tail)
 
-    def _stop(self, tasks: dict[ray.ObjectRef, Team], report: Report) -> None:
+    def _stop(self, tasks: dict[ray.ObjectRef, TrialGroup], report: Report) -> None:
         """Lets running trials save, and takes back those that wait."""
         if not tasks:
             return
@@ -144,7 +144,7 @@ class RayEngine:
             self._wait(tasks, report)
         for task in tasks:
             ray.cancel(task, force=True)
-        for entry in (entry for team in tasks.values() for entry in team):
+        for entry in (entry for trials in tasks.values() for entry in trials):
             report(entry, dataclasses.replace(self._folder.status(entry.id), status=STOPPED, message="did not save"))
 
 
@@ -158,15 +158,20 @@ def _options(needs: Needs) -> dict[str, Any]:
 
 
 def _attempt(
-    path: Path, team: Team, data_dir: Path | None, limits: Limits, needs: Needs, group: dict[str, Any] | None = None
+    path: Path,
+    trials: TrialGroup,
+    data_dir: Path | None,
+    limits: Limits,
+    needs: Needs,
+    group: dict[str, Any] | None = None,
 ) -> dict[str, Status]:
     """The task: waits until no lost attempt holds a trial any more, then trains them in a process of its own."""
     folder, stop = SweepFolder(path), path / ".stop"
     first = not group or group["number"] == 0
-    while first and any(folder.is_busy(entry.id) for entry in team) and not stop.exists():
+    while first and any(folder.is_busy(entry.id) for entry in trials) and not stop.exists():
         time.sleep(_POLL / 2)
-    last = {entry.id: folder.status(entry.id) for entry in team}
-    left = tuple(entry for entry in team if last[entry.id].status != DONE)
+    last = {entry.id: folder.status(entry.id) for entry in trials}
+    left = tuple(entry for entry in trials if last[entry.id].status != DONE)
     if not left or stop.exists():
         return last
 
@@ -182,7 +187,7 @@ def _attempt(
 
 
 def _attempt_by_several(
-    path: Path, team: Team, data_dir: Path | None, limits: Limits, needs: Needs
+    path: Path, trials: TrialGroup, data_dir: Path | None, limits: Limits, needs: Needs
 ) -> dict[str, Status]:
     """The task of a trial with several processes: sets places aside for all at once, and leads them."""
     places = placement_group([needs.bundle] * needs.processes, strategy="SPREAD")
@@ -197,7 +202,7 @@ def _attempt_by_several(
         group = {"how": "explicit", "coordinator": coordinator, "count": needs.processes}
         member = ray.remote(_attempt)
         members = [
-            member.options(**at(number)).remote(path, team, data_dir, limits, needs, {**group, "number": number})
+            member.options(**at(number)).remote(path, trials, data_dir, limits, needs, {**group, "number": number})
             for number in range(needs.processes)
         ]
         statuses: dict[str, Status] = ray.get(members[0])

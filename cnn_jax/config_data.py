@@ -1,0 +1,108 @@
+"""The config's section `data`: one class for each source of images.
+
+A section has as many fields as its source has settings, some more than ten.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cnn_jax.config_model import Count, Fraction, NonNegativeInt, Positive, PositiveShare, Section
+
+
+class _Data(Section):
+    validation_fraction: Fraction = Field(
+        0.0, description="share of the training images held out for validation, drawn from the seed; 0 holds out none"
+    )
+    train_examples: Count | None = Field(
+        None, description="use only this many training images, drawn from the seed; none uses all"
+    )
+    test_examples: Count | None = Field(
+        None, description="measure on only this many test images, drawn alike for every seed; none uses all"
+    )
+    normalize: Literal["scale", "standardize"] = Field(
+        "scale", description="scale: pixels / 255; standardize: then minus mean, over deviation, of the training images"
+    )
+
+
+class _InMemory(_Data):
+    test_shift: NonNegativeInt = Field(
+        0,
+        description="pixels that each test image is moved along both axes, either way, by the seed; black enters",
+    )
+
+
+class FashionMnist(_InMemory):
+    name: Literal["fashion_mnist"] = Field("fashion_mnist", description="60,000 + 10,000 pictures of clothing, 28x28x1")
+    idx_dir: str | None = Field(
+        None, description="folder with the four IDX files, gz or not; none looks in Debian's folder, then downloads"
+    )
+
+
+class Mnist(_InMemory):
+    name: Literal["mnist"] = Field("mnist", description="60,000 + 10,000 handwritten digits, 28x28x1")
+    idx_dir: str | None = Field(None, description="folder with the four IDX files, gz or not; none downloads them")
+
+
+class Csv(_InMemory):
+    name: Literal["csv"] = Field("csv", description="CSV files: label, then height x width x channels pixels, 0 to 255")
+    train_file: str = Field(description="training images; .gz is read as such; a header line is recognised")
+    test_file: str = Field(description="test images, same columns")
+    height: Count = Field(28, description="pixels")
+    width: Count = Field(28, description="pixels")
+    channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB, the channel varying fastest")
+    class_names: tuple[str, ...] | None = Field(None, description="names in label order; none uses the labels")
+
+
+class Idx(_InMemory):
+    name: Literal["idx"] = Field("idx", description="four IDX files, as MNIST's, gz or not")
+    train_images: str = Field(description="IDX file of bytes, [n, height, width] or [n, height, width, channels]")
+    train_labels: str = Field(description="IDX file of bytes, [n]")
+    test_images: str = Field(description="IDX file, as train_images")
+    test_labels: str = Field(description="IDX file, as train_labels")
+    class_names: tuple[str, ...] | None = Field(None, description="names in label order; none uses the labels")
+
+
+class ImageFolder(_InMemory):
+    name: Literal["image_folder"] = Field("image_folder", description="PNG and JPEG files, one subfolder per class")
+    train_dir: str = Field(description="folder of class folders")
+    test_dir: str | None = Field(None, description="folder of class folders; none splits off test_fraction")
+    test_fraction: Fraction = Field(0.2, description="share of train_dir for testing where test_dir is none")
+    height: Count = Field(28, description="pixels; pictures of another size are resized")
+    width: Count = Field(28, description="pixels; pictures of another size are resized")
+    channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")
+    classes: Count | None = Field(None, description="class folders that train_dir must have; none takes what is there")
+
+
+class Records(_Data):
+    name: Literal["records"] = Field(
+        "records", description="a folder of records that `launch.py prepare` made, read while the network trains"
+    )
+    folder: str = Field(description="the folder")
+    classes: Count | None = Field(None, description="classes that it must have; none takes what is there")
+    image_size: Count = Field(224, description="pixels of a side of what the network sees")
+    channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")
+    crop_area: tuple[PositiveShare, PositiveShare] = Field(
+        (0.08, 1.0), description="least and greatest share of a training picture that is seen, at a random place"
+    )
+    crop_aspect: tuple[Positive, Positive] = Field(
+        (3 / 4, 4 / 3), description="least and greatest width over height of that part"
+    )
+    mirror: bool = Field(True, description="mirror half of the training pictures left to right")
+    shorter_side: Count | None = Field(
+        None,
+        description="resize other pictures' shorter side to so many pixels, then see the middle; none is 8/7 of "
+        "image_size, 256 for 224",
+    )
+    workers: NonNegativeInt | None = Field(
+        None, description="processes that read and decode, for each process of the run; none is one for each core"
+    )
+    threads: Count = Field(
+        1, description="that read and decode, in each of these processes, or with workers=0 in the run's own"
+    )
+
+
+InMemory = FashionMnist | Mnist | Csv | Idx | ImageFolder
+Data = Annotated[InMemory | Records, Field(discriminator="name")]
