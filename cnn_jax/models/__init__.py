@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -44,24 +44,17 @@ def _initialize(module: nn.Module, image_shape: tuple[int, int, int], key: PRNGK
     return variables
 
 
-class _Outline(NamedTuple):
-    """A network traced without computing anything: its layers and initial kernels in order, its variables' shapes."""
-
-    rows: tuple[LayerRow, ...]
-    kernels: tuple[KernelSpec, ...]
-    variables: Variables
-
-
-def _outline(module: nn.Module, image_shape: tuple[int, int, int]) -> _Outline:
+def _shapes(module: nn.Module, image_shape: tuple[int, int, int]) -> tuple[Variables, tuple[KernelSpec, ...]]:
+    """Initialises without computing anything; gives the variables' shapes, and the kernels in order of creation."""
     kernels: list[KernelSpec] = []
 
     def collect(spec: KernelSpec) -> Array:
         kernels.append(spec)
         return jnp.zeros(spec.shape)
 
-    with trace_layers() as trace, emitting_flax_layers(), initial_kernels_from(collect):
+    with initial_kernels_from(collect):
         variables = jax.eval_shape(functools.partial(_initialize, module, image_shape), jax.random.key(0))
-    return _Outline(tuple(trace.rows), tuple(kernels), variables)
+    return variables, tuple(kernels)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -91,16 +84,16 @@ class Model:
         """Draws initial variables.
 
         Args:
-          key: for the initial weights.
-          image_shape: (height, width, channels) in pixels.
+          key: Random key of the initial weights.
+          image_shape: (height, width, channels) of an image in pixels.
 
         Returns:
           {"params": ..., and "batch_stats": ... where the network normalises by batch}.
 
         Raises:
-          GeometryError: where the image is too small for a layer, named in the message.
+          GeometryError: Where the image is too small for a layer; the message names it.
         """
-        specs = _outline(self.module, image_shape).kernels
+        _, specs = _shapes(self.module, image_shape)
         # All kernels are made of one draw, by the distribution of the first.
         scheme, count = specs[0].scheme if specs else "lecun_normal", sum(spec.size for spec in specs)
         numbers = standard_numbers(scheme, key, count)
@@ -112,10 +105,10 @@ class Model:
         """Classifies images.
 
         Args:
-          variables: as `init` gives them.
-          images: normalised pixels.
-          train: whether dropout and batch statistics are those of training.
-          key: for dropout; needed in training.
+          variables: Variables as `init` gives them.
+          images: Normalised pixels.
+          train: Whether dropout and batch statistics are those of training.
+          key: Random key for dropout; needed in training.
 
         Returns:
           (logits, auxiliary logits, new batch statistics).
@@ -169,15 +162,22 @@ class Model:
         return logits, aux_logits, batch_stats, trace.outputs
 
     def layers(self, image_shape: tuple[int, int, int]) -> tuple[LayerRow, ...]:
-        """The rows of the layer table, in the order of computation; nothing is computed.
+        """Lists the rows of the layer table in the order of computation; nothing is computed.
+
+        Args:
+          image_shape: (height, width, channels) of an image in pixels.
+
+        Returns:
+          The rows, auxiliary classifiers included.
 
         Raises:
-          GeometryError: as for `init`.
+          GeometryError: As for `init`.
           LayerTableError: Where the rows do not account for all parameters, the layers named.
         """
-        outline = _outline(self.module, image_shape)
-        check_parameters(outline.rows, outline.variables.get("params", {}))
-        return outline.rows
+        with trace_layers() as trace, emitting_flax_layers():
+            variables, _ = _shapes(self.module, image_shape)
+        check_parameters(trace.rows, variables.get("params", {}))
+        return tuple(trace.rows)
 
 
 def _unknown_layer(name: str, ran: Iterable[LayerRow], rows: Iterable[LayerRow]) -> str:
