@@ -28,6 +28,7 @@ class LayerTableError(ValueError):
     """A layer table that does not describe its network; the message names the layer."""
 
 
+# Thirteen fields: one for each column of the layer table.
 @dataclasses.dataclass(frozen=True)
 class LayerRow:
     """One layer of a network, one field for each column of the table. Shapes are of one image, channels last.

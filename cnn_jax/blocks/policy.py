@@ -29,6 +29,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 MONOTONIC_ACTIVATIONS = frozenset({"relu", "tanh", "scaled_tanh", "sigmoid", "leaky_relu", "elu", "identity"})
 
 
+# Eleven fields: one for each setting that all networks share in the config.
 @dataclasses.dataclass(frozen=True)
 class Policy:
     """How the blocks of one network are built.
