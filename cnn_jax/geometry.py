@@ -21,12 +21,12 @@ from cnn_jax.ops.padding import effective_window
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """Where the outputs of a layer look, along one axis, in pixels of the image.
+    """Receptive field of a layer's outputs along one axis, in pixels of the image.
 
     Attributes:
-      size: of one output's receptive field.
-      jump: between the fields of neighbouring outputs.
-      start: the first pixel of the first output's field; negative in the padding.
+      size: Pixels of one output's receptive field.
+      jump: Pixels between the fields of neighbouring outputs.
+      start: First pixel of the first output's field; negative in the padding.
     """
 
     size: int = 1
@@ -43,13 +43,13 @@ class Field:
         grown = self.size + (effective_window(window, dilation) - 1) * self.jump
         return Field(grown, self.jump * stride, self.start - low * self.jump)
 
-    def joined(self, other: Field) -> Field:
-        """The field of what sees two maps of one jump, place by place."""
+    def merge(self, other: Field) -> Field:
+        """The field of an elementwise merge of two feature maps of equal stride."""
         start = min(self.start, other.start)
         return Field(max(self.start + self.size, other.start + other.size) - start, self.jump, start)
 
     def over(self, outputs: int) -> Field:
-        """The field of something that sees all outputs."""
+        """The field of one value that depends on all outputs."""
         return Field(self.size + (outputs - 1) * self.jump, self.jump * outputs, self.start)
 
     def inside(self, outputs: int, pixels: int) -> int:
@@ -60,14 +60,14 @@ class Field:
 
 @dataclasses.dataclass(frozen=True)
 class LayerGeometry(LayerRow):
-    """What a layer says of itself, and where its outputs look; pairs are (height, width).
+    """A layer's row with its receptive field; pairs are (height, width). One field for each column of the table.
 
     Attributes:
-      receptive_field: pixels of the image that one output can depend on, padding included.
-      jump: pixels of the image between the fields of neighbouring outputs, the cumulative stride.
-      centre: of the first output's field, in pixels from the middle of the image's first pixel.
-      touching_padding: share of the outputs whose field reaches beyond the image.
-      unseen: rows and columns of the layer's input that no window sees, as VALID leaves at the end.
+      receptive_field: Pixels of the image that one output can depend on, padding included.
+      jump: Pixels of the image between the fields of neighbouring outputs, the cumulative stride.
+      centre: Centre of the first output's field, in pixels from the middle of the image's first pixel.
+      touching_padding: Share of the outputs whose field reaches beyond the image.
+      unseen: Rows and columns of the layer's input that no window covers, as VALID leaves at the end.
     """
 
     receptive_field: tuple[int, int] = (1, 1)
@@ -82,8 +82,8 @@ class Summary:
     """All layers of a network.
 
     Attributes:
-      image_shape: (height, width, channels) of what comes in.
-      layers: in the order of computation.
+      image_shape: (height, width, channels) of an image in pixels.
+      layers: Rows in the order of computation.
     """
 
     image_shape: tuple[int, int, int]
@@ -91,12 +91,12 @@ class Summary:
 
     @property
     def parameters(self) -> int:
-        """Of all layers."""
+        """Parameters of all layers."""
         return sum(row.parameters for row in self.layers)
 
     @property
     def auxiliary_parameters(self) -> int:
-        """Of the layers that the logits do not depend on: auxiliary classifiers, which are for training alone."""
+        """Parameters that the logits do not depend on: those of auxiliary classifiers, which run in training alone."""
         needed, open_ = set(), {len(self.layers) - 1}
         while open_:
             number = open_.pop()
@@ -106,7 +106,7 @@ class Summary:
 
     @property
     def multiply_adds(self) -> int:
-        """Of all layers, for one image, forward."""
+        """Multiply-adds of all layers in the forward pass of one image."""
         return sum(row.multiply_adds for row in self.layers)
 
     @property
@@ -125,15 +125,15 @@ def summarize(model_config: ModelConfig, image_shape: tuple[int, int, int], num_
     """Works out every layer's geometry; nothing is computed or compiled.
 
     Args:
-      model_config: of one architecture.
-      image_shape: (height, width, channels) in pixels.
-      num_classes: width of the logits.
+      model_config: Config of one architecture.
+      image_shape: (height, width, channels) of an image in pixels.
+      num_classes: Width of the logits.
 
     Returns:
       The layers.
 
     Raises:
-      GeometryError: where a layer cannot work on its input; names the layer, its input, the rule and the
+      GeometryError: Where a layer cannot work on its input; names the layer, its input, the rule and the
         nearest settings that work.
     """
 
@@ -143,7 +143,7 @@ def summarize(model_config: ModelConfig, image_shape: tuple[int, int, int], num_
     try:
         return Summary(image_shape, tuple(_located(trace(model_config, image_shape), image_shape)))
     except GeometryError as error:
-        proposals = nearest.that_work(model_config, image_shape, trace)
+        proposals = nearest.suggest_fixes(model_config, image_shape, trace)
         raise GeometryError(
             f"config.model: {error}" + "".join(f"\n  this works: {proposal}" for proposal in proposals)
         ) from error
@@ -154,7 +154,7 @@ def _located(rows: Iterable[LayerRow], image_shape: tuple[int, int, int]) -> Ite
     known: dict[int, tuple[Field, Field]] = {IMAGE: (Field(), Field())}
     for number, row in enumerate(rows):
         incoming = zip(*(known[source] for source in row.sources), strict=True)
-        fields = [functools.reduce(Field.joined, axis) for axis in incoming]
+        fields = [functools.reduce(Field.merge, axis) for axis in incoming]
         outputs, unseen = row.output_shape[:2], (0, 0)
         if row.window and row.strides and row.dilation and row.pads:
             axes = list(zip(row.window, row.strides, row.dilation, row.pads, strict=True))

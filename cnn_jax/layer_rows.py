@@ -6,6 +6,7 @@ read off the network itself, adds the layer's perturbation to the output, and ke
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import contextvars
 import dataclasses
@@ -22,6 +23,7 @@ from cnn_jax.ops.padding import GeometryError, IntPair, Padding, Pads, output_si
 
 LARGEST_KERNEL_BYTES = 4 * 2**30
 IMAGE = -1  # the source of a layer that reads the image
+_TWICE = "two layers are named {}: a module runs twice, or two have one path"
 
 
 class LayerTableError(ValueError):
@@ -155,7 +157,6 @@ class LayerTrace:
     Attributes:
       rows: Rows in the order of computation.
       ends: Numbers of the rows whose outputs the next layer reads.
-      names: Names of the rows; each is used once.
       capture: Names of the layers whose outputs are kept, or "all".
       perturb: Arrays to add to layers' outputs, by the layers' names.
       outputs: Outputs kept, by the layers' names, perturbations included.
@@ -165,18 +166,10 @@ class LayerTrace:
     perturb: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     outputs: dict[str, Array] = dataclasses.field(default_factory=dict)
     rows: list[LayerRow] = dataclasses.field(default_factory=list)
-    names: set[str] = dataclasses.field(default_factory=set)
     ends: tuple[int, ...] = (IMAGE,)
 
     def record(self, row: LayerRow) -> None:
-        """Adds a row, which reads the rows before it.
-
-        Raises:
-          LayerTableError: Where a row of this name is there already.
-        """
-        if row.name in self.names:
-            raise LayerTableError(f"two layers are named {row.name}: a module runs twice, or two have one path")
-        self.names.add(row.name)
+        """Adds a row, which reads the rows before it."""
         self.rows.append(dataclasses.replace(row, sources=self.ends))
         self.ends = (len(self.rows) - 1,)
 
@@ -189,7 +182,10 @@ class LayerTrace:
 
         Raises:
           ValueError: Where the perturbation does not broadcast to the output.
+          LayerTableError: Where two layers have this name.
         """
+        if self.watches(name) and sum(row.name == name for row in self.rows) > 1:
+            raise LayerTableError(_TWICE.format(name))
         if name in self.perturb:
             change = jnp.asarray(self.perturb[name])
             if not _broadcasts(change.shape, y.shape):
@@ -302,23 +298,24 @@ class Branches:
         trace.ends = self._ends or self._start
 
 
-def check_parameters(rows: Sequence[LayerRow], params: Mapping[str, Any]) -> None:
-    """Checks that the rows account for all parameters of a network.
+def check_rows(rows: Sequence[LayerRow], params: Mapping[str, Any]) -> None:
+    """Checks that rows have names of their own and account for all parameters of a network.
 
     Args:
       rows: Rows of the network's layers.
       params: The network's parameters, or their shapes.
 
     Raises:
-      LayerTableError: Where a module that owns parameters has no row, or a row counts another number of parameters than
-        its module owns; the message names every such layer.
+      LayerTableError: Where two layers have one name, a module that owns parameters has no row, or a row counts another
+        number of parameters than its module owns; the message names every such layer.
     """
     owned: dict[str, int] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         name = "/".join(str(key.key) for key in path[:-1])
         owned[name] = owned.get(name, 0) + math.prod(leaf.shape)
     counted = {row.name: row.parameters for row in rows}
-    faults = [
+    faults = [_TWICE.format(name) for name, times in collections.Counter(row.name for row in rows).items() if times > 1]
+    faults += [
         f"module {name or 'the network itself'} owns {count:,} parameters and has no row; end its __call__ with "
         "layer_rows.emit, or build it of cnn_jax.blocks or Flax's Conv, Dense and norms"
         for name, count in owned.items()

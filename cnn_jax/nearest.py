@@ -1,4 +1,4 @@
-"""Settings near to those of a geometry that does not work, with which it does."""
+"""Suggestions for a geometry that does not work: the nearest settings with which it does."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ImageShape = tuple[int, int, int]
 Trace = Callable[[ModelConfig, ImageShape], Any]
 
 
-def that_work(model_config: ModelConfig, image_shape: ImageShape, trace: Trace) -> Iterator[str]:
+def suggest_fixes(model_config: ModelConfig, image_shape: ImageShape, trace: Trace) -> Iterator[str]:
     """Changes one field, or the image size, until every layer works.
 
     Args:
-      model_config: with which the network does not work.
-      image_shape: (height, width, channels) in pixels.
-      trace: raises a GeometryError for a config and an image shape that do not work.
+      model_config: Config with which the network does not work.
+      image_shape: (height, width, channels) of an image in pixels.
+      trace: Function that raises a GeometryError for a config and an image shape that do not work.
 
     Yields:
       The nearest value of every field that helps, as the command line takes it, then the nearest image size.

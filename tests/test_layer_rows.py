@@ -9,7 +9,7 @@ from cnn_jax.layer_rows import (
     LayerRow,
     LayerTableError,
     SlidingWindow,
-    check_parameters,
+    check_rows,
     conv_row,
     emit,
     trace_layers,
@@ -52,7 +52,12 @@ def test_an_output_of_another_shape_is_refused():
 
 
 def test_a_name_is_used_once():
-    with trace_layers():
+    with trace_layers() as trace:
+        for _ in range(2):
+            emit(row("twice"), jnp.zeros((2, 3)))
+    with pytest.raises(LayerTableError, match="two layers are named twice"):
+        check_rows(trace.rows, {})
+    with trace_layers(capture=("twice",)):
         emit(row("twice"), jnp.zeros((2, 3)))
         with pytest.raises(LayerTableError, match="two layers are named twice"):
             emit(row("twice"), jnp.zeros((2, 3)))
@@ -68,12 +73,12 @@ def test_rows_of_windows_by_hand():
 
 def test_parameters_are_accounted_for():
     params = {"a": {"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)}, "b": {"c": {"scale": jnp.zeros(4)}}}
-    check_parameters([row("a", 9), row("b/c", 4), row("pool")], params)
+    check_rows([row("a", 9), row("b/c", 4), row("pool")], params)
     with pytest.raises(LayerTableError, match="module b/c owns 4 parameters and has no row"):
-        check_parameters([row("a", 9)], params)
+        check_rows([row("a", 9)], params)
     with pytest.raises(LayerTableError, match="layer a has a row of 6 parameters and owns 9"):
-        check_parameters([row("a", 6), row("b/c", 4)], params)
+        check_rows([row("a", 6), row("b/c", 4)], params)
     with pytest.raises(LayerTableError, match="layer pool has a row of 1 parameters and owns 0"):
-        check_parameters([row("a", 9), row("b/c", 4), row("pool", 1)], params)
+        check_rows([row("a", 9), row("b/c", 4), row("pool", 1)], params)
     with pytest.raises(LayerTableError, match="module the network itself owns 2"):
-        check_parameters([], {"gain": jnp.zeros(2)})
+        check_rows([], {"gain": jnp.zeros(2)})

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -17,7 +17,7 @@ from cnn_jax.blocks import Policy
 from cnn_jax.blocks.flax_layers import emitting_flax_layers
 from cnn_jax.blocks.kernels import KernelSpec, initial_kernels_from, split_kernels, standard_numbers
 from cnn_jax.config import Model as ModelConfig
-from cnn_jax.layer_rows import LayerRow, check_parameters, trace_layers
+from cnn_jax.layer_rows import LayerRow, check_rows, trace_layers
 from cnn_jax.models.alexnet import AlexNetModule
 from cnn_jax.models.cnn import CnnModule
 from cnn_jax.models.googlenet import GoogLeNetModule
@@ -44,17 +44,26 @@ def _initialize(module: nn.Module, image_shape: tuple[int, int, int], key: PRNGK
     return variables
 
 
-def _shapes(module: nn.Module, image_shape: tuple[int, int, int]) -> tuple[Variables, tuple[KernelSpec, ...]]:
-    """Initialises without computing anything; gives the variables' shapes, and the kernels in order of creation."""
+class _Outline(NamedTuple):
+    """A network as it is traced: its layers and initial kernels in order, and the shapes of its variables."""
+
+    rows: tuple[LayerRow, ...]
+    kernels: tuple[KernelSpec, ...]
+    variables: Variables
+
+
+@functools.lru_cache(maxsize=16)  # of ResNet-50 it takes a fifth of a second, and a run asks for it several times
+def _outline(module: nn.Module, image_shape: tuple[int, int, int]) -> _Outline:
+    """Initialises a network without computing anything."""
     kernels: list[KernelSpec] = []
 
     def collect(spec: KernelSpec) -> Array:
         kernels.append(spec)
         return jnp.zeros(spec.shape)
 
-    with initial_kernels_from(collect):
+    with trace_layers() as trace, emitting_flax_layers(), initial_kernels_from(collect):
         variables = jax.eval_shape(functools.partial(_initialize, module, image_shape), jax.random.key(0))
-    return variables, tuple(kernels)
+    return _Outline(tuple(trace.rows), tuple(kernels), variables)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -93,7 +102,7 @@ class Model:
         Raises:
           GeometryError: Where the image is too small for a layer; the message names it.
         """
-        _, specs = _shapes(self.module, image_shape)
+        specs = _outline(self.module, image_shape).kernels
         # All kernels are made of one draw, by the distribution of the first.
         scheme, count = specs[0].scheme if specs else "lecun_normal", sum(spec.size for spec in specs)
         numbers = standard_numbers(scheme, key, count)
@@ -156,7 +165,7 @@ class Model:
         with trace_layers(names, perturb) as trace, emitting_flax_layers():
             logits, aux_logits, batch_stats = self.apply(variables, images, train, key)
         for name in (*(() if names == "all" else sorted(names)), *(perturb or ())):
-            if name not in trace.names:
+            if not any(row.name == name for row in trace.rows):
                 image_shape = (images.shape[1], images.shape[2], images.shape[3])
                 raise ValueError(_unknown_layer(name, trace.rows, self.layers(image_shape)))
         return logits, aux_logits, batch_stats, trace.outputs
@@ -174,10 +183,9 @@ class Model:
           GeometryError: As for `init`.
           LayerTableError: Where the rows do not account for all parameters, the layers named.
         """
-        with trace_layers() as trace, emitting_flax_layers():
-            variables, _ = _shapes(self.module, image_shape)
-        check_parameters(trace.rows, variables.get("params", {}))
-        return tuple(trace.rows)
+        outline = _outline(self.module, image_shape)
+        check_rows(outline.rows, outline.variables.get("params", {}))
+        return outline.rows
 
 
 def _unknown_layer(name: str, ran: Iterable[LayerRow], rows: Iterable[LayerRow]) -> str:
