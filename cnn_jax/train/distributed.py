@@ -17,14 +17,14 @@ _LOST_AFTER = 30  # seconds without a sign of life from a process
 
 
 class OtherProcessFailed(Exception):
-    """The first process could not do what all depend on; it has said why."""
+    """The first process failed at what all depend on; its own message says why."""
 
 
 def join(group: ProcessGroup) -> None:
-    """Joins the processes of a run; must come before any use of a device.
+    """Joins the processes of a run; call it before any use of a device.
 
     Args:
-      group: which they are.
+      group: The processes.
     """
     if group.how == "explicit":
         jax.distributed.initialize(
@@ -38,7 +38,7 @@ def join(group: ProcessGroup) -> None:
         jax.distributed.initialize(heartbeat_timeout_seconds=_LOST_AFTER)
 
 
-def are_many() -> bool:
+def has_several() -> bool:
     """Whether this run has more than one process."""
     return jax.process_count() > 1
 
@@ -48,44 +48,41 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def any_wishes(*wishes: bool) -> tuple[bool, ...]:
-    """For each wish, whether any process has it; all processes must ask at the same place.
+def any_process(*conditions: bool) -> tuple[bool, ...]:
+    """Tells for each condition whether it holds in any process; all processes must call it at the same place.
 
     Args:
-      wishes: of this process.
+      conditions: Conditions of this process.
 
     Returns:
       As many answers, the same in every process.
     """
-    if not are_many():
-        return wishes
-    gathered = multihost_utils.process_allgather(np.array(wishes))
+    if not has_several():
+        return conditions
+    gathered = multihost_utils.process_allgather(np.array(conditions))
     return tuple(bool(each) for each in gathered.any(axis=0))
 
 
-def greatest(value: float) -> float:
-    """The greatest of all processes' values; all processes must ask at the same place.
+def max_over_processes(value: float) -> float:
+    """Gives the greatest value of all processes; all processes must call it at the same place.
 
     Args:
-      value: of this process.
-
-    Returns:
-      The greatest, the same in every process.
+      value: Value of this process.
     """
-    return float(multihost_utils.process_allgather(np.float32(value)).max()) if are_many() else value
+    return float(multihost_utils.process_allgather(np.float32(value)).max()) if has_several() else value
 
 
 def on_first(action: Callable[[], T]) -> T | None:
-    """Lets the first process do something, and the others wait for it.
+    """Calls a function in the first process, while the others wait for it.
 
     Args:
-      action: what it does.
+      action: Function without arguments.
 
     Returns:
-      In the first process, what the action gave; None in the others.
+      In the first process the function's result; None in the others.
 
     Raises:
-      OtherProcessFailed: in the others, where the action fails; in the first, what the action raised.
+      OtherProcessFailed: In the others, where the function fails; in the first, whatever the function raised.
     """
     result, failure = None, None
     if is_first():
@@ -93,7 +90,7 @@ def on_first(action: Callable[[], T]) -> T | None:
             result = action()
         except Exception as error:  # the others must hear of it, whatever it is
             failure = error
-    (failed,) = any_wishes(failure is not None)
+    (failed,) = any_process(failure is not None)
     if failure is not None:
         raise failure
     if failed:

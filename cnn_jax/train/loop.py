@@ -214,7 +214,7 @@ def train(
     """
     experiment, state, step = runs.experiment, trainer.state, trainer.first_step
     epochs, steps_per_epoch = trainer.learning_rates.shape
-    trace = _trace(runs, trainer) if distributed.any_wishes(profile)[0] else None
+    trace = _trace(runs, trainer) if distributed.any_process(profile)[0] else None
     timer = StepTimer(trainer.inputs.train_steps, trace)
     started, evaluation_seconds = time.monotonic(), 0.0
 
@@ -230,7 +230,7 @@ def train(
 
     def affordable_steps() -> int:
         """Gives the most steps of the next dispatch, by how long the slowest process takes for one."""
-        seconds = distributed.greatest(timer.seconds_per_step)
+        seconds = distributed.max_over_processes(timer.seconds_per_step)
         return min(timer.steps_to_trace_edge, max(1, int(_MAX_DISPATCH_SECONDS / seconds)) if seconds else 1)
 
     with runs.training(epochs * steps_per_epoch, step), contextlib.closing(trainer.inputs), contextlib.closing(timer):
@@ -242,10 +242,10 @@ def train(
                 if chunk.ends_window:
                     state = state.reset("window_sums")
                 # One dispatch stays in flight, so that the devices never wait; processes agree with none in flight.
-                report(in_flight=0 if distributed.are_many() or chunk.last == steps_per_epoch else 1)
+                report(in_flight=0 if distributed.has_several() or chunk.last == steps_per_epoch else 1)
                 if chunk.last == steps_per_epoch or runs.all_failed:
                     break
-                stops, saves = distributed.any_wishes(stop.received is not None, runs.save_is_due)
+                stops, saves = distributed.any_process(stop.received is not None, runs.save_is_due)
                 if stops or saves:
                     report(in_flight=0)
                     runs.save(step, state)
@@ -269,7 +269,7 @@ def train(
             runs.print_epoch(epoch + 1)
             if (epoch + 1) % experiment.checkpoint.every_epochs == 0 or epoch + 1 == epochs or runs.improved_at(step):
                 runs.save(step, state)
-            (stops,) = distributed.any_wishes(stop.received is not None)
+            (stops,) = distributed.any_process(stop.received is not None)
             if stops and epoch + 1 < epochs:
                 runs.save(step, state)
                 raise runs.stopped(stop, step)

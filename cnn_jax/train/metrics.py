@@ -11,13 +11,13 @@ from jaxtyping import Array, Float, Int32
 
 
 class Sums(NamedTuple):
-    """What a number of examples adds up to.
+    """Sums of the metrics over examples.
 
     Attributes:
-      loss: cross-entropy in nats, without label smoothing.
-      correct: examples whose largest logit is their label's.
-      correct_top5: examples whose label's logit is among the five largest.
-      examples: how many.
+      loss: Cross-entropy in nats, without label smoothing.
+      correct: Examples whose largest logit is their label's.
+      correct_top5: Examples whose label's logit is among the five largest.
+      examples: Number of examples.
     """
 
     loss: Float[Array, ""]
@@ -37,10 +37,10 @@ def measure(logits: Float[Array, "b k"], targets: Float[Array, "b k"], weights: 
     """Sums the metrics of one batch.
 
     Args:
-      logits: of the network.
-      targets: probabilities of the classes. The label is the most probable class, the first of equals: of an image
+      logits: Logits of the network.
+      targets: Probabilities of the classes. The label is the most probable class, the first of equals: of an image
         mixed from two, the heavier one's.
-      weights: 1 for an example, 0 for filling.
+      weights: 1 for an example, 0 for what fills up a batch.
 
     Returns:
       The sums over the examples.
@@ -58,8 +58,8 @@ def rank(logits: Float[Array, "b k"], labels: Int32[Array, " b"]) -> Int32[Array
     """Counts the classes that a network puts before the label, without sorting them.
 
     Args:
-      logits: of the network.
-      labels: class numbers.
+      logits: Logits of the network.
+      labels: Class numbers.
 
     Returns:
       Logits greater than the label's, and equal ones of lower class numbers, as `argmax` and `top_k` break ties:
@@ -72,11 +72,11 @@ def rank(logits: Float[Array, "b k"], labels: Int32[Array, " b"]) -> Int32[Array
 
 
 def means(sums: Sums, classes: int) -> dict[str, float]:
-    """Means over the examples, as Python numbers.
+    """Computes the means over the examples, as Python numbers.
 
     Args:
-      sums: of at least one example.
-      classes: how many there are.
+      sums: Sums of at least one example.
+      classes: Number of classes.
 
     Returns:
       loss, accuracy, top1_error, which is what accuracy leaves of 1, and top5_error, the share of examples whose label

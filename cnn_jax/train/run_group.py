@@ -132,7 +132,7 @@ class RunGroup:
 
     def save(self, step: int, state: TrainState) -> None:
         """Starts to save a checkpoint of each run, with the validation accuracy where it has just been measured."""
-        state = sharding.readable(state)
+        state = sharding.addressable(state)
         if self.stacked:
             for checkpoints in self.checkpoints:  # no member may be two checkpoints ahead of another
                 checkpoints.wait()

@@ -1,4 +1,4 @@
-"""One mesh axis, `data`, over all devices: batches are split over it, and the state where the config says so."""
+"""Shardings over one mesh axis, `data`: of batches, and of the training state where the config says so."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _LARGE_DENSE = 2**20  # weights of a dense layer that it pays to split
 
 
 def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """The mesh of all devices, or of others, which need not be here; on one device, of size 1."""
+    """Makes the mesh of all devices, or of given ones, which need not be attached."""
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device."""
+    """Gives the sharding that puts the whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def of_state(state: TrainState, mesh: Mesh, train: Train) -> TrainState:
-    """Where each part of the training state lies.
+    """Gives the sharding of each array of a training state.
 
     Args:
-      state: of arrays, or of their shapes.
-      mesh: of the devices.
-      train: says whether the optimizer's state and large dense kernels are split; all else is on every device.
+      state: State of arrays, or of their shapes.
+      mesh: Mesh of the devices.
+      train: Whether the optimizer's state and large dense kernels are split; all else is replicated.
 
     Returns:
-      The state with a sharding in place of each array. What is split is split along its last axis that the devices
-      divide, the outputs of a kernel before its inputs.
+      The state with a sharding in place of each array. Arrays are split along the last axis that the devices divide,
+      so a kernel's outputs before its inputs.
     """
 
     def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
@@ -55,28 +55,22 @@ def of_state(state: TrainState, mesh: Mesh, train: Train) -> TrainState:
 
 
 def on_all(tree: Any, mesh: Mesh) -> Any:
-    """Puts values that every process has on every device.
+    """Replicates values that every process has on every device.
 
     Args:
-      tree: of arrays, random keys among them; the same in all processes.
-      mesh: of the devices.
-
-    Returns:
-      The tree, replicated.
+      tree: Tree of arrays and random keys, the same in all processes.
+      mesh: Mesh of the devices.
     """
     where = replicated(mesh)
     return put(tree, jax.tree.map(lambda _: where, tree))
 
 
 def put(tree: Any, shardings: Any) -> Any:
-    """Puts values that every process has where they belong.
+    """Puts values that every process has on the devices.
 
     Args:
-      tree: of arrays, random keys among them; the same in all processes.
-      shardings: one for each array.
-
-    Returns:
-      The tree, on the devices.
+      tree: Tree of arrays and random keys, the same in all processes.
+      shardings: Sharding of each array.
     """
     if jax.process_count() == 1:
         return jax.device_put(tree, shardings)
@@ -90,8 +84,8 @@ def put(tree: Any, shardings: Any) -> Any:
     return jax.tree.map(one, tree, shardings)
 
 
-def readable(tree: Any) -> Any:
-    """The tree with every array whole in every process; all processes call this together."""
+def addressable(tree: Any) -> Any:
+    """Makes every array of a tree addressable as a whole in every process; all processes must call it."""
     leaves = jax.tree.leaves(tree)
     if all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in leaves):
         return tree
@@ -100,10 +94,10 @@ def readable(tree: Any) -> Any:
 
 
 def one_batch(mesh: Mesh) -> NamedSharding:
-    """[batch, ...] split along the batch."""
+    """Gives the sharding of [batch, ...] along the batch."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def batches(mesh: Mesh) -> NamedSharding:
-    """[steps, batch] split along the batch."""
+    """Gives the sharding of [steps, batch] along the batch."""
     return NamedSharding(mesh, PartitionSpec(None, "data"))
