@@ -43,7 +43,8 @@ class Column:
             return ""
         if isinstance(value, str):
             return (self.form or "{}").format(value)
-        return (self.form or "{:,}").format(value * self.scale)
+        scaled = value if self.scale == 1 else value * self.scale  # whole numbers stay whole
+        return (self.form or "{:,}").format(scaled)
 
 
 class MetricColumns:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from cnn_jax.run import metrics, records
+from cnn_jax.run import columns, metrics, records
 from cnn_jax.run.folder import RunFolder
 from cnn_jax.run.records import (
     DatasetInfo,
@@ -195,3 +195,9 @@ def test_the_guide_tells_every_figure_of_performance():
     guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
     section = guide[guide.index("`result.json` has under `performance`") : guide.index("## Checkpoints and resuming")]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(Performance.model_fields)
+
+
+def test_whole_numbers_are_shown_as_such():
+    assert columns.Column("seed", "seed", "{}").shown(0) == "0"
+    assert columns.Column("final_epoch", "epochs", "{:,}").shown(1200) == "1,200"
+    assert columns.Column("accuracy", "accuracy (%)", "{:.2f}", scale=100.0).shown(0.9188) == "91.88"
