@@ -35,6 +35,7 @@ class Jpeg(NamedTuple):
       size_at: where the file has its height, and then its width.
       code_at: where the only scan's code begins; 0 for several scans, and where the headers break off.
       tiles_at: where the index of tiles begins and ends; None where there is none.
+      annotated: whether there are segments in which EXIF or XMP data stand, and the orientation among them.
     """
 
     width: int
@@ -46,6 +47,7 @@ class Jpeg(NamedTuple):
     size_at: int
     code_at: int = 0
     tiles_at: tuple[int, int] | None = None
+    annotated: bool = False
 
     @property
     def units_across(self) -> int:
@@ -91,7 +93,7 @@ def read(content: bytes) -> Jpeg | None:
     """Reads a JPEG's headers; None for all other files, and for JPEGs of other kinds."""
     if content[:2] != b"\xff\xd8":
         return None
-    at, interval, tiles_at, frame = 2, 0, None, None
+    at, interval, tiles_at, frame, annotated = 2, 0, None, None, False
     while content[at : at + 1] == b"\xff" and at + 10 <= len(content):
         marker, behind = content[at + 1], at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
         if marker in (0xC0, 0xC1, 0xC2) and frame is None:
@@ -102,13 +104,16 @@ def read(content: bytes) -> Jpeg | None:
             interval = int.from_bytes(content[at + 4 : at + 6], "big")
         elif marker == 0xDA and frame is not None:
             one_scan = frame.sequential and content[at + 4] == frame.colours
-            return frame._replace(interval=interval, code_at=behind if one_scan else 0, tiles_at=tiles_at)
+            code_at = behind if one_scan else 0
+            return frame._replace(interval=interval, code_at=code_at, tiles_at=tiles_at, annotated=annotated)
+        elif marker == 0xE1:  # APP1
+            annotated = True
         elif marker == 0xEC and content.startswith(_INDEX, at + 4):
             tiles_at = at + 4 + len(_INDEX), behind
         elif not (0xE0 <= marker <= 0xEF or marker in (0xFE, 0xC4, 0xDB)):  # APPn, COM, DHT, DQT
             break
         at = behind
-    return frame
+    return None if frame is None else frame._replace(annotated=annotated)
 
 
 def _frame(content: bytes, at: int, sequential: bool) -> Jpeg | None:

@@ -35,6 +35,7 @@ class Manifest(BaseModel):
       widths, heights: least and greatest, in pixels.
       mean: of the training pixels' red, green and blue, 0 to 255; every fourth pixel of every fourth row counts.
       covariance: of the same.
+      warnings: what is legal and yet perhaps not meant, in words.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +48,7 @@ class Manifest(BaseModel):
     heights: tuple[int, int]
     mean: tuple[float, float, float]
     covariance: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+    warnings: tuple[str, ...] = ()
 
     @property
     def test_split(self) -> str:

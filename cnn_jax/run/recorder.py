@@ -73,7 +73,12 @@ class Recorder:
         return result
 
     def begin(self, dataset: DatasetInfo, provenance: Provenance) -> None:
-        """Writes what describes the run before it trains: config.json, dataset.json and provenance.json."""
+        """Writes what describes the run before it trains: config.json, dataset.json and provenance.json.
+
+        What is suspicious in the data set is printed.
+        """
+        for warning in dataset.warnings:
+            self.console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
         self.folder.begin(self.experiment)
         self.folder.write_dataset_info(dataset)
         self.folder.write_provenance(provenance)

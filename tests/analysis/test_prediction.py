@@ -25,9 +25,10 @@ def trained(data, folder):
     return restore.load(folder)
 
 
-def predicted(run, files):
-    """The probabilities of files, a row for each."""
-    return np.array([list(row.probabilities.values()) for row in prediction.predict(run, files)])
+def predicted(run, paths):
+    """The probabilities of pictures, a row for each."""
+    rows = prediction.predict(run, prediction.find_pictures(paths)[0])
+    return np.array([list(row.probabilities.values()) for row in rows])
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_the_middle_of_a_picture_is_what_counts(run_of_records, tmp_path):
     wide[:, 28:56] = middle
     for name, pixels in (("wide", wide), ("square", middle)):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-    rows = prediction.predict(run_of_records, [tmp_path / "wide.png", tmp_path / "square.png"])
+    rows = list(prediction.predict(run_of_records, [tmp_path / "wide.png", tmp_path / "square.png"]))
     assert rows[0].probabilities == pytest.approx(rows[1].probabilities, rel=1e-6)
     # 24 of the 27 pixels that the shorter side is resized to: 28 x 24 / 27 = 24.89, edges to a 64th of a pixel
     assert rows[0].changes == "the middle 24.875 pixels of 84x28, resized to 24x24"

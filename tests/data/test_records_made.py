@@ -98,7 +98,7 @@ def test_unreadable_pictures_are_named_and_counted_and_nothing_is_left(pictures,
         prepare(pictures, tmp_path / "records")
     lines = str(error.value).splitlines()[1:]
     assert lines[0].startswith("train: grey/cut.jpg: ")
-    assert lines[1].startswith("validation: red/text0.png: cannot identify image file")
+    assert lines[1].startswith("validation: red/text0.png: it is none of PNG, JPEG, GIF, BMP, WEBP, TIFF")
     assert lines[5:] == ["and 2 more"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pictures"]
 
