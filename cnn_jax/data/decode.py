@@ -26,7 +26,7 @@ from PIL import Image
 
 from cnn_jax.data import jpeg, orientation
 from cnn_jax.data.jpeg import Jpeg, Part
-from cnn_jax.data.picture import converted, open_picture, refuse_size, unreadable
+from cnn_jax.data.picture import converted, open_picture, orientation_of, refuse_size, unreadable
 from cnn_jax.data.resize import Box, Resize
 
 _SCALES = (8, 4, 2, 1)
@@ -56,7 +56,7 @@ class Picture:
             refuse_size(*size)
         if self._jpeg is None or self._jpeg.annotated:
             self._opened = open_picture(content)
-            self._turn = orientation.of(self._opened)
+            self._turn = orientation_of(self._opened)
             size = self._opened.size
         self.width, self.height = orientation.upright_size(self._turn, size)
 

@@ -5,19 +5,17 @@ Source: Exif 2.32 (CIPA DC-008), tag 0x0112.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from cnn_jax.data.resize import Box
 
 UPRIGHT = 1
-_TAG = 0x0112
+TAG = 0x0112
+KNOWN = range(1, 9)
 # Whether rows become columns, and whether the result is then mirrored left to right, and top to bottom.
 _STEPS = {
     1: (False, False, False),
@@ -29,20 +27,6 @@ _STEPS = {
     7: (True, True, True),
     8: (True, False, True),
 }
-
-
-def of(opened: Image.Image) -> int:
-    """Reads the orientation of an opened picture, 1 to 8; 1 where there is none, or none that can be read.
-
-    Pillow turns TIFF files itself when it decodes them, so theirs is 1.
-    """
-    if opened.format == "TIFF":
-        return UPRIGHT
-    try:
-        value = opened.getexif().get(_TAG, UPRIGHT)
-    except (OSError, SyntaxError, ValueError, TypeError, LookupError, struct.error):
-        return UPRIGHT  # a damaged note about a picture does not damage it
-    return value if value in _STEPS else UPRIGHT
 
 
 def apply(turn: int, pixels: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import struct
 import warnings
 import zlib
@@ -57,6 +58,7 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # tags and a value
 # Of harmless oddities in files, and of sizes that `open_picture` refuses itself.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else what it logs of damaged files is printed
 
 
 class UnreadablePictureError(Exception):
@@ -123,6 +125,26 @@ def open_picture(source: Path | bytes) -> Image.Image:
     return opened
 
 
+def orientation_of(opened: Image.Image) -> int:
+    """Reads the orientation of a picture, 1 to 8; 1 where there is none, or none that can be read.
+
+    Pillow turns TIFF files itself when it decodes them, so theirs is 1.
+
+    Raises:
+      UnreadablePictureError: Where a PNG, which may have its orientation at its end, cannot be decoded.
+    """
+    if opened.format == "TIFF":
+        return orientation.UPRIGHT
+    if opened.format == "PNG":
+        with unreadable():
+            opened.load()  # getexif does so too, and the next load of a damaged file would then raise nothing
+    try:
+        value = opened.getexif().get(orientation.TAG)
+    except FAULTS:
+        return orientation.UPRIGHT  # a damaged note about a picture does not damage it
+    return value if value in orientation.KNOWN else orientation.UPRIGHT
+
+
 def converted(opened: Image.Image, mode: str) -> tuple[Image.Image, list[str]]:
     """Decodes a picture to grey ("L") or "RGB"; what is transparent is laid on white.
 
@@ -172,7 +194,7 @@ def upright(opened: Image.Image, mode: str) -> tuple[UInt8[np.ndarray, "h w c"],
     Raises:
       UnreadablePictureError: As `converted` does.
     """
-    turn = orientation.of(opened)
+    turn = orientation_of(opened)
     picture, changes = converted(opened, mode)
     pixels = np.asarray(picture, np.uint8).reshape(picture.height, picture.width, -1)
     if turn == orientation.UPRIGHT:
