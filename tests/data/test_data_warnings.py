@@ -153,7 +153,8 @@ def test_splits_that_are_taken_as_classes(train, test, tmp_path):
     [warning] = load(cfg.ImageFolder(train_dir=str(tmp_path / "root"), height=4, width=4), 0).warnings
     assert warning == (
         f"config.data.train_dir: {train}/, {test}/ of {tmp_path}/root are taken as classes, though they have the names "
-        f"of splits; if they are splits, name {tmp_path}/root/{train} for training and {tmp_path}/root/{test} for testing"
+        f"of splits; if they are splits, name {tmp_path}/root/{train} for training and {tmp_path}/root/{test} for "
+        "testing"
     )
 
 

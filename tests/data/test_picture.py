@@ -70,7 +70,7 @@ def test_sixteen_bits_with_white_as_zero(tmp_path):
 
 def test_sixteen_bits_with_a_transparent_grey(tmp_path):
     content = encoded(Image.fromarray(GREY16), "PNG", transparency=int(GREY16[5, 5]))
-    expected = np.where(GREY16 == GREY16[5, 5], 255, np.round(GREY16 / 65535 * 255))
+    expected = np.where(GREY16[5, 5] == GREY16, 255, np.round(GREY16 / 65535 * 255))
     np.testing.assert_array_equal(read(content, tmp_path)[0], expected)
 
 
@@ -242,7 +242,7 @@ def test_damaged_pictures_are_never_taken(kind, tmp_path):
 
 
 def test_damaged_png_with_its_length(tmp_path):
-    """Pillow decodes a PNG when its EXIF data are asked for, and of a damaged one says nothing when it is asked again."""
+    """Pillow decodes a PNG when its EXIF data are asked for, and of a damaged one is silent the second time."""
     content = bytearray(encoded(Image.fromarray(_DRAWS.integers(0, 256, (60, 60, 3), np.uint8)), "PNG"))
     content[len(content) // 2] ^= 255
     with pytest.raises(UnreadablePictureError, match="broken"):
