@@ -89,6 +89,8 @@ def listed(unreadable: Sequence[Unreadable], files: int) -> str:
 @contextlib.contextmanager
 def _opened(output: Path) -> Iterator[TextIO]:
     """Opens the file of --output."""
+    if output.is_dir():
+        raise ConfigError([f"--output: {output} is a folder"])
     try:
         with whole_file.opened(output) as file:
             yield file

@@ -6,10 +6,12 @@ nothing that could be taken for one, and the same command starts over.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import shutil
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -35,6 +37,8 @@ T = TypeVar("T")
 _EXAMPLES_PER_SHARD = 1024  # of 110 kB, as ImageNet's are, 110 MB
 _STRIDE = 4  # every so many pixels and rows, one counts for the colours' statistics
 _AHEAD = grain.ReadOptions(num_threads=16, prefetch_buffer_size=64)
+_LARGE = 2**24  # pixels
+_LARGE_PICTURES = threading.Lock()
 _TOLD = 5  # unreadable pictures that are named
 _IN_WORDS = {"train": "training"}
 
@@ -203,13 +207,18 @@ def _look(name: str, read: Callable[[], Record]) -> _Looked:
     try:
         with unreadable():
             record = read()
-        with open_picture(record.picture) as opened:
+        with open_picture(record.picture) as opened, _memory_for(opened.width * opened.height):
             whole, _ = upright(opened, "RGB")
     except UnreadablePictureError as error:
         return _Looked(name, record, str(error))
     height, width = whole.shape[:2]
     pixels = whole[::_STRIDE, ::_STRIDE].reshape(-1, 3).astype(np.float64)
     return _Looked(name, record, None, (width, height), len(pixels), pixels.sum(axis=0), pixels.T @ pixels)
+
+
+def _memory_for(pixels: int) -> contextlib.AbstractContextManager[object]:
+    """Lets one thread at a time decode a large picture, which may take a gigabyte or more."""
+    return _LARGE_PICTURES if pixels > _LARGE else contextlib.nullcontext()
 
 
 def _each(

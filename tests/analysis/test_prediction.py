@@ -207,13 +207,17 @@ def test_an_output_file_appears_whole_or_not_at_all(small_run, tmp_path, capsys)
         written(["b.png", "none.png"], None)
     with pytest.raises(ConfigError, match=r"--output: cannot write .*: No such file or directory"):
         written(["a.png"], tmp_path / "no_folder" / "out.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ConfigError, match=r"--output: .*folder.csv is a folder"):
+        written(["a.png"], tmp_path / "folder.csv")
+    assert capsys.readouterr().out == ""
     [unreadable] = written(["a.png", "b.png"], tmp_path / "out.csv")
     assert unreadable.file.endswith("b.png")
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert lines[0].split(",")[:4] == ["file", "class", "probability", "changes"]
     assert len(lines) == 2
     assert len(json.loads(capsys.readouterr().out)) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "out.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "folder.csv", "out.csv"]
 
 
 def test_what_is_suspicious_is_printed_and_stands_in_the_report(jpegs, tmp_path):
