@@ -54,7 +54,7 @@ class Picture:
         if self._jpeg is not None:
             size = self._jpeg.width, self._jpeg.height
             refuse_size(*size)
-        if self._jpeg is None or self._jpeg.annotated:
+        if self._jpeg is None or self._jpeg.may_be_turned:
             self._opened = open_picture(content)
             self._turn = orientation_of(self._opened)
             size = self._opened.size
