@@ -245,6 +245,7 @@ class _Census:
         self._counts: dict[str, list[int]] = {}
         self._splits_of: dict[bytes, str] = {}  # that a file's digest was first seen in
         self._copies: dict[tuple[str, str], list[str]] = {}
+        self._training_copies = 0
         self._class_names = class_names
         self._digest = hashlib.sha256("\0".join(class_names).encode())
         self._examples: dict[str, int] = {}
@@ -260,7 +261,9 @@ class _Census:
             return
         self._examples[split] = self._examples.get(split, 0) + 1
         self._counts.setdefault(split, [0] * classes)[label] += 1
-        first = self._splits_of.setdefault(hashlib.blake2b(looked.record.picture, digest_size=8).digest(), split)
+        picture, seen = hashlib.blake2b(looked.record.picture, digest_size=8).digest(), len(self._splits_of)
+        first = self._splits_of.setdefault(picture, split)
+        self._training_copies += split == "train" and len(self._splits_of) == seen
         if first != split:
             self._copies.setdefault((first, split), []).append(looked.name)
         self._digest.update(f"\0{split} {label} {len(looked.record.picture)}\0".encode())
@@ -302,6 +305,7 @@ class _Census:
             mean=tuple(mean.tolist()),
             covariance=tuple(map(tuple, covariance.tolist())),
             warnings=self._warnings + tuple(self._suspicions()),
+            training_copies=self._training_copies,
         )
 
     def _suspicions(self) -> list[str]:

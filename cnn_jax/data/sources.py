@@ -45,7 +45,7 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
             streams.test,
             manifest.class_names,
             manifest.checksum,
-            manifest.warnings,
+            manifest.warnings + data_warnings.of_records(config, manifest.training_copies),
         )
     train, test, names, checksum, passed_over = _whole(config, seed, data_dir or prepared.default_data_dir())
     validation, rest = _held_out(train, config.validation_fraction, len(names), seed, "config.data.validation_fraction")

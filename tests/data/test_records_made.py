@@ -246,3 +246,13 @@ def test_pictures_of_no_known_range_are_refused(tmp_path):
         save(tmp_path / "pictures" / name / "y.png")
     with pytest.raises(DataError, match=r"2 pictures cannot be read; .*\n.*a/x.tif: its pixels are floating-point"):
         prepare(tmp_path / "pictures", tmp_path / "records", 0.5)
+
+
+def test_copies_that_a_validation_split_may_tear_apart(pictures, tmp_path):
+    for number in range(3):
+        save(pictures / "train" / "red" / f"copy{number}.png", (200, 0, 0), (8, 8))
+    folder = str(prepare(pictures, tmp_path / "records"))
+    assert read_manifest(tmp_path / "records", "f").training_copies == 3
+    assert load(cfg.Records(folder=folder, image_size=8), seed=0).warnings == ()
+    [warning] = load(cfg.Records(folder=folder, image_size=8, validation_fraction=0.4), seed=0).warnings
+    assert warning.startswith("3 training pictures are copies of others, byte by byte: validation images, which config")
