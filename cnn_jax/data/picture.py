@@ -71,7 +71,9 @@ def unreadable() -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError:
-        raise UnreadablePictureError(f"it is none of {', '.join(FORMATS)}, or its header is damaged") from None
+        raise UnreadablePictureError(
+            f"it is none of {', '.join(FORMATS)}, of a kind of these that is not read, or its header is damaged"
+        ) from None
     except FAULTS as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UnreadablePictureError(reason or f"it is damaged ({type(error).__name__})") from error

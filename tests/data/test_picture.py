@@ -68,6 +68,17 @@ def test_sixteen_bits_with_white_as_zero(tmp_path):
     np.testing.assert_array_equal(read(content, tmp_path)[0], 255 - np.round(GREY16 / 65535 * 255))
 
 
+def test_twelve_bits(tmp_path):
+    values = GREY16 % 4096
+    first, second = values.reshape(-1, 2).T
+    packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], axis=-1).astype(np.uint8).tobytes()
+    content = with_tag(SIXTEEN_BITS["tiff"], 258, 12)
+    content = content.replace(GREY16.tobytes(), packed.ljust(200, b"\0"))
+    pixels, changes = read(content, tmp_path)
+    np.testing.assert_array_equal(pixels, np.round(values / 4095 * 255))
+    assert changes == "12 bits to 8"
+
+
 def test_sixteen_bits_with_a_transparent_grey(tmp_path):
     content = encoded(Image.fromarray(GREY16), "PNG", transparency=int(GREY16[5, 5]))
     expected = np.where(GREY16[5, 5] == GREY16, 255, np.round(GREY16 / 65535 * 255))
