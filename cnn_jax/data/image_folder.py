@@ -79,7 +79,7 @@ def files(folder: Path, field: str, names: Sequence[str]) -> ClassFolders:
 
 def pictures_of(listed: Listing) -> list[Path]:
     """Gives the files of a listing that have a picture's suffix."""
-    return [file for file in listed.files if file.suffix.lower() in SUFFIXES and file.is_file()]
+    return [file for file in listed.files if file.suffix.lower() in SUFFIXES]
 
 
 def passed_over(folder: Path, field: str, listed: Listing) -> tuple[str, ...]:
@@ -90,8 +90,7 @@ def passed_over(folder: Path, field: str, listed: Listing) -> tuple[str, ...]:
       field: The config's or flag's name for it.
       listed: Its files.
     """
-    pictures = set(pictures_of(listed))
-    others = [file for file in listed.files if file not in pictures]
+    others = [file for file in listed.files if file.suffix.lower() not in SUFFIXES]
     what = [listing.counted(others, "file that is no picture", "files that are no pictures")] if others else []
     if not what and not listed.left_out:
         return ()

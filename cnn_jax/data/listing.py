@@ -20,10 +20,10 @@ class Listing:
     """Files of a folder, and what was left out.
 
     Attributes:
-      files: In the order of their paths.
+      files: Regular files, in the order of their paths.
       hidden: Hidden files and folders; what lies in such a folder is not looked at.
       read_already: Links to folders whose files are listed already, or in which the link itself lies.
-      broken: Links to nothing.
+      broken: Links to nothing, and what is neither a file nor a folder: pipes, sockets, devices.
     """
 
     files: tuple[Path, ...]
@@ -37,7 +37,7 @@ class Listing:
         kinds = (
             (self.hidden, "hidden file or folder", "hidden files or folders"),
             (self.read_already, "link to a folder that is read already", "links to folders that are read already"),
-            (self.broken, "broken link", "broken links"),
+            (self.broken, "broken link or special file", "broken links or special files"),
         )
         return tuple(counted(paths, one, many) for paths, one, many in kinds if paths)
 
@@ -94,10 +94,12 @@ def list_files(folder: Path, field: str) -> Listing:
                 if is_hidden(entry.name):
                     hidden.append(path)
                 elif entry.is_symlink():
-                    kind = links if path.is_dir() else files if path.exists() else broken
+                    kind = links if path.is_dir() else files if path.is_file() else broken
                     kind.append(path)
-                elif not entry.is_dir():
+                elif entry.is_file():
                     files.append(path)
+                elif not entry.is_dir():
+                    broken.append(path)
                 elif (identity := _identity(path)) in seen:
                     read_already.append(path)  # by a link to it
                 else:

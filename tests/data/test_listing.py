@@ -83,3 +83,13 @@ def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(DataError, match=f"f: {tmp_path} cannot be read: Permission denied"):
         list_files(tmp_path, "f")
+
+
+def test_pipes_are_no_files(tmp_path):
+    touch(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    (tmp_path / "c.png").symlink_to(tmp_path / "b.png")
+    (tmp_path / "d.png").symlink_to("/dev/null")
+    names, found = listed(tmp_path)
+    assert names == ["a.png"]
+    assert found.left_out == (f"3 broken links or special files ({tmp_path}/b.png first)",)
