@@ -144,7 +144,7 @@ def orientation_of(opened: Image.Image) -> int:
         value = opened.getexif().get(orientation.TAG)
     except FAULTS:
         return orientation.UPRIGHT  # a damaged note about a picture does not damage it
-    return value if value in orientation.KNOWN else orientation.UPRIGHT
+    return value if isinstance(value, int) and value in orientation.KNOWN else orientation.UPRIGHT
 
 
 def converted(opened: Image.Image, mode: str) -> tuple[Image.Image, list[str]]:
