@@ -19,10 +19,10 @@ from cnn_jax.train.restore import FinishedRun
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What the network says of one picture.
+    r"""What the network says of one picture.
 
     Attributes:
-      file: its path.
+      file: its path; bytes that are not UTF-8 stand as \xff.
       label: the most probable class.
       probability: of that class.
       probabilities: of all classes, by name.
@@ -98,9 +98,9 @@ def predict(run: FinishedRun, files: Sequence[Path]) -> Iterator[Prediction | Un
         try:
             images[count], changes = read_picture(file, run.experiment.data, run.image_shape)
         except UnreadablePictureError as error:
-            batch.append(Unreadable(str(file), str(error)))
+            batch.append(Unreadable(listing.as_text(file), listing.as_text(str(error))))
         else:
-            batch.append(Prediction(str(file), "", 0.0, {}, changes))
+            batch.append(Prediction(listing.as_text(file), "", 0.0, {}, changes))
             count += 1
         if count == size or len(batch) == 2 * size:
             yield from _classified(run, batch, images, count)

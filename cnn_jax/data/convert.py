@@ -29,6 +29,7 @@ from rich.progress import Progress
 from cnn_jax import whole_file
 from cnn_jax.data import data_warnings, picture_files, records, restarts
 from cnn_jax.data.errors import DataError
+from cnn_jax.data.listing import as_text
 from cnn_jax.data.picture import UnreadablePictureError, open_picture, unreadable, upright
 from cnn_jax.data.records import MANIFEST, Manifest, Record
 
@@ -315,6 +316,6 @@ class _Census:
             one, other = (_IN_WORDS.get(each, each) for each in (first, split))
             found.append(
                 f"{len(copies)} of the {self._examples[split]} {other} pictures {'are' if len(copies) > 1 else 'is'} "
-                f"also among the {one} pictures, byte by byte: {copies[0]}{' first' * (len(copies) > 1)}"
+                f"also among the {one} pictures, byte by byte: {as_text(copies[0])}{' first' * (len(copies) > 1)}"
             )
         return found

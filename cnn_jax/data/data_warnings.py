@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt64
 
 from cnn_jax import config as cfg
+from cnn_jax.data.listing import as_text
 from cnn_jax.data.split import Split
 
 _NAMED = 5  # classes that a warning names
@@ -71,11 +72,12 @@ def like_splits(folder: Path, class_names: Sequence[str], field: str) -> list[st
       class_names: Names of these.
       field: The config's or flag's name for the folder.
     """
-    lower = {name.lower(): name for name in class_names}
+    lower = {name.lower(): as_text(name) for name in class_names}
     training, tests = sorted(_TRAIN_NAMES & lower.keys()), sorted(_TEST_NAMES & lower.keys())
     if not training or not tests:
         return []
     names = ", ".join(f"{lower[name]}/" for name in training + tests)
+    folder = Path(as_text(folder))
     return [
         f"{field}: {names} of {folder} are taken as classes, though they have the names of splits; if they are splits, "
         f"name {folder / lower[training[0]]} for training and {folder / lower[tests[0]]} for testing"
@@ -100,7 +102,7 @@ def absent_classes(
             lacking_before = absent
         if not lacking:
             continue
-        shown = ", ".join(class_names[label] for label in lacking[:_NAMED]) + ", ..." * (len(lacking) > _NAMED)
+        shown = ", ".join(as_text(class_names[label]) for label in lacking[:_NAMED]) + ", ..." * (len(lacking) > _NAMED)
         if which == "training" and numbered:
             found.append(
                 f"the labels of the training images have gaps: they reach {len(class_names) - 1}, and so there are "

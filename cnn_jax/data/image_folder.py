@@ -94,7 +94,7 @@ def passed_over(folder: Path, field: str, listed: Listing) -> tuple[str, ...]:
     what = [listing.counted(others, "file that is no picture", "files that are no pictures")] if others else []
     if not what and not listed.left_out:
         return ()
-    return (f"{field}: passed over in {folder}: {', '.join([*what, *listed.left_out])}",)
+    return (f"{field}: passed over in {listing.as_text(folder)}: {', '.join([*what, *listed.left_out])}",)
 
 
 def read_folder(
@@ -123,4 +123,4 @@ def read_folder(
         except UnreadablePictureError as error:
             raise DataError(f"{field}: {error}") from error
     labels = np.array([label for label, _ in paths], np.int32)
-    return Split(images, labels, tuple(str(file) for _, file in paths)), found.warnings
+    return Split(images, labels, tuple(listing.as_text(file) for _, file in paths)), found.warnings

@@ -44,7 +44,13 @@ class Listing:
 
 def counted(paths: Sequence[Path], one: str, many: str) -> str:
     """Gives the number of some files, and the first of them."""
-    return f"1 {one} ({paths[0]})" if len(paths) == 1 else f"{len(paths)} {many} ({paths[0]} first)"
+    first = as_text(paths[0])
+    return f"1 {one} ({first})" if len(paths) == 1 else f"{len(paths)} {many} ({first} first)"
+
+
+def as_text(path: Path | str) -> str:
+    r"""Gives a path as text that can be written to any file; bytes that are not UTF-8 stand as \xff."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def joined(listings: Iterable[Listing]) -> Listing:

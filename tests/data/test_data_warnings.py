@@ -1,5 +1,9 @@
 """Data that are legal and perhaps not meant, from files to the warnings of a data set."""
 
+import os
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -173,3 +177,22 @@ def test_what_folders_pass_over(tmp_path):
         f"config.data.test_dir: passed over in {tmp_path}/test: 1 file that is no picture ({tmp_path}/test/class1/"
         f"notes.txt), 1 link to a folder that is read already ({tmp_path}/test/class1/loop)"
     )
+
+
+def test_names_that_are_not_utf8_can_be_written(tmp_path):
+    root = os.fsencode(tmp_path)
+    for split, seed in ((b"train", 1), (b"test", 2)):
+        for label in (0, 1):
+            folder = root + b"/r\xe9/" + split + b"/c%d" % label
+            os.makedirs(folder)
+            Image.fromarray(images(1, 10 * seed + label)[0]).save(tmp_path / "one.png")
+            shutil.move(tmp_path / "one.png", os.fsdecode(folder + b"/\xff.png"))
+    (Path(os.fsdecode(root + b"/r\xe9/train/c1/caf\xe9.txt"))).write_text("x")
+    shutil.copy(os.fsdecode(root + b"/r\xe9/train/c0/\xff.png"), os.fsdecode(root + b"/r\xe9/test/c0/\xfe.png"))
+    fields = {f"{split}_dir": os.fsdecode(root + b"/r\xe9/" + split.encode()) for split in ("train", "test")}
+    found = load(cfg.ImageFolder(train_dir="", height=4, width=4, channels=1).model_copy(update=fields), 0).warnings
+    assert len(found) == 2
+    assert found[0].endswith(r"train/c1/caf\xe9.txt)")
+    assert found[1].endswith(rf"{tmp_path}/r\xe9/test/c0/\xfe.png is {tmp_path}/r\xe9/train/c0/\xff.png")
+    for warning in found:
+        warning.encode()
