@@ -21,6 +21,7 @@ import platformdirs
 from rich.console import Console
 
 from cnn_jax.data import idx
+from cnn_jax.data.data_file import read_bytes
 from cnn_jax.data.download import DownloadError, fetch
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import NAMED_SETS, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, NamedSet
@@ -221,7 +222,7 @@ def _published(named: NamedSet, name: str, folder: Path) -> bytes:
     """One file's content, which is what was published, or an error that says what it is."""
     path = _find(folder, name)
     assert path is not None
-    content = idx.read_bytes(path, _IDX_DIR)
+    content = read_bytes(path, _IDX_DIR)
     digest = hashlib.sha256(content).hexdigest()
     if digest == named.files[name].content_sha256:
         return content

@@ -17,6 +17,8 @@ from cnn_jax.data.split import Split
 
 # What a random draw is for: the second entry of its generator's seed.
 _VALIDATION, _SUBSET, _TEST, _SHIFT = range(4)
+# So many classes are taken for granted where there are fewer images; ImageNet has them.
+_CLASSES_OF_FEW_IMAGES = 1000
 
 
 def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
@@ -83,9 +85,15 @@ def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> tuple[Split, Split
             named = NAMED_SETS[config.name]
             return *prepared.load_named(named, config.idx_dir, data_dir), named.class_names
         case cfg.Csv():
-            size = config.height, config.width, config.channels
+            image_shape = config.height, config.width, config.channels
             train, test = (
-                csv_file.read_csv(Path(getattr(config, field)).expanduser(), f"config.data.{field}", *size)
+                csv_file.read_csv(
+                    Path(getattr(config, field)).expanduser(),
+                    f"config.data.{field}",
+                    image_shape,
+                    config.label_column,
+                    config.header,
+                )
                 for field in ("train_file", "test_file")
             )
         case cfg.Idx():
@@ -100,7 +108,18 @@ def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> tuple[Split, Split
             )
         case cfg.ImageFolder():
             return _read_folders(config, seed)
-    return train, test, config.class_names or tuple(map(str, range(int(train.labels.max()) + 1)))
+    return train, test, config.class_names or _numbers_as_names(train)
+
+
+def _numbers_as_names(train: Split) -> tuple[str, ...]:
+    """Names classes by their labels, unless one label stands far off and would make classes without images."""
+    classes = int(train.labels.max()) + 1
+    if classes > max(_CLASSES_OF_FEW_IMAGES, len(train)):
+        raise DataError(
+            f"config.data: the label {classes - 1} of training image {int(train.labels.argmax()) + 1} would make {classes:,} "
+            f"classes of {len(train):,} images; correct it, or name all classes in config.data.class_names"
+        )
+    return tuple(map(str, range(classes)))
 
 
 def _read_folders(config: cfg.ImageFolder, seed: int) -> tuple[Split, Split, tuple[str, ...]]:

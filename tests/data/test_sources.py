@@ -112,3 +112,27 @@ def test_records_stay_where_they_are(records_folder):
         load(cfg.Records(folder=str(records_folder), classes=4), seed=0)
     with pytest.raises(DataError, match=r"config.data.folder: there is no folder nowhere; `launch.py prepare"):
         load(cfg.Records(folder="nowhere"), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("label", "classes"), [(9, 10), (999, 1000), (1000, None), (1_000_000, None), (2_000_000_000, None)]
+)
+def test_a_label_that_stands_far_off(tmp_path, label, classes):
+    for name in ("train", "test"):
+        (tmp_path / name).write_text(f"0,1,1,1,1\n{label},2,2,2,2\n3,3,3,3,3\n")
+    config = cfg.Csv(train_file=str(tmp_path / "train"), test_file=str(tmp_path / "test"), height=2, width=2)
+    if classes is not None:
+        assert load(config, 0).num_classes == classes
+        return
+    expected = f"the label {label} of training image 2 would make {label + 1:,} classes of 3 images; .*class_names"
+    with pytest.raises(DataError, match=expected):
+        load(config, 0)
+
+
+def test_the_columns_of_a_csv_file_come_from_the_config(tmp_path):
+    (tmp_path / "train").write_text("9,9,9,9,0\n8,8,8,8,1\n")
+    (tmp_path / "test").write_text("a,b,c,d,e\n7,7,7,7,1\n")
+    files = {"train_file": str(tmp_path / "train"), "test_file": str(tmp_path / "test")}
+    dataset = load(cfg.Csv(**files, height=2, width=2, label_column=-1), 0)
+    assert (dataset.train.labels.tolist(), dataset.test.labels.tolist()) == ([0, 1], [1])
+    assert dataset.test.images.ravel().tolist() == [7] * 4
