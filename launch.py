@@ -36,6 +36,7 @@ def one_network(request: Request) -> int:
     except (ConfigError, RunFolderError) as error:
         return refuse(error)
     # JAX and all that stands on it come only now: a bad command line is answered at once.
+    from cnn_jax.data.errors import UnreadableRecordError
     from cnn_jax.preflight import REFUSALS
     from cnn_jax.train import distributed
     from cnn_jax.train.loop import DivergedError, Stopped
@@ -47,7 +48,7 @@ def one_network(request: Request) -> int:
         VERBS[request.verb](request)
     except REFUSALS as error:
         return refuse(error)
-    except (DivergedError, distributed.OtherProcessFailed) as error:
+    except (DivergedError, UnreadableRecordError, distributed.OtherProcessFailed) as error:
         print(f"failed: {error}", file=sys.stderr)
         return FAILED
     except Stopped:

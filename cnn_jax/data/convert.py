@@ -27,7 +27,7 @@ from rich.progress import Progress
 
 from cnn_jax import whole_file
 from cnn_jax.data import picture_files, records, restarts
-from cnn_jax.data.errors import DataError
+from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.picture import FAULTS, converted
 from cnn_jax.data.records import MANIFEST, Manifest, Record
 
@@ -168,8 +168,11 @@ def _look_through(folder: Path, console: Console) -> None:
     def look(number: int, record: Record) -> _Looked:
         return _look(f"record {number}", lambda: record)
 
-    for split, looked in _each(splits, look, console):
-        census.count(split, looked)
+    try:
+        for split, looked in _each(splits, look, console):
+            census.count(split, looked)
+    except UnreadableRecordError as error:
+        raise DataError(f"--source: {error}") from error
     try:
         whole_file.write(folder / MANIFEST, census.manifest().model_dump_json(indent=2).encode())
     except OSError as error:

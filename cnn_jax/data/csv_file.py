@@ -93,7 +93,7 @@ def read_csv(
 
 def _text(file: DataFile) -> io.TextIOWrapper:
     mark = file.content.peek(2)[:2]  # type: ignore[attr-defined]
-    return io.TextIOWrapper(file.content, _BYTE_ORDER_MARKS.get(mark, "utf-8-sig"))
+    return io.TextIOWrapper(file.content, _BYTE_ORDER_MARKS.get(mark, "utf-8-sig"))  # type: ignore[arg-type]
 
 
 def _lines(text: io.TextIOWrapper, longest: int, where: str) -> Iterator[_Line]:
@@ -102,10 +102,10 @@ def _lines(text: io.TextIOWrapper, longest: int, where: str) -> Iterator[_Line]:
         try:
             line = text.readline(longest)
         except UnicodeDecodeError as error:
-            found = (
-                f"byte 0x{error.object[error.start]:02x} in line {number} or after it is no {error.encoding.upper()}"
-            )
-            raise DataError(f"{where} is no CSV file: {found}") from error
+            byte = error.object[error.start]
+            raise DataError(
+                f"{where} is no CSV file: byte 0x{byte:02x} in line {number} or after it is no {error.encoding.upper()}"
+            ) from error
         if len(line) == longest:
             raise DataError(f"{where}, line {number} has more than {longest:,} characters: it is no line of an image")
         if not line:

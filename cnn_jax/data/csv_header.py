@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ def label_index(cells: Sequence[str], has_header: bool, label_column: str | int 
       cells: The first line's.
       has_header: Whether it names the columns.
       label_column: A name, a number as `config.data.label_column` counts, or None: the column with one of
-        `LABEL_NAMES`, or else the one column whose name is of another form than all others' (digit, pixel0, pixel1, ...);
+        `LABEL_NAMES`, or else the one whose name is of another form than all others' (digit, pixel0, pixel1, ...);
         without names the first.
       where: The file, for the error.
 
@@ -141,11 +142,11 @@ def check_order(cells: Sequence[str], label: int, where: str) -> None:
     named = [(each[1], int(each[2])) for each in found if each is not None]
     if len(named) < len(found) or len({stem for stem, _ in named}) > 1:
         return
-    for (stem, number), (_, next_number) in zip(named, named[1:], strict=False):
+    for (stem, number), (_, next_number) in itertools.pairwise(named):
         if next_number <= number:
             raise DataError(
-                f"{where}: the columns are out of order: {stem}{number} stands before {stem}{next_number}, expected the "
-                "pixels row by row"
+                f"{where}: the columns are out of order: {stem}{number} stands before {stem}{next_number}, expected "
+                "the pixels row by row"
             )
 
 
@@ -158,9 +159,8 @@ def _numbered(cells: Sequence[str], has_header: bool, number: int, where: str) -
     index = number - 1 if number > 0 else columns + number
     if has_header and str(number) in cells and cells.index(str(number)) != index:
         raise DataError(
-            f"{where}: config.data.label_column={number} is the number of one column and the name of another; for the "
-            f"name give config.data.label_column={cells.index(str(number)) + 1}, for the number set config.data.header=false "
-            "and remove the line of names"
+            f"{where}: config.data.label_column={number} is the number of one column and the name of another, "
+            f"column {cells.index(str(number)) + 1}; count from the other end, -1 is the last"
         )
     return index
 
@@ -174,7 +174,8 @@ def _named(cells: Sequence[str], name: str, where: str) -> int:
         raise DataError(f"{where} has no column {name!r} (config.data.label_column); it has {_listed(cells)}")
     columns = ", ".join(str(index + 1) for index in matches)
     raise DataError(
-        f"{where} has {len(matches)} columns called {name!r}: {columns}; set config.data.label_column to the number of one"
+        f"{where} has {len(matches)} columns called {name!r}: {columns}; set config.data.label_column to the number "
+        "of one"
     )
 
 

@@ -3,3 +3,7 @@
 
 class DataError(Exception):
     """An input that cannot be used; the message names the file, what is wrong, and what helps."""
+
+
+class UnreadableRecordError(Exception):
+    """A record that is damaged, or cannot be read now, found while records are streamed; the message names it."""

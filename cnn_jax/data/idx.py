@@ -51,7 +51,7 @@ def _read(file: DataFile, path: Path, field: str) -> UInt8[np.ndarray, "..."]:
         raise DataError(f"{where} is cut short: {most}, its header {shape} announces {expected:,}")
     memory.require(expected, where)
     values = memory.empty(shape)
-    given, target = 0, memoryview(values.reshape(-1))
+    given, target = 0, values.reshape(-1).data
     while given < expected and (count := file.content.readinto(target[given:])):
         given += count
     if given < expected:

@@ -9,17 +9,22 @@ they are read (`cnn_jax.data.stream`).
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordReader
+from google.protobuf.message import DecodeError
 from grain.sources import ArrayRecordDataSource
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tensorflow_datasets.proto import tf_example_pb2
 
-from cnn_jax.data.errors import DataError
+from cnn_jax.data.errors import DataError, UnreadableRecordError
 
 MANIFEST = "records.json"
+_FOLDER_INFO = "dataset_info.json"
+_OPENED_AT_ONCE = 16  # shards
 # A split that is measured, never chosen by; TFDS's ImageNet has labels for its validation images alone.
 TEST_SPLITS = ("validation", "test")
 
@@ -74,20 +79,60 @@ class Records:
     """
 
     def __init__(self, folder: Path, split: str):
-        """Looks where the split's files are.
+        """Opens the split's files once, to see that they are whole.
 
         Args:
           folder: of records.
           split: a key of its manifest's `examples`.
+
+        Raises:
+          DataError: where the folder or one of the files is damaged, cut short, or missing.
         """
         self.name = f"{folder}, split {split}"
-        self._source = ArrayRecordDataSource(builder(folder).info.splits[split].file_instructions)
+        splits = builder(folder).info.splits
+        if split not in splits:
+            raise DataError(f"{folder} has the splits {', '.join(splits)}, expected {split}")
+        shards = splits[split].file_instructions
+        with ThreadPoolExecutor(_OPENED_AT_ONCE) as threads:
+            faults = [fault for fault in threads.map(_fault_of_shard, shards) if fault is not None]
+        if faults:
+            more = f" ({len(faults) - 1} more files are faulty)" if len(faults) > 1 else ""
+            raise DataError(f"{self.name}: {faults[0]}{more}; fetch the folder or prepare it again")
+        self._source = ArrayRecordDataSource(shards)
 
     def __len__(self) -> int:
         return len(self._source)
 
     def __getitem__(self, number: int) -> Record:
-        return _record(self._source[number])
+        """Reads one record.
+
+        Raises:
+          UnreadableRecordError: where its bytes are damaged, cannot be read, or are no picture with a label.
+        """
+        try:
+            serialized = self._source[number]
+        except (RuntimeError, OSError) as error:  # ArrayRecord's for damaged bytes, and for what the system cannot read
+            raise UnreadableRecordError(f"record {number} of {self.name} cannot be read: {error}") from error
+        try:
+            return _record(serialized)
+        except (DecodeError, IndexError) as error:
+            raise UnreadableRecordError(f"record {number} of {self.name} is no picture with a label") from error
+
+
+def _fault_of_shard(shard: Any) -> str | None:
+    """Says what is wrong with a file of TFDS's instructions, without reading its records; None for nothing."""
+    path = Path(shard.filename)
+    try:
+        reader = ArrayRecordReader(str(path))
+        if reader.num_records() == shard.examples_in_shard and reader.ok():
+            reader.close()
+            return None
+        records = reader.num_records()
+        reader.close()
+    except RuntimeError as error:
+        what = "is missing" if not path.exists() else f"is damaged or cut short ({error})"
+        return f"the file {path.name} {what}"
+    return f"the file {path.name} has {records} records, expected {shard.examples_in_shard}: it is damaged or cut short"
 
 
 def _record(serialized: bytes) -> Record:
@@ -102,9 +147,14 @@ def builder(folder: Path) -> tfds.core.DatasetBuilder:
     Raises:
       DataError: where there is none, or its records are not pictures with labels in ArrayRecord files.
     """
-    if not (folder / "dataset_info.json").is_file():
+    if not (folder / _FOLDER_INFO).is_file():
         raise DataError(f"{folder} is no folder of records; `launch.py prepare` makes one")
-    opened = tfds.builder_from_directory(folder)
+    try:
+        opened = tfds.builder_from_directory(folder)
+        opened.info.splits  # noqa: B018  (reads the rest of the description)
+    except Exception as error:  # TFDS raises whatever its readers of JSON, protobuf and features do
+        first = str(error).strip().partition("\n")[0]
+        raise DataError(f"{folder}: {_FOLDER_INFO} or features.json is damaged or missing: {first}") from error
     features, file_format = opened.info.features, opened.info.file_format
     if file_format is None or file_format.value != "array_record":
         raise DataError(
@@ -134,13 +184,15 @@ def read_manifest(folder: Path, field: str) -> Manifest:
         )
     if not path.is_file():
         how = f"`launch.py prepare --source={folder}` looks through what TFDS has made"
-        if not (folder / "dataset_info.json").is_file():
+        if not (folder / _FOLDER_INFO).is_file():
             how = "`launch.py prepare --source=PICTURES --target=FOLDER` makes a folder of records from pictures"
         raise DataError(f"{field}: {folder} has no {MANIFEST}; {how}")
     try:
         manifest = Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise DataError(f"{field}: {path} is damaged: {error.errors()[0]['msg']}") from error
+    except OSError as error:
+        raise DataError(f"{field}: {path} cannot be read: {error.strerror}") from error
     if "train" not in manifest.examples or not any(split in manifest.examples for split in TEST_SPLITS):
         raise DataError(
             f"{field}: {folder} has the splits {', '.join(manifest.examples)}, expected train, and validation or test"

@@ -116,8 +116,8 @@ def _numbers_as_names(train: Split) -> tuple[str, ...]:
     classes = int(train.labels.max()) + 1
     if classes > max(_CLASSES_OF_FEW_IMAGES, len(train)):
         raise DataError(
-            f"config.data: the label {classes - 1} of training image {int(train.labels.argmax()) + 1} would make {classes:,} "
-            f"classes of {len(train):,} images; correct it, or name all classes in config.data.class_names"
+            f"config.data: the label {classes - 1} of training image {int(train.labels.argmax()) + 1} would make "
+            f"{classes:,} classes of {len(train):,} images; correct it, or name all classes in config.data.class_names"
         )
     return tuple(map(str, range(classes)))
 

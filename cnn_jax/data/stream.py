@@ -31,10 +31,10 @@ from jaxtyping import Float, Int, Int32
 from cnn_jax import config as cfg
 from cnn_jax.data import subset
 from cnn_jax.data.crops import CentreCrop, RandomResizedCrop
-from cnn_jax.data.errors import DataError
+from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.host_batch import BatchLayout, HostBatch
 from cnn_jax.data.picture import FAULTS
-from cnn_jax.data.records import Manifest, Records, read_manifest
+from cnn_jax.data.records import MANIFEST, Manifest, Records, read_manifest
 from cnn_jax.data.split import Split
 from cnn_jax.data.worker_processes import WorkerBatches
 
@@ -163,7 +163,9 @@ class Stream:
             try:
                 images[row] = self.view(record.picture, draws)
             except FAULTS as error:
-                raise DataError(f"record {number} of {self.records.name} cannot be decoded: {error}") from error
+                raise UnreadableRecordError(
+                    f"record {number} of {self.records.name} cannot be decoded: {error}"
+                ) from error
             labels[row] = record.label
         return HostBatch(images, labels, (positions < len(self)).astype(np.float32))
 
@@ -212,7 +214,7 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
             f"config.data.folder: {folder} has {len(manifest.class_names)} classes, and config.data.classes="
             f"{config.classes}; name another folder, or set config.data.classes=none"
         )
-    training, test = Records(folder, "train"), Records(folder, manifest.test_split)
+    training, test = (_opened(folder, split, manifest) for split in ("train", manifest.test_split))
     train, held = _held_out(len(training), config, seed)
     random = RandomResizedCrop(config.image_size, config.channels, config.crop_area, config.crop_aspect, config.mirror)
     centre = CentreCrop.of(config)
@@ -232,6 +234,19 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
         opened(training, held, centre, shuffled=False) if held is not None else None,
         opened(test, tested, centre, shuffled=False),
     )
+
+
+def _opened(folder: Path, split: str, manifest: Manifest) -> Records:
+    try:
+        records = Records(folder, split)
+    except DataError as error:
+        raise DataError(f"config.data.folder: {error}") from error
+    if len(records) != manifest.examples[split]:
+        raise DataError(
+            f"config.data.folder: {records.name} has {len(records):,} records, and {MANIFEST} tells of "
+            f"{manifest.examples[split]:,}; the folder has changed since it was prepared"
+        )
+    return records
 
 
 def _pixel_statistics(manifest: Manifest, channels: int) -> PixelStatistics:

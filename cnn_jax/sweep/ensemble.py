@@ -30,7 +30,7 @@ from cnn_jax.data.split import Split
 from cnn_jax.models import Variables
 from cnn_jax.run.recorder import Recorder, Stopped
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import compilation, optimizer, sharding
+from cnn_jax.train import compilation, inputs, optimizer, sharding
 from cnn_jax.train.checkpoint import load_newest_common
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.loop import Trainer, measured_splits, starting_values, train
@@ -243,8 +243,7 @@ def _on_devices(splits: Sequence[Any], preprocessing: Preprocessing, mesh: Mesh)
             raise TypeError(f"an ensemble trains on images in memory; got a {type(split).__name__}")
     first = splits[0]
     if all(np.array_equal(first.labels, each.labels) and np.array_equal(first.images, each.images) for each in splits):
-        images, labels = sharding.on_all((first.images, first.labels), mesh)
-        return DeviceSplit(images, labels, preprocessing), None
+        return inputs.on_devices(first, preprocessing, mesh), None
     images, labels = _stack([(each.images, each.labels) for each in splits], mesh)
     return DeviceSplit(images, labels, preprocessing), 0
 

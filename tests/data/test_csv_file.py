@@ -122,7 +122,7 @@ def test_the_label_is_where_the_config_says(tmp_path, place, columns):
     assert_read(path, labels, pixels)  # the one name that is unlike all others
     bare = written(tmp_path / "bare.csv", joined(labels, pixels, place))
     assert_read(bare, labels, pixels, label_column=columns[0])
-    with pytest.raises(DataError, match="has no line of names, so config.data.label_column=digit names none"):
+    with pytest.raises(DataError, match=r"has no line of names, so config.data.label_column=digit names none"):
         read(bare, image_shape=(5, 5, 1), label_column="digit", header=False)
 
 
@@ -187,7 +187,7 @@ def test_blank_lines(tmp_path):
     (tmp_path / "t.csv").write_text("\n \n" + "\n\n".join(lines) + "\n\t\n\n")
     assert_read(tmp_path / "t.csv", labels, pixels)
     (tmp_path / "blank.csv").write_text("\n \r\n\t\n")
-    with pytest.raises(DataError, match="is empty$"):
+    with pytest.raises(DataError, match=r"is empty$"):
         read(tmp_path / "blank.csv")
 
 
@@ -215,12 +215,12 @@ def test_thousands_of_columns_and_many_blocks(tmp_path, monkeypatch):
         (
             "digit,p0,p1,p2,p3\n",
             {"label_column": "cat"},
-            r"has no column 'cat' \(config.data.label_column\); it has digit, p0",
+            r"has no column 'cat' .*; it has digit, p0, p1, p2, p3",
         ),
         (
             "1,0,0,0,0\n",
             {"label_column": 6},
-            r"has 5 columns, and config.data.label_column=6; 1 is the first, -1 the last",
+            r"has 5 columns, and config.data.label_column=6; 1 is the first",
         ),
         ("1,0,0,0,0\n", {"label_column": -6}, "has 5 columns, and config.data.label_column=-6"),
         ("0,1,2,3,4\n", {"label_column": 4, "header": True}, "is the number of one column and the name of another"),
@@ -292,9 +292,7 @@ def test_a_table_that_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_
     parsed, real = [], csv_file._parsed
     monkeypatch.setattr(csv_file, "_parsed", lambda block, layout: parsed.append(block) or real(block, layout))
     monkeypatch.setattr(memory.host_memory, "free_bytes", lambda: 4000 * 25 // 2)
-    with pytest.raises(
-        DataError, match=r"train_file: .* the images take [\d,]+ bytes of memory, and 50,000 bytes are free"
-    ):
+    with pytest.raises(DataError, match=r"train_file: .* take [\d,]+ bytes of memory, and 50,000 bytes are free"):
         read(path, image_shape=(5, 5, 1))
     assert len(parsed) < 10
 
