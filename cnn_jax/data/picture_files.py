@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tarfile
 import warnings
 from collections.abc import Sequence
@@ -132,11 +133,8 @@ def _imagenet(source: Path) -> Found:
     facts = tfds.core.tfds_path("datasets/imagenet2012")
     names = tuple((facts / "labels.txt").read_text().split())
     numbers = {name: label for label, name in enumerate(names)}
-    try:
-        train = _training_tar(source / TARS["train"], numbers)
-        validation = _members(source / TARS["validation"])
-    except tarfile.TarError as error:
-        raise DataError(f"--source: a tar file of {source} is damaged: {error}") from error
+    train = _training_tar(source / TARS["train"], numbers)
+    validation = _members(source / TARS["validation"])
     # The labels are those of the pictures in the order of their names.
     labels = (facts / "validation_labels.txt").read_text().split()
     if len(labels) != len(validation):
@@ -158,16 +156,42 @@ def _training_tar(path: Path, numbers: dict[str, int]) -> list[PictureFile]:
         if name not in numbers:
             raise DataError(f"--source: {path} has {member.name}, expected tar files named for ImageNet's classes")
         pictures += [dataclasses.replace(picture, label=numbers[name]) for picture in _members(path, member)]
+    present = {picture.label for picture in pictures}
+    if missing := [name for name, label in numbers.items() if label not in present]:
+        some = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
+        raise DataError(f"--source: {path} has no pictures of {len(missing)} of {len(numbers)} classes: {some}")
     return pictures
 
 
 def _members(path: Path, within: PictureFile | None = None) -> list[PictureFile]:
-    """Lists the files of a tar file, or of one that lies within it, without reading them."""
+    """Lists the files of a tar file, or of one that lies within it, without reading them.
+
+    Raises:
+      DataError: Where it is none, damaged or cut short.
+    """
+    where = f"--source: {path}" + (f", in it {within.name}," if within else "")
     start = within.offset if within else 0
-    with path.open("rb") as file:
-        file.seek(start)
-        with tarfile.open(fileobj=file, mode="r:") as tar:
-            # A member's place is told from the beginning of the file that was opened, wherever the reading began.
-            return [
-                PictureFile(member.name, -1, path, member.offset_data, member.size) for member in tar if member.isfile()
-            ]
+    try:
+        with path.open("rb") as file:
+            end = start + within.size if within else file.seek(0, os.SEEK_END)
+            file.seek(start)
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                # A member's place is told from the beginning of the file that was opened, wherever the reading began.
+                members = [
+                    PictureFile(member.name, -1, path, member.offset_data, member.size)
+                    for member in tar
+                    if member.isfile()
+                ]
+                # A damaged header ends the list as the block of zeros does that ends a whole file.
+                file.seek(tar.offset)
+                whole = (
+                    tar.offset + tarfile.BLOCKSIZE <= end
+                    and file.read(tarfile.BLOCKSIZE) == tarfile.NUL * tarfile.BLOCKSIZE
+                )
+    except tarfile.TarError as error:
+        raise DataError(f"{where} is no tar file, or a damaged one: {error}") from error
+    except OSError as error:
+        raise DataError(f"{where} cannot be read: {error.strerror or error}") from error
+    if not whole:
+        raise DataError(f"{where} is damaged or cut short after {len(members)} files; fetch it again")
+    return members

@@ -9,6 +9,8 @@ they are read (`cnn_jax.data.stream`).
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -99,6 +101,8 @@ class Records:
             more = f" ({len(faults) - 1} more files are faulty)" if len(faults) > 1 else ""
             raise DataError(f"{self.name}: {faults[0]}{more}; fetch the folder or prepare it again")
         self._source = ArrayRecordDataSource(shards)
+        self._files = [Path(shard.filename).name for shard in shards]
+        self._ends = list(itertools.accumulate(shard.take for shard in shards))
 
     def __len__(self) -> int:
         return len(self._source)
@@ -112,11 +116,16 @@ class Records:
         try:
             serialized = self._source[number]
         except (RuntimeError, OSError) as error:  # ArrayRecord's for damaged bytes, and for what the system cannot read
-            raise UnreadableRecordError(f"record {number} of {self.name} cannot be read: {error}") from error
+            raise UnreadableRecordError(f"{self.place(number)} cannot be read: {error}") from error
         try:
             return _record(serialized)
         except (DecodeError, IndexError) as error:
-            raise UnreadableRecordError(f"record {number} of {self.name} is no picture with a label") from error
+            raise UnreadableRecordError(f"{self.place(number)} is no picture with a label") from error
+
+    def place(self, number: int) -> str:
+        """Names a record and its file, for errors."""
+        file = self._files[bisect.bisect_right(self._ends, number)]
+        return f"record {number} of {self.name} (in {file})"
 
 
 def _fault_of_shard(shard: Any) -> str | None:

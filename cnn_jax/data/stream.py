@@ -163,9 +163,7 @@ class Stream:
             try:
                 images[row] = self.view(record.picture, draws)
             except FAULTS as error:
-                raise UnreadableRecordError(
-                    f"record {number} of {self.records.name} cannot be decoded: {error}"
-                ) from error
+                raise UnreadableRecordError(f"{self.records.place(number)} cannot be decoded: {error}") from error
             labels[row] = record.label
         return HostBatch(images, labels, (positions < len(self)).astype(np.float32))
 

@@ -15,6 +15,7 @@ from cnn_jax import config as cfg
 from cnn_jax.data import DataError
 from cnn_jax.data.crops import CentreCrop
 from cnn_jax.data.device_feed import DeviceFeed
+from cnn_jax.data.errors import UnreadableRecordError
 from cnn_jax.data.records import Records
 from cnn_jax.data.stream import PixelStatistics, Share, Stream, open_streams
 
@@ -179,10 +180,10 @@ def test_batches_are_put_on_the_devices_ahead(streams):
 def test_a_fault_of_the_stream_reaches_the_step(streams, workers):
     stream = streams().train
     broken = Stream(_Broken(stream.records), None, stream.view, GREY, 5, True, workers)
-    message = r"record \d+ of .*split train cannot be decoded: cannot identify image file"
+    message = r"record \d+ of .*split train \(in .*\) cannot be decoded: cannot identify image file"
     with (
         DeviceFeed(broken, 0, jax.sharding.SingleDeviceSharding(jax.devices()[0])) as feed,
-        pytest.raises(DataError, match=message) as raised,
+        pytest.raises(UnreadableRecordError, match=message) as raised,
     ):
         next(feed)
     if workers:
@@ -193,7 +194,7 @@ class _Broken:
     """Records whose pictures are no pictures."""
 
     def __init__(self, records):
-        self.name, self._records = records.name, records
+        self.place, self._records = records.place, records
 
     def __len__(self):
         return len(self._records)
