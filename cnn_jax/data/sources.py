@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from pathlib import Path
 
 import numpy as np
 
 from cnn_jax import config as cfg
-from cnn_jax.data import csv_file, idx, image_folder, prepared, subset
+from cnn_jax.data import csv_file, idx, image_folder, memory, prepared, subset
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import NAMED_SETS
@@ -197,13 +198,19 @@ def _shifted(split: Split, pixels: int, rng: np.random.Generator) -> Split:
     height, width = split.images.shape[1:3]
     if pixels >= min(height, width):
         raise DataError(f"config.data.test_shift={pixels} moves all of an image of {height}x{width} out of sight")
-    padded = np.pad(split.images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))
-    corners = rng.integers(0, 2, (len(split), 2)) * 2 * pixels
-    images = np.stack(
-        [image[y : y + height, x : x + width] for image, (y, x) in zip(padded, corners.tolist(), strict=True)]
-    )
+    corners = rng.integers(0, 2, (len(split), 2))
+    memory.require(split.images.nbytes, "config.data.test_shift")
+    images = memory.empty(split.images.shape)
+    images[...] = 0
+    kept = slice(None, -pixels), slice(pixels, None)  # the first and the last rows or columns
+    for image, moved, (y, x) in zip(split.images, images, corners.tolist(), strict=True):
+        moved[kept[1 - y], kept[1 - x]] = image[kept[y], kept[x]]
     return Split(images, split.labels)
 
 
 def _pick(split: Split, numbers: np.ndarray) -> Split:
-    return Split(split.images[numbers], split.labels[numbers])
+    shape = len(numbers), *split.images.shape[1:]
+    memory.require(math.prod(shape), "config.data: a part of the images")
+    # NumPy writes straight into `out` where it need not check the numbers first.
+    images = np.take(split.images, numbers, axis=0, out=memory.empty(shape), mode="clip")
+    return Split(images, split.labels[numbers])
