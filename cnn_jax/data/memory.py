@@ -14,23 +14,26 @@ from cnn_jax.run import host_memory
 _ALIGNMENT = 64
 
 
-def require(needed: int, where: str) -> None:
+_SMALLER = (
+    "use a machine with more, smaller or fewer images, or pictures that `launch.py prepare` makes a folder of records "
+    "from (config.data.name=records), which are read while the network trains"
+)
+
+
+def require(needed: int, where: str, remedy: str = _SMALLER) -> None:
     """Refuses images that do not fit into the memory that is left.
 
     Args:
       needed: Bytes that are about to be taken.
       where: Field and file that need them, for the error.
+      remedy: What helps, for the error.
 
     Raises:
       DataError: Where less is left.
     """
     free = host_memory.free_bytes()
     if free is not None and needed > free:
-        raise DataError(
-            f"{where}: the images take {shown(needed)} of memory, and {shown(free)} are free; use a machine with more, "
-            "smaller or fewer images, or pictures that `launch.py prepare` makes a folder of records from "
-            "(config.data.name=records), which are read while the network trains"
-        )
+        raise DataError(f"{where}: the images take {shown(needed)} of memory, and {shown(free)} are free; {remedy}")
 
 
 def shown(size: int) -> str:

@@ -119,7 +119,10 @@ def _read_unpacked(named: NamedSet, folder: Path) -> tuple[Split, Split] | None:
     contents = {}
     for name, file in named.files.items():
         path = folder / name
-        content = path.read_bytes() if path.is_file() else b""
+        try:
+            content = path.read_bytes() if path.is_file() else b""
+        except OSError as error:  # unknown is not damaged
+            raise DataError(f"--data_dir: {path} cannot be read: {error.strerror}") from error
         if hashlib.sha256(content).hexdigest() != file.content_sha256:
             return None
         contents[name] = content

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 import sys
 from pathlib import Path
@@ -29,14 +30,14 @@ from absl import flags
 from jaxtyping import Float, Int, Int32
 
 from cnn_jax import config as cfg
-from cnn_jax.data import subset
+from cnn_jax.data import memory, subset
 from cnn_jax.data.crops import CentreCrop, RandomResizedCrop
 from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.host_batch import BatchLayout, HostBatch
 from cnn_jax.data.picture import FAULTS
 from cnn_jax.data.records import MANIFEST, Manifest, Records, read_manifest
 from cnn_jax.data.split import Split
-from cnn_jax.data.worker_processes import WorkerBatches
+from cnn_jax.data.worker_processes import AHEAD, WorkerBatches
 
 # What a random draw is for: the second entry of its generator's seed.
 _ORDER, _PICTURE, _VALIDATION = range(3)
@@ -108,7 +109,18 @@ class Stream:
         return self.view.side, self.view.side, self.view.channels
 
     def in_batches(self, batch_size: int, share: Share = _ALONE) -> Stream:
-        """The same stream in other batches; the arguments are the attributes."""
+        """The same stream in other batches; the arguments are the attributes.
+
+        Raises:
+          DataError: where the batches that are ahead of the step do not fit into the memory that is left.
+        """
+        made_here = 2 * self.threads * (self.threads > 1) + 2  # of which two are on their way to the devices
+        batches = self.workers * (AHEAD + 2 * self.threads * (self.threads > 1)) + made_here
+        memory.require(
+            batches * (batch_size // share.count) * math.prod(self.image_shape),
+            f"config.data: {batches} batches of {batch_size // share.count:,} images ahead of the step",
+            "lower the batch size, config.data.workers, config.data.threads or config.data.image_size",
+        )
         return dataclasses.replace(self, batch_size=batch_size, share=share)
 
     def some(self, count: int) -> Split:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax import config as cfg
-from cnn_jax.data import DataError
+from cnn_jax.data import DataError, memory
 from cnn_jax.data.crops import CentreCrop
 from cnn_jax.data.device_feed import DeviceFeed
 from cnn_jax.data.errors import UnreadableRecordError
@@ -221,3 +221,20 @@ def test_what_is_refused(streams, fields, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=message):
         streams(**fields)
+
+
+def test_batches_that_do_not_fit_into_memory_are_refused(streams, monkeypatch):
+    monkeypatch.setattr(memory.host_memory, "free_bytes", lambda: 10**6)
+    stream = streams(workers=3).test  # 8 batches of 24 x 24 x 3 bytes an image
+    assert stream.in_batches(72).batch_size == 72
+    assert stream.in_batches(144, Share(0, 2)).batch_size == 144
+    for batch_size, share, rows in (
+        (73, Share(), "73"),
+        (146, Share(0, 2), "73"),
+        (10**12, Share(), "1,000,000,000,000"),
+    ):
+        message = (
+            rf"config.data: 8 batches of {rows} images ahead of the step: .* 1.0 MB are free; lower the batch size"
+        )
+        with pytest.raises(DataError, match=message):
+            stream.in_batches(batch_size, share)
