@@ -58,8 +58,8 @@ def whole_number(cell: str) -> int | None:
 def is_header(cells: Sequence[str], label_column: str | int | None, where: str) -> bool:
     """Tells whether the first line names the columns.
 
-    It does where the label is asked for by a name or a cell has the name of a label, where half of the cells are words,
-    and where it counts the columns. So does what pandas writes for a first image that it took for names: a value that
+    It does where a cell is the label's name, asked for or usual, where half of the cells are words, and where it counts
+    the columns. So does what pandas writes for a first image that it took for names: a value that
     is there already gets a number, 0 becomes 0.1.
 
     Args:
@@ -71,9 +71,9 @@ def is_header(cells: Sequence[str], label_column: str | int | None, where: str) 
       DataError: Where it may be column numbers or a small image.
     """
     words = [cell for cell in cells if cell and not _NUMBER.fullmatch(cell)]
-    if isinstance(label_column, str) or 2 * len(words) >= len(cells):
+    if 2 * len(words) >= len(cells) or any(word.casefold() in LABEL_NAMES for word in words):
         return True
-    if any(word.casefold() in LABEL_NAMES for word in words):
+    if isinstance(label_column, str) and label_column.casefold() in [cell.casefold() for cell in cells]:
         return True
     if list(cells) in [[str(number + first) for number in range(len(cells))] for first in (0, 1)]:
         if len(cells) >= _COUNTING:

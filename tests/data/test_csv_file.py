@@ -123,7 +123,7 @@ def test_the_label_is_where_the_config_says(tmp_path, place, columns):
     bare = written(tmp_path / "bare.csv", joined(labels, pixels, place))
     assert_read(bare, labels, pixels, label_column=columns[0])
     with pytest.raises(DataError, match=r"has no line of names, so config.data.label_column=digit names none"):
-        read(bare, image_shape=(5, 5, 1), label_column="digit", header=False)
+        read(bare, image_shape=(5, 5, 1), label_column="digit")
 
 
 def test_the_config_is_stronger_than_the_name(tmp_path):
