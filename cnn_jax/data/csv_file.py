@@ -205,8 +205,10 @@ def _fitting(cells: Sequence[str], columns: int) -> str:
     """Says why the first line may have another number of columns; empty where that is unknown."""
     if len(cells) == columns - 1:
         return "; does it lack the label?"
-    if len(cells) == columns + 1 and not cells[0]:
+    if len(cells) == columns + 1 and (not cells[0] or cells[0].casefold().startswith("unnamed")):
         return "; its first has no name, as pandas' index: leave it out by to_csv(..., index=False)"
+    if len(cells) == columns + 1 and not cells[-1]:
+        return "; its last is empty, as lines end with a delimiter: remove that"
     for channels in (1, 3):
         side = math.isqrt((len(cells) - 1) // channels)
         if side and side * side * channels == len(cells) - 1:

@@ -12,7 +12,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import filelock
@@ -79,9 +79,14 @@ def load_named(
 
 def stamp(named: NamedSet, data_dir: Path) -> Stamp | None:
     """What tells that the files of a prepared set have been touched: their sizes in bytes and times; None without."""
+    return stamp_of([data_dir / named.name / "idx" / name for name in named.files])
+
+
+def stamp_of(paths: Sequence[Path]) -> Stamp | None:
+    """Sizes in bytes and times of files, by which it is noticed that they are touched; None where one is missing."""
     try:
-        files = [(data_dir / named.name / "idx" / name).stat() for name in named.files]
-    except OSError:
+        files = [path.stat() for path in paths]
+    except (OSError, ValueError):  # the latter for a path with a NUL
         return None
     return tuple((file.st_size, file.st_mtime_ns) for file in files)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
     return Dataset(config.name, rest, validation, test, names, checksum)
 
 
+_FILES = ("train_file", "test_file", "train_images", "train_labels", "test_images", "test_labels")
 _Whole = tuple[Split, Split, tuple[str, ...], str]
 
 
@@ -65,7 +67,31 @@ def _whole(config: cfg.InMemory, seed: int, data_dir: Path) -> _Whole:
         stamp = prepared.stamp(NAMED_SETS[config.name], data_dir)
         if stamp is not None:
             return _kept(config, data_dir, stamp)
+    if isinstance(config, cfg.Csv | cfg.Idx):
+        return _shared(config, data_dir)
     return _checked(config, seed, data_dir)
+
+
+# For each config and the sizes and times of its files: what has been read, as long as somebody holds it.
+_Held = tuple["weakref.ref[Split]", "weakref.ref[Split]", tuple[str, ...], str]
+_held: dict[tuple[str, prepared.Stamp], _Held] = {}
+
+
+def _shared(config: cfg.Csv | cfg.Idx, data_dir: Path) -> _Whole:
+    """Reads files once for all runs that a process trains at the same time; their seeds do not matter."""
+    paths = [Path(getattr(config, name)).expanduser() for name in type(config).model_fields if name in _FILES]
+    stamp = prepared.stamp_of(paths)
+    if stamp is None:
+        return _checked(config, 0, data_dir)
+    key = config.model_dump_json(), stamp
+    if (held := _held.get(key)) is not None:
+        train, test = held[0](), held[1]()
+        if train is not None and test is not None:
+            return train, test, *held[2:]
+    train, test, names, checksum = _checked(config, 0, data_dir)
+    _held.clear()
+    _held[key] = weakref.ref(train), weakref.ref(test), names, checksum
+    return train, test, names, checksum
 
 
 @functools.lru_cache(maxsize=1)

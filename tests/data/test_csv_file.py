@@ -226,6 +226,12 @@ def test_thousands_of_columns_and_many_blocks(tmp_path, monkeypatch):
         ("0,1,2,3,4\n", {"label_column": 4, "header": True}, "is the number of one column and the name of another"),
         ("label,p1,p10,p2,p3\n", {}, r"out of order: p10 stands before p2, expected the pixels row by row"),
         (",label,p0,p1,p2,p3\n", {}, r"line 1 has 6 columns, expected 5 .*; its first has no name, as pandas' index"),
+        (
+            "Unnamed: 0,label,a,b,c,d\n",
+            {},
+            r"line 1 has 6 columns, expected 5 .*; its first has no name, as pandas' index",
+        ),
+        ("0,0,0,0,0,\n", {}, r"line 1 has 6 columns, expected 5 .*; its last is empty, as lines end with a delimiter"),
         ("0,0,0,0\n", {}, r"line 1 has 4 columns, expected 5 .*; does it lack the label\?"),
         ("1,2,3,4,5,6,7,8,9,10\n", {}, r"line 1 has 10 columns, .*; images of 3x3x1 would fit"),
         ("label,p0,p1,p2,p3\n1,2,3,4,5\nlabel,p0,p1,p2,p3\n", {}, "line 3, column 1: 'label' is no integer"),

@@ -1,5 +1,10 @@
 """Loading by config: splits, checks and the checksum."""
 
+import os
+import shutil
+import weakref
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -136,3 +141,25 @@ def test_the_columns_of_a_csv_file_come_from_the_config(tmp_path):
     dataset = load(cfg.Csv(**files, height=2, width=2, label_column=-1), 0)
     assert (dataset.train.labels.tolist(), dataset.test.labels.tolist()) == ([0, 1], [1])
     assert dataset.test.images.ravel().tolist() == [7] * 4
+
+
+def test_runs_that_are_trained_together_share_what_they_read(line_data, tmp_path):
+    files = {}
+    for name, content in line_data.items():
+        if name.startswith(("train", "test")):
+            files[name] = str(shutil.copy(content, tmp_path / name))
+    config = idx_config(line_data, **files)
+    first, second = load(config, 1), load(config, 2)
+    assert first.train is second.train
+    assert first.test is second.test
+    held = weakref.ref(first.train)
+    labels = Path(files["train_labels"])
+    *others, last = labels.read_bytes()
+    labels.write_bytes(bytes([*others, (last + 1) % 3]))
+    os.utime(labels, ns=(1, 1))
+    third = load(config, 1)
+    assert third.train is not first.train
+    assert third.checksum != first.checksum
+    assert load(idx_config(line_data, **files, train_examples=10), 1).train is not third.train
+    del first, second
+    assert held() is None, "nothing is kept that nobody uses"
