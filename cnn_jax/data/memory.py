@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import UInt8
@@ -34,6 +35,26 @@ def require(needed: int, where: str, remedy: str = _SMALLER) -> None:
     free = host_memory.free_bytes()
     if free is not None and needed > free:
         raise DataError(f"{where}: the images take {shown(needed)} of memory, and {shown(free)} are free; {remedy}")
+
+
+def require_on_device(needed: int, statistics: Mapping[str, int] | None) -> None:
+    """Refuses images that do not fit into the memory that a device has left.
+
+    Args:
+      needed: Bytes that are about to be taken.
+      statistics: As the device's `memory_stats` gives them; devices on the host give None.
+
+    Raises:
+      DataError: Where less is left.
+    """
+    if not statistics or "bytes_limit" not in statistics:
+        return
+    free = statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
+    if needed > free:
+        raise DataError(
+            f"config.data: the images take {shown(needed)} of every device's memory, and "
+            f"{shown(free)} are free; {_SMALLER}"
+        )
 
 
 def shown(size: int) -> str:

@@ -174,7 +174,11 @@ def on_devices(split: Split, preprocessing: Preprocessing, mesh: Mesh) -> Device
     """Puts a split on the devices, whole on each; `preprocessing` is there already.
 
     Devices on the host share the split's own memory.
+
+    Raises:
+      DataError: Where the images do not fit into a device's memory.
     """
+    memory.require_on_device(split.images.nbytes, mesh.local_devices[0].memory_stats())
     images, labels = sharding.on_all((memory.shareable(split.images), memory.shareable(split.labels)), mesh)
     return DeviceSplit(images, labels, preprocessing)
 

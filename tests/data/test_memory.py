@@ -19,6 +19,25 @@ def test_what_does_not_fit_is_refused_with_the_figures(monkeypatch, free, fits):
 
 
 @pytest.mark.parametrize(
+    ("statistics", "fits"),
+    [
+        (None, True),
+        ({}, True),
+        ({"bytes_in_use": 5}, True),
+        ({"bytes_limit": 3_000_000}, True),
+        ({"bytes_limit": 4_000_000, "bytes_in_use": 1_000_000}, True),
+        ({"bytes_limit": 4_000_000, "bytes_in_use": 1_000_001}, False),
+    ],
+)
+def test_what_does_not_fit_on_a_device_is_refused(statistics, fits):
+    if fits:
+        memory.require_on_device(3_000_000, statistics)
+    else:
+        with pytest.raises(DataError, match=r"take 3.0 MB of every device's memory, and 3.0 MB are free; .*records"):
+            memory.require_on_device(3_000_000, statistics)
+
+
+@pytest.mark.parametrize(
     ("size", "text"),
     [
         (0, "0 bytes"),
