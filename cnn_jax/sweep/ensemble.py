@@ -242,7 +242,10 @@ def _on_devices(splits: Sequence[Any], preprocessing: Preprocessing, mesh: Mesh)
         if not isinstance(split, Split):
             raise TypeError(f"an ensemble trains on images in memory; got a {type(split).__name__}")
     first = splits[0]
-    if all(np.array_equal(first.labels, each.labels) and np.array_equal(first.images, each.images) for each in splits):
+    if all(
+        each is first or (np.array_equal(first.labels, each.labels) and np.array_equal(first.images, each.images))
+        for each in splits
+    ):
         return inputs.on_devices(first, preprocessing, mesh), None
     images, labels = _stack([(each.images, each.labels) for each in splits], mesh)
     return DeviceSplit(images, labels, preprocessing), 0
