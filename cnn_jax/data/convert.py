@@ -25,7 +25,6 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
-from cnn_jax import whole_file
 from cnn_jax.data import picture_files, records, restarts
 from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.picture import FAULTS, converted
@@ -145,7 +144,7 @@ def _write(found: picture_files.Found, folder: Path, console: Console, restart_m
             example = {"image": io.BytesIO(looked.record.picture), "label": looked.record.label}
             writer.add_examples({split: [example | {"file_name": looked.name}]})
     writer.close_all()
-    whole_file.write(folder / MANIFEST, census.manifest().model_dump_json(indent=2).encode())
+    records.write_manifest(folder, census.manifest())
     if unmarked:
         warnings.warn(
             f"--restart_markers: {unmarked} pictures have none and were kept as they came: they are no JPEGs of one or "
@@ -174,7 +173,7 @@ def _look_through(folder: Path, console: Console) -> None:
     except UnreadableRecordError as error:
         raise DataError(f"--source: {error}") from error
     try:
-        whole_file.write(folder / MANIFEST, census.manifest().model_dump_json(indent=2).encode())
+        records.write_manifest(folder, census.manifest())
     except OSError as error:
         raise DataError(f"--source: cannot write {folder / MANIFEST}: {error.strerror}") from error
 

@@ -10,7 +10,9 @@ they are read (`cnn_jax.data.stream`).
 from __future__ import annotations
 
 import bisect
+import hashlib
 import itertools
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,6 +24,7 @@ from grain.sources import ArrayRecordDataSource
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tensorflow_datasets.proto import tf_example_pb2
 
+from cnn_jax import whole_file
 from cnn_jax.data.errors import DataError, UnreadableRecordError
 
 MANIFEST = "records.json"
@@ -42,6 +45,7 @@ class Manifest(BaseModel):
       widths, heights: least and greatest, in pixels.
       mean: of the training pixels' red, green and blue, 0 to 255; every fourth pixel of every fourth row counts.
       covariance: of the same.
+      digest: SHA-256 (hex) of all this, by which a change of the file is noticed; None in files of older versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +58,7 @@ class Manifest(BaseModel):
     heights: tuple[int, int]
     mean: tuple[float, float, float]
     covariance: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+    digest: str | None = None
 
     @property
     def test_split(self) -> str:
@@ -94,7 +99,11 @@ class Records:
         splits = builder(folder).info.splits
         if split not in splits:
             raise DataError(f"{folder} has the splits {', '.join(splits)}, expected {split}")
-        shards = splits[split].file_instructions
+        try:
+            shards = splits[split].file_instructions
+        # TFDS raises these for patterns of names, and numbers of shards, that it cannot use.
+        except (AssertionError, IndexError, KeyError, ValueError) as error:
+            raise DataError(f"{folder}: {_FOLDER_INFO} is damaged: {error}") from error
         with ThreadPoolExecutor(_OPENED_AT_ONCE) as threads:
             faults = [fault for fault in threads.map(_fault_of_shard, shards) if fault is not None]
         if faults:
@@ -176,6 +185,23 @@ def builder(folder: Path) -> tfds.core.DatasetBuilder:
     return opened
 
 
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes `records.json`, with its digest.
+
+    Args:
+      folder: of records.
+      manifest: what it tells.
+    """
+    fields = manifest.model_dump(mode="json", exclude={"digest"})
+    fields["digest"] = _digest(fields)
+    whole_file.write(folder / MANIFEST, json.dumps(fields, indent=2).encode())
+
+
+def _digest(fields: dict[str, Any]) -> str:
+    others = {name: value for name, value in fields.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
+
+
 def read_manifest(folder: Path, field: str) -> Manifest:
     """Reads `records.json`.
 
@@ -184,7 +210,7 @@ def read_manifest(folder: Path, field: str) -> Manifest:
       field: the config's or flag's name for it, for errors.
 
     Raises:
-      DataError: where the folder is none, or not whole.
+      DataError: where the folder is none, or not whole, or the file has been changed.
     """
     path = folder / MANIFEST
     if not folder.is_dir():
@@ -197,11 +223,17 @@ def read_manifest(folder: Path, field: str) -> Manifest:
             how = "`launch.py prepare --source=PICTURES --target=FOLDER` makes a folder of records from pictures"
         raise DataError(f"{field}: {folder} has no {MANIFEST}; {how}")
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         raise DataError(f"{field}: {path} is damaged: {error.errors()[0]['msg']}") from error
     except OSError as error:
         raise DataError(f"{field}: {path} cannot be read: {error.strerror}") from error
+    if manifest.digest not in (None, _digest(json.loads(content))):
+        raise DataError(
+            f"{field}: {path} has been changed since it was written; bring the old file back, or prepare the folder "
+            "again"
+        )
     if "train" not in manifest.examples or not any(split in manifest.examples for split in TEST_SPLITS):
         raise DataError(
             f"{field}: {folder} has the splits {', '.join(manifest.examples)}, expected train, and validation or test"

@@ -112,6 +112,16 @@ def test_a_run_that_meets_a_damaged_record_fails_with_one_message(copy, records_
     assert "refused: --source: record 30 of" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("pattern", ["{DCTASET}-{SPLIT}", "{{DATASET}-{SPLIT}", "{0}", "x"])
+def test_a_damaged_pattern_of_file_names(copy, pattern):
+    path = copy / "dataset_info.json"
+    whole = path.read_text()
+    assert "{DATASET}-{SPLIT}" in whole
+    path.write_text(whole.replace("{DATASET}-{SPLIT}", pattern))
+    with pytest.raises(DataError, match=r"^config.data.folder: .*copy(: dataset_info.json|, split train: the file)"):
+        opened(copy)
+
+
 @pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"[1, 2]", b"null", b"\xff\xfe", None, "half"])
 def test_damaged_descriptions(copy, name, content):
@@ -138,8 +148,30 @@ def test_damaged_descriptions(copy, name, content):
 )
 def test_a_manifest_that_does_not_fit(copy, change, message):
     manifest = json.loads((copy / "records.json").read_bytes())
+    del manifest["digest"]  # as older versions wrote it
+    assert opened(copy).manifest.examples == {"train": 54, "validation": 6}
     (copy / "records.json").write_text(json.dumps(manifest | change))
     with pytest.raises(DataError, match=rf"^config.data.folder: .*{message}"):
+        opened(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mean": [1.0, 2.0, 3.0]},
+        {"covariance": [[1.0, 0.0, 0.0]] * 3},
+        {"checksum": "0" * 64},
+        {"class_names": ["a", "b", "c"]},
+        {"digest": "0" * 64},
+        {"widths": [1, 2]},
+    ],
+)
+def test_a_manifest_that_was_changed(copy, change):
+    manifest = json.loads((copy / "records.json").read_bytes())
+    (copy / "records.json").write_text(json.dumps(manifest, separators=(",", ":")))
+    assert opened(copy).manifest.mean == tuple(manifest["mean"])
+    (copy / "records.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(DataError, match=r"^config.data.folder: .*records.json has been changed since it was written"):
         opened(copy)
 
 
