@@ -8,6 +8,7 @@ import tarfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -16,6 +17,8 @@ from cnn_jax.data import image_folder
 from cnn_jax.data.errors import DataError
 
 TARS = {"train": "ILSVRC2012_img_train.tar", "validation": "ILSVRC2012_img_val.tar"}
+_READ_AT_ONCE = 1 << 20
+_TAR_MAGIC, _MAGIC_AT = b"ustar", 257  # of a member's header, and where it stands
 _TEST_FOLDERS = ("val", "validation", "test")
 
 
@@ -182,12 +185,9 @@ def _members(path: Path, within: PictureFile | None = None) -> list[PictureFile]
                     for member in tar
                     if member.isfile()
                 ]
-                # A damaged header ends the list as the block of zeros does that ends a whole file.
+                # A damaged header ends the list as the zeros do that end a whole file.
                 file.seek(tar.offset)
-                whole = (
-                    tar.offset + tarfile.BLOCKSIZE <= end
-                    and file.read(tarfile.BLOCKSIZE) == tarfile.NUL * tarfile.BLOCKSIZE
-                )
+                whole = tar.offset + tarfile.BLOCKSIZE <= end and _is_end(file, end - tar.offset)
     except tarfile.TarError as error:
         raise DataError(f"{where} is no tar file, or a damaged one: {error}") from error
     except OSError as error:
@@ -195,3 +195,23 @@ def _members(path: Path, within: PictureFile | None = None) -> list[PictureFile]
     if not whole:
         raise DataError(f"{where} is damaged or cut short after {len(members)} files; fetch it again")
     return members
+
+
+def _is_end(file: BinaryIO, size: int) -> bool:
+    """Tells whether the next bytes end a tar file: two blocks of zeros, then zeros, or old data that fills a record."""
+    ends = min(size, 2 * tarfile.BLOCKSIZE)
+    if any(file.read(ends)):
+        return False
+    size -= ends
+    if size < tarfile.RECORDSIZE:
+        rest = file.read(size)
+        return len(rest) == size and all(
+            rest[block:].find(_TAR_MAGIC, _MAGIC_AT, _MAGIC_AT + len(_TAR_MAGIC)) < 0
+            for block in range(0, size, tarfile.BLOCKSIZE)
+        )
+    while size > 0:
+        part = file.read(min(size, _READ_AT_ONCE))
+        if not part or part.strip(b"\0"):
+            return False
+        size -= len(part)
+    return True

@@ -250,6 +250,27 @@ def test_a_flipped_bit_in_a_header_does_not_hide_the_rest(tars, member, message)
         picture_files.find(tars, 0.2)
 
 
+@pytest.mark.parametrize("member", [b"n02.tar", b"n01_1.JPEG", b"n02_1.JPEG"])
+def test_a_header_of_zeros_does_not_hide_the_rest(tars, member):
+    path = tars / picture_files.TARS["train"]
+    content = path.read_bytes()
+    place = content.index(member)
+    path.write_bytes(content[:place] + bytes(512) + content[place + 512 :])
+    with pytest.raises(DataError, match=r"train.tar,? .*is damaged or cut short after \d files; fetch it again"):
+        picture_files.find(tars, 0.2)
+
+
+def test_old_data_may_fill_the_last_record_of_a_tar_file(tars):
+    path = tars / picture_files.TARS["validation"]
+    content = path.read_bytes()
+    expected = picture_files.find(tars, 0.2)
+    end = content.rindex(content.rstrip(b"\0")[-1:]) // 512 * 512 + 512
+    path.write_bytes(content[: end + 1024] + b"x" * len(content[end + 1024 :]))
+    assert picture_files.find(tars, 0.2) == expected
+    path.write_bytes(content[: end + 512])  # one block of zeros in place of two
+    assert picture_files.find(tars, 0.2) == expected
+
+
 def test_inner_tar_files_that_are_none(tars):
     path = tars / picture_files.TARS["train"]
     whole = tar_of({"a.JPEG": b"x" * 700})
