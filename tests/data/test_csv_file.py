@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import random
 import tracemalloc
 from collections import Counter
 
@@ -318,3 +319,39 @@ def test_reading_takes_little_more_memory_than_the_pixels(tmp_path):
     assert len(split) == len(labels)
     # The room to spare is an eighth; a block is 4 MB of text, its lines and its numbers.
     assert peak < 1.3 * split.images.nbytes + 40e6
+
+
+def test_random_tables_are_read_and_random_damage_is_refused_or_harmless(tmp_path):
+    draws = random.Random(0)
+    messages = []
+    for _ in range(300):
+        side, rows = draws.randint(2, 4), draws.randint(1, 4)
+        place = draws.randint(0, side * side)
+        labels = np.array([draws.randrange(10) for _ in range(rows)])
+        pixels = np.array([[draws.randrange(256) for _ in range(side * side)] for _ in range(rows)])
+        names = names_of(pixels)
+        names.insert(place, draws.choice(["label", "class", "digit"]))
+        dialect = {
+            "delimiter": draws.choice(",;\t "),
+            "quoting": draws.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+            "lineterminator": draws.choice(["\n", "\r\n", "\r"]),
+        }
+        encoding = draws.choice(["utf-8", "utf-8-sig", "utf-16"])
+        path = written(tmp_path / "t.csv", [names, *joined(labels, pixels, place)], encoding, **dialect)
+        split = read(path, image_shape=(side, side, 1))
+        assert split.labels.tolist() == labels.tolist()
+        np.testing.assert_array_equal(split.images.reshape(rows, -1), pixels)
+        content = bytearray(path.read_bytes())
+        for _ in range(draws.randint(1, 3)):
+            at = draws.randrange(len(content))
+            content[at : at + draws.randint(0, 2)] = draws.choice(
+                [b"", b"\0", b'"', b",", b"\n", b".", b"-", b"\xff", b"e9"]
+            )
+        path.write_bytes(content)
+        try:
+            split = read(path, image_shape=(side, side, 1))
+            assert split.images.shape == (len(split.labels), side, side, 1)
+        except DataError as error:
+            messages.append(str(error))
+    assert len(messages) > 100
+    assert not any("\n" in message or len(message) > 400 + len(str(tmp_path)) for message in messages)

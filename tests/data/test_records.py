@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 
+import numpy as np
 import pytest
 
 import launch
@@ -186,3 +187,30 @@ def test_a_manifest_that_is_none(copy, content):
 def test_names_of_folders(records_folder, tmp_path, name):
     folder = shutil.copytree(records_folder, tmp_path / name)
     assert opened(folder).train.batch(0).labels.shape == (1,)
+
+
+def everything(folder):
+    streams = opened(folder)
+    records = [
+        tuple(stream.records[number])
+        for stream in (streams.train, streams.test)
+        for number in range(len(stream.records))
+    ]
+    return streams.manifest, records
+
+
+@pytest.mark.parametrize("name", [SHARD, "dataset_info.json", "features.json", "records.json"])
+def test_random_damage_never_gives_other_values(records_folder, copy, name):
+    whole, draws = everything(records_folder), np.random.default_rng(len(name))
+    content = (copy / name).read_bytes()
+    messages = []
+    for number in range(25):
+        place = int(draws.integers(len(content)))
+        damaged = flipped(content, place) if number % 3 else content[:place]
+        (copy / name).write_bytes(damaged)
+        try:
+            assert everything(copy) == whole
+        except (DataError, UnreadableRecordError) as error:
+            messages.append(str(error))
+    assert len(messages) > 10
+    assert all(str(copy) in message and "\n" not in message for message in messages)
