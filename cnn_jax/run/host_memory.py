@@ -38,7 +38,7 @@ def _free_in_groups(system: Path, groups: Path) -> Iterator[int]:
     """The bytes that each control group of this process with a limit has left; a group lies within its parents."""
     for line in _read(system / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "memory"):
+        if controllers and "memory" not in controllers.split(","):
             continue
         root, names = (groups / "memory", _VERSION_1) if controllers else (groups, _VERSION_2)
         # In a container the path may be the host's, where its own group is mounted as the root.

@@ -49,7 +49,7 @@ def system(tmp_path):
         ),
         ("0::/on/the/host\n", {"memory.max": f"{2 * GIB}", "memory.current": f"{GIB}"}, 1),
         (
-            "5:cpu:/x\n4:memory:/job\n",
+            "5:cpu,cpuacct:/x\n4:hugetlb,memory:/job\n1:name=systemd:/y\n0::/\n",
             {
                 "memory/job/memory.limit_in_bytes": f"{4 * GIB}",
                 "memory/job/memory.usage_in_bytes": f"{3 * GIB}",
