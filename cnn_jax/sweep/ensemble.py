@@ -23,7 +23,7 @@ from rich.console import Console
 
 from cnn_jax import data, preflight
 from cnn_jax.config import Experiment
-from cnn_jax.data import pipeline
+from cnn_jax.data import memory, pipeline
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.pipeline import DeviceSplit, Preprocessing
 from cnn_jax.data.split import Split
@@ -237,6 +237,7 @@ def _on_devices(splits: Sequence[Any], preprocessing: Preprocessing, mesh: Mesh)
 
     Raises:
       TypeError: Where images are streamed.
+      DataError: Where images of their own do not fit into the memory that is left.
     """
     for split in splits:
         if not isinstance(split, Split):
@@ -247,6 +248,11 @@ def _on_devices(splits: Sequence[Any], preprocessing: Preprocessing, mesh: Mesh)
         for each in splits
     ):
         return inputs.on_devices(first, preprocessing, mesh), None
+    memory.require(
+        2 * sum(each.images.nbytes for each in splits),
+        f"config.data: {len(splits)} runs that are trained together, each on images of its own",
+        "sweep without --vectorize=seeds, or set config.data.validation_fraction=0, so that they share them",
+    )
     images, labels = _stack([(each.images, each.labels) for each in splits], mesh)
     return DeviceSplit(images, labels, preprocessing), 0
 
