@@ -36,7 +36,7 @@ def one_network(request: Request) -> int:
     except (ConfigError, RunFolderError) as error:
         return refuse(error)
     # JAX and all that stands on it come only now: a bad command line is answered at once.
-    from cnn_jax.data import UnreadPicturesError
+    from cnn_jax.data.errors import UnreadableRecordError, UnreadPicturesError
     from cnn_jax.preflight import REFUSALS
     from cnn_jax.train import distributed
     from cnn_jax.train.loop import DivergedError, Stopped
@@ -48,7 +48,7 @@ def one_network(request: Request) -> int:
         VERBS[request.verb](request)
     except REFUSALS as error:
         return refuse(error)
-    except (DivergedError, distributed.OtherProcessFailed, UnreadPicturesError) as error:
+    except (DivergedError, distributed.OtherProcessFailed, UnreadPicturesError, UnreadableRecordError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return FAILED
     except Stopped:

@@ -11,6 +11,8 @@ from pydantic import Field
 
 from cnn_jax.config_model import Count, Fraction, NonNegativeInt, Positive, PositiveShare, Section
 
+ColumnNumber = Count | Annotated[int, Field(le=-1)]
+
 
 class _Data(Section):
     validation_fraction: Fraction = Field(
@@ -47,9 +49,15 @@ class Mnist(_InMemory):
 
 
 class Csv(_InMemory):
-    name: Literal["csv"] = Field("csv", description="CSV files: label, then height x width x channels pixels, 0 to 255")
-    train_file: str = Field(description="training images; .gz is read as such; a header line is recognised")
-    test_file: str = Field(description="test images, same columns")
+    name: Literal["csv"] = Field("csv", description="CSV files: a label and height x width x channels pixels, 0 to 255")
+    train_file: str = Field(description="training images, a line each; gz or not")
+    test_file: str = Field(description="test images")
+    label_column: ColumnNumber | str | None = Field(
+        None,
+        description="the label's column: its name, or its number, 1 for the first and -1 for the last; none takes "
+        "the one called label, labels, class or target, and in a file without names the first",
+    )
+    header: bool | None = Field(None, description="whether the first line names the columns; none finds out")
     height: Count = Field(28, description="pixels")
     width: Count = Field(28, description="pixels")
     channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB, the channel varying fastest")

@@ -23,14 +23,14 @@ from rich.console import Console
 
 from cnn_jax import data, preflight
 from cnn_jax.config import Experiment
-from cnn_jax.data import pipeline
+from cnn_jax.data import memory, pipeline
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.pipeline import DeviceSplit, Preprocessing
 from cnn_jax.data.split import Split
 from cnn_jax.models import Variables
 from cnn_jax.run.recorder import Recorder, Stopped
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import compilation, optimizer, sharding
+from cnn_jax.train import compilation, inputs, optimizer, sharding
 from cnn_jax.train.checkpoint import load_newest_common
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.loop import Trainer, measured_splits, starting_values, train
@@ -237,14 +237,22 @@ def _on_devices(splits: Sequence[Any], preprocessing: Preprocessing, mesh: Mesh)
 
     Raises:
       TypeError: Where images are streamed.
+      DataError: Where images of their own do not fit into the memory that is left.
     """
     for split in splits:
         if not isinstance(split, Split):
             raise TypeError(f"an ensemble trains on images in memory; got a {type(split).__name__}")
     first = splits[0]
-    if all(np.array_equal(first.labels, each.labels) and np.array_equal(first.images, each.images) for each in splits):
-        images, labels = sharding.on_all((first.images, first.labels), mesh)
-        return DeviceSplit(images, labels, preprocessing), None
+    if all(
+        each is first or (np.array_equal(first.labels, each.labels) and np.array_equal(first.images, each.images))
+        for each in splits
+    ):
+        return inputs.on_devices(first, preprocessing, mesh), None
+    memory.require(
+        2 * sum(each.images.nbytes for each in splits),
+        f"config.data: {len(splits)} runs that are trained together, each on images of its own",
+        "sweep without --vectorize=seeds, or set config.data.validation_fraction=0, so that they share them",
+    )
     images, labels = _stack([(each.images, each.labels) for each in splits], mesh)
     return DeviceSplit(images, labels, preprocessing), 0
 
