@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from cnn_jax import flags, xla_flags
+from cnn_jax import flags, jax_settings, xla_flags
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.flags import Request
 from cnn_jax.run.exit_codes import DONE, FAILED, REFUSED, STOPPED
@@ -23,6 +23,8 @@ def main(argv: list[str]) -> int:
     except flags.HelpRequested as text:
         print(text)
         return DONE
+        if request.verb != "prepare":
+            jax_settings.check_environment()
     except ConfigError as error:
         return refuse(error)
 
@@ -36,6 +38,10 @@ def one_network(request: Request) -> int:
     except (ConfigError, RunFolderError) as error:
         return refuse(error)
     # JAX and all that stands on it come only now: a bad command line is answered at once.
+    try:
+        import jax  # noqa: F401
+    except ValueError as error:  # of an environment variable
+        return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
     from cnn_jax.preflight import REFUSALS
     from cnn_jax.train import distributed
     from cnn_jax.train.loop import DivergedError, Stopped
@@ -165,7 +171,7 @@ def evaluate(request: Request) -> None:
     """Measures a finished run's network again."""
     from cnn_jax.train import restore
 
-    run = restore.load(the(request.workdir))
+    run = restore.load(the(request.workdir), request.moved)
     test = run.dataset(request.data_dir).test
     measured = {f"test_{name}": value for name, value in run.evaluate(test).items()}
     print(json.dumps(measured | {"images": len(test)}, indent=2))
@@ -176,7 +182,9 @@ def predict(request: Request) -> None:
     from cnn_jax.analysis import prediction
     from cnn_jax.train import restore
 
-    run = restore.load(the(request.workdir))
+    run = restore.load(the(request.workdir), request.moved)
+    if request.moved:
+        run.dataset()  # which is refused where it is not the run's
     rows = prediction.predict(run, request.images)
     show(request, prediction.as_table(rows), prediction.as_json(rows), prediction.as_csv(rows))
 
@@ -199,17 +207,19 @@ def report(request: Request) -> None:
     """Makes the report of a run or a sweep anew."""
     workdir = the(request.workdir)
     if (workdir / "sweep.json").exists():
+        if request.moved:
+            raise ConfigError([f"--config.data.{name}: a sweep's report reads no data" for name in request.moved])
         write_sweep(workdir)
     else:
-        write_report(workdir, request.data_dir)
+        write_report(workdir, request.data_dir, request.moved)
 
 
-def write_report(workdir: Path, data_dir: Path | None) -> None:
+def write_report(workdir: Path, data_dir: Path | None, moved: dict[str, str] | None = None) -> None:
     """Writes the report of a finished run and prints where."""
     from cnn_jax.analysis.run_report import write_run_report
     from cnn_jax.train import restore
 
-    print(f"report: {write_run_report(restore.load(workdir), data_dir)}")
+    print(f"report: {write_run_report(restore.load(workdir, moved), data_dir)}")
 
 
 def write_sweep(workdir: Path, report: bool = True) -> None:

@@ -9,6 +9,9 @@ they are read (`cnn_jax.data.stream`).
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -20,6 +23,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from cnn_jax.data.errors import DataError
 
 MANIFEST = "records.json"
+_ENDS = 2**16  # bytes
 # A split that is measured, never chosen by; TFDS's ImageNet has labels for its validation images alone.
 TEST_SPLITS = ("validation", "test")
 
@@ -88,6 +92,36 @@ class Records:
 
     def __getitem__(self, number: int) -> Record:
         return _record(self._source[number])
+
+
+def files_checksum(folder: Path, splits: Sequence[str]) -> str:
+    """Computes a checksum by which replaced files of records are noticed without reading all of them.
+
+    Args:
+      folder: Folder of records.
+      splits: Keys of its manifest's `examples`.
+
+    Returns:
+      SHA-256 (hex) of each file's name, size, and first and last 64 KiB, which hold the places of its records. What
+      lies between has checksums of its own in the files, which are checked when it is read.
+
+    Raises:
+      DataError: If a file is missing or cannot be read.
+    """
+    digest = hashlib.sha256()
+    known = builder(folder).info.splits
+    for name in splits:
+        for path in map(Path, known[name].filepaths):
+            try:
+                with path.open("rb") as file:
+                    size = file.seek(0, os.SEEK_END)
+                    digest.update(f"{name} {path.name} {size}".encode())
+                    for start in sorted({0, max(0, size - _ENDS)}):
+                        file.seek(start)
+                        digest.update(file.read(_ENDS))
+            except OSError as error:
+                raise DataError(f"config.data.folder: {path} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
 
 
 def _record(serialized: bytes) -> Record:
