@@ -20,11 +20,11 @@ def main(argv: list[str]) -> int:
     """Runs one verb and gives the exit code."""
     try:
         request = flags.parse(argv)
+        if request.verb != "prepare":
+            jax_settings.check_environment()
     except flags.HelpRequested as text:
         print(text)
         return DONE
-        if request.verb != "prepare":
-            jax_settings.check_environment()
     except ConfigError as error:
         return refuse(error)
 

@@ -276,7 +276,10 @@ class _Slot:
           ready: Where its answers are waited for.
           cores: Those of this place that it may use; None: all.
         """
-        started_with = tuple(self.cores if cores is None else cores), self.variables | xla_flags.environment(trials[0].trial.experiment)
+        started_with = (
+            tuple(self.cores if cores is None else cores),
+            self.variables | xla_flags.environment(trials[0].trial.experiment),
+        )
         if started_with != self._started_with:
             self.kill(ready)
         if self._process is None:
