@@ -83,7 +83,7 @@ class Recorder:
           dataset: The data set, which is the one that the folder records.
           made_by: What the result depends on besides, as it is now.
         """
-        changes = self._changes(made_by)
+        changes = self._changes(made_by) if self._writes else ()
         self.folder.begin(self.experiment)
         if not (self.folder.path / "dataset.json").exists():
             self.folder.write_dataset_info(dataset)
