@@ -42,7 +42,7 @@ def one_network(request: Request) -> int:
         import jax  # noqa: F401
     except ValueError as error:  # of an environment variable
         return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
-    from cnn_jax.preflight import REFUSALS
+    from cnn_jax import preflight
     from cnn_jax.train import distributed
     from cnn_jax.train.loop import DivergedError, Stopped
 
@@ -50,8 +50,9 @@ def one_network(request: Request) -> int:
         group = ProcessGroup(request.distributed, request.coordinator, request.num_processes, request.process_id)
         distributed.join(group)
     try:
+        preflight.check_settings()  # an experiment file may have made some
         VERBS[request.verb](request)
-    except REFUSALS as error:
+    except preflight.REFUSALS as error:
         return refuse(error)
     except (DivergedError, distributed.OtherProcessFailed) as error:
         print(f"failed: {error}", file=sys.stderr)

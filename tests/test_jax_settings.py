@@ -79,6 +79,17 @@ def test_every_command_refuses_the_same(words, monkeypatch, capsys):
     assert "JAX_DEFAULT_PRNG_IMPL=rbg: expected threefry2x32" in told
 
 
+def test_an_experiment_file_cannot_set_them(tmp_path, capsys):
+    before = jax.config.jax_enable_x64
+    file = tmp_path / "experiment.py"
+    file.write_text("import jax\n\n\ndef get_config():\n    jax.config.update('jax_enable_x64', True)\n    return {}\n")
+    try:
+        assert launch.main(["summary", f"--config={file}"]) == 2
+    finally:
+        jax.config.update("jax_enable_x64", before)
+    assert "jax_enable_x64=True: expected False" in capsys.readouterr().err
+
+
 def test_help_and_preparation_need_no_jax(monkeypatch, capsys):
     monkeypatch.setenv("JAX_ENABLE_X64", "1")
     assert launch.main(["train", "--help"]) == 0
