@@ -126,7 +126,7 @@ def recorded(setting: Callable[[str], Any], environment: Mapping[str, str] = os.
     found = {name: str(value) for name in (*REQUIRED, *_RECORDED) if (value := setting(name)) is not None}
     for name, value in sorted(environment.items()):
         if (name in _NAMES or name.startswith(_PREFIXES)) and name.lower() not in found and name != "XLA_FLAGS":
-            found[name] = value
+            found[name] = value.encode(errors="replace").decode()  # it may hold bytes that are no text
     return found
 
 

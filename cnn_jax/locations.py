@@ -17,11 +17,14 @@ FIELDS = (
 
 
 def paths(experiment: Experiment) -> dict[str, str]:
-    """Gives the absolute paths of an experiment's data, by the field of the section `data` that names them."""
+    """Gives the absolute paths of an experiment's data, by the field of the section `data` that names them.
+
+    Paths that are no Unicode, which a working directory may be, are left out: no JSON file can hold them.
+    """
     named = experiment.data.model_dump()
-    return {
-        name: os.path.abspath(os.path.expanduser(named[name])) for name in FIELDS if isinstance(named.get(name), str)
-    }
+    given = {name: named[name] for name in FIELDS if isinstance(named.get(name), str)}
+    absolute = {name: os.path.abspath(os.path.expanduser(path)) for name, path in given.items()}
+    return {name: path for name, path in absolute.items() if path.encode(errors="replace").decode() == path}
 
 
 def moved(experiment: Experiment, to: Mapping[str, str]) -> Experiment:

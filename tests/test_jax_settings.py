@@ -116,6 +116,7 @@ def test_what_is_recorded():
         "XLA_PYTHON_CLIENT_MEM_FRACTION": ".5",
         "LIBTPU_INIT_ARGS": "--x",
         "NVIDIA_TF32_OVERRIDE": "0",
+        "XLA_LIBRARY": os.fsdecode(b"/f\xff"),
         "HOME": "/root",
         "SECRET_TOKEN": "x",
     }
@@ -125,8 +126,15 @@ def test_what_is_recorded():
         "jax_optimization_level": "O1",
         "JAX_LOG_COMPILES": "1",
         "XLA_PYTHON_CLIENT_MEM_FRACTION": ".5",
+        "XLA_LIBRARY": "/f?",
         "LIBTPU_INIT_ARGS": "--x",
         "NVIDIA_TF32_OVERRIDE": "0",
     }
     counted = [name for name in found if jax_settings.changes_numbers(name)]
-    assert counted == ["jax_enable_x64", "jax_optimization_level", "LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE"]
+    assert counted == [
+        "jax_enable_x64",
+        "jax_optimization_level",
+        "LIBTPU_INIT_ARGS",
+        "NVIDIA_TF32_OVERRIDE",
+        "XLA_LIBRARY",
+    ]

@@ -11,6 +11,11 @@ from cnn_jax.config_parse import ConfigError, parse
 CSV = {"name": "csv", "train_file": "a.csv", "test_file": "~/b.csv"}
 
 
+def _plain(kind):
+    """A type without what is annotated to it."""
+    return typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
+
+
 def test_every_field_of_text_is_known():
     """A new field with a path must be told apart from one that changes the data."""
     sources = [config.FashionMnist, config.Mnist, config.Csv, config.Idx, config.ImageFolder, config.Records]
@@ -18,7 +23,7 @@ def test_every_field_of_text_is_known():
         name
         for source in sources
         for name, field in source.model_fields.items()
-        if field.annotation is str or str in typing.get_args(field.annotation)
+        if any(_plain(kind) is str for kind in (field.annotation, *typing.get_args(field.annotation)))
     }
     assert text - {"label_column"} == set(locations.FIELDS)
 
@@ -29,6 +34,13 @@ def test_paths_are_absolute(monkeypatch, tmp_path):
     assert found == {"train_file": str(tmp_path / "a.csv"), "test_file": os.path.expanduser("~/b.csv")}
     assert locations.paths(parse({})) == {}
     assert locations.paths(parse({"data": {"name": "mnist", "idx_dir": "x"}})) == {"idx_dir": str(tmp_path / "x")}
+
+
+def test_a_folder_whose_name_is_no_text(monkeypatch, tmp_path):
+    there = tmp_path / os.fsdecode(b"f\xff")
+    there.mkdir()
+    monkeypatch.chdir(there)
+    assert locations.paths(parse({"data": CSV})) == {"test_file": os.path.expanduser("~/b.csv")}
 
 
 def test_moved():
