@@ -106,15 +106,15 @@ class FinishedRun:
         Raises:
           DataError: Where they cannot be had, or are no longer those that the run saw.
         """
+        fields = " ".join(f"--config.data.{name}=PATH" for name in locations.paths(self.experiment))
         try:
             dataset = data.load(self.experiment.data, self.experiment.seed, data_dir)
         except DataError as error:
-            fields = " ".join(f"--config.data.{name}=PATH" for name in locations.paths(self.experiment))
             where = f"\nif the images of {self.folder.path} lie elsewhere now, say where: {fields}" if fields else ""
             raise DataError(f"{error}{where}") from error
         preprocessing = pipeline.preprocessing(self.experiment.data, self.experiment.augment, dataset.train)
         found = identity.dataset_info(dataset, preprocessing)
-        fix = "bring the old files back, or say where these lie: --config.data.FIELD=PATH"
+        fix = "bring the old files back" + (f", or say where these lie: {fields}" if fields else "")
         identity.refuse_changed_data(self.folder, found, fix)
         return dataset
 
