@@ -49,6 +49,13 @@ REQUIRED: Mapping[str, _Required] = {
 }
 """Settings by their names in `jax.config`; the environment variables have the same names in capitals."""
 
+# Flax has a configuration of its own, read from the environment.
+_REQUIRED_OF_FLAX: Mapping[str, _Required] = {
+    "flax_fix_rng_separator": _Required(False, _STREAMS),
+    "flax_preserve_adopted_names": _Required(False, "parameters are known by their names"),
+    "flax_return_frozendict": _Required(False, "parameters are plain dictionaries"),
+}
+
 # Further settings that change how numbers are computed, and so their last bits.
 _RECORDED = (
     "jax_allow_f16_reductions",
@@ -63,7 +70,10 @@ _RECORDED = (
     "jax_use_magma",
     "jax_use_shardy_partitioner",
 )
-_PREFIXES = ("JAX_", "XLA_", "LIBTPU_", "TF_", "CUBLAS_", "CUDNN_", "ROCM_", "MIOPEN_")
+_PREFIXES = (
+    *("JAX_", "FLAX_", "XLA_", "LIBTPU_", "TF_", "CUBLAS_", "CUDNN_", "ROCM_", "MIOPEN_"),
+    *("DNNL_", "ONEDNN_", "MKL_", "OPENBLAS_", "NPY_"),
+)
 _NAMES = ("NVIDIA_TF32_OVERRIDE", "NPROC", "OMP_NUM_THREADS")
 # Without a part in any number: where programs are kept, what is printed, which processes join. Devices and cores are
 # compared by themselves.
@@ -77,7 +87,7 @@ _FALSE, _TRUE = ("n", "no", "f", "false", "off", "0"), ("y", "yes", "t", "true",
 
 
 def check_environment(environment: Mapping[str, str] = os.environ) -> None:
-    """Checks the environment variables that JAX will read, before it starts.
+    """Checks the environment variables that JAX and Flax will read, before they start.
 
     Args:
       environment: Environment variables by their names.
@@ -86,7 +96,7 @@ def check_environment(environment: Mapping[str, str] = os.environ) -> None:
       ConfigError: If one sets what must have its default.
     """
     faults = []
-    for name, required in REQUIRED.items():
+    for name, required in {**REQUIRED, **_REQUIRED_OF_FLAX}.items():
         given = environment.get(name.upper())
         if given is not None and _parsed(given, required.value) != required.value:
             faults.append(_fault(f"{name.upper()}={given}", required))
@@ -120,8 +130,8 @@ def recorded(setting: Callable[[str], Any], environment: Mapping[str, str] = os.
       environment: Environment variables by their names.
 
     Returns:
-      Values by name: JAX's own settings, and variables of JAX, XLA and the libraries below; XLA_FLAGS has a field of
-      its own.
+      Values by name: JAX's own settings, and variables of JAX, Flax, XLA and the libraries below; XLA_FLAGS has a
+      field of its own.
     """
     found = {name: str(value) for name in (*REQUIRED, *_RECORDED) if (value := setting(name)) is not None}
     for name, value in sorted(environment.items()):

@@ -27,6 +27,8 @@ ROOT = Path(__file__).parent.parent
         ("JAX_NUMPY_RANK_PROMOTION", "raise"),
         ("JAX_DISABLE_JIT", "1"),
         ("JAX_DEBUG_NANS", "t"),
+        ("FLAX_FIX_RNG_SEPARATOR", "true"),
+        ("FLAX_RETURN_FROZENDICT", "1"),
     ],
 )
 def test_a_variable_that_changes_figures(name, value):
