@@ -43,6 +43,7 @@ def one_network(request: Request) -> int:
     except ValueError as error:  # of an environment variable
         return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
     from cnn_jax import preflight
+    from cnn_jax.data import UnreadPicturesError
     from cnn_jax.train import distributed
     from cnn_jax.train.loop import DivergedError, Stopped
 
@@ -54,7 +55,7 @@ def one_network(request: Request) -> int:
         VERBS[request.verb](request)
     except preflight.REFUSALS as error:
         return refuse(error)
-    except (DivergedError, distributed.OtherProcessFailed) as error:
+    except (DivergedError, distributed.OtherProcessFailed, UnreadPicturesError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return FAILED
     except Stopped:
@@ -180,14 +181,19 @@ def evaluate(request: Request) -> None:
 
 def predict(request: Request) -> None:
     """Classifies picture files."""
-    from cnn_jax.analysis import prediction
+    from cnn_jax.analysis import prediction, prediction_output
+    from cnn_jax.data import UnreadPicturesError
     from cnn_jax.train import restore
 
     run = restore.load(the(request.workdir), request.moved)
     if request.moved:
         run.dataset()  # which is refused where it is not the run's
-    rows = prediction.predict(run, request.images)
-    show(request, prediction.as_table(rows), prediction.as_json(rows), prediction.as_csv(rows))
+    files, passed_over = prediction.find_pictures(request.images)
+    for warning in passed_over:
+        print(f"warning: {warning}", file=sys.stderr)
+    rows = prediction.predict(run, files)
+    if unreadable := prediction_output.write(rows, run.class_names, request.format, request.output):
+        raise UnreadPicturesError(prediction_output.listed(unreadable, len(files)))
 
 
 def summary(request: Request) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from cnn_jax import config as cfg
-from cnn_jax.data import csv_file, idx, image_folder, prepared, subset
+from cnn_jax.data import csv_file, data_warnings, idx, image_folder, prepared, subset
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import NAMED_SETS
@@ -46,10 +46,11 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
             streams.test,
             manifest.class_names,
             manifest.checksum,
+            manifest.warnings + data_warnings.of_records(config, manifest.training_copies),
             split_checksum=streams.split_checksum,
             files_checksum=streams.files_checksum,
         )
-    train, test, names, checksum = _whole(config, seed, data_dir or prepared.default_data_dir())
+    train, test, names, checksum, passed_over = _whole(config, seed, data_dir or prepared.default_data_dir())
     held, rest = _held_out(train, config.validation_fraction, len(names), seed, "config.data.validation_fraction")
     if config.train_examples is not None:
         subset.refuse_more("train", config.train_examples, len(rest))
@@ -58,20 +59,21 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
     if config.test_examples is not None:
         tested = subset.draw_test(config.test_examples, len(test))
     numbers = {"train": rest, "validation": held, "test": tested}
-    test = _pick(test, tested)
+    train, validation, test = _pick(train, rest), _pick(train, held) if len(held) else None, _pick(test, tested)
+    splits = {"training": train, "validation": validation, "test": test}
+    warnings = passed_over + data_warnings.find(config, splits, names)
     if config.test_shift:
         corners = _corners(len(test), np.random.default_rng((seed, _SHIFT)))
         test, numbers["corners"] = _shifted(test, config.test_shift, corners), corners.ravel()
-    validation = _pick(train, held) if len(held) else None
     split_checksum = membership_checksum(numbers)
-    return Dataset(config.name, _pick(train, rest), validation, test, names, checksum, split_checksum=split_checksum)
+    return Dataset(config.name, train, validation, test, names, checksum, warnings, split_checksum)
 
 
-_Whole = tuple[Split, Split, tuple[str, ...], str]
+_Whole = tuple[Split, Split, tuple[str, ...], str, tuple[str, ...]]
 
 
 def _whole(config: cfg.InMemory, seed: int, data_dir: Path) -> _Whole:
-    """All images, the names of their classes and the checksum, before any are held out."""
+    """All images, the names of their classes, the checksum, and what was passed over, before any are held out."""
     if isinstance(config, cfg.FashionMnist | cfg.Mnist):
         stamp = prepared.stamp(NAMED_SETS[config.name], data_dir)
         if stamp is not None:
@@ -86,16 +88,20 @@ def _kept(config: cfg.FashionMnist | cfg.Mnist, data_dir: Path, stamp: prepared.
 
 
 def _checked(config: cfg.InMemory, seed: int, data_dir: Path) -> _Whole:
-    train, test, names = _read(config, seed, data_dir)
+    train, test, names, passed_over = _read(config, seed, data_dir)
     _check(config, train, test, names)
-    return train, test, names, _checksum(train, test, names)
+    return train, test, names, _checksum(train, test, names), passed_over
 
 
-def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> tuple[Split, Split, tuple[str, ...]]:
+_Read = tuple[Split, Split, tuple[str, ...], tuple[str, ...]]
+
+
+def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> _Read:
+    """The training and the test images, the names of their classes, and what was passed over."""
     match config:
         case cfg.FashionMnist() | cfg.Mnist():
             named = NAMED_SETS[config.name]
-            return *prepared.load_named(named, config.idx_dir, data_dir), named.class_names
+            return *prepared.load_named(named, config.idx_dir, data_dir), named.class_names, ()
         case cfg.Csv():
             size = config.height, config.width, config.channels
             train, test = (
@@ -114,10 +120,10 @@ def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> tuple[Split, Split
             )
         case cfg.ImageFolder():
             return _read_folders(config, seed)
-    return train, test, config.class_names or tuple(map(str, range(int(train.labels.max()) + 1)))
+    return train, test, config.class_names or tuple(map(str, range(int(train.labels.max()) + 1))), ()
 
 
-def _read_folders(config: cfg.ImageFolder, seed: int) -> tuple[Split, Split, tuple[str, ...]]:
+def _read_folders(config: cfg.ImageFolder, seed: int) -> _Read:
     shape = config.height, config.width, config.channels
     folder = Path(config.train_dir).expanduser()
     names = image_folder.class_names(folder, "config.data.train_dir")
@@ -126,17 +132,18 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> tuple[Split, Split, tup
             f"config.data.train_dir: {folder} has {len(names)} class folders, and config.data.classes={config.classes}"
             "; complete the folder, or set config.data.classes=none"
         )
-    train = image_folder.read_folder(folder, "config.data.train_dir", names, shape)
+    train, passed_over = image_folder.read_folder(folder, "config.data.train_dir", names, shape)
     if config.test_dir is not None:
         test_folder = Path(config.test_dir).expanduser()
-        return train, image_folder.read_folder(test_folder, "config.data.test_dir", names, shape), names
+        test, also = image_folder.read_folder(test_folder, "config.data.test_dir", names, shape)
+        return train, test, names, passed_over + also
     tested, rest = _draw(train, config.test_fraction, len(names), np.random.default_rng((seed, _TEST)))
     if not len(tested) or not len(rest):
         raise DataError(
             f"config.data.test_fraction={config.test_fraction:g} leaves {len(rest)} of the {len(train)} pictures of "
             f"{folder} for training and {len(tested)} for testing; give config.data.test_dir, or another fraction"
         )
-    return _pick(train, rest), _pick(train, tested), names
+    return _pick(train, rest), _pick(train, tested), names, passed_over
 
 
 def _check(config: cfg.InMemory, train: Split, test: Split, names: tuple[str, ...]) -> None:
@@ -211,4 +218,7 @@ def _shifted(split: Split, pixels: int, corners: Int[np.ndarray, "n 2"]) -> Spli
 
 def _pick(split: Split, numbers: _Numbers) -> Split:
     """Gives some images, by their numbers, which rise; all of them are not copied."""
-    return split if len(numbers) == len(split) else Split(split.images[numbers], split.labels[numbers])
+    if len(numbers) == len(split):
+        return split
+    files = None if split.files is None else tuple(split.files[number] for number in numbers.tolist())
+    return Split(split.images[numbers], split.labels[numbers], files)

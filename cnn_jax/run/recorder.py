@@ -77,12 +77,14 @@ class Recorder:
         """Writes what describes the run before it trains: config.json, dataset.json and provenance.json.
 
         The dataset.json of a run that is resumed stays as it is. What has changed since, other than config and data, is
-        printed and recorded in provenance.json.
+        printed and recorded in provenance.json; what is suspicious in the data set is printed.
 
         Args:
           dataset: The data set, which is the one that the folder records.
           made_by: What the result depends on besides, as it is now.
         """
+        for warning in dataset.warnings:
+            self.console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
         changes = self._changes(made_by) if self._writes else ()
         self.folder.begin(self.experiment)
         if not (self.folder.path / "dataset.json").exists():

@@ -41,6 +41,7 @@ def dataset_info(dataset: Dataset, preprocessing: Preprocessing) -> DatasetInfo:
         mean=normalization.mean,
         std=normalization.std,
         colours=None if colours is None else Colours(**colours._asdict()),
+        warnings=dataset.warnings,
         split_checksum=dataset.split_checksum,
         files_checksum=dataset.files_checksum,
     )

@@ -1,5 +1,6 @@
 """The report's page: whole, self-contained, and right in a browser."""
 
+import dataclasses
 import json
 import re
 
@@ -114,6 +115,17 @@ def test_a_resumed_run_shows_what_had_changed(tmp_path):
     assert Page(text).sections == ["changes", *SECTIONS, "provenance"]
     assert "<li>packages.jax: 0.10.2 -&gt; 0.11.0</li>" in text
     assert "none -&gt; &lt;b&gt;</li>" in text
+
+
+def test_warnings_about_the_data_stand_before_the_figures_details(tmp_path):
+    folder = finished_run(tmp_path / "run")
+    page = Page(write_report(folder, inputs()).read_text())
+    assert "warnings" not in page.sections
+    warnings = ("the test images lack 1 of the 3 classes: <b>cat</b>", "2 of the 9 test images are copies")
+    text = write_report(folder, dataclasses.replace(inputs(), warnings=warnings)).read_text()
+    assert Page(text).sections == ["warnings", *SECTIONS, "provenance"]
+    assert "<li>the test images lack 1 of the 3 classes: &lt;b&gt;cat&lt;/b&gt;</li>" in text
+    assert "<li>2 of the 9 test images are copies</li>" in text
 
 
 def test_class_names_are_escaped(tmp_path):
