@@ -140,7 +140,11 @@ class RunFolder:
         Raises:
           RunFolderError: If the file is missing or damaged; the message names the field.
         """
-        return self._record("provenance.json", Provenance)
+        return self._record(
+            "provenance.json",
+            Provenance,
+            "bring the file back, or delete it: the run goes on, and what changed is not known",
+        )
 
     def dataset_info(self) -> DatasetInfo:
         """Reads dataset.json.
@@ -148,7 +152,7 @@ class RunFolder:
         Raises:
           RunFolderError: If the file is missing or damaged; the message names the field.
         """
-        return self._record("dataset.json", DatasetInfo)
+        return self._record("dataset.json", DatasetInfo, "bring the file back, or train anew in another folder")
 
     def metric_records(self) -> list[MetricRecord]:
         """Reads metrics.jsonl; an empty list if there is none.
@@ -234,11 +238,12 @@ class RunFolder:
             return
         whole_file.write(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
 
-    def _record(self, name: str, kind: type[_Record]) -> _Record:
+    def _record(self, name: str, kind: type[_Record], fix: str = "") -> _Record:
         try:
             return records.parse(kind, self._text(name))
         except RecordError as error:
-            raise RunFolderError(f"--workdir: {self.path / name} is damaged: {error}") from error
+            hint = f"; {fix}" if fix else ""
+            raise RunFolderError(f"--workdir: {self.path / name} is damaged: {error}{hint}") from error
 
     def _text(self, name: str) -> bytes:
         try:
