@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from absl import flags
 
-from cnn_jax import config_parse
+from cnn_jax import config_parse, locations
 from cnn_jax.ahead import request
 
 OF_PROCESSES = ("distributed", "coordinator", "num_processes", "process_id")
@@ -36,6 +36,9 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
 }
+
+MOVABLE = ("eval", "predict", "report")
+"""Verbs of a finished run, whose data may lie elsewhere than they did: `--config.data.FIELD=PATH` says where."""
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "train": ("config",),
@@ -131,6 +134,9 @@ def help_text(verb: str | None) -> str:
         words = {"format": _FORMATS, "engine": _ENGINES, "distributed": _GROUPS}.get(name)
         legal = f" ({' | '.join(words)})" if words else ""
         lines += _wrapped(f"  --{name}", f"{flag.help}{legal} ({default})")
+    if verb in MOVABLE:
+        fields = ", ".join(f"--config.data.{name}" for name in locations.FIELDS)
+        lines += _wrapped("  --config.data.FIELD", f"where the run's data lie now, the same images: {fields}")
     if "config" in names:
         lines += ["", "fields of the config, each as --config.FIELD=VALUE, with type, default and meaning:"]
         for row in config_parse.field_rows():

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from absl import flags
 
-from cnn_jax import config_parse, experiment_file
+from cnn_jax import config_parse, experiment_file, locations
 from cnn_jax.ahead import request
 from cnn_jax.ahead.request import CompileRequest
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.flag_table import BOOLEANS, OF_PROCESSES, OF_RAY, REQUIRED, VERBS, define, help_text, listed, near
+from cnn_jax.flag_table import BOOLEANS, MOVABLE, OF_PROCESSES, OF_RAY, REQUIRED, VERBS, define, help_text, listed, near
 from cnn_jax.sweep import exchange, plan
 from cnn_jax.sweep.comparison import Evidence
 from cnn_jax.sweep.options import Options
@@ -35,6 +35,7 @@ class Request:
       verb: a key of VERBS.
       experiment: the resolved config, for the verbs that take --config.
       config_file: where it came from.
+      moved: where a finished run's data lie now, by the field of config.data.
       workdir, data_dir, images, format, output, report, profile: the flags of the same names.
       source, target, test_fraction, restart_markers: the flags of the same names.
       sweep: what the verb sweep is to do.
@@ -45,6 +46,7 @@ class Request:
     verb: str
     experiment: Experiment | None
     config_file: Path | None
+    moved: dict[str, str]
     workdir: Path | None
     data_dir: Path | None
     images: tuple[Path, ...]
@@ -132,6 +134,7 @@ def parse(argv: Sequence[str]) -> Request:
         verb=verb,
         experiment=experiment,
         config_file=config_file,
+        moved=overrides if verb in MOVABLE else {},
         workdir=Path(values.workdir) if values.workdir else None,
         data_dir=Path(values.data_dir).expanduser() if values.data_dir else None,
         images=tuple(Path(image) for image in values.images or ()),
@@ -233,10 +236,14 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
         if not word.startswith("--"):
             faults.append(f"{word!r}: unexpected word; a flag is written --name=value")
         elif name.startswith("config."):
-            if "config" not in legal:
-                faults.append(f"--{name}: {verb} takes no config; the run's own config.json holds")
-            elif not has_value:
+            field = name.removeprefix("config.data.")
+            if "config" not in legal and not (verb in MOVABLE and field in locations.FIELDS):
+                where = f"; --config.data.{'|'.join(locations.FIELDS)} may say where its data lie" * (verb in MOVABLE)
+                faults.append(f"--{name}: {verb} takes no config; the run's own config.json holds{where}")
+            elif not has_value or (verb in MOVABLE and not text):
                 faults.append(f"--{name}: no value given; write --{name}=value")
+            elif verb in MOVABLE:
+                overrides[field] = text
             else:
                 overrides[name.removeprefix("config.")] = parse_value(text)
         elif name.removeprefix("no") not in legal and name not in legal:

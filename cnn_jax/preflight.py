@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from cnn_jax import geometry, pretrained, xla_flags
+from cnn_jax import geometry, jax_settings, pretrained, xla_flags
 from cnn_jax.config import Experiment, Train
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.data import DataError, augment, views
@@ -15,6 +15,15 @@ from cnn_jax.run.folder import RunFolderError
 
 # Errors by which a run is refused before it starts.
 REFUSALS = (ConfigError, DataError, GeometryError, RunFolderError, WeightsError)
+
+
+def check_settings() -> None:
+    """Checks that JAX has the settings that the project is built for.
+
+    Raises:
+      ConfigError: If one would change the random numbers or the arithmetic.
+    """
+    jax_settings.check_settings(lambda name: getattr(jax.config, name, None))
 
 
 def check_process(experiment: Experiment) -> None:

@@ -13,6 +13,8 @@ import bisect
 import hashlib
 import itertools
 import json
+import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -30,6 +32,7 @@ from cnn_jax.data.errors import DataError, UnreadableRecordError
 MANIFEST = "records.json"
 _FOLDER_INFO = "dataset_info.json"
 _OPENED_AT_ONCE = 16  # shards
+_ENDS = 2**16  # bytes
 # A split that is measured, never chosen by; TFDS's ImageNet has labels for its validation images alone.
 TEST_SPLITS = ("validation", "test")
 
@@ -155,6 +158,36 @@ def _fault_of_shard(shard: Any) -> str | None:
         what = "is missing" if not path.exists() else f"is damaged or cut short ({error})"
         return f"the file {path.name} {what}"
     return f"the file {path.name} has {records} records, expected {shard.examples_in_shard}: it is damaged or cut short"
+
+
+def files_checksum(folder: Path, splits: Sequence[str]) -> str:
+    """Computes a checksum by which replaced files of records are noticed without reading all of them.
+
+    Args:
+      folder: Folder of records.
+      splits: Keys of its manifest's `examples`.
+
+    Returns:
+      SHA-256 (hex) of each file's name, size, and first and last 64 KiB, which hold the places of its records. What
+      lies between has checksums of its own in the files, which are checked when it is read.
+
+    Raises:
+      DataError: If a file is missing or cannot be read.
+    """
+    digest = hashlib.sha256()
+    known = builder(folder).info.splits
+    for name in splits:
+        for path in map(Path, known[name].filepaths):
+            try:
+                with path.open("rb") as file:
+                    size = file.seek(0, os.SEEK_END)
+                    digest.update(f"{name} {path.name} {size}".encode())
+                    for start in sorted({0, max(0, size - _ENDS)}):
+                        file.seek(start)
+                        digest.update(file.read(_ENDS))
+            except OSError as error:
+                raise DataError(f"config.data.folder: {path} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
 
 
 def _record(serialized: bytes) -> Record:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -35,9 +34,10 @@ from cnn_jax.data.crops import CentreCrop, RandomResizedCrop
 from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.host_batch import BatchLayout, HostBatch
 from cnn_jax.data.picture import UnreadablePictureError
-from cnn_jax.data.records import MANIFEST, Manifest, Records, read_manifest
-from cnn_jax.data.split import Split
+from cnn_jax.data.records import MANIFEST, Manifest, Records, files_checksum, read_manifest
+from cnn_jax.data.split import Split, membership_checksum
 from cnn_jax.data.worker_processes import AHEAD, WorkerBatches
+from cnn_jax.run import machine
 
 # What a random draw is for: the second entry of its generator's seed.
 _ORDER, _PICTURE, _VALIDATION = range(3)
@@ -196,12 +196,16 @@ class Streams:
       train: what is learned from.
       validation: held out of the training images by data.validation_fraction; None where that is 0.
       test: only ever measured, never chosen by.
+      split_checksum: SHA-256 (hex) of which records are in which split.
+      files_checksum: of the files of records.
     """
 
     manifest: Manifest
     train: Stream
     validation: Stream | None
     test: Stream
+    split_checksum: str
+    files_checksum: str
 
 
 def open_streams(config: cfg.Records, seed: int) -> Streams:
@@ -228,7 +232,7 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
     train, held = _held_out(len(training), config, seed)
     random = RandomResizedCrop(config.image_size, config.channels, config.crop_area, config.crop_aspect, config.mirror)
     centre = CentreCrop.of(config)
-    workers = cores() if config.workers is None else config.workers
+    workers = len(machine.available_cores()) if config.workers is None else config.workers
     statistics = _pixel_statistics(manifest, config.channels)
 
     def opened(
@@ -243,6 +247,14 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
         opened(training, train, random, shuffled=True),
         opened(training, held, centre, shuffled=False) if held is not None else None,
         opened(test, tested, centre, shuffled=False),
+        membership_checksum(
+            {
+                "train": np.arange(len(training)) if train is None else train,
+                "validation": np.arange(0) if held is None else held,
+                "test": np.arange(len(test)) if tested is None else tested,
+            }
+        ),
+        files_checksum(folder, ("train", manifest.test_split)),
     )
 
 
@@ -271,11 +283,6 @@ def _pixel_statistics(manifest: Manifest, channels: int) -> PixelStatistics:
 def _order(seed: int, epoch: int, examples: int) -> Int32[np.ndarray, " n"]:
     """The order of an epoch's examples."""
     return np.random.default_rng((seed, _ORDER, epoch)).permutation(np.arange(examples, dtype=np.int32))
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _held_out(examples: int, config: cfg.Records, seed: int) -> tuple[np.ndarray | None, np.ndarray | None]:
