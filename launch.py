@@ -18,6 +18,7 @@ from cnn_jax.run.process_group import ProcessGroup
 
 def main(argv: list[str]) -> int:
     """Runs one verb and gives the exit code."""
+    os.environ["MPLBACKEND"] = "agg"  # figures go into files, whatever shows them on the user's screen
     try:
         request = flags.parse(argv)
         if request.verb != "prepare":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import dataclasses
 import hashlib
+import math
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -163,7 +165,7 @@ def _group_faults(values: Any) -> list[str]:
     if missing := [name for name in OF_PROCESSES[1:] if name not in given]:
         return [f"--{name}: --distributed=explicit needs it: {values[name].help}" for name in missing]
     host, _, port = values.coordinator.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 2**16:
         return [f"--coordinator: got {values.coordinator!r}, expected HOST:PORT, such as 10.0.0.1:8476"]
     if values.process_id >= values.num_processes:
         return [f"--process_id: got {values.process_id}, expected 0 to {values.num_processes - 1}"]
@@ -251,6 +253,10 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
                 faults.append(f"--{name}: not a flag of {verb}, which has: {listed(legal)}")
             else:
                 faults.append(f"--{name}: unknown flag" + (near(name, legal) or f"; {verb} has: {listed(legal)}"))
+        elif "\0" in text:
+            faults.append(f"--{name}: got {text!r}, expected text without NUL characters")
+        elif has_value and name in BOOLEANS and name not in legal:
+            faults.append(f"--{name}: got {text!r}; it takes no value: write --{name}, or --{name[2:]}=false")
         elif not has_value and name not in BOOLEANS:
             faults.append(f"--{name}: no value given; write --{name}=value")
         elif has_value and not text:
@@ -263,6 +269,9 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
         except flags.Error as error:
             faults.append(f"--{word.lstrip('-').partition('=')[0]}: {error}".replace("flag ", "", 1))
     values.mark_as_parsed()
+    for name in legal:
+        if isinstance(values[name].value, float) and not math.isfinite(values[name].value):
+            faults.append(f"--{name}: got {values[name].value}, expected a finite number: {values[name].help}")
     given = {word.lstrip("-").partition("=")[0] for word in words}
     faults += [f"--{name}: {verb} needs it: {values[name].help}" for name in REQUIRED[verb] if name not in given]
     if values.workdir and "://" in values.workdir:
@@ -301,11 +310,12 @@ def parse_value(text: str) -> Any:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     try:
-        tree = ast.parse(text, mode="eval")
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(text, mode="eval")
         if not isinstance(tree.body, ast.Name):
             return ast.literal_eval(_Quoted().visit(tree))
-    except (ValueError, SyntaxError):
-        pass
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        pass  # no literal, or one that Python cannot read: unhashable keys, thousands of signs or brackets
     return text
 
 
