@@ -168,6 +168,21 @@ def test_what_is_no_weights_says_what_it_is(tmp_path, what):
         read_state_dict(tmp_path)
 
 
+def test_what_a_file_says_cannot_steer_a_terminal(tmp_path):
+    escape = "\x1b]0;owned\x07\x1b[2J\r\u202e"
+    path = tmp_path / "a.pth"
+    path.write_bytes(torch_save.zipped({escape: 1, "model": Call(Global("mine", "Ow\x1b[31mned"), ())}))
+    with pytest.raises(WeightsError) as caught:
+        read_state_dict(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(escape, b"")
+    with pytest.raises(WeightsError) as other:
+        read_state_dict(path)
+    for text in (str(caught.value), str(other.value)):
+        assert "owned" in text
+        assert text.isprintable()
+
+
 def safetensors(**entries):
     header = json.dumps(entries).encode()
     return struct.pack("<Q", len(header)) + header + bytes(16)
