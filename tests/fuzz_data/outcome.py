@@ -7,7 +7,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import launch
+from cnn_jax.data import errors
 from cnn_jax.preflight import REFUSALS
+
+# What `launch.py` answers by one message: refusals, and what is found in data while they are read.
+ANSWERED = (*REFUSALS, *(each for each in vars(errors).values() if isinstance(each, type)))
 
 
 class Refused(NamedTuple):
@@ -30,7 +34,7 @@ def called(function: Callable[[], Any]) -> Any:
         warnings.simplefilter("ignore")  # warnings are no refusal
         try:
             return function()
-        except REFUSALS as error:
+        except ANSWERED as error:
             assert_one_message(str(error))
             return Refused(str(error))
 

@@ -53,3 +53,12 @@ def test_the_right_result_or_one_message(kind, seed, tmp_path, request):
     finally:
         faulthandler.cancel_dump_traceback_later()
     print(outcome)
+
+
+def test_a_flipped_bit_in_every_file_of_a_run(known, tmp_path, pytestconfig):
+    if not (inputs := pytestconfig.getoption("--inputs", None)):
+        pytest.skip("make fuzz-data")
+    outcomes = folders.flipped_bit_in_every_file(np.random.default_rng(inputs), tmp_path, known)
+    assert len(outcomes) > 60
+    assert any(": 2 refused: " in outcome for outcome in outcomes)
+    print("\n".join(outcomes))
