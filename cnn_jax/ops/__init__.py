@@ -14,7 +14,16 @@ from cnn_jax.ops.padding import (
     total_paddings,
 )
 from cnn_jax.ops.pointwise_norm import pointwise_batch_norm_train
-from cnn_jax.ops.pool import adaptive_avg_pool, avg_pool, global_avg_pool, global_max_pool, max_pool, min_pool
+from cnn_jax.ops.pool import (
+    adaptive_avg_pool,
+    avg_pool,
+    global_avg_pool,
+    global_max_pool,
+    max_pool,
+    max_pool_with_argmax,
+    max_unpool,
+    min_pool,
+)
 
 __all__ = [
     "GeometryError",
@@ -34,6 +43,8 @@ __all__ = [
     "input_sizes",
     "local_response_norm",
     "max_pool",
+    "max_pool_with_argmax",
+    "max_unpool",
     "min_pool",
     "output_size",
     "output_sizes",
