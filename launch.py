@@ -147,6 +147,19 @@ def prepare(request: Request) -> int:
     return DONE
 
 
+def filter_picture(request: Request) -> int:
+    """Applies image filters to a picture."""
+    from cnn_jax.inspect import filter_pictures
+
+    assert request.filters is not None
+    try:
+        files = filter_pictures.write(request.filters)
+    except ConfigError as error:
+        return refuse(error)
+    print("\n".join(map(str, files)))
+    return DONE
+
+
 def refuse(error: Exception) -> int:
     """Prints why nothing was started."""
     print(f"refused: {error}", file=sys.stderr)
@@ -265,7 +278,7 @@ def the(folder: Path | None) -> Path:
 
 
 VERBS = {"train": train, "eval": evaluate, "predict": predict, "summary": summary, "report": report}
-WITHOUT_NETWORK = {"sweep": sweep, "prepare": prepare, "compile": compile_ahead}
+WITHOUT_NETWORK = {"sweep": sweep, "prepare": prepare, "compile": compile_ahead, "filter": filter_picture}
 
 if __name__ == "__main__":
     exit_code = main(sys.argv[1:])

@@ -10,6 +10,7 @@ from absl import flags
 
 from cnn_jax import config_fields, locations
 from cnn_jax.ahead import request
+from cnn_jax.inspect import filter_request
 
 OF_PROCESSES = ("distributed", "coordinator", "num_processes", "process_id")
 OF_RAY = ("address", "cpus", "gpus", "tpus", "processes")
@@ -28,6 +29,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         "make a folder of records from pictures, for config.data.name=records",
         ("source", "target", "test_fraction", "restart_markers"),
     ),
+    "filter": ("apply image filters to a picture, and draw what they respond to", filter_request.FLAGS),
     "sweep": (
         "run the trials of an experiment file's get_sweep(); the same command goes on with them",
         (
@@ -48,9 +50,10 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "report": ("workdir",),
     "compile": ("config", "topology"),
     "prepare": ("source",),
+    "filter": ("image", "filter"),
     "sweep": (),
 }
-_SWITCHES = ("report", "profile", "retry_failed", "largest_batch", "restart_markers")
+_SWITCHES = ("report", "profile", "retry_failed", "largest_batch", "restart_markers", "flip", "grey")
 BOOLEANS = (*_SWITCHES, *(f"no{name}" for name in _SWITCHES), "help", "helpfull")
 _FORMATS = ("table", "json", "csv")
 _ENGINES = ("local", "ray")
@@ -78,7 +81,12 @@ def define() -> flags.FlagValues:
         "folder of class folders, or of train/ and val/ with such; or of ImageNet's two tar files; or what TFDS made",
         values,
     )
-    flags.DEFINE_string("target", None, "folder of records to make; none where TFDS has made the source", values)
+    flags.DEFINE_string(
+        "target",
+        None,
+        "folder to make: of records, none where TFDS has made the source; of pictures: runs/filter-<image> by default",
+        values,
+    )
     flags.DEFINE_float(
         "test_fraction", 0.2, "share of each class for testing, where there are class folders alone", 0, 1, values
     )
@@ -114,6 +122,7 @@ def define() -> flags.FlagValues:
         "vectorize", "off", _VECTORIZED, "seeds: one program trains the seeds of a point; for accelerators", values
     )
     request.define(values)
+    filter_request.define(values)
     return values
 
 

@@ -19,6 +19,8 @@ from cnn_jax.ahead.request import CompileRequest
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.flag_table import BOOLEANS, MOVABLE, OF_PROCESSES, OF_RAY, REQUIRED, VERBS, define, help_text, listed, near
+from cnn_jax.inspect import filter_request
+from cnn_jax.inspect.filter_request import FilterRequest
 from cnn_jax.sweep import exchange, plan
 from cnn_jax.sweep.comparison import Evidence
 from cnn_jax.sweep.options import Options
@@ -42,6 +44,7 @@ class Request:
       source, target, test_fraction, restart_markers: the flags of the same names.
       sweep: what the verb sweep is to do.
       compilation: what the verb compile is to do.
+      filters: What the verb filter is to do.
       distributed, coordinator, num_processes, process_id: the flags of the same names.
     """
 
@@ -62,6 +65,7 @@ class Request:
     profile: bool
     sweep: SweepRequest | None
     compilation: CompileRequest | None
+    filters: FilterRequest | None
     distributed: Literal["auto", "off", "explicit"]
     coordinator: str | None
     num_processes: int | None
@@ -114,7 +118,7 @@ def parse(argv: Sequence[str]) -> Request:
         raise ConfigError([f"verb: got {verb!r}, expected one of: {', '.join(VERBS)}" + near(verb, VERBS)])
     words.remove(verb)
     values, overrides, faults = _flag_values(verb, words)
-    experiment, sweep, compilation = None, None, None
+    experiment, sweep, compilation, filters = None, None, None, None
     faults += _group_faults(values)
     config_file = Path(values.config) if "config" in VERBS[verb][1] and values.config else None
     try:
@@ -130,6 +134,8 @@ def parse(argv: Sequence[str]) -> Request:
             compilation = request.read(values)
         except ConfigError as error:
             faults += error.faults
+    if verb == "filter" and not faults:
+        filters = filter_request.read(values, parse_value)
     if faults:
         raise ConfigError(faults)
     return Request(
@@ -150,6 +156,7 @@ def parse(argv: Sequence[str]) -> Request:
         profile=values.profile,
         sweep=sweep,
         compilation=compilation,
+        filters=filters,
         distributed=values.distributed,
         coordinator=values.coordinator,
         num_processes=values.num_processes,
