@@ -1,6 +1,6 @@
 """Pure array functions: no parameters of their own, no Flax."""
 
-from cnn_jax.ops.activation import relu
+from cnn_jax.ops.activation import has_relu_backward, relu, relu_backward
 from cnn_jax.ops.conv import Lowering, conv2d, conv_transpose2d
 from cnn_jax.ops.conv_pool import conv2d_relu_max_pool
 from cnn_jax.ops.norm import batch_norm, batch_norm_train, batch_statistics, group_norm, local_response_norm
@@ -40,6 +40,7 @@ __all__ = [
     "global_avg_pool",
     "global_max_pool",
     "group_norm",
+    "has_relu_backward",
     "input_sizes",
     "local_response_norm",
     "max_pool",
@@ -50,6 +51,7 @@ __all__ = [
     "output_sizes",
     "pointwise_batch_norm_train",
     "relu",
+    "relu_backward",
     "resolve_padding",
     "total_paddings",
 ]
