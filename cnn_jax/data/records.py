@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import tensorflow_datasets as tfds
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 from grain.sources import ArrayRecordDataSource
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tensorflow_datasets.proto import tf_example_pb2
@@ -83,15 +85,32 @@ class Records:
         Args:
           folder: of records.
           split: a key of its manifest's `examples`.
+
+        Raises:
+          DataError: if a file of the split is gone or cut short; so does reading a record that is damaged.
         """
         self.name = f"{folder}, split {split}"
-        self._source = ArrayRecordDataSource(builder(folder).info.splits[split].file_instructions)
+        shards = builder(folder).info.splits[split].file_instructions
+        try:
+            self._source = ArrayRecordDataSource(shards)
+            len(self._source)
+        except (RuntimeError, ValueError, OSError) as error:  # what ArrayRecord raises for shards that are gone or cut
+            raise self._fault(error) from error
 
     def __len__(self) -> int:
         return len(self._source)
 
     def __getitem__(self, number: int) -> Record:
-        return _record(self._source[number])
+        try:
+            return _record(self._source[number])
+        except (RuntimeError, ValueError, LookupError, DecodeError) as error:
+            raise self._fault(error, f"record {number} of ") from error
+
+    def _fault(self, error: Exception, which: str = "") -> DataError:
+        return DataError(
+            f"{which}{self.name} cannot be read: {error}; bring its files back, or make the folder anew by "
+            "`launch.py prepare`"
+        )
 
 
 def _record(serialized: bytes) -> Record:
@@ -108,7 +127,10 @@ def builder(folder: Path) -> tfds.core.DatasetBuilder:
     """
     if not (folder / "dataset_info.json").is_file():
         raise DataError(f"{folder} is no folder of records; `launch.py prepare` makes one")
-    opened = tfds.builder_from_directory(folder)
+    try:
+        opened = tfds.builder_from_directory(folder)
+    except (json_format.ParseError, ValueError, OSError) as error:
+        raise DataError(f"{folder} is damaged: {error}; make it anew by `launch.py prepare`") from error
     features, file_format = opened.info.features, opened.info.file_format
     if file_format is None or file_format.value != "array_record":
         raise DataError(
