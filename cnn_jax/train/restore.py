@@ -19,8 +19,9 @@ from cnn_jax.data.errors import DataError
 from cnn_jax.data.pipeline import Normalization, Preprocessing
 from cnn_jax.data.split import Split
 from cnn_jax.models import Variables
+from cnn_jax.run import metrics_log
 from cnn_jax.run.folder import RunFolder, RunFolderError
-from cnn_jax.run.records import Colours, DatasetInfo, Result, SplitSizes
+from cnn_jax.run.records import Colours, DatasetInfo, RecordsDigest, Result, SplitSizes
 from cnn_jax.train import compilation, inputs, metrics, sharding, step
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn_jax.train.step import StepConfig
@@ -42,6 +43,7 @@ class FinishedRun:
       config: Static part of the network's programs.
       normalization: Constants that normalize the pixels.
       variables: Variables of the network at the step that the result names.
+      records_seen: Digest of the records up to that step; None for a run of an older version.
     """
 
     folder: RunFolder
@@ -52,6 +54,15 @@ class FinishedRun:
     config: StepConfig
     normalization: Normalization
     variables: Variables
+    records_seen: RecordsDigest | None = None
+
+    def check_records(self) -> None:
+        """Checks that metrics.jsonl has the records of the run up to the step that the result names.
+
+        Raises:
+          RunFolderError: If it was cut short or changed.
+        """
+        metrics_log.check(self.folder.metrics, self.result.step, self.records_seen)
 
     def logits(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
         """Computes the logits of any number of images as evaluation does.
@@ -174,4 +185,5 @@ def load(workdir: Path) -> FinishedRun:
         config=config,
         normalization=Normalization(jnp.asarray(described.mean), jnp.asarray(described.std)),
         variables=state.variables,
+        records_seen=checkpoints.records_seen(result.step),
     )
