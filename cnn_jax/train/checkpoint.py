@@ -7,11 +7,9 @@ import functools
 import importlib
 import json
 import logging
-import math
 import re
 import tempfile
 import threading
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,17 +21,16 @@ from cnn_jax import whole_file
 from cnn_jax.run.errors import RunFailed, RunFolderError, explain, os_error
 from cnn_jax.run.records import RecordsDigest, parse
 from cnn_jax.train import orbax_messages
+from cnn_jax.train.packed_arrays import digests, packed, unpacked, whole_digest
 
 if TYPE_CHECKING:
     import orbax.checkpoint.experimental.v1 as ocp
 
 T = TypeVar("T")
-_Layout = Mapping[str, Sequence[tuple[str, Sequence[int]]]]  # by type: names and shapes, in their order
 
 _Shapes = Mapping[str, tuple[tuple[int, ...], np.dtype]]
 
 _TOLD = 5  # arrays that a message names
-_SMALL = 2**16  # values of an array that is saved with others: Orbax takes a millisecond for each, however small
 
 _log = logging.getLogger(__name__)
 
@@ -131,8 +128,8 @@ class Checkpoints:
             self.wait()
         # A true copy: the training goes on in the same buffers while this is written.
         arrays = {name: np.array(leaf) for name, leaf in _named_leaves(state).items()}
-        kept, layout = _packed(arrays)
-        metadata = {"digests": _digests(arrays), "packed": layout}
+        kept, layout = packed(arrays)
+        metadata = {"digests": digests(arrays), "packed": layout}
         with self._named_errors():
             self._checkpointer.save_async(
                 step,
@@ -202,19 +199,19 @@ class Checkpoints:
     def _read(self, step: int, wanted: set[str] | None) -> dict[str, np.ndarray]:
         described = self._checkpointer.metadata(step)
         metadata = described.custom_metadata or {}
-        layout, digests = metadata.get("packed", {}), metadata.get("digests")
+        layout, expected = metadata.get("packed", {}), metadata.get("digests")
         stored = {
             name: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape)  # what Orbax takes for a shape
             for name, leaf in described.metadata.items()
-            if wanted is None or digests is None or name in wanted or name in layout
+            if wanted is None or expected is None or name in wanted or name in layout
         }
-        arrays = _unpacked(
+        arrays = unpacked(
             {name: np.asarray(leaf) for name, leaf in self._checkpointer.load(step, stored).items()}, layout
         )
-        if digests is None:  # of before arrays had digests of their own
-            whole = metadata.get("digest") in (_digests(arrays), _whole_digest(arrays))
+        if expected is None:  # of before arrays had digests of their own
+            whole = metadata.get("digest") in (digests(arrays), whole_digest(arrays))
         else:
-            whole = _digests(arrays) == {name: digests.get(name) for name in arrays}
+            whole = digests(arrays) == {name: expected.get(name) for name in arrays}
         if not whole:
             raise DamagedCheckpointError(f"checkpoint {step} is not what was saved: its digest differs")
         seen = metadata.get("records")
@@ -373,45 +370,3 @@ def _orbax() -> Any:
 def _named_leaves(tree: object) -> dict[str, np.ndarray | jax.Array]:
     """The arrays of a tree by their paths, so that a checkpoint is a plain dictionary."""
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-
-def _packed(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], _Layout]:
-    """The same with all small arrays of a type as one, under the type's name; and where to find them there."""
-    kept: dict[str, np.ndarray] = {}
-    small: dict[str, list[str]] = {}
-    for name, array in arrays.items():
-        if array.size < _SMALL:
-            small.setdefault(array.dtype.name, []).append(name)
-        else:
-            kept[name] = array
-    for dtype, names in small.items():
-        kept[dtype] = np.concatenate([arrays[name].reshape(-1) for name in names])
-    return kept, {dtype: [(name, list(arrays[name].shape)) for name in names] for dtype, names in small.items()}
-
-
-def _unpacked(kept: Mapping[str, np.ndarray], layout: _Layout) -> dict[str, np.ndarray]:
-    """What `_packed` was given."""
-    arrays = {name: array for name, array in kept.items() if name not in layout}
-    for dtype, places in layout.items():
-        start = 0
-        for name, shape in places:
-            end = start + math.prod(shape)
-            arrays[name] = kept[dtype][start:end].reshape(shape)
-            start = end
-    return arrays
-
-
-def _digests(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Computes the CRC-32 of each array's name, type, shape and content."""
-    return {name: f"{_crc(name, array, 0):08x}" for name, array in arrays.items()}
-
-
-def _whole_digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """Computes the CRC-32 over all arrays, as checkpoints of earlier versions have it."""
-    return f"{functools.reduce(lambda crc, name: _crc(name, arrays[name], crc), sorted(arrays), 0):08x}"
-
-
-def _crc(name: str, array: np.ndarray, crc: int) -> int:
-    array = np.ascontiguousarray(array)
-    crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
-    return zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)

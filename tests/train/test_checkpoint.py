@@ -14,7 +14,7 @@ import pytest
 
 from cnn_jax.run.errors import RunFailed, RunFolderError
 from cnn_jax.run.records import RecordsDigest
-from cnn_jax.train import checkpoint
+from cnn_jax.train import checkpoint, packed_arrays
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 
 
@@ -67,7 +67,7 @@ def mixed():
 # What lies by itself: all but numbers and the empty one; the kernels and the bfloat16 array; the large one; none.
 @pytest.mark.parametrize(("small", "saved"), [(2, 6), (10, 5), (2**16, 4), (2**30, 3)])
 def test_small_arrays_of_a_type_lie_together(folder, monkeypatch, small, saved):
-    monkeypatch.setattr(checkpoint, "_SMALL", small)
+    monkeypatch.setattr(packed_arrays, "_SMALL", small)
     state = mixed()
     checkpoints = Checkpoints(folder)
     checkpoints.save(1, state)
@@ -84,7 +84,7 @@ def test_small_arrays_of_a_type_lie_together(folder, monkeypatch, small, saved):
 
 
 def test_a_checkpoint_of_before_arrays_lay_together_is_read(folder, monkeypatch):
-    monkeypatch.setattr(checkpoint, "_packed", lambda arrays: (arrays, {}))
+    monkeypatch.setattr(checkpoint, "packed", lambda arrays: (arrays, {}))
     saved(folder, [7])
     described = json.loads((folder / "7" / "_CHECKPOINT_METADATA").read_text())
     del described["custom_metadata"]["packed"]
