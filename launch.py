@@ -38,9 +38,9 @@ def main(argv: list[str]) -> int:
         print(f"failed: {error}", file=sys.stderr)
         return FAILED
     except Exception as error:
-        if (text := explain(error)) is None:
+        if (fault := explain(error)) is None:
             raise
-        return refuse(text)  # what happens while a run trains is a RunFailed
+        return refuse(fault)  # what happens while a run trains is a RunFailed
 
 
 def one_network(request: Request) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import jax
 
 from cnn_jax import geometry, pretrained, xla_flags
@@ -23,7 +25,7 @@ def check_devices() -> None:
     Raises:
       ConfigError: If it does not.
     """
-    asked = jax.config.jax_platforms
+    asked = os.environ.get("JAX_PLATFORMS")
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # the latter where the platform's plugin is not installed

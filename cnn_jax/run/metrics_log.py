@@ -84,7 +84,8 @@ class MetricsLog:
         if self._file is not None:
             self._file.close()
         if self._events is not None:
-            self._events, events = None, self._events
+            events = self._events
+            self._events = None
             events.close()
 
 
