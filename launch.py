@@ -40,6 +40,9 @@ def main(argv: list[str]) -> int:
     except Exception as error:
         if (fault := explain(error)) is None:
             raise
+        if request.verb == "sweep":  # whose trials may have begun
+            print(f"failed: {fault}; the same command goes on", file=sys.stderr)
+            return FAILED
         return refuse(fault)  # what happens while a run trains is a RunFailed
 
 
