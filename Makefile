@@ -7,7 +7,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-peers fuzz fuzz-data golden pictures lint data bench bench-gpu bench-loader bench-sweep lock clean
+.PHONY: help train test test-faults test-peers fuzz fuzz-data golden pictures lint data bench bench-gpu bench-loader bench-sweep lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ train: $(VENV)/runtime data ## train on Fashion-MNIST; CONFIG=FILE another exper
 
 test: lint ## lint, then all tests
 	@$(VENV)/bin/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
+
+test-faults: $(VENV)/development ## a full disk at ten levels, an error at every read and write of a run
+	@$(VENV)/bin/python -m pytest tests/test_faults.py --every=1 $(ARGS)
 
 test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow
 	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)

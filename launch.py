@@ -8,9 +8,15 @@ import os
 import sys
 from pathlib import Path
 
+from cnn_jax.run import standard_streams, stop_signal
+
+if __name__ == "__main__":
+    stop_signal.exit_on_signals()  # one may come while the rest is imported
+
 from cnn_jax import flags, jax_settings, xla_flags
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.flags import Request
+from cnn_jax.run.errors import RunFailed, explain
 from cnn_jax.run.exit_codes import DONE, FAILED, REFUSED, STOPPED
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.process_group import ProcessGroup
@@ -29,7 +35,18 @@ def main(argv: list[str]) -> int:
     except ConfigError as error:
         return refuse(error)
 
-    return WITHOUT_NETWORK[request.verb](request) if request.verb in WITHOUT_NETWORK else one_network(request)
+    try:
+        return WITHOUT_NETWORK[request.verb](request) if request.verb in WITHOUT_NETWORK else one_network(request)
+    except RunFailed as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        if (fault := explain(error)) is None:
+            raise
+        if request.verb == "sweep":  # whose trials may have begun
+            print(f"failed: {fault}; the same command goes on", file=sys.stderr)
+            return FAILED
+        return refuse(fault)  # what happens while a run trains is a RunFailed
 
 
 def one_network(request: Request) -> int:
@@ -52,6 +69,7 @@ def one_network(request: Request) -> int:
         group = ProcessGroup(request.distributed, request.coordinator, request.num_processes, request.process_id)
         distributed.join(group)
     try:
+        preflight.check_devices()
         preflight.check_settings()  # an experiment file may have made some
         VERBS[request.verb](request)
     except preflight.REFUSALS as error:
@@ -160,7 +178,7 @@ def filter_picture(request: Request) -> int:
     return DONE
 
 
-def refuse(error: Exception) -> int:
+def refuse(error: Exception | str) -> int:
     """Prints why nothing was started."""
     print(f"refused: {error}", file=sys.stderr)
     return REFUSED
@@ -180,7 +198,13 @@ def train(request: Request) -> None:
     print(f"test accuracy {result['test_accuracy']:.4f}, test loss {result['test_loss']:.4f}")
     print(f"result: {workdir / 'result.json'}")
     if request.report:
-        write_report(workdir, request.data_dir)
+        try:
+            write_report(workdir, request.data_dir)
+        except OSError as error:
+            raise RunFailed(
+                f"the run is done, and its report cannot be written: {explain(error)}; then `launch.py report "
+                f"--workdir={workdir}` writes it"
+            ) from error
 
 
 def evaluate(request: Request) -> None:
@@ -281,6 +305,10 @@ VERBS = {"train": train, "eval": evaluate, "predict": predict, "summary": summar
 WITHOUT_NETWORK = {"sweep": sweep, "prepare": prepare, "compile": compile_ahead, "filter": filter_picture}
 
 if __name__ == "__main__":
-    exit_code = main(sys.argv[1:])
+    standard_streams.protect()
+    try:
+        exit_code = main(sys.argv[1:])
+    except KeyboardInterrupt:
+        stop_signal.leave("SIGINT")
     gc.freeze()  # Python would look through all that libraries hold once more, which takes half a second
-    sys.exit(exit_code)
+    sys.exit(standard_streams.exit_code(exit_code))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import jax
 
@@ -31,12 +32,31 @@ def check_settings() -> None:
     jax_settings.check_settings(lambda name: getattr(jax.config, name, None))
 
 
-def check_process(experiment: Experiment) -> None:
-    """Checks that this process was started with the XLA flags that an experiment needs.
+def check_devices() -> None:
+    """Checks that JAX finds the devices that it is asked to use.
 
     Raises:
-      ConfigError: Where a flag is missing.
+      ConfigError: If it does not.
     """
+    asked = os.environ.get("JAX_PLATFORMS")
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the latter where the platform's plugin is not installed
+        if not asked:
+            raise
+        why = f" ({str(error).splitlines()[0]})" if str(error) else ""
+        raise ConfigError(
+            [f"JAX_PLATFORMS={asked}: JAX finds no such device here{why}; set JAX_PLATFORMS=cpu, or leave it out"]
+        ) from error
+
+
+def check_process(experiment: Experiment) -> None:
+    """Checks that this process has devices, and was started with the XLA flags that an experiment needs.
+
+    Raises:
+      ConfigError: Where a device or a flag is missing.
+    """
+    check_devices()
     if (fault := xla_flags.fault(experiment, jax.default_backend())) is not None:
         raise ConfigError([fault])
 

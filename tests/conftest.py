@@ -56,3 +56,13 @@ def jpegs(tmp_path_factory):
 def records_folder(jpegs):
     """The JPEGs' records; a fifth of the training pictures is for test."""
     return convert.prepare(jpegs, jpegs / "records", test_fraction=0.2)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--every", type=int, default=7, help="every how many moments of tests/test_faults.py are taken")
+
+
+@pytest.fixture(scope="session")
+def every(request) -> int:
+    """Every how many moments are taken."""
+    return request.config.getoption("--every")

@@ -14,6 +14,8 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
+from cnn_jax import whole_file
+
 
 def png(figure: Figure) -> bytes:
     """Draws a figure."""
@@ -53,12 +55,19 @@ def replace(folder: Path, files: Mapping[str, bytes]) -> Path:
 
     Returns:
       The path of index.html.
+
+    Raises:
+      OSError: If it cannot be written; it names the folder, in which an older report stays.
     """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    for name, content in files.items():
-        (temporary / name).write_bytes(content)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    try:
+        with whole_file.naming(folder):
+            temporary.mkdir()
+            for name, content in files.items():
+                (temporary / name).write_bytes(content)
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return folder / "index.html"

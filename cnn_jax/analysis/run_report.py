@@ -27,7 +27,9 @@ def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
 
     Raises:
       DataError: where the images cannot be had, or are no longer those that the run saw.
+      RunFolderError: where metrics.jsonl was cut short or changed.
     """
+    run.check_records()
     dataset = run.dataset(data_dir)
     layers = summarize(run.experiment.model, run.image_shape, len(run.class_names)).layers
     test = dataset.test if isinstance(dataset.test, Split) else dataset.test.some(_STREAMED)

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -92,7 +93,8 @@ def stamp_of(paths: Sequence[Path]) -> Stamp | None:
 
 
 def _is_prepared(folder: Path) -> bool:
-    return any(folder.glob("*.*.*/dataset_info.json"))
+    """Whether TFDS has written the records; what a killed process has left is in `incomplete.*`."""
+    return any(re.fullmatch(r"\d+\.\d+\.\d+", file.parent.name) for file in folder.glob("*/dataset_info.json"))
 
 
 def _prepare(

@@ -24,6 +24,7 @@ from typing import Any
 import grain
 import numpy as np
 
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.host_batch import BatchLayout, HostBatch
 
 # Batches of a worker that wait for their step; it makes the next one meanwhile.
@@ -111,13 +112,13 @@ class _Worker:
 
         Raises:
           Exception: The worker's own, if making the batch failed.
-          RuntimeError: If the worker has ended.
+          DataError: If the worker has ended.
         """
         try:
             place = self._connection.recv()
         except (EOFError, ConnectionError) as error:
             self._process.join()
-            raise RuntimeError(
+            raise DataError(
                 f"a worker process that reads records ended with exit code {self._process.exitcode}, expected it to "
                 "run as long as the training; if memory was short, lower config.data.workers or the batch size"
             ) from error
@@ -158,7 +159,12 @@ def _nameless_file(size: int) -> int:
     else:
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, size)
+    try:
+        # The memory is taken now: a process that writes to what the system cannot give later is killed.
+        (os.posix_fallocate(descriptor, 0, size) if hasattr(os, "posix_fallocate") else os.ftruncate(descriptor, size))
+    except OSError as error:
+        os.close(descriptor)
+        raise OSError(error.errno, f"no memory for {size:,} bytes of batches: {error.strerror}") from error
     return descriptor
 
 

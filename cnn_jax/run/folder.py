@@ -14,10 +14,11 @@ from cnn_jax import locations, whole_file
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError, changed_fields, parse
 from cnn_jax.run import records
-from cnn_jax.run.errors import RunFolderError
+from cnn_jax.run.errors import RunFolderError, reason
 from cnn_jax.run.metrics_log import read_records
 from cnn_jax.run.records import DatasetInfo, MetricRecord, Provenance, Record, RecordError, Result
 
+_SECTIONS = ("seed", "data", "model", "train")  # every version writes them; what is left out would get a default
 _Record = TypeVar("_Record", bound=Record)
 
 
@@ -41,7 +42,7 @@ def lock(folder: Path, busy: str) -> filelock.BaseFileLock:
     except filelock.Timeout:
         raise RunFolderError(f"--workdir: {busy} {folder}") from None
     except OSError as error:
-        raise RunFolderError(f"--workdir: cannot write to {folder}: {error.strerror}") from error
+        raise RunFolderError(f"--workdir: cannot write to {folder}: {reason(error)}") from error
     return held
 
 
@@ -116,8 +117,11 @@ class RunFolder:
         Raises:
           RunFolderError: If the file is missing, or is not a config of this version.
         """
+        content = self.read("config.json")
+        if missing := [name for name in _SECTIONS if name not in content]:
+            raise RunFolderError(f"--workdir: {self.path}/config.json is damaged: it has no {' and no '.join(missing)}")
         try:
-            return parse(self.read("config.json"))
+            return parse(content)
         except ConfigError as error:
             raise RunFolderError(f"--workdir: {self.path}/config.json: {error}") from error
 
@@ -252,4 +256,4 @@ class RunFolder:
             what = "is no folder" if not self.path.is_dir() else f"has no {name}: no finished run"
             raise RunFolderError(f"--workdir: {self.path} {what}; train there first") from None
         except OSError as error:
-            raise RunFolderError(f"--workdir: {self.path / name} cannot be read: {error}") from error
+            raise RunFolderError(f"--workdir: {self.path / name} cannot be read: {reason(error)}") from error

@@ -11,11 +11,12 @@ from pathlib import Path
 from rich.console import Console
 
 from cnn_jax.config import Experiment
-from cnn_jax.run import provenance
+from cnn_jax.run import metrics_log, provenance
+from cnn_jax.run.errors import started
 from cnn_jax.run.folder import RunFolder
 from cnn_jax.run.metrics import METRICS
 from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog
-from cnn_jax.run.records import DatasetInfo, MetricRecord, Performance, Provenance, Result, Seconds
+from cnn_jax.run.records import DatasetInfo, MetricRecord, Performance, Provenance, RecordsDigest, Result, Seconds
 
 
 class DivergedError(Exception):
@@ -61,7 +62,8 @@ class Recorder:
 
     def __exit__(self, *exception: object) -> None:
         try:
-            self.closing.close()
+            with started():
+                self.closing.close()
         finally:
             self.folder.release()
 
@@ -112,6 +114,18 @@ class Recorder:
                 soft_wrap=True,
             )
         return (*before, *new)
+
+    def check_records(self, step: int, seen: RecordsDigest | None) -> None:
+        """Checks that metrics.jsonl has the records that a checkpoint was saved with.
+
+        Args:
+          step: Step of the checkpoint.
+          seen: Digest of the records; None for a checkpoint of an older version, which has none.
+
+        Raises:
+          RunFolderError: If it has not.
+        """
+        metrics_log.check(self.folder.metrics, step, seen)
 
     def resume(self, step: int) -> None:
         """Opens metrics.jsonl, and drops the records after a step.

@@ -48,6 +48,15 @@ class Percentiles(Record):
     """Seconds that 99 % of the steps took at most."""
 
 
+class RecordsDigest(Record):
+    """Digest of the first records of metrics.jsonl, so that a change is noticed."""
+
+    count: int
+    """Number of records."""
+    sha256: str
+    """SHA-256 of their lines, in hexadecimal digits."""
+
+
 class Performance(Record):
     """Figures of a run that depend on the machine."""
 

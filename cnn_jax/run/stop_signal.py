@@ -1,10 +1,18 @@
-"""SIGTERM and SIGINT as a request to stop, which the loop obeys at its next safe point."""
+"""Signals that stop this program: at once, or while it trains at the next safe point of the loop."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
+from typing import NoReturn
+
+from cnn_jax.run.exit_codes import STOPPED
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StopSignal:
@@ -20,7 +28,7 @@ class StopSignal:
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():  # only there may handlers be set
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in _obeyed():
                 self._previous[number] = signal.signal(number, self._note)
         return self
 
@@ -34,3 +42,33 @@ class StopSignal:
         if self.received == "SIGINT" and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = signal.Signals(number).name
+
+
+def exit_on_signals() -> None:
+    """From now on a signal ends this process at once, with the exit code of a stopped run, unless a StopSignal is open.
+
+    Every file is written whole or not at all, so that nothing has to be cleaned up.
+    """
+    for number in _obeyed():
+        signal.signal(number, lambda number, frame: leave(signal.Signals(number).name))
+
+
+def leave(name: str) -> NoReturn:
+    """Ends this process at once, and says why; threads and libraries that wait for something cannot hinder it.
+
+    Args:
+      name: Name of the signal that stops it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a stream may be closed, or be writing at this moment
+            if stream.isatty():
+                stream.write("\x1b[?25h")  # shows the cursor, which a progress bar has hidden
+            stream.flush()
+    with contextlib.suppress(OSError):
+        os.write(2, f"stopped by {name}; what is saved is kept, and the same command goes on\n".encode())
+    os._exit(STOPPED)
+
+
+def _obeyed() -> list[signal.Signals]:
+    """The signals that stop this program; SIGHUP not if whoever started it has turned it off, as nohup does."""
+    return [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]

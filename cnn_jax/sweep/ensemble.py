@@ -32,7 +32,6 @@ from cnn_jax.run.recorder import Recorder, Stopped
 from cnn_jax.run.records import DatasetInfo
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import compilation, identity, inputs, optimizer, sharding
-from cnn_jax.train.checkpoint import load_newest_common
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.loop import Trainer, measured_splits, starting_values, train
 from cnn_jax.train.metrics import Sums
@@ -130,7 +129,7 @@ def _prepare(group: RunGroup, loaded: Sequence[_Loaded]) -> Trainer:
     start = _stack(starts, mesh)
     state: TrainState = compilation.compile_once(_create, _Static(config, mesh), (start.variables,))(start.variables)
     like = jax.eval_shape(functools.partial(create_state, config), starts[0].variables)
-    restored = load_newest_common(group.checkpoints, like)
+    restored = group.restore(like)
     if restored is not None:
         state = _stack(restored, mesh)
     splits = [measured_splits(dataset) for dataset in datasets]

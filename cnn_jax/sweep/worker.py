@@ -115,17 +115,18 @@ def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
         return DONE, ""
     from cnn_jax.data.errors import UnreadableRecordError
     from cnn_jax.preflight import REFUSALS
+    from cnn_jax.run.errors import RunFailed, explain
     from cnn_jax.train.distributed import OtherProcessFailed
     from cnn_jax.train.loop import DivergedError, Stopped
 
-    code, message = FAILED, str(error)
+    code, message = FAILED, (explain(error) if isinstance(error, OSError) else None) or str(error)
     if isinstance(error, REFUSALS):
         code = REFUSED
     elif isinstance(error, Stopped):
         code = STOPPED
     elif isinstance(error, DivergedError):
         message = f"diverged: {error}"
-    elif not isinstance(error, OtherProcessFailed | UnreadableRecordError):
+    elif not isinstance(error, OtherProcessFailed | UnreadableRecordError | RunFailed | OSError):
         traceback.print_exception(error, file=log)
         return FAILED, f"{type(error).__name__}: {error}"
     print(f"{ {REFUSED: 'refused', STOPPED: 'stopped'}.get(code, 'failed') }: {message}", file=log)

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+import json
 import logging
-import math
+import re
+import tempfile
 import threading
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
 
+from cnn_jax import whole_file
+from cnn_jax.run.errors import RunFailed, RunFolderError, explain, os_error
+from cnn_jax.run.records import RecordsDigest, parse
+from cnn_jax.train import orbax_messages
+from cnn_jax.train.packed_arrays import digests, packed, unpacked, whole_digest
+
 if TYPE_CHECKING:
     import orbax.checkpoint.experimental.v1 as ocp
 
 T = TypeVar("T")
-_Layout = Mapping[str, Sequence[tuple[str, Sequence[int]]]]  # by type: names and shapes, in their order
 
-_SMALL = 2**16  # values of an array that is saved with others: Orbax takes a millisecond for each, however small
+_Shapes = Mapping[str, tuple[tuple[int, ...], np.dtype]]
+
+_TOLD = 5  # arrays that a message names
 
 _log = logging.getLogger(__name__)
 
 
 class DamagedCheckpointError(Exception):
-    """A checkpoint that cannot be read, or whose content is not what was saved."""
+    """A checkpoint whose files can be read, and whose content is not what was saved."""
 
 
 def _rank(metrics: Mapping[str, float]) -> tuple[float, float]:
@@ -36,7 +45,10 @@ def _rank(metrics: Mapping[str, float]) -> tuple[float, float]:
 
 
 class Checkpoints:
-    """The checkpoints of one run; close it, or the last save is lost."""
+    """The checkpoints of one run; close it, or the last save is lost.
+
+    What the system refuses is raised as an OSError that names the folder, also for files that Orbax writes later.
+    """
 
     def __init__(self, directory: Path, keep_last: int = 1):
         """Names the folder; Orbax is loaded meanwhile, and opens it when there is something to save or to read.
@@ -48,6 +60,10 @@ class Checkpoints:
         self._directory = directory.resolve()
         self._directory.mkdir(parents=True, exist_ok=True)
         self._keep_last = keep_last
+        self._link: tempfile.TemporaryDirectory[str] | None = None
+        self._saved: dict[int, RecordsDigest | None] = {}  # by this object: the records seen, by step
+        self._records: dict[int, RecordsDigest | None] = {}  # the same of the checkpoints that were read
+        self._reads_back = not self.steps()  # until a checkpoint has been read, or could not be saved
         self._loading = threading.Thread(target=_orbax)
         self._loading.start()
 
@@ -58,7 +74,7 @@ class Checkpoints:
         context.array.saving.use_compression = False  # weights hardly shrink
         context.pytree.loading.partial_load = True
         return ocp.training.Checkpointer(
-            self._directory,
+            self._plain_path(),
             preservation_policy=policies.AnyPreservationPolicy(
                 [
                     policies.LatestN(self._keep_last),
@@ -69,26 +85,61 @@ class Checkpoints:
             context=context,
         )
 
-    def save(self, step: int, state: object, validation: Mapping[str, float] | None = None) -> None:
-        """Starts to save a state, and returns once it is copied.
+    def _plain_path(self) -> Path:
+        """Gives a path of the folder that Orbax can use: it finds its files by patterns, as a shell does.
+
+        Raises:
+          RunFolderError: If the folder for temporary files has such a path too.
+        """
+        if not _is_special(self._directory):
+            return self._directory
+        self._link = tempfile.TemporaryDirectory(prefix="cnn_jax-")
+        link = Path(self._link.name) / "checkpoints"
+        if _is_special(link):
+            raise RunFolderError(
+                f"--workdir: checkpoints cannot be kept under {self._directory}, whose name has characters of patterns "
+                f"or that are not UTF-8, and neither under TMPDIR={link.parent.parent}; rename one of them"
+            )
+        link.symlink_to(self._directory)
+        return link
+
+    def save(
+        self,
+        step: int,
+        state: object,
+        validation: Mapping[str, float] | None = None,
+        records: RecordsDigest | None = None,
+    ) -> None:
+        """Starts to save a state, and returns once it is copied; the first of a run is read back when it is saved.
 
         Args:
-          step: Number of the step; nothing is saved where it has a checkpoint already.
+          step: Number of the step; nothing is saved twice.
           state: Any tree of arrays.
           validation: "accuracy" and "epoch", by which the best is kept; None is never the best.
+          records: Digest of the run's records so far.
+
+        Raises:
+          OSError: If this one or the one before cannot be written.
+          RunFailed: If the first cannot be read back.
         """
-        if any(checkpoint.step == step for checkpoint in self._checkpointer.checkpoints):
+        if step in self._saved and self._saved[step] == records:
             return
+        if self._saved and self._reads_back:
+            self.wait()
         # A true copy: the training goes on in the same buffers while this is written.
         arrays = {name: np.array(leaf) for name, leaf in _named_leaves(state).items()}
-        kept, layout = _packed(arrays)
-        self._checkpointer.save_async(
-            step,
-            kept,
-            force=True,
-            metrics=dict(validation) if validation else None,
-            custom_metadata={"digests": _digests(arrays), "packed": layout},
-        )
+        kept, layout = packed(arrays)
+        metadata = {"digests": digests(arrays), "packed": layout}
+        with self._named_errors():
+            self._checkpointer.save_async(
+                step,
+                kept,
+                force=True,
+                overwrite=step in self.steps(),
+                metrics=dict(validation) if validation else None,
+                custom_metadata=metadata | ({} if records is None else {"records": records.to_json()}),
+            )
+        self._saved[step] = records
 
     def load(self, step: int, like: T, partial: bool = False) -> T:
         """Reads one checkpoint.
@@ -102,39 +153,92 @@ class Checkpoints:
           The state, as NumPy arrays.
 
         Raises:
-          DamagedCheckpointError: Where it is missing, unreadable, of another structure, or altered.
+          DamagedCheckpointError: If it is missing, or all its files can be read and are not what was saved.
+          RunFolderError: If it cannot be read, or has other arrays than `like`.
         """
         expected = {name: (leaf.shape, leaf.dtype) for name, leaf in _named_leaves(like).items()}
-        try:
-            arrays, digests = self._read(step, set(expected) if partial else None)
-        except Exception as error:  # Orbax and TensorStore raise many kinds for files that are gone or cut short
-            raise DamagedCheckpointError(
-                f"checkpoint {step} cannot be read: {type(error).__name__}: {error}"
-            ) from error
-        if digests != _digests(arrays) and digests != _whole_digest(arrays):
-            raise DamagedCheckpointError(f"checkpoint {step} is not what was saved: its digest differs")
+        arrays = self._read_whole(step, set(expected) if partial else None)
         found = {name: (leaf.shape, leaf.dtype) for name, leaf in arrays.items()}
-        if expected != ({name: found.get(name) for name in expected} if partial else found):
-            raise DamagedCheckpointError(f"checkpoint {step} is of another network or optimizer")
+        if differences := _differences(found, expected, partial):
+            raise RunFolderError(
+                f"--workdir: checkpoint {step} in {self._directory} is of another network or optimizer:\n  "
+                + "\n  ".join(differences)
+                + "\nthe data's classes, the versions of the packages or the settings of JAX have changed since; bring "
+                "them back, or name another --workdir; nothing was changed"
+            )
         leaves = [arrays[name] for name in _named_leaves(like)]
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
-    def _read(self, step: int, wanted: set[str] | None) -> tuple[dict[str, np.ndarray], Any]:
-        """Reads arrays by name, those wanted or all, and the digests that they should have."""
+    def records_seen(self, step: int) -> RecordsDigest | None:
+        """Gives the records' digest that a checkpoint, which `load` has read, was saved with; None if it has none."""
+        return self._records[step]
+
+    def _read_whole(self, step: int, wanted: set[str] | None) -> dict[str, np.ndarray]:
+        """Reads arrays by name, those wanted or all, as they were saved.
+
+        Raises:
+          DamagedCheckpointError: If it is missing, or all its files can be read and are not what was saved.
+          RunFolderError: If it cannot be read.
+        """
+        if step not in self.steps():
+            raise DamagedCheckpointError(f"checkpoint {step} cannot be read: {self._directory} has none of this step")
+        for is_last in (False, True):
+            try:
+                return self._read(step, wanted)
+            except Exception as error:  # Orbax and TensorStore raise many kinds for files that are gone or cut short
+                self._refuse_unreadable(step, error)
+                if is_last:
+                    raise DamagedCheckpointError(
+                        f"checkpoint {step} cannot be read: {type(error).__name__}: {error}"
+                        if not isinstance(error, DamagedCheckpointError)
+                        else str(error)
+                    ) from error
+                self.close()  # whatever hindered it may have passed
+        raise AssertionError("the last attempt returns or raises")
+
+    def _read(self, step: int, wanted: set[str] | None) -> dict[str, np.ndarray]:
         described = self._checkpointer.metadata(step)
         metadata = described.custom_metadata or {}
-        layout, digests = metadata.get("packed", {}), metadata.get("digests")
+        layout, expected = metadata.get("packed", {}), metadata.get("digests")
         stored = {
             name: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape)  # what Orbax takes for a shape
             for name, leaf in described.metadata.items()
-            if wanted is None or digests is None or name in wanted or name in layout
+            if wanted is None or expected is None or name in wanted or name in layout
         }
-        arrays = _unpacked(
+        arrays = unpacked(
             {name: np.asarray(leaf) for name, leaf in self._checkpointer.load(step, stored).items()}, layout
         )
-        if digests is None:  # of before arrays had digests of their own
-            return arrays, metadata.get("digest")
-        return arrays, {name: digests.get(name) for name in arrays}
+        if expected is None:  # of before arrays had digests of their own
+            whole = metadata.get("digest") in (digests(arrays), whole_digest(arrays))
+        else:
+            whole = digests(arrays) == {name: expected.get(name) for name in arrays}
+        if not whole:
+            raise DamagedCheckpointError(f"checkpoint {step} is not what was saved: its digest differs")
+        seen = metadata.get("records")
+        self._records[step] = None if seen is None else parse(RecordsDigest, json.dumps(seen))
+        return arrays
+
+    def _refuse_unreadable(self, step: int, error: Exception) -> None:
+        """Raises where a failure to read says nothing about what is on the disk.
+
+        Raises:
+          RunFolderError: If the system refuses to read a file of the checkpoint, or memory is short.
+        """
+        fault: BaseException | None = os_error(error, self._directory / str(step))
+        if isinstance(fault, FileNotFoundError):
+            fault = None  # of a file that is gone
+        if fault is None and explain(error) is not None and not isinstance(error, OSError):
+            fault = error
+        if fault is None:
+            try:
+                whole_file.check_readable(self._directory / str(step))
+            except OSError as refused:
+                fault = refused
+        if fault is not None:
+            raise RunFolderError(
+                f"--workdir: checkpoint {step} cannot be read: {explain(fault)}; it is left as it is, and the same "
+                "command goes on from it once it can be read"
+            ) from error
 
     def load_newest(self, like: T) -> T | None:
         """Reads the newest whole checkpoint; damaged ones are set aside with a warning.
@@ -146,11 +250,11 @@ class Checkpoints:
           The state, as NumPy arrays; None where there is no checkpoint.
         """
         found = load_newest_common([self], like)
-        return None if found is None else found[0]
+        return None if found is None else found[1][0]
 
     def steps(self) -> set[int]:
         """Lists the steps of all checkpoints, by their folders: a damaged one may be missing from Orbax's list."""
-        return {int(entry.name) for entry in self._directory.iterdir() if entry.name.isdigit()}
+        return {int(entry.name) for entry in self._directory.iterdir() if entry.name.isdecimal()}
 
     def set_aside(self, step: int, error: DamagedCheckpointError) -> None:
         """Moves a damaged checkpoint out of the way, with a warning."""
@@ -163,18 +267,55 @@ class Checkpoints:
         _log.warning("%s; set aside as %s, the one before it is used", error, target)
 
     def wait(self) -> None:
-        """Waits until what has been given to `save` is on the disk."""
-        if "_checkpointer" in self.__dict__:
+        """Waits until what has been given to `save` is on the disk, and reads the first of a run back.
+
+        Raises:
+          OSError: If it cannot be written.
+          RunFailed: If the first cannot be read back.
+        """
+        if "_checkpointer" not in self.__dict__:
+            return
+        with self._named_errors():
             self._checkpointer.wait()
+        if self._saved and self._reads_back:
+            self._read_back(max(self._saved))
+
+    def _read_back(self, step: int) -> None:
+        self._reads_back = False
+        try:
+            self._read(step, None)
+        except Exception as error:  # whatever it is, the training must not go on in vain
+            raise RunFailed(
+                f"checkpoint {step} was saved in {self._directory} and cannot be read back: "
+                f"{explain(error) or f'{type(error).__name__}: {error}'}; name another --workdir, on a local disk"
+            ) from error
 
     def close(self) -> None:
-        """Waits until everything is saved."""
+        """Waits until everything is saved, as `wait`."""
         self._loading.join()
-        if (opened := self.__dict__.pop("_checkpointer", None)) is not None:
-            opened.close()
+        try:
+            self.wait()
+        finally:
+            if (opened := self.__dict__.pop("_checkpointer", None)) is not None:
+                with self._named_errors():
+                    opened.close()
+            if self._link is not None:
+                self._link.cleanup()
+                self._link = None
+
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Turns errors that stand for the system's into OSErrors of the folder."""
+        try:
+            yield
+        except Exception as error:
+            self._reads_back = False
+            if (refused := os_error(error, self._directory)) is None:
+                raise
+            raise refused from error
 
 
-def load_newest_common(group: Sequence[Checkpoints], like: T) -> list[T] | None:
+def load_newest_common(group: Sequence[Checkpoints], like: T) -> tuple[int, list[T]] | None:
     """Reads the newest step of which all runs of a group have a whole checkpoint; damaged ones are set aside.
 
     Args:
@@ -182,7 +323,10 @@ def load_newest_common(group: Sequence[Checkpoints], like: T) -> list[T] | None:
       like: Tree of the structure and shapes of one run's state.
 
     Returns:
-      The state of each run, as NumPy arrays; None where they have no step in common.
+      The step, and the state of each run as NumPy arrays; None where they have no step in common.
+
+    Raises:
+      RunFolderError: If a checkpoint cannot be read, or has other arrays than `like`.
     """
     while common := set.intersection(*(checkpoints.steps() for checkpoints in group)):
         states = []
@@ -193,57 +337,36 @@ def load_newest_common(group: Sequence[Checkpoints], like: T) -> list[T] | None:
                 checkpoints.set_aside(max(common), error)
                 break
         else:
-            return states
+            return max(common), states
     return None
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a path has characters of a pattern, or some that are not UTF-8."""
+    return re.search(r"[*?:\[\]{}\\%#\x00-\x1f\x7f\ud800-\udfff]", str(path)) is not None
+
+
+def _differences(found: _Shapes, expected: _Shapes, partial: bool) -> list[str]:
+    """Lists arrays that are not of the shape and type expected, the first few of them."""
+    names = expected if partial else {**found, **expected}
+    told = [
+        f"{name}: saved {_described(found.get(name))}, expected {_described(expected.get(name))}"
+        for name in names
+        if found.get(name) != expected.get(name)
+    ]
+    return told if len(told) <= _TOLD else [*told[:_TOLD], f"and {len(told) - _TOLD} more"]
+
+
+def _described(array: tuple[tuple[int, ...], np.dtype] | None) -> str:
+    return "nothing" if array is None else f"{array[1]}{list(array[0])}"
 
 
 def _orbax() -> Any:
     """Imports Orbax, which takes a quarter of a second: programs can be compiled meanwhile."""
+    orbax_messages.silence()
     return importlib.import_module("orbax.checkpoint.experimental.v1")
 
 
 def _named_leaves(tree: object) -> dict[str, np.ndarray | jax.Array]:
     """The arrays of a tree by their paths, so that a checkpoint is a plain dictionary."""
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-
-def _packed(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], _Layout]:
-    """The same with all small arrays of a type as one, under the type's name; and where to find them there."""
-    kept: dict[str, np.ndarray] = {}
-    small: dict[str, list[str]] = {}
-    for name, array in arrays.items():
-        if array.size < _SMALL:
-            small.setdefault(array.dtype.name, []).append(name)
-        else:
-            kept[name] = array
-    for dtype, names in small.items():
-        kept[dtype] = np.concatenate([arrays[name].reshape(-1) for name in names])
-    return kept, {dtype: [(name, list(arrays[name].shape)) for name in names] for dtype, names in small.items()}
-
-
-def _unpacked(kept: Mapping[str, np.ndarray], layout: _Layout) -> dict[str, np.ndarray]:
-    """What `_packed` was given."""
-    arrays = {name: array for name, array in kept.items() if name not in layout}
-    for dtype, places in layout.items():
-        start = 0
-        for name, shape in places:
-            end = start + math.prod(shape)
-            arrays[name] = kept[dtype][start:end].reshape(shape)
-            start = end
-    return arrays
-
-
-def _digests(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Computes the CRC-32 of each array's name, type, shape and content."""
-    return {name: f"{_crc(name, array, 0):08x}" for name, array in arrays.items()}
-
-
-def _whole_digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """Computes the CRC-32 over all arrays, as checkpoints of earlier versions have it."""
-    return f"{functools.reduce(lambda crc, name: _crc(name, arrays[name], crc), sorted(arrays), 0):08x}"
-
-
-def _crc(name: str, array: np.ndarray, crc: int) -> int:
-    array = np.ascontiguousarray(array)
-    crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
-    return zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)

@@ -17,20 +17,21 @@ from rich.console import Console
 
 from cnn_jax import data, geometry, preflight, pretrained
 from cnn_jax.config import Experiment
-from cnn_jax.data import pipeline
+from cnn_jax.data import DataError, pipeline
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.run import errors
+from cnn_jax.run.errors import RunFailed
 from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION
 from cnn_jax.run.recorder import DivergedError, Recorder, Stopped
 from cnn_jax.run.records import Result
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import compilation, distributed, identity, inputs, optimizer, sharding
-from cnn_jax.train.checkpoint import load_newest_common
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.profiling import Chunk, StepTimer, Trace
 from cnn_jax.train.run_group import RunGroup
 from cnn_jax.train.step import StepConfig, TrainState, create_state
 
-__all__ = ["DivergedError", "Stopped", "train_and_evaluate"]
+__all__ = ["DivergedError", "RunFailed", "Stopped", "train_and_evaluate"]
 
 _MAX_DISPATCH_SECONDS = 2.0  # a signal waits for the end of one or two dispatches
 
@@ -63,6 +64,7 @@ def train_and_evaluate(
       WeightsError: Where the weights to start from cannot be read or do not fit.
       DivergedError: Where the loss becomes infinite or not a number.
       Stopped: On SIGTERM or SIGINT, once the state is saved.
+      RunFailed: Where the machine refuses memory or a file while it trains, or a record cannot be read.
       OtherProcessFailed: Where the first of several processes raised one of these before the training began.
     """
     preflight.check_settings()
@@ -85,7 +87,7 @@ def train_and_evaluate(
         group.begin()
         start = sharding.on_all(start, mesh)
         state = initial_state(config, start.variables, mesh)
-        if (restored := load_newest_common(group.checkpoints, state)) is not None:
+        if (restored := group.restore(state)) is not None:
             state = sharding.put(restored[0], sharding.of_state(state, mesh, experiment.train))
         trainer = Trainer(
             state=state,
@@ -199,6 +201,7 @@ def chunks(
         first = last
 
 
+@errors.started(DataError, UnreadableRecordError)
 def train(
     runs: RunGroup, trainer: Trainer, stop: StopSignal, profile: bool = False, compile_seconds: float = 0.0
 ) -> list[Result | None]:
@@ -217,6 +220,7 @@ def train(
 
     Raises:
       Stopped: On a signal, once the states are saved.
+      RunFailed: Where the machine refuses memory or a file, or a record cannot be read.
     """
     experiment, state, step = runs.experiment, trainer.state, trainer.first_step
     epochs, steps_per_epoch = trainer.learning_rates.shape

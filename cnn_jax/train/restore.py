@@ -20,8 +20,9 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.pipeline import Normalization, Preprocessing
 from cnn_jax.data.split import Split
 from cnn_jax.models import Variables
+from cnn_jax.run import metrics_log
 from cnn_jax.run.folder import RunFolder, RunFolderError
-from cnn_jax.run.records import Result
+from cnn_jax.run.records import RecordsDigest, Result
 from cnn_jax.train import compilation, identity, inputs, metrics, sharding, step
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn_jax.train.step import StepConfig
@@ -43,6 +44,7 @@ class FinishedRun:
       config: Static part of the network's programs.
       normalization: Constants that normalize the pixels.
       variables: Variables of the network at the step that the result names.
+      records_seen: Digest of the records up to that step; None for a run of an older version.
     """
 
     folder: RunFolder
@@ -53,6 +55,15 @@ class FinishedRun:
     config: StepConfig
     normalization: Normalization
     variables: Variables
+    records_seen: RecordsDigest | None = None
+
+    def check_records(self) -> None:
+        """Checks that metrics.jsonl has the records of the run up to the step that the result names.
+
+        Raises:
+          RunFolderError: If it was cut short or changed.
+        """
+        metrics_log.check(self.folder.metrics, self.result.step, self.records_seen)
 
     def logits(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
         """Computes the logits of any number of images as evaluation does.
@@ -162,4 +173,5 @@ def load(workdir: Path, moved: Mapping[str, str] | None = None) -> FinishedRun:
         config=config,
         normalization=Normalization(jnp.asarray(described.mean), jnp.asarray(described.std)),
         variables=state.variables,
+        records_seen=checkpoints.records_seen(result.step),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import operator
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
@@ -17,10 +18,12 @@ from cnn_jax.run.recorder import Recorder, Stopped
 from cnn_jax.run.records import DatasetInfo, MetricRecord, Result
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import distributed, identity, sharding
-from cnn_jax.train.checkpoint import Checkpoints
+from cnn_jax.train.checkpoint import Checkpoints, load_newest_common
 from cnn_jax.train.metrics import Sums, means
 from cnn_jax.train.profiling import performance
 from cnn_jax.train.step import TrainState
+
+T = TypeVar("T")
 
 
 class RunGroup:
@@ -60,6 +63,27 @@ class RunGroup:
             run.begin(described, identity.provenance_of(run.experiment, described, len(self.runs)))
             self.checkpoints.append(Checkpoints(run.folder.checkpoints, keep_last))
             run.closing.callback(self.checkpoints[-1].close)
+
+    def restore(self, like: T) -> list[T] | None:
+        """Reads the newest step of which every run has a whole checkpoint; damaged ones are set aside.
+
+        Args:
+          like: Tree of the structure and shapes of one run's state.
+
+        Returns:
+          The state of each run, as NumPy arrays; None if they have no step in common.
+
+        Raises:
+          RunFolderError: If a checkpoint cannot be read, is of another network, or was saved with other records than
+            those of metrics.jsonl.
+        """
+        found = load_newest_common(self.checkpoints, like)
+        if found is None:
+            return None
+        step, states = found
+        for run, checkpoints in zip(self.runs, self.checkpoints, strict=True):
+            distributed.on_first(functools.partial(run.check_records, step, checkpoints.records_seen(step)))
+        return states
 
     @contextlib.contextmanager
     def training(self, total_steps: int, first_step: int) -> Iterator[None]:
@@ -130,7 +154,8 @@ class RunGroup:
             state = jax.device_get(state)
         for number, own in self.members(state):
             self.runs[number].log.sync()
-            self.checkpoints[number].save(step, own, self.runs[number].validation_at(step))
+            run = self.runs[number]
+            self.checkpoints[number].save(step, own, run.validation_at(step), run.log.digest())
         self._saved_at = time.monotonic()
 
     def stopped(self, stop: StopSignal, step: int) -> Stopped:

@@ -120,6 +120,15 @@ def test_damaged_prepared_data_is_mended(source, data_dir, damage):
     assert (folder / "1.0.0" / "dataset_info.json").exists()
 
 
+@pytest.mark.parametrize("name", ["incomplete.AB12CD_1.0.0", "incomplete.1.0.0", "1.0.0.old"])
+def test_what_a_killed_process_has_left_is_not_taken_for_the_data(source, data_dir, name):
+    load_named(SMALL, str(source), data_dir)
+    (data_dir / SMALL.name / "1.0.0").rename(data_dir / SMALL.name / name)  # as if it had been killed before the move
+    load_named(SMALL, str(source), data_dir)
+    assert (data_dir / SMALL.name / "1.0.0" / "dataset_info.json").is_file()
+    assert not list((data_dir / SMALL.name).glob("incomplete.*"))
+
+
 def test_a_process_reads_it_once_until_a_file_is_touched(source, data_dir, monkeypatch):
     monkeypatch.setitem(NAMED_SETS, "fashion_mnist", SMALL)
     config = cfg.FashionMnist(idx_dir=str(source))

@@ -1,5 +1,7 @@
 """Worker processes of a stream: nothing of them is left, however and whenever they end."""
 
+import contextlib
+import errno
 import itertools
 import json
 import multiprocessing
@@ -13,6 +15,7 @@ import pytest
 from moments import is_running, wait_until
 
 from cnn_jax import config as cfg
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.stream import open_streams
 
 ROOT = Path(__file__).parents[2]
@@ -134,6 +137,19 @@ def test_a_killed_worker_is_told(stream):
     next(batches)
     for worker in multiprocessing.active_children():
         os.kill(worker.pid, signal.SIGKILL)
-    with pytest.raises(RuntimeError, match="a worker process that reads records ended with exit code -9"):
+    with pytest.raises(DataError, match="a worker process that reads records ended with exit code -9"):
         list(itertools.islice(batches, 9))
     batches.close()
+
+
+def test_memory_that_the_system_does_not_have_is_told(stream, monkeypatch):
+    def refuse(descriptor, start, size):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with (
+        pytest.raises(OSError, match=r"no memory for [\d,]+ bytes of batches"),
+        contextlib.closing(iter(stream().at(0))) as batches,
+    ):
+        next(batches)
+    assert multiprocessing.active_children() == []

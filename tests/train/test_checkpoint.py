@@ -1,7 +1,10 @@
 """Checkpoints: what is kept, what is read back, and what is set aside."""
 
+import errno
 import json
+import os
 import shutil
+import tempfile
 import zlib
 
 import jax
@@ -9,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.train import checkpoint
+from cnn_jax.run.errors import RunFailed, RunFolderError
+from cnn_jax.run.records import RecordsDigest
+from cnn_jax.train import checkpoint, packed_arrays
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 
 
@@ -62,7 +67,7 @@ def mixed():
 # What lies by itself: all but numbers and the empty one; the kernels and the bfloat16 array; the large one; none.
 @pytest.mark.parametrize(("small", "saved"), [(2, 6), (10, 5), (2**16, 4), (2**30, 3)])
 def test_small_arrays_of_a_type_lie_together(folder, monkeypatch, small, saved):
-    monkeypatch.setattr(checkpoint, "_SMALL", small)
+    monkeypatch.setattr(packed_arrays, "_SMALL", small)
     state = mixed()
     checkpoints = Checkpoints(folder)
     checkpoints.save(1, state)
@@ -79,7 +84,7 @@ def test_small_arrays_of_a_type_lie_together(folder, monkeypatch, small, saved):
 
 
 def test_a_checkpoint_of_before_arrays_lay_together_is_read(folder, monkeypatch):
-    monkeypatch.setattr(checkpoint, "_packed", lambda arrays: (arrays, {}))
+    monkeypatch.setattr(checkpoint, "packed", lambda arrays: (arrays, {}))
     saved(folder, [7])
     described = json.loads((folder / "7" / "_CHECKPOINT_METADATA").read_text())
     del described["custom_metadata"]["packed"]
@@ -167,7 +172,9 @@ def test_a_damaged_newest_is_set_aside(folder, damage, caplog):
 def test_another_network_is_told(folder):
     saved(folder, [1])
     checkpoints = Checkpoints(folder)
-    with pytest.raises(DamagedCheckpointError, match="another network"):
+    with pytest.raises(
+        RunFolderError, match=r"(?s)another network.*'kernel'.*float32\[40, 100\], expected float32\[3\]"
+    ):
         checkpoints.load(1, {"kernel": jnp.zeros(3)})
     with pytest.raises(DamagedCheckpointError, match="checkpoint 9 cannot be read"):
         checkpoints.load(9, state(0))
@@ -194,7 +201,7 @@ def test_a_part_is_read_without_the_rest(folder):
     }
     with pytest.raises(DamagedCheckpointError, match="digest differs"):
         checkpoints.load(1, big)
-    with pytest.raises(DamagedCheckpointError, match="another network"):
+    with pytest.raises(RunFolderError, match="another network"):
         checkpoints.load(1, {"kernel": big["kernel"][:5]}, partial=True)
     checkpoints.close()
 
@@ -229,11 +236,186 @@ def test_runs_resume_at_the_newest_step_that_all_have(folder, tmp_path):
     saved(folder, [1, 2, 3], keep_last=3)
     saved(others, [1, 2], keep_last=3)
     group = [Checkpoints(folder), Checkpoints(others)]
-    found = checkpoint.load_newest_common(group, state(0))
-    assert [int(each["step"]) for each in found] == [2, 2]
+    step, found = checkpoint.load_newest_common(group, state(0))
+    assert [step, *(int(each["step"]) for each in found)] == [2, 2, 2]
     flip_a_bit(others / "2")
-    found = checkpoint.load_newest_common(group, state(0))
-    assert [int(each["step"]) for each in found] == [1, 1]
+    step, found = checkpoint.load_newest_common(group, state(0))
+    assert [step, *(int(each["step"]) for each in found)] == [1, 1, 1]
     for each in group:
         each.close()
     assert (tmp_path / "damaged_checkpoints" / "2-0").is_dir()
+
+
+def contents(folder):
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (
+            {"kernel": np.zeros((41, 100), np.float32)},
+            r"'kernel'\]: saved float32\[40, 100\], expected float32\[41, 100\]",
+        ),
+        ({"kernel": np.zeros((40, 100), np.float64)}, r"'kernel'\]: saved float32.*expected float64\[40, 100\]"),
+        ({"step": np.int64(0)}, r"'step'\]: saved int32\[\], expected int64\[\]"),
+        ({"scale": np.zeros(3)}, r"'scale'\]: saved nothing, expected float64\[3\]"),
+    ],
+)
+def test_what_does_not_fit_is_no_damage(folder, changed, told):
+    saved(folder, [1, 2])
+    before = contents(folder)
+    checkpoints = Checkpoints(folder, keep_last=2)
+    with pytest.raises(RunFolderError, match=told):
+        checkpoints.load_newest(state(0) | changed)
+    checkpoints.close()
+    assert contents(folder.parent) == before
+
+
+NOTED = " [tensorstore_spec='{}']"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.EIO, os.strerror(errno.EIO), "/x/manifest"), "Input/output error"),
+        (ValueError(f"UNKNOWN: Failed to open: {os.strerror(errno.EIO)}{NOTED}"), "Input/output error"),
+        (ValueError(f"UNKNOWN: Failed to open: {os.strerror(errno.EMFILE)}{NOTED}"), "ulimit -n"),
+        (OSError(errno.EACCES, os.strerror(errno.EACCES)), "change its permissions"),
+        (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "Cannot allocate memory"),
+        (MemoryError(), "Out of memory"),
+    ],
+)
+def test_what_the_system_refuses_to_read_is_no_damage(folder, monkeypatch, error, told):
+    saved(folder, [1, 2])
+    before = contents(folder)
+
+    def fail(*arguments):
+        raise error
+
+    checkpoints = Checkpoints(folder, keep_last=2)
+    monkeypatch.setattr(checkpoints, "_read", fail)
+    with pytest.raises(RunFolderError, match=f"(?s)checkpoint 2 cannot be read: .*{told}.*left as it is"):
+        checkpoints.load_newest(state(0))
+    checkpoints.close()
+    assert contents(folder.parent) == before
+
+
+@pytest.mark.parametrize("name", ["_CHECKPOINT_METADATA", "state/_METADATA", "state/manifest.ocdbt"])
+def test_a_file_that_cannot_be_opened_is_no_damage(folder, name):
+    saved(folder, [1, 2])
+    path = folder / "2" / name
+    if path.exists():
+        path.rename(folder.parent / "away")
+    path.symlink_to(path.name)  # a link to itself: the system gives up
+    checkpoints = Checkpoints(folder, keep_last=2)
+    with pytest.raises(RunFolderError, match=r"checkpoint 2 cannot be read: .*left as it is"):
+        checkpoints.load_newest(state(0))
+    checkpoints.close()
+    path.unlink()
+    if (folder.parent / "away").exists():
+        (folder.parent / "away").rename(path)
+    checkpoints = Checkpoints(folder, keep_last=2)
+    assert int(checkpoints.load_newest(state(0))["step"]) == 2
+    checkpoints.close()
+
+
+def test_what_passes_by_itself_is_read_in_the_second_attempt(folder, monkeypatch):
+    saved(folder, [1, 2])
+    checkpoints = Checkpoints(folder, keep_last=2)
+    read, faults = checkpoints._read, [ValueError("DATA_LOSS: a part was missing for a moment")]
+
+    def fail_once(*arguments):
+        if faults:
+            raise faults.pop()
+        return read(*arguments)
+
+    monkeypatch.setattr(checkpoints, "_read", fail_once)
+    assert int(checkpoints.load_newest(state(0))["step"]) == 2
+    checkpoints.close()
+
+
+@pytest.mark.parametrize(
+    "name", ["x[1]", "[!a]", "a*b?", "back\\slash", "gs:", "{a,b}", "not utf-8 \udcff", "tab\t ü 字"]
+)
+def test_any_name_of_the_folder_will_do(tmp_path, monkeypatch, name):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    folder = tmp_path / name / "checkpoints"
+    saved(folder, [1, 2, 3], keep_last=2)
+    assert kept(folder) == [2, 3]
+    checkpoints = Checkpoints(folder, keep_last=2)
+    assert int(checkpoints.load_newest(state(0))["step"]) == 3
+    checkpoints.close()
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_folder_for_temporary_files_that_will_not_do_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "tmp[1]").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp[1]"))
+    checkpoints = Checkpoints(tmp_path / "x[1]" / "checkpoints")
+    with pytest.raises(RunFolderError, match=r"x\[1\].*TMPDIR=.*tmp\[1\]; rename"):
+        checkpoints.save(1, state(1))
+    checkpoints.close()
+
+
+def test_the_first_of_a_run_is_read_back(folder, monkeypatch):
+    reads = []
+    checkpoints = Checkpoints(folder, keep_last=2)
+    read = checkpoints._read
+    monkeypatch.setattr(checkpoints, "_read", lambda step, wanted: reads.append(step) or read(step, wanted))
+    for step in (1, 2, 3):
+        checkpoints.save(step, state(step))
+    checkpoints.close()
+    assert reads == [1]
+    checkpoints = Checkpoints(folder, keep_last=2)  # as a resumed run, which reads the newest anyway
+    monkeypatch.setattr(checkpoints, "_read", lambda step, wanted: reads.append(step))
+    checkpoints.save(4, state(4))
+    checkpoints.close()
+    assert reads == [1]
+
+
+def test_a_first_one_that_cannot_be_read_back_ends_the_run(folder):
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(1, state(1))
+    checkpoints._checkpointer.wait()
+    flip_a_bit(folder / "1")
+    with pytest.raises(RunFailed, match=r"(?s)checkpoint 1 was saved .* cannot be read back: .*name another --workdir"):
+        checkpoints.save(2, state(2))
+    checkpoints.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_what_cannot_be_saved_is_told_with_the_folder(folder, monkeypatch, number):
+    saved(folder, [1])
+    checkpoints = Checkpoints(folder)
+    text = f'UNKNOWN: Error writing local file "x": {os.strerror(number)}{NOTED}'
+
+    def fail(*arguments, **more):
+        raise ValueError(text)
+
+    monkeypatch.setattr(checkpoints._checkpointer, "save_async", fail)
+    with pytest.raises(OSError, match=os.strerror(number)) as raised:
+        checkpoints.save(2, state(2))
+    assert (raised.value.errno, raised.value.filename) == (number, str(folder))
+    checkpoints.close()
+    assert kept(folder) == [1]
+
+
+def test_the_records_seen_come_with_the_state(folder):
+    old, new = RecordsDigest(count=3, sha256="ab"), RecordsDigest(count=3, sha256="cd")
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(1, state(1))
+    checkpoints.save(2, state(2), records=old)
+    checkpoints.close()
+    checkpoints = Checkpoints(folder, keep_last=2)
+    checkpoints.load_newest(state(0))
+    assert checkpoints.records_seen(2) == old
+    # A run that starts again from an earlier step measures other times, and comes to the same step with other records.
+    checkpoints.save(2, state(2), records=new)
+    checkpoints.save(2, state(2), records=new)  # nothing is saved twice
+    checkpoints.close()
+    checkpoints = Checkpoints(folder, keep_last=2)
+    checkpoints.load_newest(state(0))
+    assert checkpoints.records_seen(2) == new
+    checkpoints.close()

@@ -1,0 +1,66 @@
+"""Output that nobody reads, or that cannot be written, ends no program."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+# Prints in pieces, as a training does, then tells a file that it has come to its end.
+PROGRAM = """
+import sys
+from pathlib import Path
+from cnn_jax.run import standard_streams
+standard_streams.protect()
+for number in range({lines}):
+    print("line", number, flush=True)
+    print("error", number, file=sys.stderr)
+Path(sys.argv[1]).touch()
+sys.exit(standard_streams.exit_code({code}))
+"""
+
+
+def run(tmp_path, shell, lines=2000, code=0):
+    (tmp_path / "program.py").write_text(PROGRAM.format(lines=lines, code=code))
+    words = f"{sys.executable} {tmp_path}/program.py {tmp_path}/end"
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {shell.format(words)}"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("shell", ["{} 2>/dev/null | head -1", "{} 2>&1 | head -1", "{} 2>/dev/null | true"])
+@pytest.mark.parametrize("code", [0, 75])
+def test_a_reader_that_goes_away_is_no_fault(tmp_path, shell, code):
+    done = run(tmp_path, shell, code=code)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert done.stdout in ("line 0\n", "error 0\n", "")
+    assert (tmp_path / "end").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+@pytest.mark.parametrize(("code", "expected"), [(0, 1), (2, 2), (75, 75)])
+def test_output_that_cannot_be_written_is_told(tmp_path, code, expected):
+    done = run(tmp_path, "{} >/dev/full", lines=3, code=code)
+    assert done.returncode == expected
+    assert done.stderr.splitlines()[3:] == ["failed: standard output cannot be written: No space left on device"]
+    assert (tmp_path / "end").exists()
+
+
+@pytest.mark.parametrize("shell", ["{} >&-", "{} 2>&-", "{} >&- 2>&-", "{} 2>/dev/full"])
+def test_streams_that_are_closed_from_the_start_are_no_fault(tmp_path, shell):
+    done = run(tmp_path, shell, lines=3)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (tmp_path / "end").exists()
+
+
+def test_nothing_is_lost(tmp_path):
+    done = run(tmp_path, "{}", lines=3)
+    assert (done.returncode, done.stdout) == (0, "line 0\nline 1\nline 2\n")
+    assert done.stderr == "error 0\nerror 1\nerror 2\n"
