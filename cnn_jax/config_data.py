@@ -7,9 +7,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
+from cnn_jax import user_path
 from cnn_jax.config_model import Count, Fraction, NonNegativeInt, Positive, PositiveShare, Section
+
+
+def _usable_path(text: str) -> str:
+    if fault := user_path.fault_of(text):
+        raise PydanticCustomError("unusable_path", "{fault}", {"fault": fault})
+    return text
+
+
+FilePath = Annotated[str, AfterValidator(_usable_path)]  # kept as it was given; `user_path.expand` expands the ~
 
 
 class _Data(Section):
@@ -36,20 +47,20 @@ class _InMemory(_Data):
 
 class FashionMnist(_InMemory):
     name: Literal["fashion_mnist"] = Field("fashion_mnist", description="60,000 + 10,000 pictures of clothing, 28x28x1")
-    idx_dir: str | None = Field(
+    idx_dir: FilePath | None = Field(
         None, description="folder with the four IDX files, gz or not; none looks in Debian's folder, then downloads"
     )
 
 
 class Mnist(_InMemory):
     name: Literal["mnist"] = Field("mnist", description="60,000 + 10,000 handwritten digits, 28x28x1")
-    idx_dir: str | None = Field(None, description="folder with the four IDX files, gz or not; none downloads them")
+    idx_dir: FilePath | None = Field(None, description="folder with the four IDX files, gz or not; none downloads them")
 
 
 class Csv(_InMemory):
     name: Literal["csv"] = Field("csv", description="CSV files: label, then height x width x channels pixels, 0 to 255")
-    train_file: str = Field(description="training images; .gz is read as such; a header line is recognised")
-    test_file: str = Field(description="test images, same columns")
+    train_file: FilePath = Field(description="training images; .gz is read as such; a header line is recognised")
+    test_file: FilePath = Field(description="test images, same columns")
     height: Count = Field(28, description="pixels")
     width: Count = Field(28, description="pixels")
     channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB, the channel varying fastest")
@@ -58,17 +69,17 @@ class Csv(_InMemory):
 
 class Idx(_InMemory):
     name: Literal["idx"] = Field("idx", description="four IDX files, as MNIST's, gz or not")
-    train_images: str = Field(description="IDX file of bytes, [n, height, width] or [n, height, width, channels]")
-    train_labels: str = Field(description="IDX file of bytes, [n]")
-    test_images: str = Field(description="IDX file, as train_images")
-    test_labels: str = Field(description="IDX file, as train_labels")
+    train_images: FilePath = Field(description="IDX file of bytes, [n, height, width] or [n, height, width, channels]")
+    train_labels: FilePath = Field(description="IDX file of bytes, [n]")
+    test_images: FilePath = Field(description="IDX file, as train_images")
+    test_labels: FilePath = Field(description="IDX file, as train_labels")
     class_names: tuple[str, ...] | None = Field(None, description="names in label order; none uses the labels")
 
 
 class ImageFolder(_InMemory):
     name: Literal["image_folder"] = Field("image_folder", description="PNG and JPEG files, one subfolder per class")
-    train_dir: str = Field(description="folder of class folders")
-    test_dir: str | None = Field(None, description="folder of class folders; none splits off test_fraction")
+    train_dir: FilePath = Field(description="folder of class folders")
+    test_dir: FilePath | None = Field(None, description="folder of class folders; none splits off test_fraction")
     test_fraction: Fraction = Field(0.2, description="share of train_dir for testing where test_dir is none")
     height: Count = Field(28, description="pixels; pictures of another size are resized")
     width: Count = Field(28, description="pixels; pictures of another size are resized")
@@ -80,7 +91,7 @@ class Records(_Data):
     name: Literal["records"] = Field(
         "records", description="a folder of records that `launch.py prepare` made, read while the network trains"
     )
-    folder: str = Field(description="the folder")
+    folder: FilePath = Field(description="the folder")
     classes: Count | None = Field(None, description="classes that it must have; none takes what is there")
     image_size: Count = Field(224, description="pixels of a side of what the network sees")
     channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -192,6 +193,12 @@ def _message(detail: Any, model: type[BaseModel], path: Path, field: FieldInfo |
         legal = ", ".join(_variants(field))
         return f"{name}.name: got {_shown(given)}, expected one of: {legal}" + _did_you_mean(given, _variants(field))
     value = _value_at(tree, path)
+    if detail["type"] == "unusable_path":
+        return f"{name}: {detail['msg']}"
+    if detail["type"] == "string_unicode":
+        return (
+            f"{name}: got {_shown(value)}, whose bytes are not UTF-8; rename the file or folder, or give a link to it"
+        )
     return f"{name}: got {_shown(value)}, expected {_type_text(field)}" + _did_you_mean(value, _words(field))
 
 
@@ -241,7 +248,7 @@ def _normalise(value: Any) -> Any:
         return {key: _normalise(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return tuple(_normalise(entry) for entry in value)
-    return value
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _with_default_names(tree: dict[str, Any]) -> dict[str, Any]:

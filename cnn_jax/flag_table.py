@@ -12,6 +12,7 @@ from cnn_jax import config_parse
 from cnn_jax.ahead import request
 
 OF_PROCESSES = ("distributed", "coordinator", "num_processes", "process_id")
+PATHS = ("config", "workdir", "data_dir", "source", "target", "output", "from", "export", "json")
 OF_RAY = ("address", "cpus", "gpus", "tpus", "processes")
 
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -5,18 +5,18 @@ from __future__ import annotations
 import ast
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from absl import flags
 
-from cnn_jax import config_parse, experiment_file
+from cnn_jax import config_parse, experiment_file, text_fields, user_path
 from cnn_jax.ahead import request
 from cnn_jax.ahead.request import CompileRequest
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.flag_table import BOOLEANS, OF_PROCESSES, OF_RAY, REQUIRED, VERBS, define, help_text, listed, near
+from cnn_jax.flag_table import BOOLEANS, OF_PROCESSES, OF_RAY, PATHS, REQUIRED, VERBS, define, help_text, listed, near
 from cnn_jax.sweep import exchange, plan
 from cnn_jax.sweep.comparison import Evidence
 from cnn_jax.sweep.options import Options
@@ -112,10 +112,14 @@ def parse(argv: Sequence[str]) -> Request:
     values, overrides, faults = _flag_values(verb, words)
     experiment, sweep, compilation = None, None, None
     faults += _group_faults(values)
-    config_file = Path(values.config) if "config" in VERBS[verb][1] and values.config else None
+    paths, path_faults = _paths(values)
+    faults += path_faults
+    config_file = paths["config"] if "config" in VERBS[verb][1] else None
     try:
-        if verb == "sweep":
-            sweep = _sweep_request(values, config_file, overrides)
+        if path_faults:
+            pass
+        elif verb == "sweep":
+            sweep = _sweep_request(values, paths, overrides)
         elif config_file is not None:
             raw = experiment_file.load_config(config_file)
             experiment = config_parse.parse(config_parse.override(raw, overrides))
@@ -132,15 +136,15 @@ def parse(argv: Sequence[str]) -> Request:
         verb=verb,
         experiment=experiment,
         config_file=config_file,
-        workdir=Path(values.workdir) if values.workdir else None,
-        data_dir=Path(values.data_dir).expanduser() if values.data_dir else None,
-        images=tuple(Path(image) for image in values.images or ()),
-        source=Path(values.source).expanduser() if values.source else None,
-        target=Path(values.target).expanduser() if values.target else None,
+        workdir=paths["workdir"],
+        data_dir=paths["data_dir"],
+        images=tuple(user_path.expand(image) for image in values.images or ()),
+        source=paths["source"],
+        target=paths["target"],
         test_fraction=values.test_fraction,
         restart_markers=values.restart_markers,
         format=values.format,
-        output=Path(values.output) if values.output else None,
+        output=paths["output"],
         report=values.report,
         profile=values.profile,
         sweep=sweep,
@@ -150,6 +154,26 @@ def parse(argv: Sequence[str]) -> Request:
         num_processes=values.num_processes,
         process_id=values.process_id,
     )
+
+
+def _paths(values: Any) -> tuple[dict[str, Path | None], list[str]]:
+    """Reads the flags that name a file or a folder, and tells of those that cannot."""
+    given = {name: values[name].value for name in PATHS}
+    faults = [f"--{name}: {fault}" for name, text in given.items() if text and (fault := user_path.fault_of(text))]
+    faults += [f"--images: {fault}" for image in values.images or () if (fault := user_path.fault_of(image))]
+    if faults:
+        return dict.fromkeys(PATHS), faults
+    paths = {name: user_path.expand(text) if text else None for name, text in given.items()}
+    output, workdir = paths["output"], given["workdir"]
+    if workdir and "://" in workdir:
+        faults.append(
+            f"--workdir: got {workdir!r}, expected a folder of a file system; mount a bucket first, by gcsfuse for one"
+        )
+    if output is not None and output.suffix not in (".json", ".csv"):
+        faults.append(f"--output: got {given['output']!r}, expected a file that ends in .json or .csv")
+    elif output is not None and not output.parent.is_dir():
+        faults.append(f"--output: got {given['output']!r}, and there is no folder {str(output.parent)!r}")
+    return paths, faults
 
 
 def _group_faults(values: Any) -> list[str]:
@@ -167,9 +191,9 @@ def _group_faults(values: Any) -> list[str]:
     return []
 
 
-def _sweep_request(values: Any, config_file: Path | None, overrides: dict[str, Any]) -> SweepRequest:
+def _sweep_request(values: Any, paths: Mapping[str, Path | None], overrides: dict[str, Any]) -> SweepRequest:
     """Reads all trials, from an experiment file or from another laboratory's."""
-    source = values["from"].value
+    config_file, source = paths["config"], paths["from"]
     if values.engine != "ray" and (given := [name for name in OF_RAY if values[name].present]):
         raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
     if values.vectorize == "seeds" and values.processes > 1:
@@ -181,15 +205,15 @@ def _sweep_request(values: Any, config_file: Path | None, overrides: dict[str, A
         sweep = plan.read(config_file, overrides)
     elif overrides:
         raise ConfigError([f"--config.{name}: the configs in the file of --from hold" for name in overrides])
-    else:
-        sweep, known = exchange.read(Path(source))
+    elif source is not None:
+        sweep, known = exchange.read(source)
     return SweepRequest(
         plan=sweep,
         chosen=plan.choose(sweep, _only(values["sweep.only"].value or ()), values["sweep.limit"].value),
         known=known,
         options=Options(**{field.name: values[field.name].value for field in dataclasses.fields(Options)}),
         verify=values.verify,
-        export=Path(values.export) if values.export else None,
+        export=paths["export"],
     )
 
 
@@ -200,7 +224,7 @@ def _only(words: Iterable[str]) -> dict[str, Any]:
         field, has_value, text = word.partition("=")
         if not has_value or not text:
             faults.append(f"--sweep.only: got {word!r}, expected FIELD=VALUE, such as seed=0")
-        fields[field.removeprefix("config.")] = parse_value(text)
+        fields[field.removeprefix("config.")] = _field_value(field.removeprefix("config."), text)
     if faults:
         raise ConfigError(faults)
     return fields
@@ -238,7 +262,7 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
             elif not has_value:
                 faults.append(f"--{name}: no value given; write --{name}=value")
             else:
-                overrides[name.removeprefix("config.")] = parse_value(text)
+                overrides[name.removeprefix("config.")] = _field_value(name.removeprefix("config."), text)
         elif name.removeprefix("no") not in legal and name not in legal:
             if name in values or name.removeprefix("no") in values:
                 faults.append(f"--{name}: not a flag of {verb}, which has: {listed(legal)}")
@@ -258,15 +282,6 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
     values.mark_as_parsed()
     given = {word.lstrip("-").partition("=")[0] for word in words}
     faults += [f"--{name}: {verb} needs it: {values[name].help}" for name in REQUIRED[verb] if name not in given]
-    if values.workdir and "://" in values.workdir:
-        faults.append(
-            f"--workdir: got {values.workdir!r}, expected a folder of a file system; "
-            "mount a bucket first, by gcsfuse for one"
-        )
-    if values.output and values.output.rsplit(".", 1)[-1] not in ("json", "csv"):
-        faults.append(f"--output: got {values.output!r}, expected a file that ends in .json or .csv")
-    elif values.output and not Path(values.output).parent.is_dir():
-        faults.append(f"--output: got {values.output!r}, and there is no folder {str(Path(values.output).parent)!r}")
     return values, overrides, faults
 
 
@@ -279,6 +294,12 @@ def default_workdir(config_file: Path, experiment: Experiment) -> Path:
 def default_sweep_dir(sweep: Plan) -> Path:
     """The folder of a sweep that names none; more points leave it the same, other shared values do not."""
     return Path("runs") / f"{sweep.experiment}-sweep-{sweep.digest}"
+
+
+def _field_value(field: str, text: str) -> Any:
+    """Reads the value of a config field: as text where the field takes text, else as `parse_value` does."""
+    kind = text_fields.kind_of(field)
+    return parse_value(text) if kind is None else text_fields.read(text, *kind)
 
 
 def parse_value(text: str) -> Any:

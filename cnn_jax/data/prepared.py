@@ -20,6 +20,7 @@ import numpy as np
 import platformdirs
 from rich.console import Console
 
+from cnn_jax import user_path
 from cnn_jax.data import idx
 from cnn_jax.data.download import DownloadError, fetch
 from cnn_jax.data.errors import DataError
@@ -33,8 +34,14 @@ Stamp = tuple[tuple[int, int], ...]
 
 
 def default_data_dir() -> Path:
-    """CNN_JAX_DATA_DIR, else `data` in the user's cache folder."""
+    """CNN_JAX_DATA_DIR, else `data` in the user's cache folder.
+
+    Raises:
+      DataError: where CNN_JAX_DATA_DIR cannot be a path.
+    """
     named = os.environ.get("CNN_JAX_DATA_DIR")
+    if named and (fault := user_path.fault_of(named)):
+        raise DataError(f"CNN_JAX_DATA_DIR: {fault}")
     return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("cnn_jax")) / "data"
 
 
