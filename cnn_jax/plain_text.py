@@ -65,6 +65,8 @@ def shortened(text: str, most: int, show: Callable[[str], str] = plain) -> str:
         if _width(begin) + _width(unit) > room:
             break
         begin += unit
+    if not begin and not end:  # the first cluster is too wide by itself
+        begin = units[0][:room]
     return begin + _ELLIPSIS + "".join(end)
 
 
@@ -77,13 +79,13 @@ def distinct(names: Sequence[str], most: int, show: Callable[[str], str] = plain
       show: As `shortened` has it.
 
     Returns:
-      The shortened names; those that would look alike or empty begin with their number, from 0.
+      The shortened names; those that would look alike begin with their number, from 0, and so do empty ones.
     """
     short = [shortened(name, most, show) for name in names]
     looks = [unicodedata.normalize("NFKC", each).strip() for each in short]
     counts = Counter(looks)
     return [
-        name if look and counts[look] == 1 else f"{number}: {name}".strip()
+        name if look and counts[look] == 1 else f"{number}: {name if look else '(no name)'}"
         for number, (name, look) in enumerate(zip(short, looks, strict=True))
     ]
 
@@ -93,7 +95,7 @@ def clusters(text: str) -> Iterator[str]:
     cluster = ""
     for place, char in enumerate(text):
         joined = cluster and (
-            unicodedata.category(char) in ("Mn", "Me") or _joins(text, place) or (cluster[-1] in _JOINERS[1:])
+            unicodedata.category(char) in ("Mn", "Me") or _joins(text, place) or _joins(text, place - 1)
         )
         if cluster and not joined:
             yield cluster

@@ -13,11 +13,16 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
+from cnn_jax.analysis.class_keys import class_keys
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.evaluation_picture import read_picture
 from cnn_jax.data.picture import UnreadablePictureError
+from cnn_jax.plain_text import shortened, valid_unicode
+from cnn_jax.terminal import cell
 from cnn_jax.train.restore import FinishedRun
 
+_COLUMNS = ("file", "class", "probability", "changes")  # of the CSV, before those of the classes
+_LABEL = 40  # characters of a class name in a terminal's table
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 
@@ -26,7 +31,7 @@ class Prediction:
     """What the network says of one picture.
 
     Attributes:
-      file: its path.
+      file: its path; bytes that are not UTF-8 stand as \\xff.
       label: the most probable class.
       probability: of that class.
       probabilities: of all classes, by name.
@@ -63,7 +68,7 @@ def predict(run: FinishedRun, paths: Sequence[Path]) -> list[Prediction]:
     for file, (_, changes), each in zip(files, fitted, probabilities, strict=True):
         best = int(each.argmax())
         by_name = {name: float(value) for name, value in zip(run.class_names, each, strict=True)}
-        rows.append(Prediction(str(file), run.class_names[best], float(each[best]), by_name, changes))
+        rows.append(Prediction(valid_unicode(str(file)), run.class_names[best], float(each[best]), by_name, changes))
     return rows
 
 
@@ -85,8 +90,9 @@ def as_table(rows: Sequence[Prediction]) -> Table:
         table.add_column(heading, overflow="fold", justify="right" if heading == "probability" else "left")
     for row in rows:
         ranked = sorted(row.probabilities.items(), key=lambda entry: -entry[1])[1:3]
-        following = ", ".join(f"{name} {value:.1%}" for name, value in ranked)
-        table.add_row(os.path.relpath(row.file), row.label, f"{row.probability:.1%}", following, row.changes)
+        following = ", ".join(f"{shortened(name, _LABEL)} {value:.1%}" for name, value in ranked)
+        file = cell(os.path.relpath(row.file))
+        table.add_row(file, cell(row.label, _LABEL), f"{row.probability:.1%}", cell(following), row.changes)
     return table
 
 
@@ -96,11 +102,14 @@ def as_json(rows: Sequence[Prediction]) -> str:
 
 
 def as_csv(rows: Sequence[Prediction]) -> str:
-    """The predictions as CSV: file, class, probability, changes, and a column for each class."""
+    """The predictions as CSV: file, class, probability, changes, and a column for each class, whole names in all.
+
+    The column of a class that is called like one of the first four is "class NAME".
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = list(rows[0].probabilities) if rows else []
-    writer.writerow(["file", "class", "probability", "changes", *names])
+    writer.writerow([*_COLUMNS, *class_keys(names, _COLUMNS)])
     for row in rows:
         writer.writerow([row.file, row.label, row.probability, row.changes, *row.probabilities.values()])
     return text.getvalue()

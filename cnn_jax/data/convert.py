@@ -30,12 +30,14 @@ from cnn_jax.data import picture_files, records, restarts
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.picture import FAULTS, converted
 from cnn_jax.data.records import MANIFEST, Manifest, Record
+from cnn_jax.plain_text import distinct, plain, valid_unicode
 
 T = TypeVar("T")
 
 _EXAMPLES_PER_SHARD = 1024  # of 110 kB, as ImageNet's are, 110 MB
 _STRIDE = 4  # every so many pixels and rows, one counts for the colours' statistics
 _AHEAD = grain.ReadOptions(num_threads=16, prefetch_buffer_size=64)
+_LABEL = 1000  # characters of a class name in TFDS's own file, a line for each; the manifest has the whole
 _TOLD = 5  # unreadable pictures that are named
 
 
@@ -112,6 +114,7 @@ def _refuse_what_is_there(target: Path) -> None:
 
 def _write(found: picture_files.Found, folder: Path, console: Console, restart_markers: bool) -> None:
     """Writes the records and the manifest of all pictures."""
+    class_names = tuple(map(valid_unicode, found.class_names))
     how = "with restart markers in JPEGs" if restart_markers else "as they came"
     info = tfds.core.DatasetInfo(
         builder=tfds.core.dataset_info.DatasetIdentity(
@@ -120,15 +123,15 @@ def _write(found: picture_files.Found, folder: Path, console: Console, restart_m
         features=tfds.features.FeaturesDict(
             {
                 "image": tfds.features.Image(),
-                "label": tfds.features.ClassLabel(names=list(found.class_names)),
+                "label": tfds.features.ClassLabel(names=distinct(class_names, _LABEL)),
                 "file_name": tfds.features.Text(),
             }
         ),
-        description=f"The pictures of {found.name}, {how}.",
+        description=f"The pictures of {plain(found.name)}, {how}.",
     )
     writer = tfds.core.SequentialWriter(info, _EXAMPLES_PER_SHARD, file_format="array_record")
     writer.initialize_splits(list(found.splits))
-    census = _Census(found.class_names)
+    census = _Census(class_names)
     unmarked = 0
 
     def look(number: int, picture: picture_files.PictureFile) -> _Looked:
@@ -143,7 +146,7 @@ def _write(found: picture_files.Found, folder: Path, console: Console, restart_m
         unmarked += restart_markers and not restarts.is_marked(looked.record.picture)
         if not census.unreadable:  # after the first, the rest is looked at alone
             example = {"image": io.BytesIO(looked.record.picture), "label": looked.record.label}
-            writer.add_examples({split: [example | {"file_name": looked.name}]})
+            writer.add_examples({split: [example | {"file_name": valid_unicode(looked.name)}]})
     writer.close_all()
     whole_file.write(folder / MANIFEST, census.manifest().model_dump_json(indent=2).encode())
     if unmarked:

@@ -26,6 +26,7 @@ from cnn_jax.data.download import DownloadError, fetch
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import NAMED_SETS, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, NamedSet
 from cnn_jax.data.split import Split
+from cnn_jax.terminal import print_line
 
 _PAIRS = {"train": (TRAIN_IMAGES, TRAIN_LABELS), "test": (TEST_IMAGES, TEST_LABELS)}
 _IDX_DIR = "config.data.idx_dir"
@@ -107,7 +108,7 @@ def _prepare(
         if contents is None:
             shutil.rmtree(folder / "1.0.0", ignore_errors=True)
             source = _source(named, idx_dir, folder, console)
-            console.print(f"preparing {named.title} from {source}, once", soft_wrap=True, highlight=False)
+            print_line(console, f"preparing {named.title} from {source}, once")
             contents = {name: _published(named, name, source) for name in named.files}
         _write_unpacked(folder / "idx", contents)
         splits = _splits(contents, folder / "idx")

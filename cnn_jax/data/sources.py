@@ -14,6 +14,7 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import NAMED_SETS
 from cnn_jax.data.split import Split
+from cnn_jax.plain_text import valid_unicode
 
 # What a random draw is for: the second entry of its generator's seed.
 _VALIDATION, _SUBSET, _TEST, _SHIFT = range(4)
@@ -112,17 +113,18 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> tuple[Split, Split, tup
             f"config.data.train_dir: {folder} has {len(names)} class folders, and config.data.classes={config.classes}"
             "; complete the folder, or set config.data.classes=none"
         )
+    class_names = tuple(map(valid_unicode, names))
     train = image_folder.read_folder(folder, "config.data.train_dir", names, shape)
     if config.test_dir is not None:
         test_folder = Path(config.test_dir).expanduser()
-        return train, image_folder.read_folder(test_folder, "config.data.test_dir", names, shape), names
+        return train, image_folder.read_folder(test_folder, "config.data.test_dir", names, shape), class_names
     test, rest = _draw(train, config.test_fraction, len(names), np.random.default_rng((seed, _TEST)))
     if not len(test) or not len(rest):
         raise DataError(
             f"config.data.test_fraction={config.test_fraction:g} leaves {len(rest)} of the {len(train)} pictures of "
             f"{folder} for training and {len(test)} for testing; give config.data.test_dir, or another fraction"
         )
-    return rest, test, names
+    return rest, test, class_names
 
 
 def _check(config: cfg.InMemory, train: Split, test: Split, names: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax import __version__
+from cnn_jax.plain_text import valid_unicode
 from cnn_jax.run import machine
 from cnn_jax.run.records import DataIdentity, Devices, Git, Provenance
 
@@ -45,9 +46,9 @@ def collect(data_name: str, data_checksum: str, devices: Sequence[Any], trained_
             processor=machine.processor(),
             cores=os.cpu_count(),
         ),
-        xla_flags=os.environ.get("XLA_FLAGS", ""),
+        xla_flags=valid_unicode(os.environ.get("XLA_FLAGS", "")),
         data=DataIdentity(name=data_name, checksum=data_checksum),
-        command=" ".join(["python", *sys.argv]),
+        command=valid_unicode(" ".join(["python", *sys.argv])),
         trained_together=trained_together,
     )
 

@@ -15,6 +15,7 @@ from cnn_jax.run.folder import RunFolder
 from cnn_jax.run.metrics import METRICS
 from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog
 from cnn_jax.run.records import DatasetInfo, MetricRecord, Performance, Provenance, Result, Seconds
+from cnn_jax.terminal import print_line
 
 
 class DivergedError(Exception):
@@ -69,7 +70,7 @@ class Recorder:
         result = self.folder.result()
         if result is not None:
             where = self.folder.path
-            self.console.print(f"{where} is done: delete it, or give another --workdir, to train anew")
+            print_line(self.console, f"{where} is done: delete it, or give another --workdir, to train anew")
         return result
 
     def begin(self, dataset: DatasetInfo, provenance: Provenance) -> None:
@@ -85,7 +86,7 @@ class Recorder:
           step: Steps taken by the state that training starts from.
         """
         if step:
-            self.console.print(f"resuming at step {step}")
+            print_line(self.console, f"resuming at step {step}")
         self.log = MetricsLog(self.folder.metrics, step, self.experiment.log.tensorboard, self._writes)
         self.closing.callback(self.log.close)
 
