@@ -14,13 +14,21 @@ from cnn_jax import user_path
 from cnn_jax.config_model import Count, Fraction, NonNegativeInt, Positive, PositiveShare, Section
 
 
-def _usable_path(text: str) -> str:
-    if fault := user_path.fault_of(text):
-        raise PydanticCustomError("unusable_path", "{fault}", {"fault": fault})
+def _valid_unicode(text: str) -> str:
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        fault = f"got {text!r}, whose bytes are not UTF-8; rename it, or give a link to it"
+        raise PydanticCustomError("unusable_text", "{fault}", {"fault": fault})
     return text
 
 
-FilePath = Annotated[str, AfterValidator(_usable_path)]  # kept as it was given; `user_path.expand` expands the ~
+def _usable_path(text: str) -> str:
+    if fault := user_path.fault_of(text):
+        raise PydanticCustomError("unusable_text", "{fault}", {"fault": fault})
+    return text
+
+
+Text = Annotated[str, AfterValidator(_valid_unicode)]
+FilePath = Annotated[Text, AfterValidator(_usable_path)]  # kept as it was given; `user_path.expand` expands the ~
 
 
 class _Data(Section):
@@ -64,7 +72,7 @@ class Csv(_InMemory):
     height: Count = Field(28, description="pixels")
     width: Count = Field(28, description="pixels")
     channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB, the channel varying fastest")
-    class_names: tuple[str, ...] | None = Field(None, description="names in label order; none uses the labels")
+    class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
 
 
 class Idx(_InMemory):
@@ -73,7 +81,7 @@ class Idx(_InMemory):
     train_labels: FilePath = Field(description="IDX file of bytes, [n]")
     test_images: FilePath = Field(description="IDX file, as train_images")
     test_labels: FilePath = Field(description="IDX file, as train_labels")
-    class_names: tuple[str, ...] | None = Field(None, description="names in label order; none uses the labels")
+    class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
 
 
 class ImageFolder(_InMemory):

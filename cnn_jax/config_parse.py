@@ -193,12 +193,8 @@ def _message(detail: Any, model: type[BaseModel], path: Path, field: FieldInfo |
         legal = ", ".join(_variants(field))
         return f"{name}.name: got {_shown(given)}, expected one of: {legal}" + _did_you_mean(given, _variants(field))
     value = _value_at(tree, path)
-    if detail["type"] == "unusable_path":
+    if detail["type"] == "unusable_text":
         return f"{name}: {detail['msg']}"
-    if detail["type"] == "string_unicode":
-        return (
-            f"{name}: got {_shown(value)}, whose bytes are not UTF-8; rename the file or folder, or give a link to it"
-        )
     return f"{name}: got {_shown(value)}, expected {_type_text(field)}" + _did_you_mean(value, _words(field))
 
 

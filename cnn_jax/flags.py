@@ -16,7 +16,9 @@ from cnn_jax.ahead import request
 from cnn_jax.ahead.request import CompileRequest
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.flag_table import BOOLEANS, OF_PROCESSES, OF_RAY, PATHS, REQUIRED, VERBS, define, help_text, listed, near
+from cnn_jax.flag_table import BOOLEANS, OF_PROCESSES, OF_RAY, PATHS, REQUIRED, VERBS, WRITTEN_FOLDERS, define
+from cnn_jax.flag_table import help_text, listed, near
+from cnn_jax.plain_text import valid_unicode
 from cnn_jax.sweep import exchange, plan
 from cnn_jax.sweep.comparison import Evidence
 from cnn_jax.sweep.options import Options
@@ -163,6 +165,11 @@ def _paths(values: Any) -> tuple[dict[str, Path | None], list[str]]:
     faults += [f"--images: {fault}" for image in values.images or () if (fault := user_path.fault_of(image))]
     if faults:
         return dict.fromkeys(PATHS), faults
+    faults += [
+        f"--{name}: got {text!r}, whose bytes are not UTF-8; name another folder"
+        for name, text in given.items()
+        if name in WRITTEN_FOLDERS and text and valid_unicode(text) != text
+    ]
     paths = {name: user_path.expand(text) if text else None for name, text in given.items()}
     output, workdir = paths["output"], given["workdir"]
     if workdir and "://" in workdir:

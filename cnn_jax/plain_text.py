@@ -128,4 +128,8 @@ def _joins(text: str, place: int) -> bool:
 
 
 def _width(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+    marks = ("Mn", "Me", "Cf")
+    return sum(
+        0 if unicodedata.category(char) in marks else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )

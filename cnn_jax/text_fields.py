@@ -81,8 +81,8 @@ def _bare_kind(annotation: Any) -> Kind | None:
         annotation = typing.get_args(annotation)[0]
     if annotation is str:
         return "text"
-    if typing.get_origin(annotation) is tuple and set(typing.get_args(annotation)) == {str, Ellipsis}:
-        return "texts"
+    if typing.get_origin(annotation) is tuple and typing.get_args(annotation)[1:] == (Ellipsis,):
+        return "texts" if _bare_kind(typing.get_args(annotation)[0]) == "text" else None
     return None
 
 

@@ -1,6 +1,8 @@
 """Prediction sees pictures as evaluation does, for every data source."""
 
+import csv
 import io
+import json
 
 import numpy as np
 import pytest
@@ -76,3 +78,21 @@ def test_a_whole_test_set_of_pictures(jpegs, tmp_path):
     test = run.dataset().test
     np.testing.assert_allclose(predicted(run, [jpegs / "val"]), run.probabilities(test.images), rtol=1e-6)
     assert 0 <= run.evaluate(test)["accuracy"] <= 1
+
+
+def test_tables_of_names_of_every_kind():
+    names = ["file", "class file", "[red]x[/red]", "a\x1b[2J", "=1+1", "x" * 300, ":cat:", "y]"]
+    shares = dict(zip(names, np.linspace(0.2, 0.05, len(names)).tolist(), strict=True))
+    rows = [prediction.Prediction("IMG [edited]\x1b[2J.png", name, 0.2, shares, "") for name in names]
+    out = io.StringIO()
+    Console(file=out, width=200, force_terminal=True, color_system=None).print(prediction.as_table(rows))
+    shown = out.getvalue()
+    assert "\x1b" not in shown
+    assert shown.count(r"IMG [edited]\x1b[2J.png") == len(names)
+    assert all(text in shown for text in ("[red]x[/red]", r"a\x1b[2J", ":cat:", "y]"))
+    assert "x" * 41 not in shown
+    header, *read = csv.reader(io.StringIO(prediction.as_csv(rows)))
+    # Files that programs read have whole names, and each column another.
+    assert header[4:] == ["class class file", *names[1:]]
+    assert [row[1] for row in read] == names
+    assert [row["label"] for row in json.loads(prediction.as_json(rows))] == names
