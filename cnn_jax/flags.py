@@ -16,8 +16,19 @@ from cnn_jax.ahead import request
 from cnn_jax.ahead.request import CompileRequest
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.flag_table import BOOLEANS, OF_PROCESSES, OF_RAY, PATHS, REQUIRED, VERBS, WRITTEN_FOLDERS, define
-from cnn_jax.flag_table import help_text, listed, near
+from cnn_jax.flag_table import (
+    BOOLEANS,
+    OF_PROCESSES,
+    OF_RAY,
+    PATHS,
+    REQUIRED,
+    VERBS,
+    WRITTEN_FOLDERS,
+    define,
+    help_text,
+    listed,
+    near,
+)
 from cnn_jax.plain_text import valid_unicode
 from cnn_jax.sweep import exchange, plan
 from cnn_jax.sweep.comparison import Evidence

@@ -16,7 +16,7 @@ _INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u2800\u3164
 
 
 def plain(text: object) -> str:
-    """Writes control, formatting and invisible characters as Python's escapes, and bytes that are not UTF-8 as \\xff.
+    r"""Writes control, formatting and invisible characters as Python's escapes, and bytes that are not UTF-8 as \xff.
 
     Args:
       text: Any text, or an object with one.
@@ -36,7 +36,7 @@ def plain_lines(text: object) -> str:
 
 
 def valid_unicode(name: str) -> str:
-    """Writes the bytes of a file name that are not UTF-8 as \\xff, and nothing else; such text can be encoded."""
+    r"""Writes the bytes of a file name that are not UTF-8 as \xff, and nothing else; such text can be encoded."""
     return "".join(_surrogate(char) if unicodedata.category(char) == "Cs" else char for char in name)
 
 
@@ -124,7 +124,9 @@ def _surrogate(char: str) -> str:
 def _joins(text: str, place: int) -> bool:
     """Whether a joiner stands between two characters that it can join."""
     around = text[place - 1 : place] + text[place + 1 : place + 2] if place else ""
-    return text[place] in _JOINERS and len(around) == 2 and all(ord(char) > 0xFF and char.isprintable() for char in around)
+    return (
+        text[place] in _JOINERS and len(around) == 2 and all(ord(char) > 0xFF and char.isprintable() for char in around)
+    )
 
 
 def _width(text: str) -> int:

@@ -27,7 +27,9 @@ def protect() -> None:
     sys.excepthook = _print_exception
 
 
-def _warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
     """Formats a warning of this package in one line, and those of others as Python does."""
     if filename.startswith(_PACKAGE) and category is UserWarning:
         return f"warning: {plain_lines(message)}\n"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import colorsys
-from pathlib import Path
 
 import numpy as np
 from PIL import Image

@@ -11,17 +11,20 @@ from cnn_jax.experiment_file import load_config, load_sweep
 
 FAILING = {
     "sys_exit": ("import sys\n\nsys.exit(3)\n", r"called sys\.exit\(3\).*\(sys_exit.py:3\)"),
-    "sys_exit_later": ("import sys\ndef get_config():\n    sys.exit('bye')\n", r"sys\.exit\(bye\).*\(sys_exit_later.py:3\)"),
+    "sys_exit_later": ("import sys\ndef get_config():\n    sys.exit('bye')\n",
+        r"sys\.exit\(bye\).*\(sys_exit_later.py:3\)"),
     "quit_": ("def get_config():\n    raise SystemExit\n", r"called sys\.exit.*\(quit_.py:2\)"),
     "os_exit": ("import os\ndef get_config():\n    try:\n        os._exit(5)\n    except Exception:\n        pass\n",
                 r"called os\._exit\(5\).*\(os_exit.py:4\)"),
     "raises": ("def get_config():\n    raise ValueError('no')\n", r"ValueError: no \(raises.py:2\)"),
     "own": ("class Own(BaseException): pass\ndef get_config():\n    raise Own('a')\n", r"Own: a \(own.py:3\)"),
-    "mute": ("class Mute(Exception):\n    def __str__(self):\n        raise RuntimeError\nraise Mute\n", r"Mute \(mute.py:4\)"),
+    "mute": ("class Mute(Exception):\n    def __str__(self):\n        raise RuntimeError\nraise Mute\n",
+        r"Mute \(mute.py:4\)"),
     "syntax": ("x = 1\ny = = 2\n", r"SyntaxError: invalid syntax \(syntax.py:2\)"),
     "indent": ("def f():\n    return 1\n  return 2\n", r"IndentationError: .*\(indent.py:3\)"),
     "null": ("x = 1\0\n", r"null bytes \(null.py\)|null bytes \(null.py:1\)"),
-    "endless": ("def f(n):\n    return f(n + 1)\ndef get_config():\n    return f(0)\n", r"RecursionError: .*\(endless.py:4\)"),
+    "endless": ("def f(n):\n    return f(n + 1)\ndef get_config():\n    return f(0)\n",
+        r"RecursionError: .*\(endless.py:4\)"),
     "memory": ("def get_config():\n    raise MemoryError\n", r"MemoryError \(memory.py:2\)"),
     "missing": ("import no_such_module_here\n", r"ModuleNotFoundError: .*no_such_module_here.*\(missing.py:1\)"),
 }  # fmt: skip

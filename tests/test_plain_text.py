@@ -11,7 +11,7 @@ from cnn_jax.plain_text import clusters, distinct, plain, plain_lines, shortened
     ("text", "shown"),
     [
         ("IMG [edited].png", "IMG [edited].png"),
-        ("$5 <b> été 中文 😀 שלום", "$5 <b> été 中文 😀 שלום"),
+        ("$5 <b> été 中文 😀 \u05e9\u05dc\u05d5\u05dd", "$5 <b> été 中文 😀 \u05e9\u05dc\u05d5\u05dd"),
         ("a\x1b[31mred\x1b[0m\a", r"a\x1b[31mred\x1b[0m\x07"),
         ("\x9b31m", r"\x9b31m"),  # the C1 form of the same code
         ("line\nbreak\r\t", r"line\nbreak\r\t"),
@@ -23,7 +23,7 @@ from cnn_jax.plain_text import clusters, distinct, plain, plain_lines, shortened
         ("caf\udce9", r"caf\xe9"),  # Latin-1 as os.listdir gives it
         ("\ud800", r"\ud800"),
         ("👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"),  # joiners within a word are part of it
-        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"),
         ("cat\u200d", r"cat\u200d"),
         ("c\u200dat", r"c\u200dat"),
     ],
@@ -58,7 +58,13 @@ def test_shortened(text, most, short):
 
 
 def test_long_names_that_differ_anywhere_stay_apart():
-    names = ["x" * 254 + "1", "x" * 254 + "2", "1" + "x" * 254, "x" * 100 + "1" + "x" * 154, "x" * 100 + "2" + "x" * 154]
+    names = [
+        "x" * 254 + "1",
+        "x" * 254 + "2",
+        "1" + "x" * 254,
+        "x" * 100 + "1" + "x" * 154,
+        "x" * 100 + "2" + "x" * 154,
+    ]
     shown = distinct(names, 20)
     assert len(set(shown)) == 5
     assert shown[:2] == ["x" * 13 + "…" + "x" * 5 + "1", "x" * 13 + "…" + "x" * 5 + "2"]

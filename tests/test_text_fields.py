@@ -6,7 +6,9 @@ from cnn_jax.flags import parse
 from cnn_jax.text_fields import kind_of, read
 
 
-@pytest.mark.parametrize("text", ["2024", "true", "null", "none", "1e3", "[a]", "(a,)", "a,b", "{}", "1is 2", "-1", "''x"])
+@pytest.mark.parametrize(
+    "text", ["2024", "true", "null", "none", "1e3", "[a]", "(a,)", "a,b", "{}", "1is 2", "-1", "''x"]
+)
 def test_text_is_text(tmp_path, text):
     file = tmp_path / "small.py"
     file.write_text("def get_config():\n    return {'data': {'name': 'image_folder'}}\n")

@@ -12,9 +12,7 @@ from cnn_jax.flags import parse as parse_flags
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "small.py").write_text(
-        "def get_config():\n    return {}\ndef get_sweep():\n    return [{'seed': 0}]\n"
-    )
+    (tmp_path / "small.py").write_text("def get_config():\n    return {}\ndef get_sweep():\n    return [{'seed': 0}]\n")
     return tmp_path
 
 
@@ -26,7 +24,7 @@ def test_expansion(home):
 
 @pytest.mark.parametrize("text", ["", "  ", "a\0b", "~no_such_user_here/x"])
 def test_no_path(text):
-    with pytest.raises(ValueError, match="expected a path|NUL|no user"):
+    with pytest.raises(ValueError, match=r"expected a path|NUL|no user"):
         user_path.expand(text)
 
 

@@ -96,7 +96,9 @@ def per_class(
       The report: a class by its name, or as `class_keys` names it beside the means' keys.
     """
     numbers = range(len(class_names))
-    by_number: dict[str, Any] = classification_report(labels, predicted, labels=numbers, output_dict=True, zero_division=0)
+    by_number: dict[str, Any] = classification_report(
+        labels, predicted, labels=numbers, output_dict=True, zero_division=0
+    )
     means = {key: value for key, value in by_number.items() if not key.isdigit()}
     keys = class_keys(class_names, means.keys() | {"accuracy", *AVERAGES})
     return {key: by_number[str(number)] for key, number in zip(keys, numbers, strict=True)} | means

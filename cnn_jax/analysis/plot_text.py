@@ -22,15 +22,15 @@ _UNDRAWN = _MARK + "\u200c\u200d\ufe0e\ufe0f"  # joiners and selectors of a vari
 
 
 def drawable(text: object, most: int) -> str:
-    """Makes any text safe to be drawn by matplotlib, with the installed fonts.
+    r"""Makes any text safe to be drawn by matplotlib, with the installed fonts.
 
     Args:
       text: Any text.
       most: Largest width in characters; a longer text is shortened in the middle.
 
     Returns:
-      The text in one line, for a title, a label or a legend. Dollar signs are dollar signs. A character that no installed font has
-      becomes its escape, such as \\u4e2d, or [cat face] for a picture.
+      The text in one line, for a title, a label or a legend. Dollar signs are dollar signs. A character that no
+      installed font has becomes its escape, such as \u4e2d, or [cat face] for a picture.
     """
     return _escaped(plain_text.shortened(str(text), most, _shown))
 
@@ -118,4 +118,3 @@ def _font(family: str) -> FT2Font | None:
         return font_manager.get_font(path)
     except (ValueError, RuntimeError, OSError):
         return None
-

@@ -28,10 +28,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What the network says of one picture.
+    r"""What the network says of one picture.
 
     Attributes:
-      file: its path; bytes that are not UTF-8 stand as \\xff.
+      file: its path; bytes that are not UTF-8 stand as \xff.
       label: the most probable class.
       probability: of that class.
       probabilities: of all classes, by name.

@@ -70,7 +70,10 @@ def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, A
     """Trains, and tells the logs how each trial ended."""
     name = f"log-{group['number']}.txt" if group and group["number"] else "log.txt"
     with contextlib.ExitStack() as closing:
-        logs = [closing.enter_context((folder / name).open("a", encoding="utf-8", errors="backslashreplace")) for folder in folders]
+        logs = [
+            closing.enter_context((folder / name).open("a", encoding="utf-8", errors="backslashreplace"))
+            for folder in folders
+        ]
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(logs[0].fileno(), stream.fileno())

@@ -52,7 +52,9 @@ def test_calibration():
 def test_a_class_may_be_called_like_a_mean():
     names = ["accuracy", "macro avg", "weighted avg"]
     report = per_class(LABELS, PREDICTED, names)
-    precision, recall, _, support = precision_recall_fscore_support(LABELS, PREDICTED, labels=[0, 1, 2], zero_division=0)
+    precision, recall, _, support = precision_recall_fscore_support(
+        LABELS, PREDICTED, labels=[0, 1, 2], zero_division=0
+    )
     assert list(report) == [*(f"class {name}" for name in names), *names]
     assert [report[f"class {name}"]["precision"] for name in names] == pytest.approx(precision)
     assert [report[f"class {name}"]["support"] for name in names] == pytest.approx(support)

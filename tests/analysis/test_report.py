@@ -113,7 +113,8 @@ def test_class_names_are_escaped(tmp_path):
 
 
 HOSTILE = (
-    "$5 to $10", r"$\frac$", "accuracy", "macro avg", "中文名字", "السلام", "😀", "cat", "cat\u200b", "a\x1b[31mred",
+    "$5 to $10", r"$\frac$", "accuracy", "macro avg", "中文名字",
+    "\u0627\u0644\u0633\u0644\u0627\u0645", "😀", "cat", "cat\u200b", "a\x1b[31mred",
     "</script><img src=x onerror=alert(1)>", "x" * 255, "x" * 254 + "y", "line\nbreak", "", "{{ 7 * 7 }}", "a\u202eb",
 )  # fmt: skip
 
@@ -128,10 +129,12 @@ def test_names_of_every_kind(tmp_path):
     assert "{{ 7 * 7 }}" in text
     shown = re.findall(r'<td class="name">(.*?)</td><td class="n">', text)[: len(HOSTILE)]
     assert len(set(shown)) == len(HOSTILE)
-    assert {"$5 to $10", r"$\frac$", "accuracy", "中文名字", r"a\x1b[31mred", r"line\nbreak", "14: (no name)"} <= set(shown)
+    assert {"$5 to $10", r"$\frac$", "accuracy", "中文名字", r"a\x1b[31mred", r"line\nbreak", "14: (no name)"} <= set(
+        shown
+    )
     assert r"run $x$ \x1b[2J\xe9 &lt;i&gt;" in text
     report = json.loads((index.parent / "classification_report.json").read_text())
-    whole = ["class accuracy" if name == "accuracy" else "class macro avg" if name == "macro avg" else name for name in HOSTILE]
+    whole = [f"class {name}" if name in ("accuracy", "macro avg") else name for name in HOSTILE]
     assert list(report) == [*whole, "accuracy", "macro avg", "weighted avg"]
 
 
