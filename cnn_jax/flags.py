@@ -29,13 +29,14 @@ from cnn_jax.flag_table import (
     listed,
     near,
 )
-from cnn_jax.plain_text import valid_unicode
+from cnn_jax.plain_text import plain, valid_unicode
 from cnn_jax.sweep import exchange, plan
 from cnn_jax.sweep.comparison import Evidence
 from cnn_jax.sweep.options import Options
 from cnn_jax.sweep.plan import Plan
 from cnn_jax.sweep.trial import Trial
 
+_NAME_BYTES = 150  # of an experiment, in the name of its folder, which may have 255
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
@@ -306,12 +307,17 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
 def default_workdir(config_file: Path, experiment: Experiment) -> Path:
     """The folder of a run that names none: runs/<file>-<hash>, another one for every config."""
     digest = hashlib.sha256(experiment.model_dump_json().encode()).hexdigest()
-    return Path("runs") / f"{config_file.stem}-{digest[:8]}"
+    return Path("runs") / f"{_folder_name(config_file.stem)}-{digest[:8]}"
 
 
 def default_sweep_dir(sweep: Plan) -> Path:
     """The folder of a sweep that names none; more points leave it the same, other shared values do not."""
-    return Path("runs") / f"{sweep.experiment}-sweep-{sweep.digest}"
+    return Path("runs") / f"{_folder_name(sweep.experiment)}-sweep-{sweep.digest}"
+
+
+def _folder_name(experiment: str) -> str:
+    """An experiment's name as a folder may have it: no control characters, and short enough for every file system."""
+    return plain(experiment).encode()[:_NAME_BYTES].decode(errors="ignore")
 
 
 def _field_value(field: str, text: str) -> Any:
