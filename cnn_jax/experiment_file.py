@@ -123,7 +123,7 @@ def _what_failed(path: Path, error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     # Of an endless recursion the outermost frame says most; of other errors the innermost in the file.
     ordered = frames if isinstance(error, RecursionError) else reversed(frames)
-    frame = next((each for each in ordered if each.filename == str(path)), None)
+    frame = next((each for each in ordered if os.path.abspath(each.filename) == os.path.abspath(path)), None)
     where = f"{path.name}:{frame.lineno}" if frame else path.name
     try:
         text = str(error)

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,13 @@ def test_failures_are_refusals(tmp_path, name):
     with pytest.raises(ConfigError, match=f"^--config: {re.escape(str(file))} failed: .*{message}"):
         load_config(file)
     assert os._exit is leave
+
+
+def test_a_relative_path_has_its_line_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("here.py").write_text("import os\nos._exit(3)\n")
+    with pytest.raises(ConfigError, match=r"^--config: here.py failed: .*os\._exit\(3\).*\(here.py:2\)"):
+        load_config(Path("here.py"))
 
 
 def test_a_sweep_that_leaves_is_refused(tmp_path):
