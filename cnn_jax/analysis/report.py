@@ -24,7 +24,7 @@ from cnn_jax.run.metrics import Metric
 from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION
 from cnn_jax.run.records import MetricRecord, Result
 
-_NAME = 80  # characters of a class name in a table
+_NAME = 60  # characters of a class name in a table
 _GRID = 24  # pictures of a grid
 _OPERATIONS = 25  # of a step that are shown by themselves
 
