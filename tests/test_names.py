@@ -38,12 +38,12 @@ def folder(tmp_path_factory):
                 Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(out, "png")
     file = folder / "small $x$ caf\udce9.py"
     file.write_text(EXPERIMENT.format(folder=str(folder / "pictures")))
-    assert launch.main(["train", f"--config={file}", f"--workdir={folder}/run [red]"]) == 0
+    assert launch.main(["train", f"--config={file}", f"--workdir={folder}/run $x$ <i>"]) == 0
     return folder
 
 
 def test_training_and_its_report(folder, capsys):
-    run = folder / "run [red]"
+    run = folder / "run $x$ <i>"
     names = json.loads((run / "dataset.json").read_text())["class_names"]
     assert names == ["$\\frac$", "accuracy", "caf\\xe9", "file", "line\nbreak\x1b[2J", "x[", "中文"]
     assert (run / "report" / "confusion_matrix.png").exists()
@@ -55,7 +55,7 @@ def test_training_and_its_report(folder, capsys):
 
 def test_prediction(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
-    words = ["predict", "--workdir=run [red]", "--images=pictures"]
+    words = ["predict", "--workdir=run $x$ <i>", "--images=pictures"]
     assert launch.main([*words, "--output=p.csv"]) == 0
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
