@@ -7,6 +7,7 @@ import difflib
 import importlib.util
 import json
 import os
+import reprlib
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,7 +38,9 @@ def load_config(path: Path) -> Mapping[str, Any] | Experiment:
         return _read_json(path)
     raw = _call(path, "get_config")
     if not isinstance(raw, (Mapping, Experiment)):
-        raise ConfigError([f"--config: get_config() of {path} gave {raw!r}, expected a dictionary or an Experiment"])
+        raise ConfigError(
+            [f"--config: get_config() of {path} gave {reprlib.repr(raw)}, expected a dictionary or an Experiment"]
+        )
     return raw
 
 
@@ -62,7 +65,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     _must_exist(path, "*.json")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError([f"--config: {path} cannot be read: {error}"]) from error
     if not isinstance(content, dict):
         raise ConfigError([f"--config: {path} holds no JSON object of fields"])

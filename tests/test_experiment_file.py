@@ -77,3 +77,19 @@ def test_a_dataclass_with_postponed_annotations(tmp_path):
 def test_files_of_any_name(tmp_path, name):
     (tmp_path / name).write_text("def get_config():\n    return {'seed': 4}\n")
     assert load_config(tmp_path / name) == {"seed": 4}
+
+
+def test_json_that_is_nested_without_end(tmp_path):
+    file = tmp_path / "deep.json"
+    file.write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match="^--config: .*deep.json cannot be read"):
+        load_config(file)
+
+
+def test_a_result_that_cannot_be_shown(tmp_path):
+    file = tmp_path / "odd.py"
+    file.write_text(
+        "class Odd:\n    def __repr__(self):\n        raise RuntimeError\ndef get_config():\n    return Odd()\n"
+    )
+    with pytest.raises(ConfigError, match=r"get_config\(\) of .*odd.py gave <Odd instance.*>, expected a dictionary"):
+        load_config(file)

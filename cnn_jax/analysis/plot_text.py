@@ -107,7 +107,7 @@ def _draws(family: str, char: str) -> bool:
     try:
         font.set_size(12, 100)
         font.load_char(ord(char))
-    except RuntimeError:
+    except (RuntimeError, ValueError, OSError):
         return False
     return True
 
