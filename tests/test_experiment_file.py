@@ -82,7 +82,7 @@ def test_files_of_any_name(tmp_path, name):
 def test_json_that_is_nested_without_end(tmp_path):
     file = tmp_path / "deep.json"
     file.write_text("[" * 100_000)
-    with pytest.raises(ConfigError, match="^--config: .*deep.json cannot be read"):
+    with pytest.raises(ConfigError, match=r"^--config: .*deep.json cannot be read"):
         load_config(file)
 
 
