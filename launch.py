@@ -38,6 +38,7 @@ def one_network(request: Request) -> int:
     except (ConfigError, RunFolderError) as error:
         return refuse(error)
     # JAX and all that stands on it come only now: a bad command line is answered at once.
+    from cnn_jax.data import UnreadPicturesError
     from cnn_jax.preflight import REFUSALS
     from cnn_jax.train import distributed
     from cnn_jax.train.loop import DivergedError, Stopped
@@ -49,7 +50,7 @@ def one_network(request: Request) -> int:
         VERBS[request.verb](request)
     except REFUSALS as error:
         return refuse(error)
-    except (DivergedError, distributed.OtherProcessFailed) as error:
+    except (DivergedError, distributed.OtherProcessFailed, UnreadPicturesError) as error:
         say(f"failed: {error}", sys.stderr)
         return FAILED
     except Stopped:
@@ -180,12 +181,17 @@ def evaluate(request: Request) -> None:
 
 def predict(request: Request) -> None:
     """Classifies picture files."""
-    from cnn_jax.analysis import prediction
+    from cnn_jax.analysis import prediction, prediction_output
+    from cnn_jax.data import UnreadPicturesError
     from cnn_jax.train import restore
 
     run = restore.load(the(request.workdir))
-    rows = prediction.predict(run, request.images)
-    show(request, prediction.as_table(rows), prediction.as_json(rows), prediction.as_csv(rows))
+    files, passed_over = prediction.find_pictures(request.images)
+    for warning in passed_over:
+        say(f"warning: {warning}", sys.stderr)
+    rows = prediction.predict(run, files)
+    if unreadable := prediction_output.write(rows, run.class_names, request.format, request.output):
+        raise UnreadPicturesError(prediction_output.listed(unreadable, len(files)))
 
 
 def summary(request: Request) -> None:

@@ -85,7 +85,7 @@ class Idx(_InMemory):
 
 
 class ImageFolder(_InMemory):
-    name: Literal["image_folder"] = Field("image_folder", description="PNG and JPEG files, one subfolder per class")
+    name: Literal["image_folder"] = Field("image_folder", description="picture files, one subfolder per class")
     train_dir: FilePath = Field(description="folder of class folders")
     test_dir: FilePath | None = Field(None, description="folder of class folders; none splits off test_fraction")
     test_fraction: Fraction = Field(0.2, description="share of train_dir for testing where test_dir is none")

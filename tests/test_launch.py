@@ -316,3 +316,22 @@ def test_predict_tells_classes_and_what_it_changed(folder, tmp_path, capsys):
     assert [row["class"] for row in rows] == [fits["label"], large["label"]]
     assert launch.main([*words, f"--images={tmp_path}/a_fits.png"]) == 0
     assert capsys.readouterr().out.count("a_fits.png") == 2
+
+
+def test_predict_lists_what_it_cannot_read_and_predicts_the_others(folder, tmp_path, capsys):
+    for name in ("a.png", "c.png"):
+        Image.fromarray(np.full((10, 10), 40, np.uint8)).save(tmp_path / name)
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(whole[:-30])
+    (tmp_path / "d.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
+    (tmp_path / "notes.txt").write_text("x")
+    words = ["predict", f"--workdir={folder}/run", f"--images={tmp_path}", "--format=json"]
+    assert launch.main([*words, f"--output={tmp_path}/out.csv"]) == 1
+    told = capsys.readouterr()
+    assert [row["file"] for row in json.loads(told.out)] == [f"{tmp_path}/a.png", f"{tmp_path}/c.png"]
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 3
+    warning, head, first, second = told.err.splitlines()
+    assert warning.endswith(f"1 file that is no picture ({tmp_path}/notes.txt)")
+    assert head == "failed: --images: 2 of 4 files cannot be read as pictures:"
+    assert first.startswith(f"  {tmp_path}/b.png cannot be read as a picture: ")
+    assert second.startswith(f"  {tmp_path}/d.png cannot be read as a picture: it is none of PNG")

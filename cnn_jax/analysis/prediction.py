@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.table import Table
+from jaxtyping import UInt8
 
-from cnn_jax.analysis.class_keys import class_keys
+from cnn_jax.data import listing
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.evaluation_picture import read_picture
-from cnn_jax.data.picture import UnreadablePictureError
-from cnn_jax.plain_text import shortened, valid_unicode
-from cnn_jax.terminal import cell
+from cnn_jax.data.image_folder import passed_over, pictures_of
+from cnn_jax.data.picture import SUFFIXES, UnreadablePictureError
 from cnn_jax.train.restore import FinishedRun
-
-_COLUMNS = ("file", "class", "probability", "changes")  # of the CSV, before those of the classes
-_LABEL = 40  # characters of a class name in a terminal's table
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,71 +36,90 @@ class Prediction:
     changes: str
 
 
-def predict(run: FinishedRun, paths: Sequence[Path]) -> list[Prediction]:
-    """Classifies pictures.
+@dataclasses.dataclass(frozen=True)
+class Unreadable:
+    """A file that is not predicted.
+
+    Attributes:
+      file: its path.
+      reason: names the file, and says why it cannot be read.
+    """
+
+    file: str
+    reason: str
+
+
+def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], tuple[str, ...]]:
+    """Lists picture files.
+
+    Args:
+      paths: picture files, whatever their names, and folders whose pictures (subfolders included) are taken in order.
+
+    Returns:
+      (the files, what was passed over in the folders).
+
+    Raises:
+      DataError: where a path is missing, or a folder has no pictures.
+    """
+    files: list[Path] = []
+    warnings: list[str] = []
+    for path in paths:
+        if path.is_dir():
+            listed = listing.list_files(path, "--images")
+            found = pictures_of(listed)
+            if not found:
+                left_out = "; " * bool(listed.left_out) + ", ".join(listed.left_out)
+                raise DataError(f"--images: the folder {path} has no pictures ({', '.join(SUFFIXES)}){left_out}")
+            files += found
+            warnings += passed_over(path, "--images", listed)
+        elif path.is_file():
+            files.append(path)
+        else:
+            what = "is no regular file" if path.exists() else ""
+            raise DataError(f"--images: {path} {what}" if what else f"--images: there is no file or folder {path}")
+    return files, tuple(warnings)
+
+
+def predict(run: FinishedRun, files: Sequence[Path]) -> Iterator[Prediction | Unreadable]:
+    """Classifies pictures, so many at a time as the run's evaluation takes.
 
     Args:
       run: as `restore.load` opens it.
-      paths: picture files, and folders whose pictures (subfolders included) are taken in order.
+      files: picture files.
 
-    Returns:
-      One prediction for each picture.
-
-    Raises:
-      DataError: where a path is missing, a folder has no pictures, or a file is no picture.
+    Yields:
+      One prediction for each picture, and what cannot be read, in the files' order.
     """
-    files = [file for path in paths for file in _files(path)]
-    try:
-        fitted = [read_picture(file, run.experiment.data, run.image_shape) for file in files]
-    except UnreadablePictureError as error:
-        raise DataError(f"--images: {error}") from error
-    probabilities = run.probabilities(np.stack([image for image, _ in fitted]))
-    rows = []
-    for file, (_, changes), each in zip(files, fitted, probabilities, strict=True):
-        best = int(each.argmax())
-        by_name = {name: float(value) for name, value in zip(run.class_names, each, strict=True)}
-        rows.append(Prediction(valid_unicode(str(file)), run.class_names[best], float(each[best]), by_name, changes))
-    return rows
+    size = min(run.experiment.train.eval_batch_size, len(files))
+    batch: list[Prediction | Unreadable] = []
+    images = np.zeros((size, *run.image_shape), np.uint8)
+    count = 0
+    for file in files:
+        try:
+            images[count], changes = read_picture(file, run.experiment.data, run.image_shape)
+        except UnreadablePictureError as error:
+            batch.append(Unreadable(listing.as_text(file), listing.as_text(str(error))))
+        else:
+            batch.append(Prediction(listing.as_text(file), "", 0.0, {}, changes))
+            count += 1
+        if count == size or len(batch) == 2 * size:
+            yield from _classified(run, batch, images, count)
+            batch, count = [], 0
+    yield from _classified(run, batch, images, count)
 
 
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        if not found:
-            raise DataError(f"--images: the folder {path} has no pictures ({', '.join(SUFFIXES)})")
-        return found
-    if not path.exists():
-        raise DataError(f"--images: there is no file or folder {path}")
-    return [path]
-
-
-def as_table(rows: Sequence[Prediction]) -> Table:
-    """The predictions for a terminal, the three most probable classes each."""
-    table = Table()
-    for heading in ("file", "class", "probability", "next", "changed to fit"):
-        table.add_column(heading, overflow="fold", justify="right" if heading == "probability" else "left")
-    for row in rows:
-        ranked = sorted(row.probabilities.items(), key=lambda entry: -entry[1])[1:3]
-        following = ", ".join(f"{shortened(name, _LABEL)} {value:.1%}" for name, value in ranked)
-        file = cell(os.path.relpath(row.file))
-        table.add_row(file, cell(row.label, _LABEL), f"{row.probability:.1%}", cell(following), row.changes)
-    return table
-
-
-def as_json(rows: Sequence[Prediction]) -> str:
-    """The predictions as a JSON array."""
-    return json.dumps([dataclasses.asdict(row) for row in rows], indent=2)
-
-
-def as_csv(rows: Sequence[Prediction]) -> str:
-    """The predictions as CSV: file, class, probability, changes, and a column for each class, whole names in all.
-
-    The column of a class that is called like one of the first four is "class NAME".
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = list(rows[0].probabilities) if rows else []
-    writer.writerow([*_COLUMNS, *class_keys(names, _COLUMNS)])
-    for row in rows:
-        writer.writerow([row.file, row.label, row.probability, row.changes, *row.probabilities.values()])
-    return text.getvalue()
+def _classified(
+    run: FinishedRun, batch: Sequence[Prediction | Unreadable], images: UInt8[np.ndarray, "n h w c"], count: int
+) -> Iterator[Prediction | Unreadable]:
+    """Fills in what the network says of the first `count` images of an array; it computes all, a shape it has seen."""
+    probabilities = iter(run.probabilities(images)[:count] if count else ())
+    for each in batch:
+        if isinstance(each, Unreadable):
+            yield each
+            continue
+        row = next(probabilities)
+        best = int(row.argmax())
+        by_name = {name: float(value) for name, value in zip(run.class_names, row, strict=True)}
+        yield dataclasses.replace(
+            each, label=run.class_names[best], probability=float(row[best]), probabilities=by_name
+        )

@@ -40,6 +40,7 @@ class ReportInputs:
       probabilities: of all classes, for each test image.
       first_kernel: of the first convolution; None where there is none.
       layers: rows of the layer table.
+      warnings: what is suspicious in the data set.
     """
 
     test: Split
@@ -48,6 +49,7 @@ class ReportInputs:
     probabilities: Float[np.ndarray, "n k"]
     first_kernel: Float[np.ndarray, "kh kw c o"] | None
     layers: Sequence[LayerRow]
+    warnings: Sequence[str] = ()
 
 
 def write_report(folder: RunFolder, inputs: ReportInputs) -> Path:
@@ -172,6 +174,7 @@ def _render(
         parameters=sum(row.parameters for row in inputs.layers),
         config=_flat(folder.read("config.json")),
         provenance=_flat(folder.read("provenance.json")),
+        warnings=inputs.warnings,
         validated=any(record.split == VALIDATION for record in records),
     )
 

@@ -38,6 +38,7 @@ def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
         probabilities=run.probabilities(test.images),
         first_kernel=_first_kernel(run.variables["params"]),
         layers=layers,
+        warnings=run.folder.dataset_info().warnings,
     )
     return write_report(run.folder, inputs)
 

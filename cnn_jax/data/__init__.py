@@ -1,8 +1,8 @@
 """Data sets: from files or the network to arrays in memory, and on to the device."""
 
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.data.errors import DataError
+from cnn_jax.data.errors import DataError, UnreadPicturesError
 from cnn_jax.data.sources import load
 from cnn_jax.data.split import Split
 
-__all__ = ["DataError", "Dataset", "Split", "load"]
+__all__ = ["DataError", "Dataset", "Split", "UnreadPicturesError", "load"]

@@ -6,10 +6,12 @@ nothing that could be taken for one, and the same command starts over.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import shutil
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,24 +23,28 @@ import numpy as np
 import tensorflow_datasets as tfds
 from grain.sources import RandomAccessDataSource
 from jaxtyping import Float
-from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
 from cnn_jax import whole_file
-from cnn_jax.data import picture_files, records, restarts
+from cnn_jax.data import data_warnings, picture_files, records, restarts
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.picture import FAULTS, converted
+from cnn_jax.data.listing import as_text
+from cnn_jax.data.picture import UnreadablePictureError, open_picture, unreadable, upright
 from cnn_jax.data.records import MANIFEST, Manifest, Record
-from cnn_jax.plain_text import distinct, plain, valid_unicode
+from cnn_jax.plain_text import distinct, plain
+from cnn_jax.terminal import print_line
 
 T = TypeVar("T")
 
 _EXAMPLES_PER_SHARD = 1024  # of 110 kB, as ImageNet's are, 110 MB
 _STRIDE = 4  # every so many pixels and rows, one counts for the colours' statistics
 _AHEAD = grain.ReadOptions(num_threads=16, prefetch_buffer_size=64)
+_LARGE = 2**24  # pixels
+_LARGE_PICTURES = threading.Lock()
 _LABEL = 1000  # characters of a class name in TFDS's own file, a line for each; the manifest has the whole
 _TOLD = 5  # unreadable pictures that are named
+_IN_WORDS = {"train": "training"}
 
 
 def prepare(
@@ -114,7 +120,7 @@ def _refuse_what_is_there(target: Path) -> None:
 
 def _write(found: picture_files.Found, folder: Path, console: Console, restart_markers: bool) -> None:
     """Writes the records and the manifest of all pictures."""
-    class_names = tuple(map(valid_unicode, found.class_names))
+    class_names = tuple(map(as_text, found.class_names))
     how = "with restart markers in JPEGs" if restart_markers else "as they came"
     info = tfds.core.DatasetInfo(
         builder=tfds.core.dataset_info.DatasetIdentity(
@@ -131,7 +137,7 @@ def _write(found: picture_files.Found, folder: Path, console: Console, restart_m
     )
     writer = tfds.core.SequentialWriter(info, _EXAMPLES_PER_SHARD, file_format="array_record")
     writer.initialize_splits(list(found.splits))
-    census = _Census(class_names)
+    census = _Census(class_names, found.warnings)
     unmarked = 0
 
     def look(number: int, picture: picture_files.PictureFile) -> _Looked:
@@ -146,9 +152,9 @@ def _write(found: picture_files.Found, folder: Path, console: Console, restart_m
         unmarked += restart_markers and not restarts.is_marked(looked.record.picture)
         if not census.unreadable:  # after the first, the rest is looked at alone
             example = {"image": io.BytesIO(looked.record.picture), "label": looked.record.label}
-            writer.add_examples({split: [example | {"file_name": valid_unicode(looked.name)}]})
+            writer.add_examples({split: [example | {"file_name": as_text(looked.name)}]})
     writer.close_all()
-    whole_file.write(folder / MANIFEST, census.manifest().model_dump_json(indent=2).encode())
+    census.write(folder, console)
     if unmarked:
         warnings.warn(
             f"--restart_markers: {unmarked} pictures have none and were kept as they came: they are no JPEGs of one or "
@@ -174,7 +180,7 @@ def _look_through(folder: Path, console: Console) -> None:
     for split, looked in _each(splits, look, console):
         census.count(split, looked)
     try:
-        whole_file.write(folder / MANIFEST, census.manifest().model_dump_json(indent=2).encode())
+        census.write(folder, console)
     except OSError as error:
         raise DataError(f"--source: cannot write {folder / MANIFEST}: {error.strerror}") from error
 
@@ -204,14 +210,20 @@ def _look(name: str, read: Callable[[], Record]) -> _Looked:
     """Reads and decodes one picture whole."""
     record = Record(b"", -1)
     try:
-        record = read()
-        with Image.open(io.BytesIO(record.picture)) as opened:
-            opened.load()
-            picture, _ = converted(opened, "RGB")
-    except FAULTS as error:
+        with unreadable():
+            record = read()
+        with open_picture(record.picture) as opened, _memory_for(opened.width * opened.height):
+            whole, _ = upright(opened, "RGB")
+    except UnreadablePictureError as error:
         return _Looked(name, record, str(error))
-    pixels = np.asarray(picture)[::_STRIDE, ::_STRIDE].reshape(-1, 3).astype(np.float64)
-    return _Looked(name, record, None, picture.size, len(pixels), pixels.sum(axis=0), pixels.T @ pixels)
+    height, width = whole.shape[:2]
+    pixels = whole[::_STRIDE, ::_STRIDE].reshape(-1, 3).astype(np.float64)
+    return _Looked(name, record, None, (width, height), len(pixels), pixels.sum(axis=0), pixels.T @ pixels)
+
+
+def _memory_for(pixels: int) -> contextlib.AbstractContextManager[object]:
+    """Lets one thread at a time decode a large picture, which may take a gigabyte or more."""
+    return _LARGE_PICTURES if pixels > _LARGE else contextlib.nullcontext()
 
 
 def _each(
@@ -232,8 +244,13 @@ class _Census:
       unreadable: what is told of each picture that is.
     """
 
-    def __init__(self, class_names: tuple[str, ...]):
+    def __init__(self, class_names: tuple[str, ...], warnings: tuple[str, ...] = ()):
         self.unreadable: list[str] = []
+        self._warnings = warnings
+        self._counts: dict[str, list[int]] = {}
+        self._splits_of: dict[bytes, str] = {}  # that a file's digest was first seen in
+        self._copies: dict[tuple[str, str], list[str]] = {}
+        self._training_copies = 0
         self._class_names = class_names
         self._digest = hashlib.sha256("\0".join(class_names).encode())
         self._examples: dict[str, int] = {}
@@ -248,6 +265,12 @@ class _Census:
             self.unreadable.append(f"{split}: {looked.name}: {fault}")
             return
         self._examples[split] = self._examples.get(split, 0) + 1
+        self._counts.setdefault(split, [0] * classes)[label] += 1
+        picture, seen = hashlib.blake2b(looked.record.picture, digest_size=8).digest(), len(self._splits_of)
+        first = self._splits_of.setdefault(picture, split)
+        self._training_copies += split == "train" and len(self._splits_of) == seen
+        if first != split:
+            self._copies.setdefault((first, split), []).append(looked.name)
         self._digest.update(f"\0{split} {label} {len(looked.record.picture)}\0".encode())
         self._digest.update(looked.record.picture)
         widths, heights = zip(*self._sizes, looked.size, strict=True)
@@ -257,12 +280,18 @@ class _Census:
             self._total += looked.total
             self._products += looked.products
 
-    def manifest(self) -> Manifest:
-        """The figures.
+    def write(self, folder: Path, console: Console) -> None:
+        """Writes the figures into a folder, and prints the warnings among them.
 
         Raises:
           DataError: where pictures are unreadable.
         """
+        manifest = self._manifest()
+        whole_file.write(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
+        for warning in manifest.warnings:
+            print_line(console, f"warning: {warning}")
+
+    def _manifest(self) -> Manifest:
         if self.unreadable:
             more = len(self.unreadable) - _TOLD
             lines = self.unreadable[:_TOLD] + ([f"and {more} more"] if more > 0 else [])
@@ -280,4 +309,17 @@ class _Census:
             heights=(least_height, greatest_height),
             mean=tuple(mean.tolist()),
             covariance=tuple(map(tuple, covariance.tolist())),
+            warnings=self._warnings + tuple(self._suspicions()),
+            training_copies=self._training_copies,
         )
+
+    def _suspicions(self) -> list[str]:
+        counts = {_IN_WORDS.get(split, split): by_class for split, by_class in self._counts.items()}
+        found = data_warnings.absent_classes(counts, self._class_names)
+        for (first, split), copies in self._copies.items():
+            one, other = (_IN_WORDS.get(each, each) for each in (first, split))
+            found.append(
+                f"{len(copies)} of the {self._examples[split]} {other} pictures {'are' if len(copies) > 1 else 'is'} "
+                f"also among the {one} pictures, byte by byte: {as_text(copies[0])}{' first' * (len(copies) > 1)}"
+            )
+        return found

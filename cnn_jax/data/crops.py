@@ -57,7 +57,7 @@ class RandomResizedCrop:
                 left, top = int(draws.integers(width - wide + 1)), int(draws.integers(height - tall + 1))
                 return Box(left, top, left + wide, top + tall)
         aspect = min(max(width / height, self.aspect[0]), self.aspect[1])
-        wide, tall = min(width, round(height * aspect)), min(height, round(width / aspect))
+        wide, tall = min(width, max(round(height * aspect), 1)), min(height, max(round(width / aspect), 1))
         left, top = (width - wide) // 2, (height - tall) // 2
         return Box(left, top, left + wide, top + tall)
 
@@ -104,7 +104,7 @@ class CentreCrop:
     def box(self, width: int, height: int) -> Box:
         """The middle of a picture of this size, its half side to a sixty-fourth of a pixel."""
         square = min(width, height) * self.side / self.shorter_side
-        half = round(square / 2 * _GRID) / _GRID
+        half = max(round(square / 2 * _GRID), 1) / _GRID
         return Box(width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
 
 

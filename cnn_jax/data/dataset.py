@@ -22,6 +22,7 @@ class Dataset:
       test: only ever measured, never chosen by.
       class_names: in label order.
       checksum: SHA-256 (hex) over the source's train and test images and labels, before any split.
+      warnings: what is legal and yet perhaps not meant, in words.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Dataset:
     test: Split | Stream
     class_names: tuple[str, ...]
     checksum: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

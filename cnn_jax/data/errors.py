@@ -3,3 +3,7 @@
 
 class DataError(Exception):
     """An input that cannot be used; the message names the file, what is wrong, and what helps."""
+
+
+class UnreadPicturesError(Exception):
+    """Some pictures were predicted, and others cannot be read; the message lists them."""

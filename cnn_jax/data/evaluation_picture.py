@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from cnn_jax.config import Data, Records
 from cnn_jax.data.crops import CentreCrop
-from cnn_jax.data.picture import FAULTS, UnreadablePictureError, fit
+from cnn_jax.data.picture import UnreadablePictureError, fit, open_picture
 
 
 def read_picture(file: Path, config: Data, image_shape: tuple[int, int, int]) -> tuple[UInt8[np.ndarray, "h w c"], str]:
@@ -32,8 +32,10 @@ def read_picture(file: Path, config: Data, image_shape: tuple[int, int, int]) ->
         return fit(file, image_shape)
     view = CentreCrop.of(config)
     try:
-        pixels, box, size = view.read(file.read_bytes())
-    except FAULTS as error:
+        with open_picture(file):  # before a large file of another kind is read whole
+            content = file.read_bytes()
+        pixels, box, size = view.read(content)
+    except UnreadablePictureError as error:
         raise UnreadablePictureError(f"{file} cannot be read as a picture: {error}") from error
     width, height = size
     whole = (box.left, box.top, box.right, box.bottom) == (0, 0, view.side, view.side) and size == (

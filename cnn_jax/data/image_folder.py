@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-import warnings
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from cnn_jax.data import listing
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.picture import UnreadablePictureError, fit
+from cnn_jax.data.listing import Listing
+from cnn_jax.data.picture import SUFFIXES, UnreadablePictureError, fit
 from cnn_jax.data.split import Split
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+
+@dataclasses.dataclass(frozen=True)
+class ClassFolders:
+    """Pictures of class folders.
+
+    Attributes:
+      pictures: Picture files of each class that the folder has, in order.
+      warnings: What was passed over.
+    """
+
+    pictures: dict[str, list[Path]]
+    warnings: tuple[str, ...]
 
 
 def class_names(folder: Path, field: str) -> tuple[str, ...]:
-    """The subfolders' names, in order.
+    """The subfolders' names, in order; hidden ones are none.
 
     Raises:
       DataError: where there is no folder, or no subfolder in it.
     """
     if not folder.is_dir():
         raise DataError(f"{field}: there is no folder {folder}")
-    names = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+    try:
+        names = tuple(
+            sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not listing.is_hidden(entry.name))
+        )
+    except OSError as error:
+        raise DataError(f"{field}: {folder} cannot be read: {error.strerror or error}") from error
     if not names:
         raise DataError(f"{field}: {folder} has no subfolders, expected one for each class")
     return names
 
 
-def files(folder: Path, field: str, names: Sequence[str]) -> tuple[dict[str, list[Path]], list[Path]]:
-    """Lists the files of class folders.
+def files(folder: Path, field: str, names: Sequence[str]) -> ClassFolders:
+    """Lists the pictures of class folders.
 
     Args:
       folder: of class folders.
       field: the config's or flag's name for it, for errors.
       names: the classes that there are.
-
-    Returns:
-      (the pictures of each class that the folder has, in order; files that are no pictures).
 
     Raises:
       DataError: where a class is unknown or empty.
@@ -48,17 +63,43 @@ def files(folder: Path, field: str, names: Sequence[str]) -> tuple[dict[str, lis
     if unknown:
         raise DataError(f"{field}: {folder} has the classes {', '.join(unknown)}, which the training images lack")
     pictures: dict[str, list[Path]] = {}
-    others = []
+    entries = sorted(folder.iterdir())
+    listings = [Listing((), hidden=tuple(entry for entry in entries if listing.is_hidden(entry.name)))]
     for name in present:
-        entries = sorted(entry for entry in (folder / name).rglob("*") if entry.is_file())
-        pictures[name] = [entry for entry in entries if entry.suffix.lower() in SUFFIXES]
-        others += [entry for entry in entries if entry.suffix.lower() not in SUFFIXES]
+        listed = listing.list_files(folder / name, field)
+        pictures[name] = pictures_of(listed)
         if not pictures[name]:
-            raise DataError(f"{field}: the class folder {folder / name} has no pictures ({', '.join(SUFFIXES)})")
-    return pictures, others
+            left_out = "; " * bool(listed.left_out) + ", ".join(listed.left_out)
+            raise DataError(
+                f"{field}: the class folder {folder / name} has no pictures ({', '.join(SUFFIXES)}){left_out}"
+            )
+        listings.append(listed)
+    return ClassFolders(pictures, passed_over(folder, field, listing.joined(listings)))
 
 
-def read_folder(folder: Path, field: str, names: Sequence[str], image_shape: tuple[int, int, int]) -> Split:
+def pictures_of(listed: Listing) -> list[Path]:
+    """Gives the files of a listing that have a picture's suffix."""
+    return [file for file in listed.files if file.suffix.lower() in SUFFIXES]
+
+
+def passed_over(folder: Path, field: str, listed: Listing) -> tuple[str, ...]:
+    """Says which files of a folder are not taken as pictures.
+
+    Args:
+      folder: Folder that was listed.
+      field: The config's or flag's name for it.
+      listed: Its files.
+    """
+    others = [file for file in listed.files if file.suffix.lower() not in SUFFIXES]
+    what = [listing.counted(others, "file that is no picture", "files that are no pictures")] if others else []
+    if not what and not listed.left_out:
+        return ()
+    return (f"{field}: passed over in {listing.as_text(folder)}: {', '.join([*what, *listed.left_out])}",)
+
+
+def read_folder(
+    folder: Path, field: str, names: Sequence[str], image_shape: tuple[int, int, int]
+) -> tuple[Split, tuple[str, ...]]:
     """Reads all pictures of a folder.
 
     Args:
@@ -68,23 +109,18 @@ def read_folder(folder: Path, field: str, names: Sequence[str], image_shape: tup
       image_shape: (height, width, channels) that pictures are resized and converted to.
 
     Returns:
-      The split, by class and file name.
+      (the split, by class and file name; what was passed over).
 
     Raises:
       DataError: where a class is unknown or empty, or a picture cannot be read; names the file.
     """
-    by_class, others = files(folder, field, names)
-    images, labels = [], []
-    for name, pictures in by_class.items():
-        for file in pictures:
-            try:
-                images.append(fit(file, image_shape)[0])
-            except UnreadablePictureError as error:
-                raise DataError(f"{field}: {error}") from error
-            labels.append(names.index(name))
-    if others:
-        warnings.warn(
-            f"{field}: {len(others)} files of {folder} are no pictures and were passed over, {others[0]} first",
-            stacklevel=2,
-        )
-    return Split(np.stack(images), np.array(labels, np.int32))
+    found = files(folder, field, names)
+    paths = [(names.index(name), file) for name, pictures in found.pictures.items() for file in pictures]
+    images = np.empty((len(paths), *image_shape), np.uint8)
+    for number, (_, file) in enumerate(paths):
+        try:
+            images[number], _ = fit(file, image_shape)
+        except UnreadablePictureError as error:
+            raise DataError(f"{field}: {error}") from error
+    labels = np.array([label for label, _ in paths], np.int32)
+    return Split(images, labels, tuple(listing.as_text(file) for _, file in paths)), found.warnings

@@ -20,6 +20,11 @@ from jaxtyping import Int, UInt8
 END = b"\xff\xd9"  # of a file that is whole; the picture's code never has these two bytes
 _TAIL = 64  # last bytes of a file, in which the end is looked for: some writers leave something behind it
 _BLOCK = 8  # pixels
+# The tag of the orientation, and its entry where it is 1, in either order of bytes.
+_UPRIGHT = (
+    (b"\x12\x01", b"\x12\x01\x03\x00\x01\x00\x00\x00\x01\x00"),
+    (b"\x01\x12", b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x01"),
+)
 _INDEX = b"cnn_jax tiles\0"  # in APP12; then each tile's length with its marker, two bytes, the higher first
 
 
@@ -35,6 +40,7 @@ class Jpeg(NamedTuple):
       size_at: where the file has its height, and then its width.
       code_at: where the only scan's code begins; 0 for several scans, and where the headers break off.
       tiles_at: where the index of tiles begins and ends; None where there is none.
+      may_be_turned: whether EXIF or XMP data may say another orientation than upright.
     """
 
     width: int
@@ -46,6 +52,7 @@ class Jpeg(NamedTuple):
     size_at: int
     code_at: int = 0
     tiles_at: tuple[int, int] | None = None
+    may_be_turned: bool = False
 
     @property
     def units_across(self) -> int:
@@ -91,7 +98,7 @@ def read(content: bytes) -> Jpeg | None:
     """Reads a JPEG's headers; None for all other files, and for JPEGs of other kinds."""
     if content[:2] != b"\xff\xd8":
         return None
-    at, interval, tiles_at, frame = 2, 0, None, None
+    at, interval, tiles_at, frame, may_be_turned = 2, 0, None, None, False
     while content[at : at + 1] == b"\xff" and at + 10 <= len(content):
         marker, behind = content[at + 1], at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
         if marker in (0xC0, 0xC1, 0xC2) and frame is None:
@@ -102,13 +109,21 @@ def read(content: bytes) -> Jpeg | None:
             interval = int.from_bytes(content[at + 4 : at + 6], "big")
         elif marker == 0xDA and frame is not None:
             one_scan = frame.sequential and content[at + 4] == frame.colours
-            return frame._replace(interval=interval, code_at=behind if one_scan else 0, tiles_at=tiles_at)
+            code_at = behind if one_scan else 0
+            return frame._replace(interval=interval, code_at=code_at, tiles_at=tiles_at, may_be_turned=may_be_turned)
+        elif marker == 0xE1:  # APP1
+            may_be_turned = may_be_turned or _may_be_turned(content[at + 4 : behind])
         elif marker == 0xEC and content.startswith(_INDEX, at + 4):
             tiles_at = at + 4 + len(_INDEX), behind
         elif not (0xE0 <= marker <= 0xEF or marker in (0xFE, 0xC4, 0xDB)):  # APPn, COM, DHT, DQT
             break
         at = behind
-    return frame
+    return None if frame is None else frame._replace(may_be_turned=may_be_turned)
+
+
+def _may_be_turned(segment: bytes) -> bool:
+    """Whether a segment of EXIF or XMP data has anything like an orientation but entries that say upright."""
+    return b"rientation" in segment or any(segment.count(tag) != segment.count(entry) for tag, entry in _UPRIGHT)
 
 
 def _frame(content: bytes, at: int, sequential: bool) -> Jpeg | None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import tarfile
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from cnn_jax.data import image_folder
+from cnn_jax.data import data_warnings, image_folder, listing
 from cnn_jax.data.errors import DataError
 
 TARS = {"train": "ILSVRC2012_img_train.tar", "validation": "ILSVRC2012_img_val.tar"}
@@ -50,11 +49,13 @@ class Found:
       name: of the data set.
       class_names: in label order.
       splits: by name, in the order in which they are kept.
+      warnings: what was passed over, and what is perhaps not meant.
     """
 
     name: str
     class_names: tuple[str, ...]
     splits: dict[str, list[PictureFile]]
+    warnings: tuple[str, ...] = ()
 
 
 def find(source: Path, test_fraction: float) -> Found:
@@ -78,31 +79,30 @@ def find(source: Path, test_fraction: float) -> Found:
     tests = [name for name in _TEST_FOLDERS if (source / name).is_dir()]
     if not (source / "train").is_dir():
         names = image_folder.class_names(source, "--source")
-        train, test = _split(_in_classes(source, names), len(names), test_fraction, source)
-        return Found(source.name, names, {"train": train, "validation": test})
+        pictures, warnings = _in_classes(source, names)
+        train, test = _split(pictures, len(names), test_fraction, source)
+        warnings += tuple(data_warnings.like_splits(source, names, "--source"))
+        return Found(source.name, names, {"train": train, "validation": test}, warnings)
     if len(tests) != 1:
         raise DataError(
             f"--source: {source} has train/ and {'none' if not tests else 'all'} of "
             f"{', '.join(f'{name}/' for name in tests or _TEST_FOLDERS)}, expected one of them"
         )
     names = image_folder.class_names(source / "train", "--source")
-    splits = {"train": source / "train", "validation": source / tests[0]}
-    return Found(source.name, names, {split: _in_classes(folder, names) for split, folder in splits.items()})
+    train, passed_over = _in_classes(source / "train", names)
+    test, also = _in_classes(source / tests[0], names)
+    return Found(source.name, names, {"train": train, "validation": test}, passed_over + also)
 
 
-def _in_classes(folder: Path, names: Sequence[str]) -> list[PictureFile]:
-    """Lists the pictures of class folders, by class and file name."""
-    by_class, others = image_folder.files(folder, "--source", names)
-    if others:
-        warnings.warn(
-            f"--source: {len(others)} files of {folder} are no pictures and were passed over, {others[0]} first",
-            stacklevel=2,
-        )
-    return [
+def _in_classes(folder: Path, names: Sequence[str]) -> tuple[list[PictureFile], tuple[str, ...]]:
+    """Lists the pictures of class folders, by class and file name; and says what was passed over."""
+    found = image_folder.files(folder, "--source", names)
+    pictures = [
         PictureFile(str(file.relative_to(folder)), names.index(name), file)
-        for name, files in by_class.items()
+        for name, files in found.pictures.items()
         for file in files
     ]
+    return pictures, found.warnings
 
 
 def _split(
@@ -169,5 +169,7 @@ def _members(path: Path, within: PictureFile | None = None) -> list[PictureFile]
         with tarfile.open(fileobj=file, mode="r:") as tar:
             # A member's place is told from the beginning of the file that was opened, wherever the reading began.
             return [
-                PictureFile(member.name, -1, path, member.offset_data, member.size) for member in tar if member.isfile()
+                PictureFile(member.name, -1, path, member.offset_data, member.size)
+                for member in tar
+                if member.isfile() and not listing.is_hidden(PurePosixPath(member.name).name)
             ]

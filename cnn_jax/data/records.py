@@ -35,6 +35,8 @@ class Manifest(BaseModel):
       widths, heights: least and greatest, in pixels.
       mean: of the training pixels' red, green and blue, 0 to 255; every fourth pixel of every fourth row counts.
       covariance: of the same.
+      warnings: what is legal and yet perhaps not meant, in words.
+      training_copies: training pictures that are copies of others before them, byte by byte.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +49,8 @@ class Manifest(BaseModel):
     heights: tuple[int, int]
     mean: tuple[float, float, float]
     covariance: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+    warnings: tuple[str, ...] = ()
+    training_copies: int = 0
 
     @property
     def test_split(self) -> str:

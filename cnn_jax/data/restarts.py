@@ -6,16 +6,14 @@ pixels stay the same. The markers take a few bytes each; codes made for the pict
 
 from __future__ import annotations
 
-import io
 import math
 import shutil
 import subprocess
 
-from PIL import Image
-
 from cnn_jax.data import jpeg
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.jpeg import Jpeg
+from cnn_jax.data.picture import open_picture
 
 _TOOL = "jpegtran"
 _TILES = 32  # in a row of a picture, about, of one unit each at least; a part is read with some that it only touches
@@ -69,5 +67,5 @@ def _interval(headers: Jpeg) -> int:
 
 
 def _pixels(content: bytes) -> bytes:
-    with Image.open(io.BytesIO(content)) as opened:
+    with open_picture(content) as opened:
         return opened.tobytes()

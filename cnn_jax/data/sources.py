@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from cnn_jax import config as cfg
-from cnn_jax.data import csv_file, idx, image_folder, prepared, subset
+from cnn_jax.data import csv_file, data_warnings, idx, image_folder, prepared, subset
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import DataError
+from cnn_jax.data.listing import as_text
 from cnn_jax.data.named import NAMED_SETS
 from cnn_jax.data.split import Split
-from cnn_jax.plain_text import valid_unicode
 
 # What a random draw is for: the second entry of its generator's seed.
 _VALIDATION, _SUBSET, _TEST, _SHIFT = range(4)
@@ -40,25 +40,33 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
         streams = open_streams(config, seed)
         manifest = streams.manifest
         return Dataset(
-            config.name, streams.train, streams.validation, streams.test, manifest.class_names, manifest.checksum
+            config.name,
+            streams.train,
+            streams.validation,
+            streams.test,
+            manifest.class_names,
+            manifest.checksum,
+            manifest.warnings + data_warnings.of_records(config, manifest.training_copies),
         )
-    train, test, names, checksum = _whole(config, seed, data_dir or prepared.default_data_dir())
+    train, test, names, checksum, passed_over = _whole(config, seed, data_dir or prepared.default_data_dir())
     validation, rest = _held_out(train, config.validation_fraction, len(names), seed, "config.data.validation_fraction")
     if config.train_examples is not None:
         subset.refuse_more("train", config.train_examples, len(rest))
         rest = _pick(rest, subset.draw(np.random.default_rng((seed, _SUBSET)), config.train_examples, len(rest)))
     if config.test_examples is not None:
         test = _pick(test, subset.draw_test(config.test_examples, len(test)))
+    splits = {"training": rest, "validation": validation, "test": test}
+    warnings = passed_over + data_warnings.find(config, splits, names)
     if config.test_shift:
         test = _shifted(test, config.test_shift, np.random.default_rng((seed, _SHIFT)))
-    return Dataset(config.name, rest, validation, test, names, checksum)
+    return Dataset(config.name, rest, validation, test, names, checksum, warnings)
 
 
-_Whole = tuple[Split, Split, tuple[str, ...], str]
+_Whole = tuple[Split, Split, tuple[str, ...], str, tuple[str, ...]]
 
 
 def _whole(config: cfg.InMemory, seed: int, data_dir: Path) -> _Whole:
-    """All images, the names of their classes and the checksum, before any are held out."""
+    """All images, the names of their classes, the checksum, and what was passed over, before any are held out."""
     if isinstance(config, cfg.FashionMnist | cfg.Mnist):
         stamp = prepared.stamp(NAMED_SETS[config.name], data_dir)
         if stamp is not None:
@@ -73,16 +81,20 @@ def _kept(config: cfg.FashionMnist | cfg.Mnist, data_dir: Path, stamp: prepared.
 
 
 def _checked(config: cfg.InMemory, seed: int, data_dir: Path) -> _Whole:
-    train, test, names = _read(config, seed, data_dir)
+    train, test, names, passed_over = _read(config, seed, data_dir)
     _check(config, train, test, names)
-    return train, test, names, _checksum(train, test, names)
+    return train, test, names, _checksum(train, test, names), passed_over
 
 
-def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> tuple[Split, Split, tuple[str, ...]]:
+_Read = tuple[Split, Split, tuple[str, ...], tuple[str, ...]]
+
+
+def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> _Read:
+    """The training and the test images, the names of their classes, and what was passed over."""
     match config:
         case cfg.FashionMnist() | cfg.Mnist():
             named = NAMED_SETS[config.name]
-            return *prepared.load_named(named, config.idx_dir, data_dir), named.class_names
+            return *prepared.load_named(named, config.idx_dir, data_dir), named.class_names, ()
         case cfg.Csv():
             size = config.height, config.width, config.channels
             train, test = (
@@ -101,10 +113,10 @@ def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> tuple[Split, Split
             )
         case cfg.ImageFolder():
             return _read_folders(config, seed)
-    return train, test, config.class_names or tuple(map(str, range(int(train.labels.max()) + 1)))
+    return train, test, config.class_names or tuple(map(str, range(int(train.labels.max()) + 1))), ()
 
 
-def _read_folders(config: cfg.ImageFolder, seed: int) -> tuple[Split, Split, tuple[str, ...]]:
+def _read_folders(config: cfg.ImageFolder, seed: int) -> _Read:
     shape = config.height, config.width, config.channels
     folder = Path(config.train_dir).expanduser()
     names = image_folder.class_names(folder, "config.data.train_dir")
@@ -113,18 +125,19 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> tuple[Split, Split, tup
             f"config.data.train_dir: {folder} has {len(names)} class folders, and config.data.classes={config.classes}"
             "; complete the folder, or set config.data.classes=none"
         )
-    class_names = tuple(map(valid_unicode, names))
-    train = image_folder.read_folder(folder, "config.data.train_dir", names, shape)
+    class_names = tuple(map(as_text, names))
+    train, passed_over = image_folder.read_folder(folder, "config.data.train_dir", names, shape)
     if config.test_dir is not None:
         test_folder = Path(config.test_dir).expanduser()
-        return train, image_folder.read_folder(test_folder, "config.data.test_dir", names, shape), class_names
+        test, also = image_folder.read_folder(test_folder, "config.data.test_dir", names, shape)
+        return train, test, class_names, passed_over + also
     test, rest = _draw(train, config.test_fraction, len(names), np.random.default_rng((seed, _TEST)))
     if not len(test) or not len(rest):
         raise DataError(
             f"config.data.test_fraction={config.test_fraction:g} leaves {len(rest)} of the {len(train)} pictures of "
             f"{folder} for training and {len(test)} for testing; give config.data.test_dir, or another fraction"
         )
-    return rest, test, class_names
+    return rest, test, class_names, passed_over
 
 
 def _check(config: cfg.InMemory, train: Split, test: Split, names: tuple[str, ...]) -> None:
@@ -189,4 +202,5 @@ def _shifted(split: Split, pixels: int, rng: np.random.Generator) -> Split:
 
 
 def _pick(split: Split, numbers: np.ndarray) -> Split:
-    return Split(split.images[numbers], split.labels[numbers])
+    files = None if split.files is None else tuple(split.files[number] for number in numbers.tolist())
+    return Split(split.images[numbers], split.labels[numbers], files)

@@ -15,10 +15,12 @@ class Split:
     Attributes:
       images: pixels 0 to 255, channels last.
       labels: class numbers, 0 to num_classes - 1.
+      files: the images' files, where each has one of its own; for messages.
     """
 
     images: UInt8[np.ndarray, "n h w c"]
     labels: Int32[np.ndarray, " n"]
+    files: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

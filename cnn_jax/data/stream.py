@@ -33,7 +33,7 @@ from cnn_jax.data import subset
 from cnn_jax.data.crops import CentreCrop, RandomResizedCrop
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.host_batch import BatchLayout, HostBatch
-from cnn_jax.data.picture import FAULTS
+from cnn_jax.data.picture import UnreadablePictureError
 from cnn_jax.data.records import Manifest, Records, read_manifest
 from cnn_jax.data.split import Split
 from cnn_jax.data.worker_processes import WorkerBatches
@@ -162,7 +162,7 @@ class Stream:
             draws = np.random.default_rng((self.seed, _PICTURE, epoch, number))
             try:
                 images[row] = self.view(record.picture, draws)
-            except FAULTS as error:
+            except UnreadablePictureError as error:
                 raise DataError(f"record {number} of {self.records.name} cannot be decoded: {error}") from error
             labels[row] = record.label
         return HostBatch(images, labels, (positions < len(self)).astype(np.float32))

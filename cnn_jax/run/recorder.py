@@ -74,7 +74,12 @@ class Recorder:
         return result
 
     def begin(self, dataset: DatasetInfo, provenance: Provenance) -> None:
-        """Writes what describes the run before it trains: config.json, dataset.json and provenance.json."""
+        """Writes what describes the run before it trains: config.json, dataset.json and provenance.json.
+
+        What is suspicious in the data set is printed.
+        """
+        for warning in dataset.warnings:
+            print_line(self.console, f"warning: {warning}")
         self.folder.begin(self.experiment)
         self.folder.write_dataset_info(dataset)
         self.folder.write_provenance(provenance)

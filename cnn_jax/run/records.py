@@ -189,6 +189,8 @@ class DatasetInfo(Record):
     """Standard deviation that each channel is then divided by."""
     colours: Colours | None = None
     """Distribution of the training pixels; None if the augmentation does not need it."""
+    warnings: tuple[str, ...] = ()
+    """What is legal in the data set and yet perhaps not meant; empty in files of older versions."""
 
 
 class Git(Record):

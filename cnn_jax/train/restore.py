@@ -133,6 +133,7 @@ def dataset_info(dataset: Dataset, preprocessing: Preprocessing) -> DatasetInfo:
         mean=normalization.mean,
         std=normalization.std,
         colours=None if colours is None else Colours(**colours._asdict()),
+        warnings=dataset.warnings,
     )
 
 

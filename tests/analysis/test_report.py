@@ -1,5 +1,6 @@
 """The report's page: whole, self-contained, and right in a browser."""
 
+import dataclasses
 import json
 import re
 
@@ -104,6 +105,17 @@ def test_the_page_is_whole_and_self_contained(tmp_path):
     assert "3.00 GiB" in text
     assert "config.train" not in text
     assert re.search(r"<td>train.batch_size</td><td>32</td>", text)
+
+
+def test_warnings_about_the_data_stand_before_the_figures_details(tmp_path):
+    folder = finished_run(tmp_path / "run")
+    page = Page(write_report(folder, inputs()).read_text())
+    assert "warnings" not in page.sections
+    warnings = ("the test images lack 1 of the 3 classes: <b>cat</b>", "2 of the 9 test images are copies")
+    text = write_report(folder, dataclasses.replace(inputs(), warnings=warnings)).read_text()
+    assert Page(text).sections == ["warnings", *SECTIONS, "provenance"]
+    assert "<li>the test images lack 1 of the 3 classes: &lt;b&gt;cat&lt;/b&gt;</li>" in text
+    assert "<li>2 of the 9 test images are copies</li>" in text
 
 
 def test_class_names_are_escaped(tmp_path):

@@ -94,3 +94,17 @@ def test_a_mirrored_part_is_the_mirror_image(channels):
             np.testing.assert_array_equal(part, expected[:, ::-1])
             turned += 1
     assert 1 <= turned <= 19
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (3, 2)])
+@pytest.mark.parametrize("aspect", [(0.1, 0.2), (0.75, 4 / 3), (4.0, 9.0)])
+def test_pictures_of_a_few_pixels_have_parts(size, aspect):
+    """A middle of less than a 64th of a pixel and a part of less than one become as large."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (200, 100, 50)).save(buffer, "PNG")
+    draws = np.random.default_rng(0)
+    expected = np.broadcast_to(np.array([200, 100, 50], np.uint8), (8, 8, 3))
+    np.testing.assert_array_equal(CentreCrop(8, 3, 5000)(buffer.getvalue(), draws), expected)
+    for _ in range(20):
+        part = RandomResizedCrop(8, 3, aspect=aspect)(buffer.getvalue(), draws)
+        assert np.abs(part.astype(int) - expected).max() <= 2

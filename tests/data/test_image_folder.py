@@ -24,7 +24,8 @@ def folder(tmp_path):
 
 
 def test_classes_are_the_subfolders_in_order(folder):
-    split = read_folder(folder, "f", ("blue", "red"), (4, 6, 3))
+    split, passed_over = read_folder(folder, "f", ("blue", "red"), (4, 6, 3))
+    assert passed_over == ()
     assert split.labels.tolist() == [0] * 5 + [1] * 5
     assert split.images[0, 0, 0].tolist() == [0, 0, 255]
     assert split.images[9, 3, 5].tolist() == [255, 0, 0]
@@ -55,8 +56,9 @@ def test_a_share_of_each_class_is_split_off_for_testing(folder):
 
 def test_other_files_are_passed_over_with_a_warning(folder):
     (folder / "red" / "notes.txt").write_text("x")
-    with pytest.warns(UserWarning, match=r"1 files .* are no pictures and were passed over, .*notes.txt"):
-        assert len(read_folder(folder, "f", ("blue", "red"), (4, 6, 3))) == 10
+    split, passed_over = read_folder(folder, "f", ("blue", "red"), (4, 6, 3))
+    assert len(split) == 10
+    assert passed_over == (f"f: passed over in {folder}: 1 file that is no picture ({folder}/red/notes.txt)",)
 
 
 def test_damaged_folders(folder, tmp_path):
@@ -83,3 +85,34 @@ def test_folders_of_other_classes_than_announced(folder):
     assert load(announced, seed=0).num_classes == 2
     with pytest.raises(DataError, match=r"has 2 class folders, and config.data.classes=3"):
         load(announced.model_copy(update={"classes": 3}), seed=0)
+
+
+def test_every_format_is_read(tmp_path):
+    suffixes = ("png", "jpg", "JPEG", "gif", "bmp", "webp", "tif", "tiff")
+    for name, colour in (("dark", (40, 40, 40)), ("light", (200, 200, 200))):
+        for suffix in suffixes:
+            picture(tmp_path / name / f"a.{suffix}", colour)
+    split, passed_over = read_folder(tmp_path, "f", ("dark", "light"), (4, 6, 1))
+    assert passed_over == ()
+    assert split.labels.tolist() == [0] * 8 + [1] * 8
+    assert np.abs(split.images[:8].astype(int) - 40).max() <= 1
+    assert np.abs(split.images[8:].astype(int) - 200).max() <= 1
+
+
+def test_linked_class_folders_and_pictures(tmp_path):
+    picture(tmp_path / "store" / "a.png", (1, 1, 1))
+    picture(tmp_path / "store" / "b.png", (2, 2, 2))
+    picture(tmp_path / "data" / "cat" / "c.png", (3, 3, 3))
+    (tmp_path / "data" / "cat" / "d.png").symlink_to(tmp_path / "store" / "a.png")
+    (tmp_path / "data" / "dog").symlink_to(tmp_path / "store")
+    split, passed_over = read_folder(tmp_path / "data", "f", ("cat", "dog"), (4, 6, 1))
+    assert split.images[:, 0, 0, 0].tolist() == [3, 1, 1, 2]
+    assert split.labels.tolist() == [0, 0, 1, 1]
+    assert passed_over == ()
+
+
+def test_a_class_folder_of_hidden_pictures_alone(tmp_path):
+    picture(tmp_path / "cat" / "a.png", (1, 1, 1))
+    picture(tmp_path / "dog" / "._a.png", (1, 1, 1))
+    with pytest.raises(DataError, match=r"dog has no pictures \(.*\); 1 hidden file or folder \(.*\._a.png\)"):
+        read_folder(tmp_path, "f", ("cat", "dog"), (4, 6, 1))

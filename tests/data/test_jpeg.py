@@ -2,12 +2,13 @@
 
 import io
 import itertools
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_jax.data import jpeg
+from cnn_jax.data import decode, jpeg
 from cnn_jax.data.picture import FAULTS
 from scripts.imagenet_shaped import picture
 
@@ -176,3 +177,31 @@ def test_damaged_files_are_faults_or_pictures(indexed):
         except FAULTS:
             outcomes.add("fault")
     assert {"picture", "fault"} <= outcomes
+
+
+def exif(turn, order, kind):
+    """EXIF data of a maker's name and an orientation, of a kind of number (3 of two bytes, 4 of four)."""
+    code = {"II": "<", "MM": ">"}[order]
+    number = struct.pack(code + {3: "HH", 4: "L"}[kind], *([turn, 0] if kind == 3 else [turn]))
+    entries = struct.pack(code + "HHL", 0x010F, 2, 3) + b"me\0\0" + struct.pack(code + "HHL", 0x0112, kind, 1) + number
+    return b"Exif\0\0" + order.encode() + struct.pack(code + "HLH", 42, 8, 2) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("order", ["II", "MM"])
+@pytest.mark.parametrize("kind", [3, 4])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_every_spelling_of_an_orientation_is_found(order, kind, turn):
+    content = encoded(exif=exif(turn, order, kind))
+    assert Image.open(io.BytesIO(content)).getexif()[0x0112] == turn
+    assert jpeg.read(content).may_be_turned == (turn != 1 or kind != 3)
+    assert not jpeg.read(encoded()).may_be_turned
+
+
+@pytest.mark.parametrize("form", ['tiff:Orientation="6"', "<tiff:Orientation>6</tiff:Orientation>"])
+def test_an_orientation_in_xmp_data_is_found(form):
+    xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description {form}/></x:xmpmeta>'.encode()
+    content = encoded(xmp=xmp)
+    assert Image.open(io.BytesIO(content)).getexif()[0x0112] == 6
+    assert jpeg.read(content).may_be_turned
+    whole = Image.open(io.BytesIO(content))
+    assert (decode.Picture(content).width, decode.Picture(content).height) == whole.size[::-1]

@@ -11,7 +11,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from rich.console import Console
 
-from cnn_jax.data import DataError, convert, picture_files
+from cnn_jax import config as cfg
+from cnn_jax.data import DataError, convert, load, picture_files
 from cnn_jax.data.records import Records, read_manifest
 
 
@@ -98,7 +99,7 @@ def test_unreadable_pictures_are_named_and_counted_and_nothing_is_left(pictures,
         prepare(pictures, tmp_path / "records")
     lines = str(error.value).splitlines()[1:]
     assert lines[0].startswith("train: grey/cut.jpg: ")
-    assert lines[1].startswith("validation: red/text0.png: cannot identify image file")
+    assert lines[1].startswith("validation: red/text0.png: it is none of PNG, JPEG, GIF, BMP, WEBP, TIFF")
     assert lines[5:] == ["and 2 more"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pictures"]
 
@@ -200,3 +201,58 @@ def test_what_is_refused(pictures, tmp_path, records_folder):
     save(pictures / "val" / "blue" / "a.png")
     with pytest.raises(DataError, match=r"--source: .*val has the classes blue, which the training images lack"):
         prepare(pictures, tmp_path / "x")
+
+
+def test_warnings_stand_in_the_manifest(pictures, tmp_path):
+    save(pictures / "train" / "blue" / "a.png", (0, 0, 200))
+    (pictures / "val" / "red" / "b.png").write_bytes((pictures / "train" / "grey" / "a.jpg").read_bytes())
+    save(pictures / "train" / "red" / ".ipynb_checkpoints" / "a.png")
+    save(pictures / "val" / "red" / "._a.png")
+    (pictures / "val" / "grey" / "loop").symlink_to(pictures / "val")
+    printed = io.StringIO()
+    folder = convert.prepare(pictures, tmp_path / "records", 0.2, Console(file=printed))
+    manifest = read_manifest(folder, "f")
+    assert manifest.examples == {"train": 4, "validation": 3}
+    train, val = (str(pictures / split) for split in ("train", "val"))
+    assert manifest.warnings == (
+        f"--source: passed over in {train}: 1 hidden file or folder ({train}/red/.ipynb_checkpoints)",
+        f"--source: passed over in {val}: 1 hidden file or folder ({val}/red/._a.png), 1 link to a folder that is read "
+        f"already ({val}/grey/loop)",
+        "the validation images lack 1 of the 3 classes: blue",
+        "1 of the 3 validation pictures is also among the training pictures, byte by byte: red/b.png",
+    )
+    assert printed.getvalue().count("warning: ") == 4
+    assert load(cfg.Records(folder=str(folder), image_size=8), seed=0).warnings == manifest.warnings
+
+
+def test_turned_pictures_have_their_upright_size(tmp_path):
+    """Stored 12 wide and 8 high, seen 8 wide and 12 high."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, grey in (("a", 50), ("b", 100)):
+        for split in ("train", "val"):
+            (tmp_path / "pictures" / split / name).mkdir(parents=True)
+            for kind in ("jpg", "png", "tif", "webp"):
+                path = tmp_path / "pictures" / split / name / f"{split}.{kind}"
+                Image.new("RGB", (12, 8), (grey, grey, grey)).save(path, exif=exif)
+    manifest = read_manifest(prepare(tmp_path / "pictures", tmp_path / "records"), "f")
+    assert (manifest.widths, manifest.heights) == ((8, 8), (12, 12))
+
+
+def test_pictures_of_no_known_range_are_refused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "pictures" / name / "x.tif")
+        save(tmp_path / "pictures" / name / "y.png")
+    with pytest.raises(DataError, match=r"2 pictures cannot be read; .*\n.*a/x.tif: its pixels are floating-point"):
+        prepare(tmp_path / "pictures", tmp_path / "records", 0.5)
+
+
+def test_copies_that_a_validation_split_may_tear_apart(pictures, tmp_path):
+    for number in range(3):
+        save(pictures / "train" / "red" / f"copy{number}.png", (200, 0, 0), (8, 8))
+    folder = str(prepare(pictures, tmp_path / "records"))
+    assert read_manifest(tmp_path / "records", "f").training_copies == 3
+    assert load(cfg.Records(folder=folder, image_size=8), seed=0).warnings == ()
+    [warning] = load(cfg.Records(folder=folder, image_size=8, validation_fraction=0.4), seed=0).warnings
+    assert warning.startswith("3 training pictures are copies of others, byte by byte: validation images, which config")

@@ -179,7 +179,7 @@ def test_batches_are_put_on_the_devices_ahead(streams):
 def test_a_fault_of_the_stream_reaches_the_step(streams, workers):
     stream = streams().train
     broken = Stream(_Broken(stream.records), None, stream.view, GREY, 5, True, workers)
-    message = r"record \d+ of .*split train cannot be decoded: cannot identify image file"
+    message = r"record \d+ of .*split train cannot be decoded: it is none of PNG, JPEG, GIF"
     with (
         DeviceFeed(broken, 0, jax.sharding.SingleDeviceSharding(jax.devices()[0])) as feed,
         pytest.raises(DataError, match=message) as raised,

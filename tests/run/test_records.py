@@ -98,7 +98,8 @@ def test_the_files_of_an_old_run():
     assert (found.test_accuracy, found.test["top5_error"], found.step) == (0.5, 0.0, 10)
     content = json.loads((OLD / "dataset.json").read_text())
     assert info.std == tuple(content["deviation"]) == (57.64318084716797,) * 3
-    assert info.to_json() == {name if name != "deviation" else "std": value for name, value in content.items()}
+    renamed = {name if name != "deviation" else "std": value for name, value in content.items()}
+    assert info.to_json() == renamed | {"warnings": []}  # which it did not know
     assert info.images == SplitSizes(train=160, validation=40, test=60)
     assert made_by.to_json() == json.loads((OLD / "provenance.json").read_text())
     assert made_by.git.commit.startswith("1f4e1e7")
@@ -154,7 +155,7 @@ def test_old_and_new_names_of_the_standard_deviation():
     built = DatasetInfo(**fields, std=[0.25])
     assert built.image_shape == (10, 12, 1)
     assert (built.std, built.colours) == ((0.25,), None)
-    assert built.to_json() == fields | {"std": [0.25], "colours": None}
+    assert built.to_json() == fields | {"std": [0.25], "colours": None, "warnings": []}
     for name in ("std", "deviation"):
         assert records.parse(DatasetInfo, json.dumps(fields | {name: [0.25]})) == built
 
