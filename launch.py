@@ -7,15 +7,17 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from cnn_jax.run import standard_streams, stop_signal
 
 if __name__ == "__main__":
     stop_signal.exit_on_signals()  # one may come while the rest is imported
 
-from cnn_jax import flags, jax_settings, xla_flags
+from cnn_jax import flags, jax_settings, streams, xla_flags
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.flags import Request
+from cnn_jax.plain_text import plain_lines
 from cnn_jax.run.errors import RunFailed, explain
 from cnn_jax.run.exit_codes import DONE, FAILED, REFUSED, STOPPED
 from cnn_jax.run.folder import RunFolder, RunFolderError
@@ -38,13 +40,13 @@ def main(argv: list[str]) -> int:
     try:
         return WITHOUT_NETWORK[request.verb](request) if request.verb in WITHOUT_NETWORK else one_network(request)
     except RunFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
+        say(f"failed: {error}", sys.stderr)
         return FAILED
     except Exception as error:
         if (fault := explain(error)) is None:
             raise
         if request.verb == "sweep":  # whose trials may have begun
-            print(f"failed: {fault}; the same command goes on", file=sys.stderr)
+            say(f"failed: {fault}; the same command goes on", sys.stderr)
             return FAILED
         return refuse(fault)  # what happens while a run trains is a RunFailed
 
@@ -75,7 +77,7 @@ def one_network(request: Request) -> int:
     except preflight.REFUSALS as error:
         return refuse(error)
     except (DivergedError, distributed.OtherProcessFailed, UnreadPicturesError, UnreadableRecordError) as error:
-        print(f"failed: {error}", file=sys.stderr)
+        say(f"failed: {error}", sys.stderr)
         return FAILED
     except Stopped:
         return STOPPED
@@ -110,7 +112,7 @@ def sweep(request: Request) -> int:
                 return DONE if all(verdict and verdict.difference is None for verdict in verdicts.values()) else FAILED
             if asked.export:
                 done = exchange.export(asked.plan, opened.folder, opened.entries, asked.export)
-                print(f"{asked.export}: {len(opened.entries)} trials, {done} of them with figures")
+                say(f"{asked.export}: {len(opened.entries)} trials, {done} of them with figures")
                 return DONE
             kept_up = KeptUp(workdir, request.report)
             outcome = driver.run(opened, asked.chosen, request.data_dir, asked.options, console, kept_up.update)
@@ -127,7 +129,7 @@ def compile_ahead(request: Request) -> int:
     """Compiles the steps for chips that need not be here; without JAX, which the compiling processes need alone."""
     from rich.console import Console
 
-    from cnn_jax import whole_file
+    from cnn_jax import terminal, whole_file
     from cnn_jax.ahead import report, run
     from cnn_jax.data import DataError
 
@@ -135,7 +137,7 @@ def compile_ahead(request: Request) -> int:
     assert request.experiment is not None
     told = Console(stderr=True)
     try:
-        findings = run.run(request.experiment, request.compilation, lambda text: told.print(text, markup=False))
+        findings = run.run(request.experiment, request.compilation, lambda text: terminal.print_line(told, text))
     except (ConfigError, DataError) as error:
         return refuse(error)
     console = Console()
@@ -144,7 +146,7 @@ def compile_ahead(request: Request) -> int:
         try:
             whole_file.write(request.compilation.json, report.as_json(findings, request.experiment).encode())
         except OSError as error:
-            print(f"failed: --json: cannot write {request.compilation.json}: {error.strerror}", file=sys.stderr)
+            say(f"failed: --json: cannot write {request.compilation.json}: {error.strerror}", sys.stderr)
             return FAILED
     return DONE if all(step.fits for step in findings.steps) else FAILED
 
@@ -161,7 +163,7 @@ def prepare(request: Request) -> int:
     except DataError as error:
         return refuse(error)
     counts = " and ".join(f"{count:,} {split}" for split, count in manifest.examples.items())
-    print(f"{folder}: {counts} pictures of {len(manifest.class_names)} classes")
+    say(f"{folder}: {counts} pictures of {len(manifest.class_names)} classes")
     return DONE
 
 
@@ -174,14 +176,20 @@ def filter_picture(request: Request) -> int:
         files = filter_pictures.write(request.filters)
     except ConfigError as error:
         return refuse(error)
-    print("\n".join(map(str, files)))
+    for file in files:
+        say(str(file))
     return DONE
 
 
 def refuse(error: Exception | str) -> int:
     """Prints why nothing was started."""
-    print(f"refused: {error}", file=sys.stderr)
+    say(f"refused: {error}", sys.stderr)
     return REFUSED
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Prints a message in which names of users may occur, to standard output or another stream."""
+    print(plain_lines(text), file=stream)
 
 
 def train(request: Request) -> None:
@@ -196,7 +204,7 @@ def train(request: Request) -> None:
     if not distributed.is_first():
         return
     print(f"test accuracy {result['test_accuracy']:.4f}, test loss {result['test_loss']:.4f}")
-    print(f"result: {workdir / 'result.json'}")
+    say(f"result: {workdir / 'result.json'}")
     if request.report:
         try:
             write_report(workdir, request.data_dir)
@@ -228,7 +236,7 @@ def predict(request: Request) -> None:
         run.dataset()  # which is refused where it is not the run's
     files, passed_over = prediction.find_pictures(request.images)
     for warning in passed_over:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}", sys.stderr)
     rows = prediction.predict(run, files)
     if unreadable := prediction_output.write(rows, run.class_names, request.format, request.output):
         raise UnreadPicturesError(prediction_output.listed(unreadable, len(files)))
@@ -264,18 +272,18 @@ def write_report(workdir: Path, data_dir: Path | None, moved: dict[str, str] | N
     from cnn_jax.analysis.run_report import write_run_report
     from cnn_jax.train import restore
 
-    print(f"report: {write_run_report(restore.load(workdir, moved), data_dir)}")
+    say(f"report: {write_run_report(restore.load(workdir, moved), data_dir)}")
 
 
 def write_sweep(workdir: Path, report: bool = True) -> None:
     """Writes the tables of a sweep, finished or not, and its report where there is to be one; prints where."""
     from cnn_jax.sweep.table import write_table
 
-    print(f"table: {write_table(workdir)}")
+    say(f"table: {write_table(workdir)}")
     if report:
         from cnn_jax.analysis.sweep_report import write_sweep_report
 
-        print(f"report: {write_sweep_report(workdir)}")
+        say(f"report: {write_sweep_report(workdir)}")
 
 
 def show(request: Request, table: object, as_json: str, as_csv: str) -> None:
@@ -287,10 +295,11 @@ def show(request: Request, table: object, as_json: str, as_csv: str) -> None:
         console = Console()
         Console(width=None if console.is_terminal else 160).print(table)
     else:
-        print(texts[request.format].rstrip())
+        text = texts[request.format].rstrip()
+        print(plain_lines(text) if sys.stdout.isatty() else text)
     if request.output is not None:
         try:
-            request.output.write_text(texts[request.output.suffix[1:]], encoding="utf-8")
+            request.output.write_text(texts[request.output.suffix[1:]], encoding="utf-8", newline="")
         except OSError as error:
             raise ConfigError([f"--output: cannot write {request.output}: {error.strerror}"]) from error
 
@@ -306,6 +315,7 @@ WITHOUT_NETWORK = {"sweep": sweep, "prepare": prepare, "compile": compile_ahead,
 
 if __name__ == "__main__":
     standard_streams.protect()
+    streams.protect()
     try:
         exit_code = main(sys.argv[1:])
     except KeyboardInterrupt:

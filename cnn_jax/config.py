@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from cnn_jax import config_model
 from cnn_jax.config_data import Csv as Csv
-from cnn_jax.config_data import Data, FashionMnist, Records
+from cnn_jax.config_data import Data, FashionMnist, FilePath, Records, Text
 from cnn_jax.config_data import Idx as Idx
 from cnn_jax.config_data import ImageFolder as ImageFolder
 from cnn_jax.config_data import InMemory as InMemory
@@ -155,13 +155,13 @@ Schedule = Annotated[Constant | Cosine | OneCycle | Step, Field(discriminator="n
 
 
 class Pretrained(Section):
-    weights: str | None = Field(
+    weights: FilePath | None = Field(
         None, description="file of published weights to start from, .pth or .safetensors; none draws them"
     )
     head: Literal["new", "keep"] = Field(
         "new", description="the layer that makes the logits: drawn anew for these classes, or the weights' own"
     )
-    freeze: tuple[str, ...] = Field(
+    freeze: tuple[Text, ...] = Field(
         (), description="layers that do not learn, as `summary` names them; a name holds for all below it"
     )
 

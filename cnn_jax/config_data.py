@@ -7,14 +7,33 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
+from cnn_jax import user_path
 from cnn_jax.config_model import Count, Factor, Fraction, NonNegativeInt, PositiveShare, Section
 
 Side = Annotated[int, Field(ge=1, le=8192)]  # pixels
 Workers = Annotated[int, Field(ge=0, le=1024)]
 
 ColumnNumber = Count | Annotated[int, Field(le=-1)]
+
+
+def _valid_unicode(text: str) -> str:
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        fault = f"got {text!r}, whose bytes are not UTF-8; rename it, or give a link to it"
+        raise PydanticCustomError("unusable_text", "{fault}", {"fault": fault})
+    return text
+
+
+def _usable_path(text: str) -> str:
+    if fault := user_path.fault_of(text):
+        raise PydanticCustomError("unusable_text", "{fault}", {"fault": fault})
+    return text
+
+
+Text = Annotated[str, AfterValidator(_valid_unicode)]
+FilePath = Annotated[Text, AfterValidator(_usable_path)]  # kept as it was given; `user_path.expand` expands the ~
 
 
 class _Data(Section):
@@ -41,20 +60,20 @@ class _InMemory(_Data):
 
 class FashionMnist(_InMemory):
     name: Literal["fashion_mnist"] = Field("fashion_mnist", description="60,000 + 10,000 pictures of clothing, 28x28x1")
-    idx_dir: str | None = Field(
+    idx_dir: FilePath | None = Field(
         None, description="folder with the four IDX files, gz or not; none looks in Debian's folder, then downloads"
     )
 
 
 class Mnist(_InMemory):
     name: Literal["mnist"] = Field("mnist", description="60,000 + 10,000 handwritten digits, 28x28x1")
-    idx_dir: str | None = Field(None, description="folder with the four IDX files, gz or not; none downloads them")
+    idx_dir: FilePath | None = Field(None, description="folder with the four IDX files, gz or not; none downloads them")
 
 
 class Csv(_InMemory):
     name: Literal["csv"] = Field("csv", description="CSV files: a label and height x width x channels pixels, 0 to 255")
-    train_file: str = Field(description="training images, a line each; gz or not")
-    test_file: str = Field(description="test images")
+    train_file: FilePath = Field(description="training images, a line each; gz or not")
+    test_file: FilePath = Field(description="test images")
     label_column: ColumnNumber | str | None = Field(
         None,
         description="the label's column: its name, or its number, 1 for the first and -1 for the last; none takes "
@@ -64,22 +83,22 @@ class Csv(_InMemory):
     height: Side = Field(28, description="pixels")
     width: Side = Field(28, description="pixels")
     channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB, the channel varying fastest")
-    class_names: tuple[str, ...] | None = Field(None, description="names in label order; none uses the labels")
+    class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
 
 
 class Idx(_InMemory):
     name: Literal["idx"] = Field("idx", description="four IDX files, as MNIST's, gz or not")
-    train_images: str = Field(description="IDX file of bytes, [n, height, width] or [n, height, width, channels]")
-    train_labels: str = Field(description="IDX file of bytes, [n]")
-    test_images: str = Field(description="IDX file, as train_images")
-    test_labels: str = Field(description="IDX file, as train_labels")
-    class_names: tuple[str, ...] | None = Field(None, description="names in label order; none uses the labels")
+    train_images: FilePath = Field(description="IDX file of bytes, [n, height, width] or [n, height, width, channels]")
+    train_labels: FilePath = Field(description="IDX file of bytes, [n]")
+    test_images: FilePath = Field(description="IDX file, as train_images")
+    test_labels: FilePath = Field(description="IDX file, as train_labels")
+    class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
 
 
 class ImageFolder(_InMemory):
     name: Literal["image_folder"] = Field("image_folder", description="picture files, one subfolder per class")
-    train_dir: str = Field(description="folder of class folders")
-    test_dir: str | None = Field(None, description="folder of class folders; none splits off test_fraction")
+    train_dir: FilePath = Field(description="folder of class folders")
+    test_dir: FilePath | None = Field(None, description="folder of class folders; none splits off test_fraction")
     test_fraction: Fraction = Field(0.2, description="share of train_dir for testing where test_dir is none")
     height: Side = Field(28, description="pixels; pictures of another size are resized")
     width: Side = Field(28, description="pixels; pictures of another size are resized")
@@ -91,7 +110,7 @@ class Records(_Data):
     name: Literal["records"] = Field(
         "records", description="a folder of records that `launch.py prepare` made, read while the network trains"
     )
-    folder: str = Field(description="the folder")
+    folder: FilePath = Field(description="the folder")
     classes: Count | None = Field(None, description="classes that it must have; none takes what is there")
     image_size: Side = Field(224, description="pixels of a side of what the network sees")
     channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import reprlib
 import typing
 from collections.abc import Iterator, Mapping
@@ -170,6 +171,8 @@ def _message(detail: Any, model: type[BaseModel], path: Path, field: FieldInfo |
         legal = ", ".join(variants_of(field))
         return f"{name}.name: got {_shown(given)}, expected one of: {legal}" + _did_you_mean(given, variants_of(field))
     value = _value_at(tree, path)
+    if detail["type"] == "unusable_text":
+        return f"{name}: {detail['msg']}"
     return f"{name}: got {_shown(value)}, expected {type_text(field)}" + _did_you_mean(value, words_of(field))
 
 
@@ -234,7 +237,7 @@ def _normalise(value: Any, path: Path = ()) -> Any:
         return tuple(_normalise(entry, (*path, number)) for number, entry in enumerate(value))
     if isinstance(value, str) and "\0" in value:
         raise ConfigError([f"{name}: got {_shown(value)}, expected text without NUL characters"])
-    return value
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _with_default_names(tree: dict[str, Any]) -> dict[str, Any]:

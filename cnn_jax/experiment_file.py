@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.util
 import json
+import os
 import reprlib
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
+
+_MODULE = "experiment_file"  # name that experiment files run under
 
 
 def load_config(path: Path) -> Mapping[str, Any] | Experiment:
@@ -75,29 +79,67 @@ def _call(path: Path, function: str) -> Any:
     asked = getattr(module, function, None)
     if not callable(asked):
         raise ConfigError([f"--config: {path} has no function {function}()"])
-    try:
+    with _refusing_failures(path):
         return asked()
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise _failed(path, error) from error
 
 
 def _run(path: Path, function: str) -> ModuleType:
     if path.suffix != ".py":
         raise ConfigError([f"--config: got {str(path)!r}, expected a Python file with {function}()"])
     _must_exist(path, "*.py")
-    spec = importlib.util.spec_from_file_location("experiment_file", path)
+    spec = importlib.util.spec_from_file_location(_MODULE, path)
     if spec is None or spec.loader is None:
         raise ConfigError([f"--config: {path} cannot be read as a Python file"])
     module = importlib.util.module_from_spec(spec)
-    try:
+    sys.modules[_MODULE] = module  # where dataclasses and others look up the module of a class
+    with _refusing_failures(path):
         spec.loader.exec_module(module)
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise _failed(path, error) from error
     return module
+
+
+class _ProcessExit(BaseException):
+    """The experiment file called os._exit; no Exception, so that the file does not catch it by accident."""
+
+
+@contextlib.contextmanager
+def _refusing_failures(path: Path) -> Iterator[None]:
+    """Turns whatever an experiment file raises, an exit of the process included, into a ConfigError."""
+
+    def refuse_exit(status: object = 0) -> None:
+        raise _ProcessExit(status)
+
+    exit_process = os._exit
+    os._exit = refuse_exit  # type: ignore[assignment]
+    try:
+        yield
+    except (ConfigError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # sys.exit() raises no Exception, and must not end this process either
+        raise ConfigError([f"--config: {path} failed: {_what_failed(path, error)}"]) from error
+    finally:
+        os._exit = exit_process
+
+
+def _what_failed(path: Path, error: BaseException) -> str:
+    """Describes an error of an experiment file, with the line in that file where there is one."""
+    if isinstance(error, SyntaxError):  # of the file itself, or of one that it imports
+        where = f"{Path(error.filename).name}:{error.lineno}" if error.filename and error.lineno else path.name
+        return f"{type(error).__name__}: {error.msg} ({where})"
+    frames = traceback.extract_tb(error.__traceback__)
+    # Of an endless recursion the outermost frame says most; of other errors the innermost in the file.
+    ordered = frames if isinstance(error, RecursionError) else reversed(frames)
+    frame = next((each for each in ordered if os.path.abspath(each.filename) == os.path.abspath(path)), None)
+    where = f"{path.name}:{frame.lineno}" if frame else path.name
+    try:
+        text = str(error)
+    except Exception:  # an exception of the user's own may be unable to describe itself
+        text = ""
+    if isinstance(error, (SystemExit, _ProcessExit)):
+        called = "sys.exit" if isinstance(error, SystemExit) else "os._exit"
+        told = f"it called {called}({text}) instead of returning its config"
+    else:
+        told = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{told} ({where})"
 
 
 def _must_exist(path: Path, pattern: str) -> None:
@@ -105,13 +147,6 @@ def _must_exist(path: Path, pattern: str) -> None:
         siblings = [str(found) for found in sorted(path.parent.glob(pattern))] if path.parent.is_dir() else []
         siblings += [str(found) for found in sorted(Path("experiments").glob(pattern))]
         raise ConfigError([f"--config: there is no file {str(path)!r}" + _near(str(path), siblings)])
-
-
-def _failed(path: Path, error: Exception) -> ConfigError:
-    frames = traceback.extract_tb(sys.exc_info()[2])
-    frame = next((each for each in reversed(frames) if each.filename == str(path)), frames[-1])
-    where = f"{Path(frame.filename).name}:{frame.lineno}"
-    return ConfigError([f"--config: {path} failed: {type(error).__name__}: {error} ({where})"])
 
 
 def _near(word: str, words: Iterable[str]) -> str:

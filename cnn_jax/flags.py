@@ -7,26 +7,41 @@ import dataclasses
 import hashlib
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from absl import flags
 
-from cnn_jax import config_parse, experiment_file, locations
+from cnn_jax import config_parse, experiment_file, locations, text_fields, user_path
 from cnn_jax.ahead import request
 from cnn_jax.ahead.request import CompileRequest
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.flag_table import BOOLEANS, MOVABLE, OF_PROCESSES, OF_RAY, REQUIRED, VERBS, define, help_text, listed, near
+from cnn_jax.flag_table import (
+    BOOLEANS,
+    MOVABLE,
+    OF_PROCESSES,
+    OF_RAY,
+    PATHS,
+    REQUIRED,
+    VERBS,
+    WRITTEN_FOLDERS,
+    define,
+    help_text,
+    listed,
+    near,
+)
 from cnn_jax.inspect import filter_request
 from cnn_jax.inspect.filter_request import FilterRequest
+from cnn_jax.plain_text import plain, valid_unicode
 from cnn_jax.sweep import exchange, plan
 from cnn_jax.sweep.comparison import Evidence
 from cnn_jax.sweep.options import Options
 from cnn_jax.sweep.plan import Plan
 from cnn_jax.sweep.trial import Trial
 
+_NAME_BYTES = 150  # of an experiment, in the name of its folder, which may have 255
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
@@ -120,10 +135,14 @@ def parse(argv: Sequence[str]) -> Request:
     values, overrides, faults = _flag_values(verb, words)
     experiment, sweep, compilation, filters = None, None, None, None
     faults += _group_faults(values)
-    config_file = Path(values.config) if "config" in VERBS[verb][1] and values.config else None
+    paths, path_faults = _paths(values)
+    faults += path_faults
+    config_file = paths["config"] if "config" in VERBS[verb][1] else None
     try:
-        if verb == "sweep":
-            sweep = _sweep_request(values, config_file, overrides)
+        if path_faults:
+            pass
+        elif verb == "sweep":
+            sweep = _sweep_request(values, paths, overrides)
         elif config_file is not None:
             raw = experiment_file.load_config(config_file)
             experiment = config_parse.parse(config_parse.override(raw, overrides))
@@ -135,7 +154,7 @@ def parse(argv: Sequence[str]) -> Request:
         except ConfigError as error:
             faults += error.faults
     if verb == "filter" and not faults:
-        filters = filter_request.read(values, parse_value)
+        filters = filter_request.read(values, paths, parse_value)
     if faults:
         raise ConfigError(faults)
     return Request(
@@ -143,15 +162,15 @@ def parse(argv: Sequence[str]) -> Request:
         experiment=experiment,
         config_file=config_file,
         moved=overrides if verb in MOVABLE else {},
-        workdir=Path(values.workdir) if values.workdir else None,
-        data_dir=Path(values.data_dir).expanduser() if values.data_dir else None,
-        images=tuple(Path(image) for image in values.images or ()),
-        source=Path(values.source).expanduser() if values.source else None,
-        target=Path(values.target).expanduser() if values.target else None,
+        workdir=paths["workdir"],
+        data_dir=paths["data_dir"],
+        images=tuple(user_path.expand(image) for image in values.images or ()),
+        source=paths["source"],
+        target=paths["target"],
         test_fraction=values.test_fraction,
         restart_markers=values.restart_markers,
         format=values.format,
-        output=Path(values.output) if values.output else None,
+        output=paths["output"],
         report=values.report,
         profile=values.profile,
         sweep=sweep,
@@ -162,6 +181,31 @@ def parse(argv: Sequence[str]) -> Request:
         num_processes=values.num_processes,
         process_id=values.process_id,
     )
+
+
+def _paths(values: Any) -> tuple[dict[str, Path | None], list[str]]:
+    """Reads the flags that name a file or a folder, and tells of those that cannot."""
+    given = {name: values[name].value for name in PATHS}
+    faults = [f"--{name}: {fault}" for name, text in given.items() if text and (fault := user_path.fault_of(text))]
+    faults += [f"--images: {fault}" for image in values.images or () if (fault := user_path.fault_of(image))]
+    if faults:
+        return dict.fromkeys(PATHS), faults
+    faults += [
+        f"--{name}: got {text!r}, whose bytes are not UTF-8; name another folder"
+        for name, text in given.items()
+        if name in WRITTEN_FOLDERS and text and valid_unicode(text) != text
+    ]
+    paths = {name: user_path.expand(text) if text else None for name, text in given.items()}
+    output, workdir = paths["output"], given["workdir"]
+    if workdir and "://" in workdir:
+        faults.append(
+            f"--workdir: got {workdir!r}, expected a folder of a file system; mount a bucket first, by gcsfuse for one"
+        )
+    if output is not None and output.suffix not in (".json", ".csv"):
+        faults.append(f"--output: got {given['output']!r}, expected a file that ends in .json or .csv")
+    elif output is not None and not output.parent.is_dir():
+        faults.append(f"--output: got {given['output']!r}, and there is no folder {str(output.parent)!r}")
+    return paths, faults
 
 
 def _group_faults(values: Any) -> list[str]:
@@ -179,9 +223,9 @@ def _group_faults(values: Any) -> list[str]:
     return []
 
 
-def _sweep_request(values: Any, config_file: Path | None, overrides: dict[str, Any]) -> SweepRequest:
+def _sweep_request(values: Any, paths: Mapping[str, Path | None], overrides: dict[str, Any]) -> SweepRequest:
     """Reads all trials, from an experiment file or from another laboratory's."""
-    source = values["from"].value
+    config_file, source = paths["config"], paths["from"]
     if values.engine != "ray" and (given := [name for name in OF_RAY if values[name].present]):
         raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
     if values.vectorize == "seeds" and values.processes > 1:
@@ -193,15 +237,15 @@ def _sweep_request(values: Any, config_file: Path | None, overrides: dict[str, A
         sweep = plan.read(config_file, overrides)
     elif overrides:
         raise ConfigError([f"--config.{name}: the configs in the file of --from hold" for name in overrides])
-    else:
-        sweep, known = exchange.read(Path(source))
+    elif source is not None:
+        sweep, known = exchange.read(source)
     return SweepRequest(
         plan=sweep,
         chosen=plan.choose(sweep, _only(values["sweep.only"].value or ()), values["sweep.limit"].value),
         known=known,
         options=Options(**{field.name: values[field.name].value for field in dataclasses.fields(Options)}),
         verify=values.verify,
-        export=Path(values.export) if values.export else None,
+        export=paths["export"],
     )
 
 
@@ -212,7 +256,7 @@ def _only(words: Iterable[str]) -> dict[str, Any]:
         field, has_value, text = word.partition("=")
         if not has_value or not text:
             faults.append(f"--sweep.only: got {word!r}, expected FIELD=VALUE, such as seed=0")
-        fields[field.removeprefix("config.")] = parse_value(text)
+        fields[field.removeprefix("config.")] = _field_value(field.removeprefix("config."), text)
     if faults:
         raise ConfigError(faults)
     return fields
@@ -254,7 +298,7 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
             elif verb in MOVABLE:
                 overrides[field] = text
             else:
-                overrides[name.removeprefix("config.")] = parse_value(text)
+                overrides[name.removeprefix("config.")] = _field_value(name.removeprefix("config."), text)
         elif name.removeprefix("no") not in legal and name not in legal:
             if name in values or name.removeprefix("no") in values:
                 faults.append(f"--{name}: not a flag of {verb}, which has: {listed(legal)}")
@@ -281,27 +325,29 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
             faults.append(f"--{name}: got {values[name].value}, expected a finite number: {values[name].help}")
     given = {word.lstrip("-").partition("=")[0] for word in words}
     faults += [f"--{name}: {verb} needs it: {values[name].help}" for name in REQUIRED[verb] if name not in given]
-    if values.workdir and "://" in values.workdir:
-        faults.append(
-            f"--workdir: got {values.workdir!r}, expected a folder of a file system; "
-            "mount a bucket first, by gcsfuse for one"
-        )
-    if values.output and values.output.rsplit(".", 1)[-1] not in ("json", "csv"):
-        faults.append(f"--output: got {values.output!r}, expected a file that ends in .json or .csv")
-    elif values.output and not Path(values.output).parent.is_dir():
-        faults.append(f"--output: got {values.output!r}, and there is no folder {str(Path(values.output).parent)!r}")
     return values, overrides, faults
 
 
 def default_workdir(config_file: Path, experiment: Experiment) -> Path:
     """The folder of a run that names none: runs/<file>-<hash>, another one for every config."""
     digest = hashlib.sha256(experiment.model_dump_json().encode()).hexdigest()
-    return Path("runs") / f"{config_file.stem}-{digest[:8]}"
+    return Path("runs") / f"{_folder_name(config_file.stem)}-{digest[:8]}"
 
 
 def default_sweep_dir(sweep: Plan) -> Path:
     """The folder of a sweep that names none; more points leave it the same, other shared values do not."""
-    return Path("runs") / f"{sweep.experiment}-sweep-{sweep.digest}"
+    return Path("runs") / f"{_folder_name(sweep.experiment)}-sweep-{sweep.digest}"
+
+
+def _folder_name(experiment: str) -> str:
+    """An experiment's name as a folder may have it: no control characters, and short enough for every file system."""
+    return plain(experiment).encode()[:_NAME_BYTES].decode(errors="ignore")
+
+
+def _field_value(field: str, text: str) -> Any:
+    """Reads the value of a config field: as text where the field takes text, else as `parse_value` does."""
+    kind = text_fields.kind_of(field)
+    return parse_value(text) if kind is None else text_fields.read(text, *kind)
 
 
 def parse_value(text: str) -> Any:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import colorsys
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from cnn_jax import user_path
 
 # Width and height, and how many of a hundred pictures have them.
 SHAPES = {(500, 375): 60, (375, 500): 20, (500, 333): 12, (400, 400): 5, (1024, 768): 3}
@@ -22,7 +23,7 @@ QUALITY = 90
 def main(argv: list[str] | None = None) -> None:
     """Writes train/ and val/, each of class folders."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--target", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--target", type=user_path.expand, required=True, help="folder to write to")
     parser.add_argument("--pictures", type=int, default=2000, help="of both splits together; a tenth is for val/")
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--scale", type=float, default=1.0, help="of the pictures' sides; less makes small ones")

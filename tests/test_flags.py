@@ -78,6 +78,19 @@ def test_another_config_gets_another_folder(experiment_file):
     assert all(folder.name.startswith("small-") for folder in folders)
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("caf\udce9", "caf\\xe9"), ("a\x1b[2J", "a\\x1b[2J"), ("x" * 250, "x" * 150), ("é" * 120, "é" * 75)],
+)
+def test_a_file_of_any_name_gets_a_folder(tmp_path, name, folder):
+    path = tmp_path / f"{name}.py"
+    path.write_text("def get_config():\n    return {}\ndef get_sweep():\n    return [{'seed': 0}]\n")
+    request = parse(["train", f"--config={path}"])
+    assert default_workdir(request.config_file, request.experiment).name.rpartition("-")[0] == folder
+    swept = parse(["sweep", f"--config={path}"]).sweep.plan
+    assert flags.default_sweep_dir(swept).name.rpartition("-sweep-")[0] == folder
+
+
 def test_a_failing_file_tells_where(tmp_path):
     path = tmp_path / "broken.py"
     path.write_text("def get_config():\n    return {'epochs': 1 / 0}\n")

@@ -9,6 +9,7 @@ from typing import Any
 
 from absl import flags
 
+from cnn_jax import user_path
 from cnn_jax.ahead import topology
 from cnn_jax.ahead.topology import Topology
 from cnn_jax.config_parse import ConfigError
@@ -75,7 +76,7 @@ def read(values: Any) -> CompileRequest:
                 f"--image_shape: got {values.image_shape!r}, expected HEIGHTxWIDTHxCHANNELS with 1 or 3 channels, "
                 "such as 28x28x1"
             )
-    file = Path(values.json) if values.json else None
+    file = user_path.expand(values.json) if values.json and not user_path.fault_of(values.json) else None
     if file is not None and not file.parent.is_dir():
         faults.append(f"--json: got {values.json!r}, and there is no folder {str(file.parent)!r}")
     if faults or chips is None:

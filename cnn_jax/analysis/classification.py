@@ -11,6 +11,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from sklearn.metrics import classification_report, confusion_matrix
 
+from cnn_jax.analysis.class_keys import class_keys
+
+AVERAGES = ("macro avg", "weighted avg")  # scikit-learn's keys of the means over the classes
+
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
@@ -81,11 +85,23 @@ def most_confused(matrix: np.ndarray, class_names: Sequence[str], count: int) ->
 def per_class(
     labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """Scikit-learn's classification report: precision, recall, F1 and support by class, and their means."""
-    report: dict[str, Any] = classification_report(
-        labels, predicted, labels=range(len(class_names)), target_names=class_names, output_dict=True, zero_division=0
+    """Scikit-learn's classification report: precision, recall, F1 and support by class, and their means.
+
+    Args:
+      labels: true classes.
+      predicted: predicted classes.
+      class_names: in label order, all different.
+
+    Returns:
+      The report: a class by its name, or as `class_keys` names it beside the means' keys.
+    """
+    numbers = range(len(class_names))
+    by_number: dict[str, Any] = classification_report(
+        labels, predicted, labels=numbers, output_dict=True, zero_division=0
     )
-    return report
+    means = {key: value for key, value in by_number.items() if not key.isdigit()}
+    keys = class_keys(class_names, means.keys() | {"accuracy", *AVERAGES})
+    return {key: by_number[str(number)] for key, number in zip(keys, numbers, strict=True)} | means
 
 
 def calibration(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "n k"], bins: int = 10) -> Calibration:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 
 import matplotlib
@@ -11,7 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 
+from cnn_jax.analysis import plot_text
 from cnn_jax.analysis.plots import GREEN, ORANGE, STYLE, new_figure
+
+_CAPTION = 14  # characters of a class name over a picture
 
 
 def samples(
@@ -39,6 +41,7 @@ def samples(
     with matplotlib.rc_context(STYLE):
         figure.suptitle(title)
         grid = figure.subplots(rows, columns, squeeze=False)
+    captions = plot_text.labels(class_names, _CAPTION)
     for place, axes in enumerate(grid.ravel()):
         axes.axis("off")
         if place >= len(images):
@@ -47,9 +50,9 @@ def samples(
             images[place].squeeze(-1) if images.shape[-1] == 1 else images[place], cmap="gray", vmin=0, vmax=255
         )
         best, true = int(probabilities[place].argmax()), int(labels[place])
-        caption = f"{_short(class_names[best])} {probabilities[place, best]:.0%}"
+        caption = f"{captions[best]} {probabilities[place, best]:.0%}"
         if best != true:
-            caption += f"\ntrue: {_short(class_names[true])}"
+            caption += f"\ntrue: {captions[true]}"
         axes.set_title(caption, fontsize=10, color=GREEN if best == true else ORANGE)
     return figure
 
@@ -86,7 +89,3 @@ def filters(kernel: Float[np.ndarray, "kh kw c o"]) -> Figure:
         bar = figure.colorbar(image, ax=grid, shrink=0.9)
         bar.set_label("weight" if channels == 1 else "weight, mean over the input channels")
     return figure
-
-
-def _short(name: str) -> str:
-    return textwrap.shorten(name, 16, placeholder="…") if " " in name else name[:16]

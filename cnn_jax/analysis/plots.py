@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from cnn_jax.analysis import plot_text
 from cnn_jax.analysis.classification import Calibration
 from cnn_jax.run.metrics import Metric
 
@@ -31,6 +32,7 @@ STYLE: Any = {
     "grid.alpha": 0.3,
     "figure.dpi": 120,
 }
+_CLASS_LABEL, _OPERATION_LABEL = 24, 80  # characters of a label
 NUMBERED_CLASSES = 20  # a matrix of more classes is shown by colour alone
 
 Points = Sequence[tuple[float, float]]
@@ -96,8 +98,9 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label("share of the true class")
     if numbered:
-        axes.set_xticks(range(classes), class_names, rotation=45, ha="right")
-        axes.set_yticks(range(classes), class_names)
+        labels = plot_text.labels(class_names, _CLASS_LABEL)
+        axes.set_xticks(range(classes), labels, rotation=45, ha="right")
+        axes.set_yticks(range(classes), labels)
         for (row, column), count in np.ndenumerate(matrix):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=10)
@@ -152,7 +155,7 @@ def step_time(profile: StepProfile, count: int) -> Figure:
             spent = [longest[place].milliseconds for place in places]
             axes.barh(places, spent, color=colours[kind], label=kind)
     names = [" ".join(filter(None, (operation.layer, operation.name))) for operation in longest]
-    axes.set_yticks(range(len(longest)), names, fontsize=9)
+    axes.set_yticks(range(len(longest)), [plot_text.drawable(name, _OPERATION_LABEL) for name in names], fontsize=9)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.legend(frameon=False, loc="lower right")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import io
 import json
 import os
 import sys
@@ -17,10 +18,15 @@ from rich.console import Console
 from rich.table import Table
 
 from cnn_jax import whole_file
+from cnn_jax.analysis.class_keys import class_keys
 from cnn_jax.analysis.prediction import Prediction, Unreadable
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.data.errors import DataError
+from cnn_jax.plain_text import plain_lines, shortened
+from cnn_jax.terminal import cell
 
+_COLUMNS = ("file", "class", "probability", "changes")  # of the CSV, before those of the classes
+_LABEL = 40  # characters of a class name in a terminal's table
 _LISTED = 20  # files that a message names
 
 
@@ -47,7 +53,7 @@ def write(
     with contextlib.ExitStack() as stack:
         texts: list[_Text] = []
         if form != "table":
-            texts.append(_TEXTS[form](sys.stdout, class_names))
+            texts.append(_TEXTS[form](_Plain(sys.stdout) if sys.stdout.isatty() else sys.stdout, class_names))
         if output is not None:
             file = stack.enter_context(_opened(output))
             texts.append(_TEXTS[output.suffix[1:]](file, class_names))
@@ -111,17 +117,28 @@ def _table() -> Table:
 
 def _add_row(table: Table, row: Prediction) -> None:
     ranked = sorted(row.probabilities.items(), key=lambda entry: -entry[1])[1:3]
-    following = ", ".join(f"{name} {value:.1%}" for name, value in ranked)
-    table.add_row(os.path.relpath(row.file), row.label, f"{row.probability:.1%}", following, row.changes)
+    following = ", ".join(f"{shortened(name, _LABEL)} {value:.1%}" for name, value in ranked)
+    file = cell(os.path.relpath(row.file))
+    table.add_row(file, cell(row.label, _LABEL), f"{row.probability:.1%}", cell(following), row.changes)
 
 
 # --- JSON and CSV -------------------------------------------------------------------------------------
 
 
+class _Plain(io.TextIOBase):
+    """A terminal, which gets no control characters of names."""
+
+    def __init__(self, terminal: TextIO):
+        self._terminal = terminal
+
+    def write(self, text: str) -> int:
+        return self._terminal.write(plain_lines(text))
+
+
 class _Json:
     """A JSON array, one object for each picture."""
 
-    def __init__(self, file: TextIO, class_names: Sequence[str]):
+    def __init__(self, file: TextIO | io.TextIOBase, class_names: Sequence[str]):
         self._file = file
         self._before = "["
 
@@ -134,11 +151,14 @@ class _Json:
 
 
 class _Csv:
-    """CSV: file, class, probability, changes, and a column for each class."""
+    """CSV: file, class, probability, changes, and a column for each class, all with their whole names.
 
-    def __init__(self, file: TextIO, class_names: Sequence[str]):
+    The column of a class that is called like one of the first four is "class NAME".
+    """
+
+    def __init__(self, file: TextIO | io.TextIOBase, class_names: Sequence[str]):
         self._writer = csv.writer(file, lineterminator="\n")
-        self._head: Sequence[str] | None = ["file", "class", "probability", "changes", *class_names]
+        self._head: Sequence[str] | None = [*_COLUMNS, *class_keys(class_names, _COLUMNS)]
 
     def write(self, row: Prediction) -> None:
         if self._head is not None:

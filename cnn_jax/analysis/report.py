@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from cnn_jax import plain_text
 from cnn_jax.analysis import classification, pictures, plots, report_folder, step_profile
 from cnn_jax.analysis.step_profile import StepProfile
 from cnn_jax.data.split import Split
@@ -23,6 +24,7 @@ from cnn_jax.run.metrics import Metric
 from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION
 from cnn_jax.run.records import MetricRecord, Result
 
+_NAME = 60  # characters of a class name in a table
 _GRID = 24  # pictures of a grid
 _OPERATIONS = 25  # of a step that are shown by themselves
 
@@ -149,12 +151,13 @@ def _render(
     profile: StepProfile | None,
     images: dict[str, bytes],
 ) -> str:
+    names = plain_text.distinct(inputs.class_names, _NAME)
     predicted = inputs.probabilities.argmax(axis=1)
     matrix = classification.confusions(inputs.test.labels, predicted, len(inputs.class_names))
     return report_folder.page(
         "report.html.j2",
         images,
-        name=folder.path.name,
+        name=folder.path.resolve().name,
         result=result,
         primary_title=metrics.PRIMARY.title,
         primary=metrics.PRIMARY.shown(result.test[metrics.PRIMARY.name] or 0.0),
@@ -162,9 +165,9 @@ def _render(
         curves=_curves(records),
         tested=inputs.tested,
         test_images=len(inputs.test),
-        classes=[(name, report[name]) for name in inputs.class_names],
-        averages=[(name, report[name]) for name in ("macro avg", "weighted avg")],
-        confused=classification.most_confused(matrix, inputs.class_names, 10),
+        classes=list(zip(names, list(report.values())[: len(names)], strict=True)),
+        averages=[(name, report[name]) for name in classification.AVERAGES],
+        confused=classification.most_confused(matrix, names, 10),
         layers=inputs.layers,
         profile=profile,
         operations=profile.operations[:_OPERATIONS] if profile else (),
@@ -184,5 +187,5 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{key}.")
         else:
-            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
+            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
     return rows

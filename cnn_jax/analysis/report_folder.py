@@ -12,15 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import markupsafe
+import matplotlib
 from matplotlib.figure import Figure
 
 from cnn_jax import whole_file
+from cnn_jax.analysis import plot_text
+from cnn_jax.plain_text import plain_lines
 
 
 def png(figure: Figure) -> bytes:
     """Draws a figure."""
     content = io.BytesIO()
-    figure.savefig(content, format="png")
+    plot_text.set_fonts(figure)
+    with matplotlib.rc_context({"text.usetex": False}):  # for tick labels that are made while it is drawn
+        figure.savefig(content, format="png")
     return content.getvalue()
 
 
@@ -42,8 +48,16 @@ def page(template: str, pictures: Mapping[str, bytes], **values: Any) -> str:
 @functools.cache  # which keeps the templates, compiled
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=jinja2.StrictUndefined,
     )
+
+
+def _finalize(value: Any) -> Any:
+    """Escapes characters that a page must not hold, or that nobody sees; what a macro has made stays as it is."""
+    return plain_lines(value) if isinstance(value, str) and not isinstance(value, markupsafe.Markup) else value
 
 
 def replace(folder: Path, files: Mapping[str, bytes]) -> Path:

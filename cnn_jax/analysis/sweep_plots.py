@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from cnn_jax.analysis import plot_text
 from cnn_jax.analysis.plots import BLUE, GREEN, GREY, ORANGE, STYLE, Points, new_figure
 from cnn_jax.run.metrics import PRIMARY
 from cnn_jax.sweep.points import key, value_text
@@ -24,6 +25,7 @@ _DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
 _FAINT = "#BBBBBB"
 COLOURED_CURVES = 20  # of more points, only the best and the baseline have a colour
 _BEST = 5
+_VALUE = 18  # characters of a value's label
 _LISTED = 12  # points of a front that are named
 COMPARED = 40  # points of a plot of differences
 _ENDS = 4  # height of the learning curves' plot, in distances between the best and the worst end
@@ -96,8 +98,8 @@ def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[
         places = [place for place, _ in drawn]
         means = _shown([estimate.mean for _, estimate in drawn if estimate.mean is not None])
         axes.errorbar(places, means, _reaches([estimate for _, estimate in drawn]), color=BLUE, **_BARS)
-    texts = [f"{value_text(group.values[0])}\nn={group.estimate.n}" for group in groups]
-    _ticks(axes, texts)
+    values_shown = plot_text.labels([value_text(group.values[0]) for group in groups], _VALUE)
+    _ticks(axes, [f"{text}\nn={group.estimate.n}" for text, group in zip(values_shown, groups, strict=True)])
     axes.set_xlim(-0.6, len(groups) - 0.4)
     axes.grid(visible=False, axis="x")
     return figure
@@ -127,8 +129,8 @@ def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
     else:
         image = axes.imshow(np.ma.masked_invalid(means), cmap="viridis", aspect="auto")
         figure.colorbar(image, ax=axes, shrink=0.9).set_label(_TEST)
-    axes.set_xticks(range(len(second)), [_shortened(text) for _, text in second.values()])
-    axes.set_yticks(range(len(first)), [_shortened(text) for _, text in first.values()])
+    axes.set_xticks(range(len(second)), plot_text.labels([text for _, text in second.values()], _VALUE))
+    axes.set_yticks(range(len(first)), plot_text.labels([text for _, text in first.values()], _VALUE))
     for place in np.ndindex(means.shape):
         _cell(axes, place, means, cells.get((place[0], place[1])))
     return figure
@@ -152,7 +154,7 @@ def learning_curves(points: Sequence[PointCurves], split: str) -> Figure:
     means = [_draw_curves(axes, point, _FAINT, "solid", None, zorder=1.2) for point in others]
     # All colours with one dash come before the next dash.
     for (dash, colour), point in zip(itertools.product(_DASHES, _COLOURS), told, strict=False):
-        label = _shortened(point.name, 48) + (" (baseline)" if point.baseline else "")
+        label = plot_text.drawable(point.name, 48) + (" (baseline)" if point.baseline else "")
         means.append(_draw_curves(axes, point, colour, dash, label, zorder=2.5))
     if others:
         axes.plot([], [], color=_FAINT, linewidth=2.2, label=f"{len(others)} other points")
@@ -184,7 +186,7 @@ def trade_off(points: Sequence[Cost], x: str) -> Figure:
     chosen = _shown([means[index] for index in front])
     axes.step(costs[front], chosen, where="post", color=ORANGE, linewidth=1.5, zorder=2.8)
     for number, (index, gained) in enumerate(zip(front, chosen, strict=True), 1):
-        named = f"{number}  {_shortened(points[index].name, 48)}" if number <= _LISTED else None
+        named = f"{number}  {plot_text.drawable(points[index].name, 48)}" if number <= _LISTED else None
         axes.plot(costs[index], gained, "o", color=ORANGE, markersize=8, zorder=3, label=named)
         axes.annotate(
             str(number), (costs[index], gained), (-5, 6), textcoords="offset points", ha="right", color=ORANGE
@@ -217,10 +219,9 @@ def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
     left_out = f" ({len(ordered)} largest of {len(named)})" if len(ordered) < len(named) else ""
     unit = "percentage points" if PRIMARY.is_share else PRIMARY.unit
     x = f"difference in test {PRIMARY.title}, same seeds" + (f" ({unit})" if unit else "")
-    axes = _axes(figure, f"Differences from\n{_shortened(baseline, 60)}{left_out}", x, "")
+    axes = _axes(figure, f"Differences from\n{plot_text.drawable(baseline, 60)}{left_out}", x, "")
     axes.axvline(0, color="black", linewidth=1)
-    texts = []
-    for place, (name, difference) in enumerate(ordered):
+    for place, (_, difference) in enumerate(ordered):
         estimate = difference.estimate
         colour = GREY if not difference.significant else BLUE if PRIMARY.gain(estimate.mean or 0) > 0 else ORANGE
         axes.errorbar(_shown([estimate.mean or 0.0]), [place], xerr=_reaches([estimate]), color=colour, **_BARS)
@@ -233,8 +234,7 @@ def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
             fontsize=9,
             color=colour,
         )
-        texts.append(_shortened(name, 44))
-    axes.set_yticks(range(len(ordered)), texts)
+    axes.set_yticks(range(len(ordered)), plot_text.labels([name for name, _ in ordered], 44))
     axes.set_ylim(-0.7, len(ordered) - 0.3)
     axes.grid(visible=False, axis="y")
     return figure
@@ -335,15 +335,11 @@ def _fit_height(axes: Axes, means: Sequence[np.ndarray]) -> None:
         axes.set_ylim(highest - reach, top + 0.06 * reach)
 
 
-def _shortened(text: str, most: int = 18) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
 def _ticks(axes: Axes, texts: Sequence[str]) -> None:
     """Names the places 0, 1, ...; slanted where many or long, and only some of very many."""
     every = -(-len(texts) // 40)
     chosen = range(0, len(texts), every)
-    shown = ["\n".join(map(_shortened, texts[place].split("\n"))) for place in chosen]
+    shown = [texts[place] for place in chosen]
     slanted = len(texts) > 8 or max((len(text) for text in shown), default=0) * len(shown) > 70
     if slanted:
         axes.set_xticks(list(chosen), [text.replace("\n", "  ") for text in shown], rotation=40, ha="right")

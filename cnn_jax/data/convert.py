@@ -31,6 +31,8 @@ from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.listing import as_text
 from cnn_jax.data.picture import UnreadablePictureError, open_picture, unreadable, upright
 from cnn_jax.data.records import MANIFEST, Manifest, Record
+from cnn_jax.plain_text import distinct, plain
+from cnn_jax.terminal import print_line
 
 T = TypeVar("T")
 
@@ -39,6 +41,7 @@ _STRIDE = 4  # every so many pixels and rows, one counts for the colours' statis
 _AHEAD = grain.ReadOptions(num_threads=16, prefetch_buffer_size=64)
 _LARGE = 2**24  # pixels
 _LARGE_PICTURES = threading.Lock()
+_LABEL = 1000  # characters of a class name in TFDS's own file, a line for each; the manifest has the whole
 _TOLD = 5  # unreadable pictures that are named
 _IN_WORDS = {"train": "training"}
 
@@ -116,6 +119,7 @@ def _refuse_what_is_there(target: Path) -> None:
 
 def _write(found: picture_files.Found, folder: Path, console: Console, restart_markers: bool) -> None:
     """Writes the records and the manifest of all pictures."""
+    class_names = tuple(map(as_text, found.class_names))
     how = "with restart markers in JPEGs" if restart_markers else "as they came"
     info = tfds.core.DatasetInfo(
         builder=tfds.core.dataset_info.DatasetIdentity(
@@ -124,15 +128,15 @@ def _write(found: picture_files.Found, folder: Path, console: Console, restart_m
         features=tfds.features.FeaturesDict(
             {
                 "image": tfds.features.Image(),
-                "label": tfds.features.ClassLabel(names=list(found.class_names)),
+                "label": tfds.features.ClassLabel(names=distinct(class_names, _LABEL)),
                 "file_name": tfds.features.Text(),
             }
         ),
-        description=f"The pictures of {found.name}, {how}.",
+        description=f"The pictures of {plain(found.name)}, {how}.",
     )
     writer = tfds.core.SequentialWriter(info, _EXAMPLES_PER_SHARD, file_format="array_record")
     writer.initialize_splits(list(found.splits))
-    census = _Census(found.class_names, found.warnings)
+    census = _Census(class_names, found.warnings)
     unmarked = 0
 
     def look(number: int, picture: picture_files.PictureFile) -> _Looked:
@@ -147,7 +151,7 @@ def _write(found: picture_files.Found, folder: Path, console: Console, restart_m
         unmarked += restart_markers and not restarts.is_marked(looked.record.picture)
         if not census.unreadable:  # after the first, the rest is looked at alone
             example = {"image": io.BytesIO(looked.record.picture), "label": looked.record.label}
-            writer.add_examples({split: [example | {"file_name": looked.name}]})
+            writer.add_examples({split: [example | {"file_name": as_text(looked.name)}]})
     writer.close_all()
     census.write(folder, console)
     if unmarked:
@@ -287,7 +291,7 @@ class _Census:
         manifest = self._manifest()
         records.write_manifest(folder, manifest)
         for warning in manifest.warnings:
-            console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+            print_line(console, f"warning: {warning}")
 
     def _manifest(self) -> Manifest:
         if self.unreadable:

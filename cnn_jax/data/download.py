@@ -13,6 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from cnn_jax.terminal import print_line
+
 TIMEOUT_SECONDS = 5.0
 TRIES = 3
 _BLOCK = 1 << 16
@@ -40,11 +42,11 @@ def fetch(url: str, target: Path, sha256: str, length: int, console: Console | N
     """
     part = target.with_name(target.name + ".part")
     console = console or Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(target.name, total=length)
         if not console.is_terminal:
-            console.print(f"fetching {url}", soft_wrap=True)
+            print_line(console, f"fetching {url}")
         for attempt in range(1, TRIES + 1):
             try:
                 _go_on(url, part, length, lambda done: progress.update(task, completed=done))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cnn_jax.data.errors import DataError
+from cnn_jax.plain_text import valid_unicode
 
 # Names of what systems and programs leave in people's folders; names that begin with a dot are hidden too.
 _LEFT_BY_SYSTEMS = frozenset(
@@ -50,7 +51,7 @@ def counted(paths: Sequence[Path], one: str, many: str) -> str:
 
 def as_text(path: Path | str) -> str:
     r"""Gives a path as text that can be written to any file; bytes that are not UTF-8 stand as \xff."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return valid_unicode(os.fspath(path))
 
 
 def joined(listings: Iterable[Listing]) -> Listing:

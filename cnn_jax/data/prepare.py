@@ -10,29 +10,32 @@ import sys
 import time
 from pathlib import Path
 
+from cnn_jax import user_path
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import NAMED_SETS, NamedSet
 from cnn_jax.data.prepared import default_data_dir, load_named
+from cnn_jax.plain_text import plain_lines
 
 
 def main(argv: list[str]) -> int:
     """Prepares one data set and says where it is; the exit code is 2 where it cannot be had."""
     parser = argparse.ArgumentParser(prog="python -m cnn_jax.data.prepare", description=__doc__)
     parser.add_argument("--name", choices=sorted(NAMED_SETS), default="fashion_mnist", help="which data set")
-    parser.add_argument("--data_dir", type=Path, default=default_data_dir(), help="folder of prepared data")
+    parser.add_argument("--data_dir", type=user_path.expand, help="folder of prepared data")
     options = parser.parse_args(argv)
     named = NAMED_SETS[options.name]
     begun = time.monotonic()
     try:
-        if not (options.data_dir / named.name / "idx").is_dir():
+        data_dir = options.data_dir or default_data_dir()
+        if not (data_dir / named.name / "idx").is_dir():
             install_package(named)
-        train, test = load_named(named, None, options.data_dir)
+        train, test = load_named(named, None, data_dir)
     except DataError as error:
-        print(error, file=sys.stderr)
+        print(plain_lines(error), file=sys.stderr)
         return 2
     seconds = time.monotonic() - begun
     counts = f"{len(train):,} training and {len(test):,} test images"
-    print(f"{named.title}: {counts} in {options.data_dir / named.name} ({seconds:.1f} s)")
+    print(plain_lines(f"{named.title}: {counts} in {data_dir / named.name} ({seconds:.1f} s)"))
     return 0
 
 

@@ -21,12 +21,14 @@ import numpy as np
 import platformdirs
 from rich.console import Console
 
+from cnn_jax import user_path
 from cnn_jax.data import idx
 from cnn_jax.data.data_file import read_bytes
 from cnn_jax.data.download import DownloadError, fetch
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import NAMED_SETS, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, NamedSet
 from cnn_jax.data.split import Split
+from cnn_jax.terminal import print_line
 
 _PAIRS = {"train": (TRAIN_IMAGES, TRAIN_LABELS), "test": (TEST_IMAGES, TEST_LABELS)}
 _IDX_DIR = "config.data.idx_dir"
@@ -35,8 +37,14 @@ Stamp = tuple[tuple[int, int], ...]
 
 
 def default_data_dir() -> Path:
-    """CNN_JAX_DATA_DIR, else `data` in the user's cache folder."""
+    """CNN_JAX_DATA_DIR, else `data` in the user's cache folder.
+
+    Raises:
+      DataError: where CNN_JAX_DATA_DIR cannot be a path.
+    """
     named = os.environ.get("CNN_JAX_DATA_DIR")
+    if named and (fault := user_path.fault_of(named)):
+        raise DataError(f"CNN_JAX_DATA_DIR: {fault}")
     return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("cnn_jax")) / "data"
 
 
@@ -108,7 +116,7 @@ def _prepare(
         if contents is None:
             shutil.rmtree(folder / "1.0.0", ignore_errors=True)
             source = _source(named, idx_dir, folder, console)
-            console.print(f"preparing {named.title} from {source}, once", soft_wrap=True, highlight=False)
+            print_line(console, f"preparing {named.title} from {source}, once")
             contents = {name: _published(named, name, source) for name in named.files}
         _write_unpacked(folder / "idx", contents)
         splits = _splits(contents, folder / "idx")

@@ -15,6 +15,7 @@ from cnn_jax import config as cfg
 from cnn_jax.data import csv_file, data_warnings, idx, image_folder, memory, prepared, subset
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import DataError
+from cnn_jax.data.listing import as_text
 from cnn_jax.data.named import NAMED_SETS
 from cnn_jax.data.split import Split, membership_checksum
 
@@ -178,18 +179,19 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> _Read:
             f"config.data.train_dir: {folder} has {len(names)} class folders, and config.data.classes={config.classes}"
             "; complete the folder, or set config.data.classes=none"
         )
+    class_names = tuple(map(as_text, names))
     train, passed_over = image_folder.read_folder(folder, "config.data.train_dir", names, shape)
     if config.test_dir is not None:
         test_folder = Path(config.test_dir).expanduser()
         test, also = image_folder.read_folder(test_folder, "config.data.test_dir", names, shape)
-        return train, test, names, passed_over + also
+        return train, test, class_names, passed_over + also
     tested, rest = _draw(train, config.test_fraction, len(names), np.random.default_rng((seed, _TEST)))
     if not len(tested) or not len(rest):
         raise DataError(
             f"config.data.test_fraction={config.test_fraction:g} leaves {len(rest)} of the {len(train)} pictures of "
             f"{folder} for training and {len(tested)} for testing; give config.data.test_dir, or another fraction"
         )
-    return _pick(train, rest), _pick(train, tested), names, passed_over
+    return _pick(train, rest), _pick(train, tested), class_names, passed_over
 
 
 def _check(config: cfg.InMemory, train: Split, test: Split, names: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,12 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_bool("grey", False, "make the picture grey first", values)
 
 
-def read(values: Any, parse_value: Any) -> FilterRequest:
+def read(values: Any, paths: Mapping[str, Path | None], parse_value: Callable[[str], Any]) -> FilterRequest:
     """Reads the flags.
 
     Args:
       values: As absl has parsed them.
+      paths: The flags that are paths.
       parse_value: Reads a value of the command line.
 
     Returns:
@@ -91,11 +93,12 @@ def read(values: Any, parse_value: Any) -> FilterRequest:
             faults.append(f"--{name}: got {text!r}, expected {words}")
     if faults:
         raise ConfigError(faults)
-    image = Path(values.image).expanduser()
+    image = paths["image"]
+    assert image is not None  # it is required
     return FilterRequest(
         image=image,
         filters=tuple(values["filter"].value),
         sliding=Sliding(**given, flip=values.flip),
         grey=values.grey,
-        target=Path(values.target).expanduser() if values.target else Path("runs") / f"filter-{image.stem}",
+        target=paths["target"] or Path("runs") / f"filter-{image.stem}",
     )

@@ -8,6 +8,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cnn_jax.terminal import print_line
+
 
 class TrainingProgress:
     """Shows the steps of a training and a line for every epoch."""
@@ -22,10 +24,10 @@ class TrainingProgress:
         """
         self._console = console
         self._live = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
@@ -53,4 +55,4 @@ class TrainingProgress:
     def line(self, text: str) -> None:
         """Prints a line above the bar."""
         self._last_line = time.monotonic()
-        self._live.console.print(text, highlight=False, soft_wrap=True)
+        print_line(self._live.console, text)

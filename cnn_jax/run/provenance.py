@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax import __version__, jax_settings, xla_flags
+from cnn_jax.plain_text import valid_unicode
 from cnn_jax.run import machine
 from cnn_jax.run.records import DataIdentity, Devices, Git, Provenance
 
@@ -56,10 +57,10 @@ def collect(
             cores=os.cpu_count(),
             used_cores=machine.cores_of_xla(),
         ),
-        xla_flags=xla_flags.given(),
+        xla_flags=valid_unicode(xla_flags.given()),
         settings=dict(settings),
         data=data,
-        command=" ".join(["python", *sys.argv]),
+        command=valid_unicode(" ".join(["python", *sys.argv])),
         trained_together=trained_together,
         weights_checksum=weights_checksum,
     )

@@ -17,6 +17,7 @@ from cnn_jax.run.folder import RunFolder
 from cnn_jax.run.metrics import METRICS
 from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog
 from cnn_jax.run.records import DatasetInfo, MetricRecord, Performance, Provenance, RecordsDigest, Result, Seconds
+from cnn_jax.terminal import print_line
 
 
 class DivergedError(Exception):
@@ -72,7 +73,7 @@ class Recorder:
         result = self.folder.result()
         if result is not None:
             where = self.folder.path
-            self.console.print(f"{where} is done: delete it, or give another --workdir, to train anew")
+            print_line(self.console, f"{where} is done: delete it, or give another --workdir, to train anew")
         return result
 
     def begin(self, dataset: DatasetInfo, made_by: Provenance) -> None:
@@ -86,7 +87,7 @@ class Recorder:
           made_by: What the result depends on besides, as it is now.
         """
         for warning in dataset.warnings:
-            self.console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+            print_line(self.console, f"warning: {warning}")
         changes = self._changes(made_by) if self._writes else ()
         self.folder.begin(self.experiment)
         if not (self.folder.path / "dataset.json").exists():
@@ -134,7 +135,7 @@ class Recorder:
           step: Steps taken by the state that training starts from.
         """
         if step:
-            self.console.print(f"resuming at step {step}")
+            print_line(self.console, f"resuming at step {step}")
         self.log = MetricsLog(self.folder.metrics, step, self.experiment.log.tensorboard, self._writes)
         self.closing.callback(self.log.close)
 

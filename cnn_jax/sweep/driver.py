@@ -25,6 +25,7 @@ from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAI
 from cnn_jax.sweep.trial import Trial
 from cnn_jax.sweep.trial_groups import TrialGroup
 from cnn_jax.sweep.view import SweepView
+from cnn_jax.terminal import print_line
 
 
 class Engine(Protocol):
@@ -154,7 +155,7 @@ def run(
             engine = _engine(sweep, data_dir, options, len(group(feasible)))
             formed = group(left)
             engine.run(formed, report, stopping=lambda: stop.received is not None)
-    console.print(view.counts(), highlight=False)
+    print_line(console, view.counts())
     return Outcome(statuses, stop.received)
 
 
@@ -200,10 +201,10 @@ def _begin(
         told.append(f"{len(mine)} chosen")
     standing = [status.status for status in statuses.values()]
     told += [f"{count} {status}" for status in (DONE, FAILED, INFEASIBLE) if (count := standing.count(status))]
-    console.print(f"{', '.join(told)}; {len(left)} to run", highlight=False)
+    print_line(console, f"{', '.join(told)}; {len(left)} to run")
     skipped = standing.count(FAILED) - sum(statuses[entry.id].status == FAILED for entry in left)
     if skipped:
-        console.print(f"{skipped} failed before and do not run again; --retry_failed runs them", highlight=False)
+        print_line(console, f"{skipped} failed before and do not run again; --retry_failed runs them")
 
 
 def _start_ahead(workers: Workers, options: Options | None, variables: Sequence[dict[str, str]]) -> None:

@@ -21,6 +21,7 @@ from cnn_jax.sweep.repetition import evidence
 from cnn_jax.sweep.space import Sweep
 from cnn_jax.sweep.status import DONE
 from cnn_jax.sweep.trial import Trial
+from cnn_jax.terminal import print_line
 
 _FORMAT = 1
 
@@ -118,7 +119,7 @@ def compare(
             verdict = comparison.compare(theirs, evidence(folder, entry))
             told, same = str(verdict), verdict.difference is None
         matches &= same
-        console.print(f"{entry.trial}: {told}", highlight=False, soft_wrap=True, markup=False)
+        print_line(console, f"{entry.trial}: {told}")
     return matches
 
 

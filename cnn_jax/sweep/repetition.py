@@ -17,6 +17,7 @@ from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.status import DONE, RUNNING, Status
+from cnn_jax.terminal import print_line
 
 
 def verify(
@@ -53,7 +54,7 @@ def verify(
         if status.status == DONE:
             verdict = comparison.compare(evidence(folder, entry), evidence(fresh, entry))
         verdicts[entry.id] = verdict
-        console.print(f"{entry.trial}: {verdict or status.status}", highlight=False, soft_wrap=True, markup=False)
+        print_line(console, f"{entry.trial}: {verdict or status.status}")
 
     every = confinement.available_cores()
     available = len(every)
@@ -64,10 +65,10 @@ def verify(
             engine = LocalEngine(fresh, data_dir, jobs, Limits(), cores=every[: jobs * cores])
             engine.run(trial_groups.alone(alike), report, stopping=lambda: stop.received is not None)
     matches = [verdict.exact for verdict in verdicts.values() if verdict is not None and verdict.difference is None]
-    console.print(
+    print_line(
+        console,
         f"{len(chosen)} trials repeated: {matches.count(True)} match bit for bit, {matches.count(False)} within the "
         f"tolerance, {len(chosen) - len(matches)} do not",
-        highlight=False,
     )
     return {entry.id: verdicts.get(entry.id) for entry in chosen}
 

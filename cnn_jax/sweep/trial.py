@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnn_jax.config import Experiment
+from cnn_jax.plain_text import plain
 from cnn_jax.sweep.space import Named
 
 
@@ -29,7 +30,7 @@ class Trial:
     experiment: Experiment
 
     def __str__(self) -> str:
-        return ", ".join(f"{field}={short(value)}" for field, value in self.point.items()) or "(no overrides)"
+        return ", ".join(f"{field}={plain(short(value))}" for field, value in self.point.items()) or "(no overrides)"
 
 
 def trial_id(experiment: Experiment, data_checksum: str) -> str:

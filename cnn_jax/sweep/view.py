@@ -15,6 +15,7 @@ from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.metrics import PRIMARY
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING, Status
+from cnn_jax.terminal import cell, print_line
 
 _ROWS = 25  # of the live table
 _COLOURS = {DONE: "green", FAILED: "red", RUNNING: "cyan", STOPPED: "yellow", INFEASIBLE: "magenta", WAITING: "dim"}
@@ -58,9 +59,7 @@ class SweepView:
         if self._live:
             self._refresh()
         elif status.status != RUNNING:
-            self._console.print(
-                f"{self._line(entry, status)}; {self.counts()}", highlight=False, soft_wrap=True, markup=False
-            )
+            print_line(self._console, f"{self._line(entry, status)}; {self.counts()}")
 
     def counts(self) -> str:
         """How many trials stand how, the best so far, and the time left."""
@@ -83,7 +82,7 @@ class SweepView:
         for entry in ranked[:_ROWS]:
             status, value = self._statuses[entry.id], self._values[entry.id]
             table.add_row(
-                Text(str(entry.trial)),
+                cell(entry.trial),
                 Text(f"{status.status} {status.fault or ''}".rstrip(), style=_COLOURS[status.status]),
                 f"{value:.4f}" if value is not None else "",
                 _time(status.seconds) if status.seconds else "",

@@ -23,11 +23,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from cnn_jax import streams
+from cnn_jax.plain_text import plain_lines
 from cnn_jax.run.exit_codes import DONE, FAILED, REFUSED, STOPPED
 
 
 def main() -> None:
     """Trains until standard input ends, or a signal stops a trial."""
+    streams.protect()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
@@ -67,7 +70,10 @@ def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, A
     """Trains, and tells the logs how each trial ended."""
     name = f"log-{group['number']}.txt" if group and group["number"] else "log.txt"
     with contextlib.ExitStack() as closing:
-        logs = [closing.enter_context((folder / name).open("a", encoding="utf-8")) for folder in folders]
+        logs = [
+            closing.enter_context((folder / name).open("a", encoding="utf-8", errors="backslashreplace"))
+            for folder in folders
+        ]
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(logs[0].fileno(), stream.fileno())
@@ -127,9 +133,9 @@ def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
     elif isinstance(error, DivergedError):
         message = f"diverged: {error}"
     elif not isinstance(error, OtherProcessFailed | UnreadableRecordError | RunFailed | OSError):
-        traceback.print_exception(error, file=log)
+        print(plain_lines("".join(traceback.format_exception(error))), file=log)
         return FAILED, f"{type(error).__name__}: {error}"
-    print(f"{ {REFUSED: 'refused', STOPPED: 'stopped'}.get(code, 'failed') }: {message}", file=log)
+    print(plain_lines(f"{ {REFUSED: 'refused', STOPPED: 'stopped'}.get(code, 'failed') }: {message}"), file=log)
     return code, message
 
 

@@ -19,6 +19,7 @@ from cnn_jax import data, geometry, preflight, pretrained
 from cnn_jax.config import Experiment
 from cnn_jax.data import DataError, pipeline
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.errors import UnreadableRecordError
 from cnn_jax.run import errors
 from cnn_jax.run.errors import RunFailed
 from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION

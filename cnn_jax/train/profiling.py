@@ -19,6 +19,7 @@ from cnn_jax import chips, whole_file
 from cnn_jax.config import Experiment
 from cnn_jax.run import machine
 from cnn_jax.run.records import Percentiles, Performance
+from cnn_jax.terminal import print_line
 
 FOLDER, DESCRIPTION, PROGRAM = "profile", "profile.json", "program.txt"
 
@@ -185,7 +186,7 @@ class Trace:
         whole_file.write(self._folder / DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode())
         steps = f"steps {self.steps.start} to {taken} of this run"
         short = f", {_NUM_STEPS} wanted: the epoch or the run ends there" if described["steps"] < _NUM_STEPS else ""
-        self._console.print(f"profile: {steps}{short}: {self._folder}", highlight=False, soft_wrap=True)
+        print_line(self._console, f"profile: {steps}{short}: {self._folder}")
 
 
 def performance(

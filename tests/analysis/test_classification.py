@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
+from cnn_jax.analysis.class_keys import class_keys
 from cnn_jax.analysis.classification import calibration, confusions, most_confused, per_class, wilson_interval
 
 
@@ -45,3 +47,22 @@ def test_calibration():
     assert found.confidence[9] == pytest.approx(0.93)
     # (2 * |0.93 - 0.5| + |0.6 - 1| + |0.65 - 1|) / 4
     assert found.error == pytest.approx((0.86 + 0.4 + 0.35) / 4)
+
+
+def test_a_class_may_be_called_like_a_mean():
+    names = ["accuracy", "macro avg", "weighted avg"]
+    report = per_class(LABELS, PREDICTED, names)
+    precision, recall, _, support = precision_recall_fscore_support(
+        LABELS, PREDICTED, labels=[0, 1, 2], zero_division=0
+    )
+    assert list(report) == [*(f"class {name}" for name in names), *names]
+    assert [report[f"class {name}"]["precision"] for name in names] == pytest.approx(precision)
+    assert [report[f"class {name}"]["support"] for name in names] == pytest.approx(support)
+    assert report["accuracy"] == pytest.approx(accuracy_score(LABELS, PREDICTED))
+    assert report["macro avg"]["recall"] == pytest.approx(recall.mean())
+
+
+def test_keys_of_classes():
+    assert class_keys(["a", "file", "class file"], ("file", "class")) == ["a", "class class file", "class file"]
+    assert class_keys(["class", "class class"], ("class",)) == ["class class class", "class class"]
+    assert class_keys(["0", "1"], ("accuracy",)) == ["0", "1"]

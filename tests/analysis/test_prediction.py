@@ -1,8 +1,10 @@
 """Prediction sees pictures as evaluation does, for every data source."""
 
+import csv
 import io
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -230,3 +232,25 @@ def test_what_is_suspicious_is_printed_and_stands_in_the_report(jpegs, tmp_path)
     run = restore.load(tmp_path / "run")
     assert run.folder.dataset_info().warnings == (warning,)
     assert f"<li>{warning}</li>" in write_run_report(run).read_text()
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_tables_of_names_of_every_kind(tmp_path, capsys, monkeypatch, is_terminal):
+    names = ["file", "class file", "[red]x[/red]", "a\x1b[2J", "=1+1", "x" * 300, ":cat:", "y]"]
+    shares = dict(zip(names, np.linspace(0.2, 0.05, len(names)).tolist(), strict=True))
+    rows = [prediction.Prediction("IMG [edited]\x1b[2J.png", name, 0.2, shares, "") for name in names]
+    prediction_output.write(rows, names, "table", tmp_path / "p.csv")
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert shown.count(r"IMG [edited]\x1b[2J.png") == len(names)
+    assert all(text in shown for text in ("[red]x[/red]", r"a\x1b[2J", ":cat:", "y]"))
+    assert "x" * 41 not in shown
+    # Files that programs read have whole names, and each column another.
+    with (tmp_path / "p.csv").open(encoding="utf-8", newline="") as file:
+        header, *read = csv.reader(file)
+    assert header[4:] == ["class class file", *names[1:]]
+    assert [row[1] for row in read] == names
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    prediction_output.write(rows, names, "csv", tmp_path / "p.json")
+    assert ("\x1b" in capsys.readouterr().out) is not is_terminal
+    assert [row["label"] for row in json.loads((tmp_path / "p.json").read_text())] == names

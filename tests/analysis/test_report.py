@@ -134,6 +134,38 @@ def test_class_names_are_escaped(tmp_path):
     assert "<b>bold" not in text
 
 
+HOSTILE = (
+    "$5 to $10", r"$\frac$", "accuracy", "macro avg", "中文名字",
+    "\u0627\u0644\u0633\u0644\u0627\u0645", "😀", "cat", "cat\u200b", "a\x1b[31mred",
+    "</script><img src=x onerror=alert(1)>", "x" * 255, "x" * 254 + "y", "line\nbreak", "", "{{ 7 * 7 }}", "a\u202eb",
+)  # fmt: skip
+
+
+def test_names_of_every_kind(tmp_path):
+    folder = finished_run(tmp_path / "run $x$ \x1b[2J\udce9 <i>")
+    index = write_report(folder, inputs(HOSTILE, images=100))
+    text = index.read_text(encoding="utf-8")
+    assert not set(text) & {"\x1b", "\u200b", "\u202e"}
+    assert "<img src=x" not in text
+    assert "<i>" not in text
+    assert "{{ 7 * 7 }}" in text
+    shown = re.findall(r'<td class="name">(.*?)</td><td class="n">', text)[: len(HOSTILE)]
+    assert len(set(shown)) == len(HOSTILE)
+    assert {"$5 to $10", r"$\frac$", "accuracy", "中文名字", r"a\x1b[31mred", r"line\nbreak", "14: (no name)"} <= set(
+        shown
+    )
+    assert r"run $x$ \x1b[2J\xe9 &lt;i&gt;" in text
+    report = json.loads((index.parent / "classification_report.json").read_text())
+    whole = [f"class {name}" if name in ("accuracy", "macro avg") else name for name in HOSTILE]
+    assert list(report) == [*whole, "accuracy", "macro avg", "weighted avg"]
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_names_of_every_kind_in_a_browser(tmp_path, browser, width):
+    show(browser, write_report(finished_run(tmp_path / "run"), inputs(HOSTILE, images=100)), width)
+    lies_well(browser, width, SECTIONS, 8)
+
+
 @pytest.mark.parametrize(
     "case",
     [

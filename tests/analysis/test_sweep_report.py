@@ -263,3 +263,35 @@ def test_the_log_unfolds(index, browser):
     row.find_element(By.TAG_NAME, "summary").click()
     assert log.is_displayed()
     assert log.text.splitlines()[1] == "<Traceback>"
+
+
+HOSTILE = [
+    "$5$",
+    r"$\frac$",
+    "中文",
+    "x" * 300,
+    "x" * 299 + "y",
+    "</script><b>",
+    "a\x1b[2J\nb",
+    "=1+1",
+    "{{ 7 * 7 }}",
+    "\u202ebid",
+]
+
+
+def test_values_of_every_kind(tmp_path):
+    """Names of values in plots, tables and choices: warnings are errors, and nothing is markup."""
+    points = [{"model": name, "train.epochs": epochs} for name in HOSTILE for epochs in (1, 2)]
+    trials = [trial_of(number, point, seed=0) for number, point in enumerate(points)]
+    write_sweep(tmp_path / "s", ["model", "train.epochs"], trials, {"model": r"$\frac$", "train.epochs": 1})
+    for number, trial in enumerate(trials[:-1]):
+        finish(tmp_path / "s", trial, 0.5 + 0.01 * number, training=1.0 + number)
+    fail(tmp_path / "s", trials[-1], "error", "\x1b[2J <b>", ["\x1b[31m <i>"])
+    index = write_sweep_report(tmp_path / "s")
+    text = index.read_text(encoding="utf-8")
+    assert not set(text) & {"\x1b", "\u202e"}
+    assert "<b></td>" not in text
+    assert "<i>" not in text
+    assert r"a\x1b[2J" in text
+    assert "{{ 7 * 7 }}" in text
+    assert {"effect_model", "learning_curves", "differences"} <= {file.stem for file in index.parent.glob("*.png")}

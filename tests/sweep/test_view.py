@@ -76,3 +76,17 @@ def test_a_damaged_result_does_not_end_the_sweep(sweep):
     with SweepView(Console(file=out, width=200), folder, entries, {each.id: Status() for each in entries}) as view:
         view.changed(entries[0], Status("done", attempts=1, seconds=75))
     assert out.getvalue().startswith("model.padding=SAME, seed=0: done; 1 done")
+
+
+def test_a_trial_of_any_name(tmp_path):
+    """Nothing of it is markup, an emoji code or a terminal's escape code."""
+    folder, overrides = SweepFolder(tmp_path), {"model": "x[/b] [red]:cat:\x1b[2J"}
+    entry = Entry("a" * 16, Trial(1, overrides, overrides, parse({})), Examined("abc", 10, 20))
+    for is_terminal in (False, True):
+        out = io.StringIO()
+        console = Console(file=out, width=110, height=40, force_terminal=is_terminal, color_system=None)
+        with SweepView(console, folder, [entry], {entry.id: Status()}) as view:
+            view.changed(entry, Status("failed", fault="error", message="[/b]\x1b[2J", attempts=1, seconds=3))
+        shown = out.getvalue()
+        assert r"model=x[/b] [red]:cat:\x1b[2J" in shown
+        assert "\x1b[2J" not in shown
