@@ -69,7 +69,7 @@ def sweep(request: Request) -> int:
     """Runs a sweep's trials, and keeps its table and report up to date; without JAX, which its trials need alone."""
     from rich.console import Console
 
-    from cnn_jax.analysis.kept_up import KeptUp
+    from cnn_jax.analysis.periodic_writer import PeriodicWriter
     from cnn_jax.sweep import driver, exchange, repetition
     from cnn_jax.sweep.feasibility import ExaminationError
 
@@ -86,9 +86,9 @@ def sweep(request: Request) -> int:
                 done = exchange.export(asked.plan, opened.folder, opened.entries, asked.export)
                 print(f"{asked.export}: {len(opened.entries)} trials, {done} of them with figures")
                 return DONE
-            kept_up = KeptUp(workdir, request.report)
-            outcome = driver.run(opened, asked.chosen, request.data_dir, asked.options, console, kept_up.update)
-            write_sweep(workdir, request.report)
+            with PeriodicWriter(workdir, request.report, console) as writer:
+                outcome = driver.run(opened, asked.chosen, request.data_dir, asked.options, console, writer.update)
+                writer.finish()
             matches = exchange.compare(opened.folder, opened.entries, asked.known, console)
     except (ConfigError, ExaminationError, RunFolderError) as error:
         return refuse(error)
@@ -218,15 +218,13 @@ def write_report(workdir: Path, data_dir: Path | None) -> None:
     print(f"report: {write_run_report(restore.load(workdir), data_dir)}")
 
 
-def write_sweep(workdir: Path, report: bool = True) -> None:
-    """Writes the tables of a sweep, finished or not, and its report where there is to be one; prints where."""
+def write_sweep(workdir: Path) -> None:
+    """Writes the tables and the report of a sweep, finished or not; prints where."""
+    from cnn_jax.analysis.sweep_report import write_sweep_report
     from cnn_jax.sweep.table import write_table
 
     print(f"table: {write_table(workdir)}")
-    if report:
-        from cnn_jax.analysis.sweep_report import write_sweep_report
-
-        print(f"report: {write_sweep_report(workdir)}")
+    print(f"report: {write_sweep_report(workdir)}")
 
 
 def show(request: Request, table: object, as_json: str, as_csv: str) -> None:

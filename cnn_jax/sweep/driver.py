@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from cnn_jax import xla_flags
 from cnn_jax.config_parse import ConfigError
+from cnn_jax.run.folder import RunFolderError
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import faults, feasibility, trial_groups
 from cnn_jax.sweep.engines import confinement
@@ -21,10 +22,23 @@ from cnn_jax.sweep.feasibility import Findings
 from cnn_jax.sweep.folder import Entry, SweepFolder, entries_of
 from cnn_jax.sweep.options import Options
 from cnn_jax.sweep.plan import Plan, some_of
-from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING, Status
+from cnn_jax.sweep.status import (
+    CHANGED,
+    DAMAGED,
+    DONE,
+    FAILED,
+    INFEASIBLE,
+    RUNNING,
+    STOPPED,
+    UNREADABLE,
+    WAITING,
+    Status,
+)
 from cnn_jax.sweep.trial import Trial
 from cnn_jax.sweep.trial_groups import TrialGroup
 from cnn_jax.sweep.view import SweepView
+
+_ENDED = "the sweep ended before the trial did"
 
 
 class Engine(Protocol):
@@ -103,7 +117,6 @@ def opened(plan: Plan, workdir: Path, data_dir: Path | None, options: Options | 
         entries = entries_of(plan, findings.trials)
         _refuse(plan, entries)
         folder.declare(plan, entries)
-        folder.link_events([entry for entry in entries if entry.examined.infeasible is None])
         yield OpenSweep(plan, folder, entries, findings, workers)
     finally:
         workers.close()
@@ -133,10 +146,14 @@ def run(
     """
     folder, numbers = sweep.folder, {trial.number for trial in chosen}
     mine = [entry for entry in sweep.entries if entry.trial.number in numbers]
-    statuses = {entry.id: _standing(folder, entry) for entry in mine}
+    standing = {entry.id: _standing(folder, entry) for entry in sweep.entries}
+    statuses = {entry.id: standing[entry.id] for entry in mine}
     left = [entry for entry in mine if _is_left(statuses[entry.id], options.retry_failed)]
     _begin(console, sweep.plan, mine, statuses, left)
-    with StopSignal() as stop, SweepView(console, folder, mine, statuses) as view:
+    unlinked = folder.link_events([entry for entry in sweep.entries if entry.examined.infeasible is None])
+    for warning in [*folder.warnings, *filter(None, [unlinked])]:
+        console.print(f"warning: {warning}", highlight=False, soft_wrap=True, markup=False)
+    with StopSignal() as stop, SweepView(console, folder, mine, statuses) as view, _none_left_running(folder, statuses):
 
         def report(entry: Entry, status: Status) -> None:
             statuses[entry.id] = status
@@ -153,6 +170,18 @@ def run(
             engine.run(formed, report, stopping=lambda: stop.received is not None)
     console.print(view.counts(), highlight=False)
     return Outcome(statuses, stop.received)
+
+
+@contextlib.contextmanager
+def _none_left_running(folder: SweepFolder, statuses: Mapping[str, Status]) -> Iterator[None]:
+    """Marks what an exception leaves as running as stopped, for nothing runs any more."""
+    try:
+        yield
+    finally:
+        for name, status in statuses.items():
+            if status.status == RUNNING:
+                with contextlib.suppress(OSError, RunFolderError):
+                    folder.write_status(name, dataclasses.replace(status, status=STOPPED, message=_ENDED))
 
 
 def _refuse(plan: Plan, entries: Sequence[Entry]) -> None:
@@ -172,17 +201,21 @@ def _refuse(plan: Plan, entries: Sequence[Entry]) -> None:
 
 
 def _standing(folder: SweepFolder, entry: Entry) -> Status:
-    """How a trial stands before this command; what an earlier one left running counts as stopped."""
+    """How a trial stands before this command; what an earlier one left running counts as stopped, also in its file."""
     if entry.examined.infeasible is not None:
         return Status(INFEASIBLE, message=entry.examined.infeasible)
     status = folder.status(entry.id)
-    return dataclasses.replace(status, status=STOPPED) if status.status == RUNNING else status
+    if status.status == RUNNING:
+        status = dataclasses.replace(status, status=STOPPED, message=_ENDED)
+        if not folder.is_busy(entry.id):
+            folder.write_status(entry.id, status)
+    return status
 
 
 def _is_left(status: Status, retry_failed: bool) -> bool:
     """Whether a trial is to run: a failed one only where it was not its own fault, or where that is wished."""
     if status.status == FAILED:
-        return retry_failed or status.fault == faults.KILLED
+        return status.fault in (faults.KILLED, DAMAGED) or (retry_failed and status.fault != CHANGED)
     return status.status in (WAITING, STOPPED)
 
 
@@ -198,9 +231,13 @@ def _begin(
     standing = [status.status for status in statuses.values()]
     told += [f"{count} {status}" for status in (DONE, FAILED, INFEASIBLE) if (count := standing.count(status))]
     console.print(f"{', '.join(told)}; {len(left)} to run", highlight=False)
-    skipped = standing.count(FAILED) - sum(statuses[entry.id].status == FAILED for entry in left)
+    again = {entry.id for entry in left}
+    skipped = [status for name, status in statuses.items() if status.status == FAILED and name not in again]
+    for status in skipped:
+        if status.fault in (CHANGED, UNREADABLE):
+            console.print(f"{status.fault}: {status.message}", highlight=False, soft_wrap=True, markup=False)
     if skipped:
-        console.print(f"{skipped} failed before and do not run again; --retry_failed runs them", highlight=False)
+        console.print(f"{len(skipped)} failed before and do not run again; --retry_failed runs them", highlight=False)
 
 
 def _start_ahead(workers: Workers, options: Options | None, variables: Sequence[dict[str, str]]) -> None:

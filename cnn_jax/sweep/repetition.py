@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.run.folder import RunFolder
+from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import comparison, trial_groups
 from cnn_jax.sweep.comparison import Evidence, Verdict
@@ -49,11 +49,15 @@ def verify(
         fresh.write_status(entry.id, status)
         if status.status == RUNNING:
             return
-        verdict = None
+        verdict, told = None, str(status.status)
         if status.status == DONE:
-            verdict = comparison.compare(evidence(folder, entry), evidence(fresh, entry))
+            try:
+                verdict = comparison.compare(evidence(folder, entry), evidence(fresh, entry))
+                told = str(verdict)
+            except RunFolderError as error:
+                told = f"cannot be compared: {error}"
         verdicts[entry.id] = verdict
-        console.print(f"{entry.trial}: {verdict or status.status}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"{entry.trial}: {told}", highlight=False, soft_wrap=True, markup=False)
 
     available = len(confinement.available_cores())
     with StopSignal() as stop:

@@ -12,6 +12,8 @@ from cnn_jax.run.columns import Column
 Standing = Literal["done", "failed", "infeasible", "running", "stopped", "waiting"]
 STANDINGS: tuple[Standing, ...] = ("done", "failed", "infeasible", "running", "stopped", "waiting")
 DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING = STANDINGS
+# Faults of a trial's files, beside those of `faults`.
+DAMAGED, UNREADABLE, CHANGED = "damaged", "unreadable", "changed"
 
 
 def _joined(lines: tuple[str, ...]) -> str | None:
@@ -24,7 +26,8 @@ class Outcome:
 
     Attributes:
       status: One of STANDINGS.
-      fault: Kind of fault of a failed trial: refused, crash, killed, hang, memory, diverged or damaged.
+      fault: Kind of fault of a failed trial: refused, crash, killed, hang, memory, diverged, damaged, unreadable or
+        changed.
       message: Description of the fault, in a line or two; of an infeasible trial, the reason.
       log_tail: Last lines of the trial's log.
     """

@@ -2,6 +2,7 @@
 
 import json
 
+import filelock
 import pytest
 from html_page import Page
 from in_browser import lies_well, show
@@ -99,7 +100,8 @@ def test_one_field_with_one_seed_while_the_sweep_runs(tmp_path):
     finish(tmp_path, trials[1], 0.8, training=10.0)
     write_status(tmp_path, trials[2], "running")
     write_metrics(tmp_path, trials[2], [0.3])
-    text = write_sweep_report(tmp_path).read_text()
+    with filelock.FileLock(tmp_path / ".lock"):  # as the process that runs the sweep
+        text = write_sweep_report(tmp_path).read_text()
     assert Page(text).sections == ["varied", "points", "differences", "effects", "curves", "costs", "trials"]
     assert 'id="count-running"><b>1</b>' in text
     assert 'data-value="-0.09999999999999998">-10.00</td>' in text

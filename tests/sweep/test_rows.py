@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import filelock
 import pytest
 
 from cnn_jax.sweep.folder import SweepFolder
@@ -69,7 +70,8 @@ def test_every_status(tmp_path):
     write_status(tmp_path, trials[4], "stopped", message="SIGTERM")
     finish(tmp_path, trials[5], 0.5)
     write_status(tmp_path, trials[5], "failed", fault="killed", message="while its report was written")
-    rows = read_rows(tmp_path)[1]
+    with filelock.FileLock(tmp_path / ".lock"):  # as the process that runs the sweep
+        rows = read_rows(tmp_path)[1]
     assert [row.status for row in rows] == ["waiting", "infeasible", "failed", "running", "stopped", "done"]
     assert [row.outcome.message for row in rows] == ["", "does not fit", "exit code 1", "", "SIGTERM", ""]
     assert rows[2].outcome.fault == "crash"

@@ -5,9 +5,10 @@ import pytest
 from scipy import stats
 
 from cnn_jax.run.records import Result
-from cnn_jax.sweep.rows import Row, TrialEntry
+from cnn_jax.sweep.rows import Row
 from cnn_jax.sweep.statistics import differences, estimate, grouped, holm, measured, pareto_front
 from cnn_jax.sweep.status import Outcome
+from cnn_jax.sweep.sweep_file import TrialEntry
 from sweep.written_sweep import result_of
 
 # Student's sleep data (Biometrika 6, 1908): hours gained by ten patients with two drugs.
