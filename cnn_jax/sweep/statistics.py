@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -232,12 +233,14 @@ def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> list[int]:
       ValueError: where the lengths differ.
     """
     pairs = list(zip(costs, gains, strict=True))
-    front = [
-        index
-        for index, (cost, gain) in enumerate(pairs)
-        if not any(c <= cost and g >= gain and (c, g) != (cost, gain) for c, g in pairs)
-    ]
-    return sorted(front, key=lambda index: pairs[index])
+    front: list[int] = []
+    best, best_cost = -math.inf, -math.inf  # of the front so far
+    for index in sorted(range(len(pairs)), key=lambda place: (pairs[place][0], -pairs[place][1])):
+        cost, gain = pairs[index]
+        if gain > best or (gain == best and cost == best_cost):
+            front.append(index)
+            best, best_cost = gain, cost
+    return front
 
 
 def measured(row: Row, metric: str) -> float | None:
