@@ -41,10 +41,10 @@ def one_network(request: Request) -> int:
     from cnn_jax.train import distributed
     from cnn_jax.train.loop import DivergedError, Stopped
 
-    if request.verb == "train":
-        group = ProcessGroup(request.distributed, request.coordinator, request.num_processes, request.process_id)
-        distributed.join(group)
     try:
+        if request.verb == "train":
+            group = ProcessGroup(request.distributed, request.coordinator, request.num_processes, request.process_id)
+            distributed.join(group)
         VERBS[request.verb](request)
     except REFUSALS as error:
         return refuse(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -266,8 +267,13 @@ def _engine(sweep: OpenSweep, data_dir: Path | None, options: Options, num_group
         seconds=options.time_limit * 60 if options.time_limit else None, bytes=int(allowed) if allowed else None
     )
     if options.engine == "ray":
-        from cnn_jax.sweep.engines.ray import Needs, RayEngine
-
+        if options.address is None:
+            # Ray reads this when it is imported: without a cluster it listens to this machine alone.
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        try:
+            from cnn_jax.sweep.engines.ray import Needs, RayEngine
+        except ImportError as error:
+            raise ConfigError([f"--engine=ray: {error}; pip install -r requirements-ray.txt"]) from error
         needs = Needs(options.cpus, options.gpus, options.tpus, options.processes)
         return RayEngine(folder, data_dir, limits, needs, options.address, jobs)
     devices = []
