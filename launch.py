@@ -83,7 +83,11 @@ def sweep(request: Request) -> int:
                 verdicts = repetition.verify(opened.folder, opened.entries, asked.verify, request.data_dir, console)
                 return DONE if all(verdict and verdict.difference is None for verdict in verdicts.values()) else FAILED
             if asked.export:
-                done = exchange.export(asked.plan, opened.folder, opened.entries, asked.export)
+                try:
+                    done = exchange.export(asked.plan, opened.folder, opened.entries, asked.export)
+                except OSError as error:
+                    print(f"failed: --export: cannot write {asked.export}: {error.strerror}", file=sys.stderr)
+                    return FAILED
                 print(f"{asked.export}: {len(opened.entries)} trials, {done} of them with figures")
                 return DONE
             with PeriodicWriter(workdir, request.report, console) as writer:

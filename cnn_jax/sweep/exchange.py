@@ -101,6 +101,15 @@ def export(plan: Plan, folder: SweepFolder, entries: tuple[Entry, ...], file: Pa
     return sum(trial["records"] is not None for trial in trials)
 
 
+def unwritable(file: Path) -> str | None:
+    """Says why no sweep can be written to a file; None where one can."""
+    if file.is_dir():
+        return f"got {str(file)!r}, which is a folder; expected a file, such as {str(file / 'sweep.json')!r}"
+    if not file.parent.is_dir():
+        return f"got {str(file)!r}, and there is no folder {str(file.parent)!r}"
+    return None
+
+
 def read(file: Path) -> tuple[Plan, dict[int, tuple[str, Evidence]]]:
     """Reads an exported sweep. Names in it are names, never paths.
 

@@ -182,7 +182,7 @@ def _holds(folder: RunFolder, trial: Trial) -> bool:
     """Whether a trial's folder has its config; a file that cannot be read, or is another trial's, is written anew."""
     try:
         return folder.experiment() == trial.experiment
-    except (RunFolderError, ConfigError):
+    except (RunFolderError, ConfigError, RecursionError):
         return False
 
 
