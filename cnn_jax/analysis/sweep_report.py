@@ -28,6 +28,7 @@ _EFFECT_VALUES = 40  # of a field whose values are no numbers; of more, the best
 _LISTED_VALUES = 20  # of a field, in words; of more, their range
 _CHOSEN_VALUES = 60  # of a field whose values are chosen from a list; more are searched
 _POINT_LINES = 500  # points that the page lists; of more, the best
+_DRAWABLE = 1e-100, 1e100  # sizes of numbers that an axis can show
 _SHOWN_TRIALS = 500  # trials that the page shows at first
 _DRAWN = ("id", "status", "fault", "message", "log_tail")  # columns of a trial that the template writes by itself
 
@@ -107,12 +108,14 @@ def _values(rows: Sequence[Row], field: str) -> list[Any]:
 def _is_numeric(values: Sequence[Any]) -> bool:
     """Whether a column sorts by number: what is set is a number, and something is set."""
     present = [value for value in values if value is not None]
-    return bool(present) and all(type(value) in (int, float) and abs(value) < 1e300 for value in present)
+    return bool(present) and all(type(value) in (int, float) for value in present)
 
 
 def _is_continuous(values: Sequence[Any]) -> bool:
     """Whether a field takes so many numbers that plots and filters have continuous axes."""
-    return len(values) > _VALUES_OF_HEAT_MAP and _is_numeric(values)
+    if len(values) <= _VALUES_OF_HEAT_MAP or not _is_numeric(values):
+        return False
+    return all(value is None or value == 0 or _DRAWABLE[0] < abs(value) < _DRAWABLE[1] for value in values)
 
 
 def _varied(rows: Sequence[Row], field: str) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _spread(count: int) -> np.ndarray:
 
 
 def _scale(axes: Axes, axis: str, values: np.ndarray) -> None:
-    if values.min() > 0 and values.max() / values.min() > LOGARITHMIC_FROM:
+    if values.min() > 0 and values.max() > LOGARITHMIC_FROM * values.min():
         axes.set(**{f"{axis}scale": "log"})
 
 

@@ -17,7 +17,7 @@ from cnn_jax.run.records import Provenance, Record, RecordError
 from cnn_jax.sweep import comparison
 from cnn_jax.sweep.comparison import Evidence
 from cnn_jax.sweep.folder import Entry, SweepFolder
-from cnn_jax.sweep.plan import Plan
+from cnn_jax.sweep.plan import Plan, same_names
 from cnn_jax.sweep.repetition import evidence
 from cnn_jax.sweep.space import Sweep
 from cnn_jax.sweep.status import DONE
@@ -153,6 +153,7 @@ def read(file: Path) -> tuple[Plan, dict[int, tuple[str, Evidence]]]:
                 known[each.number] = each.checksum, _evidence(each)
             except RecordError as error:
                 faults.append(f"--from: {file} is damaged in trial {each.number}: {error}")
+    faults += [f"--from: {fault}" for fault in same_names(trials.values())]
     try:
         base = config_parse.parse(content.base)
     except ConfigError as error:

@@ -81,7 +81,7 @@ def read(path: Path, overrides: Overrides) -> Plan:
             faults += [f"{place}: {fault}" for fault in error.faults]
             continue
         trials.setdefault(experiment.model_dump_json(), Trial(number, own, point, experiment))
-    faults += _same_names(trials.values())
+    faults += same_names(trials.values())
     fields = tuple(field for field in varied if field != "seed")
     if sweep.baseline is not None and not faults:
         faults += _unknown_baseline(sweep.baseline, fields, trials.values())
@@ -163,8 +163,15 @@ def _declared(path: Path, given: Any) -> Sweep:
     )
 
 
-def _same_names(trials: Iterable[Trial]) -> list[str]:
-    """Tells different trials that tables and plots could not tell apart."""
+def same_names(trials: Iterable[Trial]) -> list[str]:
+    """Tells different trials that tables and plots could not tell apart.
+
+    Args:
+      trials: Trials, no two of one config.
+
+    Returns:
+      A message for each that has the name of an earlier one.
+    """
     named: dict[str, Trial] = {}
     faults = []
     for trial in trials:
