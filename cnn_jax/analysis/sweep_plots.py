@@ -92,7 +92,8 @@ def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[
     for place, (group, single) in enumerate(zip(groups, singles, strict=True)):
         # Spread evenly, so that equal values stay apart; no chance, so that the same sweep gives the same picture.
         spread = np.linspace(-0.16, 0.16, len(single)) if len(single) > 1 else np.zeros(len(single))
-        axes.scatter(place + spread, shown(single), s=20, color=GREY, alpha=0.45, linewidths=0)
+        alpha = 0.45 if len(single) < _MANY else 0.15
+        axes.scatter(place + spread, shown(single), s=20, color=GREY, alpha=alpha, linewidths=0)
         if group.estimate.mean is None:
             axes.text(place, 0.02, _lack(group), transform=axes.get_xaxis_transform(), ha="center", color=GREY)
     drawn = [(place, group.estimate) for place, group in enumerate(groups) if group.estimate.mean is not None]

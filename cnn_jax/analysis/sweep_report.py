@@ -86,6 +86,7 @@ def write_sweep_report(folder: Path) -> Path:
         sections=sections,
         rows=rows,
         value_text=value_text,
+        cell_text={field: _rounded if _is_continuous(_values(rows, field)) else value_text for field in header.fields},
         numeric={field: _is_numeric(_values(rows, field)) for field in header.fields},
         statuses=[status for status in STANDINGS if any(row.status == status for row in rows)],
     )
@@ -118,6 +119,11 @@ def _is_continuous(values: Sequence[Any]) -> bool:
     return all(value is None or value == 0 or _DRAWABLE[0] < abs(value) < _DRAWABLE[1] for value in values)
 
 
+def _rounded(value: Any) -> str:
+    """A value as the page shows it where there are many numbers."""
+    return f"{value:.6g}" if type(value) is float else value_text(value)
+
+
 def _varied(rows: Sequence[Row], field: str) -> dict[str, Any]:
     """What the page says of a field's values, and how it filters by them: by "choice", "range" or "search"."""
     values = _values(rows, field)
@@ -125,9 +131,9 @@ def _varied(rows: Sequence[Row], field: str) -> dict[str, Any]:
     told, filtered = ", ".join(texts), "choice"
     if _is_continuous(values):
         numbers = [value for value in values if value is not None]
-        told = f"{len(numbers):,} values from {value_text(min(numbers))} to {value_text(max(numbers))}"
+        told = f"{len(numbers):,} values from {_rounded(min(numbers))} to {_rounded(max(numbers))}"
         told += f", {NOT_SET}" if len(numbers) < len(values) else ""
-        filtered, texts = "range", [value_text(min(numbers)), value_text(max(numbers))]
+        filtered, texts = "range", [_rounded(min(numbers)), _rounded(max(numbers))]
     elif len(texts) > _CHOSEN_VALUES:
         filtered = "search"
     if filtered != "range" and len(texts) > _LISTED_VALUES:

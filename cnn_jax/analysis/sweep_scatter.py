@@ -101,8 +101,16 @@ def _spread(count: int) -> np.ndarray:
 
 
 def _scale(axes: Axes, axis: str, values: np.ndarray) -> None:
-    if values.min() > 0 and values.max() > LOGARITHMIC_FROM * values.min():
+    """Makes an axis logarithmic where that spreads the values more evenly."""
+    spread = values.min() > 0 and values.max() > LOGARITHMIC_FROM * values.min()
+    if spread and _unevenness(np.log(values)) < _unevenness(values):
         axes.set(**{f"{axis}scale": "log"})
+
+
+def _unevenness(values: np.ndarray) -> float:
+    """Distance of the median from the middle of the range, as a share of the range."""
+    low, high = values.min(), values.max()
+    return abs(float((np.median(values) - low) / (high - low)) - 0.5)
 
 
 def _fit_height(axes: Axes, metric: np.ndarray, means: np.ndarray) -> None:

@@ -194,10 +194,10 @@ def test_a_random_search(searched):
         *("effect_optimizer.learning_rate", "effect_model.features", "effect_model.padding"),
         *("pair_optimizer.learning_rate_model.padding", "learning_curves", "differences"),
     }
-    assert f"32 values from 0.0001 to {1e-4 * 1.25**46}, not set" in text
+    assert f"32 values from 0.0001 to {1e-4 * 1.25**46:.6g}, not set" in text
     assert "[8,16], [9,16]" in text
     assert " and 28 more</td>" in text
-    assert "These are the best 20 of 48 points; points.csv has all." in text
+    assert "The 20 best of 48 points are listed, and the baseline; points.csv has all." in text
     assert text.count('<tr id="trial-') == 48
     assert text.count("hidden>", text.index('<tr id="trial-')) == 28
 
@@ -241,7 +241,7 @@ def test_ranges_filter(searched, browser):
     assert shown.text == f"{len(known)} of 48 trials, the first 20 shown"
     fill(greatest, "0.01")
     known = [rate for rate in known if rate <= 1e-2]
-    assert [float(text) for text in column(browser, "learning_rate")] == known
+    assert column(browser, "learning_rate") == [f"{rate:.6g}" for rate in known]
     assert shown.text == f"{len(known)} of 48 trials"
     features = browser.find_element(By.CSS_SELECTOR, "#trials .filters input[data-column]")
     fill(features, "[20,")  # a part of the value
