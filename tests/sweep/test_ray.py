@@ -51,8 +51,8 @@ def check_that_ray_keeps_to_itself(driver: int) -> None:
     assert os.stat(own).st_mode & 0o777 == 0o700
     inodes = {file for pid in started for file in open_files(pid)}
     listening = []
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+    for family in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{family}").read_text().splitlines()[1:]:
             _, local, _, state, *_ = words = line.split()
             if state == "0A" and f"socket:[{words[9]}]" in inodes:
                 listening.append(local.rpartition(":")[0])
