@@ -154,7 +154,9 @@ class SweepFolder:
             for name in held.keys() - wanted.keys():
                 (views / name).unlink()
             for name, target in wanted.items():
-                if held.get(name) != target:
+                if name not in held:
+                    (views / name).symlink_to(target)
+                elif held[name] != target:
                     fresh = views / ".new"
                     fresh.unlink(missing_ok=True)
                     fresh.symlink_to(target)
