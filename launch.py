@@ -208,7 +208,7 @@ def summary(request: Request) -> None:
 def report(request: Request) -> None:
     """Makes the report of a run or a sweep anew."""
     workdir = the(request.workdir)
-    if (workdir / "sweep.json").exists():
+    if (workdir / "sweep.json").exists() or (workdir / "trials").is_dir():
         write_sweep(workdir)
     else:
         write_report(workdir, request.data_dir)

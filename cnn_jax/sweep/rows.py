@@ -132,6 +132,8 @@ def read_rows(folder: Path) -> tuple[SweepHeader, list[Row]]:
     if sweep is None:
         what = "has no sweep.json" if folder.is_dir() else "is no folder"
         near = " (it is the folder of a single run)" if (folder / "config.json").exists() else ""
+        if (folder / "trials").is_dir():
+            raise SweepFolderError(f"{folder} has no sweep.json; start the sweep again, which writes it anew")
         raise SweepFolderError(f"{folder} {what}{near}: expected the folder that a sweep wrote")
     header = SweepHeader(sweep.experiment, sweep.description, sweep.fields, sweep.baseline)
     # A trial that two parts of a sweep ask for is one measurement, and counts as one.

@@ -225,9 +225,13 @@ def test_a_missing_sweep_file_is_written_anew(sweep):
     finish(sweep, 0)
     sweep.folder.release()
     (sweep.folder.path / "sweep.json").unlink()
+    with pytest.raises(SweepFolderError, match=r"has no sweep\.json; start the sweep again, which writes it anew"):
+        read_rows(sweep.folder.path)
     again = SweepFolder(sweep.folder.path)
     again.claim(sweep.plan)
+    again.declare(sweep.plan, sweep.entries)
     again.release()
+    assert [row.status for row in read_rows(sweep.folder.path)[1]] == ["done", "waiting", "waiting"]
 
 
 def test_another_sweep_and_other_files_are_refused(sweep, write_experiment, tmp_path):
