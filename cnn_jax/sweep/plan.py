@@ -70,15 +70,17 @@ def read(path: Path, overrides: Overrides) -> Plan:
     trials: dict[str, Trial] = {}
     total = len(sweep.trials)
     for number, given in enumerate(sweep.trials, start=1):
-        point = {field: _shown(value) for field, value in given.items()}
-        own = {field: _plain(value.value if isinstance(value, Named) else value) for field, value in given.items()}
+        place = f"trial {number} of {total}"
         try:
+            point = {field: _shown(value) for field, value in given.items()}
+            own = {field: _plain(value.value if isinstance(value, Named) else value) for field, value in given.items()}
+            place += f" ({', '.join(f'{field}={short(value)}' for field, value in point.items())})"
             experiment = config_parse.parse(config_parse.override(config_parse.override(raw, own), overrides))
         except ConfigError as error:
-            place = (
-                f"trial {number} of {total} ({', '.join(f'{field}={short(value)}' for field, value in point.items())})"
-            )
             faults += [f"{place}: {fault}" for fault in error.faults]
+            continue
+        except RecursionError:
+            faults.append(f"{place}: a value holds itself, or is nested too deeply")
             continue
         trials.setdefault(experiment.model_dump_json(), Trial(number, own, point, experiment))
     faults += same_names(trials.values())
@@ -155,10 +157,14 @@ def _declared(path: Path, given: Any) -> Sweep:
         faults.append(f"{told} Sweep(description={words!r}), expected text")
     if faults:
         raise ConfigError(some_of(faults))
+    try:
+        shown_baseline = baseline and {str(field): _shown(value) for field, value in baseline.items()}
+    except RecursionError:
+        raise ConfigError([f"{told} a baseline in which a value holds itself"]) from None
     return Sweep(
         trials=[{str(field): value for field, value in point.items()} for point in points],
         description=_text(words),
-        baseline=baseline and {str(field): _shown(value) for field, value in baseline.items()},
+        baseline=shown_baseline,
         skip_infeasible=skip,
     )
 

@@ -213,3 +213,18 @@ def test_different_trials_of_one_name_are_refused(write_experiment):
 def test_a_name_of_a_file_need_not_be_unicode(write_experiment):
     path = write_experiment(name="r\udcff.py")
     assert plan.read(path, {}).experiment == "r?"
+
+
+def test_values_that_hold_themselves_are_refused(write_experiment):
+    path = write_experiment("sweep()")
+    path.write_text(
+        path.read_text() + "\ndef sweep():\n    d = {}\n    d['name'] = [d]\n    return [{'model': d}, {'seed': [d]}]\n"
+    )
+    with pytest.raises(ConfigError, match="trial 1 of 2: a value holds itself, or is nested too deeply") as caught:
+        plan.read(path, {})
+    assert len(caught.value.faults) == 2
+    path.write_text(
+        path.read_text().replace("return [{'model': d}", "return Sweep([{}], baseline={'seed': [d]}) or [{}")
+    )
+    with pytest.raises(ConfigError, match="a baseline in which a value holds itself"):
+        plan.read(path, {})
