@@ -90,7 +90,10 @@ def _change(sweep: Path, name: str, provenance: Provenance | None) -> str | None
     if config is None or digest(config, provenance.data.checksum) == name:
         return None
     where = path.relative_to(sweep)
-    return f"{where} is not the config of this trial; delete the folder {where.parent}, and the sweep trains it anew"
+    return (
+        f"{where}, or the data that were trained on, are not those that this trial is named for; bring the file back, "
+        f"or delete the folder {where.parent}, and the sweep trains it anew"
+    )
 
 
 def is_held(lock: Path) -> bool:
