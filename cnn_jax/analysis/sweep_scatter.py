@@ -16,6 +16,7 @@ from cnn_jax.sweep.statistics import estimate
 
 LOGARITHMIC_FROM = 8  # positive values that differ by this factor stand on a logarithmic axis
 _PARTS, _PART = 12, 8  # of a main effect: at most so many parts of the trials, of at least so many trials each
+_LONGEST = 18  # characters of a value
 _WORST = 0.05  # share of the trials that may fall below the colours of a plot of two fields
 
 
@@ -81,7 +82,7 @@ def pair(fields: tuple[str, str], dots: Sequence[Dot], texts: tuple[Sequence[str
         if words:
             values += _spread(len(values))
             ticks = axes.set_xticks if side == 0 else axes.set_yticks
-            ticks(range(len(words)), list(words))
+            ticks(range(len(words)), list(map(_label, words)))
         else:
             _scale(axes, "xy"[side], values)
         places.append(values)
@@ -93,6 +94,11 @@ def pair(fields: tuple[str, str], dots: Sequence[Dot], texts: tuple[Sequence[str
     extends = "neither" if low <= metric.min() and metric.max() <= high else "min" if metric.min() < low else "max"
     figure.colorbar(drawn, ax=axes, shrink=0.9, extend=extends).set_label(TEST_LABEL)
     return figure
+
+
+def _label(text: str) -> str:
+    """A value in few characters, of which none is mathematics to matplotlib."""
+    return (text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…").replace("$", r"\$")
 
 
 def _spread(count: int) -> np.ndarray:

@@ -93,7 +93,7 @@ def test_few_and_odd_values(values):
     dots = [Dot((value,), 0.5) for value in values]
     drawn(sweep_scatter.continuous_effect("a.b", dots, unset=[]))
     drawn(sweep_scatter.pair(("a.b", "a.c"), [Dot((value, value), 0.5) for value in values], ([], [])))
-    drawn(sweep_scatter.pair(("a.b", "a.c"), [Dot((value, 0), 0.5) for value in values], ([], ["SAME", "VALID"])))
+    drawn(sweep_scatter.pair(("a.b", "a.c"), [Dot((value, 0), 0.5) for value in values], ([], ["$\\frac$", "V" * 300])))
 
 
 def test_more_trials_are_no_more_artists():
