@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,6 @@ from rich.console import Console
 
 from cnn_jax import xla_flags
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.run.folder import RunFolderError
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import faults, feasibility, trial_groups
 from cnn_jax.sweep.engines import confinement
@@ -27,6 +26,7 @@ from cnn_jax.sweep.status import (
     CHANGED,
     DAMAGED,
     DONE,
+    ENDED,
     FAILED,
     INFEASIBLE,
     RUNNING,
@@ -38,8 +38,6 @@ from cnn_jax.sweep.status import (
 from cnn_jax.sweep.trial import Trial
 from cnn_jax.sweep.trial_groups import TrialGroup
 from cnn_jax.sweep.view import SweepView
-
-_ENDED = "the sweep ended before the trial did"
 
 
 class Engine(Protocol):
@@ -154,7 +152,7 @@ def run(
     unlinked = folder.link_events([entry for entry in sweep.entries if entry.examined.infeasible is None])
     for warning in [*folder.warnings, *filter(None, [unlinked])]:
         console.print(f"warning: {warning}", highlight=False, soft_wrap=True, markup=False)
-    with StopSignal() as stop, SweepView(console, folder, mine, statuses) as view, _none_left_running(folder, statuses):
+    with StopSignal() as stop, SweepView(console, folder, mine, statuses) as view, folder.marking_stopped(statuses):
 
         def report(entry: Entry, status: Status) -> None:
             statuses[entry.id] = status
@@ -171,18 +169,6 @@ def run(
             engine.run(formed, report, stopping=lambda: stop.received is not None)
     console.print(view.counts(), highlight=False)
     return Outcome(statuses, stop.received)
-
-
-@contextlib.contextmanager
-def _none_left_running(folder: SweepFolder, statuses: Mapping[str, Status]) -> Iterator[None]:
-    """Marks what an exception leaves as running as stopped, for nothing runs any more."""
-    try:
-        yield
-    finally:
-        for name, status in statuses.items():
-            if status.status == RUNNING:
-                with contextlib.suppress(OSError, RunFolderError):
-                    folder.write_status(name, dataclasses.replace(status, status=STOPPED, message=_ENDED))
 
 
 def _refuse(plan: Plan, entries: Sequence[Entry]) -> None:
@@ -207,7 +193,7 @@ def _standing(folder: SweepFolder, entry: Entry) -> Status:
         return Status(INFEASIBLE, message=entry.examined.infeasible)
     status = folder.status(entry.id)
     if status.status == RUNNING:
-        status = dataclasses.replace(status, status=STOPPED, message=_ENDED)
+        status = dataclasses.replace(status, status=STOPPED, message=ENDED)
         if not folder.is_busy(entry.id):
             folder.write_status(entry.id, status)
     return status

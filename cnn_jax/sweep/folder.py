@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import filelock
@@ -17,7 +17,7 @@ from cnn_jax.sweep import sweep_file
 from cnn_jax.sweep.event_links import link_names
 from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.plan import Plan
-from cnn_jax.sweep.status import DAMAGED, Status
+from cnn_jax.sweep.status import DAMAGED, ENDED, RUNNING, STOPPED, Status
 from cnn_jax.sweep.sweep_file import DamagedError, SweepFile, TrialEntry
 from cnn_jax.sweep.trial import Trial, trial_id
 from cnn_jax.sweep.trial_files import is_held, read_trial
@@ -127,6 +127,21 @@ class SweepFolder:
     def write_status(self, name: str, status: Status) -> None:
         """Writes a trial's status.json."""
         self.trial(name).write("status.json", dataclasses.asdict(status))
+
+    @contextlib.contextmanager
+    def marking_stopped(self, statuses: Mapping[str, Status]) -> Iterator[None]:
+        """Marks the trials that an exception leaves as running as stopped, for nothing runs any more.
+
+        Args:
+          statuses: How the trials stand, by id; read at the end.
+        """
+        try:
+            yield
+        finally:
+            for name, status in statuses.items():
+                if status.status == RUNNING:
+                    with contextlib.suppress(OSError, RunFolderError):
+                        self.write_status(name, dataclasses.replace(status, status=STOPPED, message=ENDED))
 
     def is_busy(self, name: str) -> bool:
         """Whether a process trains in a trial's folder, such as one whose sweep was killed and that still saves."""

@@ -45,7 +45,10 @@ def verify(
     shutil.rmtree(fresh.path, ignore_errors=True)
     verdicts: dict[str, Verdict | None] = {}
 
+    statuses: dict[str, Status] = {}
+
     def report(entry: Entry, status: Status) -> None:
+        statuses[entry.id] = status
         fresh.write_status(entry.id, status)
         if status.status == RUNNING:
             return
@@ -60,7 +63,7 @@ def verify(
         console.print(f"{entry.trial}: {told}", highlight=False, soft_wrap=True, markup=False)
 
     available = len(confinement.available_cores())
-    with StopSignal() as stop:
+    with StopSignal() as stop, fresh.marking_stopped(statuses):
         for cores in sorted({folder.status(entry.id).cores or available for entry in chosen}):
             alike = [entry for entry in chosen if (folder.status(entry.id).cores or available) == cores]
             engine = LocalEngine(fresh, data_dir, max(1, available // cores), Limits())

@@ -14,7 +14,7 @@ from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.records import Provenance, Result
 from cnn_jax.sweep import sweep_file
 from cnn_jax.sweep.points import key
-from cnn_jax.sweep.status import INFEASIBLE, RUNNING, STOPPED, Outcome, Standing, Status
+from cnn_jax.sweep.status import ENDED, INFEASIBLE, RUNNING, STOPPED, Outcome, Standing, Status
 from cnn_jax.sweep.sweep_file import DamagedError, TrialEntry
 from cnn_jax.sweep.trial_files import is_held, read_trial
 
@@ -177,7 +177,7 @@ def _row(folder: Path, fields: Sequence[str], trial: TrialEntry, is_running: Cal
     files = read_trial(folder, trial.id)
     outcome = files.outcome
     if outcome.status == RUNNING and not is_running(trial.id):
-        outcome = dataclasses.replace(outcome, status=STOPPED, message="the sweep ended before the trial did")
+        outcome = dataclasses.replace(outcome, status=STOPPED, message=ENDED)
     return Row(trial, outcome, files.attempt, files.provenance, files.result)
 
 

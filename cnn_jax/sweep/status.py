@@ -14,6 +14,7 @@ STANDINGS: tuple[Standing, ...] = ("done", "failed", "infeasible", "running", "s
 DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING = STANDINGS
 # Faults of a trial's files, beside those of `faults`.
 DAMAGED, UNREADABLE, CHANGED = "damaged", "unreadable", "changed"
+ENDED = "the sweep ended before the trial did"  # message of a trial that nothing runs any more
 
 
 def _joined(lines: tuple[str, ...]) -> str | None:
