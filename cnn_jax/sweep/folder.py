@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -123,6 +124,13 @@ class SweepFolder:
         files = read_trial(self.path, name)
         outcome = {field.name: getattr(files.outcome, field.name) for field in dataclasses.fields(files.outcome)}
         return dataclasses.replace(files.attempt or Status(), **outcome)
+
+    def result_sha256(self, name: str) -> str | None:
+        """Computes the SHA-256 of a trial's result.json; None if it cannot be read."""
+        try:
+            return hashlib.sha256((self.trial(name).path / "result.json").read_bytes()).hexdigest()
+        except OSError:
+            return None
 
     def write_status(self, name: str, status: Status) -> None:
         """Writes a trial's status.json."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -98,8 +99,14 @@ def estimate(values: Sequence[float]) -> Estimate:
     if n == 1:
         return Estimate(1, mean)
     std = float(np.std(values, ddof=1))
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * std / n**0.5
+    reach = _quantile(n - 1) * std / n**0.5
     return Estimate(n, mean, std, mean - reach, mean + reach)
+
+
+@functools.cache  # a sweep has thousands of estimates of few sizes
+def _quantile(degrees: int) -> float:
+    """The quantile of Student's t that bounds the intervals."""
+    return float(stats.t.ppf((1 + LEVEL) / 2, degrees))
 
 
 def grouped(rows: Sequence[Row], fields: Sequence[str], metric: str = metrics.PRIMARY.column) -> list[Group]:

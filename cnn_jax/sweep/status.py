@@ -51,6 +51,7 @@ class Status(Outcome):
       engine: Name of the engine that ran it.
       host: Name of the host that it ran on.
       cores: Number of processor cores that it ran on.
+      result_sha256: SHA-256 of result.json when the trial ended; None if it did not, and in files of older versions.
     """
 
     exit_code: int | None = None
@@ -60,3 +61,4 @@ class Status(Outcome):
     engine: str = ""
     host: Annotated[str, Column("host", "host")] = ""
     cores: int | None = None
+    result_sha256: str | None = None

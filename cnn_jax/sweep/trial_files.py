@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import TypeVar
@@ -47,12 +48,16 @@ def read_trial(sweep: Path, name: str) -> TrialFiles:
     """
     at = sweep / "trials" / name
     faults: list[tuple[str, str]] = []
+    digests: dict[str, str] = {}
 
     def read(file: str, kind: type[_Content]) -> _Content | None:
         path = at / file
         try:
             content = read_bytes(path, sweep)
-            return None if content is None else parse(content, kind, str(path.relative_to(sweep)))
+            if content is None:
+                return None
+            digests[file] = hashlib.sha256(content).hexdigest()
+            return parse(content, kind, str(path.relative_to(sweep)))
         except DamagedError as error:
             faults.append((DAMAGED, str(error)))
         except RunFolderError as error:
@@ -64,6 +69,9 @@ def read_trial(sweep: Path, name: str) -> TrialFiles:
     result = read("result.json", Result)
     if (change := _change(sweep, name, provenance)) is not None:
         return TrialFiles(Outcome(FAILED, CHANGED, change), attempt, provenance, None)
+    if result is not None and attempt is not None and attempt.result_sha256 not in (None, digests["result.json"]):
+        faults.append((DAMAGED, f"trials/{name}/result.json is damaged: it was changed after the trial had ended"))
+        result = None
     messages = [message for _, message in faults]
     if result is not None:
         return TrialFiles(Outcome(DONE, message="; ".join(messages)), attempt, provenance, result)

@@ -118,6 +118,23 @@ def test_a_result_that_is_none_is_set_aside_and_the_trial_runs(sweep, monkeypatc
     assert [status for status, _, _ in seen(sweep)] == ["done"] * 3
 
 
+@pytest.mark.parametrize(("was", "now"), [("0.9", "0.8"), ("5000.0", "5001.0")])
+def test_a_changed_figure_is_not_silent(sweep, was, now):
+    finish(sweep, 1)
+    name = sweep.entries[1].id
+    assert seen(sweep)[1][0] == "done", "older versions have no digest"
+    sweep.folder.write_status(name, Status("done", attempts=1, result_sha256=sweep.folder.result_sha256(name)))
+    assert seen(sweep)[1][0] == "done"
+    path = trial_path(sweep, 1, "result.json")
+    assert was in path.read_text()
+    path.write_text(path.read_text().replace(was, now, 1))
+    status, fault, message = seen(sweep)[1]
+    assert (status, fault) == ("failed", "damaged")
+    assert message == f"trials/{name}/result.json is damaged: it was changed after the trial had ended"
+    sweep.folder.prepare(sweep.entries[1])  # as a worker is about to train it again
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("options", [{}, {"retry_failed": True}])
 def test_a_config_that_was_changed_is_not_the_trials(sweep, monkeypatch, options):
     for place in range(3):
