@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import filelock
 
@@ -67,7 +67,8 @@ def read_trial(sweep: Path, name: str) -> TrialFiles:
     provenance = read("provenance.json", Provenance)
     attempt = read("status.json", Status)
     result = read("result.json", Result)
-    if (change := _change(sweep, name, provenance)) is not None:
+    config = read("config.json", dict)
+    if config is not None and (change := _change(name, config, provenance)) is not None:
         return TrialFiles(Outcome(FAILED, CHANGED, change), attempt, provenance, None)
     if result is not None and attempt is not None and attempt.result_sha256 not in (None, digests["result.json"]):
         faults.append((DAMAGED, f"trials/{name}/result.json is damaged: it was changed after the trial had ended"))
@@ -85,22 +86,14 @@ def read_trial(sweep: Path, name: str) -> TrialFiles:
     return TrialFiles(Outcome(status, fault, message, known.log_tail), attempt, provenance, None)
 
 
-def _change(sweep: Path, name: str, provenance: Provenance | None) -> str | None:
-    """Says that the config which a trial was trained with is not the one that it is named for; None where it is."""
-    path = sweep / "trials" / name / "config.json"
-    if provenance is None or provenance.data is None:
+def _change(name: str, config: Mapping[str, Any], provenance: Provenance | None) -> str | None:
+    """Says that the config or data which a trial was trained with are not those that it is named for; else None."""
+    data = None if provenance is None else provenance.data
+    if data is None or digest(config, data.checksum) == name:
         return None
-    try:
-        content = read_bytes(path, sweep)
-        config = None if content is None else json.loads(content)
-    except (RunFolderError, ValueError, RecursionError):
-        return None  # it cannot be told; who trains or evaluates there reads it, and refuses it
-    if config is None or digest(config, provenance.data.checksum) == name:
-        return None
-    where = path.relative_to(sweep)
     return (
-        f"{where}, or the data that were trained on, are not those that this trial is named for; bring the file back, "
-        f"or delete the folder {where.parent}, and the sweep trains it anew"
+        f"trials/{name}/config.json, or the data that were trained on, are not those that this trial is named for; "
+        f"bring the file back, or delete the folder trials/{name}, and the sweep trains it anew"
     )
 
 

@@ -154,6 +154,19 @@ def test_a_config_that_was_changed_is_not_the_trials(sweep, monkeypatch, options
     assert config.read_bytes() == before
 
 
+@pytest.mark.parametrize("content", ["", "[]", "{", "\udcff", "[" * 100_000])
+def test_a_damaged_config_is_told_and_written_anew_before_the_trial_runs(sweep, content):
+    finish(sweep, 0)
+    trial_path(sweep, 0, "config.json").write_bytes(content.encode(errors="surrogateescape"))
+    status, fault, message = seen(sweep)[0]
+    assert (status, fault) == ("done", None), "the result has a digest of its own"
+    assert "config.json is damaged" in message
+    trial_path(sweep, 0, "result.json").unlink()
+    assert seen(sweep)[0][:2] == ("failed", "damaged")
+    sweep.folder.prepare(sweep.entries[0])
+    assert sweep.folder.trial(sweep.entries[0].id).experiment() == sweep.entries[0].trial.experiment
+
+
 def test_a_config_is_written_anew_where_nothing_was_trained(sweep):
     entry = sweep.entries[0]
     for content in ("", "{", "{}", '{"seed": 77}', "[" * 100_000):
