@@ -10,22 +10,49 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shutil
 import sys
 import time
 import traceback
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.sweep.engines import confinement
+
+_UNFINISHED = re.compile(r"\.(?:report|table\.csv|table\.parquet|points\.csv|sweep\.json)\.(\d+)")
+
 
 def main(folder: Path) -> None:
-    """Answers until standard input ends."""
+    """Answers until standard input ends, or the process that asks."""
+    confinement.confined(confinement.available_cores())()
     with contextlib.suppress(OSError):
         os.nice(10)  # the trials come first
+    remove_leftovers(folder)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin:
         told = {name: write(name, folder) for name in json.loads(line)}
         print(json.dumps(told), file=answers, flush=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what processes that were killed had not yet moved into place."""
+    for path in folder.iterdir():
+        if (found := _UNFINISHED.fullmatch(path.name)) and not _is_running(int(found[1])):
+            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write(name: str, folder: Path) -> dict[str, Any]:

@@ -5,6 +5,8 @@ import itertools
 import os
 import select
 import signal
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -162,3 +164,16 @@ def test_a_damaged_sweep_is_told_by_the_process(tmp_path):
     assert answer["path"] is None
     assert "SweepFolderError" in answer["error"]
     assert "Traceback" in answer["trace"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for pid in (ended.pid, os.getpid()):
+        (tmp_path / f".report.{pid}").mkdir()
+        (tmp_path / f".report.{pid}" / "index.html").touch()
+        (tmp_path / f".table.csv.{pid}").touch()
+    (tmp_path / f".mine.{ended.pid}").touch()
+    sweep_writer.remove_leftovers(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f".report.{os.getpid()}", f".table.csv.{os.getpid()}", f".mine.{ended.pid}"}
