@@ -141,7 +141,10 @@ def read_rows(folder: Path) -> tuple[SweepHeader, list[Row]]:
     of_sweep = functools.cache(lambda: is_held(folder / ".lock"))
 
     def is_running(name: str) -> bool:
-        return of_sweep() or is_held(folder / "trials" / name / ".lock")
+        try:
+            return of_sweep() or is_held(folder / "trials" / name / ".lock")
+        except (OSError, NotImplementedError):  # a folder of another user, or without locks: nothing else is known
+            return True
 
     return header, [_row(folder, sweep.fields, trial, is_running) for trial in trials.values()]
 

@@ -98,13 +98,15 @@ def _change(name: str, config: Mapping[str, Any], provenance: Provenance | None)
 
 
 def is_held(lock: Path) -> bool:
-    """Whether a process holds a lock, such as one that trains in a folder; makes no file."""
+    """Whether a process holds a lock, such as one that trains in a folder; makes no file.
+
+    Raises:
+      OSError: If that cannot be told.
+    """
     if not lock.exists():
         return False
     try:
         with filelock.FileLock(lock, timeout=0):
             return False
     except filelock.Timeout:
-        return True
-    except OSError:  # a folder that cannot be written: nothing is known
         return True

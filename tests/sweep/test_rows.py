@@ -81,6 +81,13 @@ def test_every_status(tmp_path):
     assert rows[5].outcome.fault is None
 
 
+def test_a_lock_that_cannot_be_tried_leaves_a_trial_running(tmp_path):
+    (trial,) = sweep_of(tmp_path, 1)
+    write_status(tmp_path, trial, "running")
+    (tmp_path / ".lock").mkdir()  # opening it fails, for the superuser too
+    assert only_row(tmp_path).status == "running"
+
+
 @pytest.mark.parametrize("file", ["result.json", "status.json", "provenance.json"])
 @pytest.mark.parametrize("content", ['{"test_accuracy": 0.9, "te', "[]", "", '{"status": "asleep"}', "\udcff"])
 def test_a_spoilt_file_spoils_one_row(tmp_path, file, content):
