@@ -133,7 +133,8 @@ class SweepFolder:
             return None
 
     def write_status(self, name: str, status: Status) -> None:
-        """Writes a trial's status.json."""
+        """Writes a trial's status.json; the trial need not have begun."""
+        self.trial(name).path.mkdir(parents=True, exist_ok=True)
         self.trial(name).write("status.json", dataclasses.asdict(status))
 
     @contextlib.contextmanager

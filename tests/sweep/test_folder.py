@@ -281,3 +281,9 @@ def test_a_sweep_file_that_cannot_be_read_is_refused(sweep):
     (sweep.folder.path / "sweep.json").mkdir()
     with pytest.raises(RunFolderError, match=r"sweep\.json is a folder, expected a file"):
         SweepFolder(sweep.folder.path).claim(sweep.plan)
+
+
+def test_a_trial_that_has_not_begun_can_be_marked(sweep):
+    """As one that a cluster has not started when the sweep is stopped."""
+    sweep.folder.write_status(sweep.entries[0].id, Status("stopped", message="did not save"))
+    assert seen(sweep)[0] == ("stopped", None, "did not save")
