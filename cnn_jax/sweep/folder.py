@@ -132,6 +132,10 @@ class SweepFolder:
         except OSError:
             return None
 
+    def has_checkpoints(self, name: str) -> bool:
+        """Whether a trial goes on from a checkpoint when it runs."""
+        return self.trial(name).has_checkpoints()
+
     def write_status(self, name: str, status: Status) -> None:
         """Writes a trial's status.json; the trial need not have begun."""
         self.trial(name).path.mkdir(parents=True, exist_ok=True)
