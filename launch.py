@@ -67,12 +67,12 @@ def one_network(request: Request) -> int:
     from cnn_jax.train import distributed
     from cnn_jax.train.loop import DivergedError, Stopped
 
-    if request.verb == "train":
-        group = ProcessGroup(request.distributed, request.coordinator, request.num_processes, request.process_id)
-        distributed.join(group)
     try:
         preflight.check_devices()
         preflight.check_settings()  # an experiment file may have made some
+        if request.verb == "train":
+            group = ProcessGroup(request.distributed, request.coordinator, request.num_processes, request.process_id)
+            distributed.join(group)
         VERBS[request.verb](request)
     except preflight.REFUSALS as error:
         return refuse(error)
@@ -97,7 +97,7 @@ def sweep(request: Request) -> int:
     """Runs a sweep's trials, and keeps its table and report up to date; without JAX, which its trials need alone."""
     from rich.console import Console
 
-    from cnn_jax.analysis.kept_up import KeptUp
+    from cnn_jax.analysis.periodic_writer import PeriodicWriter
     from cnn_jax.sweep import driver, exchange, repetition
     from cnn_jax.sweep.feasibility import ExaminationError
 
@@ -111,12 +111,16 @@ def sweep(request: Request) -> int:
                 verdicts = repetition.verify(opened.folder, opened.entries, asked.verify, request.data_dir, console)
                 return DONE if all(verdict and verdict.difference is None for verdict in verdicts.values()) else FAILED
             if asked.export:
-                done = exchange.export(asked.plan, opened.folder, opened.entries, asked.export)
+                try:
+                    done = exchange.export(asked.plan, opened.folder, opened.entries, asked.export)
+                except OSError as error:
+                    say(f"failed: --export: cannot write {asked.export}: {error.strerror}", sys.stderr)
+                    return FAILED
                 say(f"{asked.export}: {len(opened.entries)} trials, {done} of them with figures")
                 return DONE
-            kept_up = KeptUp(workdir, request.report)
-            outcome = driver.run(opened, asked.chosen, request.data_dir, asked.options, console, kept_up.update)
-            write_sweep(workdir, request.report)
+            with PeriodicWriter(workdir, request.report, console) as writer:
+                outcome = driver.run(opened, asked.chosen, request.data_dir, asked.options, console, writer.update)
+                writer.finish()
             matches = exchange.compare(opened.folder, opened.entries, asked.known, console)
     except (ConfigError, ExaminationError, RunFolderError) as error:
         return refuse(error)
@@ -259,7 +263,7 @@ def summary(request: Request) -> None:
 def report(request: Request) -> None:
     """Makes the report of a run or a sweep anew."""
     workdir = the(request.workdir)
-    if (workdir / "sweep.json").exists():
+    if (workdir / "sweep.json").exists() or (workdir / "trials").is_dir():
         if request.moved:
             raise ConfigError([f"--config.data.{name}: a sweep's report reads no data" for name in request.moved])
         write_sweep(workdir)
@@ -275,15 +279,13 @@ def write_report(workdir: Path, data_dir: Path | None, moved: dict[str, str] | N
     say(f"report: {write_run_report(restore.load(workdir, moved), data_dir)}")
 
 
-def write_sweep(workdir: Path, report: bool = True) -> None:
-    """Writes the tables of a sweep, finished or not, and its report where there is to be one; prints where."""
+def write_sweep(workdir: Path) -> None:
+    """Writes the tables and the report of a sweep, finished or not; prints where."""
+    from cnn_jax.analysis.sweep_report import write_sweep_report
     from cnn_jax.sweep.table import write_table
 
     say(f"table: {write_table(workdir)}")
-    if report:
-        from cnn_jax.analysis.sweep_report import write_sweep_report
-
-        say(f"report: {write_sweep_report(workdir)}")
+    say(f"report: {write_sweep_report(workdir)}")
 
 
 def show(request: Request, table: object, as_json: str, as_csv: str) -> None:

@@ -98,6 +98,19 @@ def override(raw: Mapping[str, Any] | Experiment, overrides: Mapping[str, Any]) 
     return tree
 
 
+def plain(value: Any) -> Any:
+    """Turns scalars and arrays of NumPy and JAX into Python's scalars and lists, exactly; other values stay.
+
+    float32 becomes the float of the same value: float32(0.1) is 0.10000000149011612.
+    """
+    if not (hasattr(value, "dtype") and hasattr(value, "tolist")):
+        return value
+    found = value.tolist()
+    if not hasattr(found, "dtype"):
+        return found
+    return float(found) if hasattr(found, "__float__") else value  # a longdouble gives itself
+
+
 def changed_fields(old: Experiment, new: Experiment) -> list[str]:
     """Lists the fields in which two experiments differ.
 
@@ -223,6 +236,7 @@ def _normalise(value: Any, path: Path = ()) -> Any:
     name = ".".join(("config", *map(str, path)))
     if len(path) > _DEEPEST:
         raise ConfigError([f"{name}: nested more than {_DEEPEST} deep, or it contains itself"])
+    value = plain(value)
     if isinstance(value, BaseModel):
         return _normalise(value.model_dump(exclude_unset=True), path)
     if isinstance(value, Mapping):

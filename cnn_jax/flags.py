@@ -230,6 +230,10 @@ def _sweep_request(values: Any, paths: Mapping[str, Path | None], overrides: dic
         raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
     if values.vectorize == "seeds" and values.processes > 1:
         raise ConfigError(["--vectorize=seeds: a program of several seeds runs in one process; leave out --processes"])
+    if values.verify and values.export:
+        raise ConfigError(["--verify and --export: give one of them at a time"])
+    if values.export and (fault := exchange.unwritable(Path(values.export).expanduser())):
+        raise ConfigError([f"--export: {fault}"])
     known: dict[int, tuple[str, Evidence]] = {}
     if (config_file is None) == (source is None):
         raise ConfigError(["sweep: needs --config=FILE with get_sweep(), or --from=FILE that sweep --export wrote"])

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
@@ -27,11 +28,12 @@ COLOURED_CURVES = 20  # of more points, only the best and the baseline have a co
 _BEST = 5
 _VALUE = 18  # characters of a value's label
 _LISTED = 12  # points of a front that are named
+_MANY = 200  # curves of more points are thin
 COMPARED = 40  # points of a plot of differences
 _ENDS = 4  # height of the learning curves' plot, in distances between the best and the worst end
 _LOGARITHMIC_FROM = 8  # costs that differ by this factor stand on a logarithmic axis
-_TEST = f"test {PRIMARY.label}"
-_BARS: Any = {"fmt": "o", "capsize": 4, "linewidth": 2, "markersize": 7, "zorder": 3}
+TEST_LABEL = f"test {PRIMARY.label}"
+BARS: Any = {"fmt": "o", "capsize": 4, "linewidth": 2, "markersize": 7, "zorder": 3}
 
 
 class Curve(NamedTuple):
@@ -74,30 +76,33 @@ class Cost(NamedTuple):
     estimate: Estimate
 
 
-def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[float]]) -> Figure:
+def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[float]], values: int) -> Figure:
     """Primary metric by the values of one field, over all values of the others.
 
     Args:
       field: dotted name.
-      groups: one for each value.
+      groups: one for each value that is shown.
       singles: Primary metric of the single trials of each group.
+      values: Number of values that the field takes.
 
     Returns:
       The figure.
     """
     figure = new_figure(min(14, max(5.6, 2.2 + 0.62 * len(groups))), 4.4)
-    axes = _axes(figure, f"Main effect of {field}", field, _TEST)
-    for place, (group, values) in enumerate(zip(groups, singles, strict=True)):
+    left_out = f" ({len(groups)} best of {values:,} values)" if len(groups) < values else ""
+    axes = titled_axes(figure, f"Main effect of {field}{left_out}", field, TEST_LABEL)
+    for place, (group, single) in enumerate(zip(groups, singles, strict=True)):
         # Spread evenly, so that equal values stay apart; no chance, so that the same sweep gives the same picture.
-        spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(len(values))
-        axes.scatter(place + spread, _shown(values), s=20, color=GREY, alpha=0.45, linewidths=0)
+        spread = np.linspace(-0.16, 0.16, len(single)) if len(single) > 1 else np.zeros(len(single))
+        alpha = 0.45 if len(single) < _MANY else 0.15
+        axes.scatter(place + spread, shown(single), s=20, color=GREY, alpha=alpha, linewidths=0)
         if group.estimate.mean is None:
             axes.text(place, 0.02, _lack(group), transform=axes.get_xaxis_transform(), ha="center", color=GREY)
     drawn = [(place, group.estimate) for place, group in enumerate(groups) if group.estimate.mean is not None]
     if drawn:
         places = [place for place, _ in drawn]
-        means = _shown([estimate.mean for _, estimate in drawn if estimate.mean is not None])
-        axes.errorbar(places, means, _reaches([estimate for _, estimate in drawn]), color=BLUE, **_BARS)
+        means = shown([estimate.mean for _, estimate in drawn if estimate.mean is not None])
+        axes.errorbar(places, means, reaches([estimate for _, estimate in drawn]), color=BLUE, **BARS)
     values_shown = plot_text.labels([value_text(group.values[0]) for group in groups], _VALUE)
     _ticks(axes, [f"{text}\nn={group.estimate.n}" for text, group in zip(values_shown, groups, strict=True)])
     axes.set_xlim(-0.6, len(groups) - 0.4)
@@ -122,13 +127,13 @@ def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
         if group.estimate.mean is not None:
             means[place] = PRIMARY.scale * group.estimate.mean
     figure = new_figure(3.2 + 0.95 * len(second), 1.8 + 0.75 * len(first))
-    axes = _axes(figure, f"Mean {_TEST}", columns, rows)
+    axes = titled_axes(figure, f"Mean {TEST_LABEL}", columns, rows)
     axes.grid(visible=False)
     if np.isnan(means).all():
         axes.set(xlim=(-0.5, len(second) - 0.5), ylim=(len(first) - 0.5, -0.5))
     else:
         image = axes.imshow(np.ma.masked_invalid(means), cmap="viridis", aspect="auto")
-        figure.colorbar(image, ax=axes, shrink=0.9).set_label(_TEST)
+        figure.colorbar(image, ax=axes, shrink=0.9).set_label(TEST_LABEL)
     axes.set_xticks(range(len(second)), plot_text.labels([text for _, text in second.values()], _VALUE))
     axes.set_yticks(range(len(first)), plot_text.labels([text for _, text in first.values()], _VALUE))
     for place in np.ndindex(means.shape):
@@ -148,10 +153,10 @@ def learning_curves(points: Sequence[PointCurves], split: str) -> Figure:
     """
     everyone = len(points) <= COLOURED_CURVES
     figure = new_figure(10.5, max(5.2, 1.2 + 0.27 * (len(points) if everyone else _BEST + 1)))
-    axes = _axes(figure, f"Learning curves on the {split} images", "epoch", f"{split} {PRIMARY.label}")
+    axes = titled_axes(figure, f"Learning curves on the {split} images", "epoch", f"{split} {PRIMARY.label}")
     told = [point for place, point in enumerate(points) if everyone or place < _BEST or point.baseline]
     others = [point for place, point in enumerate(points) if not (everyone or place < _BEST or point.baseline)]
-    means = [_draw_curves(axes, point, _FAINT, "solid", None, zorder=1.2) for point in others]
+    means = _draw_faint(axes, others)
     # All colours with one dash come before the next dash.
     for (dash, colour), point in zip(itertools.product(_DASHES, _COLOURS), told, strict=False):
         label = plot_text.drawable(point.name, 48) + (" (baseline)" if point.baseline else "")
@@ -175,18 +180,19 @@ def trade_off(points: Sequence[Cost], x: str) -> Figure:
       The figure; the points of the front are numbered and named.
     """
     figure = new_figure(10, 4.8)
-    axes = _axes(figure, f"{PRIMARY.heading} against {x.partition(' (')[0]}", x, _TEST)
+    axes = titled_axes(figure, f"{PRIMARY.heading} against {x.partition(' (')[0]}", x, TEST_LABEL)
     costs = np.array([point.cost for point in points])
     means = [point.estimate.mean or 0.0 for point in points]
     front = pareto_front(costs.tolist(), [PRIMARY.gain(mean) for mean in means])
     if costs.min() > 0 and costs.max() / costs.min() > _LOGARITHMIC_FROM:
         axes.set_xscale("log")
     estimates = [point.estimate for point in points]
-    axes.errorbar(costs, _shown(means), _reaches(estimates), color=GREY, alpha=0.6, **_BARS)
-    chosen = _shown([means[index] for index in front])
+    axes.errorbar(costs, shown(means), reaches(estimates), color=GREY, alpha=0.6, **BARS)
+    chosen = shown([means[index] for index in front])
     axes.step(costs[front], chosen, where="post", color=ORANGE, linewidth=1.5, zorder=2.8)
-    for number, (index, gained) in enumerate(zip(front, chosen, strict=True), 1):
-        named = f"{number}  {plot_text.drawable(points[index].name, 48)}" if number <= _LISTED else None
+    axes.plot(costs[front[_LISTED:]], chosen[_LISTED:], "o", color=ORANGE, markersize=8, zorder=3)
+    for number, (index, gained) in enumerate(zip(front[:_LISTED], chosen, strict=False), 1):
+        named = f"{number}  {plot_text.drawable(points[index].name, 48)}"
         axes.plot(costs[index], gained, "o", color=ORANGE, markersize=8, zorder=3, label=named)
         axes.annotate(
             str(number), (costs[index], gained), (-5, 6), textcoords="offset points", ha="right", color=ORANGE
@@ -219,12 +225,12 @@ def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
     left_out = f" ({len(ordered)} largest of {len(named)})" if len(ordered) < len(named) else ""
     unit = "percentage points" if PRIMARY.is_share else PRIMARY.unit
     x = f"difference in test {PRIMARY.title}, same seeds" + (f" ({unit})" if unit else "")
-    axes = _axes(figure, f"Differences from\n{plot_text.drawable(baseline, 60)}{left_out}", x, "")
+    axes = titled_axes(figure, f"Differences from\n{plot_text.drawable(baseline, 60)}{left_out}", x, "")
     axes.axvline(0, color="black", linewidth=1)
     for place, (_, difference) in enumerate(ordered):
         estimate = difference.estimate
         colour = GREY if not difference.significant else BLUE if PRIMARY.gain(estimate.mean or 0) > 0 else ORANGE
-        axes.errorbar(_shown([estimate.mean or 0.0]), [place], xerr=_reaches([estimate]), color=colour, **_BARS)
+        axes.errorbar(shown([estimate.mean or 0.0]), [place], xerr=reaches([estimate]), color=colour, **BARS)
         judged = "no p" if difference.p_holm is None else f"p={difference.p_holm:.2g}"
         axes.annotate(
             f"n={estimate.n}  {judged}",
@@ -240,24 +246,25 @@ def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
     return figure
 
 
-def _axes(figure: Figure, title: str, x: str, y: str) -> Axes:
+def titled_axes(figure: Figure, title: str, x: str, y: str) -> Axes:
+    """Makes the axes of a figure, with its title and the axes' labels."""
     with matplotlib.rc_context(STYLE):
         axes = figure.subplots()
     axes.set(title=title, xlabel=x, ylabel=y)
     return axes
 
 
-def _shown(values: Sequence[float]) -> np.ndarray:
+def shown(values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Values of the primary metric in the unit that they are shown in."""
     return PRIMARY.scale * np.asarray(values, float)
 
 
-def _reaches(estimates: Sequence[Estimate]) -> np.ndarray:
+def reaches(estimates: Sequence[Estimate]) -> np.ndarray:
     """Half the width of each interval as shown, [2, n]; not a number where there is none, which draws no bar."""
     half = [
         (each.high - each.low) / 2 if each.high is not None and each.low is not None else np.nan for each in estimates
     ]
-    return np.stack([_shown(half)] * 2)
+    return np.stack([shown(half)] * 2)
 
 
 def _distinct(values: Sequence[object]) -> dict[str, tuple[int, str]]:
@@ -305,21 +312,52 @@ def _draw_curves(
     axes: Axes, point: PointCurves, colour: str, dash: Any, label: str | None, zorder: float
 ) -> np.ndarray:
     """Draws a point's trials and their mean; gives the mean as shown, epoch by epoch."""
-    finished = [curve.points for curve in point.curves if curve.finished and curve.points]
-    others = [curve.points for curve in point.curves if not curve.finished and curve.points]
-    for points in (finished if len(finished) > 1 else []) + others:
+    for points in _single(point):
         epochs, values = zip(*points, strict=True)
         dot = "." if len(epochs) == 1 else None
-        axes.plot(epochs, _shown(values), color=colour, linewidth=0.8, alpha=0.35, marker=dot, zorder=zorder)
-    by_epoch: dict[float, list[float]] = {}
-    for epoch, value in itertools.chain(*finished):
-        by_epoch.setdefault(epoch, []).append(value)
-    # Only epochs that all of them have: a mean over fewer would jump where one drops out.
-    shared = [epoch for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(finished)]
-    means = _shown([float(np.mean(by_epoch[epoch])) for epoch in shared])
+        axes.plot(epochs, shown(values), color=colour, linewidth=0.8, alpha=0.35, marker=dot, zorder=zorder)
+    shared, means = _mean_curve(point)
     marker = "o" if len(shared) == 1 else None
     axes.plot(shared, means, linewidth=2.2, linestyle=dash, marker=marker, color=colour, label=label, zorder=zorder + 1)
     return means
+
+
+def _draw_faint(axes: Axes, points: Sequence[PointCurves]) -> list[np.ndarray]:
+    """Draws the trials and means of many points in grey; gives the means."""
+    curves = [_mean_curve(point) for point in points]
+    means = [np.column_stack(curve) for curve in curves]
+    singles = [
+        np.column_stack([[epoch for epoch, _ in line], shown([value for _, value in line])])
+        for point in points
+        for line in _single(point)
+    ]
+    for lines, width in ((singles, 0.8), (means, 2.2 if len(points) < _MANY else 0.8)):
+        collection = LineCollection([line for line in lines if len(line) > 1])
+        collection.set(color=_FAINT, linewidth=width, alpha=0.35 if lines is singles else 1, zorder=1.2)
+        axes.add_collection(collection)
+        if dots := [line[0] for line in lines if len(line) == 1]:
+            x, y = np.transpose(dots)
+            axes.scatter(x, y, s=12, color=_FAINT, zorder=1.2)
+    axes.autoscale_view()
+    return [values for _, values in curves]
+
+
+def _single(point: PointCurves) -> list[Points]:
+    """The trials of a point that are drawn beside its mean."""
+    finished = [curve.points for curve in point.curves if curve.finished and curve.points]
+    others = [curve.points for curve in point.curves if not curve.finished and curve.points]
+    return (finished if len(finished) > 1 else []) + others
+
+
+def _mean_curve(point: PointCurves) -> tuple[list[float], np.ndarray]:
+    """The epochs that all finished trials of a point have, and their mean as shown at each."""
+    finished = [curve.points for curve in point.curves if curve.finished and curve.points]
+    by_epoch: dict[float, list[float]] = {}
+    for epoch, value in itertools.chain(*finished):
+        by_epoch.setdefault(epoch, []).append(value)
+    # A mean over fewer would jump where one drops out.
+    shared = [epoch for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(finished)]
+    return shared, shown([float(np.mean(by_epoch[epoch])) for epoch in shared])
 
 
 def _fit_height(axes: Axes, means: Sequence[np.ndarray]) -> None:
@@ -331,7 +369,8 @@ def _fit_height(axes: Axes, means: Sequence[np.ndarray]) -> None:
     reach = max(_ENDS * (max(ends) - min(ends)), 0.02 * PRIMARY.scale)
     lowest = min(each.min() for each in drawn)
     if highest - reach > lowest:
-        top = max(float(np.max(line.get_ydata())) for line in axes.get_lines())
+        drawn_values = [np.asarray(line.get_ydata(), float) for line in axes.get_lines()]
+        top = max(highest, *(float(values.max()) for values in drawn_values if values.size))
         axes.set_ylim(highest - reach, top + 0.06 * reach)
 
 

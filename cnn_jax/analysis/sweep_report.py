@@ -7,23 +7,29 @@ import datetime
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from cnn_jax.analysis import report_folder, sweep_plots
+from cnn_jax.analysis import report_folder, sweep_plots, sweep_scatter
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.metrics import PRIMARY
 from cnn_jax.run.metrics_log import TEST, VALIDATION, read_records
-from cnn_jax.sweep.points import key, name, short_names, value_text, values_at
+from cnn_jax.sweep.points import NOT_SET, key, name, short_names, value_text, values_at
 from cnn_jax.sweep.rows import Row, SweepHeader, code_warnings, columns, read_rows
 from cnn_jax.sweep.statistics import Difference, Group, averaged, differences, grouped, measured
 from cnn_jax.sweep.status import STANDINGS
 
 _VALUES_OF_HEAT_MAP = 12  # of either field; more are no longer legible
-_HEAT_MAPS = 10
+_PAIRS = 10
+_EFFECT_VALUES = 40  # of a field whose values are no numbers; of more, the best are drawn
+_LISTED_VALUES = 20  # of a field, in words; of more, their range
+_CHOSEN_VALUES = 60  # of a field whose values are chosen from a list; more are searched
+_POINT_LINES = 500  # points that the page lists; of more, the best
+_DRAWABLE = 1e-100, 1e100  # sizes of numbers that an axis can show
+_SHOWN_TRIALS = 500  # trials that the page shows at first
 _DRAWN = ("id", "status", "fault", "message", "log_tail")  # columns of a trial that the template writes by itself
 
 
@@ -64,19 +70,23 @@ def write_sweep_report(folder: Path) -> Path:
         written=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         counts=_counts(rows),
         warnings=code_warnings(rows),
-        varied=[(field, [value_text(value) for value in _values(rows, field)]) for field in header.fields],
+        varied=[_varied(rows, field) for field in header.fields],
         seeds=sorted({row.seed for row in rows}),
         short=short_names(header.fields),
         primary=PRIMARY,
         columns=[each for each in columns() if "trials" in each.column.shown_in and each.column.name not in _DRAWN],
         averaged=averaged(),
         points=_point_lines(header, rows, points),
+        num_points=len(points),
+        shown_trials=_SHOWN_TRIALS,
         best=_best(header, points),
         baseline=_baseline(header, rows),
-        compared=compared,
+        compared=_largest(compared),
+        num_compared=len(compared),
         sections=sections,
         rows=rows,
         value_text=value_text,
+        cell_text={field: _rounded if _is_continuous(_values(rows, field)) else value_text for field in header.fields},
         numeric={field: _is_numeric(_values(rows, field)) for field in header.fields},
         statuses=[status for status in STANDINGS if any(row.status == status for row in rows)],
     )
@@ -100,6 +110,35 @@ def _is_numeric(values: Sequence[Any]) -> bool:
     """Whether a column sorts by number: what is set is a number, and something is set."""
     present = [value for value in values if value is not None]
     return bool(present) and all(type(value) in (int, float) for value in present)
+
+
+def _is_continuous(values: Sequence[Any]) -> bool:
+    """Whether a field takes so many numbers that plots and filters have continuous axes."""
+    if len(values) <= _VALUES_OF_HEAT_MAP or not _is_numeric(values):
+        return False
+    return all(value is None or value == 0 or _DRAWABLE[0] < abs(value) < _DRAWABLE[1] for value in values)
+
+
+def _rounded(value: Any) -> str:
+    """A value as the page shows it where there are many numbers."""
+    return f"{value:.6g}" if type(value) is float else value_text(value)
+
+
+def _varied(rows: Sequence[Row], field: str) -> dict[str, Any]:
+    """What the page says of a field's values, and how it filters by them: by "choice", "range" or "search"."""
+    values = _values(rows, field)
+    texts = [value_text(value) for value in values]
+    told, filtered = ", ".join(texts), "choice"
+    if _is_continuous(values):
+        numbers = [value for value in values if value is not None]
+        told = f"{len(numbers):,} values from {_rounded(min(numbers))} to {_rounded(max(numbers))}"
+        told += f", {NOT_SET}" if len(numbers) < len(values) else ""
+        filtered, texts = "range", [_rounded(min(numbers)), _rounded(max(numbers))]
+    elif len(texts) > _CHOSEN_VALUES:
+        filtered = "search"
+    if filtered != "range" and len(texts) > _LISTED_VALUES:
+        told = f"{', '.join(texts[:_LISTED_VALUES])} and {len(texts) - _LISTED_VALUES:,} more"
+    return {"field": field, "told": told, "filter": filtered, "texts": texts}
 
 
 def _baseline(header: SweepHeader, rows: Sequence[Row]) -> dict[str, Any] | None:
@@ -130,15 +169,19 @@ def _gain(group: Group) -> float:
 
 
 def _point_lines(header: SweepHeader, rows: Sequence[Row], points: Sequence[Group]) -> list[dict[str, Any]]:
-    """The table of points: each with its means of other columns."""
+    """The table of points: each with its means of other columns; the best of very many."""
     means = [[group.estimate.mean for group in grouped(rows, header.fields, each.column.name)] for each in averaged()]
+    places: Sequence[int] = range(len(points))
+    if len(points) > _POINT_LINES:
+        best = sorted(places, key=lambda place: -_gain(points[place]))[:_POINT_LINES]
+        places = sorted({*best, *(at for at, each in enumerate(points) if _is_baseline(header, each.values))})
     return [
         {
-            "group": group,
-            "baseline": _is_baseline(header, group.values),
+            "group": points[place],
+            "baseline": _is_baseline(header, points[place].values),
             "means": [of_all[place] for of_all in means],
         }
-        for place, group in enumerate(points)
+        for place in places
     ]
 
 
@@ -146,30 +189,70 @@ def _effects(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
     """A main effect for each field with more than one value, where anything has finished."""
     pictures = []
     for field in header.fields:
-        groups = grouped(rows, (field,))
-        if len(groups) < 2 or not any(group.estimate.n for group in groups):
-            continue
-        singles: dict[str, list[float]] = {key(group.values): [] for group in groups}
-        for row in rows:
-            if (value := measured(row, PRIMARY.column)) is not None:
-                singles[key([row.point[field]])].append(value)
-        figure = sweep_plots.main_effect(field, groups, list(singles.values()))
-        pictures.append(_Picture(f"effect_{field}", f"Test {PRIMARY.title} by {field}", figure))
+        values = _values(rows, field)
+        figure = _continuous_effect(rows, field) if _is_continuous(values) else _effect(rows, field)
+        if len(values) > 1 and figure is not None:
+            pictures.append(_Picture(f"effect_{field}", f"Test {PRIMARY.title} by {field}", figure))
     return pictures
+
+
+def _effect(rows: Sequence[Row], field: str) -> Figure | None:
+    groups = grouped(rows, (field,))
+    if not any(group.estimate.n for group in groups):
+        return None
+    count = len(groups)
+    if count > _EFFECT_VALUES:
+        best = sorted(range(count), key=lambda place: -_gain(groups[place]))[:_EFFECT_VALUES]
+        groups = [groups[place] for place in sorted(best)]
+    singles: dict[str, list[float]] = {key(group.values): [] for group in groups}
+    for row in rows:
+        if (value := measured(row, PRIMARY.column)) is not None and (at := key([row.point[field]])) in singles:
+            singles[at].append(value)
+    return sweep_plots.main_effect(field, groups, list(singles.values()), count)
+
+
+def _continuous_effect(rows: Sequence[Row], field: str) -> Figure | None:
+    found = [(row.point[field], value) for row in rows if (value := measured(row, PRIMARY.column)) is not None]
+    dots = [sweep_scatter.Dot((at,), value) for at, value in found if at is not None]
+    unset = [value for at, value in found if at is None]
+    return sweep_scatter.continuous_effect(field, dots, unset) if dots else None
 
 
 def _pairs(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
-    """Heat maps of the first pairs of fields with a legible number of values."""
+    """Heat maps of the first pairs of fields with a legible number of values; of fields of many numbers, all trials."""
     if not any(row.status == "done" for row in rows):
         return []
-    counts = {field: len(_values(rows, field)) for field in header.fields}
-    legible = [field for field in header.fields if 2 <= counts[field] <= _VALUES_OF_HEAT_MAP]
+    values = {field: _values(rows, field) for field in header.fields}
+    continuous = {field for field in header.fields if _is_continuous(values[field])}
+    legible = [field for field in header.fields if 2 <= len(values[field]) <= _VALUES_OF_HEAT_MAP]
+    drawn = [field for field in header.fields if field in continuous or field in legible]
     pictures = []
-    for pair in itertools.islice(itertools.combinations(legible, 2), _HEAT_MAPS):
-        figure = sweep_plots.heat_map(*pair, grouped(rows, pair))
-        alt = f"Mean test {PRIMARY.title} by {pair[0]} and {pair[1]}"
+    for pair in itertools.islice(itertools.combinations(drawn, 2), _PAIRS):
+        if continuous.isdisjoint(pair):
+            figure = sweep_plots.heat_map(*pair, grouped(rows, pair))
+            alt = f"Mean test {PRIMARY.title} by {pair[0]} and {pair[1]}"
+        else:
+            texts = {field: [] if field in continuous else values[field] for field in pair}
+            dots = _dots(rows, texts)
+            if not dots:
+                continue
+            words = [[value_text(value) for value in texts[field]] for field in pair]
+            figure = sweep_scatter.pair(pair, dots, (words[0], words[1]))
+            alt = f"Test {PRIMARY.title} of the trials by {pair[0]} and {pair[1]}"
         pictures.append(_Picture(f"pair_{pair[0]}_{pair[1]}", alt, figure))
     return pictures
+
+
+def _dots(rows: Sequence[Row], fields: Mapping[str, Sequence[Any]]) -> list[sweep_scatter.Dot]:
+    """The finished trials that set the continuous ones of some fields; of the others, the places of their values."""
+    places = {field: {key([value]): place for place, value in enumerate(values)} for field, values in fields.items()}
+    dots = []
+    for row in rows:
+        at = [places[field].get(key([row.point[field]]), row.point[field]) for field in fields]
+        metric = measured(row, PRIMARY.column)
+        if metric is not None and None not in at:
+            dots.append(sweep_scatter.Dot(tuple(at), metric))
+    return dots
 
 
 def _curves(folder: Path, header: SweepHeader, rows: Sequence[Row], points: Sequence[Group]) -> list[_Picture]:
@@ -201,8 +284,9 @@ def _curve(path: Path) -> dict[str, list[tuple[float, float]]]:
     found: dict[str, list[tuple[float, float]]] = {TEST: [], VALIDATION: []}
     with contextlib.suppress(RunFolderError):
         for record in read_records(path):
-            if record.split in found and PRIMARY.name in record.values:
-                found[record.split].append((record.epoch, record.values[PRIMARY.name]))
+            value = record.values.get(PRIMARY.name, math.nan)
+            if record.split in found and math.isfinite(value) and math.isfinite(record.epoch):
+                found[record.split].append((record.epoch, value))
     return found
 
 
@@ -221,6 +305,14 @@ def _costs(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
             alt = f"Test {PRIMARY.title} against {column.axis}"
             pictures.append(_Picture(f"cost_{column.name}", alt, sweep_plots.trade_off(points, column.axis)))
     return pictures
+
+
+def _largest(compared: Sequence[Difference]) -> Sequence[Difference]:
+    """The differences that the page lists, in their order: of very many, the largest."""
+    if len(compared) <= _POINT_LINES:
+        return compared
+    ranked = sorted(range(len(compared)), key=lambda place: -abs(compared[place].estimate.mean or 0))
+    return [compared[place] for place in sorted(ranked[:_POINT_LINES])]
 
 
 def _forest(header: SweepHeader, compared: Sequence[Difference]) -> list[_Picture]:

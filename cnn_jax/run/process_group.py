@@ -27,9 +27,20 @@ class ProcessGroup:
     number: int | None = None
 
 
+# Variables that the launchers' own joining reads, and those of them that are numbers.
+_NEEDED = {
+    "Slurm": ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID"),
+    "Open MPI": ("OMPI_MCA_orte_hnp_uri", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    "GKE": ("TPU_WORKER_ID",),
+}
+_TEXTS = ("SLURM_STEP_NODELIST", "OMPI_MCA_orte_hnp_uri")
+_COUNTS = {"Slurm": "SLURM_STEP_NUM_TASKS", "Open MPI": "OMPI_COMM_WORLD_SIZE"}
+_NUMBERS_OF_PROCESS = {"Slurm": "SLURM_PROCID", "Open MPI": "OMPI_COMM_WORLD_RANK"}
+
+
 def started_by() -> str | None:
     """Names the launcher that has started several processes of this program; None where none has."""
-    if _number("SLURM_STEP_NUM_TASKS") > 1 and "SLURM_PROCID" in os.environ:
+    if _number("SLURM_STEP_NUM_TASKS") > 1:
         return "Slurm"
     if _number("OMPI_COMM_WORLD_SIZE") > 1:
         return "Open MPI"
@@ -41,6 +52,36 @@ def started_by() -> str | None:
     return None
 
 
+def fault() -> str | None:
+    """Says what is wrong with the variables of the launcher that has started several processes; None if nothing."""
+    launcher = started_by()
+    if launcher not in _NEEDED:
+        return None
+    wrong = [f"{name} is not set" for name in _NEEDED[launcher] if not os.environ.get(name)]
+    wrong += [
+        f"{name}={os.environ[name]!r} is no number"
+        for name in _NEEDED[launcher]
+        if os.environ.get(name) and name not in _TEXTS and not _is_number(os.environ[name])
+    ]
+    if launcher in _COUNTS and not wrong:
+        count, number = _COUNTS[launcher], _NUMBERS_OF_PROCESS[launcher]
+        if _number(number) >= _number(count):
+            wrong.append(f"{number}={os.environ[number]} is not below {count}={os.environ[count]}")
+        if launcher == "Slurm" and _number("SLURM_NTASKS") != _number(count):
+            wrong.append(f"SLURM_NTASKS={os.environ['SLURM_NTASKS']} differs from {count}={os.environ[count]}")
+    if not wrong:
+        return None
+    return (
+        f"--distributed: {launcher} says that it has started several processes, and {', '.join(wrong)}; start them "
+        "with its own command, or give --distributed=off for a process alone, or --distributed=explicit with "
+        "--coordinator, --num_processes and --process_id"
+    )
+
+
 def _number(variable: str) -> int:
     text = os.environ.get(variable, "")
-    return int(text) if text.isdigit() else 0
+    return int(text) if _is_number(text) else 0
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20

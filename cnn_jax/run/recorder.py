@@ -107,12 +107,10 @@ class Recorder:
             recorded = self.folder.provenance()
             before, new = recorded.changes, provenance.differences(recorded, now)
         if new:
-            self.console.print(
+            print_line(
+                self.console,
                 "warning: the run goes on under other conditions than before; its result will not have the bits of an "
                 "uninterrupted run, and provenance.json and the report say so:\n  " + "\n  ".join(new),
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
             )
         return (*before, *new)
 

@@ -62,10 +62,15 @@ def compare(first: Evidence, second: Evidence) -> Verdict:
     reason = _unlike(first, second)
     if not reason:
         return Verdict(True, "", _first_difference(first.records, second.records))
-    ends = [next(record for record in reversed(each.records) if record.split == "test") for each in (first, second)]
-    accuracies, losses = ([end.values[name] for end in ends] for name in ("accuracy", "loss"))
+    ends = [
+        next((record.values for record in reversed(each.records) if record.split == "test"), {})
+        for each in (first, second)
+    ]
+    accuracies, losses = ([end.get(name, math.nan) for end in ends] for name in ("accuracy", "loss"))
     difference = None
-    if abs(accuracies[0] - accuracies[1]) > ACCURACY_TOLERANCE:
+    if any(map(math.isnan, accuracies + losses)):
+        difference = "test accuracy or loss is missing"
+    elif abs(accuracies[0] - accuracies[1]) > ACCURACY_TOLERANCE:
         difference = f"test accuracy {accuracies[0]:.4f} and {accuracies[1]:.4f}"
     elif abs(losses[0] - losses[1]) > LOSS_TOLERANCE * abs(losses[0]):
         difference = f"test loss {losses[0]:.4f} and {losses[1]:.4f}"

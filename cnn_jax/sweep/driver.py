@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +22,19 @@ from cnn_jax.sweep.feasibility import Findings
 from cnn_jax.sweep.folder import Entry, SweepFolder, entries_of
 from cnn_jax.sweep.options import Options
 from cnn_jax.sweep.plan import Plan, some_of
-from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING, Status
+from cnn_jax.sweep.status import (
+    CHANGED,
+    DAMAGED,
+    DONE,
+    ENDED,
+    FAILED,
+    INFEASIBLE,
+    RUNNING,
+    STOPPED,
+    UNREADABLE,
+    WAITING,
+    Status,
+)
 from cnn_jax.sweep.trial import Trial
 from cnn_jax.sweep.trial_groups import TrialGroup
 from cnn_jax.sweep.view import SweepView
@@ -104,7 +117,6 @@ def opened(plan: Plan, workdir: Path, data_dir: Path | None, options: Options | 
         entries = entries_of(plan, findings.trials)
         _refuse(plan, entries)
         folder.declare(plan, entries)
-        folder.link_events([entry for entry in entries if entry.examined.infeasible is None])
         yield OpenSweep(plan, folder, entries, findings, workers)
     finally:
         workers.close()
@@ -134,10 +146,14 @@ def run(
     """
     folder, numbers = sweep.folder, {trial.number for trial in chosen}
     mine = [entry for entry in sweep.entries if entry.trial.number in numbers]
-    statuses = {entry.id: _standing(folder, entry) for entry in mine}
+    standing = {entry.id: _standing(folder, entry) for entry in sweep.entries}
+    statuses = {entry.id: standing[entry.id] for entry in mine}
     left = [entry for entry in mine if _is_left(statuses[entry.id], options.retry_failed)]
     _begin(console, sweep.plan, mine, statuses, left)
-    with StopSignal() as stop, SweepView(console, folder, mine, statuses) as view:
+    unlinked = folder.link_events([entry for entry in sweep.entries if entry.examined.infeasible is None])
+    for warning in [*folder.warnings, *filter(None, [unlinked])]:
+        print_line(console, f"warning: {warning}")
+    with StopSignal() as stop, SweepView(console, folder, mine, statuses) as view, folder.marking_stopped(statuses):
 
         def report(entry: Entry, status: Status) -> None:
             statuses[entry.id] = status
@@ -176,17 +192,21 @@ def _refuse(plan: Plan, entries: Sequence[Entry]) -> None:
 
 
 def _standing(folder: SweepFolder, entry: Entry) -> Status:
-    """How a trial stands before this command; what an earlier one left running counts as stopped."""
+    """How a trial stands before this command; what an earlier one left running counts as stopped, also in its file."""
     if entry.examined.infeasible is not None:
         return Status(INFEASIBLE, message=entry.examined.infeasible)
     status = folder.status(entry.id)
-    return dataclasses.replace(status, status=STOPPED) if status.status == RUNNING else status
+    if status.status == RUNNING:
+        status = dataclasses.replace(status, status=STOPPED, message=ENDED)
+        if not folder.is_busy(entry.id):
+            folder.write_status(entry.id, status)
+    return status
 
 
 def _is_left(status: Status, retry_failed: bool) -> bool:
     """Whether a trial is to run: a failed one only where it was not its own fault, or where that is wished."""
     if status.status == FAILED:
-        return retry_failed or status.fault == faults.KILLED
+        return status.fault in (faults.KILLED, DAMAGED) or (retry_failed and status.fault != CHANGED)
     return status.status in (WAITING, STOPPED)
 
 
@@ -202,9 +222,13 @@ def _begin(
     standing = [status.status for status in statuses.values()]
     told += [f"{count} {status}" for status in (DONE, FAILED, INFEASIBLE) if (count := standing.count(status))]
     print_line(console, f"{', '.join(told)}; {len(left)} to run")
-    skipped = standing.count(FAILED) - sum(statuses[entry.id].status == FAILED for entry in left)
+    again = {entry.id for entry in left}
+    skipped = [status for name, status in statuses.items() if status.status == FAILED and name not in again]
+    for status in skipped:
+        if status.fault in (CHANGED, UNREADABLE):
+            print_line(console, f"{status.fault}: {status.message}")
     if skipped:
-        print_line(console, f"{skipped} failed before and do not run again; --retry_failed runs them")
+        print_line(console, f"{len(skipped)} failed before and do not run again; --retry_failed runs them")
 
 
 def _start_ahead(workers: Workers, options: Options | None, variables: Sequence[dict[str, str]]) -> None:
@@ -233,8 +257,13 @@ def _engine(sweep: OpenSweep, data_dir: Path | None, options: Options, num_group
         seconds=options.time_limit * 60 if options.time_limit else None, bytes=int(allowed) if allowed else None
     )
     if options.engine == "ray":
-        from cnn_jax.sweep.engines.ray import Needs, RayEngine
-
+        if options.address is None:
+            # Ray reads this when it is imported: without a cluster it listens to this machine alone.
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        try:
+            from cnn_jax.sweep.engines.ray import Needs, RayEngine
+        except ImportError as error:
+            raise ConfigError([f"--engine=ray: {error}; pip install -r requirements-ray.txt"]) from error
         needs = Needs(options.cpus, options.gpus, options.tpus, options.processes)
         return RayEngine(folder, data_dir, limits, needs, options.address, jobs)
     devices = []

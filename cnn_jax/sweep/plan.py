@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,6 @@ def read(path: Path, overrides: Overrides) -> Plan:
     raw = experiment_file.load_config(path)
     base = config_parse.parse(config_parse.override(raw, overrides))
     sweep = _declared(path, experiment_file.load_sweep(path))
-    if sweep.baseline is not None:
-        baseline = {field: shown(value) for field, value in sweep.baseline.items()}
-        sweep = dataclasses.replace(sweep, baseline=baseline)
     varied = list(dict.fromkeys(field for point in sweep.trials for field in point))
     faults = [
         f"--config.{name}: the sweep varies it; leave it out, or choose trials with --sweep.only={name}=VALUE"
@@ -72,23 +70,26 @@ def read(path: Path, overrides: Overrides) -> Plan:
     trials: dict[str, Trial] = {}
     total = len(sweep.trials)
     for number, given in enumerate(sweep.trials, start=1):
-        point = {field: shown(value) for field, value in given.items()}
-        own = {field: value.value if isinstance(value, Named) else value for field, value in given.items()}
+        place = f"trial {number} of {total}"
         try:
+            point = {field: _shown(value) for field, value in given.items()}
+            own = {field: _plain(value.value if isinstance(value, Named) else value) for field, value in given.items()}
+            place += f" ({', '.join(f'{field}={short(value)}' for field, value in point.items())})"
             experiment = config_parse.parse(config_parse.override(config_parse.override(raw, own), overrides))
         except ConfigError as error:
-            place = (
-                f"trial {number} of {total} ({', '.join(f'{field}={short(value)}' for field, value in point.items())})"
-            )
             faults += [f"{place}: {fault}" for fault in error.faults]
             continue
+        except RecursionError:
+            faults.append(f"{place}: a value holds itself, or is nested too deeply")
+            continue
         trials.setdefault(experiment.model_dump_json(), Trial(number, own, point, experiment))
+    faults += same_names(trials.values())
     fields = tuple(field for field in varied if field != "seed")
     if sweep.baseline is not None and not faults:
         faults += _unknown_baseline(sweep.baseline, fields, trials.values())
     if faults:
         raise ConfigError(some_of(faults))
-    return Plan(path.stem, sweep, base, fields, tuple(trials.values()), total - len(trials))
+    return Plan(_text(path.stem), sweep, base, fields, tuple(trials.values()), total - len(trials))
 
 
 def choose(plan: Plan, only: Mapping[str, Any], limit: int | None) -> tuple[Trial, ...]:
@@ -133,14 +134,80 @@ def some_of(faults: list[str]) -> list[str]:
 
 
 def _declared(path: Path, given: Any) -> Sweep:
-    """Checks what get_sweep() gave."""
+    """Checks what get_sweep() gave, and turns the scalars of NumPy and JAX in it into Python's."""
     sweep = given if isinstance(given, Sweep) else Sweep(given)
     points = sweep.trials
+    told = f"--config: get_sweep() of {path} gave"
     if not isinstance(points, Sequence) or not all(isinstance(point, Mapping) for point in points):
-        raise ConfigError([f"--config: get_sweep() of {path} gave {given!r}, expected a list of overrides, or a Sweep"])
+        raise ConfigError([f"{told} {given!r}, expected a list of overrides, or a Sweep"])
     if not points:
-        raise ConfigError([f"--config: get_sweep() of {path} gave no trials"])
-    return sweep
+        raise ConfigError([f"{told} no trials"])
+    baseline, skip, words = sweep.baseline, config_parse.plain(sweep.skip_infeasible), sweep.description
+    faults = [
+        f"{told} the field {field!r} ({type(field).__name__}) in point {number}, expected a dotted name"
+        for number, point in enumerate(points, start=1)
+        for field in point
+        if not isinstance(field, str)
+    ]
+    if not (baseline is None or (isinstance(baseline, Mapping) and all(isinstance(field, str) for field in baseline))):
+        faults.append(f"{told} Sweep(baseline={baseline!r}), expected a mapping of varied fields to values, or None")
+    if not isinstance(skip, bool):
+        faults.append(f"{told} Sweep(skip_infeasible={skip!r}), expected True or False")
+    if not isinstance(words, str):
+        faults.append(f"{told} Sweep(description={words!r}), expected text")
+    if faults:
+        raise ConfigError(some_of(faults))
+    try:
+        shown_baseline = baseline and {str(field): _shown(value) for field, value in baseline.items()}
+    except RecursionError:
+        raise ConfigError([f"{told} a baseline in which a value holds itself"]) from None
+    return Sweep(
+        trials=[{str(field): value for field, value in point.items()} for point in points],
+        description=_text(words),
+        baseline=shown_baseline,
+        skip_infeasible=skip,
+    )
+
+
+def same_names(trials: Iterable[Trial]) -> list[str]:
+    """Tells different trials that tables and plots could not tell apart.
+
+    Args:
+      trials: Trials, no two of one config.
+
+    Returns:
+      A message for each that has the name of an earlier one.
+    """
+    named: dict[str, Trial] = {}
+    faults = []
+    for trial in trials:
+        first = named.setdefault(json.dumps(trial.point, sort_keys=True), trial)
+        if first is not trial:
+            faults.append(
+                f"trials {first.number} and {trial.number} are different and have one name ({trial}); "
+                'give values names of their own: Named("name", value)'
+            )
+    return faults
+
+
+def _shown(value: Any) -> Any:
+    """A field's value as tables and plots show it, in Python's own types."""
+    return _plain(shown(value))
+
+
+def _plain(value: Any) -> Any:
+    """A value whose scalars and arrays are Python's own, at every depth."""
+    value = config_parse.plain(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else [*map(_plain, value)]
+    return value
+
+
+def _text(words: str) -> str:
+    """A text that every file can hold: names of files need not be Unicode."""
+    return str(words).encode("utf-8", "replace").decode()
 
 
 def _value(trial: Trial, field: str) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.run.folder import RunFolder
+from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import comparison, trial_groups
 from cnn_jax.sweep.comparison import Evidence, Verdict
@@ -46,19 +46,26 @@ def verify(
     shutil.rmtree(fresh.path, ignore_errors=True)
     verdicts: dict[str, Verdict | None] = {}
 
+    statuses: dict[str, Status] = {}
+
     def report(entry: Entry, status: Status) -> None:
+        statuses[entry.id] = status
         fresh.write_status(entry.id, status)
         if status.status == RUNNING:
             return
-        verdict = None
+        verdict, told = None, str(status.status)
         if status.status == DONE:
-            verdict = comparison.compare(evidence(folder, entry), evidence(fresh, entry))
+            try:
+                verdict = comparison.compare(evidence(folder, entry), evidence(fresh, entry))
+                told = str(verdict)
+            except RunFolderError as error:
+                told = f"cannot be compared: {error}"
         verdicts[entry.id] = verdict
-        print_line(console, f"{entry.trial}: {verdict or status.status}")
+        print_line(console, f"{entry.trial}: {told}")
 
     every = confinement.available_cores()
     available = len(every)
-    with StopSignal() as stop:
+    with StopSignal() as stop, fresh.marking_stopped(statuses):
         for cores in sorted({folder.status(entry.id).cores or available for entry in chosen}):
             alike = [entry for entry in chosen if (folder.status(entry.id).cores or available) == cores]
             jobs = max(1, available // cores)

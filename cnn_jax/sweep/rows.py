@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-from cnn_jax.run import records
-from cnn_jax.run.columns import Column, FieldColumn, columns_of
-from cnn_jax.run.records import PARAMETERS, Provenance, Record, RecordError, Result
+from cnn_jax.run.columns import FieldColumn, columns_of
+from cnn_jax.run.errors import RunFolderError
+from cnn_jax.run.records import Provenance, Result
+from cnn_jax.sweep import sweep_file
 from cnn_jax.sweep.points import key
-from cnn_jax.sweep.status import Outcome, Standing, Status
+from cnn_jax.sweep.status import ENDED, INFEASIBLE, RUNNING, STOPPED, Outcome, Standing, Status
+from cnn_jax.sweep.sweep_file import DamagedError, TrialEntry
+from cnn_jax.sweep.trial_files import is_held, read_trial
 
-DAMAGED = "damaged"  # the fault of a trial whose files cannot be read
 
-
-class SweepFolderError(Exception):
+class SweepFolderError(RunFolderError):
     """A folder that holds no readable sweep; the message names the file and what helps."""
 
 
@@ -37,47 +38,6 @@ class SweepHeader:
     description: str
     fields: tuple[str, ...]
     baseline: Mapping[str, Any] | None
-
-
-class TrialEntry(Record):
-    """A trial as sweep.json lists it."""
-
-    id: Annotated[str, Column("id", "trial")]
-    """Hash of the trial's config and data; name of its folder."""
-    point: Mapping[str, Any]
-    """Value of every varied field; None where the trial does not set it."""
-    seed: Annotated[int, Column("seed", "seed", "{}")]
-    """Seed of the experiment."""
-    infeasible: str | None = None
-    """Reason why the trial cannot run; None if it can."""
-    parameters: Annotated[int | None, PARAMETERS] = None
-    """Trainable numbers of the network, by the layer table."""
-    multiply_adds: Annotated[
-        int | None,
-        Column(
-            "multiply_adds",
-            "multiply-adds",
-            "{:,.0f}",
-            shown_in=("trials", "points"),
-            axis="multiply-adds (of one image, forward)",
-        ),
-    ] = None
-    """Multiply-adds of one image's forward pass."""
-
-
-class SweepFile(Record):
-    """Content of sweep.json."""
-
-    experiment: str
-    """Stem of the experiment's file."""
-    description: str = ""
-    """Question of the sweep in the experimenter's words."""
-    fields: tuple[str, ...]
-    """Dotted names of the varied fields, in declared order, without the seed."""
-    baseline: Mapping[str, Any] | None = None
-    """Point that the others are compared with."""
-    trials: tuple[TrialEntry, ...]
-    """All trials."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,13 +111,6 @@ def columns() -> tuple[FieldColumn, ...]:
     return tuple(declared[name] for name in ordered)
 
 
-_Content = TypeVar("_Content")
-
-
-class _DamagedError(Exception):
-    """A file that is there and cannot be read; the message names it."""
-
-
 def read_rows(folder: Path) -> tuple[SweepHeader, list[Row]]:
     """Reads a sweep's folder, at any time while the sweep runs.
 
@@ -171,17 +124,29 @@ def read_rows(folder: Path) -> tuple[SweepHeader, list[Row]]:
       SweepFolderError: where sweep.json is missing or damaged.
     """
     try:
-        sweep = _read(folder / "sweep.json", folder, SweepFile)
-    except _DamagedError as error:
+        sweep = sweep_file.read(folder)
+    except DamagedError as error:
         raise SweepFolderError(f"{folder}: {error}; start the sweep again, which writes it anew") from error
+    except RunFolderError as error:
+        raise SweepFolderError(f"{folder}: {error}") from error
     if sweep is None:
         what = "has no sweep.json" if folder.is_dir() else "is no folder"
         near = " (it is the folder of a single run)" if (folder / "config.json").exists() else ""
+        if (folder / "trials").is_dir():
+            raise SweepFolderError(f"{folder} has no sweep.json; start the sweep again, which writes it anew")
         raise SweepFolderError(f"{folder} {what}{near}: expected the folder that a sweep wrote")
     header = SweepHeader(sweep.experiment, sweep.description, sweep.fields, sweep.baseline)
     # A trial that two parts of a sweep ask for is one measurement, and counts as one.
     trials = {(trial.id, key(trial.point.values())): trial for trial in sweep.trials}
-    return header, [_row(folder, sweep.fields, trial) for trial in trials.values()]
+    of_sweep = functools.cache(lambda: is_held(folder / ".lock"))
+
+    def is_running(name: str) -> bool:
+        try:
+            return of_sweep() or is_held(folder / "trials" / name / ".lock")
+        except (OSError, NotImplementedError):  # a folder of another user, or without locks: nothing else is known
+            return True
+
+    return header, [_row(folder, sweep.fields, trial, is_running) for trial in trials.values()]
 
 
 def code_warnings(rows: Sequence[Row]) -> list[str]:
@@ -213,46 +178,15 @@ def code_warnings(rows: Sequence[Row]) -> list[str]:
     return warnings
 
 
-def _row(folder: Path, fields: Sequence[str], trial: TrialEntry) -> Row:
+def _row(folder: Path, fields: Sequence[str], trial: TrialEntry, is_running: Callable[[str], bool]) -> Row:
     trial = trial.model_copy(update={"point": {field: trial.point.get(field) for field in fields}})
     if trial.infeasible is not None:
-        return Row(trial, Outcome("infeasible", message=trial.infeasible))
-    at = folder / "trials" / trial.id
-    faults: list[str] = []
-
-    def read(name: str, kind: type[_Content]) -> _Content | None:
-        try:
-            return _read(at / name, folder, kind)
-        except _DamagedError as error:
-            faults.append(str(error))
-            return None
-
-    provenance = read("provenance.json", Provenance)
-    attempt = read("status.json", Status)
-    result = read("result.json", Result)
-    if result is not None:
-        return Row(trial, Outcome("done", message="; ".join(faults)), attempt, provenance, result)
-    if attempt is not None and attempt.status == "done" and not faults:
-        faults.append(f"trials/{trial.id}/status.json says done, but there is no result.json")
-    known = attempt or Status()
-    status, fault = known.status, known.fault
-    if faults and fault is None:
-        status, fault = "failed", DAMAGED
-    message = "; ".join(filter(None, (known.message, *faults)))
-    return Row(trial, Outcome(status, fault, message, known.log_tail), attempt, provenance)
-
-
-def _read(path: Path, folder: Path, kind: type[_Content]) -> _Content | None:
-    """Reads a file; None if it does not exist."""
-    try:
-        return records.parse(kind, path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except RecordError as error:
-        what = str(error)
-    except OSError as error:
-        what = error.strerror or str(error)
-    raise _DamagedError(f"{path.relative_to(folder)} is damaged: {what}")
+        return Row(trial, Outcome(INFEASIBLE, message=trial.infeasible))
+    files = read_trial(folder, trial.id)
+    outcome = files.outcome
+    if outcome.status == RUNNING and not is_running(trial.id):
+        outcome = dataclasses.replace(outcome, status=STOPPED, message=ENDED)
+    return Row(trial, outcome, files.attempt, files.provenance, files.result)
 
 
 def _mode(provenance: Provenance | None) -> str:

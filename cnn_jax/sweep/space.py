@@ -12,6 +12,8 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from cnn_jax.config_parse import plain
+
 Overrides = dict[str, Any]
 
 
@@ -26,6 +28,10 @@ class Named:
 
     name: str
     value: Any
+
+    def __post_init__(self) -> None:
+        if not isinstance(plain(self.name), (str, int, float)):
+            raise ValueError(f"Named({self.name!r}, ...): expected a text or a number as its name")
 
 
 Space = Sequence[Mapping[str, Any]]

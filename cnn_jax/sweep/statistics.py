@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -97,8 +99,14 @@ def estimate(values: Sequence[float]) -> Estimate:
     if n == 1:
         return Estimate(1, mean)
     std = float(np.std(values, ddof=1))
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * std / n**0.5
+    reach = _quantile(n - 1) * std / n**0.5
     return Estimate(n, mean, std, mean - reach, mean + reach)
+
+
+@functools.cache  # a sweep has thousands of estimates of few sizes
+def _quantile(degrees: int) -> float:
+    """The quantile of Student's t that bounds the intervals."""
+    return float(stats.t.ppf((1 + LEVEL) / 2, degrees))
 
 
 def grouped(rows: Sequence[Row], fields: Sequence[str], metric: str = metrics.PRIMARY.column) -> list[Group]:
@@ -232,12 +240,14 @@ def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> list[int]:
       ValueError: where the lengths differ.
     """
     pairs = list(zip(costs, gains, strict=True))
-    front = [
-        index
-        for index, (cost, gain) in enumerate(pairs)
-        if not any(c <= cost and g >= gain and (c, g) != (cost, gain) for c, g in pairs)
-    ]
-    return sorted(front, key=lambda index: pairs[index])
+    front: list[int] = []
+    best, best_cost = -math.inf, -math.inf  # of the front so far
+    for index in sorted(range(len(pairs)), key=lambda place: (pairs[place][0], -pairs[place][1])):
+        cost, gain = pairs[index]
+        if gain > best or (gain == best and cost == best_cost):
+            front.append(index)
+            best, best_cost = gain, cost
+    return front
 
 
 def measured(row: Row, metric: str) -> float | None:

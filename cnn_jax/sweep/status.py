@@ -12,6 +12,9 @@ from cnn_jax.run.columns import Column
 Standing = Literal["done", "failed", "infeasible", "running", "stopped", "waiting"]
 STANDINGS: tuple[Standing, ...] = ("done", "failed", "infeasible", "running", "stopped", "waiting")
 DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING = STANDINGS
+# Faults of a trial's files, beside those of `faults`.
+DAMAGED, UNREADABLE, CHANGED = "damaged", "unreadable", "changed"
+ENDED = "the sweep ended before the trial did"  # message of a trial that nothing runs any more
 
 
 def _joined(lines: tuple[str, ...]) -> str | None:
@@ -24,7 +27,8 @@ class Outcome:
 
     Attributes:
       status: One of STANDINGS.
-      fault: Kind of fault of a failed trial: refused, crash, killed, hang, memory, diverged or damaged.
+      fault: Kind of fault of a failed trial: refused, crash, killed, hang, memory, diverged, damaged, unreadable or
+        changed.
       message: Description of the fault, in a line or two; of an infeasible trial, the reason.
       log_tail: Last lines of the trial's log.
     """
@@ -47,6 +51,7 @@ class Status(Outcome):
       engine: Name of the engine that ran it.
       host: Name of the host that it ran on.
       cores: Number of processor cores that it ran on.
+      result_sha256: SHA-256 of result.json when the trial ended; None if it did not, and in files of older versions.
     """
 
     exit_code: int | None = None
@@ -56,3 +61,4 @@ class Status(Outcome):
     engine: str = ""
     host: Annotated[str, Column("host", "host")] = ""
     cores: int | None = None
+    result_sha256: str | None = None

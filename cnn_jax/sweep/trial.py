@@ -43,7 +43,12 @@ def trial_id(experiment: Experiment, data_checksum: str) -> str:
     Returns:
       16 hexadecimal digits; another config or other data give others.
     """
-    content = {"config": experiment.model_dump(mode="json"), "data": data_checksum}
+    return digest(experiment.model_dump(mode="json"), data_checksum)
+
+
+def digest(config: Any, data_checksum: str) -> str:
+    """Names the trial whose config.json has this content; see `trial_id`."""
+    content = {"config": config, "data": data_checksum}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

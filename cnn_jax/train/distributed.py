@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cnn_jax.run.process_group import ProcessGroup, started_by
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.run.process_group import ProcessGroup, fault, started_by
 
 T = TypeVar("T")
 
@@ -25,17 +26,27 @@ def join(group: ProcessGroup) -> None:
 
     Args:
       group: The processes.
+
+    Raises:
+      ConfigError: Where the launcher's variables do not say enough, or the processes cannot be joined.
     """
+    given: dict[str, Any] = {}
     if group.how == "explicit":
-        jax.distributed.initialize(
-            coordinator_address=group.coordinator,
-            num_processes=group.count,
-            process_id=group.number,
-            cluster_detection_method="deactivate",
-            heartbeat_timeout_seconds=_LOST_AFTER,
-        )
-    elif group.how == "auto" and started_by() is not None:
-        jax.distributed.initialize(heartbeat_timeout_seconds=_LOST_AFTER)
+        given = {
+            "coordinator_address": group.coordinator,
+            "num_processes": group.count,
+            "process_id": group.number,
+            "cluster_detection_method": "deactivate",
+        }
+    elif group.how == "off" or started_by() is None:
+        return
+    elif (wrong := fault()) is not None:
+        raise ConfigError([wrong])
+    try:
+        jax.distributed.initialize(**given, heartbeat_timeout_seconds=_LOST_AFTER)
+    except (ValueError, RuntimeError) as error:
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError([f"--distributed: the processes of this run cannot be joined: {what}"]) from error
 
 
 def has_several() -> bool:

@@ -2,6 +2,7 @@
 
 import json
 
+import filelock
 import pytest
 from html_page import Page
 from in_browser import lies_well, show
@@ -20,6 +21,7 @@ from sweep.written_sweep import (
     write_sweep,
 )
 
+from cnn_jax.analysis import sweep_report
 from cnn_jax.analysis.sweep_report import write_sweep_report
 from cnn_jax.sweep.rows import SweepFolderError
 
@@ -99,7 +101,8 @@ def test_one_field_with_one_seed_while_the_sweep_runs(tmp_path):
     finish(tmp_path, trials[1], 0.8, training=10.0)
     write_status(tmp_path, trials[2], "running")
     write_metrics(tmp_path, trials[2], [0.3])
-    text = write_sweep_report(tmp_path).read_text()
+    with filelock.FileLock(tmp_path / ".lock"):  # as the process that runs the sweep
+        text = write_sweep_report(tmp_path).read_text()
     assert Page(text).sections == ["varied", "points", "differences", "effects", "curves", "costs", "trials"]
     assert 'id="count-running"><b>1</b>' in text
     assert 'data-value="-0.09999999999999998">-10.00</td>' in text
@@ -148,6 +151,121 @@ def test_warnings_and_spoilt_trials_are_shown(tmp_path):
 def test_a_folder_without_a_sweep(tmp_path):
     with pytest.raises(SweepFolderError, match=r"has no sweep.json"):
         write_sweep_report(tmp_path)
+
+
+def random_search(folder, count):
+    """Points of different rates, every third without one, of different widths, and of one of two paddings."""
+    fields = ["optimizer.learning_rate", "model.features", "model.padding"]
+    trials = [
+        trial_of(
+            n,
+            {
+                fields[0]: None if n % 3 == 2 else 1e-4 * 1.25**n,
+                fields[1]: [8 + n, 16],
+                fields[2]: "SAME" if n % 2 else "VALID",
+            },
+            seed=0,
+        )
+        for n in range(count)
+    ]
+    write_sweep(folder, fields, trials, baseline=trials[-1]["point"])
+    for n, trial in enumerate(trials):
+        if n % 10 == 9:
+            fail(folder, trial, "diverged", "the training loss is nan", [])
+        else:
+            finish(folder, trial, round(0.5 + 0.4 * n / count, 4))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """The page of a random search, of which 20 points are listed and 20 trials shown at first."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sweep_report, "_POINT_LINES", 20)
+        patched.setattr(sweep_report, "_SHOWN_TRIALS", 20)
+        patched.setattr(sweep_report, "_CHOSEN_VALUES", 20)
+        return write_sweep_report(random_search(tmp_path_factory.mktemp("search"), 48))
+
+
+def test_a_random_search(searched):
+    text = searched.read_text()
+    assert Page(text).sections == [*SECTIONS[:-2], "trials"]
+    assert {file.stem for file in searched.parent.glob("*.png")} == {
+        *("effect_optimizer.learning_rate", "effect_model.features", "effect_model.padding"),
+        *("pair_optimizer.learning_rate_model.padding", "learning_curves", "differences"),
+    }
+    assert f"32 values from 0.0001 to {1e-4 * 1.25**46:.6g}, not set" in text
+    assert "[8,16], [9,16]" in text
+    assert " and 28 more</td>" in text
+    assert "The 20 best of 48 points are listed, and the baseline; points.csv has all." in text
+    assert text.count('<tr id="trial-') == 48
+    assert text.count("hidden>", text.index('<tr id="trial-')) == 28
+
+
+def test_more_than_twenty_points_that_end_close_together(tmp_path):
+    trials = [trial_of(n, {"a.b": n}, seed=0) for n in range(24)]
+    write_sweep(tmp_path, ["a.b"], trials)
+    for n, trial in enumerate(trials):
+        finish(tmp_path, trial, 0.9 + n * 1e-5)
+    assert (write_sweep_report(tmp_path).parent / "learning_curves.png").exists()
+
+
+@pytest.mark.parametrize("values", [[1e308, -1e308], [0.0, 5e-324], ["a" * 300, ""], [True, None], [[], {}]])
+def test_odd_values_are_drawn(tmp_path, values):
+    trials = [trial_of(n, {"a.b": values[n % 2], "a.c": [n, values[n % 2]][n % 2]}, seed=n) for n in range(26)]
+    write_sweep(tmp_path, ["a.b", "a.c"], trials)
+    for trial in trials[:20]:
+        finish(tmp_path, trial, 0.9)
+    write_sweep_report(tmp_path)
+
+
+def range_of(browser, text):
+    path = f"//fieldset[legend[text()='{text}']]/input"
+    return browser.find_elements(By.XPATH, path)
+
+
+def fill(field, text):
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys(text or Keys.BACKSPACE)
+
+
+def test_ranges_filter(searched, browser):
+    show(browser, searched)
+    shown = browser.find_element(By.ID, "shown")
+    assert shown.text == "48 trials, the first 20 shown"
+    assert len(column(browser, "status")) == 20
+    least, greatest = range_of(browser, "learning_rate")
+    assert (least.get_attribute("placeholder"), greatest.get_attribute("placeholder")[:4]) == ("0.0001", "2.86")
+    fill(least, "1e-3")
+    known = [rate for n in range(48) if n % 3 != 2 and (rate := 1e-4 * 1.25**n) >= 1e-3]
+    assert shown.text == f"{len(known)} of 48 trials, the first 20 shown"
+    fill(greatest, "0.01")
+    known = [rate for rate in known if rate <= 1e-2]
+    assert column(browser, "learning_rate") == [f"{rate:.6g}" for rate in known]
+    assert shown.text == f"{len(known)} of 48 trials"
+    features = browser.find_element(By.CSS_SELECTOR, "#trials .filters input[data-column]")
+    fill(features, "[20,")  # a part of the value
+    assert column(browser, "features") == ["[20,16]"]
+    for field in (least, greatest, features):
+        fill(field, "")
+    assert shown.text == "48 trials, the first 20 shown"
+
+
+def test_all_trials_are_sorted_also_those_not_shown(searched, browser):
+    show(browser, searched)
+    heading(browser, "accuracy (%)").click()
+    heading(browser, "accuracy (%)").click()
+    best = sorted((round(0.5 + 0.4 * n / 48, 4) for n in range(48) if n % 10 != 9), reverse=True)
+    assert column(browser, "accuracy (%)") == [f"{100 * value:.2f}" for value in best[:20]]
+    browser.find_element(By.ID, "more").click()
+    assert len(column(browser, "accuracy (%)")) == 48
+    assert browser.find_element(By.ID, "shown").text == "48 trials"
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_a_random_search_in_a_browser(searched, browser, width):
+    show(browser, searched, width)
+    lies_well(browser, width, [*SECTIONS[:-2], "trials"], 6)
 
 
 @pytest.mark.parametrize("width", [1200, 390])

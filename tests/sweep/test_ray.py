@@ -1,7 +1,9 @@
 """The same sweeps on a Ray of this machine with two places."""
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -41,6 +43,46 @@ def test_ray_and_local_come_to_the_same(by_local, tmp_path):
     assert "6 done; 0 to run" in run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}", *RAY).stdout
 
 
+def check_that_ray_keeps_to_itself(driver: int) -> None:
+    """Checks that the processes of a sweep listen to this machine alone, and that others cannot enter their folder."""
+    started = descendants(driver)
+    commands = [Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in started]
+    (own,) = {found[0] for text in commands if (found := re.search(r"/[^\0,= ]*/cnn_jax-\w+(?=/ray)", text))}
+    assert os.stat(own).st_mode & 0o777 == 0o700
+    inodes = {file for pid in started for file in open_files(pid)}
+    listening = []
+    for family in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{family}").read_text().splitlines()[1:]:
+            _, local, _, state, *_ = words = line.split()
+            if state == "0A" and f"socket:[{words[9]}]" in inodes:
+                listening.append(local.rpartition(":")[0])
+    assert len(listening) >= 3  # the control store, the node and workers
+    loopback = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
+    assert set(listening) <= set(loopback)
+
+
+def open_files(pid: int) -> list[str]:
+    """What the files of a process are; nothing of one that has just ended."""
+    files = []
+    with contextlib.suppress(FileNotFoundError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            files.append(os.readlink(link))
+    return files
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and that these have started."""
+    found = [pid]
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if folder.name.isdigit():
+                parents[int(folder.name)] = parent(int(folder.name))
+    for each in found:
+        found += [child for child, its_parent in parents.items() if its_parent == each]
+    return found[1:]
+
+
 def test_a_killed_ray_worker_and_a_killed_driver_change_nothing(by_local, tmp_path):
     file, reference = by_local
     workdir = tmp_path / "sweep"
@@ -52,6 +94,8 @@ def test_a_killed_ray_worker_and_a_killed_driver_change_nothing(by_local, tmp_pa
             command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=moment.environment
         ) as driver:
             trainer = moment.wait(driver)
+            if victim == "ray":
+                check_that_ray_keeps_to_itself(driver.pid)
             os.kill(parent(trainer) if victim == "ray" else driver.pid, signal.SIGKILL)
             moment.release()
             if victim == "ray":

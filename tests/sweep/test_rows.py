@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import filelock
 import pytest
 
 from cnn_jax.sweep.folder import SweepFolder
@@ -70,7 +71,8 @@ def test_every_status(tmp_path):
     write_status(tmp_path, trials[4], "stopped", message="SIGTERM")
     finish(tmp_path, trials[5], 0.5)
     write_status(tmp_path, trials[5], "failed", fault="killed", message="while its report was written")
-    rows = read_rows(tmp_path)[1]
+    with filelock.FileLock(tmp_path / ".lock"):  # as the process that runs the sweep
+        rows = read_rows(tmp_path)[1]
     assert [row.status for row in rows] == ["waiting", "infeasible", "failed", "running", "stopped", "done"]
     assert [row.outcome.message for row in rows] == ["", "does not fit", "exit code 1", "", "SIGTERM", ""]
     assert rows[2].outcome.fault == "crash"
@@ -78,6 +80,13 @@ def test_every_status(tmp_path):
     assert rows[2].values["attempts"] == 2
     assert rows[2].values["total_seconds"] == 12.5
     assert rows[5].outcome.fault is None
+
+
+def test_a_lock_that_cannot_be_tried_leaves_a_trial_running(tmp_path):
+    (trial,) = sweep_of(tmp_path, 1)
+    write_status(tmp_path, trial, "running")
+    (tmp_path / ".lock").mkdir()  # opening it fails, for the superuser too
+    assert only_row(tmp_path).status == "running"
 
 
 @pytest.mark.parametrize("file", ["result.json", "status.json", "provenance.json"])

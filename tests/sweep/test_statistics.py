@@ -5,9 +5,10 @@ import pytest
 from scipy import stats
 
 from cnn_jax.run.records import Result
-from cnn_jax.sweep.rows import Row, TrialEntry
+from cnn_jax.sweep.rows import Row
 from cnn_jax.sweep.statistics import differences, estimate, grouped, holm, measured, pareto_front
 from cnn_jax.sweep.status import Outcome
+from cnn_jax.sweep.sweep_file import TrialEntry
 from sweep.written_sweep import result_of
 
 # Student's sleep data (Biometrika 6, 1908): hours gained by ten patients with two drugs.
@@ -167,3 +168,17 @@ def test_pareto_front():
     assert pareto_front([], []) == []
     with pytest.raises(ValueError, match="zip"):
         pareto_front([1], [])
+
+
+def test_pareto_front_against_every_pair():
+    """Random small whole numbers, so that equal costs, equal gains and equal pairs are many."""
+    rng = np.random.default_rng(5)
+    for _ in range(300):
+        costs, gains = rng.integers(0, 6, (2, rng.integers(1, 12))).tolist()
+        pairs = list(zip(costs, gains, strict=True))
+        beaten = [
+            any(c <= cost and g >= gain and (c, g) != (cost, gain) for c, g in pairs)  # the definition
+            for cost, gain in pairs
+        ]
+        expected = sorted((index for index in range(len(pairs)) if not beaten[index]), key=lambda i: pairs[i])
+        assert pareto_front(costs, gains) == expected

@@ -221,10 +221,29 @@ def test_another_laboratory_repeats_it(undisturbed, tmp_path):
     assert "--from: " in run("--from=" + str(file)).stderr
 
 
-def test_two_jobs_keep_to_their_cores(write_experiment, tmp_path):
+FAILING_REPORT = """
+import sys
+if "cnn_jax.analysis.sweep_writer" in sys.orig_argv:
+    from cnn_jax.analysis import sweep_report
+
+    def fails(folder):
+        raise ZeroDivisionError("a bug in the report")
+
+    sweep_report.write_sweep_report = fails
+"""
+
+
+def test_two_jobs_keep_to_their_cores_and_a_failing_report_to_itself(write_experiment, tmp_path):
     file = write_experiment("repeat_seeds(4)")
-    done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--jobs=2", "--noreport")
+    (tmp_path / "hooks").mkdir()
+    (tmp_path / "hooks" / "sitecustomize.py").write_text(FAILING_REPORT)
+    words = (f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--jobs=2")
+    done = run(*words, env={**os.environ, "PYTHONPATH": f"{tmp_path / 'hooks'}{os.pathsep}{ROOT}"})
     assert done.returncode == 0, done.stderr
+    assert "warning: the report could not be written: ZeroDivisionError: a bug in the report" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Traceback" in (tmp_path / "sweep" / "report.log").read_text()
+    assert {row["status"] for row in table(tmp_path / "sweep")} == {"done"}
     statuses = [json.loads(path.read_text()) for path in (tmp_path / "sweep").glob("trials/*/status.json")]
     available = len(os.sched_getaffinity(0))
     assert {status["cores"] for status in statuses} <= {max(1, available // 2), available - available // 2}

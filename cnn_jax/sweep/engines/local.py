@@ -176,7 +176,7 @@ class LocalEngine:
         """What a trial's status becomes by its worker's answer."""
         code, message = end["exit_code"], end["message"]
         if code == exit_codes.DONE:
-            return {"status": DONE, "exit_code": code}
+            return {"status": DONE, "exit_code": code, "result_sha256": self._folder.result_sha256(entry.id)}
         if code == exit_codes.STOPPED:
             return {"status": STOPPED, "message": message, "exit_code": code}
         tail = self._tail(entry)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from cnn_jax.config_parse import ConfigError
 from cnn_jax.sweep import faults
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
@@ -25,6 +28,7 @@ from cnn_jax.sweep.trial_groups import TrialGroup
 _RETRIES = 3  # of a trial whose node or Ray process is lost, each from the last checkpoint
 _SAVING = 90.0  # seconds that stopped trials may take to save
 _POLL = 1.0  # seconds
+_LONGEST_FOLDER = 24  # characters; the name of a socket may have 107
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +83,12 @@ class RayEngine:
           stopping: whether no more should start.
         """
         self._stop_file.unlink(missing_ok=True)
-        self._start_ray()
+        # Ray lets all users write into its folder; nobody else gets into the one around it.
+        with tempfile.TemporaryDirectory(prefix="cnn_jax-", dir=_short_folder(), ignore_cleanup_errors=True) as own:
+            self._run(Path(own), groups, report, stopping)
+
+    def _run(self, own: Path, groups: Sequence[TrialGroup], report: Report, stopping: Callable[[], bool]) -> None:
+        self._start_ray(own)
         try:
             path, data_dir = self._folder.path.absolute(), self._data_dir and self._data_dir.absolute()
             alone = self._needs.processes == 1
@@ -94,18 +103,24 @@ class RayEngine:
             self._stop_file.unlink(missing_ok=True)
             ray.shutdown()
 
-    def _start_ray(self) -> None:
+    def _start_ray(self, own: Path) -> None:
         where: dict[str, Any] = {"address": self._address}
         if self._address is None:
             needs, places = self._needs, self._jobs * self._needs.processes
             everything = dataclasses.replace(
                 needs, cpus=places * needs.cpus, gpus=places * needs.gpus, tpus=places * needs.tpus
             )
-            where = {**_options(everything), "include_dashboard": False}
+            # "local", or Ray would take the address of a cluster from the environment.
+            where = {"address": "local", "include_dashboard": False, "_temp_dir": str(own / "ray")}
+            where |= _options(everything)
         path = confinement.environment({})["PYTHONPATH"]
-        ray.init(
-            **where, runtime_env={"env_vars": {"PYTHONPATH": path}}, log_to_driver=False, logging_level=logging.WARNING
-        )
+        environment = {"env_vars": {"PYTHONPATH": path}}
+        try:
+            ray.init(**where, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING)
+        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            what = f"--address={self._address}" if self._address else "--engine=ray"
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ConfigError([f"{what}: Ray cannot be reached or started: {first}"]) from error
 
     def _wait(self, tasks: dict[ray.ObjectRef, TrialGroup], report: Report) -> None:
         """Waits for tasks that have ended, and reads of the others how they stand."""
@@ -146,6 +161,11 @@ class RayEngine:
             ray.cancel(task, force=True)
         for entry in (entry for trials in tasks.values() for entry in trials):
             report(entry, dataclasses.replace(self._folder.status(entry.id), status=STOPPED, message="did not save"))
+
+
+def _short_folder() -> str | None:
+    """A folder whose path is short enough for the names of Ray's sockets below it; None is the usual one."""
+    return "/tmp" if len(tempfile.gettempdir()) > _LONGEST_FOLDER and os.path.isdir("/tmp") else None
 
 
 def _options(needs: Needs) -> dict[str, Any]:
