@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from cnn_jax import flags, streams, xla_flags
+from cnn_jax import flags, jax_settings, streams, xla_flags
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.flags import Request
 from cnn_jax.plain_text import plain_lines
@@ -20,8 +20,11 @@ from cnn_jax.run.process_group import ProcessGroup
 
 def main(argv: list[str]) -> int:
     """Runs one verb and gives the exit code."""
+    os.environ["MPLBACKEND"] = "agg"  # figures go into files, whatever shows them on the user's screen
     try:
         request = flags.parse(argv)
+        if request.verb != "prepare":
+            jax_settings.check_environment()
     except flags.HelpRequested as text:
         print(text)
         return DONE
@@ -38,8 +41,12 @@ def one_network(request: Request) -> int:
     except (ConfigError, RunFolderError) as error:
         return refuse(error)
     # JAX and all that stands on it come only now: a bad command line is answered at once.
-    from cnn_jax.data import UnreadPicturesError
-    from cnn_jax.preflight import REFUSALS
+    try:
+        import jax  # noqa: F401
+    except ValueError as error:  # of an environment variable
+        return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
+    from cnn_jax import preflight
+    from cnn_jax.data.errors import UnreadableRecordError, UnreadPicturesError
     from cnn_jax.train import distributed
     from cnn_jax.train.loop import DivergedError, Stopped
 
@@ -47,10 +54,11 @@ def one_network(request: Request) -> int:
         group = ProcessGroup(request.distributed, request.coordinator, request.num_processes, request.process_id)
         distributed.join(group)
     try:
+        preflight.check_settings()  # an experiment file may have made some
         VERBS[request.verb](request)
-    except REFUSALS as error:
+    except preflight.REFUSALS as error:
         return refuse(error)
-    except (DivergedError, distributed.OtherProcessFailed, UnreadPicturesError) as error:
+    except (DivergedError, distributed.OtherProcessFailed, UnreadPicturesError, UnreadableRecordError) as error:
         say(f"failed: {error}", sys.stderr)
         return FAILED
     except Stopped:
@@ -141,6 +149,19 @@ def prepare(request: Request) -> int:
     return DONE
 
 
+def filter_picture(request: Request) -> int:
+    """Applies image filters to a picture."""
+    from cnn_jax.inspect import filter_pictures
+
+    assert request.filters is not None
+    try:
+        files = filter_pictures.write(request.filters)
+    except ConfigError as error:
+        return refuse(error)
+    say("\n".join(map(str, files)))
+    return DONE
+
+
 def refuse(error: Exception) -> int:
     """Prints why nothing was started."""
     say(f"refused: {error}", sys.stderr)
@@ -173,7 +194,7 @@ def evaluate(request: Request) -> None:
     """Measures a finished run's network again."""
     from cnn_jax.train import restore
 
-    run = restore.load(the(request.workdir))
+    run = restore.load(the(request.workdir), request.moved)
     test = run.dataset(request.data_dir).test
     measured = {f"test_{name}": value for name, value in run.evaluate(test).items()}
     print(json.dumps(measured | {"images": len(test)}, indent=2))
@@ -185,7 +206,9 @@ def predict(request: Request) -> None:
     from cnn_jax.data import UnreadPicturesError
     from cnn_jax.train import restore
 
-    run = restore.load(the(request.workdir))
+    run = restore.load(the(request.workdir), request.moved)
+    if request.moved:
+        run.dataset()  # which is refused where it is not the run's
     files, passed_over = prediction.find_pictures(request.images)
     for warning in passed_over:
         say(f"warning: {warning}", sys.stderr)
@@ -212,17 +235,19 @@ def report(request: Request) -> None:
     """Makes the report of a run or a sweep anew."""
     workdir = the(request.workdir)
     if (workdir / "sweep.json").exists():
+        if request.moved:
+            raise ConfigError([f"--config.data.{name}: a sweep's report reads no data" for name in request.moved])
         write_sweep(workdir)
     else:
-        write_report(workdir, request.data_dir)
+        write_report(workdir, request.data_dir, request.moved)
 
 
-def write_report(workdir: Path, data_dir: Path | None) -> None:
+def write_report(workdir: Path, data_dir: Path | None, moved: dict[str, str] | None = None) -> None:
     """Writes the report of a finished run and prints where."""
     from cnn_jax.analysis.run_report import write_run_report
     from cnn_jax.train import restore
 
-    say(f"report: {write_run_report(restore.load(workdir), data_dir)}")
+    say(f"report: {write_run_report(restore.load(workdir, moved), data_dir)}")
 
 
 def write_sweep(workdir: Path, report: bool = True) -> None:
@@ -261,7 +286,7 @@ def the(folder: Path | None) -> Path:
 
 
 VERBS = {"train": train, "eval": evaluate, "predict": predict, "summary": summary, "report": report}
-WITHOUT_NETWORK = {"sweep": sweep, "prepare": prepare, "compile": compile_ahead}
+WITHOUT_NETWORK = {"sweep": sweep, "prepare": prepare, "compile": compile_ahead, "filter": filter_picture}
 
 if __name__ == "__main__":
     streams.protect()

@@ -65,8 +65,10 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     _must_exist(path, "*.json")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError([f"--config: {path} cannot be read: {error}"]) from error
+    except RecursionError as error:
+        raise ConfigError([f"--config: {path} cannot be read: its values are nested too deeply"]) from error
     if not isinstance(content, dict):
         raise ConfigError([f"--config: {path} holds no JSON object of fields"])
     return content

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 from absl import flags
 
-from cnn_jax import config_parse
+from cnn_jax import config_fields, locations
 from cnn_jax.ahead import request
+from cnn_jax.inspect import filter_request
 
 OF_PROCESSES = ("distributed", "coordinator", "num_processes", "process_id")
 PATHS = ("config", "workdir", "data_dir", "source", "target", "output", "from", "export", "json")
@@ -30,6 +31,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         "make a folder of records from pictures, for config.data.name=records",
         ("source", "target", "test_fraction", "restart_markers"),
     ),
+    "filter": ("apply image filters to a picture, and draw what they respond to", filter_request.FLAGS),
     "sweep": (
         "run the trials of an experiment file's get_sweep(); the same command goes on with them",
         (
@@ -39,6 +41,9 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 
+MOVABLE = ("eval", "predict", "report")
+"""Verbs of a finished run, whose data may lie elsewhere than they did: `--config.data.FIELD=PATH` says where."""
+
 REQUIRED: dict[str, tuple[str, ...]] = {
     "train": ("config",),
     "eval": ("workdir",),
@@ -47,9 +52,10 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "report": ("workdir",),
     "compile": ("config", "topology"),
     "prepare": ("source",),
+    "filter": ("image", "filter"),
     "sweep": (),
 }
-_SWITCHES = ("report", "profile", "retry_failed", "largest_batch", "restart_markers")
+_SWITCHES = ("report", "profile", "retry_failed", "largest_batch", "restart_markers", "flip", "grey")
 BOOLEANS = (*_SWITCHES, *(f"no{name}" for name in _SWITCHES), "help", "helpfull")
 _FORMATS = ("table", "json", "csv")
 _ENGINES = ("local", "ray")
@@ -77,7 +83,12 @@ def define() -> flags.FlagValues:
         "folder of class folders, or of train/ and val/ with such; or of ImageNet's two tar files; or what TFDS made",
         values,
     )
-    flags.DEFINE_string("target", None, "folder of records to make; none where TFDS has made the source", values)
+    flags.DEFINE_string(
+        "target",
+        None,
+        "folder to make: of records, none where TFDS has made the source; of pictures: runs/filter-<image> by default",
+        values,
+    )
     flags.DEFINE_float(
         "test_fraction", 0.2, "share of each class for testing, where there are class folders alone", 0, 1, values
     )
@@ -100,7 +111,7 @@ def define() -> flags.FlagValues:
         "distributed", "auto", _GROUPS, "several processes of one run: as the cluster tells, never, or as given", values
     )
     flags.DEFINE_string("coordinator", None, "HOST:PORT of the first process, for --distributed=explicit", values)
-    flags.DEFINE_integer("num_processes", None, "of the run, for --distributed=explicit", 1, None, values)
+    flags.DEFINE_integer("num_processes", None, "of the run, for --distributed=explicit", 1, 2**20, values)
     flags.DEFINE_integer("process_id", None, "of this process, from 0, for --distributed=explicit", 0, None, values)
     flags.DEFINE_enum("engine", "local", _ENGINES, "what runs the trials", values)
     flags.DEFINE_string("address", None, "of a Ray cluster, auto for this machine's; default: starts one", values)
@@ -113,6 +124,7 @@ def define() -> flags.FlagValues:
         "vectorize", "off", _VECTORIZED, "seeds: one program trains the seeds of a point; for accelerators", values
     )
     request.define(values)
+    filter_request.define(values)
     return values
 
 
@@ -133,9 +145,12 @@ def help_text(verb: str | None) -> str:
         words = {"format": _FORMATS, "engine": _ENGINES, "distributed": _GROUPS}.get(name)
         legal = f" ({' | '.join(words)})" if words else ""
         lines += _wrapped(f"  --{name}", f"{flag.help}{legal} ({default})")
+    if verb in MOVABLE:
+        fields = ", ".join(f"--config.data.{name}" for name in locations.FIELDS)
+        lines += _wrapped("  --config.data.FIELD", f"where the run's data lie now, the same images: {fields}")
     if "config" in names:
         lines += ["", "fields of the config, each as --config.FIELD=VALUE, with type, default and meaning:"]
-        for row in config_parse.field_rows():
+        for row in config_fields.field_rows():
             only = f" [with name={row.variant}]" if row.variant else ""
             lines += _wrapped(f"  --config.{row.path}", f"{row.type}; default: {row.default}; {row.meaning}{only}")
     return "\n".join(lines)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import ast
 import dataclasses
 import hashlib
+import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from absl import flags
 
-from cnn_jax import config_parse, experiment_file, text_fields, user_path
+from cnn_jax import config_parse, experiment_file, locations, text_fields, user_path
 from cnn_jax.ahead import request
 from cnn_jax.ahead.request import CompileRequest
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.flag_table import (
     BOOLEANS,
+    MOVABLE,
     OF_PROCESSES,
     OF_RAY,
     PATHS,
@@ -29,6 +32,8 @@ from cnn_jax.flag_table import (
     listed,
     near,
 )
+from cnn_jax.inspect import filter_request
+from cnn_jax.inspect.filter_request import FilterRequest
 from cnn_jax.plain_text import plain, valid_unicode
 from cnn_jax.sweep import exchange, plan
 from cnn_jax.sweep.comparison import Evidence
@@ -49,16 +54,19 @@ class Request:
       verb: a key of VERBS.
       experiment: the resolved config, for the verbs that take --config.
       config_file: where it came from.
+      moved: where a finished run's data lie now, by the field of config.data.
       workdir, data_dir, images, format, output, report, profile: the flags of the same names.
       source, target, test_fraction, restart_markers: the flags of the same names.
       sweep: what the verb sweep is to do.
       compilation: what the verb compile is to do.
+      filters: What the verb filter is to do.
       distributed, coordinator, num_processes, process_id: the flags of the same names.
     """
 
     verb: str
     experiment: Experiment | None
     config_file: Path | None
+    moved: dict[str, str]
     workdir: Path | None
     data_dir: Path | None
     images: tuple[Path, ...]
@@ -72,6 +80,7 @@ class Request:
     profile: bool
     sweep: SweepRequest | None
     compilation: CompileRequest | None
+    filters: FilterRequest | None
     distributed: Literal["auto", "off", "explicit"]
     coordinator: str | None
     num_processes: int | None
@@ -124,7 +133,7 @@ def parse(argv: Sequence[str]) -> Request:
         raise ConfigError([f"verb: got {verb!r}, expected one of: {', '.join(VERBS)}" + near(verb, VERBS)])
     words.remove(verb)
     values, overrides, faults = _flag_values(verb, words)
-    experiment, sweep, compilation = None, None, None
+    experiment, sweep, compilation, filters = None, None, None, None
     faults += _group_faults(values)
     paths, path_faults = _paths(values)
     faults += path_faults
@@ -144,12 +153,15 @@ def parse(argv: Sequence[str]) -> Request:
             compilation = request.read(values)
         except ConfigError as error:
             faults += error.faults
+    if verb == "filter" and not faults:
+        filters = filter_request.read(values, parse_value)
     if faults:
         raise ConfigError(faults)
     return Request(
         verb=verb,
         experiment=experiment,
         config_file=config_file,
+        moved=overrides if verb in MOVABLE else {},
         workdir=paths["workdir"],
         data_dir=paths["data_dir"],
         images=tuple(user_path.expand(image) for image in values.images or ()),
@@ -163,6 +175,7 @@ def parse(argv: Sequence[str]) -> Request:
         profile=values.profile,
         sweep=sweep,
         compilation=compilation,
+        filters=filters,
         distributed=values.distributed,
         coordinator=values.coordinator,
         num_processes=values.num_processes,
@@ -203,7 +216,7 @@ def _group_faults(values: Any) -> list[str]:
     if missing := [name for name in OF_PROCESSES[1:] if name not in given]:
         return [f"--{name}: --distributed=explicit needs it: {values[name].help}" for name in missing]
     host, _, port = values.coordinator.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 2**16:
         return [f"--coordinator: got {values.coordinator!r}, expected HOST:PORT, such as 10.0.0.1:8476"]
     if values.process_id >= values.num_processes:
         return [f"--process_id: got {values.process_id}, expected 0 to {values.num_processes - 1}"]
@@ -276,10 +289,14 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
         if not word.startswith("--"):
             faults.append(f"{word!r}: unexpected word; a flag is written --name=value")
         elif name.startswith("config."):
-            if "config" not in legal:
-                faults.append(f"--{name}: {verb} takes no config; the run's own config.json holds")
-            elif not has_value:
+            field = name.removeprefix("config.data.")
+            if "config" not in legal and not (verb in MOVABLE and field in locations.FIELDS):
+                where = f"; --config.data.{'|'.join(locations.FIELDS)} may say where its data lie" * (verb in MOVABLE)
+                faults.append(f"--{name}: {verb} takes no config; the run's own config.json holds{where}")
+            elif not has_value or (verb in MOVABLE and not text):
                 faults.append(f"--{name}: no value given; write --{name}=value")
+            elif verb in MOVABLE:
+                overrides[field] = text
             else:
                 overrides[name.removeprefix("config.")] = _field_value(name.removeprefix("config."), text)
         elif name.removeprefix("no") not in legal and name not in legal:
@@ -287,6 +304,10 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
                 faults.append(f"--{name}: not a flag of {verb}, which has: {listed(legal)}")
             else:
                 faults.append(f"--{name}: unknown flag" + (near(name, legal) or f"; {verb} has: {listed(legal)}"))
+        elif "\0" in text:
+            faults.append(f"--{name}: got {text!r}, expected text without NUL characters")
+        elif has_value and name in BOOLEANS and name not in legal:
+            faults.append(f"--{name}: got {text!r}; it takes no value: write --{name}, or --{name[2:]}=false")
         elif not has_value and name not in BOOLEANS:
             faults.append(f"--{name}: no value given; write --{name}=value")
         elif has_value and not text:
@@ -299,6 +320,9 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
         except flags.Error as error:
             faults.append(f"--{word.lstrip('-').partition('=')[0]}: {error}".replace("flag ", "", 1))
     values.mark_as_parsed()
+    for name in legal:
+        if isinstance(values[name].value, float) and not math.isfinite(values[name].value):
+            faults.append(f"--{name}: got {values[name].value}, expected a finite number: {values[name].help}")
     given = {word.lstrip("-").partition("=")[0] for word in words}
     faults += [f"--{name}: {verb} needs it: {values[name].help}" for name in REQUIRED[verb] if name not in given]
     return values, overrides, faults
@@ -339,11 +363,12 @@ def parse_value(text: str) -> Any:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     try:
-        tree = ast.parse(text, mode="eval")
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(text, mode="eval")
         if not isinstance(tree.body, ast.Name):
             return ast.literal_eval(_Quoted().visit(tree))
-    except (ValueError, SyntaxError):
-        pass
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        pass  # no literal, or one that Python cannot read: unhashable keys, thousands of signs or brackets
     return text
 
 

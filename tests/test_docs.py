@@ -1,4 +1,4 @@
-"""The lecture's companion: its Python blocks run, and its table of padding is what the ops say."""
+"""Pages whose Python blocks run, and the lecture companion's table of padding, which is what the ops say."""
 
 import ast
 import re
@@ -8,26 +8,30 @@ import pytest
 
 from cnn_jax import ops
 
-PAGE = Path(__file__).parents[1] / "docs" / "convolution.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "convolution.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def test_the_blocks_of_convolution_run():
-    text = PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["convolution.md", "filters.md"])
+def test_the_blocks_of_a_page_run(page):
+    text = (DOCS / page).read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(text))
     assert blocks
-    assert 2 * len(blocks) == len(re.findall(r"^\s*(?:```|~~~)", text, re.MULTILINE)), "a fence that is not ```python"
-    namespace = {"__name__": "convolution"}
+    fences = re.findall(r"^\s*(?:```|~~~)(.*)", text, re.MULTILINE)
+    assert len(blocks) == fences.count("python"), "a Python block that is not read"
+    assert page != "convolution.md" or 2 * len(blocks) == len(fences), "a fence that is not ```python"
+    namespace = {"__name__": page}
     for block in blocks:
         assert re.search(r"^\s*assert ", block[1], re.MULTILINE), f"nothing is compared in:\n{block[1]}"
         # Empty lines in front, so that a fault has the page's own line number.
-        code = compile("\n" * text.count("\n", 0, block.start(1)) + block[1], str(PAGE), "exec")
+        code = compile("\n" * text.count("\n", 0, block.start(1)) + block[1], page, "exec")
         fault = None
         try:
             exec(code, namespace)
         except Exception as error:
             line = error.__traceback__.tb_next.tb_lineno
-            fault = f"{PAGE.name}:{line}: {text.splitlines()[line - 1]}\n{error!r}"
+            fault = f"{page}:{line}: {text.splitlines()[line - 1]}\n{error!r}"
         if fault:  # outside of the except, where pytest would show the whole page
             pytest.fail(fault, pytrace=False)
 

@@ -98,7 +98,7 @@ class ConvBlock(KernelModule):
     def _plan(self, channels: int, train: bool) -> tuple[fusion.Step, ...]:
         batch_statistics = self.policy.uses_batch_statistics((*self.path, "norm"), train)
         names = {"conv": "/".join(self.path), "norm": "/".join((*self.path, "norm"))}
-        watched = [part for part, name in names.items() if is_watched(name)]
+        watched = [part for part, name in names.items() if is_watched(name) or ops.has_relu_backward()]
         return fusion.plan(self, channels, batch_statistics, platform(), watched)
 
     def _inputs(self, x: Array, train: bool) -> Array:

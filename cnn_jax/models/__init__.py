@@ -137,6 +137,8 @@ class Model:
     ) -> tuple[Float[Array, "b k"], tuple[Float[Array, "b k"], ...], Variables, dict[str, Array]]:
         """Classifies images, reading and perturbing the outputs of layers.
 
+        Called inside `ops.relu_backward`, the rectifiers have that backward pass.
+
         Layers are named as in the layer table. A layer's output is what the layer by itself computes: of a convolution
         or a dense layer the products and the bias, before a norm or an activation that follows; of a norm, a pooling or
         an addition likewise before the activation. The gradient with respect to a perturbation of zeros is the gradient

@@ -1,6 +1,6 @@
 """Pure array functions: no parameters of their own, no Flax."""
 
-from cnn_jax.ops.activation import relu
+from cnn_jax.ops.activation import has_relu_backward, relu, relu_backward
 from cnn_jax.ops.conv import Lowering, conv2d, conv_transpose2d
 from cnn_jax.ops.conv_pool import conv2d_relu_max_pool
 from cnn_jax.ops.norm import batch_norm, batch_norm_train, batch_statistics, group_norm, local_response_norm
@@ -14,7 +14,16 @@ from cnn_jax.ops.padding import (
     total_paddings,
 )
 from cnn_jax.ops.pointwise_norm import pointwise_batch_norm_train
-from cnn_jax.ops.pool import adaptive_avg_pool, avg_pool, global_avg_pool, global_max_pool, max_pool, min_pool
+from cnn_jax.ops.pool import (
+    adaptive_avg_pool,
+    avg_pool,
+    global_avg_pool,
+    global_max_pool,
+    max_pool,
+    max_pool_with_argmax,
+    max_unpool,
+    min_pool,
+)
 
 __all__ = [
     "GeometryError",
@@ -31,14 +40,18 @@ __all__ = [
     "global_avg_pool",
     "global_max_pool",
     "group_norm",
+    "has_relu_backward",
     "input_sizes",
     "local_response_norm",
     "max_pool",
+    "max_pool_with_argmax",
+    "max_unpool",
     "min_pool",
     "output_size",
     "output_sizes",
     "pointwise_batch_norm_train",
     "relu",
+    "relu_backward",
     "resolve_padding",
     "total_paddings",
 ]

@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax.ops import phases, winograd
-from cnn_jax.ops.activation import relu
+from cnn_jax.ops.activation import has_relu_backward, relu
 from cnn_jax.ops.chunks import chunk_count, map_chunks
 from cnn_jax.ops.conv import Lowering, conv2d, summed_in
 from cnn_jax.ops.padding import BORDER_MODES, Padding, output_sizes, resolve_padding
@@ -41,7 +41,8 @@ def conv2d_relu_max_pool(
       kernel: weights, moved by one pixel at a time.
       bias: of each feature.
       padding: of the convolution, any dialect of `resolve_padding`.
-      lowering: as for `conv2d`; with "xla" and "patches" the steps are done one by one.
+      lowering: as for `conv2d`; with "xla" and "patches" the steps are done one by one, and so they are inside of
+        `relu_backward`.
 
     Returns:
       Feature maps, half as high and wide as the convolution's, an odd row or column left out. Equal to the steps
@@ -55,7 +56,7 @@ def conv2d_relu_max_pool(
     kh, kw, channels, _ = kernel.shape
     size = (x.shape[1], x.shape[2])
     outputs = output_sizes(size, (kh, kw), 1, padding)
-    engine = _engine(kernel.shape)
+    engine = None if has_relu_backward() else _engine(kernel.shape)
     if lowering != "auto" or platform() != "cpu" or engine is None or min(outputs) < 2:
         return max_pool(relu(conv2d(x, kernel, padding=padding, lowering=lowering) + bias), 2)
     if x.shape[-1] != channels:

@@ -56,11 +56,13 @@ def verify(
         verdicts[entry.id] = verdict
         print_line(console, f"{entry.trial}: {verdict or status.status}")
 
-    available = len(confinement.available_cores())
+    every = confinement.available_cores()
+    available = len(every)
     with StopSignal() as stop:
         for cores in sorted({folder.status(entry.id).cores or available for entry in chosen}):
             alike = [entry for entry in chosen if (folder.status(entry.id).cores or available) == cores]
-            engine = LocalEngine(fresh, data_dir, max(1, available // cores), Limits())
+            jobs = max(1, available // cores)
+            engine = LocalEngine(fresh, data_dir, jobs, Limits(), cores=every[: jobs * cores])
             engine.run(trial_groups.alone(alike), report, stopping=lambda: stop.received is not None)
     matches = [verdict.exact for verdict in verdicts.values() if verdict is not None and verdict.difference is None]
     print_line(

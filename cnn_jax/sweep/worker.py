@@ -119,6 +119,7 @@ def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
     """The exit code and message of a trial that raised this; the log is told, with the traceback of what is no end."""
     if error is None:
         return DONE, ""
+    from cnn_jax.data.errors import UnreadableRecordError
     from cnn_jax.preflight import REFUSALS
     from cnn_jax.train.distributed import OtherProcessFailed
     from cnn_jax.train.loop import DivergedError, Stopped
@@ -130,7 +131,7 @@ def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
         code = STOPPED
     elif isinstance(error, DivergedError):
         message = f"diverged: {error}"
-    elif not isinstance(error, OtherProcessFailed):
+    elif not isinstance(error, OtherProcessFailed | UnreadableRecordError):
         print(plain_lines("".join(traceback.format_exception(error))), file=log)
         return FAILED, f"{type(error).__name__}: {error}"
     print(plain_lines(f"{ {REFUSED: 'refused', STOPPED: 'stopped'}.get(code, 'failed') }: {message}"), file=log)

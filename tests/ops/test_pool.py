@@ -120,3 +120,141 @@ def test_global_pooling():
     x = jnp.asarray([[[1.0, 8.0], [2.0, 6.0]], [[3.0, 4.0], [6.0, 2.0]]])[None]
     assert ops.global_max_pool(x).tolist() == [[6, 8]]
     assert ops.global_avg_pool(x).tolist() == [[3, 5]]
+
+
+@pytest.mark.parametrize(
+    ("window", "strides", "padding"), [(17, 3, "SAME"), ((20, 13), (1, 40), "VALID"), (18, 1000, "SAME")]
+)
+def test_windows_of_many_taps(window, strides, padding):
+    """Above 256 taps sums and maxima come from reduce_window; the loop's values, and gradients to the first maximum."""
+    x = np.random.default_rng(5).permutation(21 * 20).reshape(21, 20).astype(np.float32)
+    (kh, kw), (sh, sw) = (each if isinstance(each, tuple) else (each, each) for each in (window, strides))
+    pads = ops.resolve_padding(padding, x.shape, (kh, kw), (sh, sw))
+    padded = np.pad(x, pads, constant_values=np.nan)
+    oh, ow = ops.output_sizes(x.shape, (kh, kw), (sh, sw), padding)
+    views = [[padded[i * sh : i * sh + kh, j * sw : j * sw + kw] for j in range(ow)] for i in range(oh)]
+    options = {"strides": strides, "padding": padding}
+    assert pooled(ops.max_pool, x, window, **options) == [[np.nanmax(view) for view in row] for row in views]
+    assert pooled(ops.min_pool, x, window, **options) == [[np.nanmin(view) for view in row] for row in views]
+    means = [[np.nanmean(view) for view in row] for row in views]
+    np.testing.assert_allclose(pooled(ops.avg_pool, x, window, **options), means, rtol=1e-5)
+    gradient = jax.grad(lambda image: ops.max_pool(image[None, :, :, None], window, **options).sum())(jnp.asarray(x))
+    expected = np.zeros_like(x)
+    for view in itertools.chain(*views):
+        expected[x == np.nanmax(view)] += 1
+    np.testing.assert_array_equal(gradient, expected)
+
+
+@pytest.mark.parametrize("strides", [3, 5, 100])
+def test_strides_beyond_the_map(strides):
+    x = jnp.asarray([[1.0, 5.0, 2.0], [0.0, 3.0, 9.0], [8.0, 4.0, 7.0]])
+    options = {"strides": strides, "padding": "SAME"}
+    assert pooled(ops.max_pool, x, 2, **options) == [[5.0]]
+    gradient = jax.grad(lambda image: ops.max_pool(image[None, :, :, None], 2, **options).sum())(x)
+    assert gradient.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
+
+
+CASES = [
+    (size, window, strides, padding, dilation, ceil_mode)
+    for size, window in (((13, 14), (2, 3)), ((9, 11), (3, 2)))
+    for strides in ((1, 1), (2, 3))
+    for padding in ("VALID", "SAME", "SAME_LOWER", 1)
+    for dilation in ((1, 1), (2, 1), (3, 2))
+    for ceil_mode in (False, True)
+]
+
+
+def windows_of(size, window, strides, padding, dilation, ceil_mode):
+    """Yields each output's place and the pixels that its window sees, by a loop over taps."""
+    pads = ops.resolve_padding(padding, size, window, strides, dilation)
+    outputs = ops.output_sizes(size, window, strides, padding, dilation, ceil_mode)
+    for place in np.ndindex(outputs):
+        pixels = []
+        for tap in np.ndindex(window):
+            pixel = tuple(place[a] * strides[a] + tap[a] * dilation[a] - pads[a][0] for a in range(2))
+            if all(0 <= pixel[a] < size[a] for a in range(2)):
+                pixels.append(pixel)
+        yield place, pixels
+
+
+@pytest.mark.parametrize(("size", "window", "strides", "padding", "dilation", "ceil_mode"), CASES)
+def test_dilation_and_argmax_against_a_loop(size, window, strides, padding, dilation, ceil_mode):
+    rng = np.random.default_rng(7)
+    options = {"strides": strides, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
+    x = rng.integers(0, 6, size).astype(np.float32)  # many ties
+    outputs = ops.output_sizes(size, window, strides, padding, dilation, ceil_mode)
+    expected = {pool: np.zeros(outputs, np.float32) for pool in (ops.max_pool, ops.min_pool, ops.avg_pool)}
+    argmax, gradient = np.zeros(outputs, np.int32), np.zeros(size, np.float32)
+    cotangent = rng.integers(-9, 10, outputs).astype(np.float32)
+    unpooled = np.zeros(size, np.float32)
+    for place, pixels in windows_of(size, window, strides, padding, dilation, ceil_mode):
+        values = [x[pixel] for pixel in pixels]
+        for pool, reduce in ((ops.max_pool, np.max), (ops.min_pool, np.min), (ops.avg_pool, np.mean)):
+            expected[pool][place] = reduce(values)
+        first = pixels[int(np.argmax(values))]
+        argmax[place] = first[0] * size[1] + first[1]
+        gradient[first] += cotangent[place]
+        unpooled[first] = cotangent[place]
+    for pool, values in expected.items():
+        # a mean of at most 6 small integers: a rounding or two
+        np.testing.assert_allclose(pooled(pool, x, window, **options), values, rtol=1e-6)
+    image = jnp.asarray(x)[None, :, :, None]
+    largest, found = ops.max_pool_with_argmax(image, window, **options)
+    assert np.array_equal(largest[0, :, :, 0], expected[ops.max_pool])
+    assert np.array_equal(found[0, :, :, 0], argmax)
+    _, back = jax.vjp(lambda x: ops.max_pool(x, window, **options), image)
+    given = jnp.asarray(cotangent)[None, :, :, None]
+    assert np.array_equal(back(given)[0][0, :, :, 0], gradient)
+    assert np.array_equal(ops.max_unpool(given, found, size)[0, :, :, 0], unpooled)
+
+
+def test_unpooling_the_example_of_pytorchs_documentation():
+    # torch.nn.MaxUnpool2d: 1 to 16 in rows of four, MaxPool2d(2, stride=2, return_indices=True)
+    x = jnp.arange(1.0, 17).reshape(1, 4, 4, 1)
+    y, argmax = ops.max_pool_with_argmax(x, 2)
+    assert y[0, :, :, 0].tolist() == [[6, 8], [14, 16]]
+    assert argmax[0, :, :, 0].tolist() == [[5, 7], [13, 15]]
+    assert ops.max_unpool(y, argmax, 4)[0, :, :, 0].tolist() == [[0] * 4, [0, 6, 0, 8], [0] * 4, [0, 14, 0, 16]]
+    # numbers of pixels that are read with other sizes, as its second example does
+    wider = ops.max_unpool(y, argmax, 5)[0, :, :, 0].tolist()
+    assert wider == [[0] * 5, [6, 0, 8, 0, 0], [0, 0, 0, 14, 0], [16, 0, 0, 0, 0], [0] * 5]
+
+
+def test_argmax_of_images_and_channels_apart():
+    rng = np.random.default_rng(11)
+    x = rng.standard_normal((3, 6, 5, 4)).astype(np.float32)
+    y, argmax = ops.max_pool_with_argmax(jnp.asarray(x), 2, padding="SAME")
+    flat = x.reshape(3, 30, 4)
+    assert np.array_equal(np.take_along_axis(flat, np.asarray(argmax).reshape(3, -1, 4), axis=1).reshape(y.shape), y)
+    unpooled = np.asarray(ops.max_unpool(y, argmax, (6, 5)))
+    assert np.count_nonzero(unpooled) == y.size  # windows do not overlap
+    assert np.array_equal(unpooled[unpooled != 0], x[unpooled != 0])
+
+
+def test_gradients_of_argmax_and_unpooling():
+    x = jnp.asarray([[1.0, 4.0, 2.0], [3.0, 0.0, 5.0]])[None, :, :, None]
+    gradient = jax.grad(lambda x: ops.max_pool_with_argmax(x, 2, strides=1)[0].sum())(x)
+    assert gradient[0, :, :, 0].tolist() == [[0, 1, 0], [0, 0, 1]]
+    # both windows of 5 put their value to the same pixel, and the last one's stands there
+    argmax = jnp.asarray([5, 5], jnp.int32).reshape(1, 1, 2, 1)
+    value, back = jax.vjp(lambda y: ops.max_unpool(y, argmax, (2, 3)), jnp.asarray([7.0, 9.0]).reshape(1, 1, 2, 1))
+    assert value[0, :, :, 0].tolist() == [[0, 0, 0], [0, 0, 9]]
+    assert back(jnp.full(value.shape, 2.0))[0].ravel().tolist() == [0, 2]
+
+
+def test_windows_of_nothing_but_minus_infinity_name_a_pixel_of_theirs():
+    x = jnp.full((1, 2, 2, 1), -jnp.inf)
+    y, argmax = ops.max_pool_with_argmax(x, 2, strides=1, padding=1)
+    assert argmax[0, :, :, 0].tolist() == [[0, 0, 1], [0, 0, 1], [2, 2, 3]]
+    assert jnp.all(y == -jnp.inf)
+
+
+def test_dilation_that_does_not_fit_is_refused(untyped):
+    x = jnp.ones((1, 2, 2, 1))
+    for pool in (ops.max_pool, ops.avg_pool, ops.min_pool, ops.max_pool_with_argmax):
+        with pytest.raises(ops.GeometryError, match="window of 4 pixels exceeds its input of 2"):
+            pool(x, 2, dilation=3)
+        with pytest.raises(ops.GeometryError, match="2 pixels, 3 apart, lies wholly in the padding 2 of 2 pixels"):
+            pool(x, 2, strides=1, dilation=3, padding=2)  # the second window sees -1 and 2
+    with pytest.raises(ValueError, match="argmax has the shape"):
+        ops.max_unpool(x, jnp.zeros((1, 2, 1, 1), jnp.int32), 4)

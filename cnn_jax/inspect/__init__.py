@@ -1,0 +1,1 @@
+"""Looking inside networks, and at what convolution does to pictures."""

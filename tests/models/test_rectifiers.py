@@ -1,0 +1,75 @@
+"""The backward pass of rectifiers reaches every one of every network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn_jax import models, ops
+from cnn_jax.config_model import (
+    AlexNet,
+    CifarResNet,
+    Cnn,
+    GoogLeNet,
+    LeNet5,
+    ResNet,
+    TorchvisionAlexNet,
+    TorchvisionGoogLeNet,
+)
+
+# By the papers' tables: one after every convolution and every hidden dense layer, but for the convolutions that end a
+# residual block, whose rectifier stands after the sum, and those of shortcuts.
+COUNTS = [
+    (Cnn(), 28, 3 + 1, 3 + 1),
+    (Cnn(norm="batch", order="norm-activation-conv"), 28, 3 + 1, 3 + 1),
+    (LeNet5(activation="relu", pool_activation="relu", dense=(84,)), 32, 3 + 2 + 1, 3 + 2 + 1),
+    (LeNet5(), 32, 0, 0),  # tanh
+    (AlexNet(), 224, 5 + 2, 5 + 2),
+    (TorchvisionAlexNet(), 224, 5 + 2, 5 + 2),
+    (GoogLeNet(), 224, 3 + 9 * 6, 3 + 9 * 6 + 2 * 2),
+    (TorchvisionGoogLeNet(aux_heads=True), 224, 3 + 9 * 6, 3 + 9 * 6 + 2 * 2),
+    (ResNet(depth=18), 224, 1 + 8 * 2, 1 + 8 * 2),
+    (ResNet(depth=50), 224, 1 + 16 * 3, 1 + 16 * 3),
+    (CifarResNet(depth=20), 32, 1 + 9 * 2, 1 + 9 * 2),
+    (CifarResNet(depth=20, activation_order="pre"), 32, 9 * 2 + 1, 9 * 2 + 1),
+]
+CASES = [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in enumerate(COUNTS)]
+
+
+def test_no_network_is_left_out():
+    assert {config.name for config, *_ in COUNTS} == set(models.REGISTRY)
+
+
+@pytest.mark.parametrize(("config", "side", "in_evaluation", "in_training"), CASES)
+def test_as_many_rectifiers_as_the_network_has(config, side, in_evaluation, in_training):
+    model = models.create(config, 10)
+    shape = (side, side, 1 if side == 28 else 3)
+    variables = jax.eval_shape(lambda key: model.init(key, shape), jax.random.key(0))
+    images = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    for train, count in ((False, in_evaluation), (True, in_training)):
+        with ops.relu_backward("guided") as rectifiers:
+            jax.eval_shape(lambda v, x, train=train: model.apply(v, x, train, jax.random.key(0))[0], variables, images)
+        assert rectifiers.count == count
+
+
+def test_signals_of_a_network_are_positive_where_rectifiers_end_it():
+    """Guided signals that reach the first layer's maps are those of open rectifiers alone, and positive."""
+    model = models.create(Cnn(features=(6, 8), dense=(5,)), 3)
+    variables = model.init(jax.random.key(0), (12, 12, 1))
+    images = jax.random.normal(jax.random.key(1), (2, 12, 12, 1))
+    maps = model.apply_with_layers(variables, images, capture="all")[3]
+    zeros = {"conv1": jnp.zeros_like(maps["conv1"])}
+    signals = {}
+    for backward in ("gradient", "deconvnet", "guided"):
+        with ops.relu_backward(backward):
+            signals[backward] = np.asarray(
+                jax.grad(lambda z: model.apply_with_layers(variables, images, perturb=z)[0][:, 1].sum())(zeros)["conv1"]
+            )
+    shut = np.asarray(maps["conv1"]) <= 0
+    assert (signals["gradient"][shut] == 0).all()
+    assert (signals["gradient"] < 0).any()
+    assert (signals["deconvnet"] >= 0).all()
+    assert (signals["deconvnet"][shut] > 0).any()
+    assert (signals["guided"] >= 0).all()
+    assert (signals["guided"] > 0).any()
+    assert (signals["guided"][shut] == 0).all()
