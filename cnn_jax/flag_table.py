@@ -13,7 +13,7 @@ from cnn_jax.ahead import request
 from cnn_jax.inspect import filter_request
 
 OF_PROCESSES = ("distributed", "coordinator", "num_processes", "process_id")
-PATHS = ("config", "workdir", "data_dir", "source", "target", "output", "from", "export", "json")
+PATHS = ("config", "workdir", "data_dir", "source", "target", "output", "from", "export", "json", "image")
 WRITTEN_FOLDERS = ("workdir", "data_dir", "target")  # by libraries too, which want paths in UTF-8
 OF_RAY = ("address", "cpus", "gpus", "tpus", "processes")
 
