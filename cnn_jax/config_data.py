@@ -74,7 +74,7 @@ class Csv(_InMemory):
     name: Literal["csv"] = Field("csv", description="CSV files: a label and height x width x channels pixels, 0 to 255")
     train_file: FilePath = Field(description="training images, a line each; gz or not")
     test_file: FilePath = Field(description="test images")
-    label_column: ColumnNumber | str | None = Field(
+    label_column: ColumnNumber | Text | None = Field(
         None,
         description="the label's column: its name, or its number, 1 for the first and -1 for the last; none takes "
         "the one called label, labels, class or target, and in a file without names the first",
