@@ -7,7 +7,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-faults test-peers golden pictures lint data bench bench-gpu bench-loader bench-sweep lock clean
+.PHONY: help train test test-faults test-peers fuzz fuzz-data golden pictures lint data bench bench-gpu bench-loader bench-sweep lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,12 @@ test-faults: $(VENV)/development ## a full disk at ten levels, an error at every
 
 test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow
 	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
+
+fuzz: $(VENV)/development ## 300 random legal experiments and 300 bad ones; ARGS="--kind=bad --seed=1 --first=0 --count=60"
+	@$(VENV)/bin/python -m tests.fuzz.run $(ARGS)
+
+fuzz-data: $(VENV)/development ## 200 random damaged or odd inputs; ARGS="--inputs=1000 --first-seed=7" draws others
+	@$(VENV)/bin/python -m pytest tests/fuzz_data --inputs=200 $(ARGS)
 
 golden: $(BENCH_VENV)/installed ## write tests/ops/golden/peers.npz anew, by PyTorch and TensorFlow
 	@cd tests && $(abspath $(BENCH_VENV)/bin/python) -m peers.reference ops/golden/peers.npz

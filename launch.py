@@ -13,7 +13,7 @@ from cnn_jax.run import standard_streams, stop_signal
 if __name__ == "__main__":
     stop_signal.exit_on_signals()  # one may come while the rest is imported
 
-from cnn_jax import flags, xla_flags
+from cnn_jax import flags, jax_settings, xla_flags
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.flags import Request
 from cnn_jax.run.errors import RunFailed, explain
@@ -24,8 +24,11 @@ from cnn_jax.run.process_group import ProcessGroup
 
 def main(argv: list[str]) -> int:
     """Runs one verb and gives the exit code."""
+    os.environ["MPLBACKEND"] = "agg"  # figures go into files, whatever shows them on the user's screen
     try:
         request = flags.parse(argv)
+        if request.verb != "prepare":
+            jax_settings.check_environment()
     except flags.HelpRequested as text:
         print(text)
         return DONE
@@ -53,8 +56,12 @@ def one_network(request: Request) -> int:
     except (ConfigError, RunFolderError) as error:
         return refuse(error)
     # JAX and all that stands on it come only now: a bad command line is answered at once.
-    from cnn_jax.data import UnreadPicturesError
-    from cnn_jax.preflight import REFUSALS, check_devices
+    try:
+        import jax  # noqa: F401
+    except ValueError as error:  # of an environment variable
+        return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
+    from cnn_jax import preflight
+    from cnn_jax.data.errors import UnreadableRecordError, UnreadPicturesError
     from cnn_jax.train import distributed
     from cnn_jax.train.loop import DivergedError, Stopped
 
@@ -62,11 +69,12 @@ def one_network(request: Request) -> int:
         group = ProcessGroup(request.distributed, request.coordinator, request.num_processes, request.process_id)
         distributed.join(group)
     try:
-        check_devices()
+        preflight.check_devices()
+        preflight.check_settings()  # an experiment file may have made some
         VERBS[request.verb](request)
-    except REFUSALS as error:
+    except preflight.REFUSALS as error:
         return refuse(error)
-    except (DivergedError, distributed.OtherProcessFailed, UnreadPicturesError) as error:
+    except (DivergedError, distributed.OtherProcessFailed, UnreadPicturesError, UnreadableRecordError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return FAILED
     except Stopped:
@@ -190,7 +198,7 @@ def evaluate(request: Request) -> None:
     """Measures a finished run's network again."""
     from cnn_jax.train import restore
 
-    run = restore.load(the(request.workdir))
+    run = restore.load(the(request.workdir), request.moved)
     test = run.dataset(request.data_dir).test
     measured = {f"test_{name}": value for name, value in run.evaluate(test).items()}
     print(json.dumps(measured | {"images": len(test)}, indent=2))
@@ -202,7 +210,9 @@ def predict(request: Request) -> None:
     from cnn_jax.data import UnreadPicturesError
     from cnn_jax.train import restore
 
-    run = restore.load(the(request.workdir))
+    run = restore.load(the(request.workdir), request.moved)
+    if request.moved:
+        run.dataset()  # which is refused where it is not the run's
     files, passed_over = prediction.find_pictures(request.images)
     for warning in passed_over:
         print(f"warning: {warning}", file=sys.stderr)
@@ -229,17 +239,19 @@ def report(request: Request) -> None:
     """Makes the report of a run or a sweep anew."""
     workdir = the(request.workdir)
     if (workdir / "sweep.json").exists():
+        if request.moved:
+            raise ConfigError([f"--config.data.{name}: a sweep's report reads no data" for name in request.moved])
         write_sweep(workdir)
     else:
-        write_report(workdir, request.data_dir)
+        write_report(workdir, request.data_dir, request.moved)
 
 
-def write_report(workdir: Path, data_dir: Path | None) -> None:
+def write_report(workdir: Path, data_dir: Path | None, moved: dict[str, str] | None = None) -> None:
     """Writes the report of a finished run and prints where."""
     from cnn_jax.analysis.run_report import write_run_report
     from cnn_jax.train import restore
 
-    print(f"report: {write_run_report(restore.load(workdir), data_dir)}")
+    print(f"report: {write_run_report(restore.load(workdir, moved), data_dir)}")
 
 
 def write_sweep(workdir: Path, report: bool = True) -> None:

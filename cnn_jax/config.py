@@ -8,6 +8,7 @@ its kind, some more than ten.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -24,16 +25,22 @@ from cnn_jax.config_model import (
     PUBLISHED,
     Cnn,
     Count,
-    Fraction,
+    Decay,
+    Epsilon,
+    Factor,
     Model,
     NonNegative,
     NonNegativeInt,
     Positive,
     PositiveShare,
     Section,
+    Weight,
 )
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+LEAST_ALPHA = 1e-3  # below it all shares are 0 or 1 and, in float32, not a number
+Alpha = Annotated[float, Field(ge=0, le=1e3, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=1e-12, le=3e38, allow_inf_nan=False)]
 MatmulPrecision = Literal["default", "high", "highest", "bfloat16", "tensorfloat32", "float32"]
 
 # --- augmentation -------------------------------------------------------------------------------------
@@ -50,14 +57,14 @@ class Augment(Section):
     crop_border: Literal["zeros", "reflect"] = Field("zeros", description="what crop_padding pads with")
     brightness: Share = Field(0.0, description="multiply pixels by a factor within this of 1")
     contrast: Share = Field(0.0, description="multiply distances from the image's mean by a factor within this of 1")
-    lighting: NonNegative = Field(
+    lighting: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = Field(
         0.0, description="deviation of random steps along the training pixels' principal colours; AlexNet's is 0.1"
     )
     erasing: Share = Field(0.0, description="probability that a rectangle of an image is erased")
     erasing_area: tuple[PositiveShare, PositiveShare] = Field(
         (0.02, 0.4), description="least and greatest share of the image that is erased"
     )
-    erasing_aspect: tuple[Positive, Positive] = Field(
+    erasing_aspect: tuple[Factor, Factor] = Field(
         (0.3, 1 / 0.3), description="least and greatest height over width of what is erased"
     )
     erasing_fill: Literal["zero", "mean", "random"] = Field(
@@ -67,10 +74,10 @@ class Augment(Section):
     cutout: NonNegativeInt = Field(
         0, description="zero a square of this many pixels a side, its centre anywhere in the image"
     )
-    mixup: NonNegative = Field(
+    mixup: Alpha = Field(
         0.0, description="alpha: blend each image and its label with another's, shares from Beta(alpha, alpha)"
     )
-    cutmix: NonNegative = Field(
+    cutmix: Alpha = Field(
         0.0, description="alpha: paste a rectangle of another image, shares from Beta(alpha, alpha); labels by area"
     )
 
@@ -79,35 +86,33 @@ class Augment(Section):
 
 
 class _Optimizer(Section):
-    learning_rate: Positive = Field(1e-3, description="the schedule's highest value")
-    weight_decay: NonNegative = Field(
-        0.0, description="of each step, times the rate; adam and sgd add it to the gradient"
-    )
+    learning_rate: Rate = Field(1e-3, description="the schedule's highest value")
+    weight_decay: Weight = Field(0.0, description="of each step, times the rate; adam and sgd add it to the gradient")
     weight_decay_mask: Literal["kernels", "all"] = Field(
         "kernels", description="kernels: biases and scales are spared; all: every parameter decays"
     )
-    clip_norm: Positive | None = Field(None, description="gradients of a larger global L2 norm are scaled down to it")
+    clip_norm: Rate | None = Field(None, description="gradients of a larger global L2 norm are scaled down to it")
 
 
 class Sgd(_Optimizer):
     name: Literal["sgd"] = Field("sgd", description="stochastic gradient descent")
-    momentum: Fraction = Field(0.9, description="share of the last update kept")
+    momentum: Decay = Field(0.9, description="share of the last update kept")
     nesterov: bool = Field(False, description="look ahead by the momentum")
 
 
 class Adam(_Optimizer):
     name: Literal["adam"] = Field("adam", description="Kingma and Ba, 2015")
-    b1: Fraction = Field(0.9, description="decay of the gradient's running mean")
-    b2: Fraction = Field(0.999, description="decay of the squared gradient's running mean")
-    eps: Positive = Field(1e-7, description="added to the denominator; 1e-7 is Keras's, 1e-8 PyTorch's")
+    b1: Decay = Field(0.9, description="decay of the gradient's running mean")
+    b2: Decay = Field(0.999, description="decay of the squared gradient's running mean")
+    eps: Epsilon = Field(1e-7, description="added to the denominator; 1e-7 is Keras's, 1e-8 PyTorch's")
 
 
 class AdamW(_Optimizer):
     name: Literal["adamw"] = Field("adamw", description="Loshchilov and Hutter, 2019: decoupled weight decay")
-    weight_decay: NonNegative = Field(1e-4, description="of each step, times the rate, apart from the gradient")
-    b1: Fraction = Field(0.9, description="decay of the gradient's running mean")
-    b2: Fraction = Field(0.999, description="decay of the squared gradient's running mean")
-    eps: Positive = Field(1e-8, description="added to the denominator")
+    weight_decay: Weight = Field(1e-4, description="of each step, times the rate, apart from the gradient")
+    b1: Decay = Field(0.9, description="decay of the gradient's running mean")
+    b2: Decay = Field(0.999, description="decay of the squared gradient's running mean")
+    eps: Epsilon = Field(1e-8, description="added to the denominator")
 
 
 Optimizer = Annotated[Sgd | Adam | AdamW, Field(discriminator="name")]
@@ -137,8 +142,10 @@ class OneCycle(Section):
 
 class Step(_Schedule):
     name: Literal["step"] = Field("step", description="multiplied by factor at each boundary")
-    boundaries: tuple[Positive, ...] = Field((), description="epochs, rising, at which the rate drops")
-    factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="what the rate is multiplied by")
+    boundaries: tuple[Positive, ...] = Field(
+        (), max_length=10_000, description="epochs, rising, at which the rate drops"
+    )
+    factor: Annotated[float, Field(ge=1e-6, lt=1)] = Field(0.1, description="what the rate is multiplied by")
 
 
 Schedule = Annotated[Constant | Cosine | OneCycle | Step, Field(discriminator="name")]
@@ -160,7 +167,7 @@ class Pretrained(Section):
 
 
 class Train(Section):
-    epochs: Count = Field(5, description="passes over the training images")
+    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = Field(5, description="passes over the training images")
     batch_size: Count = Field(32, description="images of one step, over all devices")
     accumulate: Count = Field(
         1, description="parts of a batch that are worked on one after the other, for the memory of one part"
@@ -172,9 +179,9 @@ class Train(Section):
         description="epochs between measurements of the test and validation images; the last epoch is always measured",
     )
     eval_batch_size: Count = Field(500, description="images of one evaluation step, over all devices")
-    label_smoothing: Fraction = Field(0.0, description="share of the target spread evenly over all classes")
-    aux_loss_weight: NonNegative = Field(0.3, description="of each auxiliary classifier's loss, where there are any")
-    ema_decay: Fraction = Field(
+    label_smoothing: Decay = Field(0.0, description="share of the target spread evenly over all classes")
+    aux_loss_weight: Weight = Field(0.3, description="of each auxiliary classifier's loss, where there are any")
+    ema_decay: Decay = Field(
         0.0,
         description="evaluate a running mean of the parameters with this decay per step; 0 evaluates the parameters",
     )
@@ -345,7 +352,8 @@ def _impossible_parts(model: Model, train: Train) -> list[tuple[tuple[str, ...],
 
 
 def _nearest_divisor(number: int, wished: int) -> int:
-    return min((divisor for divisor in range(1, number + 1) if number % divisor == 0), key=lambda it: abs(it - wished))
+    small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
+    return min((*small, *(number // divisor for divisor in small)), key=lambda it: (abs(it - wished), it))
 
 
 def _impossible_augmentation(augment: Augment, train: Train) -> list[tuple[tuple[str, ...], str]]:
@@ -358,6 +366,12 @@ def _impossible_augmentation(augment: Augment, train: Train) -> list[tuple[tuple
         faults.append((("augment.shift", "augment.crop_padding"), message))
     faults += [fault for field in ("erasing_area", "erasing_aspect") if (fault := _falling("augment", field, augment))]
     for field in ("mixup", "cutmix"):
+        if 0 < getattr(augment, field) < LEAST_ALPHA:
+            message = (
+                f"config.augment.{field}={getattr(augment, field):g} draws shares of 0 and 1 alone; "
+                f"use {LEAST_ALPHA:g} or more, or 0 for none"
+            )
+            faults.append(((f"augment.{field}",), message))
         if getattr(augment, field) and train.batch_size == 1:
             message = f"config.augment.{field} mixes images of a batch, and config.train.batch_size is 1; use 2 or more"
             faults.append(((f"augment.{field}", "train.batch_size"), message))

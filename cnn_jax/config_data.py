@@ -9,7 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cnn_jax.config_model import Count, Fraction, NonNegativeInt, Positive, PositiveShare, Section
+from cnn_jax.config_model import Count, Factor, Fraction, NonNegativeInt, PositiveShare, Section
+
+Side = Annotated[int, Field(ge=1, le=8192)]  # pixels
+Workers = Annotated[int, Field(ge=0, le=1024)]
+
+ColumnNumber = Count | Annotated[int, Field(le=-1)]
 
 
 class _Data(Section):
@@ -47,11 +52,17 @@ class Mnist(_InMemory):
 
 
 class Csv(_InMemory):
-    name: Literal["csv"] = Field("csv", description="CSV files: label, then height x width x channels pixels, 0 to 255")
-    train_file: str = Field(description="training images; .gz is read as such; a header line is recognised")
-    test_file: str = Field(description="test images, same columns")
-    height: Count = Field(28, description="pixels")
-    width: Count = Field(28, description="pixels")
+    name: Literal["csv"] = Field("csv", description="CSV files: a label and height x width x channels pixels, 0 to 255")
+    train_file: str = Field(description="training images, a line each; gz or not")
+    test_file: str = Field(description="test images")
+    label_column: ColumnNumber | str | None = Field(
+        None,
+        description="the label's column: its name, or its number, 1 for the first and -1 for the last; none takes "
+        "the one called label, labels, class or target, and in a file without names the first",
+    )
+    header: bool | None = Field(None, description="whether the first line names the columns; none finds out")
+    height: Side = Field(28, description="pixels")
+    width: Side = Field(28, description="pixels")
     channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB, the channel varying fastest")
     class_names: tuple[str, ...] | None = Field(None, description="names in label order; none uses the labels")
 
@@ -70,8 +81,8 @@ class ImageFolder(_InMemory):
     train_dir: str = Field(description="folder of class folders")
     test_dir: str | None = Field(None, description="folder of class folders; none splits off test_fraction")
     test_fraction: Fraction = Field(0.2, description="share of train_dir for testing where test_dir is none")
-    height: Count = Field(28, description="pixels; pictures of another size are resized")
-    width: Count = Field(28, description="pixels; pictures of another size are resized")
+    height: Side = Field(28, description="pixels; pictures of another size are resized")
+    width: Side = Field(28, description="pixels; pictures of another size are resized")
     channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")
     classes: Count | None = Field(None, description="class folders that train_dir must have; none takes what is there")
 
@@ -82,24 +93,24 @@ class Records(_Data):
     )
     folder: str = Field(description="the folder")
     classes: Count | None = Field(None, description="classes that it must have; none takes what is there")
-    image_size: Count = Field(224, description="pixels of a side of what the network sees")
+    image_size: Side = Field(224, description="pixels of a side of what the network sees")
     channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")
     crop_area: tuple[PositiveShare, PositiveShare] = Field(
         (0.08, 1.0), description="least and greatest share of a training picture that is seen, at a random place"
     )
-    crop_aspect: tuple[Positive, Positive] = Field(
+    crop_aspect: tuple[Factor, Factor] = Field(
         (3 / 4, 4 / 3), description="least and greatest width over height of that part"
     )
     mirror: bool = Field(True, description="mirror half of the training pictures left to right")
-    shorter_side: Count | None = Field(
+    shorter_side: Side | None = Field(
         None,
         description="resize other pictures' shorter side to so many pixels, then see the middle; none is 8/7 of "
         "image_size, 256 for 224",
     )
-    workers: NonNegativeInt | None = Field(
+    workers: Workers | None = Field(
         None, description="processes that read and decode, for each process of the run; none is one for each core"
     )
-    threads: Count = Field(
+    threads: Annotated[int, Field(ge=1, le=1024)] = Field(
         1, description="that read and decode, in each of these processes, or with workers=0 in the run's own"
     )
 

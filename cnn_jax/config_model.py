@@ -12,19 +12,30 @@ from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-Count = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-PositiveShare = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+PositiveShare = Annotated[float, Field(ge=1e-6, le=1, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+# Bounds within which float32 arithmetic holds: beyond them values become 0, 1, infinite or not a number.
+Decay = Annotated[float, Field(ge=0, le=0.999999, allow_inf_nan=False)]
+Epsilon = Annotated[float, Field(ge=1e-20, le=1e3, allow_inf_nan=False)]
+Factor = Annotated[float, Field(ge=1e-3, le=1e3, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
-Size = Count | tuple[Count, Count]
+LARGEST_PIXELS = 1024  # of a window, a stride, a dilation or a padding: above it nothing but mistakes is known
+LARGEST_WIDTH = 2**24  # channels of a layer
+LARGEST_DEPTH = 256  # layers or stages that one field lists
+Pixels = Annotated[int, Field(ge=1, le=LARGEST_PIXELS)]
+Pad = Annotated[int, Field(ge=0, le=LARGEST_PIXELS)]
+Width = Annotated[int, Field(ge=1, le=LARGEST_WIDTH)]
+Size = Pixels | tuple[Pixels, Pixels]
 PaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR"]
-PadPair = tuple[NonNegativeInt, NonNegativeInt]
-Padding = PaddingName | NonNegativeInt | tuple[PadPair, PadPair]
+PadPair = tuple[Pad, Pad]
+Padding = PaddingName | Pad | tuple[PadPair, PadPair]
 PoolPaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH"]
-PoolPadding = PoolPaddingName | NonNegativeInt | tuple[PadPair, PadPair]
+PoolPadding = PoolPaddingName | Pad | tuple[PadPair, PadPair]
 PoolKind = Literal["max", "avg", "min"]
 # On the command line `none` is Python's None; where it is a legal word, it is that word.
 NoneIsAWord = BeforeValidator(lambda value: "none" if value is None else value)
@@ -52,9 +63,9 @@ class Network(Section):
     padding: Padding = Field("SAME", description="of the convolutions whose kernels exceed a pixel")
     activation: Activation = Field("relu", description="between the layers")
     norm: Norm = Field("none", description="of every convolution's maps: by batch, by groups of channels, or none")
-    norm_momentum: Fraction = Field(0.9, description="share of batch norm's running statistics that a step keeps")
-    norm_eps: Positive = Field(1e-5, description="added to the variance")
-    norm_groups: Count = Field(8, description="of channels in group norm")
+    norm_momentum: Decay = Field(0.9, description="share of batch norm's running statistics that a step keeps")
+    norm_eps: Epsilon = Field(1e-5, description="added to the variance")
+    norm_groups: Width = Field(8, description="of channels in group norm")
     norm_images: Count | None = Field(
         None,
         description="images of a batch whose statistics batch norm takes together; none: all. "
@@ -71,12 +82,14 @@ class Cnn(Network):
     """Stages of convolution, bias, activation and pooling, then dense layers. The default is the lecture's."""
 
     name: Literal["cnn"] = Field("cnn", description="the lecture's network as a configurable stack")
-    features: tuple[Count, ...] = Field((32, 64, 64), min_length=1, description="convolution kernels of each stage")
+    features: tuple[Width, ...] = Field(
+        (32, 64, 64), min_length=1, max_length=LARGEST_DEPTH, description="convolution kernels of each stage"
+    )
     kernel_size: PerStage[Size] = Field(3, description="pixels; one value, or one for each stage")
     strides: PerStage[Size] = Field(1, description="of the convolutions; one value, or one for each stage")
     padding: PerStage[Padding] = Field("VALID", description="of the convolutions; one value, or one for each stage")  # type: ignore[assignment]
     dilation: PerStage[Size] = Field(1, description="pixels between a kernel's taps; one value, or one for each stage")
-    groups: PerStage[Count] = Field(1, description="of channels that convolve apart; one value, or one for each stage")
+    groups: PerStage[Width] = Field(1, description="of channels that convolve apart; one value, or one for each stage")
     pooling: PerStage[Pooling] = Field(("max", "max", "none"), description="one value, or one for each stage")
     pool_window: PerStage[Size] = Field(2, description="pixels; one value, or one for each stage")
     pool_strides: PerStage[Size] | None = Field(
@@ -84,7 +97,9 @@ class Cnn(Network):
     )
     pool_padding: PerStage[PoolPadding] = Field("VALID", description="one value, or one for each stage")
     order: Order = Field("conv-norm-activation", description="of the parts of a stage, pooling last")
-    dense: tuple[Count, ...] = Field((64,), description="widths of the hidden dense layers; () for none")
+    dense: tuple[Width, ...] = Field(
+        (64,), max_length=LARGEST_DEPTH, description="widths of the hidden dense layers; () for none"
+    )
     dropout: Fraction = Field(0.0, description="share of each hidden dense layer's outputs dropped in training")
     kernel_init: KernelInit = Field("glorot_uniform", description="initial weights; biases start at zero")
 
@@ -95,8 +110,8 @@ class LeNet5(Network):
     name: Literal["lenet5"] = Field("lenet5", description="LeCun et al., 1998; the lecture's table 13-1")
     padding: Padding = Field("VALID", description="of C1, C3 and C5")
     activation: Activation = Field("tanh", description="after C1, C3, C5 and F6; the paper's is scaled_tanh")
-    pad_to: Count | None = Field(32, description="pixels: smaller images get a border of zeros; none: no border")
-    features: tuple[Count, Count, Count] = Field((6, 16, 120), description="maps of C1, C3 and C5")
+    pad_to: Pixels | None = Field(32, description="pixels: smaller images get a border of zeros; none: no border")
+    features: tuple[Width, Width, Width] = Field((6, 16, 120), description="maps of C1, C3 and C5")
     kernel_size: Size = Field(5, description="of C1, C3 and C5, pixels")
     strides: Size = Field(1, description="of C1 and C3")
     pooling: PoolKind = Field("avg", description="of S2 and S4")
@@ -110,7 +125,9 @@ class LeNet5(Network):
     connection: Literal["full", "table"] = Field(
         "full", description="of S2 to C3: every map to every map, or the paper's table I, which takes 6 and 16 maps"
     )
-    dense: tuple[Count, ...] = Field((84,), description="width of F6; more or fewer hidden layers as listed")
+    dense: tuple[Width, ...] = Field(
+        (84,), max_length=LARGEST_DEPTH, description="width of F6; more or fewer hidden layers as listed"
+    )
     output: Literal["dense", "rbf"] = Field(
         "dense", description="a dense layer, or Euclidean radial basis units: distances to the classes' prototypes"
     )
@@ -126,7 +143,7 @@ class _AlexNet(Network):
     stem_padding: Padding = Field(((1, 2), (1, 2)), description="of C1: pads of 1 and 2 make 55x55 of 224x224")
     stem_kernel_size: Size = Field(11, description="of C1, pixels")
     stem_strides: Size = Field(4, description="of C1")
-    features: tuple[Count, Count, Count, Count, Count] = Field(
+    features: tuple[Width, Width, Width, Width, Width] = Field(
         (96, 256, 384, 384, 256), description="maps of the five convolutions"
     )
     kernel_size: tuple[Size, Size, Size, Size] = Field((5, 3, 3, 3), description="of the other convolutions, pixels")
@@ -137,7 +154,9 @@ class _AlexNet(Network):
     pool_padding: PoolPadding = Field("VALID", description="of the pooling")
     last_pool: bool = Field(True, description="pool after the last convolution, which the lecture's table leaves out")
     lrn: bool = Field(True, description="local response normalisation after the first two convolutions")
-    dense: tuple[Count, ...] = Field((4096, 4096), description="widths of the hidden dense layers; () for none")
+    dense: tuple[Width, ...] = Field(
+        (4096, 4096), max_length=LARGEST_DEPTH, description="widths of the hidden dense layers; () for none"
+    )
     dropout: Fraction = Field(0.5, description="share of values dropped in training")
     dropout_on: Literal["outputs", "inputs"] = Field(
         "outputs", description="of the hidden dense layers: their outputs, or (torchvision) their inputs"
@@ -158,7 +177,7 @@ class TorchvisionAlexNet(_AlexNet):
         "alexnet_torchvision", description="torchvision's AlexNet, narrower and without response normalisation"
     )
     stem_padding: Padding = Field(2, description="of C1")
-    features: tuple[Count, Count, Count, Count, Count] = Field(
+    features: tuple[Width, Width, Width, Width, Width] = Field(
         (64, 192, 384, 256, 256), description="maps of the five convolutions"
     )
     lrn: bool = Field(False, description="local response normalisation after the first two convolutions")
@@ -173,11 +192,11 @@ UpTo5 = Annotated[int, Field(ge=0, le=5)]
 
 
 class _GoogLeNet(Network):
-    stem_features: tuple[Count, Count, Count] = Field((64, 64, 192), description="maps of the stem's convolutions")
+    stem_features: tuple[Width, Width, Width] = Field((64, 64, 192), description="maps of the stem's convolutions")
     stem_kernel_size: Size = Field(7, description="of the first convolution, pixels")
     stem_strides: Size = Field(2, description="of the first convolution")
     stem_pools: tuple[bool, bool] = Field((True, True), description="pool after the stem's first and last convolution")
-    width: Positive = Field(1.0, description="factor on the maps of every convolution, rounded to at least 1")
+    width: Factor = Field(1.0, description="factor on the maps of every convolution, rounded to at least 1")
     modules: tuple[UpTo2, UpTo5, UpTo2] = Field(
         (2, 5, 2), description="inception modules of each stage, the first of the paper's 2, 5 and 2"
     )
@@ -193,7 +212,7 @@ class _GoogLeNet(Network):
     aux_pool: Literal["window", "adaptive"] = Field(
         "window", description="before an auxiliary classifier: 5x5 windows of stride 3, or averages down to 4x4"
     )
-    aux_dense: Count = Field(1024, description="width of the auxiliary classifiers' hidden layer")
+    aux_dense: Width = Field(1024, description="width of the auxiliary classifiers' hidden layer")
     aux_dropout: Fraction = Field(0.7, description="share of its outputs dropped in training")
     dropout: Fraction = Field(0.4, description="share of the pooled features dropped in training")
 
@@ -212,7 +231,7 @@ class TorchvisionGoogLeNet(_GoogLeNet):
     )
     padding: Padding = Field("TORCH", description="of the convolutions whose kernels exceed a pixel")
     norm: Norm = Field("batch", description="of every convolution's maps: by batch, by groups of channels, or none")
-    norm_eps: Positive = Field(1e-3, description="added to the variance")
+    norm_eps: Epsilon = Field(1e-3, description="added to the variance")
     five_by_five: Size = Field(3, description="kernel of the modules' third branch, pixels")
     last_pool_window: Size = Field(2, description="of the pooling before the last stage, pixels")
     pool_padding: PoolPadding = Field("VALID", description="of the pooling between the stages")
@@ -241,8 +260,8 @@ class ResNet(_ResNet):
 
     name: Literal["resnet"] = Field("resnet", description="He et al., 2016, table 1: four stages")
     depth: Literal[18, 34, 50, 101, 152] = Field(18, description="layers; from 50 on of bottleneck blocks")
-    width: Count = Field(64, description="maps of the stem and of the first stage's inner convolutions")
-    bottleneck_width: Count = Field(1, description="factor on the inner maps of bottlenecks; 2 are wide ResNets")
+    width: Width = Field(64, description="maps of the stem and of the first stage's inner convolutions")
+    bottleneck_width: Width = Field(1, description="factor on the inner maps of bottlenecks; 2 are wide ResNets")
     stage_strides: tuple[Size, Size, Size, Size] = Field((1, 2, 2, 2), description="of each stage's first block")
     stride_in: Literal["3x3", "1x1"] = Field(
         "3x3", description="the convolution of a bottleneck that strides: 3x3 is v1.5 (torchvision), 1x1 the paper's"
@@ -267,8 +286,8 @@ class CifarResNet(_ResNet):
     depth: Literal[8, 14, 16, 20, 22, 26, 28, 32, 34, 38, 40, 44, 50, 56, 110, 164] = Field(
         20, description="layers, 6n + 2 for n blocks in each stage; 6n + 4 as wide networks count: 16, 22, 28, 34, 40"
     )
-    width: Count = Field(16, description="maps of the stem and, times widen, of the first stage")
-    widen: Count = Field(1, description="factor on the stages' maps: 10 in WRN-28-10")
+    width: Width = Field(16, description="maps of the stem and, times widen, of the first stage")
+    widen: Width = Field(1, description="factor on the stages' maps: 10 in WRN-28-10")
     stage_strides: tuple[Size, Size, Size] = Field((1, 2, 2), description="of each stage's first block")
     shortcut: Shortcut = Field(
         "padded", description="where shapes change: strided and zero-padded, or 1x1 convolution; none: plain nets"

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import types
+import reprlib
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import annotated_types
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from cnn_jax.config import Experiment
+from cnn_jax.config_fields import default_variant, field_rows, section_of, type_text, variants_of, words_of
 
 Path = tuple[str | int, ...]
+_DEEPEST = 16  # sections and tuples within one another; the legal ones are five at most
 
 
 class ConfigError(Exception):
@@ -23,24 +24,6 @@ class ConfigError(Exception):
     def __init__(self, faults: list[str]):
         super().__init__("\n".join(faults))
         self.faults = faults
-
-
-class FieldRow(NamedTuple):
-    """One leaf of the config, as `--help` lists it.
-
-    Attributes:
-      path: dotted name, from the Experiment down.
-      variant: the names of the alternatives it belongs to; empty where it belongs to all.
-      type: the legal values, in words.
-      default: what it is when not given; "required" where it must be.
-      meaning: the description.
-    """
-
-    path: str
-    variant: str
-    type: str
-    default: str
-    meaning: str
 
 
 def parse(raw: Mapping[str, Any] | Experiment) -> Experiment:
@@ -108,7 +91,7 @@ def override(raw: Mapping[str, Any] | Experiment, overrides: Mapping[str, Any]) 
                 break
             node = below
         else:
-            node[leaf] = _normalise(value)
+            node[leaf] = _normalise(value, tuple(dotted.split(".")))
     if faults:
         raise ConfigError(faults)
     return tree
@@ -129,11 +112,6 @@ def changed_fields(old: Experiment, new: Experiment) -> list[str]:
             was_text, now_text = ("(absent)" if value is absent else repr(value) for value in (was, now))
             lines.append(f"config.{path}: {was_text} -> {now_text}")
     return lines
-
-
-def field_rows() -> list[FieldRow]:
-    """Lists every field of every alternative, with type, default and meaning."""
-    return list(_rows(Experiment, "", ""))
 
 
 def nearest(word: str, words: typing.Iterable[str]) -> str | None:
@@ -165,11 +143,11 @@ def _locate(loc: Path, tree: dict[str, Any]) -> tuple[type[BaseModel], Path, Fie
     path: Path = ()
     field: FieldInfo | None = None
     for part in loc:
-        if part in _variants(field) if field is not None else False:
-            model, field = _variants(field)[str(part)], None
+        if part in variants_of(field) if field is not None else False:
+            model, field = variants_of(field)[str(part)], None
             continue
         if field is not None:
-            section = _section(field)
+            section = section_of(field)
             if section is None:
                 break  # inside a value: the field is what the user knows
             model = section
@@ -186,13 +164,13 @@ def _message(detail: Any, model: type[BaseModel], path: Path, field: FieldInfo |
         return f"{name}: unknown field" + _suggest_field(str(path[-1]), model, path[:-1])
     if detail["type"] == "missing":
         meaning = field.description if field else ""
-        return f"{name}: required, and not given; expected {_type_text(field)}: {meaning}"
+        return f"{name}: required, and not given; expected {type_text(field)}: {meaning}"
     if field is not None and detail["type"].startswith("union_tag") and isinstance(detail["input"], dict):
         given = detail["input"]["name"]
-        legal = ", ".join(_variants(field))
-        return f"{name}.name: got {_shown(given)}, expected one of: {legal}" + _did_you_mean(given, _variants(field))
+        legal = ", ".join(variants_of(field))
+        return f"{name}.name: got {_shown(given)}, expected one of: {legal}" + _did_you_mean(given, variants_of(field))
     value = _value_at(tree, path)
-    return f"{name}: got {_shown(value)}, expected {_type_text(field)}" + _did_you_mean(value, _words(field))
+    return f"{name}: got {_shown(value)}, expected {type_text(field)}" + _did_you_mean(value, words_of(field))
 
 
 def _suggest_field(word: str, model: type[BaseModel], parents: Path) -> str:
@@ -217,7 +195,7 @@ def _did_you_mean(value: Any, words: typing.Iterable[str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = reprlib.repr(value) if isinstance(value, (tuple, list, dict, set)) and len(value) > 60 else repr(value)
     if len(text) > 60:
         text = text[:57] + "..."
     return f"{text} ({type(value).__name__})"
@@ -233,14 +211,29 @@ def _touches(dotted: str, path: Path) -> bool:
 # --- raw trees ----------------------------------------------------------------------------------------
 
 
-def _normalise(value: Any) -> Any:
-    """Makes lists tuples and mappings dictionaries, so that the strict models take either."""
+def _normalise(value: Any, path: Path = ()) -> Any:
+    """Makes lists tuples and mappings dictionaries, so that the strict models take either.
+
+    Raises:
+      ConfigError: Where a key is not text, a text holds a NUL character, or the nesting has no end.
+    """
+    name = ".".join(("config", *map(str, path)))
+    if len(path) > _DEEPEST:
+        raise ConfigError([f"{name}: nested more than {_DEEPEST} deep, or it contains itself"])
     if isinstance(value, BaseModel):
-        return _normalise(value.model_dump(exclude_unset=True))
+        return _normalise(value.model_dump(exclude_unset=True), path)
     if isinstance(value, Mapping):
-        return {key: _normalise(entry) for key, entry in value.items()}
+        if faults := [
+            f"{name}: got the key {_shown(key)}, expected the name of a field"
+            for key in value
+            if not isinstance(key, str)
+        ]:
+            raise ConfigError(faults)
+        return {key: _normalise(entry, (*path, key)) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return tuple(_normalise(entry) for entry in value)
+        return tuple(_normalise(entry, (*path, number)) for number, entry in enumerate(value))
+    if isinstance(value, str) and "\0" in value:
+        raise ConfigError([f"{name}: got {_shown(value)}, expected text without NUL characters"])
     return value
 
 
@@ -248,8 +241,8 @@ def _with_default_names(tree: dict[str, Any]) -> dict[str, Any]:
     """Names the default alternative where a section is given without a `name`."""
     named = dict(tree)
     for key, field in Experiment.model_fields.items():
-        if isinstance(named.get(key), dict) and _variants(field) and "name" not in named[key]:
-            named[key] = {"name": _default_variant(field), **named[key]}
+        if isinstance(named.get(key), dict) and variants_of(field) and "name" not in named[key]:
+            named[key] = {"name": default_variant(field), **named[key]}
     return named
 
 
@@ -274,110 +267,3 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-# --- fields in words ----------------------------------------------------------------------------------
-
-
-def _rows(model: type[BaseModel], prefix: str, variant: str) -> Iterator[FieldRow]:
-    for name, field in model.model_fields.items():
-        section, variants = _section(field), _variants(field)
-        if variants:
-            default = _default_variant(field)
-            meaning = f"{field.description}: " + "; ".join(
-                f"{key}: {option.model_fields['name'].description}" for key, option in variants.items()
-            )
-            yield FieldRow(f"{prefix}{name}.name", "", " | ".join(variants), repr(default), meaning)
-            yield from _variant_rows(variants, f"{prefix}{name}.")
-        elif section is not None:
-            yield from _rows(section, f"{prefix}{name}.", "")
-        else:
-            default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
-            yield FieldRow(f"{prefix}{name}", variant, _type_text(field), default, field.description or "")
-
-
-def _variant_rows(variants: Mapping[str, type[BaseModel]], prefix: str) -> Iterator[FieldRow]:
-    """The alternatives' fields, each once: those that several share carry all their names."""
-    owners: dict[FieldRow, list[str]] = {}
-    for key, option in variants.items():
-        for row in _rows(option, prefix, ""):
-            if not row.path.endswith(".name"):
-                owners.setdefault(row, []).append(key)
-    for row, keys in owners.items():
-        yield row if len(keys) == len(variants) else row._replace(variant=", ".join(keys))
-
-
-def _default_variant(field: FieldInfo) -> str:
-    return str(field.get_default(call_default_factory=True).name)
-
-
-def _section(field: FieldInfo) -> type[BaseModel] | None:
-    annotation = field.annotation
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-
-
-def _variants(field: FieldInfo | None) -> dict[str, type[BaseModel]]:
-    """The alternatives of a discriminated field by their `name`; empty for other fields."""
-    if field is None or field.discriminator is None:
-        return {}
-    return {option.model_fields["name"].default: option for option in typing.get_args(field.annotation)}
-
-
-def _words(field: FieldInfo | None) -> set[str]:
-    """The legal words of a field, wherever in its type they stand."""
-
-    def collect(annotation: Any) -> Iterator[str]:
-        if typing.get_origin(annotation) is typing.Literal:
-            yield from (word for word in typing.get_args(annotation) if isinstance(word, str))
-        else:
-            for part in typing.get_args(annotation):
-                yield from collect(part)
-
-    return set(collect(field.annotation)) if field is not None else set()
-
-
-def _type_text(field: FieldInfo | None) -> str:
-    if field is None:
-        return "another value"
-    if _variants(field):
-        return f"a section with the name {' | '.join(_variants(field))}"
-    return _annotation_text(field.annotation, field.metadata)
-
-
-def _annotation_text(annotation: Any, metadata: typing.Iterable[Any] = ()) -> str:
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Annotated:
-        inner, *extra = args
-        return _annotation_text(inner, [*extra, *metadata])
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return f"a section of: {', '.join(annotation.model_fields)}"
-    if origin is typing.Literal:
-        return " | ".join(map(str, args))
-    if origin in (typing.Union, types.UnionType):
-        return " | ".join(dict.fromkeys(_annotation_text(arg) for arg in args))
-    if origin is tuple:
-        if len(args) == 2 and args[1] is Ellipsis:
-            at_least = _bounds(metadata).get("min_length")
-            inside = _annotation_text(args[0])
-            return f"({inside}, ...)" + (f" of at least {at_least}" if at_least else "")
-        return f"({', '.join(_annotation_text(arg) for arg in args)})"
-    if annotation is type(None):
-        return "none"
-    words = {int: "integer", float: "number", bool: "true | false", str: "text"}
-    text = words.get(annotation, getattr(annotation, "__name__", str(annotation)))
-    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-    limits = [f"{signs[name]} {limit}" for name, limit in _bounds(metadata).items() if name in signs]
-    return " ".join([text, " and ".join(limits)]).strip()
-
-
-def _bounds(metadata: typing.Iterable[Any]) -> dict[str, Any]:
-    """The limits in an annotation's metadata, pydantic's own grouping opened."""
-    bounds: dict[str, Any] = {}
-    for entry in metadata:
-        if isinstance(entry, FieldInfo):
-            bounds |= _bounds(entry.metadata)
-        elif isinstance(entry, annotated_types.BaseMetadata) and not isinstance(entry, annotated_types.GroupedMetadata):
-            bounds |= {
-                name: getattr(entry, name) for name in ("gt", "ge", "lt", "le", "min_length") if hasattr(entry, name)
-            }
-    return bounds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import json
+import reprlib
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
@@ -33,7 +34,9 @@ def load_config(path: Path) -> Mapping[str, Any] | Experiment:
         return _read_json(path)
     raw = _call(path, "get_config")
     if not isinstance(raw, (Mapping, Experiment)):
-        raise ConfigError([f"--config: get_config() of {path} gave {raw!r}, expected a dictionary or an Experiment"])
+        raise ConfigError(
+            [f"--config: get_config() of {path} gave {reprlib.repr(raw)}, expected a dictionary or an Experiment"]
+        )
     return raw
 
 
@@ -60,6 +63,8 @@ def _read_json(path: Path) -> Mapping[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError([f"--config: {path} cannot be read: {error}"]) from error
+    except RecursionError as error:
+        raise ConfigError([f"--config: {path} cannot be read: its values are nested too deeply"]) from error
     if not isinstance(content, dict):
         raise ConfigError([f"--config: {path} holds no JSON object of fields"])
     return content

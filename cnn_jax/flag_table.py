@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from absl import flags
 
-from cnn_jax import config_parse
+from cnn_jax import config_fields, locations
 from cnn_jax.ahead import request
 
 OF_PROCESSES = ("distributed", "coordinator", "num_processes", "process_id")
@@ -36,6 +36,9 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
 }
+
+MOVABLE = ("eval", "predict", "report")
+"""Verbs of a finished run, whose data may lie elsewhere than they did: `--config.data.FIELD=PATH` says where."""
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "train": ("config",),
@@ -98,7 +101,7 @@ def define() -> flags.FlagValues:
         "distributed", "auto", _GROUPS, "several processes of one run: as the cluster tells, never, or as given", values
     )
     flags.DEFINE_string("coordinator", None, "HOST:PORT of the first process, for --distributed=explicit", values)
-    flags.DEFINE_integer("num_processes", None, "of the run, for --distributed=explicit", 1, None, values)
+    flags.DEFINE_integer("num_processes", None, "of the run, for --distributed=explicit", 1, 2**20, values)
     flags.DEFINE_integer("process_id", None, "of this process, from 0, for --distributed=explicit", 0, None, values)
     flags.DEFINE_enum("engine", "local", _ENGINES, "what runs the trials", values)
     flags.DEFINE_string("address", None, "of a Ray cluster, auto for this machine's; default: starts one", values)
@@ -131,9 +134,12 @@ def help_text(verb: str | None) -> str:
         words = {"format": _FORMATS, "engine": _ENGINES, "distributed": _GROUPS}.get(name)
         legal = f" ({' | '.join(words)})" if words else ""
         lines += _wrapped(f"  --{name}", f"{flag.help}{legal} ({default})")
+    if verb in MOVABLE:
+        fields = ", ".join(f"--config.data.{name}" for name in locations.FIELDS)
+        lines += _wrapped("  --config.data.FIELD", f"where the run's data lie now, the same images: {fields}")
     if "config" in names:
         lines += ["", "fields of the config, each as --config.FIELD=VALUE, with type, default and meaning:"]
-        for row in config_parse.field_rows():
+        for row in config_fields.field_rows():
             only = f" [with name={row.variant}]" if row.variant else ""
             lines += _wrapped(f"  --config.{row.path}", f"{row.type}; default: {row.default}; {row.meaning}{only}")
     return "\n".join(lines)

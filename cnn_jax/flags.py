@@ -5,18 +5,20 @@ from __future__ import annotations
 import ast
 import dataclasses
 import hashlib
+import math
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from absl import flags
 
-from cnn_jax import config_parse, experiment_file
+from cnn_jax import config_parse, experiment_file, locations
 from cnn_jax.ahead import request
 from cnn_jax.ahead.request import CompileRequest
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.flag_table import BOOLEANS, OF_PROCESSES, OF_RAY, REQUIRED, VERBS, define, help_text, listed, near
+from cnn_jax.flag_table import BOOLEANS, MOVABLE, OF_PROCESSES, OF_RAY, REQUIRED, VERBS, define, help_text, listed, near
 from cnn_jax.sweep import exchange, plan
 from cnn_jax.sweep.comparison import Evidence
 from cnn_jax.sweep.options import Options
@@ -35,6 +37,7 @@ class Request:
       verb: a key of VERBS.
       experiment: the resolved config, for the verbs that take --config.
       config_file: where it came from.
+      moved: where a finished run's data lie now, by the field of config.data.
       workdir, data_dir, images, format, output, report, profile: the flags of the same names.
       source, target, test_fraction, restart_markers: the flags of the same names.
       sweep: what the verb sweep is to do.
@@ -45,6 +48,7 @@ class Request:
     verb: str
     experiment: Experiment | None
     config_file: Path | None
+    moved: dict[str, str]
     workdir: Path | None
     data_dir: Path | None
     images: tuple[Path, ...]
@@ -132,6 +136,7 @@ def parse(argv: Sequence[str]) -> Request:
         verb=verb,
         experiment=experiment,
         config_file=config_file,
+        moved=overrides if verb in MOVABLE else {},
         workdir=Path(values.workdir) if values.workdir else None,
         data_dir=Path(values.data_dir).expanduser() if values.data_dir else None,
         images=tuple(Path(image) for image in values.images or ()),
@@ -160,7 +165,7 @@ def _group_faults(values: Any) -> list[str]:
     if missing := [name for name in OF_PROCESSES[1:] if name not in given]:
         return [f"--{name}: --distributed=explicit needs it: {values[name].help}" for name in missing]
     host, _, port = values.coordinator.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 2**16:
         return [f"--coordinator: got {values.coordinator!r}, expected HOST:PORT, such as 10.0.0.1:8476"]
     if values.process_id >= values.num_processes:
         return [f"--process_id: got {values.process_id}, expected 0 to {values.num_processes - 1}"]
@@ -233,10 +238,14 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
         if not word.startswith("--"):
             faults.append(f"{word!r}: unexpected word; a flag is written --name=value")
         elif name.startswith("config."):
-            if "config" not in legal:
-                faults.append(f"--{name}: {verb} takes no config; the run's own config.json holds")
-            elif not has_value:
+            field = name.removeprefix("config.data.")
+            if "config" not in legal and not (verb in MOVABLE and field in locations.FIELDS):
+                where = f"; --config.data.{'|'.join(locations.FIELDS)} may say where its data lie" * (verb in MOVABLE)
+                faults.append(f"--{name}: {verb} takes no config; the run's own config.json holds{where}")
+            elif not has_value or (verb in MOVABLE and not text):
                 faults.append(f"--{name}: no value given; write --{name}=value")
+            elif verb in MOVABLE:
+                overrides[field] = text
             else:
                 overrides[name.removeprefix("config.")] = parse_value(text)
         elif name.removeprefix("no") not in legal and name not in legal:
@@ -244,6 +253,10 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
                 faults.append(f"--{name}: not a flag of {verb}, which has: {listed(legal)}")
             else:
                 faults.append(f"--{name}: unknown flag" + (near(name, legal) or f"; {verb} has: {listed(legal)}"))
+        elif "\0" in text:
+            faults.append(f"--{name}: got {text!r}, expected text without NUL characters")
+        elif has_value and name in BOOLEANS and name not in legal:
+            faults.append(f"--{name}: got {text!r}; it takes no value: write --{name}, or --{name[2:]}=false")
         elif not has_value and name not in BOOLEANS:
             faults.append(f"--{name}: no value given; write --{name}=value")
         elif has_value and not text:
@@ -256,6 +269,9 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
         except flags.Error as error:
             faults.append(f"--{word.lstrip('-').partition('=')[0]}: {error}".replace("flag ", "", 1))
     values.mark_as_parsed()
+    for name in legal:
+        if isinstance(values[name].value, float) and not math.isfinite(values[name].value):
+            faults.append(f"--{name}: got {values[name].value}, expected a finite number: {values[name].help}")
     given = {word.lstrip("-").partition("=")[0] for word in words}
     faults += [f"--{name}: {verb} needs it: {values[name].help}" for name in REQUIRED[verb] if name not in given]
     if values.workdir and "://" in values.workdir:
@@ -294,11 +310,12 @@ def parse_value(text: str) -> Any:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     try:
-        tree = ast.parse(text, mode="eval")
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(text, mode="eval")
         if not isinstance(tree.body, ast.Name):
             return ast.literal_eval(_Quoted().visit(tree))
-    except (ValueError, SyntaxError):
-        pass
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        pass  # no literal, or one that Python cannot read: unhashable keys, thousands of signs or brackets
     return text
 
 

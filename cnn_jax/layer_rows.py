@@ -22,6 +22,7 @@ from jaxtyping import Array
 from cnn_jax.ops.padding import GeometryError, IntPair, Padding, Pads, output_sizes, pair, resolve_padding
 
 LARGEST_KERNEL_BYTES = 4 * 2**30
+LARGEST_MARGIN = 32  # pixels of padding on a side beyond the map's own size
 IMAGE = -1  # the source of a layer that reads the image
 _TWICE = "two layers are named {}: a module runs twice, or two have one path"
 
@@ -100,7 +101,8 @@ def window_row(name: str, kind: str, shape: tuple[int, ...], features: int, wind
     dilations = pair(window.dilation, "dilation")
     with naming(name, shape):
         outputs = output_sizes(size, taps, steps, window.padding, dilations, ceil_mode=window.ceil_mode)
-    pads = resolve_padding(window.padding, size, taps, steps, dilations)
+        pads = resolve_padding(window.padding, size, taps, steps, dilations)
+        check_padding_size(window.padding, pads, size)
     if window.ceil_mode:
         pads = tuple(  # type: ignore[assignment]
             (low, max(high, (count - 1) * step + span - n - low))
@@ -354,6 +356,20 @@ def check_kernel_size(shape: tuple[int, ...]) -> None:
             f"{_by(shape)} weights take {size / 2**30:.1f} GiB, above the bound of "
             f"{LARGEST_KERNEL_BYTES / 2**30:.0f} GiB; use smaller maps or fewer features"
         )
+
+
+def check_padding_size(padding: Padding, pads: tuple[Pads, Pads], size: tuple[int, int]) -> None:
+    """Refuses a padding that makes maps of zeros: most taps of its windows would never see a pixel.
+
+    Raises:
+      GeometryError: Above the map's own size and LARGEST_MARGIN on a side.
+    """
+    for sides, pixels in zip(pads, size, strict=True):
+        if max(sides) > pixels + LARGEST_MARGIN:
+            raise GeometryError(
+                f"padding {padding!r} adds {max(sides):,} pixels of zeros on a side of a map of {pixels}, above the "
+                f"bound of {pixels + LARGEST_MARGIN}; use a smaller window or dilation, or padding VALID"
+            )
 
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:

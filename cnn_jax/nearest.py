@@ -10,6 +10,9 @@ from cnn_jax.ops import GeometryError
 
 _LARGEST_FACTOR = 8  # images are tried up to so many times their size
 _LARGEST_SMALL = 64  # and in any case up to so many pixels more
+_ONE_BY_ONE = 8  # values below a size are tried one by one, then by bisection
+_SIZES = ("kernel_size", "window", "strides", "dilation")
+_COMMON_GROUPS = sorted((part * 2**power for power in range(17) for part in (1, 3)), reverse=True)
 
 ImageShape = tuple[int, int, int]
 Trace = Callable[[ModelConfig, ImageShape], Any]
@@ -35,10 +38,19 @@ def suggest_fixes(model_config: ModelConfig, image_shape: ImageShape, trace: Tra
         return True
 
     for field in type(model_config).model_fields:
-        for value in _neighbours(field, getattr(model_config, field)):
-            if works(model_config.model_copy(update={field: value}), image_shape):
-                yield f"config.model.{field}={value}"
-                break
+
+        def works_with(value: Any, field: str = field) -> bool:
+            return works(model_config.model_copy(update={field: value}), image_shape)
+
+        value = getattr(model_config, field)
+        if value is not None and field.endswith(_SIZES):
+            found = _largest_that_works(value, works_with)
+            if found is None and field.endswith("strides"):
+                found = next(filter(works_with, (_raised(value, least) for least in range(2, 5))), None)
+        else:
+            found = next(filter(works_with, _neighbours(field, value)), None)
+        if found is not None:
+            yield f"config.model.{field}={found}"
     height, width, channels = image_shape
 
     def works_at(change: int) -> bool:
@@ -62,19 +74,35 @@ def _doubled(limit: int) -> Iterator[int]:
         reach *= 2
 
 
+def _largest_that_works(value: Any, works: Callable[[Any], bool]) -> Any | None:
+    """Finds the largest cap on a size that works, the nearest ones first, then by bisection; None where 1 does not."""
+    near = _just_below(_largest(value))
+    found = next((cap for cap in near if works(_capped(value, cap))), None)
+    low, high = 1, near[-1] if near else 1
+    if found is None and high > low and works(_capped(value, low)):
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if works(_capped(value, middle)) else (low, middle)
+        found = low
+    return None if found is None else _capped(value, found)
+
+
 def _neighbours(field: str, value: Any) -> Iterator[Any]:
-    """Lists other values of a field that change a map's size, the nearest first."""
+    """Lists other values of a field that is no size but decides what works, the nearest first."""
     if field == "lowering" and value != "auto":
         yield "auto"
     elif field.endswith("padding"):
         yield from (name for name in ("SAME", "VALID") if value != name)
-    elif value is not None and field.endswith(("kernel_size", "window", "strides", "dilation", "groups")):
-        largest = _largest(value)
-        yield from (_capped(value, cap) for cap in range(largest - 1, 0, -1))
-        if field.endswith("strides"):
-            yield from (_raised(value, least) for least in range(2, 5))
+    elif field.endswith("groups"):
+        near = _just_below(_largest(value))
+        yield from (_capped(value, cap) for cap in near)
+        yield from (_capped(value, cap) for cap in _COMMON_GROUPS if near and cap < near[-1])
     elif field == "features" or field == "dense":
         yield from (_capped(value, _largest(value) // part) for part in (2, 4, 8, 16, 32) if value)
+
+
+def _just_below(largest: int) -> range:
+    return range(largest - 1, max(largest - 1 - _ONE_BY_ONE, 0), -1)
 
 
 def _largest(value: Any) -> int:

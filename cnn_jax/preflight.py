@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import jax
 
-from cnn_jax import geometry, pretrained, xla_flags
+from cnn_jax import geometry, jax_settings, pretrained, xla_flags
+from cnn_jax.blocks import Policy
 from cnn_jax.config import Experiment, Train
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.data import DataError, augment, views
+from cnn_jax.data import DataError, augment, pipeline, views
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.ops import GeometryError
 from cnn_jax.pretrained import WeightsError
 from cnn_jax.run.folder import RunFolderError
 
+LARGEST_STEPS = 100_000_000  # of a training: each has a learning rate in memory
+
 # Errors by which a run is refused before it starts.
 REFUSALS = (ConfigError, DataError, GeometryError, RunFolderError, WeightsError)
+
+
+def check_settings() -> None:
+    """Checks that JAX has the settings that the project is built for.
+
+    Raises:
+      ConfigError: If one would change the random numbers or the arithmetic.
+    """
+    jax_settings.check_settings(lambda name: getattr(jax.config, name, None))
 
 
 def check_devices() -> None:
@@ -68,7 +81,16 @@ def check(experiment: Experiment, dataset: Dataset, devices: int) -> geometry.Su
         raise ConfigError([fault])
     if batch_size > examples:
         raise ConfigError([f"config.train.batch_size={batch_size} exceeds the {examples} training images"])
-    return check_network(experiment, dataset.image_shape, dataset.num_classes)
+    steps = pipeline.steps_per_epoch(examples, batch_size)
+    if experiment.train.epochs * steps > LARGEST_STEPS:
+        message = (
+            f"config.train.epochs={experiment.train.epochs}: {experiment.train.epochs * steps:,} steps, above the "
+            f"bound of {LARGEST_STEPS:,}; use {LARGEST_STEPS // steps} or fewer, or a larger config.train.batch_size"
+        )
+        raise ConfigError([message])
+    summary = check_network(experiment, dataset.image_shape, dataset.num_classes)
+    check_norms(experiment, summary)
+    return summary
 
 
 def check_network(experiment: Experiment, image_shape: tuple[int, int, int], classes: int) -> geometry.Summary:
@@ -94,6 +116,50 @@ def check_network(experiment: Experiment, image_shape: tuple[int, int, int], cla
     if faults := pretrained.check_frozen(experiment.pretrained.freeze, with_parameters):
         raise ConfigError(faults)
     return summary
+
+
+def check_norms(experiment: Experiment, summary: geometry.Summary) -> None:
+    """Checks that no layer normalises single values in training: they become zero whatever the network computes.
+
+    Args:
+      experiment: The resolved config.
+      summary: Layer table of its network.
+
+    Raises:
+      ConfigError: Where a layer does; the message names it and the fix.
+    """
+    model, train = experiment.model, experiment.train
+    policy = Policy.of(model, experiment.pretrained.freeze)
+    images = model.norm_images or train.batch_size // train.accumulate
+    batch, group = [], []
+    for row in summary.layers:
+        places = math.prod(row.input_shape[:-1])
+        if row.kind == "batch_norm" and policy.uses_batch_statistics(tuple(row.name.split("/")), train=True):
+            batch += [row.name] * (images * places == 1)
+        elif row.kind == "group_norm":
+            group += [row.name] * (places * row.input_shape[-1] // model.norm_groups == 1)
+    faults = []
+    if batch:
+        cause, fix = "config.model.norm_images=1", "config.model.norm_images=2 or more"
+        if model.norm_images is None:
+            parts = f" / config.train.accumulate={train.accumulate}" * (train.accumulate > 1)
+            cause = f"config.train.batch_size={train.batch_size}{parts}"
+            fix = f"config.train.batch_size={2 * train.accumulate} or more"
+        faults.append(
+            f"{cause}: batch norm of one image and maps of 1x1 pixel normalises a single value, in training always to "
+            f"zero, in layer {_first(batch)}; use {fix}, or config.model.norm=none"
+        )
+    if group:
+        faults.append(
+            f"config.model.norm_groups={model.norm_groups}: group norm of one channel and maps of 1x1 pixel normalises "
+            f"a single value, always to zero, in layer {_first(group)}; use fewer groups, or config.model.norm=none"
+        )
+    if faults:
+        raise ConfigError(faults)
+
+
+def _first(names: list[str]) -> str:
+    return names[0] + f" and {len(names) - 1} more" * (len(names) > 1)
 
 
 def whole_batch(batch_size: int, devices: int) -> int:

@@ -66,6 +66,16 @@ def fault(experiment: Experiment, platform: str) -> str | None:
     )
 
 
+def given() -> str:
+    """Reads the flags as the user has given them; the content of the file, if XLA_FLAGS names one.
+
+    Raises:
+      ConfigError: If there is no such file.
+    """
+    text = os.environ.get(_VARIABLE, "").strip()
+    return _content(text).strip() if text and not text.startswith("-") else text
+
+
 def _value(flags: str) -> str | None:
     """What the flag is set to, the last time that it is; None where it is not."""
     value = None

@@ -7,6 +7,7 @@ from cnn_jax.config import (
     AdamW,
     Checkpoint,
     Cnn,
+    Csv,
     Experiment,
     FashionMnist,
     Records,
@@ -68,3 +69,14 @@ def test_impossible_combinations_are_named(fields, named):
 )
 def test_values_for_all_stages_and_for_each(model):
     assert Experiment(model={"name": "cnn", **model}).model.features == (32, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("column", "legal"), [("digit", True), (1, True), (-785, True), (0, False), (1.0, False), (True, False)]
+)
+def test_columns_are_names_or_numbers_from_either_end(column, legal):
+    if legal:
+        assert Csv(train_file="a", test_file="b", label_column=column).label_column == column
+    else:
+        with pytest.raises(ValidationError, match="label_column"):
+            Csv(train_file="a", test_file="b", label_column=column)

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from cnn_jax.config import Experiment
-from cnn_jax.config_parse import ConfigError, changed_fields, field_rows, nearest, override, parse
+from cnn_jax.config_fields import field_rows
+from cnn_jax.config_parse import ConfigError, changed_fields, nearest, override, parse
 
 
 def faults(raw):
@@ -112,3 +113,29 @@ def test_every_leaf_has_a_row_with_type_default_and_meaning():
 def test_nearest():
     assert nearest("same_lowr", ["SAME", "SAME_LOWER"]) == "SAME_LOWER"
     assert nearest("xyz", ["SAME"]) is None
+
+
+def test_a_config_that_contains_itself_has_an_end():
+    raw = {"train": {}}
+    raw["train"]["train"] = raw
+    assert "nested more than 16 deep, or it contains itself" in faults(raw)[0]
+    entries = [1]
+    entries.append(entries)
+    assert faults({"model": {"padding": entries}})[0].startswith("config.model.padding.1.1.")
+    deep = "x"
+    for _ in range(5000):
+        deep = {"a": deep}
+    assert "nested more than 16 deep" in faults({"model": deep})[0]
+
+
+@pytest.mark.parametrize("key", [1, None, ("train", "epochs"), 1.5, b"seed"])
+def test_a_key_that_is_no_text_is_refused(key):
+    assert faults({key: 1})[0].startswith(f"config: got the key {key!r} ({type(key).__name__}), expected the name")
+    assert faults({"train": {key: 1}})[0].startswith(f"config.train: got the key {key!r}")
+
+
+@pytest.mark.parametrize("name", ["data.train_dir", "pretrained.weights"])
+def test_text_with_nul_is_refused(name):
+    section, field = name.split(".")
+    found = faults({section: {"name": "image_folder"} | {field: "a\0b"} if section == "data" else {field: "a\0b"}})
+    assert found == [f"config.{name}: got 'a\\x00b' (str), expected text without NUL characters"]

@@ -65,7 +65,7 @@ def test_help_lists_every_field():
         parse(["train", "--help"])
     text = str(caught.value)
     assert "--config.optimizer.momentum" in text
-    assert "number >= 0 and < 1; default: 0.9; share of the last update kept [with name=sgd]" in text
+    assert "number >= 0 and <= 0.999999; default: 0.9; share of the last update kept [with name=sgd]" in text
     with pytest.raises(flags.HelpRequested, match="summary"):
         parse([])
 
@@ -132,3 +132,39 @@ def test_the_config_of_a_run_is_a_config(experiment_file, tmp_path):
     assert parse(["train", f"--config={path}"]).experiment == first
     with pytest.raises(ConfigError, match=r"a sweep needs a Python file with get_sweep\(\)"):
         parse(["sweep", f"--config={path}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("deep.json", '{"train":' * 100_000 + "1" + "}" * 100_000, "nested too deeply"),
+        ("deep.json", '{"train":' * 500 + "1" + "}" * 500, "nested more than 16 deep"),
+        ("itself.py", "def get_config():\n    d = {}\n    d['train'] = d\n    return d\n", "or it contains itself"),
+        ("key.py", "def get_config():\n    return {1: 2}\n", "config: got the key 1 (int)"),
+        ("key.py", "def get_config():\n    return {'train': {None: 2}}\n", "config.train: got the key None (NoneType)"),
+        ("many.py", "def get_config():\n    return list(range(100_000))\n", "expected a dictionary or an Experiment"),
+        ("nul.py", "def get_config():\n    return {'pretrained': {'weights': 'a\\0'}}\n", "without NUL characters"),
+    ],
+)
+def test_configs_without_an_end_or_with_other_keys_are_refused(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        parse(["summary", f"--config={path}"])
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "text", ["{{}}", "{{1}: 2}", "-" * 9999 + "1", "(" * 9999, "[" * 150 + "]" * 150, "9" * 9999, "1if", "\\d", "a\0b"]
+)
+def test_what_is_no_literal_is_text(text):
+    parsed = parse_value(text)
+    assert parsed == text or isinstance(parsed, list)
+
+
+def test_a_port_beyond_all_ports_is_refused(experiment_file):
+    words = ["--distributed=explicit", "--num_processes=2", "--process_id=0"]
+    for port in ("0", "65536", "99999999999", "\u0663"):
+        with pytest.raises(ConfigError, match="expected HOST:PORT"):
+            parse(["train", f"--config={experiment_file}", *words, f"--coordinator=host:{port}"])

@@ -124,7 +124,7 @@ REFUSED = [
     # values
     (TRAIN + "--config.seed=-1", "config.seed", "-1", ">= 0"),
     (TRAIN + "--config.train.epochs=0", "config.train.epochs", "0", ">= 1"),
-    (TRAIN + "--config.optimizer.learning_rate=0", "config.optimizer.learning_rate", "> 0"),
+    (TRAIN + "--config.optimizer.learning_rate=0", "config.optimizer.learning_rate", ">= 1e-12"),
     (TRAIN + "--config.data.validation_fraction=1", "config.data.validation_fraction", "< 1"),
     (TRAIN + "--config.model.dropout=1.0", "config.model.dropout", "1.0", "< 1"),
     (TRAIN + "--config.model.features=()", "config.model.features"),
@@ -148,6 +148,39 @@ REFUSED = [
         "config.schedule.boundaries",
         "(1.0, 3.0)",
     ),
+    # values that float32 cannot work with, and sizes beyond all use
+    (TRAIN + "--config.augment.mixup=1e-300", "config.augment.mixup=1e-300", "use 0.001 or more, or 0"),
+    (TRAIN + "--config.augment.cutmix=1e-9", "config.augment.cutmix=1e-09", "use 0.001 or more, or 0"),
+    (TRAIN + "--config.augment.lighting=1e39", "config.augment.lighting", "1e+39", "<= 100"),
+    (TRAIN + "--config.optimizer.clip_norm=1e-300", "config.optimizer.clip_norm", "1e-300", ">= 1e-12"),
+    (TRAIN + "--config.optimizer.b1=0.9999999999", "config.optimizer.b1", "<= 0.999999"),
+    (TRAIN + "--config.optimizer.eps=1e-300", "config.optimizer.eps", "1e-300", ">= 1e-20"),
+    (TRAIN + "--config.model.norm_eps=1e-300", "config.model.norm_eps", ">= 1e-20"),
+    (TRAIN + "--config.optimizer.weight_decay=1e300", "config.optimizer.weight_decay", "1e+300"),
+    (TRAIN + "--config.augment.erasing_aspect=(1e-300,1.0)", "config.augment.erasing_aspect", "1e-300"),
+    (TRAIN + "--config.train.epochs=10000000000", "config.train.epochs", "10000000000", "<= 1000000"),
+    (TRAIN + "--config.train.batch_size=10000000000", "config.train.batch_size", "10000000000"),
+    (TRAIN + "--config.train.batch_size=2147483647 --config.train.accumulate=2", "accumulate=2", "that does is 1"),
+    (TRAIN + "--config.model.strides=1000000000000000000", "config.model.strides", "<= 1024"),
+    (TRAIN + "--config.model.pool_window=1000000000000000000", "config.model.pool_window", "<= 1024"),
+    (TRAIN + "--config.model.dilation=1000 --config.model.padding=SAME", "layer conv1", "adds 1,000 pixels of zeros"),
+    (TRAIN + "--config.model.kernel_size=1001 --config.model.padding=SAME", "layer conv1", "config.model.kernel_size="),
+    # single values
+    (
+        TRAIN + "--config.train.batch_size=1 --config.model.norm=batch --config.model.kernel_size=(3,4)",
+        "config.train.batch_size=1",
+        "batch norm",
+        "layer conv2/norm",
+    ),
+    # values that are no literals, and flags that take none
+    (TRAIN + "--config.seed={{{{}}}}", "config.seed: got '{{}}'"),
+    (TRAIN + "--config.seed=" + 9999 * "-" + "1", "config.seed: got '---"),
+    (TRAIN + "--config.seed=" + 9999 * "(", "config.seed: got '((("),
+    (TRAIN + "--noprofile=none", "--noprofile: got 'none'; it takes no value"),
+    (TRAIN + "--noreport=", "--noreport"),
+    ("sweep --config={small} --time_limit=nan", "--time_limit: got nan, expected a finite number"),
+    ("prepare --source={folder} --test_fraction=nan", "--test_fraction: got nan"),
+    (TRAIN + "--config.data.class_names=('a','b\0')", "config.data.class_names", "NUL"),
     # impossible sizes
     (TRAIN + "--config.train.batch_size=501", "config.train.batch_size=501 exceeds the 500 training images"),
     (TRAIN + "--config.augment.shift=10", "config.augment.shift=10", "10x10", "at most 9"),
@@ -335,3 +368,17 @@ def test_predict_lists_what_it_cannot_read_and_predicts_the_others(folder, tmp_p
     assert head == "failed: --images: 2 of 4 files cannot be read as pictures:"
     assert first.startswith(f"  {tmp_path}/b.png cannot be read as a picture: ")
     assert second.startswith(f"  {tmp_path}/d.png cannot be read as a picture: it is none of PNG")
+
+
+@pytest.mark.parametrize("backend", ["nonsense", "module://nobody.has_this", "tkagg"])
+def test_plots_do_not_depend_on_the_backend_that_the_environment_names(backend):
+    program = "import launch; launch.main(['--help']); from cnn_jax.analysis import plots"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"MPLBACKEND": backend, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

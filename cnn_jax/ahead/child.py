@@ -40,6 +40,8 @@ def answer(job: Job) -> Answer:
             summary = preflight.check_network(job.experiment, job.image_shape, job.classes)
             devices = lowering.devices_of(asked)
             batch = lowering.batch_of(job, len(devices), asked.chip.devices if asked.chip else 1)
+            if job.program == "train":
+                preflight.check_norms(lowering.with_batch(job.experiment, batch * len(devices)), summary)
         except REFUSALS as error:
             return Refused(str(error))
         except RuntimeError as error:  # the library's, where it knows no such devices

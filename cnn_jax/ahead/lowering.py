@@ -12,6 +12,7 @@ from jax.experimental import topologies
 from cnn_jax import preflight
 from cnn_jax.ahead.job import Job
 from cnn_jax.ahead.topology import Topology
+from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.data import pipeline
 from cnn_jax.train import sharding
@@ -79,6 +80,11 @@ def batch_of(job: Job, devices: int, per_chip: int) -> int:
     if (fault := preflight.indivisible(train, devices)) is not None:
         raise ConfigError([f"{fault}; or give the images of one chip by --batch_per_chip"])
     return train.batch_size // devices
+
+
+def with_batch(experiment: Experiment, batch_size: int) -> Experiment:
+    """Gives an experiment another batch size."""
+    return experiment.model_copy(update={"train": experiment.train.model_copy(update={"batch_size": batch_size})})
 
 
 def lower(job: Job, batch: int, devices: list[Any]) -> jax.stages.Lowered:

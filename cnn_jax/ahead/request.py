@@ -44,7 +44,7 @@ def define(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_bool("largest_batch", False, "also seek the largest batch of a chip that fits", values)
     flags.DEFINE_string("image_shape", None, "HEIGHTxWIDTHxCHANNELS, where the config does not tell", values)
-    flags.DEFINE_integer("classes", None, "how many there are, where the config does not tell", 2, None, values)
+    flags.DEFINE_integer("classes", None, "how many there are, where the config does not tell", 2, 10**6, values)
     flags.DEFINE_string("json", None, "also write the figures to this file", values)
 
 
@@ -67,7 +67,7 @@ def read(values: Any) -> CompileRequest:
     except ConfigError as error:
         faults += error.faults
     if values.image_shape is not None:
-        if re.fullmatch(r"[1-9]\d*x[1-9]\d*x[13]", values.image_shape):
+        if re.fullmatch(r"[1-9]\d{0,3}x[1-9]\d{0,3}x[13]", values.image_shape):
             height, width, channels = map(int, values.image_shape.split("x"))
             shape = height, width, channels
         else:

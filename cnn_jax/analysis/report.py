@@ -171,6 +171,7 @@ def _render(
         parameters=sum(row.parameters for row in inputs.layers),
         config=_flat(folder.read("config.json")),
         provenance=_flat(folder.read("provenance.json")),
+        changes=folder.provenance().changes,
         warnings=inputs.warnings,
         validated=any(record.split == VALIDATION for record in records),
     )

@@ -26,9 +26,8 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress
 
-from cnn_jax import whole_file
 from cnn_jax.data import data_warnings, picture_files, records, restarts
-from cnn_jax.data.errors import DataError
+from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.listing import as_text
 from cnn_jax.data.picture import UnreadablePictureError, open_picture, unreadable, upright
 from cnn_jax.data.records import MANIFEST, Manifest, Record
@@ -173,8 +172,11 @@ def _look_through(folder: Path, console: Console) -> None:
     def look(number: int, record: Record) -> _Looked:
         return _look(f"record {number}", lambda: record)
 
-    for split, looked in _each(splits, look, console):
-        census.count(split, looked)
+    try:
+        for split, looked in _each(splits, look, console):
+            census.count(split, looked)
+    except UnreadableRecordError as error:
+        raise DataError(f"--source: {error}") from error
     try:
         census.write(folder, console)
     except OSError as error:
@@ -283,7 +285,7 @@ class _Census:
           DataError: where pictures are unreadable.
         """
         manifest = self._manifest()
-        whole_file.write(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
+        records.write_manifest(folder, manifest)
         for warning in manifest.warnings:
             console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
 

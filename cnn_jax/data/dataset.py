@@ -23,6 +23,8 @@ class Dataset:
       class_names: in label order.
       checksum: SHA-256 (hex) over the source's train and test images and labels, before any split.
       warnings: what is legal and yet perhaps not meant, in words.
+      split_checksum: SHA-256 (hex) of which of them are in which split, and of how test images are moved.
+      files_checksum: of the files of records, as `records.files_checksum` computes it; None for images in memory.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Dataset:
     class_names: tuple[str, ...]
     checksum: str
     warnings: tuple[str, ...] = ()
+    split_checksum: str | None = None
+    files_checksum: str | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

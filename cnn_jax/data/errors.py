@@ -7,3 +7,7 @@ class DataError(Exception):
 
 class UnreadPicturesError(Exception):
     """Some pictures were predicted, and others cannot be read; the message lists them."""
+
+
+class UnreadableRecordError(Exception):
+    """A record that is damaged, or cannot be read now, found while records are streamed; the message names it."""

@@ -2,74 +2,87 @@
 
 from __future__ import annotations
 
-import gzip
+import io
 import math
-import zlib
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
+from cnn_jax.data import memory
+from cnn_jax.data.data_file import DataFile, opened
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.split import Split
 
 _UNSIGNED_BYTE = 8
+_MOST_AXES = 4  # [n, height, width, channels]
+_MOST_LEFT_OVER = 1 << 20  # bytes after the announced values that are counted
 
 
-def read_bytes(path: Path, field: str) -> bytes:
-    """Reads a file whole, unpacked where it is gz.
-
-    Args:
-      path: of the file.
-      field: the config's name for it, for the error.
-
-    Returns:
-      Its content.
-
-    Raises:
-      DataError: where it is missing, unreadable, or a damaged gz file.
-    """
-    try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except FileNotFoundError:
-        raise DataError(f"{field}: there is no file {path}") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{field}: {path} is a damaged gz file ({error}); fetch it again") from error
-    except OSError as error:
-        raise DataError(f"{field}: {path} cannot be read: {error.strerror}") from error
-
-
-def parse_idx(content: bytes, path: Path, field: str) -> UInt8[np.ndarray, "..."]:
-    """Understands the content of an IDX file.
+def read_idx(path: Path, field: str) -> UInt8[np.ndarray, "..."]:
+    """Reads an IDX file.
 
     Args:
-      content: unpacked.
-      path, field: where it came from, for the error.
+      path: The file, gz or not.
+      field: The config's name for it, for errors.
 
     Returns:
       The array.
 
     Raises:
-      DataError: where magic number, type, sizes and length do not agree.
+      DataError: Where it cannot be read, its magic number, type, sizes and length do not agree, or it does not fit
+        into the memory that is left.
     """
+    with opened(path, field) as file:
+        return _read(file, path, field)
+
+
+def parse_idx(content: bytes, path: Path, field: str) -> UInt8[np.ndarray, "..."]:
+    """Reads the unpacked content of an IDX file; arguments, result and errors as `read_idx`."""
+    return _read(DataFile(io.BytesIO(content), None, len(content)), path, field)
+
+
+def _read(file: DataFile, path: Path, field: str) -> UInt8[np.ndarray, "..."]:
     where = f"{field}: {path}"
-    if not content:
+    shape = _shape(file.content, where)
+    expected, header = math.prod(shape), 4 + 4 * len(shape)
+    if file.most_bytes is not None and header + expected > file.most_bytes:
+        most = f"{file.most_bytes - header:,} values" + " at most" * file.packed
+        raise DataError(f"{where} is cut short: {most}, its header {shape} announces {expected:,}")
+    memory.require(expected, where)
+    values = memory.empty(shape)
+    given, target = 0, values.reshape(-1).data
+    while given < expected and (count := file.content.readinto(target[given:])):
+        given += count
+    if given < expected:
+        raise DataError(f"{where} is cut short: {given:,} values, its header {shape} announces {expected:,}")
+    if left_over := len(file.content.read(_MOST_LEFT_OVER)):
+        counted = f"{left_over:,}" if left_over < _MOST_LEFT_OVER else f"at least {left_over:,}"
+        raise DataError(
+            f"{where} has bytes left over: {counted} after the {expected:,} values that its header {shape} announces"
+        )
+    return values
+
+
+def _shape(file: io.BufferedIOBase, where: str) -> tuple[int, ...]:
+    """Reads the header."""
+    magic = file.read(4)
+    if not magic:
         raise DataError(f"{where} is empty")
-    if len(content) < 4 or content[:2] != b"\0\0":
-        raise DataError(f"{where} is no IDX file: it starts with {content[:4].hex(' ')}, expected 00 00 08 and a count")
-    kind, axes = content[2], content[3]
+    if len(magic) < 4 or magic[:2] != b"\0\0":
+        raise DataError(f"{where} is no IDX file: it starts with {magic.hex(' ')}, expected 00 00 08 and a count")
+    kind, axes = magic[2], magic[3]
     if kind != _UNSIGNED_BYTE:
         raise DataError(f"{where} holds values of IDX type 0x{kind:02x}, expected unsigned bytes (0x08)")
-    start = 4 + 4 * axes
-    if not axes or len(content) < start:
-        raise DataError(f"{where} is cut short in its header: {len(content)} bytes, expected at least {max(start, 8)}")
-    shape = tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4))
-    expected, given = math.prod(shape), len(content) - start
-    if given != expected:
-        wrong = "is cut short" if given < expected else "has bytes left over"
-        raise DataError(f"{where} {wrong}: {given:,} values, its header {shape} announces {expected:,}")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    if not 1 <= axes <= _MOST_AXES:
+        raise DataError(f"{where} announces {axes} axes, expected 1 for labels, 3 or 4 for images")
+    sizes = file.read(4 * axes)
+    if len(sizes) < 4 * axes:
+        raise DataError(f"{where} is cut short in its header: {4 + len(sizes)} bytes, expected at least {4 + 4 * axes}")
+    shape = tuple(int.from_bytes(sizes[at : at + 4], "big") for at in range(0, 4 * axes, 4))
+    if 0 in shape:
+        raise DataError(f"{where} has no images or labels: its header announces the shape {shape}")
+    return shape
 
 
 def read_split(images: Path, labels: Path, images_field: str, labels_field: str) -> Split:
@@ -86,8 +99,7 @@ def read_split(images: Path, labels: Path, images_field: str, labels_field: str)
     Raises:
       DataError: where either cannot be read, or they do not fit each other.
     """
-    pixels = parse_idx(read_bytes(images, images_field), images, images_field)
-    numbers = parse_idx(read_bytes(labels, labels_field), labels, labels_field)
+    pixels, numbers = read_idx(images, images_field), read_idx(labels, labels_field)
     return join(pixels, numbers, images, labels, images_field, labels_field)
 
 
@@ -107,8 +119,6 @@ def join(
         raise DataError(f"{images_field}: {images} has {pixels.shape[-1]} channels, expected 1 (grey) or 3 (RGB)")
     if numbers.ndim != 1:
         raise DataError(f"{labels_field}: {labels} has the shape {numbers.shape}, expected [n]")
-    if 0 in pixels.shape:
-        raise DataError(f"{images_field}: {images} has no images (shape {pixels.shape})")
     if len(pixels) != len(numbers):
         raise DataError(
             f"{labels_field}: {labels} has {len(numbers):,} labels for the {len(pixels):,} images of {images}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.data import listing
+from cnn_jax.data import listing, memory
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.listing import Listing
 from cnn_jax.data.picture import SUFFIXES, UnreadablePictureError, fit
@@ -116,7 +117,9 @@ def read_folder(
     """
     found = files(folder, field, names)
     paths = [(names.index(name), file) for name, pictures in found.pictures.items() for file in pictures]
-    images = np.empty((len(paths), *image_shape), np.uint8)
+    shape = len(paths), *image_shape
+    memory.require(math.prod(shape), f"{field}: the pictures of {listing.as_text(folder)}")
+    images = memory.empty(shape)
     for number, (_, file) in enumerate(paths):
         try:
             images[number], _ = fit(file, image_shape)

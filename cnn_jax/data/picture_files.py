@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -14,6 +16,8 @@ from cnn_jax.data import data_warnings, image_folder, listing
 from cnn_jax.data.errors import DataError
 
 TARS = {"train": "ILSVRC2012_img_train.tar", "validation": "ILSVRC2012_img_val.tar"}
+_READ_AT_ONCE = 1 << 20
+_TAR_MAGIC, _MAGIC_AT = b"ustar", 257  # of a member's header, and where it stands
 _TEST_FOLDERS = ("val", "validation", "test")
 
 
@@ -132,11 +136,8 @@ def _imagenet(source: Path) -> Found:
     facts = tfds.core.tfds_path("datasets/imagenet2012")
     names = tuple((facts / "labels.txt").read_text().split())
     numbers = {name: label for label, name in enumerate(names)}
-    try:
-        train = _training_tar(source / TARS["train"], numbers)
-        validation = _members(source / TARS["validation"])
-    except tarfile.TarError as error:
-        raise DataError(f"--source: a tar file of {source} is damaged: {error}") from error
+    train = _training_tar(source / TARS["train"], numbers)
+    validation = _members(source / TARS["validation"])
     # The labels are those of the pictures in the order of their names.
     labels = (facts / "validation_labels.txt").read_text().split()
     if len(labels) != len(validation):
@@ -158,18 +159,59 @@ def _training_tar(path: Path, numbers: dict[str, int]) -> list[PictureFile]:
         if name not in numbers:
             raise DataError(f"--source: {path} has {member.name}, expected tar files named for ImageNet's classes")
         pictures += [dataclasses.replace(picture, label=numbers[name]) for picture in _members(path, member)]
+    present = {picture.label for picture in pictures}
+    if missing := [name for name, label in numbers.items() if label not in present]:
+        some = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
+        raise DataError(f"--source: {path} has no pictures of {len(missing)} of {len(numbers)} classes: {some}")
     return pictures
 
 
 def _members(path: Path, within: PictureFile | None = None) -> list[PictureFile]:
-    """Lists the files of a tar file, or of one that lies within it, without reading them."""
+    """Lists the files of a tar file, or of one that lies within it, without reading them.
+
+    Raises:
+      DataError: Where it is none, damaged or cut short.
+    """
+    where = f"--source: {path}" + (f", in it {within.name}," if within else "")
     start = within.offset if within else 0
-    with path.open("rb") as file:
-        file.seek(start)
-        with tarfile.open(fileobj=file, mode="r:") as tar:
-            # A member's place is told from the beginning of the file that was opened, wherever the reading began.
-            return [
-                PictureFile(member.name, -1, path, member.offset_data, member.size)
-                for member in tar
-                if member.isfile() and not listing.is_hidden(PurePosixPath(member.name).name)
-            ]
+    try:
+        with path.open("rb") as file:
+            end = start + within.size if within else file.seek(0, os.SEEK_END)
+            file.seek(start)
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                # A member's place is told from the beginning of the file that was opened, wherever the reading began.
+                members = [
+                    PictureFile(member.name, -1, path, member.offset_data, member.size)
+                    for member in tar
+                    if member.isfile() and not listing.is_hidden(PurePosixPath(member.name).name)
+                ]
+                # A damaged header ends the list as the zeros do that end a whole file.
+                file.seek(tar.offset)
+                whole = tar.offset + tarfile.BLOCKSIZE <= end and _is_end(file, end - tar.offset)
+    except tarfile.TarError as error:
+        raise DataError(f"{where} is no tar file, or a damaged one: {error}") from error
+    except OSError as error:
+        raise DataError(f"{where} cannot be read: {error.strerror or error}") from error
+    if not whole:
+        raise DataError(f"{where} is damaged or cut short after {len(members)} files; fetch it again")
+    return members
+
+
+def _is_end(file: BinaryIO, size: int) -> bool:
+    """Tells whether the next bytes end a tar file: two blocks of zeros, then zeros, or old data that fills a record."""
+    ends = min(size, 2 * tarfile.BLOCKSIZE)
+    if any(file.read(ends)):
+        return False
+    size -= ends
+    if size < tarfile.RECORDSIZE:
+        rest = file.read(size)
+        return len(rest) == size and all(
+            rest[block:].find(_TAR_MAGIC, _MAGIC_AT, _MAGIC_AT + len(_TAR_MAGIC)) < 0
+            for block in range(0, size, tarfile.BLOCKSIZE)
+        )
+    while size > 0:
+        part = file.read(min(size, _READ_AT_ONCE))
+        if not part or part.strip(b"\0"):
+            return False
+        size -= len(part)
+    return True

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int32, Int64, PRNGKeyArray, UInt8
 
 from cnn_jax.config import Augment, Data
 from cnn_jax.data.split import Split
 
 if TYPE_CHECKING:
     from cnn_jax.data.stream import Stream
+
+_COUNTED_AT_ONCE = 1 << 20  # pixels of all channels
 
 
 class Normalization(NamedTuple):
@@ -88,11 +91,22 @@ def normalization(config: Data, train: Split | Stream) -> Normalization:
         return Normalization(jnp.zeros(channels), jnp.full(channels, 255.0))
     if not isinstance(train, Split):
         return _standardizing(train.statistics.mean, np.diag(train.statistics.covariance))
-    counts = np.stack([np.bincount(train.images[..., channel].ravel(), minlength=256) for channel in range(channels)])
+    counts = _counts(train.images)
     pixels, total = np.arange(256), counts.sum(axis=1)
     mean = counts @ pixels / total
     variance = counts @ pixels**2 / total - mean**2
     return _standardizing(mean, variance)
+
+
+def _counts(images: UInt8[np.ndarray, "n h w c"]) -> Int64[np.ndarray, "c 256"]:
+    """Counts each channel's pixels of each value, a few images at a time: counting makes eight bytes of every pixel."""
+    counts = np.zeros((images.shape[-1], 256), np.int64)
+    some = max(1, _COUNTED_AT_ONCE // max(1, math.prod(images.shape[1:])))
+    for start in range(0, len(images), some):
+        part = images[start : start + some]
+        for channel, count in enumerate(counts):
+            count += np.bincount(part[..., channel].ravel(), minlength=256)
+    return counts
 
 
 def _standardizing(mean: np.ndarray, variance: np.ndarray) -> Normalization:

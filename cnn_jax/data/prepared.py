@@ -13,7 +13,7 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import filelock
@@ -22,6 +22,7 @@ import platformdirs
 from rich.console import Console
 
 from cnn_jax.data import idx
+from cnn_jax.data.data_file import read_bytes
 from cnn_jax.data.download import DownloadError, fetch
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.named import NAMED_SETS, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, NamedSet
@@ -79,9 +80,14 @@ def load_named(
 
 def stamp(named: NamedSet, data_dir: Path) -> Stamp | None:
     """What tells that the files of a prepared set have been touched: their sizes in bytes and times; None without."""
+    return stamp_of([data_dir / named.name / "idx" / name for name in named.files])
+
+
+def stamp_of(paths: Sequence[Path]) -> Stamp | None:
+    """Sizes in bytes and times of files, by which it is noticed that they are touched; None where one is missing."""
     try:
-        files = [(data_dir / named.name / "idx" / name).stat() for name in named.files]
-    except OSError:
+        files = [path.stat() for path in paths]
+    except (OSError, ValueError):  # the latter for a path with a NUL
         return None
     return tuple((file.st_size, file.st_mtime_ns) for file in files)
 
@@ -120,7 +126,10 @@ def _read_unpacked(named: NamedSet, folder: Path) -> tuple[Split, Split] | None:
     contents = {}
     for name, file in named.files.items():
         path = folder / name
-        content = path.read_bytes() if path.is_file() else b""
+        try:
+            content = path.read_bytes() if path.is_file() else b""
+        except OSError as error:  # unknown is not damaged
+            raise DataError(f"--data_dir: {path} cannot be read: {error.strerror}") from error
         if hashlib.sha256(content).hexdigest() != file.content_sha256:
             return None
         contents[name] = content
@@ -223,7 +232,7 @@ def _published(named: NamedSet, name: str, folder: Path) -> bytes:
     """One file's content, which is what was published, or an error that says what it is."""
     path = _find(folder, name)
     assert path is not None
-    content = idx.read_bytes(path, _IDX_DIR)
+    content = read_bytes(path, _IDX_DIR)
     digest = hashlib.sha256(content).hexdigest()
     if digest == named.files[name].content_sha256:
         return content

@@ -9,19 +9,30 @@ they are read (`cnn_jax.data.stream`).
 
 from __future__ import annotations
 
+import bisect
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import tensorflow_datasets as tfds
-from google.protobuf import json_format
+from array_record.python.array_record_module import ArrayRecordReader
 from google.protobuf.message import DecodeError
 from grain.sources import ArrayRecordDataSource
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tensorflow_datasets.proto import tf_example_pb2
 
-from cnn_jax.data.errors import DataError
+from cnn_jax import whole_file
+from cnn_jax.data.errors import DataError, UnreadableRecordError
 
 MANIFEST = "records.json"
+_FOLDER_INFO = "dataset_info.json"
+_OPENED_AT_ONCE = 16  # shards
+_ENDS = 2**16  # bytes
 # A split that is measured, never chosen by; TFDS's ImageNet has labels for its validation images alone.
 TEST_SPLITS = ("validation", "test")
 
@@ -39,6 +50,7 @@ class Manifest(BaseModel):
       covariance: of the same.
       warnings: what is legal and yet perhaps not meant, in words.
       training_copies: training pictures that are copies of others before them, byte by byte.
+      digest: SHA-256 (hex) of all this, by which a change of the file is noticed; None in files of older versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +65,7 @@ class Manifest(BaseModel):
     covariance: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
     warnings: tuple[str, ...] = ()
     training_copies: int = 0
+    digest: str | None = None
 
     @property
     def test_split(self) -> str:
@@ -80,37 +93,101 @@ class Records:
     """
 
     def __init__(self, folder: Path, split: str):
-        """Looks where the split's files are.
+        """Opens the split's files once, to see that they are whole.
 
         Args:
           folder: of records.
           split: a key of its manifest's `examples`.
 
         Raises:
-          DataError: if a file of the split is gone or cut short; so does reading a record that is damaged.
+          DataError: where the folder or one of the files is damaged, cut short, or missing.
         """
         self.name = f"{folder}, split {split}"
-        shards = builder(folder).info.splits[split].file_instructions
+        splits = builder(folder).info.splits
+        if split not in splits:
+            raise DataError(f"{folder} has the splits {', '.join(splits)}, expected {split}")
         try:
-            self._source = ArrayRecordDataSource(shards)
-            len(self._source)
-        except (RuntimeError, ValueError, OSError) as error:  # what ArrayRecord raises for shards that are gone or cut
-            raise self._fault(error) from error
+            shards = splits[split].file_instructions
+        # TFDS raises these for patterns of names, and numbers of shards, that it cannot use.
+        except (AssertionError, IndexError, KeyError, ValueError) as error:
+            raise DataError(f"{folder}: {_FOLDER_INFO} is damaged: {error}") from error
+        with ThreadPoolExecutor(_OPENED_AT_ONCE) as threads:
+            faults = [fault for fault in threads.map(_fault_of_shard, shards) if fault is not None]
+        if faults:
+            more = f" ({len(faults) - 1} more files are faulty)" if len(faults) > 1 else ""
+            raise DataError(f"{self.name}: {faults[0]}{more}; fetch the folder or prepare it again")
+        self._source = ArrayRecordDataSource(shards)
+        self._files = [Path(shard.filename).name for shard in shards]
+        self._ends = list(itertools.accumulate(shard.take for shard in shards))
 
     def __len__(self) -> int:
         return len(self._source)
 
     def __getitem__(self, number: int) -> Record:
-        try:
-            return _record(self._source[number])
-        except (RuntimeError, ValueError, LookupError, DecodeError) as error:
-            raise self._fault(error, f"record {number} of ") from error
+        """Reads one record.
 
-    def _fault(self, error: Exception, which: str = "") -> DataError:
-        return DataError(
-            f"{which}{self.name} cannot be read: {error}; bring its files back, or make the folder anew by "
-            "`launch.py prepare`"
-        )
+        Raises:
+          UnreadableRecordError: where its bytes are damaged, cannot be read, or are no picture with a label.
+        """
+        try:
+            serialized = self._source[number]
+        except (RuntimeError, OSError) as error:  # ArrayRecord's for damaged bytes, and for what the system cannot read
+            raise UnreadableRecordError(f"{self.place(number)} cannot be read: {error}") from error
+        try:
+            return _record(serialized)
+        except (DecodeError, IndexError) as error:
+            raise UnreadableRecordError(f"{self.place(number)} is no picture with a label") from error
+
+    def place(self, number: int) -> str:
+        """Names a record and its file, for errors."""
+        file = self._files[bisect.bisect_right(self._ends, number)]
+        return f"record {number} of {self.name} (in {file})"
+
+
+def _fault_of_shard(shard: Any) -> str | None:
+    """Says what is wrong with a file of TFDS's instructions, without reading its records; None for nothing."""
+    path = Path(shard.filename)
+    try:
+        reader = ArrayRecordReader(str(path))
+        if reader.num_records() == shard.examples_in_shard and reader.ok():
+            reader.close()
+            return None
+        records = reader.num_records()
+        reader.close()
+    except RuntimeError as error:
+        what = "is missing" if not path.exists() else f"is damaged or cut short ({error})"
+        return f"the file {path.name} {what}"
+    return f"the file {path.name} has {records} records, expected {shard.examples_in_shard}: it is damaged or cut short"
+
+
+def files_checksum(folder: Path, splits: Sequence[str]) -> str:
+    """Computes a checksum by which replaced files of records are noticed without reading all of them.
+
+    Args:
+      folder: Folder of records.
+      splits: Keys of its manifest's `examples`.
+
+    Returns:
+      SHA-256 (hex) of each file's name, size, and first and last 64 KiB, which hold the places of its records. What
+      lies between has checksums of its own in the files, which are checked when it is read.
+
+    Raises:
+      DataError: If a file is missing or cannot be read.
+    """
+    digest = hashlib.sha256()
+    known = builder(folder).info.splits
+    for name in splits:
+        for path in map(Path, known[name].filepaths):
+            try:
+                with path.open("rb") as file:
+                    size = file.seek(0, os.SEEK_END)
+                    digest.update(f"{name} {path.name} {size}".encode())
+                    for start in sorted({0, max(0, size - _ENDS)}):
+                        file.seek(start)
+                        digest.update(file.read(_ENDS))
+            except OSError as error:
+                raise DataError(f"config.data.folder: {path} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
 
 
 def _record(serialized: bytes) -> Record:
@@ -125,12 +202,14 @@ def builder(folder: Path) -> tfds.core.DatasetBuilder:
     Raises:
       DataError: where there is none, or its records are not pictures with labels in ArrayRecord files.
     """
-    if not (folder / "dataset_info.json").is_file():
+    if not (folder / _FOLDER_INFO).is_file():
         raise DataError(f"{folder} is no folder of records; `launch.py prepare` makes one")
     try:
         opened = tfds.builder_from_directory(folder)
-    except (json_format.ParseError, ValueError, OSError) as error:
-        raise DataError(f"{folder} is damaged: {error}; make it anew by `launch.py prepare`") from error
+        opened.info.splits  # noqa: B018  (reads the rest of the description)
+    except Exception as error:  # TFDS raises whatever its readers of JSON, protobuf and features do
+        first = str(error).strip().partition("\n")[0]
+        raise DataError(f"{folder}: {_FOLDER_INFO} or features.json is damaged or missing: {first}") from error
     features, file_format = opened.info.features, opened.info.file_format
     if file_format is None or file_format.value != "array_record":
         raise DataError(
@@ -143,6 +222,23 @@ def builder(folder: Path) -> tfds.core.DatasetBuilder:
     return opened
 
 
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes `records.json`, with its digest.
+
+    Args:
+      folder: of records.
+      manifest: what it tells.
+    """
+    fields = manifest.model_dump(mode="json", exclude={"digest"})
+    fields["digest"] = _digest(fields)
+    whole_file.write(folder / MANIFEST, json.dumps(fields, indent=2).encode())
+
+
+def _digest(fields: dict[str, Any]) -> str:
+    others = {name: value for name, value in fields.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
+
+
 def read_manifest(folder: Path, field: str) -> Manifest:
     """Reads `records.json`.
 
@@ -151,7 +247,7 @@ def read_manifest(folder: Path, field: str) -> Manifest:
       field: the config's or flag's name for it, for errors.
 
     Raises:
-      DataError: where the folder is none, or not whole.
+      DataError: where the folder is none, or not whole, or the file has been changed.
     """
     path = folder / MANIFEST
     if not folder.is_dir():
@@ -160,13 +256,21 @@ def read_manifest(folder: Path, field: str) -> Manifest:
         )
     if not path.is_file():
         how = f"`launch.py prepare --source={folder}` looks through what TFDS has made"
-        if not (folder / "dataset_info.json").is_file():
+        if not (folder / _FOLDER_INFO).is_file():
             how = "`launch.py prepare --source=PICTURES --target=FOLDER` makes a folder of records from pictures"
         raise DataError(f"{field}: {folder} has no {MANIFEST}; {how}")
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         raise DataError(f"{field}: {path} is damaged: {error.errors()[0]['msg']}") from error
+    except OSError as error:
+        raise DataError(f"{field}: {path} cannot be read: {error.strerror}") from error
+    if manifest.digest not in (None, _digest(json.loads(content))):
+        raise DataError(
+            f"{field}: {path} has been changed since it was written; bring the old file back, or prepare the folder "
+            "again"
+        )
     if "train" not in manifest.examples or not any(split in manifest.examples for split in TEST_SPLITS):
         raise DataError(
             f"{field}: {folder} has the splits {', '.join(manifest.examples)}, expected train, and validation or test"

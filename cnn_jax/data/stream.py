@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
+import math
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -29,14 +29,15 @@ from absl import flags
 from jaxtyping import Float, Int, Int32
 
 from cnn_jax import config as cfg
-from cnn_jax.data import subset
+from cnn_jax.data import memory, subset
 from cnn_jax.data.crops import CentreCrop, RandomResizedCrop
-from cnn_jax.data.errors import DataError
+from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.host_batch import BatchLayout, HostBatch
 from cnn_jax.data.picture import UnreadablePictureError
-from cnn_jax.data.records import Manifest, Records, read_manifest
-from cnn_jax.data.split import Split
-from cnn_jax.data.worker_processes import WorkerBatches
+from cnn_jax.data.records import MANIFEST, Manifest, Records, files_checksum, read_manifest
+from cnn_jax.data.split import Split, membership_checksum
+from cnn_jax.data.worker_processes import AHEAD, WorkerBatches
+from cnn_jax.run import machine
 
 # What a random draw is for: the second entry of its generator's seed.
 _ORDER, _PICTURE, _VALIDATION = range(3)
@@ -108,7 +109,18 @@ class Stream:
         return self.view.side, self.view.side, self.view.channels
 
     def in_batches(self, batch_size: int, share: Share = _ALONE) -> Stream:
-        """The same stream in other batches; the arguments are the attributes."""
+        """The same stream in other batches; the arguments are the attributes.
+
+        Raises:
+          DataError: where the batches that are ahead of the step do not fit into the memory that is left.
+        """
+        made_here = 2 * self.threads * (self.threads > 1) + 2  # of which two are on their way to the devices
+        batches = self.workers * (AHEAD + 2 * self.threads * (self.threads > 1)) + made_here
+        memory.require(
+            batches * (batch_size // share.count) * math.prod(self.image_shape),
+            f"config.data: {batches} batches of {batch_size // share.count:,} images ahead of the step",
+            "lower the batch size, config.data.workers, config.data.threads or config.data.image_size",
+        )
         return dataclasses.replace(self, batch_size=batch_size, share=share)
 
     def some(self, count: int) -> Split:
@@ -163,7 +175,7 @@ class Stream:
             try:
                 images[row] = self.view(record.picture, draws)
             except UnreadablePictureError as error:
-                raise DataError(f"record {number} of {self.records.name} cannot be decoded: {error}") from error
+                raise UnreadableRecordError(f"{self.records.place(number)} cannot be decoded: {error}") from error
             labels[row] = record.label
         return HostBatch(images, labels, (positions < len(self)).astype(np.float32))
 
@@ -184,12 +196,16 @@ class Streams:
       train: what is learned from.
       validation: held out of the training images by data.validation_fraction; None where that is 0.
       test: only ever measured, never chosen by.
+      split_checksum: SHA-256 (hex) of which records are in which split.
+      files_checksum: of the files of records.
     """
 
     manifest: Manifest
     train: Stream
     validation: Stream | None
     test: Stream
+    split_checksum: str
+    files_checksum: str
 
 
 def open_streams(config: cfg.Records, seed: int) -> Streams:
@@ -212,11 +228,11 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
             f"config.data.folder: {folder} has {len(manifest.class_names)} classes, and config.data.classes="
             f"{config.classes}; name another folder, or set config.data.classes=none"
         )
-    training, test = Records(folder, "train"), Records(folder, manifest.test_split)
+    training, test = (_opened(folder, split, manifest) for split in ("train", manifest.test_split))
     train, held = _held_out(len(training), config, seed)
     random = RandomResizedCrop(config.image_size, config.channels, config.crop_area, config.crop_aspect, config.mirror)
     centre = CentreCrop.of(config)
-    workers = cores() if config.workers is None else config.workers
+    workers = len(machine.available_cores()) if config.workers is None else config.workers
     statistics = _pixel_statistics(manifest, config.channels)
 
     def opened(
@@ -231,7 +247,28 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
         opened(training, train, random, shuffled=True),
         opened(training, held, centre, shuffled=False) if held is not None else None,
         opened(test, tested, centre, shuffled=False),
+        membership_checksum(
+            {
+                "train": np.arange(len(training)) if train is None else train,
+                "validation": np.arange(0) if held is None else held,
+                "test": np.arange(len(test)) if tested is None else tested,
+            }
+        ),
+        files_checksum(folder, ("train", manifest.test_split)),
     )
+
+
+def _opened(folder: Path, split: str, manifest: Manifest) -> Records:
+    try:
+        records = Records(folder, split)
+    except DataError as error:
+        raise DataError(f"config.data.folder: {error}") from error
+    if len(records) != manifest.examples[split]:
+        raise DataError(
+            f"config.data.folder: {records.name} has {len(records):,} records, and {MANIFEST} tells of "
+            f"{manifest.examples[split]:,}; the folder has changed since it was prepared"
+        )
+    return records
 
 
 def _pixel_statistics(manifest: Manifest, channels: int) -> PixelStatistics:
@@ -246,11 +283,6 @@ def _pixel_statistics(manifest: Manifest, channels: int) -> PixelStatistics:
 def _order(seed: int, epoch: int, examples: int) -> Int32[np.ndarray, " n"]:
     """The order of an epoch's examples."""
     return np.random.default_rng((seed, _ORDER, epoch)).permutation(np.arange(examples, dtype=np.int32))
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _held_out(examples: int, config: cfg.Records, seed: int) -> tuple[np.ndarray | None, np.ndarray | None]:

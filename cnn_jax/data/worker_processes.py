@@ -28,7 +28,7 @@ from cnn_jax.data.errors import DataError
 from cnn_jax.data.host_batch import BatchLayout, HostBatch
 
 # Batches of a worker that wait for their step; it makes the next one meanwhile.
-_AHEAD = 2
+AHEAD = 2
 
 # Makes the batches of the steps `first`, `first + stride`, `first + 2 * stride`, ...
 MakeBatches = Callable[[int, int], "grain.IterDataset[HostBatch]"]
@@ -94,11 +94,11 @@ class _Worker:
 
     def __init__(self, make: MakeBatches, layout: BatchLayout, first: int, stride: int):
         spawn = multiprocessing.get_context("spawn")
-        descriptor = _nameless_file(_AHEAD * layout.size)
+        descriptor = _nameless_file(AHEAD * layout.size)
         self._connection, theirs = spawn.Pipe()
         try:
-            memory = mmap.mmap(descriptor, _AHEAD * layout.size)
-            self._places = [layout.view(memory, number) for number in range(_AHEAD)]
+            memory = mmap.mmap(descriptor, AHEAD * layout.size)
+            self._places = [layout.view(memory, number) for number in range(AHEAD)]
             arguments = make, layout, first, stride, _SharedFile(descriptor), theirs
             # A daemon, so that it ends with this process even where nobody closes the iterator.
             self._process: process.BaseProcess = spawn.Process(target=_work, args=arguments, daemon=True)
@@ -174,10 +174,10 @@ def _work(
     """Makes batches until the caller is gone: the main function of a worker process."""
     # Ctrl-C reaches all processes of a terminal; the caller then still takes the batches of its last steps.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    memory = mmap.mmap(descriptor, _AHEAD * layout.size)
+    memory = mmap.mmap(descriptor, AHEAD * layout.size)
     os.close(descriptor)
-    places = [layout.view(memory, number) for number in range(_AHEAD)]
-    free = collections.deque(range(_AHEAD))
+    places = [layout.view(memory, number) for number in range(AHEAD)]
+    free = collections.deque(range(AHEAD))
     with contextlib.closing(iter(make(first, stride))) as batches:
         while True:
             try:

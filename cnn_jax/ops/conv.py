@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import jax
@@ -21,7 +22,7 @@ from cnn_jax.ops.padding import (
     resolve_padding,
 )
 from cnn_jax.ops.platform import platform
-from cnn_jax.ops.windows import Windows
+from cnn_jax.ops.windows import MANY_TAPS, Windows
 
 Lowering = Literal["auto", "xla", "patches", "winograd", "space_to_depth"]
 _FEW_CHANNELS = 4  # of an image: matrix units stand idle for so few
@@ -162,11 +163,16 @@ def _choose(lowering: Lowering, windows: Windows, channels: int, features: int, 
         raise GeometryError(
             "lowering 'winograd' takes 3x3 kernels of stride 1, undilated and ungrouped; use lowering auto or patches"
         )
+    if lowering == "patches" and math.prod(windows.taps) > 4 * MANY_TAPS:
+        raise GeometryError(
+            f"lowering 'patches' takes windows of at most {4 * MANY_TAPS:,} taps, and this one has "
+            f"{math.prod(windows.taps):,}; use lowering auto or xla, or a smaller kernel"
+        )
     if lowering == "space_to_depth" and not (plain and max(windows.strides) > 1 and channels <= _FEW_CHANNELS):
         lowering = "auto"
     if lowering != "auto":
         return lowering
-    if platform() != "cpu":
+    if platform() != "cpu" or math.prod(windows.taps) > MANY_TAPS:
         return "xla"
     rows, columns = windows.outputs
     saves = 16 * -(-rows // 2) * -(-columns // 2) <= _WINOGRAD_SHARE * 9 * rows * columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import operator
 
 import jax
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax.ops.padding import BORDER_MODES, GeometryError, IntPair, Padding, Pads, output_sizes, pair, resolve_padding
 from cnn_jax.ops.platform import platform
-from cnn_jax.ops.windows import Windows
+from cnn_jax.ops.windows import MANY_TAPS, Windows
 
 
 @jax.named_scope("pooling")
@@ -44,7 +45,8 @@ def max_pool(
       ValueError: where an option does not fit.
     """
     windows, _ = _windows(x, window, strides, padding, ceil_mode)
-    if platform() == "tpu":  # whose own gradient moves a third of the bytes, and sends ties to the first as well
+    # TPUs' own gradient moves a third of the bytes; on CPU many slices compile for minutes. Ties go to the first too.
+    if platform() == "tpu" or (platform() == "cpu" and math.prod(windows.taps) > MANY_TAPS):
         taps, steps = ((1, *each, 1) for each in (windows.taps, windows.strides))
         return lax.reduce_window(x, -jnp.inf, lax.max, taps, steps, ((0, 0), *windows.pads, (0, 0)))
     return _first_largest(x, windows)
@@ -80,16 +82,23 @@ def avg_pool(
         (TensorFlow's). What a window of ceil_mode has beyond the padding never counts.
     """
     windows, pads = _windows(x, window, strides, padding, ceil_mode)
-    slices = windows.slices(x)
-    total = functools.reduce(operator.add, slices)
+    total = _sums(x, windows)
     if windows.pads == (pads if count_include_pad else ((0, 0), (0, 0))):
-        return total / len(slices)
+        return total / math.prod(windows.taps)
     counted = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
     if count_include_pad:
         counted = jnp.pad(counted, ((0, 0), *pads, (0, 0)), constant_values=1)
         beyond = [(0, wide[1] - sides[1]) for wide, sides in zip(windows.pads, pads, strict=True)]
         windows = dataclasses.replace(windows, pads=(beyond[0], beyond[1]))
-    return total / functools.reduce(operator.add, windows.slices(counted))
+    return total / _sums(counted, windows)
+
+
+def _sums(x: Array, windows: Windows) -> Array:
+    """The sum of each window."""
+    if math.prod(windows.taps) <= MANY_TAPS:
+        return functools.reduce(operator.add, windows.slices(x))
+    taps, steps = ((1, *each, 1) for each in (windows.taps, windows.strides))
+    return lax.reduce_window(x, np.zeros((), x.dtype), lax.add, taps, steps, ((0, 0), *windows.pads, (0, 0)))
 
 
 @jax.named_scope("pooling")
@@ -164,8 +173,8 @@ class _Views:
     """Which windows see a pixel, along one axis.
 
     Attributes:
-      seen: for each of the first stride pixels, the (tap, window) pairs that see it, windows counted from the first
-        of `beyond`; the pixel k strides on is seen by the same taps of the k-th windows after them.
+      seen: for each of the first stride pixels that there are, the (tap, window) pairs that see it, windows counted
+        from the first of `beyond`; the pixel k strides on is seen by the same taps of the k-th windows after them.
       beyond: windows to add before and after those there are, which see nothing.
       count: strides that cover the pixels.
     """
@@ -180,7 +189,7 @@ class _Views:
         count = -(-pixels // stride)
         seen = [
             [(tap, (pixel + pads[0] - tap) // stride) for tap in range(taps) if (pixel + pads[0] - tap) % stride == 0]
-            for pixel in range(stride)
+            for pixel in range(min(stride, pixels))
         ]
         windows = [window for each in seen for _, window in each]
         before, after = max(0, -min(windows)), max(0, max(windows) + count - outputs)

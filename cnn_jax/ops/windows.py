@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax.ops.padding import Pads
 
+MANY_TAPS = 256  # of a window: more slices than these compile for minutes
 _FEW = 8  # channels, of which it pays to gather a window's rows first: copies of so few numbers are slow
 
 

@@ -14,13 +14,11 @@ import numpy as np
 
 from cnn_jax import models
 from cnn_jax.config import Model as ModelConfig
-from cnn_jax.pretrained.names import COUNTER, ENTRY_NAMES, FIRST_LAYERS, LAYER_NAMES
+from cnn_jax.pretrained.errors import WeightsError
+from cnn_jax.pretrained.names import AVERAGED, COUNTER, ENTRY_NAMES, FIRST_LAYERS, LAYER_NAMES
+from cnn_jax.pretrained.tensors import Unread
 
 _IMAGE = (224, 224)  # dense layers that follow maps average these down to one size before, so that any image would do
-
-
-class WeightsError(Exception):
-    """Weights that do not fit a network; the message lists every entry that is missing, left over or misshapen."""
 
 
 class _Entry(NamedTuple):
@@ -37,7 +35,9 @@ class _Entry(NamedTuple):
     maps: tuple[int, int, int] | None
 
 
-def from_torch(state_dict: Mapping[str, Any], model_config: ModelConfig) -> models.Variables:
+def from_torch(
+    state_dict: Mapping[str, Any], model_config: ModelConfig, *, with_logits: bool = True
+) -> models.Variables:
     """Turns torchvision's (or timm's) entries into a network's variables.
 
     torchvision's GoogLeNet was trained on pixels in -1 to 1 (its `transform_input`), the other networks on pixels
@@ -47,26 +47,44 @@ def from_torch(state_dict: Mapping[str, Any], model_config: ModelConfig) -> mode
       state_dict: PyTorch's names to arrays, or to tensors in the processor's memory.
       model_config: of alexnet_torchvision, googlenet_torchvision or resnet; its fields must give the layers that the
         weights were trained with. The number of classes and of image channels is the weights' own.
+      with_logits: False leaves out the layers that make logits, which the weights may then lack.
 
     Returns:
       {"params": ..., "batch_stats": ...} of float32 arrays.
 
     Raises:
-      WeightsError: where entries are missing, left over or of another shape, all of them listed.
+      WeightsError: where entries are missing, left over, of another shape or type, or not finite; all are listed.
     """
-    arrays = {name: np.asarray(value) for name, value in state_dict.items() if not name.endswith(COUNTER)}
+    given = {name: value for name, value in state_dict.items() if not name.endswith(COUNTER) and name != AVERAGED}
+    arrays = _as_arrays(given)
     entries = _entries(model_config, *_classes_and_channels(arrays, model_config))
-    missing = [name for name in entries if name not in arrays]
-    left_over = [name for name in arrays if name not in entries]
-    misshapen = [
-        f"{name} is {_by(arrays[name].shape)}, the network's is {_by(_torch_shape(entry))}"
-        for name, entry in entries.items()
-        if name in arrays and arrays[name].shape != _torch_shape(entry)
+    if not with_logits:
+        heads = tuple(f"{name.rpartition('.')[0]}." for name, entry in entries.items() if "logits" in entry.path)
+        entries = {name: entry for name, entry in entries.items() if not name.startswith(heads)}
+        arrays = {name: array for name, array in arrays.items() if not name.startswith(heads)}
+    missing = [
+        f"{name} ({value.kind}{value.fix and '; save it with ' + value.fix})" if isinstance(value, Unread) else name
+        for name, value in ((name, given.get(name)) for name in entries if name not in arrays)
     ]
-    lists = {"missing": missing, "left over": left_over, "misshapen": misshapen}
+    found = {name: arrays[name] for name in entries if name in arrays}
+    lists = {
+        "missing": missing,
+        "left over": [name for name in arrays if name not in entries],
+        "misshapen": [
+            f"{name} is {_by(array.shape)}, the network's is {_by(_torch_shape(entries[name]))}"
+            for name, array in found.items()
+            if array.shape != _torch_shape(entries[name])
+        ],
+        "of another type than floating-point numbers": [
+            f"{name} is {array.dtype}" for name, array in found.items() if not _is_floating(array)
+        ],
+    }
+    if not any(lists.values()):
+        found = {name: _as_float32(array) for name, array in found.items()}
+        lists["not finite"] = [name for name, array in found.items() if not np.isfinite(array).all()]
     if any(lists.values()):
         hint = ""
-        if any(name.startswith("aux") for name in left_over):
+        if any(name.startswith("aux") for name in lists["left over"]):
             hint = "\nconfig.model.aux_heads=true takes the auxiliary classifiers"
         raise WeightsError(
             f"the weights do not fit config.model.name={model_config.name}:\n"
@@ -78,11 +96,24 @@ def from_torch(state_dict: Mapping[str, Any], model_config: ModelConfig) -> mode
         node = variables
         for key in entry.path[:-1]:
             node = node.setdefault(key, {})
-        node[entry.path[-1]] = _to_ours(arrays[name].astype(np.float32), entry)
+        node[entry.path[-1]] = _to_ours(found[name], entry)
     return variables if variables["batch_stats"] else {"params": variables["params"]}
 
 
-def adapted(state_dict: Mapping[str, Any], model_config: ModelConfig, channels: int) -> dict[str, np.ndarray]:
+def _as_arrays(state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in state_dict.items() if not isinstance(value, Unread)}
+
+
+def _is_floating(array: np.ndarray) -> bool:
+    return bool(jax.numpy.issubdtype(array.dtype, jax.numpy.floating))
+
+
+def _as_float32(array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # infinite ones are refused
+        return array.astype(np.float32)
+
+
+def adapted(state_dict: Mapping[str, Any], model_config: ModelConfig, channels: int) -> dict[str, Any]:
     """Fits the first convolution's kernel to images of another number of channels.
 
     Args:
@@ -97,14 +128,15 @@ def adapted(state_dict: Mapping[str, Any], model_config: ModelConfig, channels: 
     Raises:
       WeightsError: where the images have neither one channel nor the weights' number.
     """
-    arrays = {name: np.asarray(value) for name, value in state_dict.items()}
+    arrays = _as_arrays(state_dict)
     _, expected = _classes_and_channels(arrays, model_config)
-    if channels != expected:
-        if channels != 1:
-            raise WeightsError(f"the images have {channels} channels, the weights take {expected}, or grey images")
-        name = _first_kernel(model_config)
-        arrays[name] = arrays[name].sum(axis=1, keepdims=True)
-    return arrays
+    name = _first_kernel(model_config)
+    kernel = arrays.get(name)
+    if channels == expected or kernel is None or kernel.ndim != 4 or not kernel.size or not _is_floating(kernel):
+        return dict(state_dict)  # what is wrong with it, `from_torch` says
+    if channels != 1:
+        raise WeightsError(f"the images have {channels} channels, the weights take {expected}, or grey images")
+    return {**state_dict, name: _as_float32(kernel).sum(axis=1, keepdims=True)}
 
 
 def to_torch(variables: models.Variables, model_config: ModelConfig) -> dict[str, np.ndarray]:
@@ -140,8 +172,8 @@ def _classes_and_channels(arrays: Mapping[str, np.ndarray], config: ModelConfig)
     last = arrays.get(f"{LAYER_NAMES[config.name](('head', 'logits'))}.weight")
     first = arrays.get(_first_kernel(config))
     return (
-        1000 if last is None or last.ndim != 2 else last.shape[0],
-        3 if first is None or first.ndim != 4 else first.shape[1],
+        1000 if last is None or last.ndim != 2 or not last.size else last.shape[0],
+        3 if first is None or first.ndim != 4 or not first.size else first.shape[1],
     )
 
 

@@ -1,164 +1,176 @@
-"""Weight files: .safetensors, and PyTorch's .pth and .pt without PyTorch and without running what is in them.
-
-A .pth file is a pickle, which could call anything. The reader here knows an ordered dictionary, the few functions
-that put tensors together, and the storage types, and refuses whatever else a file names.
-
-Source: the two layouts of `torch.save`: a zip archive with `data.pkl` and a file for each storage (since 1.6), and
-before that pickles one after the other with the storages behind them.
-"""
+"""Weight files: .safetensors, and PyTorch's .pth and .pt without PyTorch and without running what is in them."""
 
 from __future__ import annotations
 
-import collections
-import pickle
+import contextlib
+import re
 import struct
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import ml_dtypes
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, safe_open
 
-from cnn_jax.pretrained.convert import WeightsError
+from cnn_jax.pretrained import torch_file
+from cnn_jax.pretrained.errors import WeightsError
+from cnn_jax.pretrained.tensors import Budget, Tensor, Unread
 
-_STORAGES = {
-    "DoubleStorage": np.dtype(np.float64),
-    "FloatStorage": np.dtype(np.float32),
-    "HalfStorage": np.dtype(np.float16),
-    "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
-    "LongStorage": np.dtype(np.int64),
-    "IntStorage": np.dtype(np.int32),
-    "ShortStorage": np.dtype(np.int16),
-    "CharStorage": np.dtype(np.int8),
-    "ByteStorage": np.dtype(np.uint8),
-    "BoolStorage": np.dtype(np.bool_),
-}
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+# Where checkpoints keep the weights among other things. Moving averages come last: where a file has both, the trained
+# weights are taken.
+CONTAINERS = (
+    *("state_dict", "model_state_dict", "model_state", "model", "network", "net", "module", "weights", "params"),
+    *("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema"),
+)
+_DEEPEST = 8  # containers within containers
+# Parts of names: those of wrappers (DataParallel, compile, FSDP) may stand anywhere, a network's place in front.
+WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
+HOLDERS = frozenset({"model", "net", "network"})
+
+# Damaged or foreign bytes end in one of these, wherever a reader meets them.
+_DAMAGE = (
+    *(ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError, NotImplementedError),
+    *(EOFError, struct.error, zlib.error, zipfile.BadZipFile, SafetensorError),
+)
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """Reads a file of named arrays.
 
     Args:
-      path: a .safetensors, .pth or .pt file; a dictionary under "state_dict" or "model" is looked into.
+      path: A .safetensors, .pth or .pt file. Its content says which; its name does not matter. Of a checkpoint the
+        dictionary under "state_dict", "model" and the like is looked into, and whatever is no tensor is left out.
 
     Returns:
-      Names to arrays.
+      Names to arrays, without the parts of names that wrappers put there ("module.", "_orig_mod.", "model.").
+      Tensors that are not dense are left out.
 
     Raises:
-      WeightsError: where there is no such file, it is damaged, or it holds anything but named arrays.
+      WeightsError: Where there is no such file, it is damaged, or it holds no named tensors.
+    """
+    return {name: value for name, value in read_entries(path).items() if isinstance(value, np.ndarray)}
+
+
+def read_entries(path: Path) -> dict[str, np.ndarray | Unread]:
+    """Reads a file of named arrays, as `read_state_dict` does, and keeps account of what is not read.
+
+    Args:
+      path: As `read_state_dict` takes it.
+
+    Returns:
+      Names to arrays, or to what stands there instead.
+
+    Raises:
+      WeightsError: As `read_state_dict`.
     """
     if not path.is_file():
-        raise WeightsError(f"there is no file {path}")
+        raise WeightsError(
+            f"{path}: there is no file" if not path.is_dir() else f"{path}: it is a folder, not a file of weights"
+        )
     try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        content = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
-    except WeightsError:
-        raise
-    except Exception as error:  # damaged pickles and archives raise many kinds
-        raise WeightsError(f"{path} cannot be read as weights: {type(error).__name__}: {error}") from error
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, np.ndarray) for value in content.values()):
-        raise WeightsError(f"{path} holds no dictionary of names to arrays; save a model's state_dict()")
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
+        return _plainly_named(_read(path))
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise WeightsError(f"{path}: it does not fit into memory") from error
+    except _DAMAGE as error:
+        detail = f"{type(error).__name__}: {error}"[:200]
+        raise WeightsError(f"{path}: cannot be read as weights, it is damaged: {detail}") from error
 
 
-class _Unpickler(pickle.Unpickler):
-    """Builds dictionaries and arrays, and nothing else."""
-
-    def __init__(self, file: BinaryIO, storage: Callable[[tuple[Any, ...]], Any]):
-        super().__init__(file)
-        self._storage = storage
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _rebuild_tensor
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda tensor, requires_grad, hooks: tensor
-        if module == "torch" and name in _STORAGES:
-            return _STORAGES[name]
-        raise WeightsError(f"the file asks for {module}.{name}, which weights do not need; it is not read any further")
-
-    def persistent_load(self, pid: tuple[Any, ...]) -> Any:
-        return self._storage(pid)
-
-
-class _Storage:
-    """Bytes of one storage, which the older layout brings only after the tensors that use it."""
-
-    def __init__(self, dtype: np.dtype):
-        self.dtype = dtype
-        self.data: np.ndarray | None = None
-
-
-def _rebuild_tensor(storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> Any:
-    return _Tensor(storage, offset, shape, strides)
-
-
-class _Tensor:
-    """A view of a storage; an array once that is there."""
-
-    def __init__(self, storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]):
-        self._storage, self._offset, self._shape, self._strides = storage, offset, tuple(shape), tuple(strides)
-
-    def array(self) -> np.ndarray:
-        data = self._storage.data
-        if data is None:
-            raise WeightsError("the file ends before its last storage")
-        last = self._offset + sum((n - 1) * step for n, step in zip(self._shape, self._strides, strict=True))
-        if min(self._shape, default=1) > 0 and not 0 <= last < len(data):
-            raise WeightsError("a tensor reaches beyond its storage")
-        strides = [step * data.itemsize for step in self._strides]
-        return np.lib.stride_tricks.as_strided(data[self._offset :], self._shape, strides).copy()
-
-
-def _as_arrays(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: _as_arrays(value) for key, value in content.items()}
-    return content.array() if isinstance(content, _Tensor) else content
-
-
-def _read_zip(path: Path) -> Any:
-    with zipfile.ZipFile(path) as archive:
-        pickled = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
-        if pickled is None:
-            raise WeightsError(f"{path} is an archive without a data.pkl: no weights")
-        folder = pickled.removesuffix("data.pkl")
-        storages: dict[str, _Storage] = {}
-
-        def storage(pid: tuple[Any, ...]) -> _Storage:
-            _, dtype, key, *_ = pid
-            if key not in storages:
-                storages[key] = _Storage(dtype)
-                storages[key].data = np.frombuffer(archive.read(f"{folder}data/{key}"), dtype)
-            return storages[key]
-
-        with archive.open(pickled) as file:
-            return _as_arrays(_Unpickler(file, storage).load())  # type: ignore[arg-type]
-
-
-def _read_legacy(path: Path) -> Any:
-    storages: dict[str, _Storage] = {}
-
-    def storage(pid: tuple[Any, ...]) -> _Storage:
-        _, dtype, key, *_ = pid
-        return storages.setdefault(key, _Storage(dtype))
-
+def _read(path: Path) -> dict[str, np.ndarray | Unread]:
     with path.open("rb") as file:
-        if _Unpickler(file, storage).load() != _LEGACY_MAGIC:
-            raise WeightsError(f"{path} is no file of torch.save")
-        for _ in ("protocol", "system"):
-            _Unpickler(file, storage).load()
-        content = _Unpickler(file, storage).load()
-        for key in _Unpickler(file, storage).load():
-            (count,) = struct.unpack("<q", file.read(8))
-            each = storages[key]
-            each.data = np.frombuffer(file.read(count * each.dtype.itemsize), each.dtype)
-    return _as_arrays(content)
+        head = file.read(512)
+    if len(head) > 8 and head[8:9] == b"{":
+        return dict(_safetensors(path))
+    budget = Budget(path.stat().st_size)
+    with contextlib.ExitStack() as stack:
+        if head.startswith(b"PK\x03\x04"):
+            content = torch_file.read_zip(stack.enter_context(zipfile.ZipFile(path)), budget)
+        elif head.startswith(b"\x80"):
+            content = torch_file.read_legacy(path.read_bytes())
+        elif head[257:262] == b"ustar":
+            content = torch_file.read_tar(path.read_bytes())
+        else:
+            raise WeightsError(_foreign(head))
+        entries = _weights(content)
+        return {name: each.array(budget) if isinstance(each, Tensor) else each for name, each in entries.items()}
+
+
+def _foreign(head: bytes) -> str:
+    """Says what a file is that is neither of PyTorch nor of safetensors."""
+    known = {
+        b"": "it is empty",
+        b"\x1f\x8b": "it is packed by gzip; unpack it first",
+        b"version https://git-lfs": "it is a pointer of Git LFS; get the weights by `git lfs pull`",
+        b"\x89HDF": "it is an HDF5 file of Keras; PyTorch's .pth or .safetensors are read",
+    }
+    for start, meaning in known.items():
+        if head.startswith(start) and (start or not head):
+            return meaning
+    if re.match(rb"\s*(<!doctype|<html|<\?xml)", head, re.IGNORECASE):
+        return "it is a web page, not the weights; download the file itself"
+    return "it is neither a file of torch.save nor of safetensors"
+
+
+def _safetensors(path: Path) -> Iterator[tuple[str, np.ndarray | Unread]]:
+    """Reads each tensor; the library checks that header, offsets and file go together."""
+    with safe_open(path, framework="np") as file:
+        for name in file.keys():  # noqa: SIM118, it is no dictionary
+            try:
+                yield name, file.get_tensor(name)
+            except (AttributeError, TypeError, KeyError):  # types that NumPy lacks, of 4 or 6 bits
+                yield name, Unread(f"a tensor of type {file.get_slice(name).get_dtype()}", ".float()")
+
+
+def _weights(content: Any) -> dict[str, Tensor | Unread]:
+    """Looks for the dictionary of names to tensors in what `torch.save` was given."""
+    place = ""
+    for _ in range(_DEEPEST):
+        inside = content if isinstance(content, dict) else {}
+        key = next((key for key in CONTAINERS if isinstance(inside.get(key), dict) and inside[key]), None)
+        if key is None:
+            break
+        content, place = inside[key], f"{place}[{key!r}]"
+    if isinstance(content, Unread):
+        raise WeightsError(f"it holds {content.kind}; save the network's state_dict() instead")
+    if not isinstance(content, dict):
+        raise WeightsError(f"it holds no dictionary of names to tensors but a {type(content).__name__}")
+    tensors = {name: value for name, value in content.items() if isinstance(value, (Tensor, Unread))}
+    if not any(isinstance(value, Tensor) for value in tensors.values()):
+        has = "; ".join(f"{key[:40]!r}: {_described(value)}" for key, value in list(content.items())[:6])
+        raise WeightsError(
+            f"it holds no dictionary of names to tensors{f' in {place}' * bool(place)}, but {{{has}}}; "
+            "save the network's state_dict()"
+        )
+    return tensors
+
+
+def _described(value: Any) -> str:
+    return (
+        value.kind if isinstance(value, Unread) else "dictionary" if isinstance(value, dict) else type(value).__name__
+    )
+
+
+def _plainly_named(entries: Mapping[str, np.ndarray | Unread]) -> dict[str, np.ndarray | Unread]:
+    """Takes the parts out of names that wrappers and a network's place in another put there."""
+    named: dict[str, np.ndarray | Unread] = {}
+    origin: dict[str, str] = {}
+    for name, value in entries.items():
+        plain = _plain(name)
+        if plain in named:
+            raise WeightsError(f"{origin[plain]} and {name} are both {plain}: save the weights of one network alone")
+        named[plain], origin[plain] = value, name
+    return named
+
+
+def _plain(name: str) -> str:
+    *parts, last = name.split(".")
+    parts = [part for part in parts if part not in WRAPPERS]
+    while parts and parts[0] in HOLDERS:
+        del parts[0]
+    return ".".join([*parts, last])

@@ -14,8 +14,9 @@ from jaxtyping import PRNGKeyArray
 from cnn_jax import models
 from cnn_jax.config import Model as ModelConfig
 from cnn_jax.config import Pretrained
-from cnn_jax.pretrained.convert import WeightsError, adapted, from_torch
-from cnn_jax.pretrained.files import read_state_dict
+from cnn_jax.pretrained.convert import adapted, from_torch
+from cnn_jax.pretrained.errors import WeightsError
+from cnn_jax.pretrained.files import read_entries
 
 
 def initial_variables(
@@ -45,8 +46,12 @@ def initial_variables(
         return drawn
     path = Path(pretrained.weights).expanduser()
     try:
-        entries = adapted(read_state_dict(path), model_config, image_shape[2])
-        loaded = from_torch(entries, model_config)
+        entries = read_entries(path)
+    except WeightsError as error:
+        raise WeightsError(f"config.pretrained.weights: {error}") from error
+    try:
+        entries = adapted(entries, model_config, image_shape[2])
+        loaded = from_torch(entries, model_config, with_logits=pretrained.head == "keep")
     except WeightsError as error:
         raise WeightsError(f"config.pretrained.weights: {path}: {error}") from error
     return _with_head(drawn, loaded, pretrained)
@@ -62,9 +67,9 @@ def _with_head(drawn: models.Variables, loaded: Mapping[str, Any], pretrained: P
     weights = dict(jax.tree_util.tree_leaves_with_path(loaded))
 
     def choose(path: Any, mine: jax.Array) -> jax.Array:
-        theirs = weights[path]
         if pretrained.head == "new" and any(getattr(key, "key", None) == "logits" for key in path):
             return mine
+        theirs = weights[path]
         if theirs.shape != mine.shape:
             raise WeightsError(
                 f"config.pretrained.weights: {jax.tree_util.keystr(path)} is {theirs.shape}, the network's is "

@@ -82,3 +82,4 @@ ENTRY_NAMES = {
     "variance": "running_var",
 }
 COUNTER = "num_batches_tracked"  # PyTorch's, beside each running mean
+AVERAGED = "n_averaged"  # PyTorch's, in the weights of an AveragedModel

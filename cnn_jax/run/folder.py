@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 import filelock
 
-from cnn_jax import whole_file
+from cnn_jax import locations, whole_file
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError, changed_fields, parse
 from cnn_jax.run import records
@@ -89,7 +90,10 @@ class RunFolder:
         """
         self._lock = lock(self.path, "another process is training in")
         if (self.path / "config.json").exists():
-            changes = changed_fields(self.experiment(), experiment)
+            held = self.experiment()
+            # Data that were moved are the same data, which is checked before training; a finished run is of its config.
+            is_finished = (self.path / "result.json").exists()
+            changes = changed_fields(held, experiment if is_finished else locations.located_as(experiment, held))
             if changes:
                 raise RunFolderError(
                     f"--workdir: {self.path} holds a run with another config; give another folder, or these fields "
@@ -140,7 +144,11 @@ class RunFolder:
         Raises:
           RunFolderError: If the file is missing or damaged; the message names the field.
         """
-        return self._record("provenance.json", Provenance)
+        return self._record(
+            "provenance.json",
+            Provenance,
+            "bring the file back, or delete it: the run goes on, and what changed is not known",
+        )
 
     def dataset_info(self) -> DatasetInfo:
         """Reads dataset.json.
@@ -148,7 +156,7 @@ class RunFolder:
         Raises:
           RunFolderError: If the file is missing or damaged; the message names the field.
         """
-        return self._record("dataset.json", DatasetInfo)
+        return self._record("dataset.json", DatasetInfo, "bring the file back, or train anew in another folder")
 
     def metric_records(self) -> list[MetricRecord]:
         """Reads metrics.jsonl; an empty list if there is none.
@@ -169,6 +177,49 @@ class RunFolder:
     def write_dataset_info(self, info: DatasetInfo) -> None:
         """Writes dataset.json atomically."""
         self.write("dataset.json", info.to_json())
+
+    def data_paths(self) -> dict[str, str]:
+        """Gives absolute paths where the data lay and something still lies, by the field of config.data."""
+        if not (self.path / "provenance.json").exists():
+            return {}
+        data = self.provenance().data
+        return {} if data is None else {name: path for name, path in data.paths.items() if Path(path).exists()}
+
+    def has_checkpoints(self) -> bool:
+        """Whether a checkpoint was saved."""
+        return self.checkpoints.is_dir() and any(entry.name.isdigit() for entry in self.checkpoints.iterdir())
+
+    def digests(self) -> dict[str, str]:
+        """Computes the SHA-256 of the content of the files that describe the run, by their names.
+
+        Raises:
+          RunFolderError: If a file is missing or holds no JSON object.
+        """
+        contents = {
+            "config.json": locations.without(self.read("config.json")),
+            "dataset.json": self.read("dataset.json"),
+        }
+        return {
+            name: hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+            for name, content in contents.items()
+        }
+
+    def check_descriptions(self) -> None:
+        """Checks that config.json and dataset.json are what the run wrote.
+
+        Raises:
+          RunFolderError: If one was changed since, which would change what the network computes.
+        """
+        if not (self.path / "provenance.json").exists():
+            return
+        recorded, found = self.provenance().files or {}, self.digests()
+        for name, digest in recorded.items():
+            if found.get(name) not in (None, digest):
+                raise RunFolderError(
+                    f"--workdir: {self.path / name} was changed after the training: its SHA-256 is "
+                    f"{found[name][:12]}, the run wrote {digest[:12]}; bring the file back, or train anew (for data "
+                    "that lie elsewhere now, `--config.data.FIELD=PATH` says where)"
+                )
 
     def read(self, name: str) -> dict[str, Any]:
         """Reads a JSON file that has no record.
@@ -191,11 +242,12 @@ class RunFolder:
             return
         whole_file.write(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
 
-    def _record(self, name: str, kind: type[_Record]) -> _Record:
+    def _record(self, name: str, kind: type[_Record], fix: str = "") -> _Record:
         try:
             return records.parse(kind, self._text(name))
         except RecordError as error:
-            raise RunFolderError(f"--workdir: {self.path / name} is damaged: {error}") from error
+            hint = f"; {fix}" if fix else ""
+            raise RunFolderError(f"--workdir: {self.path / name} is damaged: {error}{hint}") from error
 
     def _text(self, name: str) -> bytes:
         try:

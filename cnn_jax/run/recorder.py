@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cnn_jax.config import Experiment
-from cnn_jax.run import metrics_log
+from cnn_jax.run import metrics_log, provenance
 from cnn_jax.run.errors import started
 from cnn_jax.run.folder import RunFolder
 from cnn_jax.run.metrics import METRICS
@@ -75,16 +75,45 @@ class Recorder:
             self.console.print(f"{where} is done: delete it, or give another --workdir, to train anew")
         return result
 
-    def begin(self, dataset: DatasetInfo, provenance: Provenance) -> None:
+    def begin(self, dataset: DatasetInfo, made_by: Provenance) -> None:
         """Writes what describes the run before it trains: config.json, dataset.json and provenance.json.
 
-        What is suspicious in the data set is printed.
+        The dataset.json of a run that is resumed stays as it is. What has changed since, other than config and data, is
+        printed and recorded in provenance.json; what is suspicious in the data set is printed.
+
+        Args:
+          dataset: The data set, which is the one that the folder records.
+          made_by: What the result depends on besides, as it is now.
         """
         for warning in dataset.warnings:
             self.console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+        changes = self._changes(made_by) if self._writes else ()
         self.folder.begin(self.experiment)
-        self.folder.write_dataset_info(dataset)
-        self.folder.write_provenance(provenance)
+        if not (self.folder.path / "dataset.json").exists():
+            self.folder.write_dataset_info(dataset)
+        if self._writes:
+            recorded = {"changes": changes, "files": self.folder.digests()}
+            self.folder.write_provenance(made_by.model_copy(update=recorded))
+
+    def _changes(self, now: Provenance) -> tuple[str, ...]:
+        """Lists under which changes the run goes on from its checkpoints; prints those that are new."""
+        if not self.folder.has_checkpoints():
+            return ()
+        before: tuple[str, ...] = ()
+        if not (self.folder.path / "provenance.json").exists():
+            new = ["provenance.json was missing: what has changed is not known"]
+        else:
+            recorded = self.folder.provenance()
+            before, new = recorded.changes, provenance.differences(recorded, now)
+        if new:
+            self.console.print(
+                "warning: the run goes on under other conditions than before; its result will not have the bits of an "
+                "uninterrupted run, and provenance.json and the report say so:\n  " + "\n  ".join(new),
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+        return (*before, *new)
 
     def check_records(self, step: int, seen: RecordsDigest | None) -> None:
         """Checks that metrics.jsonl has the records that a checkpoint was saved with.

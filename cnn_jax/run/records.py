@@ -200,6 +200,10 @@ class DatasetInfo(Record):
     """Distribution of the training pixels; None if the augmentation does not need it."""
     warnings: tuple[str, ...] = ()
     """What is legal in the data set and yet perhaps not meant; empty in files of older versions."""
+    split_checksum: str | None = None
+    """SHA-256 of the numbers of the images in each split; None in files of older versions."""
+    files_checksum: str | None = None
+    """SHA-256 of names, sizes, first and last bytes of the record files; None for images in memory."""
 
 
 class Git(Record):
@@ -227,6 +231,8 @@ class Devices(Record):
     """Model of the host's processor; may be empty."""
     cores: int | None = None
     """Number of the host's cores."""
+    used_cores: int | None = None
+    """Number of cores among which the first process divides its work; None in files of older versions."""
 
     def __str__(self) -> str:
         name = self.processor if self.platform == "cpu" and self.processor else self.kind
@@ -240,6 +246,8 @@ class DataIdentity(Record):
     """The config's name of the data source."""
     checksum: str
     """SHA-256 of the data set, in hexadecimal digits."""
+    paths: Mapping[str, str] = {}
+    """Absolute paths of its files and folders, by the field of config.data that names them."""
 
 
 def _listed(packages: Mapping[str, str]) -> str:
@@ -265,13 +273,22 @@ class Provenance(Record):
     devices: Annotated[Devices, Column("device", "device", text=str)]
     """Devices that the run used."""
     xla_flags: str | None = None
-    """The environment variable XLA_FLAGS."""
+    """The environment variable XLA_FLAGS; the content of the file, if it names one."""
+    settings: Mapping[str, str] | None = None
+    """Settings of JAX, and environment variables of JAX, XLA and the libraries below, by name."""
     data: DataIdentity | None = None
     """The data set."""
     command: str | None = None
     """Command line of the process."""
     trained_together: Annotated[int, Column("trained_together", "trained together", "{:,}")] = 1
     """Number of runs that one program trained, this one included; 1 for a run alone."""
+    weights_checksum: str | None = None
+    """SHA-256 of the file of weights that the network started from; None without one."""
+    files: Mapping[str, str] | None = None
+    """SHA-256 of the content of config.json, apart from where its data lie, and of dataset.json, by the file's name."""
+    changes: tuple[str, ...] = ()
+    """Differences from the process before under which the run was resumed; the fields above describe the last process.
+    Empty if the result is that of an uninterrupted run to the last bit."""
 
 
 class MetricRecord(NamedTuple):

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from cnn_jax.run.provenance import differences
 from cnn_jax.run.records import MetricRecord, Provenance
 
 # Of figures from other hardware or versions, whose rounding differs: training amplifies it from step to step.
@@ -74,8 +75,11 @@ def compare(first: Evidence, second: Evidence) -> Verdict:
 def _unlike(first: Evidence, second: Evidence) -> str:
     """What keeps two runs from being equal to the bit; empty where nothing does."""
     told = []
+    known = all(each.provenance.devices.used_cores is not None for each in (first, second))
     for name in ("packages", "python", "devices", "xla_flags"):
         was, now = (getattr(each.provenance, name) for each in (first, second))
+        if name == "devices" and not known:  # older versions do not tell the cores in use
+            was, now = (devices.model_copy(update={"used_cores": None}) for devices in (was, now))
         if was != now:
             told.append(f"other {name.replace('_', ' ')}")
     was, now = (each.provenance.trained_together for each in (first, second))
@@ -85,6 +89,10 @@ def _unlike(first: Evidence, second: Evidence) -> str:
         told.append(f"{first.cores} and {second.cores} cores")
     if first.provenance.git != second.provenance.git:
         told.append("other code")
+    if any(line.startswith("settings.") for line in differences(first.provenance, second.provenance)):
+        told.append("other settings")
+    if first.provenance.changes or second.provenance.changes:
+        told.append("resumed under other conditions")
     return ", ".join(told)
 
 

@@ -148,8 +148,11 @@ def run(
                 on_change()
 
         if left:
-            formed = trial_groups.by_point(left) if options.vectorize == "seeds" else trial_groups.alone(left)
-            engine = _engine(sweep, data_dir, options, len(formed))
+            group = trial_groups.by_point if options.vectorize == "seeds" else trial_groups.alone
+            # A trial has the cores that it would have among all, however many are left: its bits depend on them.
+            feasible = [entry for entry in sweep.entries if entry.examined.infeasible is None]
+            engine = _engine(sweep, data_dir, options, len(group(feasible)))
+            formed = group(left)
             engine.run(formed, report, stopping=lambda: stop.received is not None)
     console.print(view.counts(), highlight=False)
     return Outcome(statuses, stop.received)

@@ -23,14 +23,15 @@ from rich.console import Console
 
 from cnn_jax import data, preflight
 from cnn_jax.config import Experiment
-from cnn_jax.data import pipeline
+from cnn_jax.data import memory, pipeline
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.pipeline import DeviceSplit, Preprocessing
 from cnn_jax.data.split import Split
 from cnn_jax.models import Variables
 from cnn_jax.run.recorder import Recorder, Stopped
+from cnn_jax.run.records import DatasetInfo
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import compilation, optimizer, sharding
+from cnn_jax.train import compilation, identity, inputs, optimizer, sharding
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.loop import Trainer, measured_splits, starting_values, train
 from cnn_jax.train.metrics import Sums
@@ -59,10 +60,11 @@ def train_and_evaluate(members: Sequence[Member], data_dir: Path | None = None) 
     Returns:
       For each member the content of its result.json, or the exception that ended it.
     """
+    preflight.check_settings()
     ends: dict[int, dict[str, Any] | BaseException] = {}
     with StopSignal() as stop, contextlib.ExitStack() as opened:
         runs: dict[int, Recorder] = {}
-        datasets: dict[int, Dataset] = {}
+        datasets: dict[int, _Loaded] = {}
         for number, member in enumerate(members):
             try:
                 run = opened.enter_context(Recorder(*member))
@@ -72,14 +74,13 @@ def train_and_evaluate(members: Sequence[Member], data_dir: Path | None = None) 
                     continue
                 preflight.check_process(member.experiment)
                 compilation.enable_cache()
-                dataset = data.load(member.experiment.data, member.experiment.seed, data_dir)
-                preflight.check(member.experiment, dataset, devices=1)
-                runs[number], datasets[number] = run, dataset
+                runs[number], datasets[number] = run, _load(run, data_dir)
             except preflight.REFUSALS as error:
                 ends[number] = error
         if runs:
             started = time.monotonic()
-            group = RunGroup(list(runs.values()), list(datasets.values()), stacked=True)
+            described = [loaded.described for loaded in datasets.values()]
+            group = RunGroup(list(runs.values()), described, stacked=True)
             try:
                 trainer = _prepare(group, list(datasets.values()))
                 results = train(group, trainer, stop, compile_seconds=time.monotonic() - started)
@@ -95,13 +96,36 @@ def num_devices(members: int, available: int) -> int:
     return max(count for count in range(1, available + 1) if members % count == 0)
 
 
-def _prepare(group: RunGroup, datasets: Sequence[Dataset]) -> Trainer:
+class _Loaded(NamedTuple):
+    """Data set of a member, the constants of its images, and its description."""
+
+    dataset: Dataset
+    preprocessing: Preprocessing
+    described: DatasetInfo
+
+
+def _load(run: Recorder, data_dir: Path | None) -> _Loaded:
+    """Loads a member's data, and checks that they are what its folder records and that its network fits."""
+    experiment = run.experiment
+    dataset = data.load(experiment.data, experiment.seed, data_dir)
+    preprocessing = pipeline.preprocessing(experiment.data, experiment.augment, dataset.train)
+    described = identity.dataset_info(dataset, preprocessing)
+    identity.check_resumed(run.folder, experiment, described)
+    preflight.check(experiment, dataset, devices=1)
+    return _Loaded(dataset, preprocessing, described)
+
+
+def _prepare(group: RunGroup, loaded: Sequence[_Loaded]) -> Trainer:
     """Restores or creates the members' states, and compiles their programs."""
+    datasets = [each.dataset for each in loaded]
     experiment, first = group.experiment, datasets[0]
     mesh = sharding.data_mesh(jax.devices()[: num_devices(len(datasets), jax.device_count())])
     config = StepConfig.of(experiment, first.num_classes)
-    starts = [starting_values(config, run.experiment, own) for run, own in zip(group.runs, datasets, strict=True)]
-    group.begin([start.preprocessing for start in starts])
+    starts = [
+        starting_values(config, run.experiment, own.dataset, own.preprocessing)
+        for run, own in zip(group.runs, loaded, strict=True)
+    ]
+    group.begin()
     start = _stack(starts, mesh)
     state: TrainState = compilation.compile_once(_create, _Static(config, mesh), (start.variables,))(start.variables)
     like = jax.eval_shape(functools.partial(create_state, config), starts[0].variables)
@@ -236,14 +260,22 @@ def _on_devices(splits: Sequence[Any], preprocessing: Preprocessing, mesh: Mesh)
 
     Raises:
       TypeError: Where images are streamed.
+      DataError: Where images of their own do not fit into the memory that is left.
     """
     for split in splits:
         if not isinstance(split, Split):
             raise TypeError(f"an ensemble trains on images in memory; got a {type(split).__name__}")
     first = splits[0]
-    if all(np.array_equal(first.labels, each.labels) and np.array_equal(first.images, each.images) for each in splits):
-        images, labels = sharding.on_all((first.images, first.labels), mesh)
-        return DeviceSplit(images, labels, preprocessing), None
+    if all(
+        each is first or (np.array_equal(first.labels, each.labels) and np.array_equal(first.images, each.images))
+        for each in splits
+    ):
+        return inputs.on_devices(first, preprocessing, mesh), None
+    memory.require(
+        2 * sum(each.images.nbytes for each in splits),
+        f"config.data: {len(splits)} runs that are trained together, each on images of its own",
+        "sweep without --vectorize=seeds, or set config.data.validation_fraction=0, so that they share them",
+    )
     images, labels = _stack([(each.images, each.labels) for each in splits], mesh)
     return DeviceSplit(images, labels, preprocessing), 0
 

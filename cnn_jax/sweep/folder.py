@@ -96,6 +96,10 @@ class SweepFolder:
             return dataclasses.replace(status, status=DONE, fault=None, message="")
         return dataclasses.replace(status, status=WAITING) if status.status == DONE else status
 
+    def has_checkpoints(self, name: str) -> bool:
+        """Whether a trial goes on from a checkpoint when it runs."""
+        return self.trial(name).has_checkpoints()
+
     def write_status(self, name: str, status: Status) -> None:
         """Writes a trial's status.json."""
         self.trial(name).write("status.json", dataclasses.asdict(status))

@@ -55,11 +55,13 @@ def verify(
         verdicts[entry.id] = verdict
         console.print(f"{entry.trial}: {verdict or status.status}", highlight=False, soft_wrap=True, markup=False)
 
-    available = len(confinement.available_cores())
+    every = confinement.available_cores()
+    available = len(every)
     with StopSignal() as stop:
         for cores in sorted({folder.status(entry.id).cores or available for entry in chosen}):
             alike = [entry for entry in chosen if (folder.status(entry.id).cores or available) == cores]
-            engine = LocalEngine(fresh, data_dir, max(1, available // cores), Limits())
+            jobs = max(1, available // cores)
+            engine = LocalEngine(fresh, data_dir, jobs, Limits(), cores=every[: jobs * cores])
             engine.run(trial_groups.alone(alike), report, stopping=lambda: stop.received is not None)
     matches = [verdict.exact for verdict in verdicts.values() if verdict is not None and verdict.difference is None]
     console.print(

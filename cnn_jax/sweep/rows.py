@@ -203,6 +203,11 @@ def code_warnings(rows: Sequence[Row]) -> list[str]:
             warnings.append(f"Finished trials ran with different versions of {package}: {listed}.")
     if listed := _variants(str(each.devices) if each else "unknown" for each in made_by):
         warnings.append(f"Finished trials ran on different devices: {listed}.")
+    if resumed := sum(each is not None and bool(each.changes) for each in made_by):
+        warnings.append(
+            f"Finished trials that were resumed under other conditions than they began: {resumed}; changes in their "
+            "provenance.json says which."
+        )
     if listed := _variants(_mode(each) for each in made_by):
         warnings.append(f"Finished trials were trained in different ways, which round differently: {listed}.")
     return warnings

@@ -113,6 +113,7 @@ def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
     """The exit code and message of a trial that raised this; the log is told, with the traceback of what is no end."""
     if error is None:
         return DONE, ""
+    from cnn_jax.data.errors import UnreadableRecordError
     from cnn_jax.preflight import REFUSALS
     from cnn_jax.run.errors import RunFailed, explain
     from cnn_jax.train.distributed import OtherProcessFailed
@@ -125,7 +126,7 @@ def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
         code = STOPPED
     elif isinstance(error, DivergedError):
         message = f"diverged: {error}"
-    elif not isinstance(error, OtherProcessFailed | RunFailed | OSError):
+    elif not isinstance(error, OtherProcessFailed | RunFailed | UnreadableRecordError | OSError):
         traceback.print_exception(error, file=log)
         return FAILED, f"{type(error).__name__}: {error}"
     print(f"{ {REFUSED: 'refused', STOPPED: 'stopped'}.get(code, 'failed') }: {message}", file=log)

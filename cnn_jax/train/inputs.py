@@ -12,13 +12,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float32, Int32, PRNGKeyArray
 
 from cnn_jax import preflight
-from cnn_jax.data import pipeline
+from cnn_jax.data import memory, pipeline
 from cnn_jax.data.pipeline import Batch, DeviceSplit, Preprocessing
 from cnn_jax.data.split import Split
 from cnn_jax.models import Variables
@@ -172,8 +171,15 @@ def evaluation(
 
 
 def on_devices(split: Split, preprocessing: Preprocessing, mesh: Mesh) -> DeviceSplit:
-    """Puts a split on the devices, whole on each; `preprocessing` is there already."""
-    images, labels = sharding.on_all((jnp.asarray(split.images), jnp.asarray(split.labels)), mesh)
+    """Puts a split on the devices, whole on each; `preprocessing` is there already.
+
+    Devices on the host share the split's own memory.
+
+    Raises:
+      DataError: Where the images do not fit into a device's memory.
+    """
+    memory.require_on_device(split.images.nbytes, mesh.local_devices[0].memory_stats())
+    images, labels = sharding.on_all((memory.shareable(split.images), memory.shareable(split.labels)), mesh)
     return DeviceSplit(images, labels, preprocessing)
 
 

@@ -25,7 +25,7 @@ from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION
 from cnn_jax.run.recorder import DivergedError, Recorder, Stopped
 from cnn_jax.run.records import Result
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import compilation, distributed, inputs, optimizer, sharding
+from cnn_jax.train import compilation, distributed, identity, inputs, optimizer, sharding
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.profiling import Chunk, StepTimer, Trace
 from cnn_jax.train.run_group import RunGroup
@@ -67,6 +67,7 @@ def train_and_evaluate(
       RunFailed: Where the machine refuses memory or a file while it trains, or a record cannot be read.
       OtherProcessFailed: Where the first of several processes raised one of these before the training began.
     """
+    preflight.check_settings()
     with Recorder(experiment, workdir, console, distributed.is_first()) as run, StopSignal() as stop:
         distributed.on_first(lambda: run.folder.claim(experiment))
         if (result := run.finished()) is not None:
@@ -74,13 +75,16 @@ def train_and_evaluate(
         preflight.check_process(experiment)
         compilation.enable_cache()
         dataset = data.load(experiment.data, experiment.seed, data_dir)
+        preprocessing = pipeline.preprocessing(experiment.data, experiment.augment, dataset.train)
+        described = identity.dataset_info(dataset, preprocessing)
+        distributed.on_first(lambda: identity.check_resumed(run.folder, experiment, described))
         mesh = sharding.data_mesh()
         summary = preflight.check(experiment, dataset, mesh.size)
         started = time.monotonic()
         config = StepConfig.of(experiment, dataset.num_classes, mesh.abstract_mesh)
-        start = starting_values(config, experiment, dataset)
-        group = RunGroup([run], [dataset])
-        group.begin([start.preprocessing])
+        start = starting_values(config, experiment, dataset, preprocessing)
+        group = RunGroup([run], [described])
+        group.begin()
         start = sharding.on_all(start, mesh)
         state = initial_state(config, start.variables, mesh)
         if (restored := group.restore(state)) is not None:
@@ -133,16 +137,18 @@ class StartingValues(NamedTuple):
     variables: Mapping[str, Any]
 
 
-def starting_values(config: StepConfig, experiment: Experiment, dataset: Dataset) -> StartingValues:
-    """Computes the constants of the images, the random keys and the variables that a run starts from.
+def starting_values(
+    config: StepConfig, experiment: Experiment, dataset: Dataset, preprocessing: pipeline.Preprocessing
+) -> StartingValues:
+    """Computes the random keys and the variables that a run starts from.
 
     Args:
       config: Static part of the steps.
       experiment: The resolved config.
       dataset: Data set of the run.
+      preprocessing: Constants of its training images.
     """
     keys = Keys.of(experiment.seed)
-    preprocessing = pipeline.preprocessing(experiment.data, experiment.augment, dataset.train)
     variables = pretrained.initial_variables(
         config.network, experiment.model, experiment.pretrained, keys.init, dataset.image_shape
     )

@@ -65,16 +65,8 @@ def learning_rates(
     """
     total = epochs * steps_per_epoch
     if isinstance(schedule, cfg.OneCycle):
-        rising = max(1, min(round(schedule.peak * total), total - 1))
-        up = optax.cosine_onecycle_schedule(
-            transition_steps=total,
-            peak_value=peak,
-            pct_start=rising / total,
-            div_factor=1 / max(schedule.initial_fraction, 1e-12),
-            final_div_factor=max(schedule.initial_fraction, 1e-12) / max(schedule.final_fraction, 1e-12),
-        )
-        return _evaluate(up, total)
-    warmup = round(schedule.warmup_epochs * steps_per_epoch)
+        return _one_cycle(schedule, peak, total)
+    warmup = min(round(schedule.warmup_epochs * steps_per_epoch), total - 1)
     main = total - warmup
     match schedule:
         case cfg.Constant():
@@ -82,8 +74,7 @@ def learning_rates(
         case cfg.Cosine():
             after = optax.cosine_decay_schedule(peak, max(main - 1, 1), schedule.final_fraction)
         case cfg.Step():
-            drops = {round(epoch * steps_per_epoch) - warmup: schedule.factor for epoch in schedule.boundaries}
-            after = optax.piecewise_constant_schedule(peak, drops)
+            after = optax.piecewise_constant_schedule(peak, _drops(schedule, steps_per_epoch, total, warmup))
         case _:
             assert_never(schedule)
     if not warmup:
@@ -91,6 +82,33 @@ def learning_rates(
     # The first step already moves: the ramp's zero lies one step before it.
     ramp = optax.linear_schedule(peak / (warmup + 1), peak * warmup / (warmup + 1), max(warmup - 1, 1))
     return _evaluate(optax.join_schedules([ramp, after], [warmup]), total)
+
+
+def _one_cycle(schedule: cfg.OneCycle, peak: float, total: int) -> Float32[np.ndarray, " steps"]:
+    """Computes the one-cycle schedule: half a cosine up to the peak's step, another down to the last step.
+
+    The formula is that of PyTorch's OneCycleLR, whose peak lies one step earlier for the same share of the training.
+    Trainings of one and of two steps have no step for all three rates; their last step has the highest.
+    """
+    top = 0 if total == 1 else min(max(round(schedule.peak * total), 1), max(total - 2, 1))
+    steps = np.arange(total)
+    lowest = np.where(steps < top, schedule.initial_fraction, schedule.final_fraction)
+    distance = np.where(steps < top, (top - steps) / max(top, 1), (steps - top) / max(total - 1 - top, 1))
+    rates = (peak * (lowest + (1 - lowest) * (1 + np.cos(np.pi * distance)) / 2)).astype(np.float32)
+    rates.setflags(write=False)
+    return rates
+
+
+def _drops(schedule: cfg.Step, steps_per_epoch: int, total: int, warmup: int) -> dict[int, float]:
+    """Gives the factors at the steps after warm-up where the rate drops.
+
+    A drop takes place after the first step and no later than at the last one; several may fall on one step.
+    """
+    drops: dict[int, float] = {}
+    for epoch in schedule.boundaries if total > 1 else ():
+        step = min(max(round(epoch * steps_per_epoch), 1), total - 1) - warmup
+        drops[step] = drops.get(step, 1.0) * schedule.factor
+    return drops
 
 
 def epoch_learning_rates(experiment: cfg.Experiment, examples: int) -> Float32[np.ndarray, "epochs steps"]:

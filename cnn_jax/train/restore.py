@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from cnn_jax import data
+from cnn_jax import data, locations, preflight
 from cnn_jax.config import Experiment
+from cnn_jax.data import DataError, pipeline
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.data.errors import DataError
 from cnn_jax.data.pipeline import Normalization, Preprocessing
 from cnn_jax.data.split import Split
 from cnn_jax.models import Variables
 from cnn_jax.run import metrics_log
 from cnn_jax.run.folder import RunFolder, RunFolderError
-from cnn_jax.run.records import Colours, DatasetInfo, RecordsDigest, Result, SplitSizes
-from cnn_jax.train import compilation, inputs, metrics, sharding, step
+from cnn_jax.run.records import RecordsDigest, Result
+from cnn_jax.train import compilation, identity, inputs, metrics, sharding, step
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn_jax.train.step import StepConfig
 
@@ -116,52 +117,39 @@ class FinishedRun:
         Raises:
           DataError: Where they cannot be had, or are no longer those that the run saw.
         """
-        dataset = data.load(self.experiment.data, self.experiment.seed, data_dir)
-        trained_on = self.folder.dataset_info().checksum
-        if dataset.checksum != trained_on:
-            raise DataError(
-                f"the images of {self.folder.path} have changed: their checksum is {dataset.checksum[:12]}, "
-                f"the run saw {trained_on[:12]}; bring the old files back"
-            )
+        fields = " ".join(f"--config.data.{name}=PATH" for name in locations.paths(self.experiment))
+        try:
+            dataset = data.load(self.experiment.data, self.experiment.seed, data_dir)
+        except DataError as error:
+            where = f"\nif the images of {self.folder.path} lie elsewhere now, say where: {fields}" if fields else ""
+            raise DataError(f"{error}{where}") from error
+        preprocessing = pipeline.preprocessing(self.experiment.data, self.experiment.augment, dataset.train)
+        found = identity.dataset_info(dataset, preprocessing)
+        fix = "bring the old files back" + (f", or say where these lie: {fields}" if fields else "")
+        identity.refuse_changed_data(self.folder, found, fix)
         return dataset
 
 
-def dataset_info(dataset: Dataset, preprocessing: Preprocessing) -> DatasetInfo:
-    """Describes a data set as `load` needs it to use the network again: the content of dataset.json.
-
-    Args:
-      dataset: Data set of the run.
-      preprocessing: Constants of its training images.
-    """
-    sizes = (len(dataset.train), len(dataset.validation or ()), len(dataset.test))
-    normalization, colours = (jax.tree.map(lambda array: np.asarray(array).tolist(), part) for part in preprocessing)
-    return DatasetInfo(
-        name=dataset.name,
-        checksum=dataset.checksum,
-        image_shape=dataset.image_shape,
-        class_names=dataset.class_names,
-        images=SplitSizes(**dict(zip(("train", "validation", "test"), sizes, strict=True))),
-        mean=normalization.mean,
-        std=normalization.std,
-        colours=None if colours is None else Colours(**colours._asdict()),
-        warnings=dataset.warnings,
-    )
-
-
-def load(workdir: Path) -> FinishedRun:
+def load(workdir: Path, moved: Mapping[str, str] | None = None) -> FinishedRun:
     """Opens a finished run's folder; of its checkpoint only the network's variables are read.
 
     Args:
       workdir: Folder of the run.
+      moved: Where its data lie now, by the field of config.data; None: where they lay.
 
     Raises:
-      RunFolderError: Where there is no finished run, or its checkpoint is damaged.
+      ConfigError: Where `moved` names a field that its data source does not have, or JAX's settings are refused.
+      RunFolderError: Where there is no finished run, its checkpoint is damaged, or its config.json or dataset.json was
+        changed.
     """
+    preflight.check_settings()
     folder = RunFolder(workdir)
     experiment = folder.experiment()
     result, described = folder.result(), folder.dataset_info()
     if result is None:
         raise RunFolderError(f"--workdir: {workdir} has no result.json: no finished run; train there first")
+    folder.check_descriptions()
+    experiment = locations.moved(experiment, {**folder.data_paths(), **(moved or {})})
     compilation.enable_cache()
     config = StepConfig.of(experiment, len(described.class_names))
     # A checkpoint's arrays have the names of the training state; what the network does not need is left out.

@@ -11,20 +11,16 @@ from typing import Any, TypeVar
 
 import jax
 
-from cnn_jax.data.dataset import Dataset
-from cnn_jax.data.pipeline import Preprocessing
 from cnn_jax.geometry import Summary
-from cnn_jax.run import provenance
 from cnn_jax.run.metrics_log import TRAIN
 from cnn_jax.run.progress import TrainingProgress
 from cnn_jax.run.recorder import Recorder, Stopped
-from cnn_jax.run.records import MetricRecord, Result
+from cnn_jax.run.records import DatasetInfo, MetricRecord, Result
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import distributed, sharding
+from cnn_jax.train import distributed, identity, sharding
 from cnn_jax.train.checkpoint import Checkpoints, load_newest_common
 from cnn_jax.train.metrics import Sums, means
 from cnn_jax.train.profiling import performance
-from cnn_jax.train.restore import dataset_info
 from cnn_jax.train.step import TrainState
 
 T = TypeVar("T")
@@ -45,31 +41,26 @@ class RunGroup:
         its members always have a step in common.
     """
 
-    def __init__(self, runs: Sequence[Recorder], datasets: Sequence[Dataset], stacked: bool = False):
+    def __init__(self, runs: Sequence[Recorder], described: Sequence[DatasetInfo], stacked: bool = False):
         """Names the runs.
 
         Args:
           runs: Recorder of each run, its folder locked.
-          datasets: Data set of each run.
+          described: Data set of each run, checked to be the one that its folder records.
           stacked: Whether arrays have a leading member axis.
         """
         self.runs, self.experiment = runs, runs[0].experiment
-        self.num_classes, self.stacked = datasets[0].num_classes, stacked
+        self.num_classes, self.stacked = len(described[0].class_names), stacked
         self.checkpoints: list[Checkpoints] = []
-        self._datasets = datasets
+        self._described = described
         self._displays: list[TrainingProgress] = []
         self._saved_at = time.monotonic()
 
-    def begin(self, preprocessing: Sequence[Preprocessing]) -> None:
-        """Writes what describes each run before it trains, and opens its checkpoints.
-
-        Args:
-          preprocessing: Constants of each run's training images.
-        """
+    def begin(self) -> None:
+        """Writes what describes each run before it trains, and opens its checkpoints."""
         keep_last = max(self.experiment.checkpoint.keep_last, 2 if self.stacked else 1)
-        for run, dataset, constants in zip(self.runs, self._datasets, preprocessing, strict=True):
-            made_by = provenance.collect(dataset.name, dataset.checksum, jax.devices(), len(self.runs))
-            run.begin(dataset_info(dataset, constants), made_by)
+        for run, described in zip(self.runs, self._described, strict=True):
+            run.begin(described, identity.provenance_of(run.experiment, described, len(self.runs)))
             self.checkpoints.append(Checkpoints(run.folder.checkpoints, keep_last))
             run.closing.callback(self.checkpoints[-1].close)
 

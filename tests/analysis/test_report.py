@@ -107,6 +107,16 @@ def test_the_page_is_whole_and_self_contained(tmp_path):
     assert re.search(r"<td>train.batch_size</td><td>32</td>", text)
 
 
+def test_a_resumed_run_shows_what_had_changed(tmp_path):
+    folder = finished_run(tmp_path / "run")
+    held = folder.read("provenance.json")
+    folder.write("provenance.json", held | {"changes": ["packages.jax: 0.10.2 -> 0.11.0", "xla_flags: none -> <b>"]})
+    text = write_report(folder, inputs()).read_text()
+    assert Page(text).sections == ["changes", *SECTIONS, "provenance"]
+    assert "<li>packages.jax: 0.10.2 -&gt; 0.11.0</li>" in text
+    assert "none -&gt; &lt;b&gt;</li>" in text
+
+
 def test_warnings_about_the_data_stand_before_the_figures_details(tmp_path):
     folder = finished_run(tmp_path / "run")
     page = Page(write_report(folder, inputs()).read_text())

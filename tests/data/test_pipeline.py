@@ -1,5 +1,7 @@
 """Order, batches and normalisation on the device."""
 
+import tracemalloc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,3 +87,27 @@ def test_colours_of_grey_images_are_their_brightness():
     split = Split(np.array([[[[0], [255]]]], np.uint8), np.zeros(1, np.int32))
     mean, values, vectors = pipeline.colours(split)
     assert (mean.tolist(), values.tolist(), vectors.tolist()) == ([127.5], [0.25], [[1.0]])
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1, 1), (3, 700, 900, 3), (5000, 28, 28, 1), (40, 200, 200, 3), (2, 1500, 1500, 1)]
+)
+def test_standardizing_counts_in_parts_with_the_same_bits(shape):
+    images = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+    tracemalloc.start()
+    try:
+        constants = pipeline.normalization(
+            FashionMnist(normalize="standardize"), Split(images, np.zeros(len(images), np.int32))
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    for channel in range(shape[-1]):
+        counts = np.bincount(images[..., channel].ravel(), minlength=256)
+        total, pixels = counts.sum(), np.arange(256)
+        mean = counts @ pixels / total
+        std = np.sqrt(max(counts @ pixels**2 / total - mean**2, 1.0))
+        assert constants.mean[channel] == np.float32(mean)
+        assert constants.std[channel] == np.float32(std)
+    largest_image = images[0].nbytes
+    assert peak < 10 * max(1 << 20, largest_image) + 1e6, "not eight bytes for every pixel"

@@ -1,6 +1,7 @@
 """Named data sets: found, verified, prepared once, by one process, and mended when damaged."""
 
 import dataclasses
+import errno
 import gzip
 import hashlib
 import os
@@ -246,3 +247,42 @@ if Path(str(FASHION_MNIST.debian_folder)).is_dir():
         assert (train.images.shape, test.images.shape) == ((60000, 28, 28, 1), (10000, 28, 28, 1))
         assert np.bincount(train.labels).tolist() == [6000] * 10
         assert np.bincount(test.labels).tolist() == [1000] * 10
+
+
+def test_a_file_that_cannot_be_read_now_is_not_damaged(source, data_dir, monkeypatch):
+    load_named(SMALL, str(source), data_dir)
+    files = {path: path.read_bytes() for path in data_dir.rglob("*") if path.is_file()}
+    real = Path.read_bytes
+
+    def read_bytes(path):
+        if path.name == TEST_IMAGES:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(DataError, match=rf"^--data_dir: .*{TEST_IMAGES} cannot be read: Input/output error"):
+        load_named(SMALL, None, data_dir)
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in data_dir.rglob("*") if path.is_file()} == files
+    is_right(load_named(SMALL, None, data_dir))
+
+
+@pytest.mark.parametrize("name", ["x[1]", "a b", "*", "ü 数", "%s", "~"])
+def test_names_of_data_folders(source, tmp_path, name, monkeypatch):
+    monkeypatch.setitem(NAMED_SETS, "fashion_mnist", SMALL)
+    folder = tmp_path / name / "data"
+    is_right(load_named(SMALL, str(source), folder))
+    is_right(load_named(SMALL, None, folder))
+    shutil.rmtree(folder / "fashion_mnist" / "idx")  # made again of the records
+    is_right(load_named(SMALL, None, folder))
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_data_folder_that_is_something_else(source, tmp_path, kind):
+    if kind == "file":
+        (tmp_path / "data").write_text("mine")
+    else:
+        (tmp_path / "data" / "fashion_mnist").mkdir(parents=True)
+        (tmp_path / "data" / "fashion_mnist" / "idx").write_text("mine")
+    with pytest.raises(DataError, match=r"^--data_dir: cannot write to .*; name another with --data_dir"):
+        load_named(SMALL, str(source), tmp_path / "data")

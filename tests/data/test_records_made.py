@@ -1,5 +1,6 @@
 """Pictures into records: what is kept, what is counted, what is refused, and what a broken run leaves."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -174,6 +175,114 @@ def test_imagenet_comes_of_its_tar_files(tmp_path, monkeypatch):
     }
     assert seen["train"] == [(0, 10), (0, 11), (1, 20), (1, 21), (2, 30), (2, 31)]
     assert seen["validation"] == [(2, 80), (0, 90)]
+
+
+@pytest.fixture
+def tars(tmp_path, monkeypatch):
+    """ImageNet's two tar files with two classes of two pictures and a validation picture; gives their folder."""
+    facts, source = tmp_path / "facts", tmp_path / "tars"
+    for folder in (facts, source):
+        folder.mkdir()
+    (facts / "labels.txt").write_text("n01\nn02\n")
+    (facts / "validation_labels.txt").write_text("n02\n")
+    monkeypatch.setattr(tfds.core, "tfds_path", lambda path: facts)
+    picture = save(tmp_path / "one.png").read_bytes()
+    inner = {f"{name}.tar": tar_of({f"{name}_{n}.JPEG": picture for n in (0, 1)}) for name in ("n01", "n02")}
+    (source / picture_files.TARS["train"]).write_bytes(tar_of(inner))
+    (source / picture_files.TARS["validation"]).write_bytes(tar_of({"one.JPEG": picture}))
+    return source
+
+
+def tar_of(contents):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda whole: b"", "is no tar file, or a damaged one: empty file"),
+        (lambda whole: bytes(10240), "has (no pictures of 2 of 2 classes: n01, n02|0 pictures, expected 1)"),
+        (lambda whole: b"label,pixel0\n" * 1000, "is no tar file, or a damaged one"),
+        (gzip.compress, "is no tar file, or a damaged one"),
+        (lambda whole: b"PK\3\4" + whole, "is no tar file, or a damaged one"),
+        (lambda whole: whole[:300], "is no tar file, or a damaged one"),
+        (lambda whole: whole[:700], "is (damaged or cut short|no tar file, or a damaged one: unexpected end of data)"),
+        (lambda whole: bytes([whole[0] ^ 1]) + whole[1:], "is no tar file, or a damaged one"),
+    ],
+)
+def test_damaged_tar_files_are_named(tars, tmp_path, split, damage, message):
+    path = tars / picture_files.TARS[split]
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=f"^--source: {path} {message}"):
+        prepare(tars, tmp_path / "records")
+    assert not (tmp_path / "records").exists()
+
+
+def test_every_cut_of_a_tar_file_is_refused(tars):
+    path = tars / picture_files.TARS["train"]
+    whole = path.read_bytes()
+    last = whole.rindex(b"n02_1.JPEG")
+    for length in range(0, last + 1024, 256):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=rf"^--source: {path}"):
+            picture_files.find(tars, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (b"n02.tar", r"train.tar is damaged or cut short after 1 files"),
+        (b"n01_1.JPEG", r"train.tar, in it n01.tar, is damaged or cut short after 1 files"),
+        (b"n02_0.JPEG", r"train.tar, in it n02.tar, is no tar file, or a damaged one|cut short after 0 files"),
+    ],
+)
+def test_a_flipped_bit_in_a_header_does_not_hide_the_rest(tars, member, message):
+    path = tars / picture_files.TARS["train"]
+    content = bytearray(path.read_bytes())
+    content[content.index(member)] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        picture_files.find(tars, 0.2)
+
+
+@pytest.mark.parametrize("member", [b"n02.tar", b"n01_1.JPEG", b"n02_1.JPEG"])
+def test_a_header_of_zeros_does_not_hide_the_rest(tars, member):
+    path = tars / picture_files.TARS["train"]
+    content = path.read_bytes()
+    place = content.index(member)
+    path.write_bytes(content[:place] + bytes(512) + content[place + 512 :])
+    with pytest.raises(DataError, match=r"train.tar,? .*is damaged or cut short after \d files; fetch it again"):
+        picture_files.find(tars, 0.2)
+
+
+def test_old_data_may_fill_the_last_record_of_a_tar_file(tars):
+    path = tars / picture_files.TARS["validation"]
+    content = path.read_bytes()
+    expected = picture_files.find(tars, 0.2)
+    end = content.rindex(content.rstrip(b"\0")[-1:]) // 512 * 512 + 512
+    path.write_bytes(content[: end + 1024] + b"x" * len(content[end + 1024 :]))
+    assert picture_files.find(tars, 0.2) == expected
+    path.write_bytes(content[: end + 512])  # one block of zeros in place of two
+    assert picture_files.find(tars, 0.2) == expected
+
+
+def test_inner_tar_files_that_are_none(tars):
+    path = tars / picture_files.TARS["train"]
+    whole = tar_of({"a.JPEG": b"x" * 700})
+    for inner in (b"", b"text", whole[:1024], whole[:1536]):
+        path.write_bytes(tar_of({"n01.tar": inner, "n02.tar": whole}))
+        with pytest.raises(DataError, match=r"train.tar, in it n01.tar, is (no tar file|damaged)"):
+            picture_files.find(tars, 0.2)
+    path.write_bytes(tar_of({"n02.tar": whole}))
+    with pytest.raises(DataError, match=r"train.tar has no pictures of 1 of 2 classes: n01"):
+        picture_files.find(tars, 0.2)
 
 
 def test_what_is_refused(pictures, tmp_path, records_folder):

@@ -1,5 +1,10 @@
 """Loading by config: splits, checks and the checksum."""
 
+import os
+import shutil
+import weakref
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -112,3 +117,49 @@ def test_records_stay_where_they_are(records_folder):
         load(cfg.Records(folder=str(records_folder), classes=4), seed=0)
     with pytest.raises(DataError, match=r"config.data.folder: there is no folder nowhere; `launch.py prepare"):
         load(cfg.Records(folder="nowhere"), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("label", "classes"), [(9, 10), (999, 1000), (1000, None), (1_000_000, None), (2_000_000_000, None)]
+)
+def test_a_label_that_stands_far_off(tmp_path, label, classes):
+    for name in ("train", "test"):
+        (tmp_path / name).write_text(f"0,1,1,1,1\n{label},2,2,2,2\n3,3,3,3,3\n")
+    config = cfg.Csv(train_file=str(tmp_path / "train"), test_file=str(tmp_path / "test"), height=2, width=2)
+    if classes is not None:
+        assert load(config, 0).num_classes == classes
+        return
+    expected = f"the label {label} of training image 2 would make {label + 1:,} classes of 3 images; .*class_names"
+    with pytest.raises(DataError, match=expected):
+        load(config, 0)
+
+
+def test_the_columns_of_a_csv_file_come_from_the_config(tmp_path):
+    (tmp_path / "train").write_text("9,9,9,9,0\n8,8,8,8,1\n")
+    (tmp_path / "test").write_text("a,b,c,d,e\n7,7,7,7,1\n")
+    files = {"train_file": str(tmp_path / "train"), "test_file": str(tmp_path / "test")}
+    dataset = load(cfg.Csv(**files, height=2, width=2, label_column=-1), 0)
+    assert (dataset.train.labels.tolist(), dataset.test.labels.tolist()) == ([0, 1], [1])
+    assert dataset.test.images.ravel().tolist() == [7] * 4
+
+
+def test_runs_that_are_trained_together_share_what_they_read(line_data, tmp_path):
+    files = {}
+    for name, content in line_data.items():
+        if name.startswith(("train", "test")):
+            files[name] = str(shutil.copy(content, tmp_path / name))
+    config = idx_config(line_data, **files)
+    first, second = load(config, 1), load(config, 2)
+    assert first.train is second.train
+    assert first.test is second.test
+    held = weakref.ref(first.train)
+    labels = Path(files["train_labels"])
+    *others, last = labels.read_bytes()
+    labels.write_bytes(bytes([*others, (last + 1) % 3]))
+    os.utime(labels, ns=(1, 1))
+    third = load(config, 1)
+    assert third.train is not first.train
+    assert third.checksum != first.checksum
+    assert load(idx_config(line_data, **files, train_examples=10), 1).train is not third.train
+    del first, second
+    assert held() is None, "nothing is kept that nobody uses"

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from cnn_jax import config as cfg
-from cnn_jax.data import DataError
+from cnn_jax.data import DataError, memory
 from cnn_jax.data.crops import CentreCrop
 from cnn_jax.data.device_feed import DeviceFeed
+from cnn_jax.data.errors import UnreadableRecordError
 from cnn_jax.data.records import Records
 from cnn_jax.data.stream import PixelStatistics, Share, Stream, open_streams
 
@@ -179,10 +180,10 @@ def test_batches_are_put_on_the_devices_ahead(streams):
 def test_a_fault_of_the_stream_reaches_the_step(streams, workers):
     stream = streams().train
     broken = Stream(_Broken(stream.records), None, stream.view, GREY, 5, True, workers)
-    message = r"record \d+ of .*split train cannot be decoded: it is none of PNG, JPEG, GIF"
+    message = r"record \d+ of .*split train \(in .*\) cannot be decoded: it is none of PNG, JPEG, GIF"
     with (
         DeviceFeed(broken, 0, jax.sharding.SingleDeviceSharding(jax.devices()[0])) as feed,
-        pytest.raises(DataError, match=message) as raised,
+        pytest.raises(UnreadableRecordError, match=message) as raised,
     ):
         next(feed)
     if workers:
@@ -193,7 +194,7 @@ class _Broken:
     """Records whose pictures are no pictures."""
 
     def __init__(self, records):
-        self.name, self._records = records.name, records
+        self.place, self._records = records.place, records
 
     def __len__(self):
         return len(self._records)
@@ -220,3 +221,20 @@ def test_what_is_refused(streams, fields, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=message):
         streams(**fields)
+
+
+def test_batches_that_do_not_fit_into_memory_are_refused(streams, monkeypatch):
+    monkeypatch.setattr(memory.host_memory, "free_bytes", lambda: 10**6)
+    stream = streams(workers=3).test  # 8 batches of 24 x 24 x 3 bytes an image
+    assert stream.in_batches(72).batch_size == 72
+    assert stream.in_batches(144, Share(0, 2)).batch_size == 144
+    for batch_size, share, rows in (
+        (73, Share(), "73"),
+        (146, Share(0, 2), "73"),
+        (10**12, Share(), "1,000,000,000,000"),
+    ):
+        message = (
+            rf"config.data: 8 batches of {rows} images ahead of the step: .* 1.0 MB are free; lower the batch size"
+        )
+        with pytest.raises(DataError, match=message):
+            stream.in_batches(batch_size, share)

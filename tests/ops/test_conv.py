@@ -251,3 +251,17 @@ def test_what_does_not_fit_is_refused(untyped):
         ops.conv2d(x, kernel, lowering="fast")
     with pytest.raises(ValueError, match="strides=0"):
         ops.conv2d(x, kernel, strides=0)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_kernels_of_many_taps(padding):
+    """Above 256 taps a convolution is XLA's on CPU too, and patches end at 1,024."""
+    rng = np.random.default_rng(11)
+    x, kernel = rng.standard_normal((2, 19, 21, 2)), rng.standard_normal((17, 18, 2, 3))
+    pads = ops.resolve_padding(padding, (19, 21), (17, 18))
+    expected = looped(x, kernel, (1, 1), pads, (1, 1), 1)
+    arrays = jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32)
+    for lowering in ("auto", "patches") if padding == "VALID" else ("auto",):
+        np.testing.assert_allclose(ops.conv2d(*arrays, padding=padding, lowering=lowering), expected, atol=2e-4)
+    with pytest.raises(ops.GeometryError, match="at most 1,024 taps, and this one has 1,089; use lowering auto or xla"):
+        ops.conv2d(arrays[0], jnp.zeros((33, 33, 2, 3)), padding="SAME", lowering="patches")

@@ -120,3 +120,35 @@ def test_global_pooling():
     x = jnp.asarray([[[1.0, 8.0], [2.0, 6.0]], [[3.0, 4.0], [6.0, 2.0]]])[None]
     assert ops.global_max_pool(x).tolist() == [[6, 8]]
     assert ops.global_avg_pool(x).tolist() == [[3, 5]]
+
+
+@pytest.mark.parametrize(
+    ("window", "strides", "padding"), [(17, 3, "SAME"), ((20, 13), (1, 40), "VALID"), (18, 1000, "SAME")]
+)
+def test_windows_of_many_taps(window, strides, padding):
+    """Above 256 taps sums and maxima come from reduce_window; the loop's values, and gradients to the first maximum."""
+    x = np.random.default_rng(5).permutation(21 * 20).reshape(21, 20).astype(np.float32)
+    (kh, kw), (sh, sw) = (each if isinstance(each, tuple) else (each, each) for each in (window, strides))
+    pads = ops.resolve_padding(padding, x.shape, (kh, kw), (sh, sw))
+    padded = np.pad(x, pads, constant_values=np.nan)
+    oh, ow = ops.output_sizes(x.shape, (kh, kw), (sh, sw), padding)
+    views = [[padded[i * sh : i * sh + kh, j * sw : j * sw + kw] for j in range(ow)] for i in range(oh)]
+    options = {"strides": strides, "padding": padding}
+    assert pooled(ops.max_pool, x, window, **options) == [[np.nanmax(view) for view in row] for row in views]
+    assert pooled(ops.min_pool, x, window, **options) == [[np.nanmin(view) for view in row] for row in views]
+    means = [[np.nanmean(view) for view in row] for row in views]
+    np.testing.assert_allclose(pooled(ops.avg_pool, x, window, **options), means, rtol=1e-5)
+    gradient = jax.grad(lambda image: ops.max_pool(image[None, :, :, None], window, **options).sum())(jnp.asarray(x))
+    expected = np.zeros_like(x)
+    for view in itertools.chain(*views):
+        expected[x == np.nanmax(view)] += 1
+    np.testing.assert_array_equal(gradient, expected)
+
+
+@pytest.mark.parametrize("strides", [3, 5, 100])
+def test_strides_beyond_the_map(strides):
+    x = jnp.asarray([[1.0, 5.0, 2.0], [0.0, 3.0, 9.0], [8.0, 4.0, 7.0]])
+    options = {"strides": strides, "padding": "SAME"}
+    assert pooled(ops.max_pool, x, 2, **options) == [[5.0]]
+    gradient = jax.grad(lambda image: ops.max_pool(image[None, :, :, None], 2, **options).sum())(x)
+    assert gradient.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]

@@ -15,6 +15,7 @@ from cnn_jax.config_model import (
 )
 from cnn_jax.pretrained import WeightsError, from_torch, to_torch
 from cnn_jax.pretrained.convert import adapted
+from cnn_jax.pretrained.tensors import Unread
 
 # XLA's own convolutions compile in a tenth of the time; the lowerings' equality is tested with the ops.
 NETWORKS = {
@@ -81,6 +82,58 @@ def test_every_fault_is_listed(reference_weights):
     assert "2 missing: bn1.running_mean, layer1.0.conv1.weight" in text
     assert "1 left over: classifier.bias" in text
     assert "1 misshapen: layer2.0.conv1.weight is 128x64x3x2, the network's is 128x64x3x3" in text
+
+
+def test_numbers_that_are_no_weights_are_refused(reference_weights):
+    weights = reference_weights("resnet18")
+    weights["bn1.bias"] = weights["bn1.bias"].astype(np.int8)
+    weights["bn1.weight"] = weights["bn1.weight"].astype(np.complex64)
+    weights["fc.bias"] = weights["fc.bias"].astype(np.float16)
+    with pytest.raises(WeightsError, match=r"2 of another type .*: bn1\.bias is int8, bn1\.weight is complex64$"):
+        from_torch(weights, ResNet())
+    weights = reference_weights("resnet18")
+    weights["fc.bias"][3], weights["bn1.running_var"][0] = np.nan, np.inf
+    weights["fc.weight"] = weights["fc.weight"].astype(np.float64)
+    weights["fc.weight"][0, 0] = 1e300  # too large for float32
+    with pytest.raises(WeightsError, match=r"3 not finite: bn1\.running_var, fc\.bias, fc\.weight$"):
+        from_torch(weights, ResNet())
+
+
+def test_what_was_not_read_is_missing_with_its_reason_or_not_needed(reference_weights):
+    weights = reference_weights("resnet18") | {"n_averaged": np.int64(3), "extra": Unread("an object of a.b")}
+    variables = from_torch(weights, ResNet())
+    np.testing.assert_array_equal(variables["params"]["head"]["logits"]["bias"], weights["fc.bias"])
+    weights["fc.bias"] = Unread("a sparse tensor", ".to_dense()")
+    with pytest.raises(WeightsError, match=r"1 missing: fc\.bias \(a sparse tensor; save it with \.to_dense\(\)\)"):
+        from_torch(weights, ResNet())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "alexnet"])
+def test_weights_without_logits(name, reference_weights):
+    config = NETWORKS[name]
+    weights = reference_weights(name)
+    logits = "classifier.6." if name == "alexnet" else "fc."
+    headless = {entry: array for entry, array in weights.items() if not entry.startswith(logits)}
+    assert len(headless) == len(weights) - 2
+    with pytest.raises(WeightsError, match="2 missing: "):
+        from_torch(headless, config)
+    # another head, as a project of its own has it, is no matter either
+    for entries in (headless, headless | {logits + "1.weight": np.zeros((7, 3))}, weights):
+        got = from_torch(entries, config, with_logits=False)
+        assert "logits" not in got["params"].get("head", {})
+        first = got["params"]["stem" if name == "resnet18" else "conv1"]["kernel"]
+        kernel = next(array for entry, array in weights.items() if array.ndim == 4)
+        np.testing.assert_array_equal(first, kernel.transpose(2, 3, 1, 0))
+    with pytest.raises(WeightsError, match=r"1 left over: other\.weight"):
+        from_torch(headless | {"other.weight": np.zeros(3)}, config, with_logits=False)
+
+
+@pytest.mark.parametrize("shape", [(), (64,), (64, 0, 7, 7), (0, 3, 7, 7), (64, 3, 7)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_first_kernels_of_odd_shapes(reference_weights, shape, channels):
+    weights = reference_weights("resnet18") | {"conv1.weight": np.zeros(shape, np.float32)}
+    with pytest.raises(WeightsError, match=r"1 misshapen: conv1\.weight is "):
+        from_torch(adapted(weights, ResNet(), channels), ResNet())
 
 
 def test_left_over_auxiliary_heads_name_the_field(reference_weights):

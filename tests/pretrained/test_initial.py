@@ -9,9 +9,10 @@ from rich.console import Console
 from safetensors.numpy import save_file
 
 from cnn_jax import models
+from cnn_jax.config import Pretrained
 from cnn_jax.config_model import PUBLISHED
 from cnn_jax.config_parse import ConfigError, parse
-from cnn_jax.pretrained import WeightsError, check_frozen, to_torch
+from cnn_jax.pretrained import WeightsError, check_frozen, initial_variables, to_torch
 from cnn_jax.pretrained.names import FIRST_LAYERS, LAYER_NAMES
 from cnn_jax.train import restore
 from cnn_jax.train.loop import train_and_evaluate
@@ -64,6 +65,21 @@ def test_frozen_layers_keep_the_weights_and_a_new_head_learns(weights, line_data
     free = variables["params"]["stage4_block2"]["conv1"]["kernel"]
     assert np.any(free != entries["layer4.1.conv1.weight"].transpose(2, 3, 1, 0))
     assert variables["params"]["head"]["logits"]["kernel"].shape == (16, 3)
+
+
+def test_a_new_head_does_not_need_the_weights_logits(weights, line_data, tmp_path):
+    _, entries = weights
+    headless = {name: np.ascontiguousarray(array) for name, array in entries.items() if not name.startswith("fc.")}
+    path = tmp_path / "headless.safetensors"
+    save_file({f"model._orig_mod.{name}": array for name, array in headless.items()}, path)
+    config = parse({"model": MODEL}).model
+    model, shape = models.create(config, 3), (32, 32, 3)
+    drawn = initial_variables(model, config, Pretrained(), jax.random.key(1), shape)
+    started = initial_variables(model, config, Pretrained(weights=str(path)), jax.random.key(1), shape)
+    jax.tree.map(np.testing.assert_array_equal, started["params"]["head"], drawn["params"]["head"])
+    np.testing.assert_array_equal(started["params"]["stem"]["kernel"], entries["conv1.weight"].transpose(2, 3, 1, 0))
+    with pytest.raises(WeightsError, match=r"2 missing: fc\.bias, fc\.weight"):
+        initial_variables(model, config, Pretrained(weights=str(path), head="keep"), jax.random.key(1), shape)
 
 
 def test_a_kept_head_needs_the_weights_classes(weights, line_data, tmp_path):

@@ -35,6 +35,7 @@ def test_the_last_bit_counts_on_the_same_machine():
         ({"devices": CPU.model_copy(update={"kind": "H100"})}, "other devices"),
         ({"git": None}, "other code"),
         ({"trained_together": 3}, "trained together with 0 and with 2 others"),
+        ({"changes": ("cores: 1 -> 2",)}, "resumed under other conditions"),
         ({"git": Git(commit="b", dirty=None), "python": "3.12.1"}, "other python, other code"),
     ],
 )
@@ -53,3 +54,12 @@ def test_missing_and_other_records():
     assert compare(whole, other).difference == "test at step 10, and test at step 11"
     more = part.records[1]._replace(values=part.records[1].values | {"top5_error": 0.1})
     assert "top5_error" in compare(whole, Evidence((part.records[0], more), part.provenance, 2)).difference
+
+
+def test_settings_count_where_both_are_known():
+    known, other = (evidence(settings={"NVIDIA_TF32_OVERRIDE": value}) for value in "01")
+    assert compare(known, other).reason == "other settings"
+    assert compare(known, evidence()).exact, "an older version did not tell"
+    few, many = (evidence(devices=CPU.model_copy(update={"used_cores": cores})) for cores in (1, 2))
+    assert compare(few, many).reason == "other devices"
+    assert compare(few, evidence()).exact

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from cnn_jax.config_parse import parse
+from cnn_jax.data import DataError, memory
 from cnn_jax.run.metrics_log import read_records
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import ensemble
@@ -207,6 +208,14 @@ def test_lanes_are_shared_by_devices(three, line_data, tmp_path):
     for seed, result in enumerate(results):
         ours = json.loads((tmp_path / str(seed) / "result.json").read_text())
         assert ours["test_loss"] == pytest.approx(result["test_loss"], rel=TOLERANCE)
+
+
+def test_images_of_their_own_that_do_not_fit_are_refused(line_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory.host_memory, "free_bytes", lambda: 100_000)  # each has 400 images of 100 bytes
+    with pytest.raises(
+        DataError, match=r"config.data: 3 runs .* 240,000 bytes of memory, .*; sweep without --vectorize"
+    ):
+        ensemble.train_and_evaluate(runs(line_data, tmp_path, range(3)))
 
 
 @pytest.mark.parametrize(("lanes", "available", "used"), [(3, 1, 1), (3, 4, 3), (8, 4, 4), (5, 4, 1), (6, 4, 3)])

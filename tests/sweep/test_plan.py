@@ -23,7 +23,7 @@ def test_a_typo_is_told_with_its_trial_and_all_others(write_experiment):
         plan.read(path, {})
     assert caught.value.faults == [
         "trial 23 of 24 (model.paddin=1): config.model.paddin: unknown field; did you mean config.model.padding?",
-        "trial 24 of 24 (train.epochs=0): config.train.epochs: got 0 (int), expected integer >= 1",
+        "trial 24 of 24 (train.epochs=0): config.train.epochs: got 0 (int), expected integer >= 1 and <= 1000000",
     ]
 
 

@@ -1,6 +1,7 @@
 """A sweep's rows from its folder, whatever is missing or spoilt in it."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -169,6 +170,16 @@ def test_warnings_say_what_differs_and_in_how_many_trials(tmp_path):
         "Finished trials ran with different versions of jax: 0.10.2 (4 trials); 0.10.1 (1 trial).",
         "Finished trials ran on different devices: Example 9000 (4 trials); 4 x TPU v5e (1 trial).",
     ]
+
+
+def test_a_trial_that_was_resumed_under_other_conditions(tmp_path):
+    trials = sweep_of(tmp_path, 2)
+    for trial in trials:
+        finish(tmp_path, trial, 0.9)
+    path = tmp_path / "trials" / trials[1]["id"] / "provenance.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"changes": ["cores: 1 -> 2"]}))
+    (warning,) = code_warnings(read_rows(tmp_path)[1])
+    assert warning.startswith("Finished trials that were resumed under other conditions than they began: 1;")
 
 
 def test_names_of_points():

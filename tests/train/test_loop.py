@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -264,11 +265,14 @@ def test_a_run_does_not_go_on_with_another_config(line_data, tmp_path):
 
 
 def test_changed_images_are_noticed(line_data, tmp_path):
-    train(experiment(line_data, train={"epochs": 1}), tmp_path)
-    described = json.loads((tmp_path / "dataset.json").read_text())
-    (tmp_path / "dataset.json").write_text(json.dumps(described | {"checksum": "0" * 64}))
+    images = tmp_path / "images"
+    images.write_bytes(Path(line_data["test_images"]).read_bytes())
+    train(experiment(line_data, data={"test_images": str(images)}, train={"epochs": 1}), tmp_path / "run")
+    content = bytearray(images.read_bytes())
+    content[-1] ^= 1
+    images.write_bytes(content)
     with pytest.raises(DataError, match="have changed"):
-        restore.load(tmp_path).dataset()
+        restore.load(tmp_path / "run").dataset()
 
 
 def test_a_profile_changes_no_result_and_tells_where_time_goes(line_data, tmp_path):

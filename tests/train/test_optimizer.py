@@ -93,12 +93,89 @@ def test_step_counts_its_epochs_from_the_start_with_warmup_too():
 
 def test_one_cycle():
     values = rates(cfg.OneCycle(peak=0.25, initial_fraction=0.1, final_fraction=0.01), epochs=10, steps=10)
-    assert values[0] == pytest.approx(0.05, rel=1e-4)
+    assert values[0] == pytest.approx(0.05, rel=1e-6)
     assert int(values.argmax()) == 25
-    assert values[25] == pytest.approx(0.5, rel=1e-4)
-    assert values[-1] == pytest.approx(0.005, rel=0.2)  # the end itself lies one step further
+    assert values[25] == 0.5
+    assert values[-1] == pytest.approx(0.005, rel=1e-6)
     assert (np.diff(values[:26]) > 0).all()
     assert (np.diff(values[25:]) < 0).all()
+
+
+def pytorchs_one_cycle(total, max_lr, pct_start, div_factor, final_div_factor):
+    """OneCycleLR with cosine annealing: its two phases end at steps pct_start * total - 1 and total - 1."""
+    initial, steps, top = max_lr / div_factor, np.arange(total), pct_start * total - 1
+
+    def anneal(start, end, share):
+        return end + (start - end) / 2 * (np.cos(np.pi * share) + 1)
+
+    up = anneal(initial, max_lr, steps / top)
+    down = anneal(max_lr, initial / final_div_factor, (steps - top) / (total - 1 - top))
+    return np.where(steps <= top, up, down)
+
+
+@pytest.mark.parametrize(("peak", "initial", "final"), [(0.3, 0.04, 1e-4), (0.5, 0.1, 0.01), (0.8, 1.0, 0.5)])
+@pytest.mark.parametrize("total", [10, 23, 100, 1999])
+def test_one_cycle_is_pytorchs_with_its_peak_one_step_later(peak, initial, final, total):
+    schedule = cfg.OneCycle(peak=peak, initial_fraction=initial, final_fraction=final)
+    share = (round(peak * total) + 1) / total
+    expected = pytorchs_one_cycle(total, 0.5, share, 1 / initial, initial / final)
+    np.testing.assert_allclose(rates(schedule, 1, total), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("peak", [0.001, 0.25, 0.3, 0.5, 0.7, 0.999])
+def test_one_cycle_is_exact_at_first_peak_and_last_step_of_every_total(peak):
+    schedule = cfg.OneCycle(peak=peak, initial_fraction=0.04, final_fraction=1e-4)
+    for total in range(3, 2001):
+        values = rates(schedule, 1, total, peak=1.0)
+        top = min(max(round(peak * total), 1), total - 2)
+        assert (values[0], values[top], values[-1]) == (np.float32(0.04), 1, np.float32(1e-4)), total
+        assert (values[:top].max(), values[top + 1 :].max()) < (1, 1), total
+    assert rates(schedule, 1, 2, peak=1.0).tolist() == [np.float32(0.04), 1]
+    assert rates(schedule, 1, 1, peak=1.0).tolist() == [1]
+
+
+@pytest.fixture
+def rates_at(monkeypatch):
+    """Rates at chosen steps alone: a whole schedule compiles, which for thousands of them takes minutes."""
+
+    def at(points, schedule, total, peak=1.0):
+        def evaluate(rate, steps):
+            assert steps == total
+            return [float(rate(jnp.int32(point))) for point in points]
+
+        monkeypatch.setattr(optimizers, "_evaluate", evaluate)
+        return optimizers.learning_rates.__wrapped__(schedule, peak, 1, total)
+
+    return at
+
+
+def test_cosine_is_exact_at_first_peak_and_last_step_of_every_total(rates_at):
+    for total in range(1, 2001):
+        warmup = min(round(0.1 * total), total - 1)
+        schedule = cfg.Cosine(warmup_epochs=0.1, final_fraction=0.25)
+        first, top, last = rates_at((0, warmup, total - 1), schedule, total)
+        assert first == pytest.approx(1 / (warmup + 1), abs=2e-7)  # float32, at 1
+        assert top == 1
+        assert last == (0.25 if total - warmup > 1 else 1), total
+
+
+def test_step_loses_no_drop_at_any_total(rates_at):
+    boundaries = (0.001, 0.3, 0.3001, 0.5, 0.999)
+    for total in range(2, 2001):
+        steps = [min(max(round(epoch * total), 1), total - 1) for epoch in boundaries]
+        values = rates_at((0, steps[2] - 1, steps[2], total - 1), cfg.Step(boundaries=boundaries, factor=0.5), total)
+        expected = [0.5 ** sum(each <= step for each in steps) for step in (0, steps[2] - 1, steps[2], total - 1)]
+        assert values == expected, total
+        assert (expected[0], expected[-1]) == (1, 0.5**5)
+
+
+def test_warmup_leaves_a_step_at_the_peak():
+    assert rates(cfg.Constant(warmup_epochs=1.9), epochs=2, steps=1).tolist() == [0.25, 0.5]
+
+
+def test_boundaries_of_one_step_drop_together():
+    values = rates(cfg.Step(boundaries=(1.0, 1.04, 3.99), factor=0.1))
+    np.testing.assert_allclose(values, [0.5] * 5 + [0.005] * 14 + [0.0005], rtol=1e-6)
 
 
 def test_an_optimizer_or_schedule_without_an_arm_is_refused():

@@ -14,15 +14,10 @@ from pathlib import Path
 
 import filelock
 
+from cnn_jax.run.machine import available_cores
+
 _PR_SET_PDEATHSIG = 1
 _ROOT = Path(__file__).parents[3]
-
-
-def available_cores() -> list[int]:
-    """The processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def shares(cores: Sequence[int], jobs: int) -> list[tuple[int, ...]]:

@@ -110,13 +110,27 @@ class LocalEngine:
             for _ in range(len(queue)):
                 trials = queue.popleft()
                 # Of a trial's several processes, the first holds the folder for all.
-                if (self._group and self._group["number"]) or not any(self._folder.is_busy(each.id) for each in trials):
+                busy = not (self._group and self._group["number"]) and any(
+                    self._folder.is_busy(each.id) for each in trials
+                )
+                if not busy and self._has_cores(slot, trials):
                     self._start(slot, trials, report, ready)
                     break
                 queue.append(trials)
 
+    def _has_cores(self, slot: _Slot, trials: TrialGroup) -> bool:
+        """Whether a worker has as many cores as trials began with, or no other worker has more than it."""
+        most = max(len(each.cores) for each in self._slots)
+        return len(slot.cores) >= min(self._begun_with(trials) or 0, most)
+
+    def _begun_with(self, trials: TrialGroup) -> int | None:
+        """Gives the number of cores that trials began with, which the bits of their results depend on."""
+        begun = [self._folder.status(entry.id).cores for entry in trials if self._folder.has_checkpoints(entry.id)]
+        return begun[0] if begun else None
+
     def _start(self, slot: _Slot, trials: TrialGroup, report: Report, ready: selectors.BaseSelector) -> None:
         slot.statuses = []
+        cores = slot.cores[: self._begun_with(trials)]
         for entry in trials:
             self._folder.prepare(entry)
             self._attempts[entry.id] += 1
@@ -127,11 +141,11 @@ class LocalEngine:
                 seconds=before.seconds,
                 engine=self._name,
                 host=socket.gethostname(),
-                cores=len(slot.cores),
+                cores=len(cores),
             )
             slot.statuses.append(status)
         folders = [str(self._folder.trial(entry.id).path.absolute()) for entry in trials]
-        slot.begin(trials, {"folders": folders, "data_dir": self._data_dir, "group": self._group}, ready)
+        slot.begin(trials, {"folders": folders, "data_dir": self._data_dir, "group": self._group}, ready, cores)
         for entry, status in zip(trials, slot.statuses, strict=True):
             report(entry, status)
 
@@ -244,17 +258,33 @@ class _Slot:
         self.trials: TrialGroup = ()
         self.statuses: list[Status] = []
         self._process: subprocess.Popen[str] | None = None
-        self._started_with: dict[str, str] = {}
+        self._started_with: tuple[tuple[int, ...], dict[str, str]] = ((), {})
         self._started = 0.0
 
-    def begin(self, trials: TrialGroup, task: dict[str, object], ready: selectors.BaseSelector) -> None:
-        """Hands trials to the worker; a new one where there is none, or one that was started with other XLA flags."""
-        variables = self.variables | xla_flags.environment(trials[0].trial.experiment)
-        if variables != self._started_with:
+    def begin(
+        self,
+        trials: TrialGroup,
+        task: dict[str, object],
+        ready: selectors.BaseSelector,
+        cores: Sequence[int] | None = None,
+    ) -> None:
+        """Hands trials to the worker; a new one where there is none, or one that was started in another way.
+
+        Args:
+          trials: The trials.
+          task: What the worker is told.
+          ready: Where its answers are waited for.
+          cores: Those of this place that it may use; None: all.
+        """
+        started_with = (
+            tuple(self.cores if cores is None else cores),
+            self.variables | xla_flags.environment(trials[0].trial.experiment),
+        )
+        if started_with != self._started_with:
             self.kill(ready)
         if self._process is None:
-            self._started_with = variables
-            self._process = self.workers.start(self.cores, variables)
+            self._started_with = started_with
+            self._process = self.workers.start(*started_with)
             ready.register(_pipe(self._process.stdout), selectors.EVENT_READ, self)
         self.trials, self._started = trials, time.monotonic()
         with contextlib.suppress(BrokenPipeError):  # it has just ended, which its closed output tells

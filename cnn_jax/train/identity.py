@@ -1,0 +1,190 @@
+"""Whether a run's data and surroundings are still those that its folder records."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from cnn_jax import jax_settings, locations
+from cnn_jax.config import Experiment
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.errors import DataError
+from cnn_jax.data.pipeline import Preprocessing
+from cnn_jax.pretrained import WeightsError
+from cnn_jax.run import provenance
+from cnn_jax.run.folder import RunFolder, RunFolderError
+from cnn_jax.run.records import Colours, DataIdentity, DatasetInfo, Provenance, SplitSizes
+
+# Eigenvectors are computed by LAPACK, whose last bits depend on the processor.
+_COLOUR_TOLERANCE = 1e-5
+_SHOWN = 5  # class names
+
+
+def dataset_info(dataset: Dataset, preprocessing: Preprocessing) -> DatasetInfo:
+    """Describes a data set as is needed to use the network again: the content of dataset.json.
+
+    Args:
+      dataset: Data set of the run.
+      preprocessing: Constants of its training images.
+    """
+    sizes = (len(dataset.train), len(dataset.validation or ()), len(dataset.test))
+    normalization, colours = (jax.tree.map(lambda array: np.asarray(array).tolist(), part) for part in preprocessing)
+    return DatasetInfo(
+        name=dataset.name,
+        checksum=dataset.checksum,
+        image_shape=dataset.image_shape,
+        class_names=dataset.class_names,
+        images=SplitSizes(**dict(zip(("train", "validation", "test"), sizes, strict=True))),
+        mean=normalization.mean,
+        std=normalization.std,
+        colours=None if colours is None else Colours(**colours._asdict()),
+        warnings=dataset.warnings,
+        split_checksum=dataset.split_checksum,
+        files_checksum=dataset.files_checksum,
+    )
+
+
+def provenance_of(experiment: Experiment, described: DatasetInfo, trained_together: int = 1) -> Provenance:
+    """Describes this process: the content of provenance.json.
+
+    Args:
+      experiment: The resolved config.
+      described: The data set.
+      trained_together: Number of runs that one program trains, this one included.
+
+    Raises:
+      WeightsError: If the file of weights cannot be read.
+    """
+    return provenance.collect(
+        DataIdentity(name=described.name, checksum=described.checksum, paths=locations.paths(experiment)),
+        jax.devices(),
+        jax_settings.recorded(lambda name: getattr(jax.config, name, None)),
+        trained_together,
+        _weights_checksum(experiment.pretrained.weights),
+    )
+
+
+def check_resumed(folder: RunFolder, experiment: Experiment, described: DatasetInfo) -> None:
+    """Checks, before anything is written, that a folder's run can go on with this data.
+
+    Args:
+      folder: Folder of the run; new, or of a run that was stopped.
+      experiment: The resolved config.
+      described: The data set as it is now.
+
+    Raises:
+      DataError: If images, labels, classes, splits or constants are not those that the run has recorded.
+      RunFolderError: If what it has recorded cannot be read.
+      WeightsError: If the weights to start from are not those that it has recorded.
+    """
+    if (folder.path / "dataset.json").exists():
+        refuse_changed_data(
+            folder, described, "bring the old files back, or give another --workdir to train anew on the new ones"
+        )
+    elif folder.has_checkpoints():
+        raise RunFolderError(
+            f"--workdir: {folder.path} has checkpoints and no dataset.json: whether they were trained on these images "
+            "is not known; bring the file back, or give another --workdir to train anew"
+        )
+    if (folder.path / "provenance.json").exists():
+        was = folder.provenance().weights_checksum
+        now = _weights_checksum(experiment.pretrained.weights)
+        if was is not None and now != was:
+            raise WeightsError(
+                f"config.pretrained.weights: {experiment.pretrained.weights} has changed: its SHA-256 is "
+                f"{(now or 'none')[:12]}, the run in {folder.path} started from {was[:12]}; bring the old file back, "
+                "or give another --workdir to train anew"
+            )
+
+
+def refuse_changed_data(folder: RunFolder, described: DatasetInfo, fix: str) -> None:
+    """Refuses images that are not those which a run has recorded.
+
+    Args:
+      folder: Folder of the run, with its dataset.json.
+      described: The data set as it is now.
+      fix: What helps, for the message.
+
+    Raises:
+      DataError: If they are not; the message lists what changed.
+      RunFolderError: If dataset.json cannot be read.
+    """
+    if changes := data_changes(folder.dataset_info(), described):
+        listed = "\n  ".join(changes)
+        raise DataError(f"config.data: the images of {folder.path} have changed:\n  {listed}\n{fix}")
+
+
+def data_changes(was: DatasetInfo, now: DatasetInfo) -> list[str]:
+    """Lists in what two data sets, with the constants of their preprocessing, differ.
+
+    Args:
+      was: Content of a dataset.json, perhaps of an older version; what it does not know is no difference.
+      now: The same of the data set as it is now.
+
+    Returns:
+      One line each.
+    """
+    lines = []
+    if was.name != now.name:
+        lines.append(f"source: {was.name} -> {now.name}")
+    if was.class_names != now.class_names:
+        lines.append(f"classes: {_class_changes(was.class_names, now.class_names)}")
+    if was.image_shape != now.image_shape:
+        lines.append(f"(height, width, channels) of an image: {was.image_shape} -> {now.image_shape}")
+    for split in SplitSizes.model_fields:
+        before, after = getattr(was.images, split), getattr(now.images, split)
+        if before != after:
+            lines.append(f"{split} images: {before:,} -> {after:,}")
+    if was.checksum != now.checksum:
+        lines.append(f"checksum of pixels and labels: {was.checksum[:12]} -> {now.checksum[:12]}")
+    elif was.split_checksum not in (None, now.split_checksum):
+        lines.append("the images are the same, and are divided into training, validation and test in another way")
+    if was.files_checksum not in (None, now.files_checksum):
+        lines.append(
+            f"checksum of the record files: {was.files_checksum[:12]} -> {(now.files_checksum or 'none')[:12]}"
+        )
+    for name in ("mean", "std"):
+        before, after = getattr(was, name), getattr(now, name)
+        if before != after:
+            lines.append(f"{name} of the normalization: {before} -> {after}")
+    if not _same_colours(was.colours, now.colours):
+        lines.append("distribution of the training images' colours")
+    return lines
+
+
+def _class_changes(was: tuple[str, ...], now: tuple[str, ...]) -> str:
+    gone, added = ([name for name in one if name not in other] for one, other in ((was, now), (now, was)))
+    parts = [f"{what} {', '.join(names[:_SHOWN])}" for what, names in (("without", gone), ("with", added)) if names]
+    return f"{len(was)} -> {len(now)}, {' and '.join(parts) or 'in another order'}"
+
+
+def _same_colours(was: Colours | None, now: Colours | None) -> bool:
+    """Whether two distributions are the same but for rounding; a covariance does not depend on eigenvectors' signs."""
+    if was is None or now is None:
+        return was == now
+    before, after = _covariance(was), _covariance(now)
+    return (
+        was.mean == now.mean
+        and before.shape == after.shape
+        and bool(np.abs(before - after).max() <= _COLOUR_TOLERANCE * max(np.abs(after).max(), 1e-12))
+    )
+
+
+def _covariance(colours: Colours) -> np.ndarray:
+    vectors = np.array(colours.eigenvectors)
+    return vectors * np.array(colours.eigenvalues) @ vectors.T
+
+
+def _weights_checksum(file: str | None) -> str | None:
+    """Computes the SHA-256 of the file of weights; None without one."""
+    if file is None:
+        return None
+    path = Path(file).expanduser()
+    try:
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"config.pretrained.weights: {path} cannot be read: {error.strerror}") from error

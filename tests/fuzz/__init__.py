@@ -1,0 +1,1 @@
+"""Random experiments, legal and bad."""

@@ -1,0 +1,1 @@
+"""Random damaged and odd inputs, each with what must come of it."""

@@ -1,0 +1,62 @@
+"""What came of an input: a result, or one message."""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import launch
+from cnn_jax.data import errors
+from cnn_jax.preflight import REFUSALS
+
+# What `launch.py` answers by one message: refusals, and what is found in data while they are read.
+ANSWERED = (*REFUSALS, *(each for each in vars(errors).values() if isinstance(each, type)))
+
+
+class Refused(NamedTuple):
+    """One message in place of a result."""
+
+    message: str
+
+
+class Answer(NamedTuple):
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+def called(function: Callable[[], Any]) -> Any:
+    """Calls a function of the library: its result, or `Refused` where it raises a refusal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # warnings are no refusal
+        try:
+            return function()
+        except ANSWERED as error:
+            assert_one_message(str(error))
+            return Refused(str(error))
+
+
+def command(*words: str) -> Answer:
+    """Runs a command line in this process; checks that a failure is one message."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        code = launch.main(list(words))
+    answer = Answer(code, out.getvalue(), err.getvalue())
+    assert code in (0, 1, 2), f"exit code {code}"
+    assert "Traceback (most recent call last)" not in answer.err + answer.out, answer.err
+    if code:
+        messages = [line for line in answer.err.splitlines() if line.startswith(("refused: ", "failed: "))]
+        assert len(messages) == 1, f"{len(messages)} messages: {answer.err}"
+        assert_one_message(answer.err)
+    return answer
+
+
+def assert_one_message(text: str) -> None:
+    """A message says something, in few lines that a terminal shows as they are."""
+    assert text.strip(), "an empty message"
+    assert len(text) < 6000, f"a message of {len(text)} characters: {text[:500]}"
+    assert all(letter.isprintable() or letter in "\n\t" for letter in text), f"control characters: {text[:500]!r}"
