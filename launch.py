@@ -68,11 +68,11 @@ def one_network(request: Request) -> int:
     from cnn_jax.train.loop import DivergedError, Stopped
 
     try:
-        preflight.check_devices()
         preflight.check_settings()  # an experiment file may have made some
-        if request.verb == "train":
+        if request.verb == "train":  # before the devices are asked for
             group = ProcessGroup(request.distributed, request.coordinator, request.num_processes, request.process_id)
             distributed.join(group)
+        preflight.check_devices()
         VERBS[request.verb](request)
     except preflight.REFUSALS as error:
         return refuse(error)

@@ -223,7 +223,7 @@ def test_a_file_of_another_kind_is_named(experiment, finished, tmp_path, capfd, 
     code = launch.main(["eval", f"--workdir={run}"])
     said = capfd.readouterr()
     assert "Traceback" not in said.out + said.err
-    if name in ("config.json", "dataset.json", "result.json", "checkpoints"):
+    if name in ("config.json", "dataset.json", "provenance.json", "result.json", "checkpoints"):
         assert code == 2
         assert name in said.err
     else:  # which the network does not need

@@ -368,30 +368,6 @@ def test_copies_that_a_validation_split_may_tear_apart(pictures, tmp_path):
     assert warning.startswith("3 training pictures are copies of others, byte by byte: validation images, which config")
 
 
-def read_all(folder):
-    opened = Records(folder, "train")
-    return [opened[number] for number in range(len(opened))]
-
-
-def flip(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 8] ^= 1  # in the pictures: what is left of 64 KiB blocks is filled up
-    path.write_bytes(content)
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-@pytest.mark.parametrize("damage", [flip, cut, lambda path: path.write_bytes(b""), lambda path: path.unlink()])
-def test_a_damaged_shard_is_told(records_folder, tmp_path, damage):
-    shutil.copytree(records_folder, tmp_path / "records")
-    assert read_all(tmp_path / "records") == read_all(records_folder)
-    damage(next((tmp_path / "records").glob("*train.array_record*")))
-    with pytest.raises(DataError, match=r"records, split train cannot be read: .*`launch.py prepare`"):
-        read_all(tmp_path / "records")
-
-
 @pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
 @pytest.mark.parametrize("content", ["{", "[]", ""])
 def test_a_damaged_description_is_told(records_folder, tmp_path, name, content):
