@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from cnn_jax.plain_text import valid_unicode
+
 _LONGEST = 200  # bytes; file systems allow 255
 
 
@@ -27,8 +29,7 @@ def link_names(trials: Iterable[tuple[str, str]]) -> Mapping[str, str]:
 
 
 def _legal(text: str) -> str:
-    text = text.encode("utf-8", "replace").decode()
-    return "".join("_" if mark == "/" or not mark.isprintable() else mark for mark in text)
+    return "".join("_" if mark == "/" or not mark.isprintable() else mark for mark in valid_unicode(text))
 
 
 def _with_id(text: str, trial: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from cnn_jax import config_parse, experiment_file
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
+from cnn_jax.plain_text import valid_unicode
 from cnn_jax.sweep.points import key, values_at
 from cnn_jax.sweep.space import Named, Overrides, Sweep
 from cnn_jax.sweep.trial import Trial, short, shown
@@ -89,7 +90,7 @@ def read(path: Path, overrides: Overrides) -> Plan:
         faults += _unknown_baseline(sweep.baseline, fields, trials.values())
     if faults:
         raise ConfigError(some_of(faults))
-    return Plan(_text(path.stem), sweep, base, fields, tuple(trials.values()), total - len(trials))
+    return Plan(valid_unicode(path.stem), sweep, base, fields, tuple(trials.values()), total - len(trials))
 
 
 def choose(plan: Plan, only: Mapping[str, Any], limit: int | None) -> tuple[Trial, ...]:
@@ -163,7 +164,7 @@ def _declared(path: Path, given: Any) -> Sweep:
         raise ConfigError([f"{told} a baseline in which a value holds itself"]) from None
     return Sweep(
         trials=[{str(field): value for field, value in point.items()} for point in points],
-        description=_text(words),
+        description=valid_unicode(str(words)),
         baseline=shown_baseline,
         skip_infeasible=skip,
     )
@@ -203,11 +204,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(map(_plain, value)) if type(value) in (list, tuple) else [*map(_plain, value)]
     return value
-
-
-def _text(words: str) -> str:
-    """A text that every file can hold: names of files need not be Unicode."""
-    return str(words).encode("utf-8", "replace").decode()
 
 
 def _value(trial: Trial, field: str) -> Any:

@@ -190,7 +190,7 @@ def test_names_that_are_not_utf8_can_be_written(tmp_path):
     (Path(os.fsdecode(root + b"/r\xe9/train/c1/caf\xe9.txt"))).write_text("x")
     shutil.copy(os.fsdecode(root + b"/r\xe9/train/c0/\xff.png"), os.fsdecode(root + b"/r\xe9/test/c0/\xfe.png"))
     fields = {f"{split}_dir": os.fsdecode(root + b"/r\xe9/" + split.encode()) for split in ("train", "test")}
-    found = load(cfg.ImageFolder(train_dir="", height=4, width=4, channels=1).model_copy(update=fields), 0).warnings
+    found = load(cfg.ImageFolder(train_dir="x", height=4, width=4, channels=1).model_copy(update=fields), 0).warnings
     assert len(found) == 2
     assert found[0].endswith(r"train/c1/caf\xe9.txt)")
     assert found[1].endswith(rf"{tmp_path}/r\xe9/test/c0/\xfe.png is {tmp_path}/r\xe9/train/c0/\xff.png")

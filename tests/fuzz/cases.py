@@ -140,6 +140,8 @@ def _number(draw: random.Random, kind: type[int] | type[float], limits: Mapping[
     """Draws a number within its limits, a small one as a rule."""
     least = limits.get("ge", limits.get("gt", 0))
     most = limits.get("le", limits.get("lt", math.inf))
+    if most < least:  # bounded from above alone
+        least = most - draw.choice(_WIDTHS)
     if kind is int:
         low, high = math.ceil(least) + ("gt" in limits), min(most - ("lt" in limits), least + draw.choice(_WIDTHS))
         return draw.randint(low, int(high))
