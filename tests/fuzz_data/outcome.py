@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import launch
 from cnn_jax.data import errors
 from cnn_jax.preflight import REFUSALS
+from cnn_jax.sweep.status import CHANGED, UNREADABLE
 
 # What `launch.py` answers by one message: refusals, and what is found in data while they are read.
 ANSWERED = (*REFUSALS, *(each for each in vars(errors).values() if isinstance(each, type)))
@@ -49,9 +50,11 @@ def command(*words: str) -> Answer:
     assert code in (0, 1, 2), f"exit code {code}"
     assert "Traceback (most recent call last)" not in answer.err + answer.out, answer.err
     if code:
-        messages = [line for line in answer.err.splitlines() if line.startswith(("refused: ", "failed: "))]
-        assert len(messages) == 1, f"{len(messages)} messages: {answer.err}"
-        assert_one_message(answer.err)
+        # The faults of a sweep's trials stand in its output, by their kind.
+        kinds = ("refused: ", "failed: ", f"{CHANGED}: ", f"{UNREADABLE}: ")
+        messages = [line for line in (answer.err + answer.out).splitlines() if line.startswith(kinds)]
+        assert len(messages) == 1, f"{len(messages)} messages: {answer.err}{answer.out}"
+        assert_one_message(answer.err or messages[0])
     return answer
 
 
