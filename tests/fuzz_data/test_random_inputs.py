@@ -57,6 +57,8 @@ def test_the_right_result_or_one_message(kind, seed, tmp_path, request):
     print(outcome)
 
 
+# TensorStore calls an event loop that Orbax has closed after an error.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_flipped_bit_in_every_file_of_a_run(known, tmp_path, pytestconfig):
     if not (inputs := pytestconfig.getoption("--inputs", None)):
         pytest.skip("make fuzz-data")
