@@ -15,7 +15,7 @@ from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError, changed_fields, parse
 from cnn_jax.run import records
 from cnn_jax.run.errors import RunFolderError, reason
-from cnn_jax.run.metrics_log import read_records
+from cnn_jax.run.metrics_log import TEST, read_records
 from cnn_jax.run.records import DatasetInfo, MetricRecord, Provenance, Record, RecordError, Result
 
 _SECTIONS = ("seed", "data", "model", "train")  # every version writes them; what is left out would get a default
@@ -138,6 +138,27 @@ class RunFolder:
         except RunFolderError as error:
             raise RunFolderError(f"{error}; delete the file, and the command that trained makes it anew") from error
 
+    def check_result(self, result: Result) -> None:
+        """Checks that a result has the figures of the test images that metrics.jsonl has at its step.
+
+        Args:
+          result: Content of result.json.
+
+        Raises:
+          RunFolderError: If one of the two files was changed, or metrics.jsonl cannot be read.
+        """
+        tests = [record for record in self.metric_records() if record.split == TEST]
+        measured = next((record.values for record in tests if record.step == result.step), {} if tests else None)
+        if measured is None:
+            return  # there are no records to compare with
+        for name, value in result.test.items():
+            if value is not None and (name in measured or not measured) and measured.get(name) != value:
+                raise RunFolderError(
+                    f"--workdir: {self.path}/result.json has test_{name} {value} at step {result.step}, and metrics.jsonl "
+                    f"has {measured.get(name, 'none')}: one of them was changed after the training; bring it back (if it "
+                    "is result.json, deleting it will do: the command that trained makes it anew)"
+                )
+
     def provenance(self) -> Provenance:
         """Reads provenance.json.
 
@@ -230,7 +251,7 @@ class RunFolder:
         path = self.path / name
         try:
             content = json.loads(self._text(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunFolderError(f"--workdir: {path} cannot be read: {error}") from error
         if not isinstance(content, dict):
             raise RunFolderError(f"--workdir: {path} holds no JSON object")
