@@ -1,6 +1,6 @@
 """A run killed at its file operations: `python killed_run.py EXPERIMENT FOLDER MOST`.
 
-Trains once in FOLDER/0 without a kill and lists the operations, of all threads, on files below the run's folder. Then it
+Trains once in FOLDER/0 without a kill and lists the operations, of all threads, on files of the run's folder. Then it
 trains again in FOLDER/NUMBER, in a process that kills itself before the operation of that number: of each, or of MOST
 that are spread evenly. Every run is a forked process, so that JAX is imported once. Prints a JSON object with the
 operations, and the exit code of each run by its number.
@@ -23,7 +23,7 @@ EVENTS = {
 
 
 def train(experiment: str, workdir: Path, kill_at: int) -> tuple[int, list[str]]:
-    """Trains in a process of its own; gives its exit code and its file operations, the one that it is killed at last."""
+    """Trains in a process of its own; gives its exit code and its file operations, up to the kill."""
     heard = workdir.with_suffix(".heard")
     if pid := os.fork():
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -98,7 +98,10 @@ def test_a_sweeps_worker_trains_only_trials_of_its_flags(monkeypatch):
     ("given", "told"),
     [
         ("--nonsense", "Unknown flag in XLA_FLAGS: --nonsense"),
-        ("--xla_force_host_platform_device_count=abc", "Couldn't interpret value abc for flag xla_force_host_platform_de"),
+        (
+            "--xla_force_host_platform_device_count=abc",
+            "Couldn't interpret value abc for flag xla_force_host_",
+        ),
         ("nonsense", 'Could not open file "nonsense"'),
     ],
 )

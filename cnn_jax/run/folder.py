@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,6 +59,24 @@ def refuse_foreign(folder: Path, expected: str) -> None:
     foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     if foreign:
         raise RunFolderError(f"--workdir: {folder} is not {expected}; it holds {', '.join(foreign[:3])}")
+
+
+def result_fault(result: Result, recorded: Iterable[MetricRecord]) -> str | None:
+    """Says in what a result differs from the records of its run; None where it has their figures.
+
+    Args:
+      result: Content of result.json.
+      recorded: Content of metrics.jsonl.
+    """
+    tests = {record.step: record.values for record in recorded if record.split == TEST}
+    measured = tests.get(result.step, {})
+    for name, value in result.test.items():
+        if value is not None and (name in measured or not measured) and measured.get(name) != value:
+            return (
+                f"result.json has test_{name} {value} at step {result.step}, and metrics.jsonl has "
+                f"{measured.get(name, 'none')}: one of them was changed after the training"
+            )
+    return None
 
 
 class RunFolder:
@@ -147,17 +165,11 @@ class RunFolder:
         Raises:
           RunFolderError: If one of the two files was changed, or metrics.jsonl cannot be read.
         """
-        tests = [record for record in self.metric_records() if record.split == TEST]
-        measured = next((record.values for record in tests if record.step == result.step), {} if tests else None)
-        if measured is None:
-            return  # there are no records to compare with
-        for name, value in result.test.items():
-            if value is not None and (name in measured or not measured) and measured.get(name) != value:
-                raise RunFolderError(
-                    f"--workdir: {self.path}/result.json has test_{name} {value} at step {result.step}, and metrics.jsonl "
-                    f"has {measured.get(name, 'none')}: one of them was changed after the training; bring it back (if it "
-                    "is result.json, deleting it will do: the command that trained makes it anew)"
-                )
+        if fault := result_fault(result, self.metric_records()):
+            raise RunFolderError(
+                f"--workdir: {self.path}/{fault}; bring it back (if it is result.json, deleting it will do: the "
+                "command that trained makes it anew)"
+            )
 
     def provenance(self) -> Provenance:
         """Reads provenance.json.

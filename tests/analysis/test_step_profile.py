@@ -127,7 +127,9 @@ def test_a_trace_of_something_else(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["profile.json", "program.txt", "plugins/profile/2026_01_01/host.xplane.pb"])
-@pytest.mark.parametrize("content", [None, b"\xff{", b"[" * 100_000, b'{"first_step": "10", "steps": 4}', b'{"steps": -1}'])
+@pytest.mark.parametrize(
+    "content", [None, b"\xff{", b"[" * 100_000, b'{"first_step": "10", "steps": 4}', b'{"steps": -1}']
+)
 def test_a_damaged_trace_is_refused(tmp_path, name, content):
     test_a_trace_of_something_else(tmp_path)
     path = tmp_path / "profile" / name
@@ -139,7 +141,7 @@ def test_a_damaged_trace_is_refused(tmp_path, name, content):
     if name == "program.txt" and content is not None and b"\xff" not in content:
         assert step_profile.read(tmp_path).operations == ()  # the text of another program
         return
-    with pytest.raises(RunFolderError, match="profile.* cannot be read: .*; delete the folder"):
+    with pytest.raises(RunFolderError, match=r"profile.* cannot be read: .*; delete the folder"):
         step_profile.read(tmp_path)
     shutil.rmtree(tmp_path / "profile")
     assert step_profile.read(tmp_path) is None
