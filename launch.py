@@ -31,6 +31,7 @@ def main(argv: list[str]) -> int:
         request = flags.parse(argv)
         if request.verb != "prepare":
             jax_settings.check_environment()
+            xla_flags.check_known()
     except flags.HelpRequested as text:
         print(text)
         return DONE

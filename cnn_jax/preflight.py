@@ -38,15 +38,16 @@ def check_devices() -> None:
     Raises:
       ConfigError: If it does not.
     """
-    asked = os.environ.get("JAX_PLATFORMS")
+    variables = [name for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME") if os.environ.get(name)]
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # the latter where the platform's plugin is not installed
-        if not asked:
+        if not variables:
             raise
+        asked = " and ".join(f"{name}={os.environ[name]}" for name in variables)
         why = f" ({str(error).splitlines()[0]})" if str(error) else ""
         raise ConfigError(
-            [f"JAX_PLATFORMS={asked}: JAX finds no such device here{why}; set JAX_PLATFORMS=cpu, or leave it out"]
+            [f"{asked}: JAX finds no such device here{why}; set {variables[0]}=cpu, or leave it out"]
         ) from error
 
 

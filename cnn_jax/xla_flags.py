@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 from cnn_jax.config import Experiment
@@ -10,6 +13,14 @@ from cnn_jax.config_parse import ConfigError
 
 _VARIABLE = "XLA_FLAGS"
 _DETERMINISTIC = "xla_gpu_deterministic_ops"
+# Any object of XLA's options makes it read them. What fails otherwise says nothing about them.
+_READ_FLAGS = """
+try:
+    from jaxlib.xla_client import CompileOptions
+except Exception:
+    raise SystemExit(0)
+CompileOptions()
+"""
 
 
 def environment(experiment: Experiment) -> dict[str, str]:
@@ -66,6 +77,25 @@ def fault(experiment: Experiment, platform: str) -> str | None:
     )
 
 
+def check_known() -> None:
+    """Checks that this machine's XLA can read the user's flags: with others it ends the process when JAX starts.
+
+    Raises:
+      ConfigError: If it cannot.
+    """
+    if not os.environ.get(_VARIABLE, "").strip():
+        return
+    tried = subprocess.run(
+        [sys.executable, "-P", "-c", _READ_FLAGS], capture_output=True, text=True, errors="replace", check=False
+    )
+    if tried.returncode:
+        lines = [re.sub(r"^[A-Z]\d.*?\] ", "", line).strip() for line in tried.stderr.splitlines()]
+        told = next((line for line in lines if _VARIABLE in line or " value " in line), "XLA cannot read it")
+        raise ConfigError(
+            [f"XLA_FLAGS={os.environ[_VARIABLE]}: {told}; correct the flag, or leave XLA_FLAGS out (`unset XLA_FLAGS`)"]
+        )
+
+
 def given() -> str:
     """Reads the flags as the user has given them; the content of the file, if XLA_FLAGS names one.
 
@@ -88,6 +118,6 @@ def _value(flags: str) -> str | None:
 
 def _content(file: str) -> str:
     try:
-        return Path(file).read_text(encoding="utf-8")
+        return Path(file).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise ConfigError([f"XLA_FLAGS: cannot read the file {file}: {error.strerror}"]) from error

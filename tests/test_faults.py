@@ -7,6 +7,7 @@ some of them.
 
 import contextlib
 import errno
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import killed_run
 import pytest
 from moments import Moment
 
@@ -174,6 +176,30 @@ def test_an_error_at_any_write_keeps_the_state(experiment, undisturbed, tmp_path
     assert {1, 2} <= set(codes)
 
 
+def test_a_kill_at_any_file_operation_loses_nothing(experiment, undisturbed, tmp_path, capfd, every):
+    words = [sys.executable, killed_run.__file__, experiment, tmp_path, "100000" if every == 1 else "4"]
+    paths = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | paths)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert len(told["operations"]) > 50
+    codes = set()
+    for number, code in told["codes"].items():
+        run, killed_at = tmp_path / number, told["operations"][int(number) - 1]
+        saved = {int(path.name) for path in run.glob("checkpoints/*") if path.name.isdigit()}
+        codes.add(code)
+        capfd.readouterr()
+        again = launch.main(["train", f"--config={experiment}", f"--workdir={run}", "--noreport"])
+        said = capfd.readouterr()
+        assert (again, said.err) == (0, ""), killed_at
+        assert outcome(run) == undisturbed, killed_at
+        assert not (run / "damaged_checkpoints").exists(), killed_at
+        if saved and code:
+            assert f"resuming at step {max(saved)}" in said.out or "is done" in said.out, killed_at
+    assert codes <= {-9, 0}  # the last ones may not come, for threads take turns in their own order
+    assert -9 in codes
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -204,6 +230,21 @@ def test_changed_records_of_a_finished_run_make_no_report(finished, tmp_path, ca
     capfd.readouterr()
     assert launch.main(["report", f"--workdir={tmp_path}/run"]) == 2
     assert re.search(r"metrics.jsonl has others than the \d+ records", capfd.readouterr().err)
+
+
+@pytest.mark.parametrize("change", [{"test_accuracy": 0.999}, {"test_loss": 0.0625}, {"step": 6}, {"step": 10**9}])
+def test_a_changed_result_is_refused(experiment, finished, tmp_path, capfd, change):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    path = run / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    code, said = train(experiment, run, capfd)
+    assert code == 2
+    assert re.search(r"result.json has test_\w+ .* and metrics.jsonl has .*: one of them was changed", said)
+    assert launch.main(["report", f"--workdir={run}"]) == 2
+    path.unlink()
+    assert train(experiment, run, capfd) == (0, "")
+    assert outcome(run) == outcome(finished)
 
 
 FILES = ("config.json", "dataset.json", "provenance.json", "result.json", "metrics.jsonl", "checkpoints", "tensorboard")

@@ -106,3 +106,27 @@ def test_a_training_too_long_for_its_learning_rates_is_refused(epochs, batch_siz
     experiment = parse({"train": {"epochs": epochs, "batch_size": batch_size}})
     with pytest.raises(ConfigError, match=f"config.train.epochs={epochs}: .* use {most} or fewer"):
         preflight.check(experiment, dataset, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"JAX_PLATFORMS": "tpu"}, "JAX_PLATFORMS=tpu: JAX .*; set JAX_PLATFORMS=cpu, or leave it out"),
+        ({"JAX_PLATFORM_NAME": "tpu"}, "JAX_PLATFORM_NAME=tpu: JAX .*; set JAX_PLATFORM_NAME=cpu, or leave it out"),
+        ({"JAX_PLATFORMS": "", "JAX_PLATFORM_NAME": "x"}, "JAX_PLATFORM_NAME=x: "),
+        ({"JAX_PLATFORMS": "cpu", "JAX_PLATFORM_NAME": "x"}, "JAX_PLATFORMS=cpu and JAX_PLATFORM_NAME=x: "),
+    ],
+)
+def test_a_platform_without_a_device_is_refused_by_its_variable(monkeypatch, given, told):
+    def devices():
+        raise RuntimeError("Unknown backend x")
+
+    for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(preflight.jax, "devices", devices)
+    with pytest.raises(RuntimeError, match="Unknown backend"):
+        preflight.check_devices()
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=told):
+        preflight.check_devices()

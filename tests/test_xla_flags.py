@@ -92,3 +92,35 @@ def test_a_sweeps_worker_trains_only_trials_of_its_flags(monkeypatch):
             assert slot.answer() == f'{{"trial": {number}}}\n'
         slot.kill(ready)
     assert started == [None, f"{FLAG}=true", None]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("--nonsense", "Unknown flag in XLA_FLAGS: --nonsense"),
+        (
+            "--xla_force_host_platform_device_count=abc",
+            "Couldn't interpret value abc for flag xla_force_host_",
+        ),
+        ("nonsense", 'Could not open file "nonsense"'),
+    ],
+)
+def test_flags_that_xla_would_end_the_process_for_are_refused(monkeypatch, tmp_path, given, told):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XLA_FLAGS", given)
+    with pytest.raises(ConfigError) as refused:
+        xla_flags.check_known()
+    (line,) = str(refused.value).splitlines()
+    assert f"XLA_FLAGS={given}: {told}" in line
+    assert "unset XLA_FLAGS" in line
+
+
+@pytest.mark.parametrize("given", [None, "", " ", f"{FLAG}=true", "--xla_force_host_platform_device_count=2", "file"])
+def test_flags_that_xla_can_read_pass(monkeypatch, tmp_path, given):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text(f"{FLAG}=true\n")
+    (tmp_path / "jaxlib.py").write_text("raise ImportError")  # which is not the one that is looked for
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("XLA_FLAGS", given)
+    xla_flags.check_known()

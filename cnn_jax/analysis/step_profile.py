@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ import jax
 
 from cnn_jax.analysis import program
 from cnn_jax.analysis.program import CONTAINERS, Kind, Program
+from cnn_jax.run.errors import RunFolderError, explain
+from cnn_jax.run.records import TracedSteps, parse
 from cnn_jax.train.profiling import DESCRIPTION, FOLDER, PROGRAM
 
 
@@ -89,15 +90,24 @@ def read(run_folder: Path) -> StepProfile | None:
 
     Returns:
       The profile; None where there is none. It has no operations where the trace has none of the run's program.
+
+    Raises:
+      RunFolderError: If one of its files is damaged.
     """
     folder = run_folder / FOLDER
     traces = sorted(folder.glob("plugins/profile/*/*.xplane.pb"))
     if not traces or not (folder / DESCRIPTION).exists():
         return None
-    described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    compiled = program.read((folder / PROGRAM).read_text(encoding="utf-8"))
-    device, spans = spans_of(jax.profiler.ProfileData.from_file(str(traces[-1])), compiled)
-    return profile(described["first_step"], described["steps"], device, spans, compiled)
+    try:
+        traced = parse(TracedSteps, (folder / DESCRIPTION).read_bytes())
+        compiled = program.read((folder / PROGRAM).read_text(encoding="utf-8"))
+        device, spans = spans_of(jax.profiler.ProfileData.from_serialized_xspace(traces[-1].read_bytes()), compiled)
+    except (OSError, ValueError, RuntimeError) as error:  # the last of a trace that is damaged
+        told = explain(error) or str(error)
+        raise RunFolderError(
+            f"--workdir: the trace in {folder} cannot be read: {told}; delete the folder, and `report` does without"
+        ) from error
+    return profile(traced.first_step, traced.steps, device, spans, compiled) if traced.steps else None
 
 
 def profile(first_step: int, steps: int, device: str, spans: Sequence[Span], compiled: Program) -> StepProfile:

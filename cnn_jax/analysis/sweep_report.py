@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 
 from cnn_jax.analysis import report_folder, sweep_plots, sweep_scatter
 from cnn_jax.run.errors import RunFolderError
+from cnn_jax.run.folder import result_fault
 from cnn_jax.run.metrics import PRIMARY
 from cnn_jax.run.metrics_log import TEST, VALIDATION, read_records
+from cnn_jax.run.records import MetricRecord
 from cnn_jax.sweep.points import NOT_SET, key, name, short_names, value_text, values_at
 from cnn_jax.sweep.rows import Row, SweepHeader, code_warnings, columns, read_rows
 from cnn_jax.sweep.statistics import Difference, Group, averaged, differences, grouped, measured
@@ -52,12 +54,12 @@ def write_sweep_report(folder: Path) -> Path:
       SweepFolderError: where sweep.json is missing or damaged.
     """
     header, rows = read_rows(folder)
-    points = grouped(rows, header.fields)
+    points, recorded = grouped(rows, header.fields), _recorded(folder, rows)
     compared = differences(rows, header.fields, header.baseline)
     sections = {
         "effects": _effects(header, rows),
         "pairs": _pairs(header, rows),
-        "curves": _curves(folder, header, rows, points),
+        "curves": _curves(recorded, header, rows, points),
         "costs": _costs(header, rows),
         "forest": _forest(header, compared),
     }
@@ -69,7 +71,7 @@ def write_sweep_report(folder: Path) -> Path:
         folder=folder.resolve().name,
         written=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         counts=_counts(rows),
-        warnings=code_warnings(rows),
+        warnings=[*code_warnings(rows), *_changed(rows, recorded)],
         varied=[_varied(rows, field) for field in header.fields],
         seeds=sorted({row.seed for row in rows}),
         short=short_names(header.fields),
@@ -255,9 +257,36 @@ def _dots(rows: Sequence[Row], fields: Mapping[str, Sequence[Any]]) -> list[swee
     return dots
 
 
-def _curves(folder: Path, header: SweepHeader, rows: Sequence[Row], points: Sequence[Group]) -> list[_Picture]:
+def _recorded(folder: Path, rows: Sequence[Row]) -> dict[str, list[MetricRecord]]:
+    """The records of the test and the validation images of each trial; of a damaged metrics.jsonl, up to there."""
+    found: dict[str, list[MetricRecord]] = {}
+    for row in rows:
+        found[row.id] = []
+        with contextlib.suppress(RunFolderError):
+            for record in read_records(folder / "trials" / row.id / "metrics.jsonl"):
+                if record.split in (TEST, VALIDATION):
+                    found[row.id].append(record)
+    return found
+
+
+def _changed(rows: Sequence[Row], recorded: Mapping[str, list[MetricRecord]]) -> list[str]:
+    """Warns of finished trials whose records, which the learning curves are drawn from, are not those of the result."""
+    faults = {
+        row.id: result_fault(row.result, recorded[row.id])
+        for row in rows
+        if row.result is not None and recorded[row.id]
+    }
+    told = [f"trials/{name}: {fault}" for name, fault in faults.items() if fault is not None]
+    if not told:
+        return []
+    return [f"Learning curves of {len(told)} finished trials do not lead to their results ({told[0]})."]
+
+
+def _curves(
+    recorded: Mapping[str, list[MetricRecord]], header: SweepHeader, rows: Sequence[Row], points: Sequence[Group]
+) -> list[_Picture]:
     """Learning curves of all trials with records: on the validation images where all finished trials have them."""
-    lines = {row.id: _curve(folder / "trials" / row.id / "metrics.jsonl") for row in rows}
+    lines = {row.id: _curve(recorded[row.id]) for row in rows}
     done = [row for row in rows if row.status == "done"]
     split = VALIDATION if done and all(lines[row.id][VALIDATION] for row in done) else TEST
     curves: dict[str, list[sweep_plots.Curve]] = {key(group.values): [] for group in points}
@@ -279,14 +308,13 @@ def _curves(folder: Path, header: SweepHeader, rows: Sequence[Row], points: Sequ
     return [_Picture("learning_curves", alt, sweep_plots.learning_curves(drawn, split))]
 
 
-def _curve(path: Path) -> dict[str, list[tuple[float, float]]]:
-    """(epoch, value) of the primary metric by split; where metrics.jsonl is damaged, up to there."""
+def _curve(recorded: Sequence[MetricRecord]) -> dict[str, list[tuple[float, float]]]:
+    """(epoch, value) of the primary metric by split."""
     found: dict[str, list[tuple[float, float]]] = {TEST: [], VALIDATION: []}
-    with contextlib.suppress(RunFolderError):
-        for record in read_records(path):
-            value = record.values.get(PRIMARY.name, math.nan)
-            if record.split in found and math.isfinite(value) and math.isfinite(record.epoch):
-                found[record.split].append((record.epoch, value))
+    for record in recorded:
+        value = record.values.get(PRIMARY.name, math.nan)
+        if math.isfinite(value) and math.isfinite(record.epoch):
+            found[record.split].append((record.epoch, value))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError, changed_fields, parse
 from cnn_jax.run import records
 from cnn_jax.run.errors import RunFolderError, reason
-from cnn_jax.run.metrics_log import read_records
+from cnn_jax.run.metrics_log import TEST, read_records
 from cnn_jax.run.records import DatasetInfo, MetricRecord, Provenance, Record, RecordError, Result
 
 _SECTIONS = ("seed", "data", "model", "train")  # every version writes them; what is left out would get a default
@@ -59,6 +59,24 @@ def refuse_foreign(folder: Path, expected: str) -> None:
     foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     if foreign:
         raise RunFolderError(f"--workdir: {folder} is not {expected}; it holds {', '.join(foreign[:3])}")
+
+
+def result_fault(result: Result, recorded: Iterable[MetricRecord]) -> str | None:
+    """Says in what a result differs from the records of its run; None where it has their figures.
+
+    Args:
+      result: Content of result.json.
+      recorded: Content of metrics.jsonl.
+    """
+    tests = {record.step: record.values for record in recorded if record.split == TEST}
+    measured = tests.get(result.step, {})
+    for name, value in result.test.items():
+        if value is not None and (name in measured or not measured) and measured.get(name) != value:
+            return (
+                f"result.json has test_{name} {value} at step {result.step}, and metrics.jsonl has "
+                f"{measured.get(name, 'none')}: one of them was changed after the training"
+            )
+    return None
 
 
 class RunFolder:
@@ -137,6 +155,21 @@ class RunFolder:
             return self._record("result.json", Result)
         except RunFolderError as error:
             raise RunFolderError(f"{error}; delete the file, and the command that trained makes it anew") from error
+
+    def check_result(self, result: Result) -> None:
+        """Checks that a result has the figures of the test images that metrics.jsonl has at its step.
+
+        Args:
+          result: Content of result.json.
+
+        Raises:
+          RunFolderError: If one of the two files was changed, or metrics.jsonl cannot be read.
+        """
+        if fault := result_fault(result, self.metric_records()):
+            raise RunFolderError(
+                f"--workdir: {self.path}/{fault}; bring it back (if it is result.json, deleting it will do: the "
+                "command that trained makes it anew)"
+            )
 
     def provenance(self) -> Provenance:
         """Reads provenance.json.
@@ -230,7 +263,7 @@ class RunFolder:
         path = self.path / name
         try:
             content = json.loads(self._text(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunFolderError(f"--workdir: {path} cannot be read: {error}") from error
         if not isinstance(content, dict):
             raise RunFolderError(f"--workdir: {path} holds no JSON object")

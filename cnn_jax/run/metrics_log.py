@@ -137,7 +137,7 @@ def read_records(path: Path) -> Iterator[MetricRecord]:
     for number, line in enumerate(lines, 1):
         try:
             content = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         try:
             yield records.metric_record(content)

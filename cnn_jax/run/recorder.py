@@ -69,9 +69,14 @@ class Recorder:
             self.folder.release()
 
     def finished(self) -> Result | None:
-        """Gives the result of a run that is done, and says so; None where it is not."""
+        """Gives the result of a run that is done, and says so; None where it is not.
+
+        Raises:
+          RunFolderError: If result.json or metrics.jsonl was changed since.
+        """
         result = self.folder.result()
         if result is not None:
+            self.folder.check_result(result)
             where = self.folder.path
             print_line(self.console, f"{where} is done: delete it, or give another --workdir, to train anew")
         return result

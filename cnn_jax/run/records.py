@@ -291,6 +291,15 @@ class Provenance(Record):
     Empty if the result is that of an uninterrupted run to the last bit."""
 
 
+class TracedSteps(Record):
+    """Content of profile/profile.json: the steps of a trace."""
+
+    first_step: int
+    """Number of the first traced step, from this run's first."""
+    steps: Annotated[int, Field(ge=0)]
+    """Number of traced steps; 0 if the first one failed."""
+
+
 class MetricRecord(NamedTuple):
     """One line of metrics.jsonl.
 

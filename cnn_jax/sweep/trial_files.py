@@ -49,6 +49,8 @@ def read_trial(sweep: Path, name: str) -> TrialFiles:
     at = sweep / "trials" / name
     faults: list[tuple[str, str]] = []
     digests: dict[str, str] = {}
+    if at.exists() and not at.is_dir():
+        faults.append((UNREADABLE, f"trials/{name} is a file, expected a folder"))
 
     def read(file: str, kind: type[_Content]) -> _Content | None:
         path = at / file

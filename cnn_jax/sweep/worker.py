@@ -25,6 +25,7 @@ from typing import Any, TextIO
 
 from cnn_jax import streams
 from cnn_jax.plain_text import plain_lines
+from cnn_jax.run.errors import explain
 from cnn_jax.run.exit_codes import DONE, FAILED, REFUSED, STOPPED
 
 
@@ -70,10 +71,13 @@ def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, A
     """Trains, and tells the logs how each trial ended."""
     name = f"log-{group['number']}.txt" if group and group["number"] else "log.txt"
     with contextlib.ExitStack() as closing:
-        logs = [
-            closing.enter_context((folder / name).open("a", encoding="utf-8", errors="backslashreplace"))
-            for folder in folders
-        ]
+        try:
+            logs = [
+                closing.enter_context((folder / name).open("a", encoding="utf-8", errors="backslashreplace"))
+                for folder in folders
+            ]
+        except OSError as error:
+            return [(FAILED, explain(error) or str(error))] * len(folders)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(logs[0].fileno(), stream.fileno())
@@ -121,7 +125,7 @@ def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
         return DONE, ""
     from cnn_jax.data.errors import UnreadableRecordError
     from cnn_jax.preflight import REFUSALS
-    from cnn_jax.run.errors import RunFailed, explain
+    from cnn_jax.run.errors import RunFailed
     from cnn_jax.train.distributed import OtherProcessFailed
     from cnn_jax.train.loop import DivergedError, Stopped
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from cnn_jax import chips, whole_file
 from cnn_jax.config import Experiment
 from cnn_jax.run import machine
-from cnn_jax.run.records import Percentiles, Performance
+from cnn_jax.run.records import Percentiles, Performance, TracedSteps
 from cnn_jax.terminal import print_line
 
 FOLDER, DESCRIPTION, PROGRAM = "profile", "profile.json", "program.txt"
@@ -182,10 +182,10 @@ class Trace:
             return
         jax.profiler.stop_trace()
         whole_file.write(self._folder / PROGRAM, self._program().encode())
-        described = {"first_step": self.steps.start, "steps": taken - self.steps.start}
-        whole_file.write(self._folder / DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode())
+        traced = TracedSteps(first_step=self.steps.start, steps=taken - self.steps.start)
+        whole_file.write(self._folder / DESCRIPTION, (json.dumps(traced.to_json(), indent=2) + "\n").encode())
         steps = f"steps {self.steps.start} to {taken} of this run"
-        short = f", {_NUM_STEPS} wanted: the epoch or the run ends there" if described["steps"] < _NUM_STEPS else ""
+        short = f", {_NUM_STEPS} wanted: the epoch or the run ends there" if traced.steps < _NUM_STEPS else ""
         print_line(self._console, f"profile: {steps}{short}: {self._folder}")
 
 

@@ -58,12 +58,13 @@ class FinishedRun:
     records_seen: RecordsDigest | None = None
 
     def check_records(self) -> None:
-        """Checks that metrics.jsonl has the records of the run up to the step that the result names.
+        """Checks that metrics.jsonl has the records of the run up to the step that the result names, and its figures.
 
         Raises:
-          RunFolderError: If it was cut short or changed.
+          RunFolderError: If it was cut short or changed, or the result was.
         """
         metrics_log.check(self.folder.metrics, self.result.step, self.records_seen)
+        self.folder.check_result(self.result)
 
     def logits(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
         """Computes the logits of any number of images as evaluation does.

@@ -1,10 +1,13 @@
 """Where a step's time goes: moments shared by hand, and traces as each platform writes them."""
 
+import shutil
+
 import jax
 import pytest
 
 from cnn_jax.analysis import program, step_profile
 from cnn_jax.analysis.step_profile import Span, share_time, spans_of
+from cnn_jax.run.errors import RunFolderError
 
 PROGRAM = program.read(
     "HloModule jit_steps\n\n"
@@ -121,3 +124,24 @@ def test_a_trace_of_something_else(tmp_path):
     assert step_profile.read(tmp_path) is None  # not written to its end
     (tmp_path / "profile" / "profile.json").write_text('{"first_step": 10, "steps": 4}')
     assert step_profile.read(tmp_path) == step_profile.StepProfile(10, 4, "CPU", 0.0, 0.0, ())
+
+
+@pytest.mark.parametrize("name", ["profile.json", "program.txt", "plugins/profile/2026_01_01/host.xplane.pb"])
+@pytest.mark.parametrize(
+    "content", [None, b"\xff{", b"[" * 100_000, b'{"first_step": "10", "steps": 4}', b'{"steps": -1}']
+)
+def test_a_damaged_trace_is_refused(tmp_path, name, content):
+    test_a_trace_of_something_else(tmp_path)
+    path = tmp_path / "profile" / name
+    path.unlink()
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    if name == "program.txt" and content is not None and b"\xff" not in content:
+        assert step_profile.read(tmp_path).operations == ()  # the text of another program
+        return
+    with pytest.raises(RunFolderError, match=r"profile.* cannot be read: .*; delete the folder"):
+        step_profile.read(tmp_path)
+    shutil.rmtree(tmp_path / "profile")
+    assert step_profile.read(tmp_path) is None

@@ -1,5 +1,6 @@
 """A sweep's page: what it says, whatever is done of the sweep, and its table under a visitor's hands."""
 
+import html
 import json
 
 import filelock
@@ -146,6 +147,25 @@ def test_warnings_and_spoilt_trials_are_shown(tmp_path):
     text = write_sweep_report(tmp_path).read_text()
     assert "Finished trials come from different code: commit aaaaaaaaaa (1 trial); commit cccccccccc (1 trial)." in text
     assert f"trials/{trials[2]['id']}/status.json is damaged" in text
+
+
+@pytest.mark.parametrize("ends", [3, 2])
+def test_records_that_do_not_lead_to_the_result_are_told(tmp_path, ends):
+    trials = [trial_of(n, {"a.b": n}, seed=0) for n in range(2)]
+    write_sweep(tmp_path, ["a.b"], trials)
+    for trial in trials:
+        finish(tmp_path, trial, 0.9)  # at step 3
+        path = tmp_path / "trials" / trial["id"] / "metrics.jsonl"
+        path.unlink(missing_ok=True)
+        write_metrics(tmp_path, trial, [0.1, 0.2, 0.9][: ends if trial is trials[0] else 3])
+        values = path.read_text().replace(json.dumps(2 - 0.9), json.dumps(1 - 0.9))
+        path.write_text(values)
+    text = html.unescape(write_sweep_report(tmp_path).read_text())
+    told = (
+        f"Learning curves of 1 finished trials do not lead to their results (trials/{trials[0]['id']}: result"
+    )
+    assert (told in text) == (ends == 2)
+    assert ("do not lead to their results" in text) == (ends == 2)
 
 
 def test_a_folder_without_a_sweep(tmp_path):

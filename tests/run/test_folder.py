@@ -55,7 +55,7 @@ def test_a_file_in_its_place_is_refused(tmp_path):
         RunFolder(tmp_path / "run").claim(Experiment())
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"train": {"epoch": 3}}'])
+@pytest.mark.parametrize("content", ["{", "[]", '{"train": {"epoch": 3}}', "[" * 100_000])
 def test_a_spoilt_config(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(RunFolderError, match=r"config.json"):

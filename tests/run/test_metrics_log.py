@@ -37,7 +37,7 @@ def test_no_file_no_records(tmp_path):
 WHOLE = b'{"step": 1, "epoch": 0.5, "split": "train", "values": {"loss": 1.0}}\n'
 
 
-@pytest.mark.parametrize("end", [b'{"step": 2, "ep', b"\x00\x00\x00", b"\xff\n", b""])
+@pytest.mark.parametrize("end", [b'{"step": 2, "ep', b"\x00\x00\x00", b"\xff\n", b"[" * 100_000, b""])
 def test_a_line_that_a_killed_run_left_unfinished_ends_the_records(tmp_path, end):
     (tmp_path / "metrics.jsonl").write_bytes(WHOLE + end)
     assert list(read_records(tmp_path / "metrics.jsonl")) == [MetricRecord(1, 0.5, "train", {"loss": 1.0})]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import filelock
@@ -196,6 +197,20 @@ def test_what_cannot_be_read_is_not_damaged_and_does_not_run(sweep, monkeypatch,
     assert ran == [entry.id for entry in sweep.entries[1:]]
     assert message in said
     assert not trial_path(sweep, 0, "result.json.damaged").exists()
+
+
+def test_a_file_in_place_of_a_trials_folder_stops_no_other(sweep, monkeypatch):
+    folder = trial_path(sweep, 0, "log.txt").parent
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(exist_ok=True)
+    folder.write_text("notes")
+    status, fault, message = seen(sweep)[0]
+    assert (status, fault) == ("failed", "unreadable")
+    assert f"trials/{folder.name} is a file, expected a folder" in message
+    ran, _, said = run(sweep, monkeypatch)
+    assert ran == [entry.id for entry in sweep.entries[1:]]
+    assert message in said
+    assert folder.read_text() == "notes"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyboardInterrupt(), OSError(28, "No space left on device")])

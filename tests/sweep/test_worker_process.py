@@ -7,6 +7,7 @@ import sys
 
 from moments import Moment
 
+from cnn_jax.sweep import worker
 from cnn_jax.sweep.engines import confinement
 
 # In a process of its own: what confines a worker forks, which JAX, loaded by other tests, warns of.
@@ -128,3 +129,10 @@ def test_the_worker_of_the_same_place_is_taken_once():
         "left": -9,
     }
     assert done.stderr == ""
+
+
+def test_a_log_that_cannot_be_written_fails_its_trial_alone(tmp_path):
+    (tmp_path / "log.txt").mkdir()
+    ((code, message),) = worker._train_logged([tmp_path], None, None)
+    assert code == 1
+    assert message == f"{tmp_path}/log.txt: Is a directory; there is a folder where a file should be: move it away"
