@@ -2,6 +2,7 @@
 
 Every layer ends with `emit(row, output)`. While `trace_layers` is active this records the row, so that the table is
 read off the network itself, adds the layer's perturbation to the output, and keeps the output if it is to be captured.
+An activation has no row; it ends with `emit_activation(output)`, and is named for the layer before it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from cnn_jax.ops.padding import GeometryError, IntPair, Padding, Pads, output_sizes, pair, resolve_padding
@@ -24,6 +24,7 @@ from cnn_jax.ops.padding import GeometryError, IntPair, Padding, Pads, output_si
 LARGEST_KERNEL_BYTES = 4 * 2**30
 LARGEST_MARGIN = 32  # pixels of padding on a side beyond the map's own size
 IMAGE = -1  # the source of a layer that reads the image
+ACTIVATION = "/activation"  # after a layer's name: the output of the activation that follows it directly
 _TWICE = "two layers are named {}: a module runs twice, or two have one path"
 
 
@@ -162,6 +163,7 @@ class LayerTrace:
       capture: Names of the layers whose outputs are kept, or "all".
       perturb: Arrays to add to layers' outputs, by the layers' names.
       outputs: Outputs kept, by the layers' names, perturbations included.
+      activations: Names of the activations that ran, each a layer's with ACTIVATION after it.
     """
 
     capture: Collection[str] | Literal["all"] = ()
@@ -169,6 +171,7 @@ class LayerTrace:
     outputs: dict[str, Array] = dataclasses.field(default_factory=dict)
     rows: list[LayerRow] = dataclasses.field(default_factory=list)
     ends: tuple[int, ...] = (IMAGE,)
+    activations: list[str] = dataclasses.field(default_factory=list)
 
     def record(self, row: LayerRow) -> None:
         """Adds a row, which reads the rows before it."""
@@ -186,16 +189,15 @@ class LayerTrace:
           ValueError: Where the perturbation does not broadcast to the output.
           LayerTableError: Where two layers have this name.
         """
-        if self.watches(name) and sum(row.name == name for row in self.rows) > 1:
+        if self.watches(name) and [*(row.name for row in self.rows), *self.activations].count(name) > 1:
             raise LayerTableError(_TWICE.format(name))
         if name in self.perturb:
             change = jnp.asarray(self.perturb[name])
-            if not _broadcasts(change.shape, y.shape):
-                raise ValueError(
-                    f"perturb[{name!r}] has the shape {change.shape}, which does not broadcast to the layer's output, "
-                    f"{y.shape}"
-                )
-            y = y + change.astype(y.dtype)
+            try:
+                y = y + jnp.broadcast_to(change.astype(y.dtype), y.shape)
+            except ValueError:
+                fault = f"has the shape {change.shape}, which does not broadcast to the layer's output, {y.shape}"
+                raise ValueError(f"perturb[{name!r}] {fault}") from None
         if self.capture == "all" or name in self.capture:
             self.outputs[name] = y
         return y
@@ -248,6 +250,28 @@ def emit(row: LayerRow, y: Array) -> Array:
         trace.record(row)
         y = trace.pass_through(row.name, y)
     return y
+
+
+def emit_activation(y: Array) -> Array:
+    """Passes on the output of an activation; every activation ends with it.
+
+    Its name is that of the layer before it with ACTIVATION after that; to capture "all" does not capture it.
+
+    Args:
+      y: Output of the activation, batch first.
+
+    Returns:
+      The output, or the output with its perturbation added.
+
+    Raises:
+      ValueError, LayerTableError: As for `LayerTrace.pass_through`.
+    """
+    trace = _trace.get()
+    if trace is None or len(trace.ends) != 1 or trace.ends == (IMAGE,):
+        return y
+    trace.activations.append(name := trace.rows[trace.ends[0]].name + ACTIVATION)
+    captured = trace.capture != "all" and name in trace.capture
+    return trace.pass_through(name, y) if captured or name in trace.perturb else y
 
 
 def record_fused(row: LayerRow) -> None:
@@ -370,13 +394,6 @@ def check_padding_size(padding: Padding, pads: tuple[Pads, Pads], size: tuple[in
                 f"padding {padding!r} adds {max(sides):,} pixels of zeros on a side of a map of {pixels}, above the "
                 f"bound of {pixels + LARGEST_MARGIN}; use a smaller window or dilation, or padding VALID"
             )
-
-
-def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    try:
-        return np.broadcast_shapes(shape, to) == to
-    except ValueError:
-        return False
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -12,6 +12,7 @@ from cnn_jax.layer_rows import (
     check_rows,
     conv_row,
     emit,
+    emit_activation,
     trace_layers,
     window_row,
 )
@@ -61,6 +62,24 @@ def test_a_name_is_used_once():
         emit(row("twice"), jnp.zeros((2, 3)))
         with pytest.raises(LayerTableError, match="two layers are named twice"):
             emit(row("twice"), jnp.zeros((2, 3)))
+
+
+def test_activations_are_named_for_the_layer_before_them():
+    x = jnp.full((2, 3), 2.0)
+    assert emit_activation(x) is x  # outside of a trace
+    with trace_layers(capture=("first/activation",), perturb={"second/activation": jnp.ones(3)}) as trace:
+        emit_activation(x)  # of the image: it has no name
+        emit_activation(emit(row("first"), 3 * x))
+        y = emit_activation(emit(row("second"), x))
+    assert trace.activations == ["first/activation", "second/activation"]
+    assert [each.name for each in trace.rows] == ["first", "second"]
+    assert set(trace.outputs) == {"first/activation"}
+    assert (trace.outputs["first/activation"] == 6).all()
+    assert (y == 3).all()
+    with trace_layers(capture=("first/activation",)):
+        emit_activation(emit(row("first"), x))
+        with pytest.raises(LayerTableError, match="two layers are named first/activation"):
+            emit_activation(x)
 
 
 def test_rows_of_windows_by_hand():

@@ -15,6 +15,7 @@ from cnn_jax.blocks.norm import BatchNormInputs, FusedNorm, Norm
 from cnn_jax.blocks.policy import Policy
 from cnn_jax.blocks.pooling import Pooling
 from cnn_jax.layer_rows import (
+    ACTIVATION,
     LayerRow,
     SlidingWindow,
     check_kernel_size,
@@ -99,6 +100,8 @@ class ConvBlock(KernelModule):
         batch_statistics = self.policy.uses_batch_statistics((*self.path, "norm"), train)
         names = {"conv": "/".join(self.path), "norm": "/".join((*self.path, "norm"))}
         watched = [part for part, name in names.items() if is_watched(name) or ops.has_relu_backward()]
+        if any(is_watched(name + ACTIVATION) for name in names.values()):
+            watched.append("activation")
         return fusion.plan(self, channels, batch_statistics, platform(), watched)
 
     def _inputs(self, x: Array, train: bool) -> Array:

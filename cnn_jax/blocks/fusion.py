@@ -39,8 +39,8 @@ def plan(
       channels: Channels of the block's input.
       batch_statistics: Whether the norm uses the batch's own statistics, as in training.
       platform: JAX's name of the device kind: "cpu", "gpu" or "tpu".
-      watched: Parts, "conv" or "norm", that must be computed by themselves, because their outputs are read or
-        perturbed or because the rectifier after them has a backward pass of its own.
+      watched: Parts, "conv", "norm" or "activation", that must be computed by themselves, because their outputs are
+        read or perturbed or because the rectifier after them has a backward pass of its own.
 
     Returns:
       All parts of the block in order, grouped; the parts of one step are computed together.

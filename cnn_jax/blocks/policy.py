@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from cnn_jax import ops
 from cnn_jax.config_model import Network
+from cnn_jax.layer_rows import emit_activation
 from cnn_jax.ops.padding import Padding
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -25,6 +26,12 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "elu": jax.nn.elu,
     "identity": lambda x: x,
 }
+
+
+def activate(kind: str, x: Array) -> Array:
+    """Applies an activation, a key of ACTIVATIONS, to the output of the layer before it."""
+    return emit_activation(ACTIVATIONS[kind](x))
+
 
 MONOTONIC_ACTIVATIONS = frozenset({"relu", "tanh", "scaled_tanh", "sigmoid", "leaky_relu", "elu", "identity"})
 
@@ -68,7 +75,7 @@ class Policy:
 
     def activate(self, x: Array) -> Array:
         """Applies the activation."""
-        return ACTIVATIONS[self.activation](x)
+        return activate(self.activation, x)
 
     def uses_batch_statistics(self, path: tuple[str, ...], train: bool) -> bool:
         """Tells whether the norm at a path takes its mean and variance from the batch."""

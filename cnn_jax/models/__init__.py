@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from cnn_jax import ops
 from cnn_jax.blocks import Policy
 from cnn_jax.blocks.flax_layers import emitting_flax_layers
 from cnn_jax.blocks.kernels import KernelSpec, initial_kernels_from, split_kernels, standard_numbers
@@ -141,9 +142,10 @@ class Model:
 
         Layers are named as in the layer table. A layer's output is what the layer by itself computes: of a convolution
         or a dense layer the products and the bias, before a norm or an activation that follows; of a norm, a pooling or
-        an addition likewise before the activation. The gradient with respect to a perturbation of zeros is the gradient
-        at that layer. Layers that are fused otherwise are computed apart where their outputs are read or perturbed, so
-        that results may differ from those of `apply` by rounding.
+        an addition likewise before the activation. The output of an activation that follows a layer directly has the
+        layer's name with "/activation" after it (`activations` lists them). The gradient with respect to a perturbation
+        of zeros is the gradient at that layer. Layers that are fused otherwise are computed apart where their outputs
+        are read or perturbed, so that results may differ from those of `apply` by rounding.
 
         Args:
           variables: Variables as `init` gives them.
@@ -167,7 +169,7 @@ class Model:
         with trace_layers(names, perturb) as trace, emitting_flax_layers():
             logits, aux_logits, batch_stats = self.apply(variables, images, train, key)
         for name in (*(() if names == "all" else sorted(names)), *(perturb or ())):
-            if not any(row.name == name for row in trace.rows):
+            if not any(row.name == name for row in trace.rows) and name not in trace.activations:
                 image_shape = (images.shape[1], images.shape[2], images.shape[3])
                 raise ValueError(_unknown_layer(name, trace.rows, self.layers(image_shape)))
         return logits, aux_logits, batch_stats, trace.outputs
@@ -188,6 +190,30 @@ class Model:
         outline = _outline(self.module, image_shape)
         check_rows(outline.rows, outline.variables.get("params", {}))
         return outline.rows
+
+    def activations(self, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
+        """Lists the activations that run in evaluation, by the names under which their outputs are read and perturbed.
+
+        Args:
+          image_shape: (height, width, channels) of an image in pixels.
+
+        Returns:
+          Names in the order of computation: each a layer's with "/activation" after it.
+
+        Raises:
+          GeometryError: As for `init`.
+        """
+        return _activations(self, image_shape)
+
+
+@functools.lru_cache(maxsize=16)
+def _activations(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
+    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    variables = _outline(model.module, image_shape).variables
+    # With a backward pass of rectifiers no activation is fused with a pooling.
+    with trace_layers() as trace, emitting_flax_layers(), ops.relu_backward("gradient"):
+        jax.eval_shape(lambda v, x: model.apply(v, x, train=False)[0], variables, images)
+    return tuple(trace.activations)
 
 
 def _unknown_layer(name: str, ran: Iterable[LayerRow], rows: Iterable[LayerRow]) -> str:

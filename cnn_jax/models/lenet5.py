@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cnn_jax import ops
-from cnn_jax.blocks import ACTIVATIONS, ConvBlock, DenseHead, Policy, Pooling, RbfUnits
+from cnn_jax.blocks import ConvBlock, DenseHead, Policy, Pooling, RbfUnits
 from cnn_jax.blocks.kernels import KernelModule
+from cnn_jax.blocks.policy import activate
 from cnn_jax.config_model import LeNet5
 from cnn_jax.layer_rows import LayerRow, SlidingWindow, conv_row, emit, naming
 from cnn_jax.ops.padding import IntPair, pair
@@ -61,7 +62,7 @@ class LeNet5Module(nn.Module):
         x = Pooling(name, config.pooling, config.pool_window, config.pool_strides, config.pool_padding)(x)
         if config.subsampling == "trainable":
             x = Scale(name=f"{name}_scale")(x)
-        return ACTIVATIONS[config.pool_activation](x)
+        return activate(config.pool_activation, x)
 
 
 class Scale(nn.Module):

@@ -155,6 +155,41 @@ def test_a_layer_by_hand(small):
     )
 
 
+def test_activations_by_hand(small):
+    """They are named for the layer before them, and what is fused with them is computed apart."""
+    model, variables, images = small
+    assert model.activations((12, 12, 3)) == ("conv1/activation", "conv2/activation", "head/dense1/activation")
+    logits, _, _, layers = model.apply_with_layers(variables, images, "all")
+    assert not any(name.endswith("/activation") for name in layers)
+    for name in ("conv1", "conv2", "head/dense1"):
+        after = f"{name}/activation"
+        same, _, _, found = model.apply_with_layers(variables, images, (after,))
+        np.testing.assert_allclose(same, logits, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found[after], np.maximum(layers[name], 0), rtol=1e-4, atol=1e-5)
+        assert set(found) == {after}
+    pooled = model.apply_with_layers(variables, images, ("pool1",), {"conv1/activation": jnp.full(3, 2.0)})[3]["pool1"]
+    np.testing.assert_allclose(pooled, layers["pool1"] + 2, rtol=1e-4, atol=1e-5)
+
+    def score(change):
+        return model.apply_with_layers(variables, images, (), {"conv1/activation": change})[0][:, 1].sum()
+
+    gradient = jax.grad(score)(jnp.zeros_like(layers["conv1"]))
+    # One pixel of every window hands its signal on, open rectifier or not.
+    assert ((gradient != 0).reshape(2, 5, 2, 5, 2, 3).sum((2, 4)) <= 1).all()
+    zeros = jnp.zeros_like(layers["pool1"])
+    to_pool = jax.grad(lambda z: model.apply_with_layers(variables, images, (), {"pool1": z})[0][:, 1].sum())(zeros)
+    open_windows = layers["pool1"] > 0
+    assert jnp.any(to_pool)
+    sums = gradient.reshape(2, 5, 2, 5, 2, 3).sum((2, 4))
+    np.testing.assert_allclose(sums * open_windows, to_pool * open_windows, rtol=1e-4, atol=1e-6)
+    with pytest.raises(
+        ValueError, match=r"perturb\['conv1/activation'\] has the shape \(5,\), which does not broadcast"
+    ):
+        model.apply_with_layers(variables, images, perturb={"conv1/activation": jnp.zeros(5)})
+    with pytest.raises(ValueError, match="layer 'pool1/activation': did you mean"):
+        model.apply_with_layers(variables, images, ("pool1/activation",))
+
+
 def test_under_jit_and_vmap(small):
     model, variables, images = small
 

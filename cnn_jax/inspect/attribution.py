@@ -1,0 +1,369 @@
+"""Attributions of a class's logit to the pixels of images, by gradients of the logit."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from cnn_jax import ops
+from cnn_jax.models import Model, Variables
+from cnn_jax.ops.activation import ReluBackward
+
+BATCH_PIXELS = 2**19  # of images computed at once, 10 of 224x224: the gradients of a ResNet-50 take about 2 GB
+LARGEST_BATCH = 64  # images computed at once, however small
+
+Images = Float[np.ndarray, "b h w c"]
+
+
+def gradient(model: Model, variables: Variables, images: Float[Array, "b h w c"], classes: Int[Array, " b"]) -> Images:
+    """Computes the gradient of a class's logit with respect to the pixels.
+
+    Args:
+      model: Network.
+      variables: Its variables.
+      images: Normalised pixels.
+      classes: Class of each image, from 0.
+
+    Returns:
+      Gradients, in logits per unit of the normalised pixels.
+
+    Raises:
+      GeometryError: Where the images are too small for a layer.
+      ValueError: Where images, classes and network do not fit together, or a result is not finite.
+
+    Source: Simonyan, Vedaldi and Zisserman, "Deep inside convolutional networks", 2014, section 3.
+    """
+    return _gradient(model, variables, images, classes, "gradient")
+
+
+def gradient_times_input(
+    model: Model, variables: Variables, images: Float[Array, "b h w c"], classes: Int[Array, " b"]
+) -> Images:
+    """Computes the product of the gradient and the normalised pixels.
+
+    For a network that is linear, without biases, the products of an image sum to its logit.
+
+    Args:
+      model, variables, images, classes: As `gradient` takes them.
+
+    Returns:
+      Products, in logits.
+
+    Raises:
+      GeometryError, ValueError: As for `gradient`.
+
+    Source: Shrikumar, Greenside, Shcherbina and Kundaje, "Not just a black box", 2016, section 3.
+    """
+    return _gradient(model, variables, images, classes, "gradient") * np.asarray(images, np.float32)
+
+
+def guided_backprop(
+    model: Model, variables: Variables, images: Float[Array, "b h w c"], classes: Int[Array, " b"]
+) -> Images:
+    """Propagates a class's logit back to the pixels, through rectifiers as `ops.relu_backward("guided")` has it.
+
+    Args:
+      model, variables, images, classes: As `gradient` takes them.
+
+    Returns:
+      Signals at the pixels.
+
+    Raises:
+      GeometryError, ValueError: As for `gradient`; ValueError for a network without rectifiers, too.
+
+    Source: Springenberg, Dosovitskiy, Brox and Riedmiller, "Striving for simplicity", 2015, section 3.4.
+    """
+    return _gradient(model, variables, images, classes, "guided")
+
+
+def deconvnet(model: Model, variables: Variables, images: Float[Array, "b h w c"], classes: Int[Array, " b"]) -> Images:
+    """Propagates a class's logit back to the pixels, through rectifiers as `ops.relu_backward("deconvnet")` has it.
+
+    Args:
+      model, variables, images, classes: As `gradient` takes them.
+
+    Returns:
+      Signals at the pixels.
+
+    Raises:
+      GeometryError, ValueError: As for `gradient`; ValueError for a network without rectifiers, too.
+
+    Source: Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014, section 2.1.
+    """
+    return _gradient(model, variables, images, classes, "deconvnet")
+
+
+def smooth_grad(
+    model: Model,
+    variables: Variables,
+    images: Float[Array, "b h w c"],
+    classes: Int[Array, " b"],
+    key: PRNGKeyArray,
+    noise: float = 0.15,
+    samples: int = 50,
+) -> Images:
+    """Averages the gradients of noisy copies of every image.
+
+    The noise of an image depends on the key and on the image's place among the images alone.
+
+    Args:
+      model, variables, images, classes: As `gradient` takes them.
+      key: Random key of the noise.
+      noise: Standard deviation of the Gaussian noise as a share of each image's range (largest minus smallest pixel).
+      samples: Copies of each image.
+
+    Returns:
+      Mean gradients.
+
+    Raises:
+      GeometryError, ValueError: As for `gradient`; ValueError for a negative noise or without samples, too.
+
+    Source: Smilkov, Thorat, Kim, Viegas and Wattenberg, "SmoothGrad: removing noise by adding noise", 2017.
+    """
+    if not 0 <= noise < np.inf:
+        raise ValueError(f"noise={noise}: expected a number from 0, a share of the image's range")
+    if samples < 1:
+        raise ValueError(f"samples={samples}: expected at least 1")
+    pixels, numbers = checked(model, variables, images, classes)
+
+    def compute(images: Array, classes: Array, places: Array) -> Array:
+        total = jnp.zeros_like(images)
+        for sample in range(samples):
+            noisy = _noisy(images, places, key, sample, noise)
+            total = total + _logit_gradient(model, variables, noisy, classes, "gradient")[0]
+        return total / samples
+
+    gradients: np.ndarray = in_batches(compute, pixels, numbers, np.arange(len(pixels)))
+    return gradients
+
+
+class IntegratedGradients(NamedTuple):
+    """Integrated gradients of images.
+
+    Attributes:
+      attributions: Attributions, in logits.
+      logits: Logit of the class for each image.
+      baseline_logits: Logit of the class for each image's baseline.
+    """
+
+    attributions: Images
+    logits: Float[np.ndarray, " b"]
+    baseline_logits: Float[np.ndarray, " b"]
+
+    @property
+    def completeness_error(self) -> Float[np.ndarray, " b"]:
+        """Sum of an image's attributions minus the difference of the logits, which it equals in the limit of steps."""
+        sums = self.attributions.sum(axis=(1, 2, 3), dtype=np.float64)
+        return sums - (self.logits.astype(np.float64) - self.baseline_logits)
+
+
+def integrated_gradients(
+    model: Model,
+    variables: Variables,
+    images: Float[Array, "b h w c"],
+    classes: Int[Array, " b"],
+    baseline: float | Float[Array, "..."] = 0.0,
+    steps: int = 50,
+) -> IntegratedGradients:
+    """Integrates the gradient along the straight line from a baseline to each image, times their difference.
+
+    Args:
+      model, variables, images, classes: As `gradient` takes them.
+      baseline: Normalised pixels that stand for nothing to see: a number, or an array that broadcasts to the images.
+      steps: Points on the line, placed and weighted by Gauss and Legendre.
+
+    Returns:
+      Attributions, and both logits; `completeness_error` tells how far the sum is from their difference.
+
+    Raises:
+      GeometryError, ValueError: As for `gradient`; ValueError for a baseline that does not broadcast or without steps,
+        too.
+
+    Source: Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", 2017, section 3.
+    """
+    if steps < 1:
+        raise ValueError(f"steps={steps}: expected at least 1")
+    pixels, numbers = checked(model, variables, images, classes)
+    points, weights = np.polynomial.legendre.leggauss(steps)  # on the line from -1 to 1
+
+    def compute(images: Array, starts: Array, classes: Array) -> tuple[Array, Array, Array]:
+        change, total = images - starts, jnp.zeros_like(images)
+        for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
+            slope, _ = _logit_gradient(model, variables, starts + np.float32(point) * change, classes, "gradient")
+            total = total + np.float32(weight) * slope
+        logits, baseline_logits = (
+            _logit_gradient(model, variables, end, classes, "gradient")[1] for end in (images, starts)
+        )
+        return total * change, logits, baseline_logits
+
+    return IntegratedGradients(*in_batches(compute, pixels, broadcast_baseline(baseline, pixels), numbers))
+
+
+def checked(
+    model: Model, variables: Variables, images: Float[Array, "b h w c"], classes: Int[Array, " b"]
+) -> tuple[Images, Int[np.ndarray, " b"]]:
+    """Checks that images, classes and network fit together.
+
+    Args:
+      model, variables, images, classes: As `gradient` takes them.
+
+    Returns:
+      Images in float32, and classes in int32, on the host.
+
+    Raises:
+      GeometryError: Where the images are too small for a layer.
+      ValueError: Where they do not fit; the message tells what was expected.
+    """
+    pixels, numbers = np.asarray(images, np.float32), np.asarray(classes)
+    if pixels.ndim != 4 or not len(pixels):
+        raise ValueError(f"images of the shape {pixels.shape}: expected (images, height, width, channels)")
+    if numbers.shape != (len(pixels),) or not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError(
+            f"classes of the shape {numbers.shape} and the type {numbers.dtype}: expected {len(pixels)} integers, one "
+            "for each image"
+        )
+    if not np.isfinite(pixels).all():
+        raise ValueError("images have pixels that are not finite")
+    shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
+    count = model.layers(shape)[-1].output_shape[-1]
+    wrong = numbers[(numbers < 0) | (numbers >= count)]
+    if len(wrong):
+        raise ValueError(f"class {wrong[0]}: expected 0 to {count - 1}, the network's classes")
+    needed = {path: leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(_parameters(model, shape))}
+    given = {path: leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(dict(variables["params"]))}
+    for path in (*needed, *given):
+        if needed.get(path) != given.get(path):
+            raise ValueError(
+                f"images of {'x'.join(map(str, shape))}: the network of such images has "
+                f"{jax.tree_util.keystr(path, simple=True, separator='/')} of the shape {needed.get(path)}, and the "
+                f"variables have {given.get(path)}"
+            )
+    return pixels, numbers.astype(np.int32)
+
+
+def in_batches(compute: Callable[..., Any], *arrays: np.ndarray) -> Any:
+    """Applies a function to batches of bounded size.
+
+    Args:
+      compute: Function of parts of the arrays, all of one length; it returns arrays or tuples of arrays, whose leading
+        dimension is that length.
+      arrays: Arrays whose leading dimensions are equal, the first of images.
+
+    Returns:
+      The results, concatenated on the host.
+
+    Raises:
+      ValueError: Where a result is not finite.
+    """
+    count = len(arrays[0])
+    return apply_in_batches(compute, batch_size(arrays[0].shape[1:3], count), *arrays)
+
+
+def apply_in_batches(compute: Callable[..., Any], size: int, *arrays: np.ndarray) -> Any:
+    """Applies a function to batches of a size, the last of which is filled up, so that one program serves all.
+
+    Args:
+      compute, arrays: As `in_batches` takes them; the first array may hold anything.
+      size: Entries of a batch.
+
+    Returns:
+      The results, concatenated on the host.
+
+    Raises:
+      ValueError: Where a result is not finite.
+    """
+    count, results = len(arrays[0]), []
+    for start in range(0, count, size):
+        numbers = np.minimum(np.arange(start, start + size), count - 1)
+        results.append(jax.tree.map(np.asarray, compute(*(array[numbers] for array in arrays))))
+    whole = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *results)
+    for leaf in jax.tree.leaves(whole):
+        if not np.isfinite(leaf).all():
+            raise ValueError("the network gives logits or gradients that are not finite")
+    return whole
+
+
+def batch_size(size: tuple[int, ...], count: int) -> int:
+    """Works out how many images of a size (height, width) are computed at once, of a count of them."""
+    return max(1, min(count, LARGEST_BATCH, BATCH_PIXELS // (size[0] * size[1])))
+
+
+def broadcast_baseline(baseline: float | Float[Array, "..."], images: Images) -> Images:
+    """Gives every image its baseline.
+
+    Args:
+      baseline: A number, or an array that broadcasts to the images.
+      images: Normalised pixels.
+
+    Returns:
+      Baselines.
+
+    Raises:
+      ValueError: Where the baseline does not broadcast to the images, or is not finite.
+    """
+    values = np.asarray(baseline, np.float32)
+    try:
+        whole = np.broadcast_to(values, images.shape)
+    except ValueError:
+        raise ValueError(
+            f"baseline of the shape {values.shape}: expected a number, or a shape that broadcasts to {images.shape}"
+        ) from None
+    if not np.isfinite(values).all():
+        raise ValueError("baseline has pixels that are not finite")
+    return whole
+
+
+def _gradient(model: Model, variables: Variables, images: Any, classes: Any, backward: ReluBackward) -> Images:
+    gradients: np.ndarray = in_batches(
+        lambda *batch: _logit_gradient(model, variables, *batch, backward)[0],
+        *checked(model, variables, images, classes),
+    )
+    return gradients
+
+
+@functools.lru_cache(maxsize=16)
+def _parameters(model: Model, image_shape: tuple[int, int, int]) -> Any:
+    """Shapes of the parameters of a network for images of a shape."""
+    return jax.eval_shape(lambda key: dict(model.init(key, image_shape)["params"]), jax.random.key(0))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def _logit_gradient(
+    model: Model,
+    variables: Variables,
+    images: Float[Array, "b h w c"],
+    classes: Int[Array, " b"],
+    backward: ReluBackward,
+) -> tuple[Float[Array, "b h w c"], Float[Array, " b"]]:
+    """The gradient of each image's logit with respect to its pixels, and the logit."""
+
+    def score(images: Array) -> tuple[Array, Array]:
+        with ops.relu_backward(backward) as rectifiers:
+            logits = model.apply(variables, images, train=False)[0]
+        if backward != "gradient" and not rectifiers.count:
+            raise ValueError(
+                f"{backward} changes the backward pass of rectifiers, and this network has none; use gradient"
+            )
+        chosen = jnp.take_along_axis(logits.astype(jnp.float32), classes[:, None], axis=1)[:, 0]
+        return chosen.sum(), chosen
+
+    return jax.grad(score, has_aux=True)(images)
+
+
+@jax.jit
+def _noisy(
+    images: Float[Array, "b h w c"], places: Int[Array, " b"], key: PRNGKeyArray, sample: int, noise: float
+) -> Float[Array, "b h w c"]:
+    """Adds the noise of one sample to images, given their places among all images."""
+
+    def add(image: Array, place: Array) -> Array:
+        own = jax.random.fold_in(jax.random.fold_in(key, place), sample)
+        return image + noise * (image.max() - image.min()) * jax.random.normal(own, image.shape)
+
+    return jax.vmap(add)(images, places)

@@ -1,0 +1,190 @@
+"""Grad-CAM: the places of a layer's maps that raise a class's logit, drawn over the image."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from cnn_jax.inspect.attribution import Images, checked, guided_backprop, in_batches
+from cnn_jax.layer_rows import ACTIVATION, IMAGE, LayerRow
+from cnn_jax.models import Model, Variables
+
+# Kinds of layers that rearrange or scale the maps of the layers before them.
+_PASSING = frozenset(
+    {"max_pool", "avg_pool", "min_pool", "adaptive_avg_pool", "lrn", "pad", "crop", "scale", "dropout"}
+)
+
+
+class GradCam(NamedTuple):
+    """Grad-CAM of images.
+
+    Attributes:
+      layer: Name of the layer.
+      weights: Weight of every map of the layer: the mean of the logit's gradient over the map.
+      maps: Weighted sum of the layer's maps, with its sign, in the layer's size.
+      heatmaps: The positive part of `maps`, enlarged to the images, not scaled.
+    """
+
+    layer: str
+    weights: Float[np.ndarray, "b n"]
+    maps: Float[np.ndarray, "b oh ow"]
+    heatmaps: Float[np.ndarray, "b h w"]
+
+    @property
+    def remarks(self) -> tuple[str | None, ...]:
+        """For each image a sentence where the heatmap is zero everywhere, and None elsewhere."""
+        return tuple(map(_remark, self.maps))
+
+
+def grad_cam(
+    model: Model,
+    variables: Variables,
+    images: Float[Array, "b h w c"],
+    classes: Int[Array, " b"],
+    layer: str | None = None,
+) -> GradCam:
+    """Weights the maps of a layer by the mean gradients of a class's logit, and sums them.
+
+    Args:
+      model: Network.
+      variables: Its variables.
+      images: Normalised pixels.
+      classes: Class of each image, from 0.
+      layer: Name of a layer of the table whose output has maps; with "/activation" after it, the output of the
+        activation that follows. None is `last_maps`.
+
+    Returns:
+      The maps, and heatmaps in the images' size, enlarged bilinearly.
+
+    Raises:
+      GeometryError: Where the images are too small for a layer.
+      ValueError: Where images, classes and network do not fit together, a result is not finite, or the layer is unknown
+        or has no maps.
+
+    Source: Selvaraju, Cogswell, Das, Vedantam, Parikh and Batra, "Grad-CAM: visual explanations from deep networks via
+      gradient-based localization", 2017, section 3, equations 1 and 2.
+    """
+    pixels, numbers = checked(model, variables, images, classes)
+    name = last_maps(model, (pixels.shape[1], pixels.shape[2], pixels.shape[3])) if layer is None else layer
+    (output,) = jax.eval_shape(
+        lambda v, x: list(model.apply_with_layers(v, x, (name,))[3].values()), variables, pixels[:1]
+    )
+    shape = output.shape[1:]
+    if len(shape) != 3:
+        raise ValueError(f"layer {name!r} has no maps, but {'x'.join(map(str, shape))} values for each image")
+    results = in_batches(lambda *batch: _compute(model, variables, *batch, name, shape), pixels, numbers)
+    return GradCam(name, *results)
+
+
+class GuidedGradCam(NamedTuple):
+    """Guided Grad-CAM of images.
+
+    Attributes:
+      attributions: Guided backpropagation times the heatmap.
+      grad_cam: Grad-CAM that they were made with; its remarks tell where all attributions are zero.
+    """
+
+    attributions: Images
+    grad_cam: GradCam
+
+
+def guided_grad_cam(
+    model: Model,
+    variables: Variables,
+    images: Float[Array, "b h w c"],
+    classes: Int[Array, " b"],
+    layer: str | None = None,
+) -> GuidedGradCam:
+    """Multiplies guided backpropagation by the heatmap of Grad-CAM.
+
+    Args:
+      model, variables, images, classes, layer: As `grad_cam` takes them.
+
+    Returns:
+      The products, and the Grad-CAM.
+
+    Raises:
+      GeometryError, ValueError: As for `grad_cam`; ValueError for a network without rectifiers, too.
+
+    Source: Selvaraju et al., 2017, section 3.1.
+    """
+    guided = guided_backprop(model, variables, images, classes)
+    cam = grad_cam(model, variables, images, classes, layer)
+    return GuidedGradCam(guided * cam.heatmaps[..., None], cam)
+
+
+def last_maps(model: Model, image_shape: tuple[int, int, int]) -> str:
+    """Finds the last feature maps before a network's head.
+
+    They are the output of the last layer that all paths from the image to the logits pass and that has maps of more
+    than one place, after its activation. Pooling, response normalisation and whatever else only passes maps on does not
+    count, so that they are the maps of the last convolution, block or module.
+
+    Args:
+      model: Network.
+      image_shape: (height, width, channels) of an image in pixels.
+
+    Returns:
+      Name of the layer, with "/activation" after it where an activation follows directly.
+
+    Raises:
+      GeometryError: Where the image is too small for a layer.
+      ValueError: Where no layer is such.
+    """
+    rows = model.layers(image_shape)
+    having = [number for number, row in enumerate(rows) if len(row.output_shape) == 3 and row.kind not in _PASSING]
+    large = [number for number in having if rows[number].output_shape[:2] != (1, 1)]
+    for number in (*reversed(large), *reversed(having)):
+        if not _reaches_image(rows, without=number):
+            name = rows[number].name + ACTIVATION
+            return name if name in model.activations(image_shape) else rows[number].name
+    raise ValueError("no layer with maps lies on all paths from the image to the logits; name a layer")
+
+
+def _reaches_image(rows: Sequence[LayerRow], without: int) -> bool:
+    """Tells whether a path leads from the last row to the image around one row."""
+    reached, open_rows = {without}, [len(rows) - 1]
+    while open_rows:
+        number = open_rows.pop()
+        if number == IMAGE:
+            return True
+        if number not in reached:
+            reached.add(number)
+            open_rows.extend(rows[number].sources)
+    return False
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+def _compute(
+    model: Model,
+    variables: Variables,
+    images: Float[Array, "b h w c"],
+    classes: Int[Array, " b"],
+    layer: str,
+    shape: tuple[int, int, int],
+) -> tuple[Float[Array, "b n"], Float[Array, "b oh ow"], Float[Array, "b h w"]]:
+    """Weights, maps and heatmaps of the attributes of GradCam."""
+
+    def score(change: Array) -> tuple[Array, Array]:
+        logits, _, _, outputs = model.apply_with_layers(variables, images, (layer,), {layer: change})
+        return jnp.take_along_axis(logits.astype(jnp.float32), classes[:, None], axis=1).sum(), outputs[layer]
+
+    gradients, outputs = jax.grad(score, has_aux=True)(jnp.zeros((len(images), *shape)))
+    weights = gradients.mean((1, 2))
+    maps = jnp.einsum("bhwn,bn->bhw", outputs.astype(jnp.float32), weights, precision="highest")
+    heatmaps = jax.image.resize(jnp.maximum(maps, 0), images.shape[:3], "linear", antialias=False)
+    return weights, maps, heatmaps
+
+
+def _remark(cam: Float[np.ndarray, "oh ow"]) -> str | None:
+    if (cam > 0).any():
+        return None
+    if (cam < 0).any():
+        return "Grad-CAM is negative or zero everywhere: no place of these maps raises the class's logit."
+    return "Grad-CAM is zero everywhere: the class's logit does not depend on these maps."

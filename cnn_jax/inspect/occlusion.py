@@ -1,0 +1,108 @@
+"""Occlusion: how much a class's logit falls when a window of the image is covered."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from cnn_jax.inspect.attribution import apply_in_batches, batch_size, broadcast_baseline, checked
+from cnn_jax.models import Model, Variables
+from cnn_jax.ops.padding import IntPair, pair
+
+
+def occlusion(
+    model: Model,
+    variables: Variables,
+    images: Float[Array, "b h w c"],
+    classes: Int[Array, " b"],
+    window: IntPair,
+    strides: IntPair,
+    baseline: float | Float[Array, "..."] = 0.0,
+) -> Float[np.ndarray, "b h w"]:
+    """Covers every window of an image in turn and measures by how much the class's logit falls.
+
+    Windows start at the image's top left and move by the strides. Where these do not divide the image, the last windows
+    reach beyond its end and are cut off there, so that every pixel is covered. A pixel's value is the mean of the falls
+    of all windows that cover it.
+
+    Args:
+      model: Network.
+      variables: Its variables.
+      images: Normalised pixels.
+      classes: Class of each image, from 0.
+      window: (height, width) of the window in pixels, or one number for both.
+      strides: (height, width) in pixels between windows, or one number for both; at most the window.
+      baseline: Normalised pixels of the cover: a number, or an array that broadcasts to the images.
+
+    Returns:
+      Mean falls of the logit; positive where the image speaks for the class.
+
+    Raises:
+      GeometryError: Where the images are too small for a layer.
+      ValueError: Where images, classes and network do not fit together, a result is not finite, or window, strides or
+        baseline do not fit the images.
+
+    Source: Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014, section 4.2.
+    """
+    pixels, numbers = checked(model, variables, images, classes)
+    size, steps = pair(window, "window"), pair(strides, "strides")
+    for axis, length in enumerate(pixels.shape[1:3]):
+        if size[axis] > length:
+            raise ValueError(f"window={size}: expected 1 to {length} pixels along the {('height', 'width')[axis]}")
+        if steps[axis] > size[axis]:
+            raise ValueError(f"strides={steps}: expected 1 to {size[axis]}, the window, or pixels are never covered")
+    rows, columns = (window_starts(*each) for each in zip(pixels.shape[1:3], size, steps, strict=True))
+    # First a window outside of the image: the logit of the whole image, by the same program.
+    starts = np.array([pixels.shape[1:3], *((row, column) for row in rows for column in columns)], np.int32)
+    count = batch_size(pixels.shape[1:3], len(starts))
+    maps = []
+    for image, cover, number in zip(pixels, broadcast_baseline(baseline, pixels), numbers, strict=True):
+        logits = apply_in_batches(
+            functools.partial(_covered_logits, model, variables, image, cover, number, size), count, starts
+        )
+        falls = logits[0].astype(np.float64) - logits[1:]
+        total, covered = np.zeros((2, *pixels.shape[1:3]))
+        for (row, column), fall in zip(starts[1:], falls, strict=True):
+            place = np.s_[row : row + size[0], column : column + size[1]]
+            total[place] += fall
+            covered[place] += 1
+        maps.append((total / covered).astype(np.float32))
+    return np.stack(maps)
+
+
+def window_starts(pixels: int, window: int, stride: int) -> range:
+    """Places windows along an axis, so that every pixel is covered.
+
+    Args:
+      pixels: Length of the axis.
+      window: Length of the window, at most the axis.
+      stride: Pixels between windows, at most the window.
+
+    Returns:
+      First pixel of each window; the last window may reach beyond the axis.
+    """
+    return range(0, pixels - window + stride, stride)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def _covered_logits(
+    model: Model,
+    variables: Variables,
+    image: Float[Array, "h w c"],
+    cover: Float[Array, "h w c"],
+    class_number: Int[Array, ""],
+    size: tuple[int, int],
+    starts: Int[Array, "n 2"],
+) -> Float[Array, " n"]:
+    """The logit of an image with each of some windows covered."""
+    inside = []
+    for axis in range(2):
+        offsets = jnp.arange(image.shape[axis]) - starts[:, axis, None]
+        inside.append((offsets >= 0) & (offsets < size[axis]))
+    covered = inside[0][:, :, None, None] & inside[1][:, None, :, None]
+    logits = model.apply(variables, jnp.where(covered, cover, image), train=False)[0]
+    return logits[:, class_number].astype(jnp.float32)

@@ -1,0 +1,143 @@
+"""Grad-CAM beside NumPy, its default layer for every network, and maps with nothing positive."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_jax import models
+from cnn_jax.config_model import (
+    AlexNet,
+    CifarResNet,
+    Cnn,
+    GoogLeNet,
+    LeNet5,
+    ResNet,
+    TorchvisionAlexNet,
+    TorchvisionGoogLeNet,
+)
+from cnn_jax.inspect.attribution import guided_backprop
+from cnn_jax.inspect.grad_cam import grad_cam, guided_grad_cam, last_maps
+
+LAST_MAPS = [
+    (Cnn(), 28, "conv3/activation", (3, 3, 64)),
+    (Cnn(pooling="max", features=(8, 8)), 28, "conv2/activation", (11, 11, 8)),
+    (Cnn(norm="batch"), 28, "conv3/norm/activation", (3, 3, 64)),
+    (Cnn(norm="batch", order="norm-activation-conv"), 28, "conv3", (3, 3, 64)),
+    (LeNet5(), 28, "C3/activation", (10, 10, 16)),  # C5's maps have one place
+    (LeNet5(subsampling="trainable", connection="table", output="rbf"), 32, "C3/activation", (10, 10, 16)),
+    (AlexNet(), 224, "conv5/activation", (13, 13, 256)),
+    (TorchvisionAlexNet(), 224, "conv5/activation", (13, 13, 256)),
+    (GoogLeNet(), 224, "inception5b/concat", (7, 7, 1024)),
+    (GoogLeNet(modules=(2, 2, 0)), 224, "inception4b/concat", (14, 14, 512)),
+    (TorchvisionGoogLeNet(aux_heads=True), 224, "inception5b/concat", (7, 7, 1024)),
+    (ResNet(depth=18), 224, "stage4_block2/add/activation", (7, 7, 512)),
+    (ResNet(depth=50), 224, "stage4_block3/add/activation", (7, 7, 2048)),
+    (ResNet(depth=18, shortcut="none"), 224, "stage4_block2/conv2/norm/activation", (7, 7, 512)),
+    (CifarResNet(), 32, "stage3_block3/add/activation", (8, 8, 64)),
+    (CifarResNet(activation_order="pre"), 32, "last/norm/activation", (8, 8, 64)),
+    (CifarResNet(activation_order="pre", norm="none"), 32, "stage3_block3/add/activation", (8, 8, 64)),
+    (ResNet(depth=18), 32, "stage3_block2/add/activation", (2, 2, 256)),  # the last stage's maps have one place
+]
+
+
+def test_no_network_is_left_out():
+    assert {config.name for config, *_ in LAST_MAPS} == set(models.REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("config", "side", "layer", "shape"),
+    [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in enumerate(LAST_MAPS)],
+)
+def test_the_last_maps(config, side, layer, shape):
+    model, image_shape = models.create(config, 10), (side, side, 1 if side == 28 else 3)
+    assert last_maps(model, image_shape) == layer
+    variables = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
+    (maps,) = jax.eval_shape(
+        lambda *both: list(model.apply_with_layers(*both, capture=(layer,))[3].values()),
+        variables,
+        jax.ShapeDtypeStruct((2, *image_shape), jnp.float32),
+    )
+    assert maps.shape == (2, *shape)
+
+
+@pytest.fixture(scope="module")
+def small():
+    model = models.create(Cnn(features=(3, 4), pooling=("max", "avg"), dense=(5,)), 3)
+    variables = model.init(jax.random.key(1), (14, 12, 2))
+    images = np.random.default_rng(0).standard_normal((4, 14, 12, 2)).astype(np.float32)
+    return model, variables, images, np.array([0, 1, 2, 1])
+
+
+def test_beside_numpy(small):
+    """From the maps of the second convolution on: mean pooling of 2x2, a hidden layer, the logits."""
+    model, variables, images, classes = small
+    head = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables["params"]["head"])
+    outputs = model.apply_with_layers(variables, jnp.asarray(images), ("conv2",))[3]
+    conv2 = np.asarray(outputs["conv2"], np.float64)
+    assert conv2.shape == (4, 4, 3, 4)  # the last column is not pooled
+    maps = np.maximum(conv2, 0)
+    pooled = maps[:, :, :2].reshape(4, 2, 2, 1, 2, 4).mean((2, 4))
+    hidden = pooled.reshape(4, -1) @ head["dense1"]["kernel"] + head["dense1"]["bias"]
+    back = (hidden > 0) * head["logits"]["kernel"][:, classes].T @ head["dense1"]["kernel"].T
+    gradients = np.zeros_like(maps)
+    gradients[:, :, :2] = np.repeat(np.repeat(back.reshape(4, 2, 1, 4) / 4, 2, axis=1), 2, axis=2)
+    weights = gradients.mean((1, 2))
+    expected = (maps * weights[:, None, None]).sum(-1)
+    assert (expected > 0).any()
+    assert (expected < 0).any()
+    result = grad_cam(model, variables, images, classes)
+    assert result.layer == "conv2/activation"
+    np.testing.assert_allclose(result.weights, weights, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(result.maps, expected, rtol=1e-4, atol=1e-6)
+    for heatmap, cam in zip(result.heatmaps, expected, strict=True):
+        enlarged = Image.fromarray(np.maximum(cam, 0).astype(np.float32)).resize((12, 14), Image.Resampling.BILINEAR)
+        np.testing.assert_allclose(heatmap, np.asarray(enlarged), rtol=1e-4, atol=1e-5)
+    # Before the activation the gradients are cut off where it is closed.
+    before = grad_cam(model, variables, images, classes, "conv2")
+    weights = (gradients * (conv2 > 0)).mean((1, 2))
+    np.testing.assert_allclose(before.maps, (conv2 * weights[:, None, None]).sum(-1), rtol=1e-4, atol=1e-6)
+
+
+def test_guided(small):
+    model, variables, images, classes = small
+    result = guided_grad_cam(model, variables, images, classes)
+    cam = grad_cam(model, variables, images, classes)
+    np.testing.assert_array_equal(result.grad_cam.heatmaps, cam.heatmaps)
+    expected = guided_backprop(model, variables, images, classes) * cam.heatmaps[..., None]
+    assert expected.any()
+    np.testing.assert_allclose(result.attributions, expected, rtol=1e-6)
+
+
+def test_maps_with_nothing_positive_are_told_of():
+    """The maps are max(x - 2, 0); the weights' means are 0.5, -2 and 0."""
+    config = Cnn(features=(1,), kernel_size=1, pooling="none", dense=())
+    weights = np.array([[1, -1, 0], [2, -2, 0], [3, -3, 0], [-4, -2, 0]], np.float32)
+    params = {
+        "conv1": {"kernel": jnp.ones((1, 1, 1, 1)), "bias": jnp.array([-2.0])},
+        "head": {"logits": {"kernel": jnp.asarray(weights), "bias": jnp.zeros(3)}},
+    }
+    image = np.array([[1, 2], [3, 4]], np.float32)[:, :, None]
+    images = np.stack([image, image, image, np.zeros_like(image)])
+    result = grad_cam(models.create(config, 3), {"params": params}, images, np.array([0, 1, 2, 1]))
+    np.testing.assert_array_equal(result.weights[:, 0], [0.5, -2, 0, -2])
+    expected = [[[0, 0], [0.5, 1]], [[0, 0], [-2, -4]], np.zeros((2, 2)), np.zeros((2, 2))]
+    np.testing.assert_array_equal(result.maps, expected)
+    np.testing.assert_array_equal(result.heatmaps, np.maximum(expected, 0))
+    assert [remark and remark.split(":")[0] for remark in result.remarks] == [
+        None,
+        "Grad-CAM is negative or zero everywhere",
+        "Grad-CAM is zero everywhere",
+        "Grad-CAM is zero everywhere",
+    ]
+
+
+def test_layers_that_will_not_do(small):
+    model, variables, images, classes = small
+    with pytest.raises(ValueError, match="layer 'head/dense1' has no maps, but 5 values for each image"):
+        grad_cam(model, variables, images, classes, "head/dense1")
+    with pytest.raises(ValueError, match="layer 'conv3': did you mean"):
+        grad_cam(model, variables, images, classes, "conv3")
+    with pytest.raises(ValueError, match="layer 'pool1/activation': did you mean"):
+        grad_cam(model, variables, images, classes, "pool1/activation")
