@@ -203,6 +203,8 @@ def _paths(values: Any) -> tuple[dict[str, Path | None], list[str]]:
         )
     if output is not None and output.suffix not in (".json", ".csv"):
         faults.append(f"--output: got {given['output']!r}, expected a file that ends in .json or .csv")
+    elif output is not None and output.is_dir():
+        faults.append(f"--output: {output} is a folder")
     elif output is not None and not output.parent.is_dir():
         faults.append(f"--output: got {given['output']!r}, and there is no folder {str(output.parent)!r}")
     return paths, faults
@@ -291,7 +293,8 @@ def _flag_values(verb: str, words: list[str]) -> tuple[Any, dict[str, Any], list
     for word in words:
         name, has_value, text = word.lstrip("-").partition("=")
         if not word.startswith("--"):
-            faults.append(f"{word!r}: unexpected word; a flag is written --name=value")
+            again = "; repeat --images for each file, or name their folder" if "images" in legal else ""
+            faults.append(f"{word!r}: unexpected word; a flag is written --name=value{again}")
         elif name.startswith("config."):
             field = name.removeprefix("config.data.")
             if "config" not in legal and not (verb in MOVABLE and field in locations.FIELDS):

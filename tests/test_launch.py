@@ -42,7 +42,7 @@ def folder(tmp_path_factory, line_data):
     }
     for name, text in files.items():
         (folder / name).write_text(text)
-    for name in ("empty", "folder.py", "foreign"):
+    for name in ("empty", "folder.py", "folder.csv", "foreign"):
         (folder / name).mkdir()
     (folder / "foreign" / "thesis.txt").write_text("mine")
     (folder / "cut").write_bytes(Path(line_data["train_images"]).read_bytes()[:-7])
@@ -61,6 +61,8 @@ REFUSED = [
     ("train --confg={small}", "--confg: unknown flag", "did you mean 'config'"),
     (TRAIN + "--images=x.png", "--images: not a flag of train"),
     (TRAIN + "more", "'more': unexpected word"),
+    ("predict --workdir={folder} --images a.png b.png", "'b.png': unexpected word", "repeat --images for each file"),
+    ("summary --config={small} --output={folder}/folder.csv", "--output", "folder.csv is a folder"),
     (TRAIN + "-workdir=x", "'-workdir=x': unexpected word", "--name=value"),
     (TRAIN + "--config.seed", "--config.seed: no value given"),
     (TRAIN + "--workdir=", "--workdir: empty"),

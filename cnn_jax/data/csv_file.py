@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -110,6 +111,11 @@ def _lines(text: io.TextIOWrapper, longest: int, where: str) -> Iterator[_Line]:
             raise DataError(f"{where}, line {number} has more than {longest:,} characters: it is no line of an image")
         if not line:
             return
+        if "\0" in line:
+            raise DataError(
+                f"{where} is no CSV file: line {number} has the character NUL; it is damaged, or UTF-16 or UTF-32 "
+                "without a byte order mark: save it as UTF-8"
+            )
         if not line.isspace():
             yield _Line(number, line)
 
@@ -189,12 +195,24 @@ def _numbers(line: _Line, layout: _Layout) -> list[int]:
         value, is_label = csv_header.whole_number(cell), index == layout.label
         shown = cell if len(cell) <= 40 else cell[:37] + "..."
         if value is None:
-            raise DataError(f"{where}, column {index + 1}: {shown!r} is no integer")
+            raise DataError(f"{where}, column {index + 1}: {shown!r} is no integer{_expected(cell, is_label)}")
         if not 0 <= value <= (_MOST_LABEL if is_label else 255):
             expected = "a label of 0 or more" if is_label else "a pixel of 0 to 255"
             raise DataError(f"{where}, column {index + 1}: {shown} is out of range, expected {expected}")
         numbers.append(value)
     return numbers
+
+
+def _expected(cell: str, is_label: bool) -> str:
+    """Says what helps where a cell is no integer; empty where that is unknown."""
+    if is_label and re.search(r"[^\W\d_]", cell):
+        return (
+            "; labels are whole numbers from 0: write one for each class, and the classes' names, in their order, "
+            "into config.data.class_names"
+        )
+    if not is_label and re.fullmatch(r"0?\.\d+([eE]-?\d+)?|\d(\.\d+)?[eE]-\d+", cell):
+        return "; pixels are whole numbers of 0 to 255: if the file's are 0 to 1, multiply them by 255 and round them"
+    return ""
 
 
 def _wrong_count(cells: Sequence[str], columns: int) -> str:
@@ -209,9 +227,11 @@ def _fitting(cells: Sequence[str], columns: int) -> str:
         return "; its first has no name, as pandas' index: leave it out by to_csv(..., index=False)"
     if len(cells) == columns + 1 and not cells[-1]:
         return "; its last is empty, as lines end with a delimiter: remove that"
+    if len(cells) == columns + 1:
+        return "; one column is neither the label nor a pixel, perhaps the lines' numbers: leave it out"
     for channels in (1, 3):
         side = math.isqrt((len(cells) - 1) // channels)
-        if side and side * side * channels == len(cells) - 1:
+        if side > 1 and side * side * channels == len(cells) - 1:
             return f"; images of {side}x{side}x{channels} would fit (config.data.height, width and channels)"
     return ""
 

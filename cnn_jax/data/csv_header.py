@@ -115,9 +115,14 @@ def label_index(cells: Sequence[str], has_header: bool, label_column: str | int 
     if not has_header:
         return 0
     folded = [cell.casefold() for cell in cells]
-    for name in LABEL_NAMES:
-        if name in folded:
-            return _named(folded, name, where)
+    usual = [name for name in LABEL_NAMES if name in folded]
+    if len(usual) > 1:
+        raise DataError(
+            f"{where} has columns called {' and '.join(usual)}; set config.data.label_column to the label's, and leave "
+            "the other out"
+        )
+    if usual:
+        return _named(folded, usual[0], where)
     if all(_NUMBER.fullmatch(cell) for cell in cells):
         return 0
     forms = [re.sub(r"\d+", "0", cell) for cell in folded]

@@ -7,6 +7,7 @@ import dataclasses
 import gzip
 import io
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,21 @@ from cnn_jax.data.errors import DataError
 
 # The most bytes that one byte of a gz file unpacks to (zlib's technical details).
 _GZ_RATIO = 1032
+_HEAD = 64  # bytes
+# How files begin that people have in place of the data.
+_FOREIGN = {
+    rb"PK\x03\x04": "a zip archive (an Excel workbook is one too): unpack it, or save the table as CSV",
+    rb"BZh[1-9]1AY": "packed by bzip2: unpack it, or pack it by gzip",
+    rb"\xfd7zXZ\x00": "packed by xz: unpack it, or pack it by gzip",
+    rb"\x28\xb5\x2f\xfd": "packed by zstd: unpack it, or pack it by gzip",
+    rb"7z\xbc\xaf\x27\x1c|Rar!\x1a": "a packed archive: unpack it",
+    rb"\x1f\x8b": "packed by gzip twice: unpack it once",
+    rb"\x93NUMPY": "a file of NumPy: write it as IDX or CSV",
+    rb"\x89HDF": "an HDF5 file: write it as IDX or CSV",
+    rb"PAR1": "a Parquet file: write it as CSV",
+    rb"version https://git-lfs": "a pointer of Git LFS: get the file itself by `git lfs pull`",
+    rb"(?i)\s*(<!doctype|<html|<\?xml)": "a web page, not the data: download the file itself",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +75,8 @@ def opened(path: Path, field: str) -> Iterator[DataFile]:
         with _open(path, field) as raw:
             packed = raw.peek(2)[:2] == b"\x1f\x8b"
             content = gzip.GzipFile(fileobj=raw) if packed else raw
+            if (kind := _foreign(content.peek(_HEAD)[:_HEAD])) is not None:
+                raise DataError(f"{field}: {path} is {kind}")
             yield DataFile(content, raw, os.fstat(raw.fileno()).st_size, packed)
     except FileNotFoundError:
         raise DataError(f"{field}: there is no file {path}") from None
@@ -66,6 +84,11 @@ def opened(path: Path, field: str) -> Iterator[DataFile]:
         raise DataError(f"{field}: {path} is a damaged gz file ({error}); fetch it again") from error
     except OSError as error:
         raise DataError(f"{field}: {path} cannot be read: {error.strerror or error}") from error
+
+
+def _foreign(head: bytes) -> str | None:
+    """Says what a file is by its first bytes, unpacked; None where it may hold images."""
+    return next((kind for start, kind in _FOREIGN.items() if re.match(start, head)), None)
 
 
 def _open(path: Path, field: str) -> io.BufferedReader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from cnn_jax.data.listing import as_text
 from cnn_jax.data.split import Split
 
 _NAMED = 5  # classes that a warning names
-_TRAIN_NAMES = frozenset(("train", "training"))
-_TEST_NAMES = frozenset(("val", "valid", "validation", "test", "testing", "dev", "eval"))
+_DARK = 16  # the brightest pixel of images that were perhaps scaled to 0 to 1, or to 0 to 16
+# Words of folders' names, with other words or numbers beside them: seg_train, training_set, val2017.
+_TRAIN_NAME = re.compile(r"(?<![a-z])(train|training)(set)?(?![a-z])")
+_TEST_NAME = re.compile(r"(?<![a-z])(val|valid|validation|test|testing|dev|eval)(set)?(?![a-z])")
 
 
 def find(config: cfg.InMemory, splits: Mapping[str, Split | None], class_names: tuple[str, ...]) -> tuple[str, ...]:
@@ -44,7 +47,7 @@ def find(config: cfg.InMemory, splits: Mapping[str, Split | None], class_names: 
     }
     found += absent_classes(counts, class_names, numbered=numbered)
     if not isinstance(config, cfg.FashionMnist | cfg.Mnist):  # published as they are
-        found += _duplicates(splits, bool(same))
+        found += _dark(splits["training"]) + _duplicates(splits, bool(same))
     return tuple(found)
 
 
@@ -72,15 +75,16 @@ def like_splits(folder: Path, class_names: Sequence[str], field: str) -> list[st
       class_names: Names of these.
       field: The config's or flag's name for the folder.
     """
-    lower = {name.lower(): as_text(name) for name in class_names}
-    training, tests = sorted(_TRAIN_NAMES & lower.keys()), sorted(_TEST_NAMES & lower.keys())
+    training, tests = (
+        [as_text(name) for name in class_names if pattern.search(name.lower())] for pattern in (_TRAIN_NAME, _TEST_NAME)
+    )
     if not training or not tests:
         return []
-    names = ", ".join(f"{lower[name]}/" for name in training + tests)
+    names = ", ".join(f"{name}/" for name in dict.fromkeys(training + tests))
     folder = Path(as_text(folder))
     return [
         f"{field}: {names} of {folder} are taken as classes, though they have the names of splits; if they are splits, "
-        f"name {folder / lower[training[0]]} for training and {folder / lower[tests[0]]} for testing"
+        f"name {folder / training[0]} for training and {folder / tests[0]} for testing"
     ]
 
 
@@ -128,6 +132,18 @@ def _same_sources(config: cfg.InMemory) -> str | None:
     if None in values or not os.path.samefile(*(Path(value).expanduser() for value in values)):
         return None
     return f"config.data.{fields[1]} is config.data.{fields[0]}"
+
+
+def _dark(training: Split | None) -> list[str]:
+    """Warns of pixels that are not 0 to 255 but were perhaps scaled."""
+    assert training is not None
+    most = int(training.images.max())
+    if most > _DARK:
+        return []
+    return [
+        f"no pixel of the training images is above {most}, and 255 is white: the network sees them nearly black; "
+        "if they were scaled, scale them to 0 to 255"
+    ]
 
 
 def _duplicates(splits: Mapping[str, Split | None], same_source: bool) -> list[str]:

@@ -19,7 +19,7 @@ from cnn_jax.data import orientation
 
 # Pillow is asked for these alone: it would start Ghostscript for an EPS file.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 178_956_970  # the size from which Pillow takes a file for a decompression bomb
 
 # Errors of Pillow and simplejpeg for damaged files.

@@ -73,6 +73,8 @@ def find(source: Path, test_fraction: float) -> Found:
     Raises:
       DataError: where it is none of them, or a class has no pictures.
     """
+    if source.is_file():
+        raise DataError(f"--source: {source} is a file, expected a folder; if it is an archive, unpack it first")
     if not source.is_dir():
         raise DataError(f"--source: there is no folder {source}")
     present = [name for name in TARS.values() if (source / name).is_file()]
@@ -83,6 +85,7 @@ def find(source: Path, test_fraction: float) -> Found:
     tests = [name for name in _TEST_FOLDERS if (source / name).is_dir()]
     if not (source / "train").is_dir():
         names = image_folder.class_names(source, "--source")
+        image_folder.require_two(source, "--source", names)
         pictures, warnings = _in_classes(source, names)
         train, test = _split(pictures, len(names), test_fraction, source)
         warnings += tuple(data_warnings.like_splits(source, names, "--source"))
@@ -91,8 +94,11 @@ def find(source: Path, test_fraction: float) -> Found:
         raise DataError(
             f"--source: {source} has train/ and {'none' if not tests else 'all'} of "
             f"{', '.join(f'{name}/' for name in tests or _TEST_FOLDERS)}, expected one of them"
+            + "; make a folder of links to train/ and to the one that is to be measured on"
+            * bool(tests)
         )
     names = image_folder.class_names(source / "train", "--source")
+    image_folder.require_two(source / "train", "--source", names)
     train, passed_over = _in_classes(source / "train", names)
     test, also = _in_classes(source / tests[0], names)
     return Found(source.name, names, {"train": train, "validation": test}, passed_over + also)

@@ -54,6 +54,10 @@ def write(request: FilterRequest) -> list[Path]:
             raise ConfigError(
                 [f"--filter: {each.name} on {image.shape[1]}x{image.shape[0]} pixels: {error}"]
             ) from error
+        if not np.isfinite(responses[-1]).all():
+            raise ConfigError(
+                [f"--filter: {each.name}: its numbers are so large that pixels become infinite in float32"]
+            )
     names = [f"{each.name}{end}.png" for each in filters for end in ("", "-map")]
     files = [request.target / name for name in (*names, "sheet.png")]
     _check_target(request, files)

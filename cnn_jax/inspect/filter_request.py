@@ -10,7 +10,7 @@ from typing import Any
 from absl import flags
 from pydantic import TypeAdapter, ValidationError
 
-from cnn_jax.config_model import Padding, Size
+from cnn_jax.config_model import LARGEST_PIXELS, Padding, Size
 from cnn_jax.config_parse import ConfigError
 
 FLAGS = ("image", "filter", "padding", "strides", "dilation", "flip", "grey", "target")
@@ -80,9 +80,12 @@ def read(values: Any, paths: Mapping[str, Path | None], parse_value: Callable[[s
     """
     faults: list[str] = []
     expected: dict[str, tuple[Any, str]] = {
-        "padding": (Padding, "VALID, SAME, SAME_LOWER, TORCH, REFLECT, REPLICATE, CIRCULAR, an integer or pads"),
-        "strides": (Size, "an integer from 1, or a pair of them"),
-        "dilation": (Size, "an integer from 1, or a pair of them"),
+        "padding": (
+            Padding,
+            f"VALID, SAME, SAME_LOWER, TORCH, REFLECT, REPLICATE, CIRCULAR, an integer or pads up to {LARGEST_PIXELS}",
+        ),
+        "strides": (Size, f"an integer from 1 to {LARGEST_PIXELS}, or a pair of them"),
+        "dilation": (Size, f"an integer from 1 to {LARGEST_PIXELS}, or a pair of them"),
     }
     given: dict[str, Any] = {}
     for name, (kind, words) in expected.items():

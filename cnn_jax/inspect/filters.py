@@ -118,6 +118,8 @@ def _read_matrix(word: str) -> Float[np.ndarray, "kh kw"]:
         if path.suffix.lower() == ".npy":
             return _checked(np.load(path, allow_pickle=False).tolist())
         return _checked(_rows_of_text(path.read_text(encoding="utf-8-sig")))
+    except MemoryError as error:
+        raise ValueError(f"has too many numbers, expected at most {MAX_KERNEL} a side") from error
     except (OSError, UnicodeDecodeError, EOFError) as error:
         raise ValueError(f"cannot be read: {error}") from error
 

@@ -86,6 +86,8 @@ def from_torch(
         hint = ""
         if any(name.startswith("aux") for name in lists["left over"]):
             hint = "\nconfig.model.aux_heads=true takes the auxiliary classifiers"
+        elif missing and all("logits" in entries[name].path for name in entries if name not in arrays):
+            hint = "\nconfig.pretrained.head=new draws the last layer, which the file need not have then"
         raise WeightsError(
             f"the weights do not fit config.model.name={model_config.name}:\n"
             + "\n".join(f"{len(names)} {what}: {', '.join(names)}" for what, names in lists.items() if names)

@@ -52,7 +52,15 @@ def test_colour_varies_fastest(tmp_path):
         ("1,0,-1,0,0\n", r"line 1, column 3: -1 is out of range"),
         ("-1,0,0,0,0\n", r"line 1, column 1: -1 is out of range, expected a label"),
         ("1,0,,0,0\n", r"line 1, column 3: '' is no integer"),
-        ("1,0,0,0,0,0\n", r"line 1 has 6 columns"),
+        ("1,0,0,0,0,0\n", r"line 1 has 6 columns.*; one column is neither the label nor a pixel"),
+        ("id,label,a,b,c,d\n1,1,0,0,0,0\n", r"line 1 has 6 columns.*; one column is neither the label nor a pixel"),
+        ("class,label,a,b,c\n1,2,0,0,0\n", r"has columns called label and class; set config.data.label_column"),
+        ("sep=,\n1,2,0,0,0\n", r"line 1 has 2 columns, expected 5 \(a label and 4 pixels\)$"),
+        ("cat,0,0,0,0\ndog,1,1,1,1\n", r"column 1: 'cat' is no integer; labels are .*config.data.class_names$"),
+        ("label,a,b,c,d\nTrue,0,0,0,0\n", r"line 2, column 1: 'True' is no integer; labels are whole numbers"),
+        ("1,0.1216,0.5,0,1\n", r"column 2: '0.1216' is no integer; pixels are .*multiply them by 255"),
+        ("1,1.5e-3,0.5,0,1\n", r"column 2: '1.5e-3' is no integer; pixels are .*multiply them by 255"),
+        ("1,12.5,0,0,1\n", r"column 2: '12.5' is no integer$"),
     ],
 )
 def test_damaged(tmp_path, text, message):
@@ -246,7 +254,7 @@ def test_thousands_of_columns_and_many_blocks(tmp_path, monkeypatch):
         ('1,0,0,0,0\n1,"0,0,0,0\n2,0,0,0,0\n', {}, "line 2 has 2 columns"),
         ("1,0,0,0,0\n1;0;0;0;0\n", {}, "line 2 has 1 columns"),
         ("1;0,5;0;0;0\n", {}, "line 1, column 2: '0,5' is no integer"),
-        ("1,0,0,0,0\n\0\0\0\n", {}, "line 2 has 1 columns"),
+        ("1,0,0,0,0\n\0\0\0\n", {}, "line 2 has the character NUL; it is damaged, or UTF-16"),
     ],
 )
 def test_tables_that_cannot_be_read(tmp_path, text, options, message):
@@ -262,8 +270,12 @@ def test_tables_that_cannot_be_read(tmp_path, text, options, message):
     [
         (gzip.compress(BODY.encode(), mtime=0)[:-9], "is a damaged gz file"),
         (BODY.encode() + b"\xff", r"is no CSV file: byte 0xff in line \d or after it is no UTF-8"),
-        (b"PK\3\4" + bytes(range(128, 256)), "is no CSV file: byte 0x80"),
-        (bytes(1000), "line 1 has 1 columns"),
+        (b"PK\3\4" + bytes(range(128, 256)), "is a zip archive"),
+        (b"PK" + bytes(range(128, 256)), "is no CSV file: byte 0x80"),
+        (bytes(1000), "is no CSV file: line 1 has the character NUL"),
+        (BODY.encode("utf-16-le"), "line 1 has the character NUL; .*: save the file as UTF-8"),
+        (BODY.encode("utf-32"), "line 1 has the character NUL"),
+        (BODY.encode() + b"0,0,0,0,\0", "line 3 has the character NUL"),
         (
             gzip.compress(bytes(6_000_000), mtime=0),
             r"line 1 has more than [\d,]+ characters: it is no line of an image",

@@ -150,7 +150,18 @@ def test_one_source_for_training_and_testing(source, tmp_path):
     )
 
 
-@pytest.mark.parametrize(("train", "test"), [("train", "val"), ("Training", "Test"), ("train", "validation")])
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train", "val"),
+        ("Training", "Test"),
+        ("train", "validation"),
+        ("training_set", "test_set"),
+        ("seg_train", "seg_test"),
+        ("train2017", "val2017"),
+        ("trainset", "testset"),
+    ],
+)
 def test_splits_that_are_taken_as_classes(train, test, tmp_path):
     for split, seed in ((train, 1), (test, 2)):
         folders(tmp_path / "root" / split, images(9, seed), LABELS[:9])
@@ -196,3 +207,28 @@ def test_names_that_are_not_utf8_can_be_written(tmp_path):
     assert found[1].endswith(rf"{tmp_path}/r\xe9/test/c0/\xfe.png is {tmp_path}/r\xe9/train/c0/\xff.png")
     for warning in found:
         warning.encode()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("most", [0, 1, 16])
+def test_pixels_that_were_scaled(tmp_path, source, most):
+    arrays = np.minimum(images(30, 0), most)
+    arrays[0, 0, 0] = most
+    labels = np.arange(30) % 2
+    warnings = load(source(tmp_path, (arrays, labels), (images(10, 1), labels[:10])), 0).warnings
+    assert any(f"no pixel of the training images is above {most}, and 255 is white" in text for text in warnings)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_pixels_of_the_whole_range(tmp_path, source):
+    labels = np.arange(30) % 2
+    assert load(source(tmp_path, (images(30, 0), labels), (images(10, 1), labels[:10])), 0).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "names", [("trainer", "tester"), ("constraint", "contest"), ("train", "bus"), ("value", "strain")]
+)
+def test_names_that_only_contain_those_of_splits(names, tmp_path):
+    for number, name in enumerate(names):
+        folders(tmp_path / "root" / name, images(9, number), np.zeros(9, int))
+    assert load(cfg.ImageFolder(train_dir=str(tmp_path / "root"), height=4, width=4), 0).warnings == ()

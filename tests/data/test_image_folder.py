@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax import config as cfg
-from cnn_jax.data import DataError, load
+from cnn_jax.data import DataError, load, picture_files
 from cnn_jax.data.image_folder import read_folder
 from cnn_jax.data.picture import fit
 
@@ -88,15 +88,15 @@ def test_folders_of_other_classes_than_announced(folder):
 
 
 def test_every_format_is_read(tmp_path):
-    suffixes = ("png", "jpg", "JPEG", "gif", "bmp", "webp", "tif", "tiff")
+    suffixes = ("png", "jpg", "JPEG", "jfif", "jpe", "gif", "bmp", "webp", "tif", "tiff")
     for name, colour in (("dark", (40, 40, 40)), ("light", (200, 200, 200))):
         for suffix in suffixes:
             picture(tmp_path / name / f"a.{suffix}", colour)
     split, passed_over = read_folder(tmp_path, "f", ("dark", "light"), (4, 6, 1))
     assert passed_over == ()
-    assert split.labels.tolist() == [0] * 8 + [1] * 8
-    assert np.abs(split.images[:8].astype(int) - 40).max() <= 1
-    assert np.abs(split.images[8:].astype(int) - 200).max() <= 1
+    assert split.labels.tolist() == [0] * 10 + [1] * 10
+    assert np.abs(split.images[:10].astype(int) - 40).max() <= 1
+    assert np.abs(split.images[10:].astype(int) - 200).max() <= 1
 
 
 def test_linked_class_folders_and_pictures(tmp_path):
@@ -116,3 +116,51 @@ def test_a_class_folder_of_hidden_pictures_alone(tmp_path):
     picture(tmp_path / "dog" / "._a.png", (1, 1, 1))
     with pytest.raises(DataError, match=r"dog has no pictures \(.*\); 1 hidden file or folder \(.*\._a.png\)"):
         read_folder(tmp_path, "f", ("cat", "dog"), (4, 6, 1))
+
+
+def test_what_lies_beside_the_class_folders_is_told(folder):
+    picture(folder / "loose.png", (1, 1, 1))
+    picture(folder / "LOOSE.JPG", (1, 1, 1))
+    (folder / "labels.csv").write_text("x")
+    (folder / "green").symlink_to(folder / "nowhere")
+    split, passed_over = read_folder(folder, "f", ("blue", "red"), (4, 6, 3))
+    assert len(split) == 10
+    (warning,) = passed_over
+    assert f"2 pictures in no class folder ({folder}/LOOSE.JPG first)" in warning
+    assert f"1 file that is no picture ({folder}/labels.csv)" in warning
+    assert f"1 broken link or special file ({folder}/green)" in warning
+
+
+def test_class_folders_within_a_folder_of_an_archive(folder, tmp_path_factory):
+    outer = tmp_path_factory.mktemp("unpacked")
+    (outer / "data").symlink_to(folder)
+    expected = f"{outer} has a single class folder, data, expected at least two; name {outer}/data, which has 2 folders"
+    with pytest.raises(DataError, match=f"config.data.train_dir: {expected}"):
+        load(cfg.ImageFolder(train_dir=str(outer)), 0)
+    with pytest.raises(DataError, match=f"--source: {expected}"):
+        picture_files.find(outer, 0.2)
+
+
+def test_an_archive_is_no_folder(tmp_path):
+    (tmp_path / "pictures.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"pictures.zip is a file, expected a folder; if it is an archive, unpack it"):
+        load(cfg.ImageFolder(train_dir=str(tmp_path / "pictures.zip")), 0)
+    with pytest.raises(DataError, match=r"--source: .*pictures.zip is a file, expected a folder"):
+        picture_files.find(tmp_path / "pictures.zip", 0.2)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "how"),
+    [
+        ("caf\u00e9", "cafe\u0301", r"by the bytes that Unicode has for accents \(NFC, NFD\)"),
+        ("cafe\u0301", "caf\u00e9", r"by the bytes that Unicode has for accents \(NFC, NFD\)"),
+        ("Cat", "cat", "by case"),
+    ],
+)
+def test_class_folders_that_differ_in_writing_alone(tmp_path, train, test, how):
+    for split, name in (("train", train), ("test", test)):
+        picture(tmp_path / split / name / "a.png", (1, 1, 1))
+        picture(tmp_path / split / "dog" / "a.png", (2, 2, 2))
+    config = cfg.ImageFolder(train_dir=str(tmp_path / "train"), test_dir=str(tmp_path / "test"))
+    with pytest.raises(DataError, match=f"; {test} differs from {train} {how} alone: rename the folder"):
+        load(config, 0)

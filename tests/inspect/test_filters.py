@@ -117,3 +117,10 @@ def test_damaged_files_are_refused(tmp_path):
     for name in ("k.npy", "k.csv", "o.npy"):
         with pytest.raises(ConfigError, match=f"{name}: "):
             read_filters([str(tmp_path / name)])
+
+
+def test_a_file_that_announces_more_numbers_than_memory_is_refused(tmp_path):
+    header = str({"descr": "<f8", "fortran_order": False, "shape": (10**7, 10**8)}).ljust(117).encode() + b"\n"
+    (tmp_path / "k.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(ConfigError, match="has too many numbers, expected at most 255 a side"):
+        read_filters([str(tmp_path / "k.npy")])

@@ -78,7 +78,9 @@ def test_a_new_head_does_not_need_the_weights_logits(weights, line_data, tmp_pat
     started = initial_variables(model, config, Pretrained(weights=str(path)), jax.random.key(1), shape)
     jax.tree.map(np.testing.assert_array_equal, started["params"]["head"], drawn["params"]["head"])
     np.testing.assert_array_equal(started["params"]["stem"]["kernel"], entries["conv1.weight"].transpose(2, 3, 1, 0))
-    with pytest.raises(WeightsError, match=r"2 missing: fc\.bias, fc\.weight"):
+    with pytest.raises(
+        WeightsError, match=r"2 missing: fc\.bias, fc\.weight\nconfig\.pretrained\.head=new draws the last layer"
+    ):
         initial_variables(model, config, Pretrained(weights=str(path), head="keep"), jax.random.key(1), shape)
 
 
