@@ -273,7 +273,7 @@ def test_tables_that_cannot_be_read(tmp_path, text, options, message):
         (b"PK\3\4" + bytes(range(128, 256)), "is a zip archive"),
         (b"PK" + bytes(range(128, 256)), "is no CSV file: byte 0x80"),
         (bytes(1000), "is no CSV file: line 1 has the character NUL"),
-        (BODY.encode("utf-16-le"), "line 1 has the character NUL; .*: save the file as UTF-8"),
+        (BODY.encode("utf-16-le"), "line 1 has the character NUL; .*: save it as UTF-8"),
         (BODY.encode("utf-32"), "line 1 has the character NUL"),
         (BODY.encode() + b"0,0,0,0,\0", "line 3 has the character NUL"),
         (
