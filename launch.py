@@ -12,6 +12,7 @@ from typing import TextIO
 from cnn_jax.run import standard_streams, stop_signal
 
 if __name__ == "__main__":
+    standard_streams.open_closed()
     stop_signal.exit_on_signals()  # one may come while the rest is imported
 
 from cnn_jax import flags, jax_settings, streams, xla_flags

@@ -161,9 +161,7 @@ def test_records_that_do_not_lead_to_the_result_are_told(tmp_path, ends):
         values = path.read_text().replace(json.dumps(2 - 0.9), json.dumps(1 - 0.9))
         path.write_text(values)
     text = html.unescape(write_sweep_report(tmp_path).read_text())
-    told = (
-        f"Learning curves of 1 finished trials do not lead to their results (trials/{trials[0]['id']}: result"
-    )
+    told = f"Learning curves of 1 finished trials do not lead to their results (trials/{trials[0]['id']}: result"
     assert (told in text) == (ends == 2)
     assert ("do not lead to their results" in text) == (ends == 2)
 
