@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -325,4 +326,10 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         stop_signal.leave("SIGINT")
     gc.freeze()  # Python would look through all that libraries hold once more, which takes half a second
-    sys.exit(standard_streams.exit_code(exit_code))
+    exit_code = standard_streams.exit_code(exit_code)
+    if exit_code == FAILED:  # Orbax's threads wait ten minutes for the parts of a checkpoint that could not be written
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(FAILED)
+    sys.exit(exit_code)
