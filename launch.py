@@ -327,9 +327,9 @@ if __name__ == "__main__":
         stop_signal.leave("SIGINT")
     gc.freeze()  # Python would look through all that libraries hold once more, which takes half a second
     exit_code = standard_streams.exit_code(exit_code)
-    if exit_code == FAILED:  # Orbax's threads wait ten minutes for the parts of a checkpoint that could not be written
+    if exit_code != DONE:  # Orbax's threads wait ten minutes for the parts of a checkpoint that could not be written
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(FAILED)
+        os._exit(exit_code)
     sys.exit(exit_code)

@@ -390,7 +390,9 @@ def test_no_thread_keeps_a_failed_run_from_its_end(tmp_path, line_data):
         "import threading\n"
         "threading.Thread(target=threading.Event().wait).start()\n"  # as Orbax's, where a save has failed
         "def get_config():\n"
-        f"    return {{'data': {line_data!r}, 'optimizer': {{'name': 'sgd', 'learning_rate': 1e30}}}}\n"
+        "    model = {'features': (4,), 'pooling': ('max',), 'dense': ()}\n"
+        "    optimizer = {'name': 'sgd', 'learning_rate': 1e30}\n"
+        f"    return {{'data': {line_data!r}, 'model': model, 'optimizer': optimizer}}\n"
     )
     words = [sys.executable, "launch.py", "train", f"--config={file}", f"--workdir={tmp_path}/run", "--noreport"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
