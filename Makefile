@@ -18,7 +18,7 @@ train: $(VENV)/runtime data ## train on Fashion-MNIST; CONFIG=FILE another exper
 test: lint ## lint, then all tests
 	@$(VENV)/bin/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
-test-faults: $(VENV)/development ## a full disk at ten levels, an error at every read and write of a run
+test-faults: $(VENV)/development ## a full disk at ten levels, an error at every read and write of a run, a kill at each
 	@$(VENV)/bin/python -m pytest tests/test_faults.py --every=1 $(ARGS)
 
 test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -12,6 +13,7 @@ from typing import TextIO
 from cnn_jax.run import standard_streams, stop_signal
 
 if __name__ == "__main__":
+    standard_streams.open_closed()
     stop_signal.exit_on_signals()  # one may come while the rest is imported
 
 from cnn_jax import flags, jax_settings, streams, xla_flags
@@ -324,4 +326,10 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         stop_signal.leave("SIGINT")
     gc.freeze()  # Python would look through all that libraries hold once more, which takes half a second
-    sys.exit(standard_streams.exit_code(exit_code))
+    exit_code = standard_streams.exit_code(exit_code)
+    if exit_code != DONE:  # Orbax's threads wait ten minutes for the parts of a checkpoint that could not be written
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)
+    sys.exit(exit_code)

@@ -26,6 +26,19 @@ class _Stream(io.FileIO):
             return len(content)
 
 
+def open_closed() -> None:
+    """Opens the standard streams that were closed by whoever started this process, as nothing.
+
+    Otherwise the next files and pipes would take their numbers, and what is printed, also by processes that are started
+    from here, would go into those.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it takes the lowest number that is free
+
+
 def protect() -> None:
     """Replaces sys.stdout and sys.stderr by streams whose end is no error."""
     sys.stdout, sys.stderr = _protected(sys.stdout, 1), _protected(sys.stderr, 2)

@@ -64,3 +64,26 @@ def test_nothing_is_lost(tmp_path):
     done = run(tmp_path, "{}", lines=3)
     assert (done.returncode, done.stdout) == (0, "line 0\nline 1\nline 2\n")
     assert done.stderr == "error 0\nerror 1\nerror 2\n"
+
+
+# A file and a process that are opened after the start, as a lock and a worker are.
+STARTS_ANOTHER = """
+import os, subprocess, sys
+from cnn_jax.run import standard_streams
+standard_streams.open_closed()
+standard_streams.protect()
+with open(sys.argv[1], "w") as kept:
+    assert kept.fileno() > 2
+    print("spoken", flush=True)
+    other = [sys.executable, "-c", "import sys; print('too', file=sys.stderr); print(sys.stdin.read())"]
+    done = subprocess.run(other, input="given", stdout=subprocess.PIPE, text=True)
+    kept.write(done.stdout)
+"""
+
+
+@pytest.mark.parametrize("shell", ["{} <&- >&- 2>&-", "{} <&-", "{} >&-", "{} <&- 2>&-"])
+def test_nothing_takes_the_place_of_a_closed_stream(tmp_path, monkeypatch, shell):
+    monkeypatch.setitem(globals(), "PROGRAM", STARTS_ANOTHER.replace("{", "{{").replace("}", "}}"))
+    done = run(tmp_path, shell)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "end").read_text() == "given\n"
