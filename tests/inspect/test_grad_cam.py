@@ -1,5 +1,6 @@
 """Grad-CAM beside NumPy, its default layer for every network, and maps with nothing positive."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +20,7 @@ from cnn_jax.config_model import (
 )
 from cnn_jax.inspect.attribution import guided_backprop
 from cnn_jax.inspect.grad_cam import grad_cam, guided_grad_cam, last_maps
+from cnn_jax.layer_rows import Branches, LayerRow, emit
 
 LAST_MAPS = [
     (Cnn(), 28, "conv3/activation", (3, 3, 64)),
@@ -60,6 +62,33 @@ def test_the_last_maps(config, side, layer, shape):
         jax.ShapeDtypeStruct((2, *image_shape), jnp.float32),
     )
     assert maps.shape == (2, *shape)
+
+
+class TwoPaths(nn.Module):
+    """Two convolutions of the image side by side, whose means alone meet."""
+
+    @nn.compact
+    def __call__(self, images, train):
+        branches, means = Branches(), []
+        for name in ("left", "right"):
+            with branches.branch():
+                maps = nn.Conv(4, (3, 3), name=name)(images)
+                row = LayerRow(f"{name}_pool", "global_avg_pool", maps.shape[1:], maps.shape[3:])
+                means.append(emit(row, maps.mean((1, 2))))
+        return nn.Dense(3, name="logits")(means[0] + means[1]), ()
+
+
+def test_no_maps_are_taken_that_a_path_leads_around():
+    model = models.Model(TwoPaths())
+    with pytest.raises(ValueError, match=r"no layer with maps lies on all paths .* name a layer"):
+        last_maps(model, (8, 8, 1))
+    variables = model.init(jax.random.key(0), (8, 8, 1))
+    images, classes = np.ones((2, 8, 8, 1)), np.array([0, 1])
+    with pytest.raises(ValueError, match="no layer with maps"):
+        grad_cam(model, variables, images, classes)
+    cam = grad_cam(model, variables, images, classes, "left")
+    to_logits = np.asarray(variables["params"]["logits"]["kernel"])
+    np.testing.assert_allclose(cam.weights, to_logits[:, :2].T / 64, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
