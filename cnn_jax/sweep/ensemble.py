@@ -21,7 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float32, Int32, PRNGKeyArray
 from rich.console import Console
 
-from cnn_jax import data, preflight
+from cnn_jax import data, identity, preflight
 from cnn_jax.config import Experiment
 from cnn_jax.data import memory, pipeline
 from cnn_jax.data.dataset import Dataset
@@ -31,7 +31,7 @@ from cnn_jax.models import Variables
 from cnn_jax.run.recorder import Recorder, Stopped
 from cnn_jax.run.records import DatasetInfo
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import compilation, identity, inputs, optimizer, sharding
+from cnn_jax.train import compilation, inputs, optimizer, sharding
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.loop import Trainer, measured_splits, starting_values, train
 from cnn_jax.train.metrics import Sums

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float32
 from rich.console import Console
 
-from cnn_jax import data, geometry, preflight, pretrained
+from cnn_jax import data, geometry, identity, preflight, pretrained
 from cnn_jax.config import Experiment
 from cnn_jax.data import DataError, pipeline
 from cnn_jax.data.dataset import Dataset
@@ -26,7 +26,7 @@ from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION
 from cnn_jax.run.recorder import DivergedError, Recorder, Stopped
 from cnn_jax.run.records import Result
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import compilation, distributed, identity, inputs, optimizer, sharding
+from cnn_jax.train import compilation, distributed, inputs, optimizer, sharding
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.profiling import Chunk, StepTimer, Trace
 from cnn_jax.train.run_group import RunGroup

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from cnn_jax import data, locations, preflight
+from cnn_jax import data, identity, locations, preflight
 from cnn_jax.config import Experiment
 from cnn_jax.data import DataError, pipeline
 from cnn_jax.data.dataset import Dataset
@@ -23,7 +23,7 @@ from cnn_jax.models import Variables
 from cnn_jax.run import metrics_log
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.records import RecordsDigest, Result
-from cnn_jax.train import compilation, identity, inputs, metrics, sharding, step
+from cnn_jax.train import compilation, inputs, metrics, sharding, step
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn_jax.train.step import StepConfig
 

@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 import jax
 
+from cnn_jax import identity
 from cnn_jax.geometry import Summary
 from cnn_jax.run.metrics_log import TRAIN
 from cnn_jax.run.progress import TrainingProgress
 from cnn_jax.run.recorder import Recorder, Stopped
 from cnn_jax.run.records import DatasetInfo, MetricRecord, Result
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import distributed, identity, sharding
+from cnn_jax.train import distributed, sharding
 from cnn_jax.train.checkpoint import Checkpoints, load_newest_common
 from cnn_jax.train.metrics import Sums, means
 from cnn_jax.train.profiling import performance

@@ -14,14 +14,14 @@ from array_record.python.array_record_module import ArrayRecordReader, ArrayReco
 from PIL import Image
 from rich.console import Console
 
-from cnn_jax import data
+from cnn_jax import data, identity
 from cnn_jax.config_parse import ConfigError, parse
 from cnn_jax.data import DataError, records, subset
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.records import Colours
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import ensemble
-from cnn_jax.train import identity, loop, restore
+from cnn_jax.train import loop, restore
 from cnn_jax.train.loop import Stopped, train_and_evaluate
 
 SOURCES = {
@@ -303,7 +303,7 @@ def test_weights_are_compared(tmp_path):
     started = experiment.model_copy(
         update={"pretrained": experiment.pretrained.model_copy(update={"weights": str(weights)})}
     )
-    described = RunFolder(Path(__file__).parents[1] / "run" / "old_run").dataset_info()
+    described = RunFolder(Path(__file__).parent / "run" / "old_run").dataset_info()
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
     folder.write_dataset_info(described)
@@ -316,7 +316,7 @@ def test_weights_are_compared(tmp_path):
 
 
 def test_an_older_description_knows_less_and_is_no_difference():
-    described = RunFolder(Path(__file__).parents[1] / "run" / "old_run").dataset_info()
+    described = RunFolder(Path(__file__).parent / "run" / "old_run").dataset_info()
     assert described.split_checksum is None
     assert identity.data_changes(described, described.model_copy(update={"split_checksum": "a"})) == []
 
