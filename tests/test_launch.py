@@ -384,19 +384,3 @@ def test_plots_do_not_depend_on_the_backend_that_the_environment_names(backend):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-
-
-def test_no_thread_keeps_a_failed_run_from_its_end(tmp_path, line_data):
-    file = tmp_path / "experiment.py"
-    file.write_text(
-        "import threading\n"
-        "threading.Thread(target=threading.Event().wait).start()\n"  # as Orbax's, where a save has failed
-        "def get_config():\n"
-        "    model = {'features': (4,), 'pooling': ('max',), 'dense': ()}\n"
-        "    optimizer = {'name': 'sgd', 'learning_rate': 1e30}\n"
-        f"    return {{'data': {line_data!r}, 'model': model, 'optimizer': optimizer}}\n"
-    )
-    words = [sys.executable, "launch.py", "train", f"--config={file}", f"--workdir={tmp_path}/run", "--noreport"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith("failed: the ")
