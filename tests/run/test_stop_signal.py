@@ -11,8 +11,16 @@ import pytest
 from cnn_jax.run.stop_signal import StopSignal
 
 
+@pytest.fixture
+def heard_hangups():
+    """SIGHUP as it is without nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_is_noted(number):
+def test_a_signal_is_noted(number, heard_hangups):
     before = signal.getsignal(number)
     with StopSignal() as stop:
         assert stop.received is None
@@ -29,7 +37,10 @@ def test_a_second_interrupt_ends_at_once():
 
 
 ROOT = Path(__file__).parent.parent.parent
-START = "import os, signal, sys, threading, time\nfrom cnn_jax.run import stop_signal\n"
+START = (
+    "import os, signal, sys, threading, time\nfrom cnn_jax.run import stop_signal\n"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # whether or not the tests run under nohup
+)
 SEND = "os.kill(os.getpid(), signal.{})\n"
 AT_ONCE = START + "stop_signal.exit_on_signals()\n"
 
