@@ -103,6 +103,8 @@ def test_pictures_without_markers_are_counted(tmp_path):
         (tmp_path / "all" / split / "a").mkdir(parents=True)
         (tmp_path / "all" / split / "a" / "1.png").write_bytes(encoded(20, 20, kind="PNG"))
         (tmp_path / "all" / split / "a" / "2.jpg").write_bytes(encoded(20, 20))
+        (tmp_path / "all" / split / "b").mkdir()
+        (tmp_path / "all" / split / "b" / "3.jpg").write_bytes(encoded(24, 20))
     with pytest.warns(UserWarning, match="--restart_markers: 2 pictures have none and were kept as they came"):
         prepare(tmp_path / "all", tmp_path / "marked", restart_markers=True)
     with warnings.catch_warnings():
