@@ -19,7 +19,7 @@ from cnn_jax.train.restore import FinishedRun
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    r"""What the network says of one picture.
+    r"""Prediction of one picture.
 
     Attributes:
       file: its path; bytes that are not UTF-8 stand as \xff.

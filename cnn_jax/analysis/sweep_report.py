@@ -127,7 +127,7 @@ def _rounded(value: Any) -> str:
 
 
 def _varied(rows: Sequence[Row], field: str) -> dict[str, Any]:
-    """What the page says of a field's values, and how it filters by them: by "choice", "range" or "search"."""
+    """Describes a field's values for the page, and how it filters by them: by "choice", "range" or "search"."""
     values = _values(rows, field)
     texts = [value_text(value) for value in values]
     told, filtered = ", ".join(texts), "choice"
