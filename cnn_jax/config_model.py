@@ -52,13 +52,13 @@ PerStage: TypeAlias = T | tuple[T, ...]
 
 
 class Section(BaseModel):
-    """What all sections are: frozen, and refusing what they do not know."""
+    """Base of all sections: frozen, and refusing unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Network(Section):
-    """What every network has: the policies that its blocks are built by."""
+    """Fields that every network has: the policies that its blocks are built by."""
 
     padding: Padding = Field("SAME", description="of the convolutions whose kernels exceed a pixel")
     activation: Activation = Field("relu", description="between the layers")

@@ -23,7 +23,7 @@ def devices_of(topology: Topology) -> list[Any]:
     """The devices that a program is compiled for.
 
     Args:
-      topology: of TPUs, which need not be here; or this machine's CPU or GPUs.
+      topology: Topology of TPUs, which need not be here; or this machine's CPU or GPUs.
 
     Returns:
       JAX's devices.

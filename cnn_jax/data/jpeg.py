@@ -1,4 +1,4 @@
-"""What a JPEG file says of itself, and the same file with no more of the picture than is wanted.
+"""Header of a JPEG file, and the same file with no more of the picture than is wanted.
 
 A picture's code can only be read from its beginning on, as every value's place depends on those before. So what lies
 below a part can be left out of any sequential JPEG, but what lies above it or beside it only where the file has restart

@@ -178,7 +178,7 @@ def epoch_order(key: PRNGKeyArray, examples: int, batch_size: int) -> Int32[Arra
     """A random order of all examples, in batches.
 
     Args:
-      key: of the epoch.
+      key: PRNG key of the epoch.
       examples: how many there are.
       batch_size: images of a batch.
 

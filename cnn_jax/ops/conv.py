@@ -106,8 +106,8 @@ def conv_transpose2d(
 
     Args:
       x: feature maps, channels last.
-      kernel: of the convolution that is transposed.
-      strides, padding, dilation, groups, lowering: of that convolution.
+      kernel: Kernel of the convolution that is transposed.
+      strides, padding, dilation, groups, lowering: Arguments of that convolution.
       output_size: pixels of the result, (height, width) or one number, that the convolution takes to x's; None is
         s times x's for SAME and the borders (TensorFlow's choice), the least otherwise (PyTorch's).
 

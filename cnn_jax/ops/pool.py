@@ -284,7 +284,7 @@ class _Views:
 
     @classmethod
     def of(cls, pixels: int, taps: int, stride: int, dilation: int, pads: Pads, outputs: int) -> _Views:
-        """Of an axis of so many pixels, under so many windows (`outputs`) of so many taps."""
+        """Computes the divisors along an axis of so many pixels, under so many windows (`outputs`) of so many taps."""
         count = -(-pixels // stride)
 
         def views(pixel: int) -> _Seen:

@@ -25,7 +25,7 @@ class SweepFolderError(RunFolderError):
 
 @dataclasses.dataclass(frozen=True)
 class SweepHeader:
-    """What a sweep is, apart from its trials.
+    """Description of a sweep, apart from its trials.
 
     Attributes:
       experiment: stem of the experiment's file.

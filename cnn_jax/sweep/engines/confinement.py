@@ -61,7 +61,7 @@ def claimed(count: int) -> Iterator[list[int]]:
 
 
 def confined(cores: Sequence[int]) -> Callable[[], None]:
-    """What a new process does before its program starts.
+    """Confines a new process before its program starts.
 
     Args:
       cores: that it may use.

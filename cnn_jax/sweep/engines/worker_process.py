@@ -76,7 +76,7 @@ class Workers:
 
         Args:
           cores: that it may use.
-          variables: of its environment, beside this process's.
+          variables: Environment variables, beside this process's.
 
         Returns:
           The process, which reads tasks from its standard input.
