@@ -44,7 +44,7 @@ def take_turn(
     """Lets a contestant take its turn.
 
     Args:
-      contestant: whose turn it is.
+      contestant: Contestant whose turn it is.
       peers: Python of the environment with the peers.
       arguments: Command line arguments of this turn, before the contestant's own.
       environment: Environment variables of this turn, beside the contestant's own.

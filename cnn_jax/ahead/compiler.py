@@ -37,7 +37,7 @@ class Outcome:
     Attributes:
       answer: Answer of the first attempt that did not fail, or of the last.
       failures: Options and message of each attempt before.
-      way_round: with which the answer came; None where the compiler's own options did.
+      way_round: Options that gave the answer; None where the compiler's own options did.
     """
 
     answer: Answer

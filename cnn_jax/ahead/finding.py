@@ -67,7 +67,7 @@ def advice(step: Step, experiment: Experiment) -> tuple[str, ...]:
     """Advises on a step that does not fit.
 
     Args:
-      step: which was found not to fit.
+      step: Step that does not fit.
       experiment: the resolved config.
 
     Returns:

@@ -31,9 +31,9 @@ def estimate(chip: Chip, flops: float, traffic: float, model_flops: float, image
 
     Args:
       chip: published peaks.
-      flops: that the program computes on one chip.
+      flops: Floating-point operations that the program computes on one chip.
       traffic: bytes that it moves to and from one chip's memory.
-      model_flops: that the network's multiply-adds take, two each, whatever the program does.
+      model_flops: Two for each multiply-add of the network, whatever the program does.
       images: Images per step on one chip.
 
     Returns:

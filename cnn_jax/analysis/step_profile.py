@@ -59,7 +59,7 @@ class StepProfile:
     Attributes:
       first_step: the first traced one, from this run's first.
       steps: how many were traced.
-      device: whose time it is.
+      device: Device that was profiled.
       milliseconds: Time of a step, in milliseconds.
       idle_milliseconds: Time of a step in which no operation ran, in milliseconds.
       operations: the longest first; they and the idle time add up to the step's.

@@ -33,7 +33,7 @@ def augment(
       key: PRNG key of this batch.
       pixels: 0 to 255.
       targets: probabilities of the classes.
-      config: which changes, and how strong.
+      config: Changes, and their strength.
       constants: Constants of the normalisation.
       colours: Colour statistics of the training images, where the config needs them (`pipeline.preprocessing`).
 
@@ -88,7 +88,7 @@ def unfit(config: Augment, image_shape: tuple[int, int, int]) -> list[str]:
     """Lists the changes that cannot work on images of a size.
 
     Args:
-      config: which changes, and how strong.
+      config: Changes, and their strength.
       image_shape: (height, width, channels) in pixels.
 
     Returns:

@@ -99,7 +99,7 @@ class Picture:
         Args:
           box: the part, as it is stored.
           across, down: pixels that the filter reaches beyond it.
-          scale: that it will be decoded at.
+          scale: Scale to decode it at.
         """
         if self._jpeg is None:
             return Part(self._content)

@@ -80,7 +80,7 @@ def random_erasing(
     Args:
       key: PRNG key of this batch.
       images: normalised.
-      probability: that an image loses a rectangle.
+      probability: Probability that an image loses a rectangle.
       area: least and greatest share of the image.
       aspect: least and greatest height over width.
       fill: what the rectangle is filled with, normalised too; broadcast to the images' shape.

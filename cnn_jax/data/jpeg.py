@@ -33,7 +33,7 @@ class Jpeg(NamedTuple):
 
     Attributes:
       width, height: in pixels.
-      colours: that are stored.
+      colours: Colour components that are stored.
       unit: width and height in pixels of the smallest part that is coded by itself (MCU, minimum coded unit).
       sequential: whether the code goes through the picture once, from top to bottom; else it is progressive.
       interval: units from one restart marker to the next; 0 without such markers.

@@ -72,14 +72,14 @@ class Stream:
     """The batches of one split.
 
     Attributes:
-      records: that it reads from.
+      records: Records that it reads from.
       numbers: Numbers of the records that are in it; None for all.
       view: what is seen of a picture.
       statistics: Statistics of the training pixels.
       seed: Seed of the experiment.
       shuffled: whether every epoch has an order of its own, or the records' always.
       workers: processes that make the batches; 0 makes them in the caller's.
-      threads: that make batches in each of these processes.
+      threads: Threads that make batches in each of these processes.
       batch_size: Batch size of all processes together.
       share: This process's part of each batch.
     """

@@ -31,7 +31,7 @@ def initial_variables(
     Args:
       model: the network, with as many classes as the data.
       model_config: its config.
-      pretrained: which weights, and what becomes of their head.
+      pretrained: Weights to start from, and what becomes of their head.
       key: for what is drawn.
       image_shape: (height, width, channels) in pixels.
 

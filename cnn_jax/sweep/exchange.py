@@ -115,7 +115,7 @@ def read(file: Path) -> tuple[Plan, dict[int, tuple[str, Evidence]]]:
     """Reads an exported sweep. Names in it are names, never paths.
 
     Args:
-      file: that `export` wrote.
+      file: File that `export` wrote.
 
     Returns:
       The plan, and for each finished trial's number the data's checksum and what it left.

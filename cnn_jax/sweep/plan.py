@@ -28,7 +28,7 @@ class Plan:
       experiment: the file's name without its ending.
       sweep: as the file declares it.
       base: the config that the trials change, resolved.
-      fields: that vary, in declared order, without the seed.
+      fields: Fields that vary, in declared order, without the seed.
       trials: all of them, in declared order; trials of one config are one.
       repeated: how many were left out for being another's copy.
     """

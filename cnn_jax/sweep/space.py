@@ -127,7 +127,7 @@ def assign(
     Args:
       space: the points.
       values: field to value, or to a function of the point's overrides that gives the value.
-      where: which points get them; none means all.
+      where: Points that get them; None for all.
 
     Returns:
       All points, some with more fields.

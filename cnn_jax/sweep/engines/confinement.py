@@ -64,7 +64,7 @@ def confined(cores: Sequence[int]) -> Callable[[], None]:
     """Confines a new process before its program starts.
 
     Args:
-      cores: that it may use.
+      cores: Cores that it may use.
 
     Returns:
       A function for `subprocess.Popen(preexec_fn=...)`: it sets the cores, asks for SIGTERM when the parent dies, and

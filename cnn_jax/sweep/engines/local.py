@@ -70,11 +70,11 @@ class LocalEngine:
           jobs: trials at a time.
           limits: Limits of every trial.
           devices: environment variables that give each job its own accelerator; none: they share what there is.
-          cores: that the jobs share; none: all that this process may use.
+          cores: Cores that the jobs share; None for all that this process may use.
           name: Name of the engine, for the records.
           group: fields of a `ProcessGroup`, where each trial has several processes and these workers are one of
             each; a worker then trains one trial.
-          workers: which starts them, and may have begun; None is a new one.
+          workers: Pool that starts them, and may have begun; None for a new one.
         """
         self._folder, self._limits, self._name, self._group = folder, limits, name, group
         self._data_dir = str(data_dir.absolute()) if data_dir else None

@@ -75,7 +75,7 @@ class Workers:
         Where there is none, those that nobody has taken end: they may hold devices.
 
         Args:
-          cores: that it may use.
+          cores: Cores that it may use.
           variables: Environment variables, beside this process's.
 
         Returns:
