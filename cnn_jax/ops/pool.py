@@ -284,7 +284,7 @@ class _Views:
 
     @classmethod
     def of(cls, pixels: int, taps: int, stride: int, dilation: int, pads: Pads, outputs: int) -> _Views:
-        """Finds the windows over each pixel of an axis of so many pixels, under so many windows (`outputs`) of so many taps."""
+        """Finds the windows over each pixel of an axis; `outputs` windows of so many taps move over it."""
         count = -(-pixels // stride)
 
         def views(pixel: int) -> _Seen:
