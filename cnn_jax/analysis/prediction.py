@@ -5,16 +5,36 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
+from cnn_jax.config import Experiment
 from cnn_jax.data import listing
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.evaluation_picture import read_picture
 from cnn_jax.data.image_folder import passed_over, pictures_of
 from cnn_jax.data.picture import SUFFIXES, UnreadablePictureError
-from cnn_jax.train.restore import FinishedRun
+
+
+class Network(Protocol):
+    """A network that classifies: a finished run's, or an exported one."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """Config, whose data section says how pictures are read."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) in pixels that the network takes."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in label order."""
+
+    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+        """Computes the probabilities of images."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,46 +100,46 @@ def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], tuple[str, ...]]:
     return files, tuple(warnings)
 
 
-def predict(run: FinishedRun, files: Sequence[Path]) -> Iterator[Prediction | Unreadable]:
-    """Classifies pictures, so many at a time as the run's evaluation takes.
+def predict(network: Network, files: Sequence[Path]) -> Iterator[Prediction | Unreadable]:
+    """Classifies pictures, so many at a time as the network's evaluation takes.
 
     Args:
-      run: as `restore.load` opens it.
+      network: Network, as `restore.load` or `load.load` opens it.
       files: picture files.
 
     Yields:
       One prediction for each picture, and what cannot be read, in the files' order.
     """
-    size = min(run.experiment.train.eval_batch_size, len(files))
+    size = min(network.experiment.train.eval_batch_size, len(files))
     batch: list[Prediction | Unreadable] = []
-    images = np.zeros((size, *run.image_shape), np.uint8)
+    images = np.zeros((size, *network.image_shape), np.uint8)
     count = 0
     for file in files:
         try:
-            images[count], changes = read_picture(file, run.experiment.data, run.image_shape)
+            images[count], changes = read_picture(file, network.experiment.data, network.image_shape)
         except UnreadablePictureError as error:
             batch.append(Unreadable(listing.as_text(file), listing.as_text(str(error))))
         else:
             batch.append(Prediction(listing.as_text(file), "", 0.0, {}, changes))
             count += 1
         if count == size or len(batch) == 2 * size:
-            yield from _classified(run, batch, images, count)
+            yield from _classified(network, batch, images, count)
             batch, count = [], 0
-    yield from _classified(run, batch, images, count)
+    yield from _classified(network, batch, images, count)
 
 
 def _classified(
-    run: FinishedRun, batch: Sequence[Prediction | Unreadable], images: UInt8[np.ndarray, "n h w c"], count: int
+    network: Network, batch: Sequence[Prediction | Unreadable], images: UInt8[np.ndarray, "n h w c"], count: int
 ) -> Iterator[Prediction | Unreadable]:
     """Fills in what the network says of the first `count` images of an array; it computes all, a shape it has seen."""
-    probabilities = iter(run.probabilities(images)[:count] if count else ())
+    probabilities = iter(network.probabilities(images)[:count] if count else ())
     for each in batch:
         if isinstance(each, Unreadable):
             yield each
             continue
         row = next(probabilities)
         best = int(row.argmax())
-        by_name = {name: float(value) for name, value in zip(run.class_names, row, strict=True)}
+        by_name = {name: float(value) for name, value in zip(network.class_names, row, strict=True)}
         yield dataclasses.replace(
-            each, label=run.class_names[best], probability=float(row[best]), probabilities=by_name
+            each, label=network.class_names[best], probability=float(row[best]), probabilities=by_name
         )

@@ -11,8 +11,8 @@ def count(mirrored: bool, shift: int) -> int:
     return (2 if mirrored else 1) * (5 if shift else 1)
 
 
-def views(images: Shaped[Array, "b h w c"], mirrored: bool, shift: int) -> Shaped[Array, "v b h w c"]:
-    """Stacks the images, moved copies of them, and the mirror images of all these.
+def views(images: Shaped[Array, "b h w c"], mirrored: bool, shift: int) -> list[Shaped[Array, "b h w c"]]:
+    """Lists the images, moved copies of them, and the mirror images of all these.
 
     Args:
       images: pixels, channels last.
@@ -33,7 +33,7 @@ def views(images: Shaped[Array, "b h w c"], mirrored: bool, shift: int) -> Shape
     seen = [padded[:, shift + y : shift + y + height, shift + x : shift + x + width] for y, x in moves]
     if mirrored:
         seen += [each[:, :, ::-1] for each in seen]
-    return jnp.stack(seen)
+    return seen
 
 
 def unfit(shift: int, image_shape: tuple[int, int, int]) -> list[str]:

@@ -321,7 +321,7 @@ def predict(
     with config.tracing():
         if views.count(train.eval_mirrored, train.eval_shift) == 1:
             return logits_of(pixels)
-        seen = views.views(pixels, train.eval_mirrored, train.eval_shift)
+        seen = jnp.stack(views.views(pixels, train.eval_mirrored, train.eval_shift))
         return jnp.mean(jax.lax.map(logits_of, seen), axis=0)
 
 

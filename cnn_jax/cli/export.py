@@ -1,0 +1,76 @@
+"""`launch.py export`: writes a finished run's network as a file that runs elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from cnn_jax.cli import with_jax
+from cnn_jax.cli.command import Arguments, Command, Flag
+from cnn_jax.cli.common import FINISHED
+from cnn_jax.cli.output import say
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.run.errors import explain
+
+FORMATS = ("stablehlo", "onnx", "safetensors")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportRequest:
+    """Request of the command line.
+
+    Attributes:
+      workdir: Folder of a finished run.
+      format: One of FORMATS.
+      output: File to write.
+    """
+
+    workdir: Path
+    format: str
+    output: Path
+
+
+def read(arguments: Arguments) -> ExportRequest:
+    """Reads the flags."""
+    default = arguments["workdir"] / "export" / f"network.{arguments['format']}"
+    output: Path = arguments["output"] or default
+    if output.is_dir():
+        raise ConfigError([f"--output: {output} is a folder; name a file"])
+    if output != default and not output.parent.is_dir():
+        raise ConfigError([f"--output: got {str(output)!r}, and there is no folder {str(output.parent)!r}"])
+    return ExportRequest(arguments["workdir"], arguments["format"], output)
+
+
+def export(request: ExportRequest) -> None:
+    """Writes the file."""
+    from cnn_jax import whole_file
+    from cnn_jax.export import archive, onnx_file, stablehlo
+    from cnn_jax.train import restore
+
+    write = {"stablehlo": stablehlo.write, "onnx": onnx_file.write, "safetensors": archive.write}[request.format]
+    content = write(restore.load(request.workdir))
+    try:
+        request.output.parent.mkdir(exist_ok=True)
+        whole_file.write(request.output, content)
+    except OSError as error:
+        raise ConfigError([f"--output: {explain(error)}"]) from error
+    say(f"{request.output}: {len(content):,} bytes")
+
+
+def run(request: ExportRequest) -> int:
+    """Runs the command."""
+    return with_jax.run(functools.partial(export, request), workdir=request.workdir)
+
+
+COMMAND = Command(
+    name="export",
+    help="write a finished run's network as a file that runs elsewhere",
+    flags=(
+        FINISHED,
+        Flag("format", "kind of file", required=True, choices=FORMATS),
+        Flag("output", "file to write; default: DIR/export/network.<format>", path="read"),
+    ),
+    read=read,
+    run=run,
+)

@@ -1,0 +1,85 @@
+"""ONNX files: opset 17, any batch, written from the traced network by `onnx_graph`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.export import description, seal
+from cnn_jax.export.description import Description
+from cnn_jax.export.program import forward
+from cnn_jax.ops.platform import building_for
+from cnn_jax.train.restore import FinishedRun
+
+_BATCH = 3  # that the network is traced at
+_KEY = "cnn_jax"
+_OPSET = 17
+
+
+def write(run: FinishedRun) -> bytes:
+    """Exports a finished run's network.
+
+    Args:
+      run: Finished run.
+
+    Returns:
+      Content of the file.
+
+    Raises:
+      ConfigError: Where the package onnx is missing, or the network has an operation without a counterpart.
+    """
+    try:
+        import onnx
+        from onnx import TensorProto, helper
+    except ImportError as error:
+        raise ConfigError(["--format=onnx: needs the package onnx; pip install onnx"]) from error
+    from cnn_jax.export import onnx_graph
+    from cnn_jax.export.onnx_values import UnsupportedError
+
+    pixels = jax.ShapeDtypeStruct((_BATCH, *run.image_shape), jnp.uint8)
+    with building_for("tpu"):
+        closed = jax.make_jaxpr(forward(run))(pixels)
+    try:
+        graph, output = onnx_graph.convert(closed, "images")
+    except UnsupportedError as error:
+        raise ConfigError([f"--format=onnx: {error}; --format=stablehlo writes every network"]) from error
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *run.image_shape])
+    probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(run.class_names)])
+    graph.nodes.append(helper.make_node("Identity", [output], ["probabilities"], name="probabilities"))
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "network", [images], [probabilities], list(graph.initializers.values())),
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=8,
+        producer_name="cnn_jax",
+    )
+    helper.set_model_props(model, {_KEY: description.describe(run).model_dump_json()})
+    onnx.checker.check_model(model, full_check=True)
+    return seal.seal(model.SerializeToString(deterministic=True))
+
+
+class Program:
+    """An ONNX file in onnxruntime, ready to be called."""
+
+    def __init__(self, content: bytes, name: str):
+        """Reads the content of a file.
+
+        Raises:
+          ConfigError: Where onnxruntime is missing.
+        """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ConfigError([f"--model: {name} needs the package onnxruntime; pip install onnxruntime"]) from error
+        self._session: Any = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.description: Description = description.read(metadata.get(_KEY, "{}"), name)
+
+    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+        """Computes the probabilities of images."""
+        found: np.ndarray = self._session.run(None, {"images": images})[0]
+        return found

@@ -1,0 +1,128 @@
+"""Values of an ONNX graph in the making, and the order of their axes in the file."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from onnx import helper, numpy_helper
+
+
+class UnsupportedError(Exception):
+    """A primitive, or a way to use it, that has no rule."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """A value of the graph.
+
+    Attributes:
+      shape: Shape in JAX; the first axis is the batch where `batched`.
+      batched: Whether the first axis is the batch, of any size.
+      order: JAX's axis at each place of the file's tensor.
+      name: Name in the file; None for a constant that is not there yet.
+      constant: Its array, in JAX's order.
+      thin: Axes of JAX that are 1 in the file, and broadcast.
+      flat: Axes of the map whose values the last axis holds, in the file's order of them; None where it is JAX's.
+    """
+
+    shape: tuple[int, ...]
+    batched: bool
+    order: tuple[int, ...]
+    name: str | None = None
+    constant: np.ndarray | None = None
+    thin: frozenset[int] = frozenset()
+    flat: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+
+
+class Graph:
+    """Nodes and initializers, as rules add them."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.initializers: dict[str, Any] = {}
+
+    def node(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """Adds a node; returns the name of its output."""
+        name = f"{kind.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def array(self, array: np.ndarray) -> str:
+        """Adds a constant array; returns its name."""
+        array = np.ascontiguousarray(array.astype(np.float32) if array.dtype.name == "bfloat16" else array)
+        name = f"constant_{len(self.initializers)}"
+        self.initializers[name] = numpy_helper.from_array(array, name)
+        return name
+
+    def integers(self, values: Sequence[int]) -> str:
+        """Adds a list of integers, as shapes and axes are given."""
+        return self.array(np.asarray(values, np.int64))
+
+
+def constant(array: np.ndarray) -> Value:
+    """Makes a value of a constant array."""
+    return Value(array.shape, False, tuple(range(array.ndim)), constant=array)
+
+
+def natural(rank: int) -> tuple[int, ...]:
+    """The file's order of a map of this rank: channels after the batch."""
+    return (0, rank - 1, *range(1, rank - 1)) if rank > 2 else tuple(range(rank))
+
+
+def name_of(graph: Graph, value: Value) -> str:
+    """Name of a value in the file; constants are written in their order, thin axes as 1."""
+    if value.name is not None:
+        return value.name
+    assert value.constant is not None
+    return graph.array(value.constant.transpose(value.order))
+
+
+def ordered(graph: Graph, value: Value, order: tuple[int, ...]) -> Value:
+    """The same value with its axes in another order in the file."""
+    value = unflattened(graph, value)
+    if value.order == order:
+        return value
+    if value.constant is not None:
+        return dataclasses.replace(value, order=order)
+    places = [value.order.index(axis) for axis in order]
+    sizes = [1 if axis in value.thin else value.shape[axis] for axis in value.order]
+    moving = [place for place in places if sizes[place] != 1 or (value.batched and value.order[place] == 0)]
+    if moving == sorted(moving):  # axes of 1 move without moving anything
+        shape = [
+            -1 if value.batched and axis == 0 else 1 if axis in value.thin else value.shape[axis] for axis in order
+        ]
+        name = graph.node("Reshape", [name_of(graph, value), graph.integers(shape)])
+    else:
+        name = graph.node("Transpose", [name_of(graph, value)], perm=places)
+    return dataclasses.replace(value, order=order, name=name)
+
+
+def in_order(graph: Graph, value: Value) -> Value:
+    """Gives the same value with its axes in JAX's order."""
+    return ordered(graph, value, tuple(range(len(value.shape))))
+
+
+def full(graph: Graph, value: Value) -> Value:
+    """The same value, its thin axes spread to their sizes."""
+    if not value.thin:
+        return value
+    if value.batched and 0 in value.thin:
+        raise UnsupportedError("a value that is spread over the batch by itself")
+    sizes = [1 if value.batched and axis == 0 else value.shape[axis] for axis in value.order]
+    name = graph.node("Expand", [name_of(graph, value), graph.integers(sizes)])
+    return dataclasses.replace(value, name=name, thin=frozenset(), constant=None)
+
+
+def unflattened(graph: Graph, value: Value) -> Value:
+    """The same value, its flattened axis in JAX's order."""
+    if value.flat is None:
+        return value
+    sizes, order = value.flat
+    places = np.arange(math.prod(sizes)).reshape([sizes[axis] for axis in order])
+    wanted = places.transpose([order.index(axis) for axis in range(len(sizes))]).ravel()
+    name = graph.node("Gather", [name_of(graph, value), graph.integers(wanted)], axis=len(value.shape) - 1)
+    return dataclasses.replace(value, name=name, flat=None)

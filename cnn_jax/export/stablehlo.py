@@ -1,0 +1,79 @@
+"""StableHLO by jax.export: one file for CPU, CUDA and TPU, any batch."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.export import description, seal
+from cnn_jax.export.description import Description
+from cnn_jax.export.program import forward
+from cnn_jax.ops.platform import building_for
+from cnn_jax.train.restore import FinishedRun
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+_PROGRAM, _DESCRIPTION = "program.jax_export", "description.json"
+
+
+def write(run: FinishedRun) -> bytes:
+    """Exports a finished run's network.
+
+    The file is a zip archive of the program, as `jax.export` serializes it, and its description. jax and flatbuffers
+    read it:
+
+        program = jax.export.deserialize(bytearray(zipfile.ZipFile(file).read("program.jax_export")))
+        probabilities = program.call(pixels)
+
+    Args:
+      run: Finished run.
+
+    Returns:
+      Content of the file.
+    """
+    (batch,) = jax.export.symbolic_shape("b")
+    pixels = jax.ShapeDtypeStruct((batch, *run.image_shape), jnp.uint8)
+    # An accelerator's program suits every platform; a CPU's own tricks would be frozen into it.
+    with building_for("tpu"):
+        exported = jax.export.export(jax.jit(forward(run)), platforms=PLATFORMS)(pixels)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo(_PROGRAM), bytes(exported.serialize()))
+        described = description.describe(run).model_dump_json(indent=2).replace(seal.PLACE, "the archive's comment")
+        archive.writestr(zipfile.ZipInfo(_DESCRIPTION), described)
+        archive.comment = seal.PLACE.encode()
+    return seal.seal(buffer.getvalue())
+
+
+class Program:
+    """An exported program, ready to be called."""
+
+    def __init__(self, content: bytes, name: str):
+        """Reads the content of a file.
+
+        Raises:
+          ConfigError: Where this version of JAX does not read it.
+        """
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        self.description: Description = description.read(archive.read(_DESCRIPTION), name)
+        try:
+            exported: Any = jax.export.deserialize(bytearray(archive.read(_PROGRAM)))
+        except Exception as error:
+            raise ConfigError(
+                [
+                    f"--model: JAX {jax.__version__} does not read {name}, which JAX {self.description.jax} wrote; "
+                    f"install jax=={self.description.jax}, or export the run again"
+                ]
+            ) from error
+        self._call = exported.call
+
+    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+        """Computes the probabilities of images."""
+        return np.asarray(self._call(images))

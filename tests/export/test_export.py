@@ -1,0 +1,141 @@
+"""Exported networks beside the live ones: onnxruntime and jax.export predict what evaluation does."""
+
+import io
+import json
+import zipfile
+
+import jax
+import jax.export
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from cnn_jax.config_parse import ConfigError, parse
+from cnn_jax.data.pipeline import Normalization
+from cnn_jax.export import archive, load, onnx_file, stablehlo
+from cnn_jax.train.restore import FinishedRun
+from cnn_jax.train.step import StepConfig
+
+# Both sum in float32, in another order; probabilities of logits of a few units.
+CLOSE = {"rtol": 0, "atol": 1e-5}
+SMALL = {"features": (6, 4), "pooling": ("max", "none"), "dense": (8,)}
+NETWORKS = {
+    "lecture": ({}, (28, 28, 1)),
+    "reflect, group norm": (SMALL | {"padding": ("REFLECT", "SAME"), "norm": "group", "norm_groups": 2}, (12, 12, 3)),
+    "circular, batch norm": (SMALL | {"padding": ("CIRCULAR", "TORCH"), "norm": "batch"}, (11, 12, 3)),
+    "replicate, gelu": (SMALL | {"padding": "REPLICATE", "activation": "gelu"}, (9, 12, 4)),
+    "same lower, average": (SMALL | {"padding": "SAME_LOWER", "pooling": ("avg", "min"), "strides": 2}, (14, 15, 1)),
+    "valid, dilated groups": (SMALL | {"dilation": 2, "groups": (1, 2)}, (16, 15, 3)),
+    "views": (SMALL, (12, 12, 1)),
+    "lenet5": ({"name": "lenet5"}, (32, 32, 1)),
+    "lenet5 of the paper": (
+        {"name": "lenet5", "output": "rbf", "connection": "table", "subsampling": "trainable"},
+        (32, 32, 1),
+    ),
+    "cifar resnet": ({"name": "resnet_cifar", "depth": 8}, (16, 16, 3)),
+}
+
+
+class Result:
+    """Figures that a description tells."""
+
+    test_accuracy = 0.5
+
+
+def untrained(name):
+    """A finished run that has not been trained: its network's variables are random."""
+    model, image_shape = NETWORKS[name]
+    train = {"eval_mirrored": True, "eval_shift": 1} if name == "views" else {}
+    experiment = parse({"model": model, "train": train})
+    config = StepConfig.of(experiment, 10)
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda leaf: (leaf + 0.1 * rng.random(leaf.shape)).astype(leaf.dtype),
+        config.network.init(jax.random.key(0), image_shape),
+    )
+    channels = image_shape[2]
+    return FinishedRun(
+        folder=None,
+        experiment=experiment,
+        result=Result,
+        image_shape=image_shape,
+        class_names=tuple(f"class {number}" for number in range(10)),
+        config=config,
+        normalization=Normalization(
+            np.linspace(90, 110, channels, dtype=np.float32), np.full(channels, 60, np.float32)
+        ),
+        variables=variables,
+    )
+
+
+def images(run, count):
+    return np.random.default_rng(count).integers(0, 256, (count, *run.image_shape), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_onnx(name):
+    run = untrained(name)
+    content = onnx_file.write(run)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    for count in (1, 7):
+        pixels = images(run, count)
+        (found,) = session.run(None, {"images": pixels})
+        np.testing.assert_allclose(found, run.probabilities(pixels), **CLOSE)
+    assert found.std() > 1e-3  # the images are told apart
+    kinds = [node.op_type for node in onnx.load_from_string(content).graph.node]
+    # Pixels of several channels come channels-last, and are moved once. Nothing else is.
+    assert kinds.count("Transpose") == (run.image_shape[2] > 1)
+    assert "Gather" not in kinds
+
+
+@pytest.mark.parametrize("name", ["lecture", "views", "cifar resnet"])
+def test_stablehlo_without_this_project(name):
+    run = untrained(name)
+    content = stablehlo.write(run)
+    files = zipfile.ZipFile(io.BytesIO(content))
+    program = jax.export.deserialize(bytearray(files.read("program.jax_export")))
+    assert set(program.platforms) == {"cpu", "cuda", "tpu"}
+    for count in (1, 7):
+        pixels = images(run, count)
+        np.testing.assert_allclose(program.call(pixels), run.probabilities(pixels), **CLOSE)
+    assert json.loads(files.read("description.json"))["class_names"][3] == "class 3"
+
+
+@pytest.mark.parametrize("write", [onnx_file.write, stablehlo.write, archive.write])
+def test_files_are_opened_again(tmp_path, write):
+    run = untrained("same lower, average")
+    file = tmp_path / "network"
+    file.write_bytes(write(run))
+    opened = load.load(file)
+    assert (opened.image_shape, opened.class_names) == (run.image_shape, run.class_names)
+    assert opened.experiment == run.experiment
+    pixels = images(run, 5)
+    np.testing.assert_allclose(opened.probabilities(pixels), run.probabilities(pixels), **CLOSE)
+
+
+@pytest.mark.parametrize("write", [onnx_file.write, stablehlo.write, archive.write])
+def test_any_changed_bit_is_refused(tmp_path, write):
+    content = write(untrained("same lower, average"))
+    file = tmp_path / "network"
+    rng = np.random.default_rng(0)
+    for place in [0, 9, len(content) - 1, *rng.integers(0, len(content), 60).tolist()]:
+        changed = bytearray(content)
+        changed[place] ^= 1 << int(rng.integers(8))
+        file.write_bytes(bytes(changed))
+        with pytest.raises(ConfigError, match=r"--model: network (is damaged|has no checksum)"):
+            load.load(file)
+    file.write_bytes(content[:-5])
+    with pytest.raises(ConfigError, match="--model: network"):
+        load.load(file)
+    with pytest.raises(ConfigError, match="cannot read"):
+        load.load(tmp_path / "none")
+
+
+def test_another_version_says_what_reads_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("cnn_jax.export.description.FORMAT", 9)
+    file = tmp_path / "network"
+    file.write_bytes(archive.write(untrained("same lower, average")))
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match=r"has format 9, and this version reads 1; cnn_jax 0\.1\.0"):
+        load.load(file)
