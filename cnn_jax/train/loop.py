@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from jaxtyping import Float32
 from rich.console import Console
 
@@ -83,22 +82,29 @@ def train_and_evaluate(
         summary = preflight.check(experiment, dataset, mesh.size)
         started = time.monotonic()
         config = StepConfig.of(experiment, dataset.num_classes, mesh.abstract_mesh)
-        start = starting_values(config, experiment, dataset, preprocessing)
+        steps_per_epoch = pipeline.steps_per_epoch(len(dataset.train), experiment.train.batch_size)
+        keys = Keys.of(experiment.seed)
+        variables = pretrained.initial_variables(
+            config.network, experiment.model, experiment.pretrained, keys.init, dataset.image_shape
+        )
         group = RunGroup([run], [described])
         group.begin()
-        start = sharding.on_all(start, mesh)
-        state = initial_state(config, start.variables, mesh)
+        variables, preprocessing, keys = sharding.put((variables, preprocessing, keys), sharding.replicated(mesh))
+        shape = jax.eval_shape(functools.partial(create_state, config), variables)
+        shardings = sharding.of_state(shape, mesh, config.train)
+        state = compilation.compile_once(create_state, config, (variables,), out_shardings=shardings)(variables)
         if (restored := group.restore(state)) is not None:
-            state = sharding.put(restored[0], sharding.of_state(state, mesh, experiment.train))
+            state = sharding.put(restored[0], shardings)
         trainer = Trainer(
             state=state,
-            first_step=int(state.step),
-            inputs=inputs.training(config, dataset.train, start.preprocessing, start.keys, state, mesh),
+            inputs=inputs.training(config, dataset.train, preprocessing, keys, state, mesh),
             evaluations={
-                name: inputs.evaluation(config, split, start.preprocessing, state.variables, mesh)
+                name: inputs.evaluation(config, split, preprocessing, state.variables, mesh)
                 for name, split in measured_splits(dataset).items()
             },
-            learning_rates=optimizer.epoch_learning_rates(experiment, len(dataset.train)),
+            learning_rates=optimizer.learning_rates(
+                experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, steps_per_epoch
+            ),
             examples=len(dataset.train),
             summary=summary,
         )
@@ -113,7 +119,6 @@ class Trainer(NamedTuple):
 
     Attributes:
       state: State that training starts from; of an ensemble every array has a leading member axis.
-      first_step: Steps that were taken before.
       inputs: The train steps with their batches.
       evaluations: Evaluation of each split that is measured, by name, the test split last.
       learning_rates: Learning rate of each step, [epochs, steps of an epoch].
@@ -122,52 +127,11 @@ class Trainer(NamedTuple):
     """
 
     state: TrainState
-    first_step: int
     inputs: TrainInput
     evaluations: Mapping[str, Evaluation]
     learning_rates: Float32[np.ndarray, "epochs steps"]
     examples: int
     summary: geometry.Summary
-
-
-class StartingValues(NamedTuple):
-    """Values that a run starts from, all derived from its config, its seed and its data."""
-
-    preprocessing: pipeline.Preprocessing
-    keys: Keys
-    variables: Mapping[str, Any]
-
-
-def starting_values(
-    config: StepConfig, experiment: Experiment, dataset: Dataset, preprocessing: pipeline.Preprocessing
-) -> StartingValues:
-    """Computes the random keys and the variables that a run starts from.
-
-    Args:
-      config: Static part of the steps.
-      experiment: The resolved config.
-      dataset: Data set of the run.
-      preprocessing: Constants of its training images.
-    """
-    keys = Keys.of(experiment.seed)
-    variables = pretrained.initial_variables(
-        config.network, experiment.model, experiment.pretrained, keys.init, dataset.image_shape
-    )
-    return StartingValues(preprocessing, keys, variables)
-
-
-def initial_state(config: StepConfig, variables: Mapping[str, Any], mesh: Mesh) -> TrainState:
-    """Makes the state before the first step, on the devices.
-
-    Args:
-      config: Static part of the steps.
-      variables: Variables that the network starts from, on the devices.
-      mesh: Mesh of the devices.
-    """
-    shape = jax.eval_shape(functools.partial(create_state, config), variables)
-    where = sharding.of_state(shape, mesh, config.train)
-    state: TrainState = compilation.compile_once(create_state, config, (variables,), out_shardings=where)(variables)
-    return state
 
 
 def measured_splits(dataset: Dataset) -> dict[str, Any]:
@@ -223,10 +187,14 @@ def train(
       Stopped: On a signal, once the states are saved.
       RunFailed: Where the machine refuses memory or a file, or a record cannot be read.
     """
-    experiment, state, step = runs.experiment, trainer.state, trainer.first_step
+    experiment, state, step = runs.experiment, trainer.state, int(np.ravel(trainer.state.step)[0])
     epochs, steps_per_epoch = trainer.learning_rates.shape
-    trace = _trace(runs, trainer) if distributed.any_process(profile)[0] else None
+    steps_left, trace = epochs * steps_per_epoch - step, None
+    if distributed.any_process(profile)[0] and steps_left:
+        trace = Trace(runs.runs[0], steps_left, trainer.inputs.program_text)
     timer = StepTimer(trainer.inputs.train_steps, trace)
+    for run in runs.runs:
+        run.resume(step, epochs * steps_per_epoch)
     started, evaluation_seconds = time.monotonic(), 0.0
 
     def report(in_flight: int) -> None:
@@ -244,7 +212,7 @@ def train(
         seconds = distributed.max_over_processes(timer.seconds_per_step)
         return min(timer.steps_to_trace_edge, max(1, int(_MAX_DISPATCH_SECONDS / seconds)) if seconds else 1)
 
-    with runs.training(epochs * steps_per_epoch, step), contextlib.closing(trainer.inputs), contextlib.closing(timer):
+    with contextlib.closing(trainer.inputs), contextlib.closing(timer):
         for epoch in range(step // steps_per_epoch, epochs):
             epoch_started, first_step = time.monotonic(), step
             for chunk in chunks(experiment, steps_per_epoch, step, affordable_steps):
@@ -287,12 +255,3 @@ def train(
     total = compile_seconds + time.monotonic() - started
     seconds_of = {"compile": compile_seconds, "evaluation": evaluation_seconds, "total": total}
     return runs.write_results(trainer.summary, timer.percentiles(), seconds_of)
-
-
-def _trace(runs: RunGroup, trainer: Trainer) -> Trace | None:
-    """Prepares the trace of some steps, where any are left."""
-    steps_left = trainer.learning_rates.size - trainer.first_step
-    if not steps_left:
-        return None
-    run, text = runs.runs[0], trainer.inputs.program_text
-    return Trace(run.folder.path, steps_left, lambda: text() or "", run.console, distributed.is_first())

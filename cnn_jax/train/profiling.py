@@ -1,4 +1,4 @@
-"""Step times, a trace of some steps, and what a run made of its machine: memory and model FLOP/s utilization."""
+"""Step times, and a trace of some steps."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from rich.console import Console
 
-from cnn_jax import chips, whole_file
-from cnn_jax.config import Experiment
-from cnn_jax.run import machine
-from cnn_jax.run.records import Percentiles, Performance, TracedSteps
+from cnn_jax import whole_file
+from cnn_jax.run.recorder import Recorder
+from cnn_jax.run.records import Percentiles, TracedSteps
 from cnn_jax.terminal import print_line
+from cnn_jax.train import distributed
 
 FOLDER, DESCRIPTION, PROGRAM = "profile", "profile.json", "program.txt"
 
-_PERCENTILES = (50, 90, 99)
 _FIRST_STEP, _NUM_STEPS = 10, 10  # of a trace; the first steps also pay for what is done once
 
 
@@ -119,16 +116,16 @@ class StepTimer:
         """Seconds of a step in the last timed dispatch; 0 where none has been timed."""
         return self._seconds[-1] if self._seconds else 0.0
 
-    def percentiles(self) -> dict[str, float] | None:
+    def percentiles(self) -> Percentiles | None:
         """Computes percentiles of a step's time in seconds, a dispatch's time shared evenly by its steps.
 
         Returns:
-          p50, p90 and p99; None where no dispatch was timed. Traced dispatches are not.
+          The percentiles; None where no dispatch was timed. Traced dispatches are not.
         """
         if not self._seconds:
             return None
-        found = np.percentile(self._seconds, _PERCENTILES, weights=self._steps, method="inverted_cdf")
-        return {f"p{percent}": float(seconds) for percent, seconds in zip(_PERCENTILES, found, strict=True)}
+        found = np.percentile(self._seconds, (50, 90, 99), weights=self._steps, method="inverted_cdf")
+        return Percentiles(**dict(zip(("p50", "p90", "p99"), found.tolist(), strict=True)))
 
     def close(self) -> None:
         """Ends a trace that is running."""
@@ -144,27 +141,23 @@ class Trace:
     its own devices; the others only cut their dispatches at the same steps, because all must dispatch alike.
     """
 
-    def __init__(
-        self, run_folder: Path, steps_left: int, program: Callable[[], str], console: Console, writes: bool = True
-    ):
+    def __init__(self, run: Recorder, steps_left: int, program: Callable[[], str | None]):
         """Prepares; nothing is traced yet.
 
         Args:
-          run_folder: Folder in which `profile/` is written, in place of an older one.
+          run: Run in whose folder `profile/` is written, in place of an older one.
           steps_left: Steps that this process is going to train.
           program: Gives the compiled program's text.
-          console: Where to print the folder's name.
-          writes: Whether this process is the one that traces.
         """
         first = _FIRST_STEP if steps_left > _FIRST_STEP else 0
         self.steps = range(first, min(first + _NUM_STEPS, steps_left))
         self.running = False
-        self._folder, self._program, self._console, self._writes = run_folder / FOLDER, program, console, writes
+        self._folder, self._program, self._console = run.folder.path / FOLDER, program, run.console
 
     def start(self) -> None:
         """Starts tracing; the devices should be idle."""
         self.running = True
-        if not self._writes:
+        if not distributed.is_first():
             return
         shutil.rmtree(self._folder, ignore_errors=True)
         options = jax.profiler.ProfileOptions()
@@ -178,39 +171,12 @@ class Trace:
           taken: Steps that this process has taken; the devices should be done with them.
         """
         self.running = False
-        if not self._writes:
+        if not distributed.is_first():
             return
         jax.profiler.stop_trace()
-        whole_file.write(self._folder / PROGRAM, self._program().encode())
+        whole_file.write(self._folder / PROGRAM, (self._program() or "").encode())
         traced = TracedSteps(first_step=self.steps.start, steps=taken - self.steps.start)
         whole_file.write(self._folder / DESCRIPTION, (json.dumps(traced.to_json(), indent=2) + "\n").encode())
         steps = f"steps {self.steps.start} to {taken} of this run"
         short = f", {_NUM_STEPS} wanted: the epoch or the run ends there" if traced.steps < _NUM_STEPS else ""
         print_line(self._console, f"profile: {steps}{short}: {self._folder}")
-
-
-def performance(
-    experiment: Experiment, training_flop: int, images_per_second: float, step_seconds: Mapping[str, float] | None
-) -> Performance:
-    """Describes what a run made of its machine.
-
-    Args:
-      experiment: The resolved config.
-      training_flop: FLOP of one training image.
-      images_per_second: Training speed over all devices.
-      step_seconds: Percentiles of a step's time, as `StepTimer.percentiles` gives them.
-
-    Returns:
-      The figures of this process and of all devices together.
-    """
-    of_one = chips.peak(experiment, jax.devices()[0].device_kind)
-    of_all = None if of_one is None else of_one * jax.device_count()
-    in_use = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in jax.local_devices()]
-    return Performance(
-        step_seconds=None if step_seconds is None else Percentiles(**step_seconds),
-        training_flop=training_flop,
-        peak_flops=of_all,
-        mfu=None if of_all is None else training_flop * images_per_second / of_all,
-        device_peak_bytes=max((number for number in in_use if number is not None), default=None),
-        process_peak_bytes=machine.process_peak_bytes(),
-    )

@@ -105,7 +105,8 @@ class FinishedRun:
         """
         mesh = sharding.data_mesh()
         config = dataclasses.replace(self.config, mesh=mesh.abstract_mesh)
-        preprocessing, variables = sharding.on_all((Preprocessing(self.normalization), self.variables), mesh)
+        start = Preprocessing(self.normalization), self.variables
+        preprocessing, variables = sharding.put(start, sharding.replicated(mesh))
         sums = inputs.evaluation(config, split, preprocessing, variables, mesh)(variables)
         return metrics.means(sums, len(self.class_names))
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import operator
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -14,14 +13,13 @@ import jax
 from cnn_jax import identity
 from cnn_jax.geometry import Summary
 from cnn_jax.run.metrics_log import TRAIN
-from cnn_jax.run.progress import TrainingProgress
+from cnn_jax.run.performance import performance
 from cnn_jax.run.recorder import Recorder, Stopped
-from cnn_jax.run.records import DatasetInfo, MetricRecord, Result
+from cnn_jax.run.records import DatasetInfo, MetricRecord, Percentiles, Result
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import distributed, sharding
 from cnn_jax.train.checkpoint import Checkpoints, load_newest_common
 from cnn_jax.train.metrics import Sums, means
-from cnn_jax.train.profiling import performance
 from cnn_jax.train.step import TrainState
 
 T = TypeVar("T")
@@ -54,7 +52,6 @@ class RunGroup:
         self.num_classes, self.stacked = len(described[0].class_names), stacked
         self.checkpoints: list[Checkpoints] = []
         self._described = described
-        self._displays: list[TrainingProgress] = []
         self._saved_at = time.monotonic()
 
     def begin(self) -> None:
@@ -86,20 +83,6 @@ class RunGroup:
             distributed.on_first(functools.partial(run.check_records, step, checkpoints.records_seen(step)))
         return states
 
-    @contextlib.contextmanager
-    def training(self, total_steps: int, first_step: int) -> Iterator[None]:
-        """Opens the records, and shows progress inside the `with`.
-
-        Args:
-          total_steps: Steps of the whole training.
-          first_step: Steps that were taken before.
-        """
-        with contextlib.ExitStack() as stack:
-            for run in self.runs:
-                run.resume(first_step)
-                self._displays.append(stack.enter_context(TrainingProgress(run.console, total_steps, first_step)))
-            yield
-
     def members(self, tree: Any) -> list[tuple[int, Any]]:
         """Gives the number and the part of a tree of arrays of each run without an error."""
         left = [number for number, run in enumerate(self.runs) if run.error is None]
@@ -113,9 +96,7 @@ class RunGroup:
     def show(self, step: int, epoch: float, epoch_sums: Sums) -> None:
         """Shows the running means of an epoch, and ends runs whose loss is not finite."""
         for number, sums in self.members(epoch_sums):
-            values = means(sums, self.num_classes)
-            if self.runs[number].is_finite(MetricRecord(step, epoch, TRAIN, values)):
-                self._displays[number].steps(step, values["loss"], values["accuracy"])
+            self.runs[number].show(MetricRecord(step, epoch, TRAIN, means(sums, self.num_classes)))
 
     def record(self, step: int, epoch: float, split: str, sums: Sums, **more: float) -> None:
         """Records the metrics of each run.
@@ -132,9 +113,9 @@ class RunGroup:
 
     def print_epoch(self, epoch: int) -> None:
         """Prints a line about an epoch that has just ended."""
-        for run, display in zip(self.runs, self._displays, strict=True):
+        for run in self.runs:
             if run.error is None:
-                display.line(run.epoch_text(epoch))
+                run.print_epoch(epoch)
 
     def improved_at(self, step: int) -> bool:
         """Whether any run is better on its validation images than ever before, measured at this step."""
@@ -162,13 +143,13 @@ class RunGroup:
     def stopped(self, stop: StopSignal, step: int) -> Stopped:
         """Waits until all is saved, and says so."""
         signal = stop.received or "another process was stopped"
-        for checkpoints, display in zip(self.checkpoints, self._displays, strict=True):
+        for run, checkpoints in zip(self.runs, self.checkpoints, strict=True):
             checkpoints.wait()
-            display.line(f"{signal}: saved at step {step}; the same command goes on")
+            run.display.line(f"{signal}: saved at step {step}; the same command goes on")
         return Stopped(signal)
 
     def write_results(
-        self, summary: Summary, step_seconds: Mapping[str, float] | None, seconds: Mapping[str, float]
+        self, summary: Summary, step_seconds: Percentiles | None, seconds: Mapping[str, float]
     ) -> list[Result | None]:
         """Writes result.json of each run without an error.
 
@@ -183,6 +164,7 @@ class RunGroup:
         results: list[Result | None] = [None] * len(self.runs)
         for number, run in enumerate(self.runs):
             if run.error is None:
-                figures = performance(self.experiment, summary.training_flop, run.images_per_second(), step_seconds)
+                devices, speed = (jax.local_devices(), jax.device_count()), run.images_per_second()
+                figures = performance(self.experiment, summary.training_flop, speed, step_seconds, *devices)
                 results[number] = run.write_result(summary.parameters, figures, seconds)
         return results

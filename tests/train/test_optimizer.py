@@ -63,7 +63,9 @@ def test_biases_are_spared_unless_asked():
 
 
 def rates(schedule, epochs=4, steps=5, peak=0.5):
-    return optimizers.learning_rates(schedule, peak, epochs, steps)
+    by_epoch = optimizers.learning_rates(schedule, peak, epochs, steps)
+    assert by_epoch.shape == (epochs, steps)
+    return by_epoch.reshape(-1)
 
 
 def test_constant():
