@@ -20,10 +20,10 @@ from cnn_jax import flags, jax_settings, streams, xla_flags
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.flags import Request
 from cnn_jax.plain_text import plain_lines
+from cnn_jax.run import process_group
 from cnn_jax.run.errors import RunFailed, explain
 from cnn_jax.run.exit_codes import DONE, FAILED, REFUSED, STOPPED
 from cnn_jax.run.folder import RunFolder, RunFolderError
-from cnn_jax.run.process_group import ProcessGroup
 
 
 def main(argv: list[str]) -> int:
@@ -62,7 +62,7 @@ def one_network(request: Request) -> int:
         return refuse(error)
     # JAX and all that stands on it come only now: a bad command line is answered at once.
     try:
-        import jax  # noqa: F401
+        import jax
     except ValueError as error:  # of an environment variable
         return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
     from cnn_jax import preflight
@@ -73,8 +73,10 @@ def one_network(request: Request) -> int:
     try:
         preflight.check_settings()  # an experiment file may have made some
         if request.verb == "train":  # before the devices are asked for
-            group = ProcessGroup(request.distributed, request.coordinator, request.num_processes, request.process_id)
-            distributed.join(group)
+            group = process_group.ProcessGroup(
+                request.distributed, request.coordinator, request.num_processes, request.process_id
+            )
+            process_group.join(group, jax.distributed.initialize)
         preflight.check_devices()
         VERBS[request.verb](request)
     except preflight.REFUSALS as error:

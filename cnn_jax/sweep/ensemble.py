@@ -33,7 +33,7 @@ from cnn_jax.run.records import DatasetInfo
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import compilation, inputs, optimizer, sharding
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
-from cnn_jax.train.loop import Trainer, measured_splits, train
+from cnn_jax.train.loop import Trainer, train
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.run_group import RunGroup
 from cnn_jax.train.step import StepConfig, TrainState, create_state, evaluate, train_steps
@@ -129,7 +129,7 @@ def _prepare(group: RunGroup, loaded: Sequence[_Loaded]) -> Trainer:
     if restored is not None:
         state = _stack(restored, mesh)
     steps_per_epoch = pipeline.steps_per_epoch(len(first.train), config.train.batch_size)
-    splits = [measured_splits(dataset) for dataset in datasets]
+    splits = [dataset.measured for dataset in datasets]
     return Trainer(
         state=state,
         inputs=_training(config, [own.train for own in datasets], preprocessing, keys, state, mesh),

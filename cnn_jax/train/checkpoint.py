@@ -18,9 +18,9 @@ import jax
 import numpy as np
 
 from cnn_jax import whole_file
+from cnn_jax.run import orbax_messages
 from cnn_jax.run.errors import RunFailed, RunFolderError, explain, os_error
 from cnn_jax.run.records import RecordsDigest, parse
-from cnn_jax.train import orbax_messages
 from cnn_jax.train.packed_arrays import digests, packed, unpacked, whole_digest
 
 if TYPE_CHECKING:
@@ -174,12 +174,7 @@ class Checkpoints:
         return self._records[step]
 
     def _read_whole(self, step: int, wanted: set[str] | None) -> dict[str, np.ndarray]:
-        """Reads arrays by name, those wanted or all, as they were saved.
-
-        Raises:
-          DamagedCheckpointError: If it is missing, or all its files can be read and are not what was saved.
-          RunFolderError: If it cannot be read.
-        """
+        """Reads arrays by name, those wanted or all; a second time where the first fails."""
         if step not in self.steps():
             raise DamagedCheckpointError(f"checkpoint {step} cannot be read: {self._directory} has none of this step")
         for is_last in (False, True):
@@ -219,11 +214,7 @@ class Checkpoints:
         return arrays
 
     def _refuse_unreadable(self, step: int, error: Exception) -> None:
-        """Raises where a failure to read says nothing about what is on the disk.
-
-        Raises:
-          RunFolderError: If the system refuses to read a file of the checkpoint, or memory is short.
-        """
+        """Raises RunFolderError where the system refuses to read a file, or memory is short: that is no damage."""
         fault: BaseException | None = os_error(error, self._directory / str(step))
         if isinstance(fault, FileNotFoundError):
             fault = None  # of a file that is gone
@@ -277,11 +268,9 @@ class Checkpoints:
             return
         with self._named_errors():
             self._checkpointer.wait()
-        if self._saved and self._reads_back:
-            self._read_back(max(self._saved))
-
-    def _read_back(self, step: int) -> None:
-        self._reads_back = False
+        if not (self._saved and self._reads_back):
+            return
+        step, self._reads_back = max(self._saved), False
         try:
             self._read(step, None)
         except Exception as error:  # whatever it is, the training must not go on in vain

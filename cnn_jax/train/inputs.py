@@ -91,9 +91,9 @@ def training(
 
     from cnn_jax.data.device_feed import DeviceFeed
 
-    batches = _share_of_process(split, config.train.batch_size)
-    like = state, _batch_like(batches, preprocessing, mesh), np.float32(0), keys.step
-    one_step = compilation.compile_once(train_step, config, like, donate_argnums=0, out_shardings=where)
+    batches, like = _streamed(split, config.train.batch_size, preprocessing, mesh)
+    arguments = (state, like, np.float32(0), keys.step)
+    one_step = compilation.compile_once(train_step, config, arguments, donate_argnums=0, out_shardings=where)
     feed: DeviceFeed | None = None
     next_step = -1
 
@@ -168,9 +168,8 @@ def evaluation(
 
     from cnn_jax.data.device_feed import DeviceFeed
 
-    batches = _share_of_process(split, size)
-    arguments = (variables, _batch_like(batches, preprocessing, mesh))
-    one_batch = compilation.compile_once(eval_step, config, arguments, out_shardings=everywhere)
+    batches, like = _streamed(split, size, preprocessing, mesh)
+    one_batch = compilation.compile_once(eval_step, config, (variables, like), out_shardings=everywhere)
 
     def streamed(variables: Variables) -> Sums:
         sums = Sums.zero()
@@ -201,16 +200,11 @@ def _epoch_order(sizes: tuple[int, int], key: PRNGKeyArray) -> Int32[Array, "ste
     return pipeline.epoch_order(key, *sizes)
 
 
-def _share_of_process(stream: Stream, batch_size: int) -> Stream:
-    """The stream in batches of which each process reads its own rows."""
+def _streamed(stream: Stream, size: int, preprocessing: Preprocessing, mesh: Mesh) -> tuple[Stream, Batch]:
+    """Gives a stream in batches, of which each process reads its own rows, and a batch of their shapes on devices."""
     from cnn_jax.data.stream import Share
 
-    return stream.in_batches(batch_size, Share(jax.process_index(), jax.process_count()))
-
-
-def _batch_like(stream: Stream, preprocessing: Preprocessing, mesh: Mesh) -> Batch:
-    """A batch of the stream's shapes, on the devices."""
-    size, where = stream.batch_size, sharding.one_batch(mesh)
+    batches = stream.in_batches(size, Share(jax.process_index(), jax.process_count()))
     host = np.zeros((size, *stream.image_shape), np.uint8), np.zeros(size, np.int32), np.zeros(size, np.float32)
-    images, labels, weights = jax.device_put(host, where)
-    return Batch(images, labels, weights, preprocessing)
+    images, labels, weights = jax.device_put(host, sharding.one_batch(mesh))
+    return batches, Batch(images, labels, weights, preprocessing)

@@ -17,11 +17,10 @@ from rich.console import Console
 from cnn_jax import data, geometry, identity, preflight, pretrained
 from cnn_jax.config import Experiment
 from cnn_jax.data import DataError, pipeline
-from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import UnreadableRecordError
 from cnn_jax.run import errors
 from cnn_jax.run.errors import RunFailed
-from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION
+from cnn_jax.run.metrics_log import TRAIN, TRAIN_WINDOW
 from cnn_jax.run.recorder import DivergedError, Recorder, Stopped
 from cnn_jax.run.records import Result
 from cnn_jax.run.stop_signal import StopSignal
@@ -32,8 +31,6 @@ from cnn_jax.train.run_group import RunGroup
 from cnn_jax.train.step import StepConfig, TrainState, create_state
 
 __all__ = ["DivergedError", "RunFailed", "Stopped", "train_and_evaluate"]
-
-_MAX_DISPATCH_SECONDS = 2.0  # a signal waits for the end of one or two dispatches
 
 
 def train_and_evaluate(
@@ -100,7 +97,7 @@ def train_and_evaluate(
             inputs=inputs.training(config, dataset.train, preprocessing, keys, state, mesh),
             evaluations={
                 name: inputs.evaluation(config, split, preprocessing, state.variables, mesh)
-                for name, split in measured_splits(dataset).items()
+                for name, split in dataset.measured.items()
             },
             learning_rates=optimizer.learning_rates(
                 experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, steps_per_epoch
@@ -132,12 +129,6 @@ class Trainer(NamedTuple):
     learning_rates: Float32[np.ndarray, "epochs steps"]
     examples: int
     summary: geometry.Summary
-
-
-def measured_splits(dataset: Dataset) -> dict[str, Any]:
-    """Gives the splits that are measured while training, the test split last."""
-    splits = {VALIDATION: dataset.validation, TEST: dataset.test}
-    return {name: split for name, split in splits.items() if split is not None}
 
 
 def chunks(
@@ -199,30 +190,24 @@ def train(
 
     def report(in_flight: int) -> None:
         """Reads and records the metrics of dispatches until so many are in flight."""
-        while timer.in_flight > in_flight:
-            chunk, (epoch_sums, window_sums) = timer.read()
+        for chunk, (epoch_sums, window_sums) in timer.read(in_flight):
             end = epoch * steps_per_epoch + chunk.last
             runs.show(end, end / steps_per_epoch, epoch_sums)
             if chunk.ends_window:
                 learning_rate = float(trainer.learning_rates[epoch, chunk.last - 1])
                 runs.record(end, end / steps_per_epoch, TRAIN_WINDOW, window_sums, learning_rate=learning_rate)
 
-    def affordable_steps() -> int:
-        """Gives the most steps of the next dispatch, by how long the slowest process takes for one."""
-        seconds = distributed.max_over_processes(timer.seconds_per_step)
-        return min(timer.steps_to_trace_edge, max(1, int(_MAX_DISPATCH_SECONDS / seconds)) if seconds else 1)
-
     with contextlib.closing(trainer.inputs), contextlib.closing(timer):
         for epoch in range(step // steps_per_epoch, epochs):
             epoch_started, first_step = time.monotonic(), step
-            for chunk in chunks(experiment, steps_per_epoch, step, affordable_steps):
+            for chunk in chunks(experiment, steps_per_epoch, step, timer.affordable_steps):
                 state = timer(state, epoch, trainer.learning_rates[epoch], chunk)
                 step = epoch * steps_per_epoch + chunk.last
                 if chunk.ends_window:
                     state = state.reset("window_sums")
                 # One dispatch stays in flight, so that the devices never wait; processes agree with none in flight.
-                report(in_flight=0 if distributed.has_several() or chunk.last == steps_per_epoch else 1)
-                if chunk.last == steps_per_epoch or runs.all_failed:
+                report(in_flight=0 if jax.process_count() > 1 or chunk.last == steps_per_epoch else 1)
+                if chunk.last == steps_per_epoch or not runs.running:
                     break
                 stops, saves = distributed.any_process(stop.received is not None, runs.save_is_due)
                 if stops or saves:
@@ -230,7 +215,7 @@ def train(
                     runs.save(step, state)
                 if stops:
                     raise runs.stopped(stop, step)
-            if runs.all_failed:
+            if not runs.running:
                 break
             seconds = time.monotonic() - epoch_started
             images = trainer.examples - first_step % steps_per_epoch * experiment.train.batch_size
@@ -243,7 +228,7 @@ def train(
                 for split, evaluate in trainer.evaluations.items():
                     runs.record(step, epoch + 1.0, split, jax.device_get(evaluate(state.variables)))
                 evaluation_seconds += time.monotonic() - evaluation_started
-            if runs.all_failed:
+            if not runs.running:
                 break
             runs.print_epoch(epoch + 1)
             if (epoch + 1) % experiment.checkpoint.every_epochs == 0 or epoch + 1 == epochs or runs.improved_at(step):

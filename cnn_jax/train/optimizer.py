@@ -66,13 +66,13 @@ def learning_rates(
     if isinstance(schedule, cfg.OneCycle):
         rates = _one_cycle(schedule, peak, total)
     else:
-        each_step = jax.jit(jax.vmap(_optax_schedule(schedule, peak, steps_per_epoch, total)))
+        each_step = jax.jit(jax.vmap(_schedule_function(schedule, peak, steps_per_epoch, total)))
         rates = np.asarray(each_step(jnp.arange(total)), np.float32)
     rates.setflags(write=False)
     return rates.reshape(epochs, steps_per_epoch)
 
 
-def _optax_schedule(
+def _schedule_function(
     schedule: cfg.Constant | cfg.Cosine | cfg.Step, peak: float, steps_per_epoch: int, total: int
 ) -> optax.Schedule:
     """Gives the learning rate as a function of the step."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import collections
 import json
 import shutil
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +19,8 @@ from cnn_jax.terminal import print_line
 from cnn_jax.train import distributed
 
 FOLDER, DESCRIPTION, PROGRAM = "profile", "profile.json", "program.txt"
+
+MAX_DISPATCH_SECONDS = 2.0  # a signal waits for the end of one or two dispatches
 
 _FIRST_STEP, _NUM_STEPS = 10, 10  # of a trace; the first steps also pay for what is done once
 
@@ -83,33 +84,30 @@ class StepTimer:
         self._in_flight.append((chunk, sums, called, not traced))
         return state
 
-    @property
-    def steps_to_trace_edge(self) -> int:
-        """Most steps of the next dispatch, so that the traced steps are dispatches of their own."""
+    def affordable_steps(self) -> int:
+        """Gives the most steps of the next dispatch: traced ones are dispatches of their own, no others take long."""
+        seconds = distributed.max_over_processes(self.seconds_per_step)
         steps = self._trace.steps if self._trace is not None else range(0)
-        return next((edge - self._taken for edge in (steps.start, steps.stop) if edge > self._taken), sys.maxsize)
+        to_edge = [edge - self._taken for edge in (steps.start, steps.stop) if edge > self._taken]
+        return min([*to_edge, max(1, int(MAX_DISPATCH_SECONDS / seconds)) if seconds else 1])
 
-    @property
-    def in_flight(self) -> int:
-        """Number of dispatches whose metrics have not been read."""
-        return len(self._in_flight)
+    def read(self, in_flight: int = 0) -> Iterator[tuple[Chunk, Any]]:
+        """Waits for dispatches, the oldest first, until so many are in flight.
 
-    def read(self) -> tuple[Chunk, Any]:
-        """Waits for the oldest dispatch in flight.
-
-        Returns:
-          (its chunk, its sums on the host).
+        Yields:
+          (chunk, its sums on the host).
         """
-        chunk, sums, called, timed = self._in_flight.popleft()
-        sums = jax.device_get(sums)
-        now = time.monotonic()
-        if timed:
-            steps = chunk.last - chunk.first
-            # A dispatch starts when it is called, or when the one before it ends.
-            self._seconds.append((now - max(called, self._previous_end)) / steps)
-            self._steps.append(steps)
-        self._previous_end = now
-        return chunk, sums
+        while len(self._in_flight) > in_flight:
+            chunk, sums, called, timed = self._in_flight.popleft()
+            sums = jax.device_get(sums)
+            now = time.monotonic()
+            if timed:
+                steps = chunk.last - chunk.first
+                # A dispatch starts when it is called, or when the one before it ends.
+                self._seconds.append((now - max(called, self._previous_end)) / steps)
+                self._steps.append(steps)
+            self._previous_end = now
+            yield chunk, sums
 
     @property
     def seconds_per_step(self) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +72,8 @@ class FinishedRun:
           images: Pixels 0 to 255, of the run's image shape.
         """
         size = min(self.experiment.train.eval_batch_size, len(images))
-        compiled = self._predict
+        arguments = (self.variables, np.resize(images, (size, *images.shape[1:])), self.normalization)
+        compiled = compilation.compile_once(step.predict, self.config, arguments)
         parts = []
         for start in range(0, len(images), size):
             batch = images[start : start + size]
@@ -89,10 +89,6 @@ class FinishedRun:
           images: Pixels 0 to 255, of the run's image shape.
         """
         return np.asarray(jax.nn.softmax(self.logits(images)))
-
-    @functools.cached_property
-    def _predict(self) -> Any:
-        return jax.jit(functools.partial(step.predict, self.config), compiler_options=compilation.options())
 
     def evaluate(self, split: Split | Stream) -> dict[str, float]:
         """Measures the network on a split, by the evaluation that training uses.

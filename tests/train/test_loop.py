@@ -155,7 +155,7 @@ def test_a_run_stopped_at_every_dispatch_ends_the_same(
         train={"steps_per_dispatch": dispatch, "ema_decay": 0.9},
     )
     if affordable is not None:
-        monkeypatch.setattr(profiling.StepTimer, "seconds_per_step", loop._MAX_DISPATCH_SECONDS / affordable)
+        monkeypatch.setattr(profiling.StepTimer, "seconds_per_step", profiling.MAX_DISPATCH_SECONDS / affordable)
     train(config, tmp_path / "whole")
     monkeypatch.setattr(loop, "StopSignal", StoppedAtOnce)
     stops = 0

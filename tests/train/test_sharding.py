@@ -23,11 +23,10 @@ from pathlib import Path
 import jax
 from rich.console import Console
 from cnn_jax.config_parse import ConfigError, parse
-from cnn_jax.run.process_group import ProcessGroup
-from cnn_jax.train import distributed
+from cnn_jax.run.process_group import ProcessGroup, join
 from cnn_jax.train.loop import train_and_evaluate
 if len(sys.argv) > 3:
-    distributed.join(ProcessGroup("explicit", sys.argv[3], 2, int(sys.argv[4])))
+    join(ProcessGroup("explicit", sys.argv[3], 2, int(sys.argv[4])), jax.distributed.initialize)
 results = {}
 for name, raw in json.loads(sys.argv[1]).items():
     try:
