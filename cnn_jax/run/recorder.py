@@ -11,13 +11,13 @@ from pathlib import Path
 from rich.console import Console
 
 from cnn_jax.config import Experiment
-from cnn_jax.run import metrics_log, provenance
+from cnn_jax.run import provenance
 from cnn_jax.run.errors import started
 from cnn_jax.run.folder import RunFolder
 from cnn_jax.run.metrics import METRICS
 from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog
 from cnn_jax.run.progress import TrainingProgress
-from cnn_jax.run.records import DatasetInfo, MetricRecord, Performance, Provenance, RecordsDigest, Result, Seconds
+from cnn_jax.run.records import DatasetInfo, MetricRecord, Performance, Provenance, Result, Seconds
 from cnn_jax.terminal import print_line
 
 
@@ -121,18 +121,6 @@ class Recorder:
                 "uninterrupted run, and provenance.json and the report say so:\n  " + "\n  ".join(new),
             )
         return (*before, *new)
-
-    def check_records(self, step: int, seen: RecordsDigest | None) -> None:
-        """Checks that metrics.jsonl has the records that a checkpoint was saved with.
-
-        Args:
-          step: Step of the checkpoint.
-          seen: Digest of the records; None for a checkpoint of an older version, which has none.
-
-        Raises:
-          RunFolderError: If it has not.
-        """
-        metrics_log.check(self.folder.metrics, step, seen)
 
     def resume(self, step: int, total_steps: int) -> None:
         """Opens metrics.jsonl, drops the records after a step, and shows progress from there.

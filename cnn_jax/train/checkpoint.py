@@ -61,8 +61,7 @@ class Checkpoints:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._keep_last = keep_last
         self._link: tempfile.TemporaryDirectory[str] | None = None
-        self._saved: dict[int, RecordsDigest | None] = {}  # by this object: the records seen, by step
-        self._records: dict[int, RecordsDigest | None] = {}  # the same of the checkpoints that were read
+        self._records: dict[int, RecordsDigest | None] = {}  # seen by what was saved or read here, by step
         self._reads_back = not self.steps()  # until a checkpoint has been read, or could not be saved
         self._loading = threading.Thread(target=_orbax)
         self._loading.start()
@@ -122,9 +121,9 @@ class Checkpoints:
           OSError: If this one or the one before cannot be written.
           RunFailed: If the first cannot be read back.
         """
-        if step in self._saved and self._saved[step] == records:
+        if step in self._records and self._records[step] == records:
             return
-        if self._saved and self._reads_back:
+        if self._records and self._reads_back:
             self.wait()
         # A true copy: the training goes on in the same buffers while this is written.
         arrays = {name: np.array(leaf) for name, leaf in _named_leaves(state).items()}
@@ -139,7 +138,7 @@ class Checkpoints:
                 metrics=dict(validation) if validation else None,
                 custom_metadata=metadata | ({} if records is None else {"records": records.to_json()}),
             )
-        self._saved[step] = records
+        self._records[step] = records
 
     def load(self, step: int, like: T, partial: bool = False) -> T:
         """Reads one checkpoint.
@@ -268,9 +267,9 @@ class Checkpoints:
             return
         with self._named_errors():
             self._checkpointer.wait()
-        if not (self._saved and self._reads_back):
+        if not (self._records and self._reads_back):
             return
-        step, self._reads_back = max(self._saved), False
+        step, self._reads_back = max(self._records), False
         try:
             self._read(step, None)
         except Exception as error:  # whatever it is, the training must not go on in vain

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -150,7 +149,7 @@ class Trace:
         first = _FIRST_STEP if steps_left > _FIRST_STEP else 0
         self.steps = range(first, min(first + _NUM_STEPS, steps_left))
         self.running = False
-        self._folder, self._program, self._console = run.folder.path / FOLDER, program, run.console
+        self._run, self._folder, self._program = run, run.folder.path / FOLDER, program
 
     def start(self) -> None:
         """Starts tracing; the devices should be idle."""
@@ -174,7 +173,7 @@ class Trace:
         jax.profiler.stop_trace()
         whole_file.write(self._folder / PROGRAM, (self._program() or "").encode())
         traced = TracedSteps(first_step=self.steps.start, steps=taken - self.steps.start)
-        whole_file.write(self._folder / DESCRIPTION, (json.dumps(traced.to_json(), indent=2) + "\n").encode())
+        self._run.folder.write(f"{FOLDER}/{DESCRIPTION}", traced.to_json())
         steps = f"steps {self.steps.start} to {taken} of this run"
         short = f", {_NUM_STEPS} wanted: the epoch or the run ends there" if traced.steps < _NUM_STEPS else ""
-        print_line(self._console, f"profile: {steps}{short}: {self._folder}")
+        print_line(self._run.console, f"profile: {steps}{short}: {self._folder}")

@@ -19,7 +19,6 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.pipeline import Normalization, Preprocessing
 from cnn_jax.data.split import Split
 from cnn_jax.models import Variables
-from cnn_jax.run import metrics_log
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.records import RecordsDigest, Result
 from cnn_jax.train import compilation, inputs, metrics, sharding, step
@@ -56,15 +55,6 @@ class FinishedRun:
     variables: Variables
     records_seen: RecordsDigest | None = None
 
-    def check_records(self) -> None:
-        """Checks that metrics.jsonl has the records of the run up to the step that the result names, and its figures.
-
-        Raises:
-          RunFolderError: If it was cut short or changed, or the result was.
-        """
-        metrics_log.check(self.folder.metrics, self.result.step, self.records_seen)
-        self.folder.check_result(self.result)
-
     def logits(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
         """Computes the logits of any number of images as evaluation does.
 
@@ -72,7 +62,7 @@ class FinishedRun:
           images: Pixels 0 to 255, of the run's image shape.
         """
         size = min(self.experiment.train.eval_batch_size, len(images))
-        arguments = (self.variables, np.resize(images, (size, *images.shape[1:])), self.normalization)
+        arguments = (self.variables, images[:size], self.normalization)
         compiled = compilation.compile_once(step.predict, self.config, arguments)
         parts = []
         for start in range(0, len(images), size):

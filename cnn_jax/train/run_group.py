@@ -14,6 +14,7 @@ import jax
 from cnn_jax import identity
 from cnn_jax.config import Experiment
 from cnn_jax.geometry import Summary
+from cnn_jax.run import metrics_log
 from cnn_jax.run.metrics_log import TRAIN
 from cnn_jax.run.performance import performance
 from cnn_jax.run.recorder import Recorder, Stopped
@@ -80,7 +81,8 @@ class RunGroup:
             return None
         step, states = found
         for run, checkpoints in zip(self.runs, self.checkpoints, strict=True):
-            distributed.on_first(functools.partial(run.check_records, step, checkpoints.records_seen(step)))
+            seen = checkpoints.records_seen(step)
+            distributed.on_first(functools.partial(metrics_log.check, run.folder.metrics, step, seen))
         return states
 
     @property
