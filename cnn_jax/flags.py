@@ -9,7 +9,7 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from absl import flags
 
@@ -35,11 +35,13 @@ from cnn_jax.flag_table import (
 from cnn_jax.inspect import filter_request
 from cnn_jax.inspect.filter_request import FilterRequest
 from cnn_jax.plain_text import plain, valid_unicode
-from cnn_jax.sweep import exchange, plan
-from cnn_jax.sweep.comparison import Evidence
+from cnn_jax.sweep import plan
 from cnn_jax.sweep.options import Options
 from cnn_jax.sweep.plan import Plan
 from cnn_jax.sweep.trial import Trial
+
+if TYPE_CHECKING:
+    from cnn_jax.sweep.comparison import Evidence
 
 _NAME_BYTES = 150  # of an experiment, in the name of its folder, which may have 255
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
@@ -227,6 +229,8 @@ def _group_faults(values: Any) -> list[str]:
 
 def _sweep_request(values: Any, paths: Mapping[str, Path | None], overrides: dict[str, Any]) -> SweepRequest:
     """Reads all trials, from an experiment file or from another laboratory's."""
+    from cnn_jax.sweep import exchange  # a tenth of a second, of sweeps alone
+
     config_file, source = paths["config"], paths["from"]
     if values.engine != "ray" and (given := [name for name in OF_RAY if values[name].present]):
         raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
