@@ -1,9 +1,9 @@
 """A command whose reads below Python fail: `python failed_reads.py WATCHED EVERY SOURCE FOLDER WORD...`.
 
-For each read, or each EVERY-th, of a file under WATCHED the folder SOURCE is copied to FOLDER/NUMBER, and the command is
-given with that read failing; then, where it did not end well, once more without. "{run}" in WATCHED and in the command's
-words is the copy. Odd numbers fail once, even ones go on to fail for that file. Everything happens in this process, into which
-`failed_reads.c` is preloaded, so that programs are compiled once. Prints one JSON object for each number.
+For each read, or each EVERY-th, of a file under WATCHED the folder SOURCE is copied to FOLDER/NUMBER, and the command
+is given with that read failing; then, where it did not end well, once more without. "{run}" in WATCHED and in the words
+of the command is the copy. Odd numbers fail once, even ones go on to fail for that file. Everything happens in this
+process, into which `failed_reads.c` is preloaded, so that programs are compiled once. Prints one JSON object for each.
 """
 
 import contextlib
