@@ -16,7 +16,7 @@ if __name__ == "__main__":
     standard_streams.open_closed()
     stop_signal.exit_on_signals()  # one may come while the rest is imported
 
-from cnn_jax import flags, jax_settings, streams, xla_flags
+from cnn_jax import flags, jax_settings, xla_flags
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.flags import Request
 from cnn_jax.plain_text import plain_lines
@@ -251,7 +251,7 @@ def predict(request: Request) -> None:
 
 def summary(request: Request) -> None:
     """Prints the layer table."""
-    from cnn_jax import data, geometry, geometry_table
+    from cnn_jax import data, geometry_table, preflight
     from cnn_jax.data.declared import declared
 
     assert request.experiment is not None
@@ -259,7 +259,8 @@ def summary(request: Request) -> None:
     if shape is None or classes is None:
         dataset = data.load(request.experiment.data, request.experiment.seed, request.data_dir)
         shape, classes = dataset.image_shape, dataset.num_classes
-    layers = geometry.summarize(request.experiment.model, shape, classes)
+    layers = preflight.check_network(request.experiment, shape, classes)
+    preflight.check_norms(request.experiment, layers)
     show(request, geometry_table.as_table(layers), geometry_table.as_json(layers), geometry_table.as_csv(layers))
 
 
@@ -320,7 +321,6 @@ WITHOUT_NETWORK = {"sweep": sweep, "prepare": prepare, "compile": compile_ahead,
 
 if __name__ == "__main__":
     standard_streams.protect()
-    streams.protect()
     try:
         exit_code = main(sys.argv[1:])
     except KeyboardInterrupt:
