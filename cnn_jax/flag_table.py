@@ -125,6 +125,10 @@ def define() -> flags.FlagValues:
     )
     request.define(values)
     filter_request.define(values)
+    for name in values:
+        values[name].help = (
+            values[name].help.partition("\n")[0].rstrip(";")
+        )  # absl adds a line to those of several values
     return values
 
 
