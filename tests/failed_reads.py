@@ -14,7 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
-import launch
+from cnn_jax.cli import main as launch
 from cnn_jax.train import checkpoint, loop  # noqa: F401  not among the reads that are counted
 
 

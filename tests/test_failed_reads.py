@@ -16,7 +16,7 @@ from pathlib import Path
 import failed_reads
 import pytest
 
-import launch
+from cnn_jax.cli import main as launch
 from cnn_jax.run.metrics_log import MetricsLog, read_records
 
 ROOT = Path(__file__).parent.parent
