@@ -63,7 +63,7 @@ def suggest_fixes(model_config: ModelConfig, image_shape: ImageShape, trace: Tra
         too_near = 0
         for reach in _doubled(limit):
             if works_at(direction * reach):
-                change = direction * _bisect(reach, too_near, lambda reach, sign=direction: works_at(sign * reach))
+                change = _bisect(direction * reach, direction * too_near, works_at)
                 yield f"images of {height + change}x{width + change}"
                 return
             too_near = reach
