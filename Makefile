@@ -19,7 +19,7 @@ test: lint ## lint, then all tests
 	@$(VENV)/bin/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
 test-faults: $(VENV)/development ## a full disk at ten levels, an error at every read and write of a run, a kill at each
-	@$(VENV)/bin/python -m pytest tests/test_faults.py --every=1 --numprocesses=auto $(ARGS)
+	@$(VENV)/bin/python -m pytest tests/test_faults.py tests/test_failed_reads.py --every=1 --numprocesses=auto $(ARGS)
 
 test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow
 	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)

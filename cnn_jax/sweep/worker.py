@@ -23,15 +23,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from cnn_jax import streams
 from cnn_jax.plain_text import plain_lines
+from cnn_jax.run import standard_streams
 from cnn_jax.run.errors import explain
 from cnn_jax.run.exit_codes import DONE, FAILED, REFUSED, STOPPED
 
 
 def main() -> None:
     """Trains until standard input ends, or a signal stops a trial."""
-    streams.protect()
+    standard_streams.make_text_safe()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

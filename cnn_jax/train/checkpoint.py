@@ -230,18 +230,6 @@ class Checkpoints:
                 "command goes on from it once it can be read"
             ) from error
 
-    def load_newest(self, like: T) -> T | None:
-        """Reads the newest whole checkpoint; damaged ones are set aside with a warning.
-
-        Args:
-          like: Tree of the same structure and shapes.
-
-        Returns:
-          The state, as NumPy arrays; None where there is no checkpoint.
-        """
-        found = load_newest_common([self], like)
-        return None if found is None else found[1][0]
-
     def steps(self) -> set[int]:
         """Lists the steps of all checkpoints, by their folders: a damaged one may be missing from Orbax's list."""
         return {int(entry.name) for entry in self._directory.iterdir() if entry.name.isdecimal()}

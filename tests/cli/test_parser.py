@@ -186,3 +186,12 @@ def test_a_port_beyond_all_ports_is_refused(experiment_file):
     for port in ("0", "65536", "99999999999", "\u0663"):
         with pytest.raises(ConfigError, match="expected HOST:PORT"):
             parse(["train", f"--config={experiment_file}", *words, f"--coordinator=host:{port}"])
+
+
+@pytest.mark.parametrize(
+    "words", [["predict", "--workdir=x", "--images="], ["predict", "--workdir=x"], ["filter", "--image=x"], ["sweep"]]
+)
+def test_a_refusal_of_one_fault_is_one_line(words):
+    with pytest.raises(ConfigError) as raised:
+        parse(words)
+    assert [fault for fault in raised.value.faults if "\n" in fault or "repeat this option" in fault] == []
