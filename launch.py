@@ -73,7 +73,13 @@ def one_network(request: Request) -> int:
     try:
         preflight.check_settings()  # an experiment file may have made some
         if request.verb == "train":  # before the devices are asked for
-            group = ProcessGroup(request.distributed, request.coordinator, request.num_processes, request.process_id)
+            group = ProcessGroup(
+                request.distributed,
+                request.coordinator,
+                request.num_processes,
+                request.process_id,
+                request.heartbeat_timeout,
+            )
             distributed.join(group)
         preflight.check_devices()
         VERBS[request.verb](request)

@@ -20,7 +20,7 @@ OF_RAY = ("address", "cpus", "gpus", "tpus", "processes")
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": (
         "train one network; the same command resumes it",
-        ("config", "workdir", "data_dir", "report", "profile", *OF_PROCESSES),
+        ("config", "workdir", "data_dir", "report", "profile", *OF_PROCESSES, "heartbeat_timeout"),
     ),
     "eval": ("measure a finished run's network on its test images again", ("workdir", "data_dir")),
     "predict": ("classify picture files with a finished run's network", ("workdir", "images", "format", "output")),
@@ -113,6 +113,9 @@ def define() -> flags.FlagValues:
     flags.DEFINE_string("coordinator", None, "HOST:PORT of the first process, for --distributed=explicit", values)
     flags.DEFINE_integer("num_processes", None, "of the run, for --distributed=explicit", 1, 2**20, values)
     flags.DEFINE_integer("process_id", None, "of this process, from 0, for --distributed=explicit", 0, None, values)
+    flags.DEFINE_integer(
+        "heartbeat_timeout", 30, "seconds of silence after which a process of the run counts as lost", 1, 86400, values
+    )
     flags.DEFINE_enum("engine", "local", _ENGINES, "what runs the trials", values)
     flags.DEFINE_string("address", None, "of a Ray cluster, auto for this machine's; default: starts one", values)
     flags.DEFINE_integer("cpus", 1, "cores that Ray sets aside for one process of a trial", 1, None, values)

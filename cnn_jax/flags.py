@@ -60,7 +60,7 @@ class Request:
       sweep: what the verb sweep is to do.
       compilation: what the verb compile is to do.
       filters: What the verb filter is to do.
-      distributed, coordinator, num_processes, process_id: the flags of the same names.
+      distributed, coordinator, num_processes, process_id, heartbeat_timeout: the flags of the same names.
     """
 
     verb: str
@@ -85,6 +85,7 @@ class Request:
     coordinator: str | None
     num_processes: int | None
     process_id: int | None
+    heartbeat_timeout: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,6 +181,7 @@ def parse(argv: Sequence[str]) -> Request:
         coordinator=values.coordinator,
         num_processes=values.num_processes,
         process_id=values.process_id,
+        heartbeat_timeout=values.heartbeat_timeout,
     )
 
 

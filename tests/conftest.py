@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import quick_programs
 
 from cnn_jax.data import convert
 from scripts import imagenet_shaped
+
+quick_programs.compile_quickly()
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -28,6 +31,17 @@ def lines(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         if label != 0:
             image[place[1], :] += 150
     return np.minimum(images, 255).astype(np.uint8), labels.astype(np.uint8)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs_of_a_run():
+    """What the training loop compiles is what it compiles for users."""
+    from cnn_jax.train import compilation  # only now: its array functions have their shapes checked
+
+    options = compilation.options()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compilation, "options", lambda: {**(quick_programs.DEFAULTS or {}), **options})
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -103,6 +103,8 @@ def test_several_processes(experiment_file):
     request = parse([*words, "--num_processes=2", "--process_id=1"])
     assert (request.distributed, request.coordinator) == ("explicit", "host:1234")
     assert (request.num_processes, request.process_id) == (2, 1)
+    assert request.heartbeat_timeout == 30
+    assert parse([*words, "--num_processes=2", "--process_id=1", "--heartbeat_timeout=5"]).heartbeat_timeout == 5
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,14 @@ class ProcessGroup:
       coordinator: HOST:PORT of the first process.
       count: Number of processes.
       number: Number of this process, from 0.
+      heartbeat_timeout: Seconds of silence after which a process counts as lost.
     """
 
     how: Literal["auto", "off", "explicit"] = "auto"
     coordinator: str | None = None
     count: int | None = None
     number: int | None = None
+    heartbeat_timeout: int = 30
 
 
 # Variables that the launchers' own joining reads, and those of them that are numbers.

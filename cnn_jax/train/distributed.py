@@ -14,8 +14,6 @@ from cnn_jax.run.process_group import ProcessGroup, fault, started_by
 
 T = TypeVar("T")
 
-_LOST_AFTER = 30  # seconds without a sign of life from a process
-
 
 class OtherProcessFailed(Exception):
     """The first process failed at what all depend on; its own message says why."""
@@ -43,7 +41,7 @@ def join(group: ProcessGroup) -> None:
     elif (wrong := fault()) is not None:
         raise ConfigError([wrong])
     try:
-        jax.distributed.initialize(**given, heartbeat_timeout_seconds=_LOST_AFTER)
+        jax.distributed.initialize(**given, heartbeat_timeout_seconds=group.heartbeat_timeout)
     except (ValueError, RuntimeError) as error:
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError([f"--distributed: the processes of this run cannot be joined: {what}"]) from error

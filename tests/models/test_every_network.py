@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from peers.compare import QUICK
+from support.quick_programs import QUICK
 
 from cnn_jax import models
 from cnn_jax.config import Augment, Experiment, Sgd, Train

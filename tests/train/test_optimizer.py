@@ -141,7 +141,8 @@ def rates_at(monkeypatch):
     def at(points, schedule, total, peak=1.0):
         def evaluate(rate, steps):
             assert steps == total
-            return [float(rate(jnp.int32(point))) for point in points]
+            rates = np.asarray(rate(jnp.asarray(points, jnp.int32)), np.float32)
+            return np.broadcast_to(rates, (len(points),)).tolist()
 
         monkeypatch.setattr(optimizers, "_evaluate", evaluate)
         return optimizers.learning_rates.__wrapped__(schedule, peak, 1, total)
