@@ -1,5 +1,6 @@
 """Small data sets as files on disk: lines, which a network learns in seconds, and JPEGs of ImageNet's shapes."""
 
+import gc
 import gzip
 from pathlib import Path
 
@@ -70,6 +71,12 @@ def jpegs(tmp_path_factory):
 def records_folder(jpegs):
     """The JPEGs' records; a fifth of the training pictures is for test."""
     return convert.prepare(jpegs, jpegs / "records", test_fraction=0.2)
+
+
+def pytest_collection_finish():
+    """Keeps the garbage collector from going through all modules again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser):

@@ -170,8 +170,7 @@ def test_receptive_fields_against_gradients(config):
 
 def ones(model, shape):
     """Variables of the network that are one everywhere."""
-    variables = jax.eval_shape(lambda key: model.init(key, shape), jax.random.key(0))
-    return jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), variables)
+    return jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), model.variable_shapes(shape))
 
 
 def places(row):

@@ -109,6 +109,20 @@ class Model:
         numbers = standard_numbers(scheme, key, count)
         return _initialize_from(self.module, image_shape, specs, key, numbers)
 
+    def variable_shapes(self, image_shape: tuple[int, int, int]) -> Variables:
+        """Gives the shapes and types of the variables that `init` draws; nothing is computed.
+
+        Args:
+          image_shape: (height, width, channels) of an image in pixels.
+
+        Returns:
+          As `init` gives them, with a `jax.ShapeDtypeStruct` in place of each array.
+
+        Raises:
+          GeometryError: As for `init`.
+        """
+        return _outline(self.module, image_shape).variables
+
     def apply(
         self, variables: Variables, images: Float[Array, "b h w c"], train: bool, key: PRNGKeyArray | None = None
     ) -> tuple[Float[Array, "b k"], tuple[Float[Array, "b k"], ...], Variables]:
