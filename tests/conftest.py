@@ -73,8 +73,10 @@ def records_folder(jpegs):
     return convert.prepare(jpegs, jpegs / "records", test_fraction=0.2)
 
 
-def pytest_collection_finish():
-    """Keeps the garbage collector from going through all modules again and again."""
+@pytest.fixture(scope="module", autouse=True)
+def lasting_objects():
+    """Keeps the garbage collector from going through all modules and programs again and again."""
+    yield
     gc.collect()
     gc.freeze()
 
