@@ -236,7 +236,7 @@ def _windows(
     x: Array, window: IntPair, strides: IntPair | None, padding: Padding, dilation: IntPair, ceil_mode: bool
 ) -> tuple[Windows, tuple[Pads, Pads]]:
     """How the window moves, what ceil_mode adds being padding at the end; and the padding without it."""
-    if padding in BORDER_MODES:
+    if str(padding) in BORDER_MODES:
         raise ValueError(f"padding={padding!r}: pooling takes VALID, SAME, SAME_LOWER, TORCH, an integer or pads")
     taps = pair(window, "window")
     steps, apart = taps if strides is None else pair(strides, "strides"), pair(dilation, "dilation")
