@@ -96,7 +96,12 @@ def every(request) -> int:
     return request.config.getoption("--every")
 
 
+# Tests of half a minute, which come first, so that no worker is left with one of them when the others have ended.
+LONGEST = ("test_sharding.py", "test_ray.py", "test_distributed.py", "test_interruptions.py", "test_sweep.py")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     if shutil.which("chromium") and shutil.which("chromedriver"):
         return
     left_out = [item for item in items if "browser" in getattr(item, "fixturenames", ())]
