@@ -8,6 +8,7 @@ import gzip
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from selenium import webdriver
@@ -17,6 +18,7 @@ from cnn_jax.data import convert
 from scripts import imagenet_shaped
 
 quick_programs.compile_quickly()
+jax.config.update("jax_traceback_filtering", "off")  # it takes a third of the time of a refused geometry
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
