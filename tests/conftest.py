@@ -41,9 +41,9 @@ def lines(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(images, 255).astype(np.uint8), labels.astype(np.uint8)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module")
 def programs_of_a_run():
-    """What the training loop compiles is what it compiles for users."""
+    """What the training loop compiles is what it compiles for users: for tests of a run's bits."""
     from cnn_jax.train import compilation  # only now: its array functions have their shapes checked
 
     options = compilation.options()

@@ -1,9 +1,9 @@
 """Programs of this process compiled quickly: a test compiles many small ones and runs each once.
 
-The options leave out LLVM's optimizations and take XLA's older and simpler code generator, in a third of the time: the
-operations that XLA is given are the same. What `cnn_jax.train.compilation` compiles has XLA's own options, and so has
-all that a process started by a test compiles, unless the test gives it `environment`: tests of bits see the programs
-of a run.
+The options leave out LLVM's optimizations and take XLA's older and simpler code generator, in a third of the time, and
+in a fifteenth for a network: the operations that XLA is given are the same. Tests of a run's bits ask for XLA's own
+options, by the fixture `programs_of_a_run`, and a process that a test starts has them, unless the test gives it
+`environment`.
 """
 
 import os
