@@ -24,8 +24,6 @@ from cnn_jax.sweep import ensemble
 from cnn_jax.train import loop, restore
 from cnn_jax.train.loop import Stopped, train_and_evaluate
 
-pytestmark = pytest.mark.usefixtures("programs_of_a_run")
-
 SOURCES = {
     "csv": {"name": "csv", "height": 4, "width": 4, "train_file": "train.csv", "test_file": "test.csv"},
     "idx": {"name": "idx"}

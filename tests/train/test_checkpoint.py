@@ -17,8 +17,6 @@ from cnn_jax.run.records import RecordsDigest
 from cnn_jax.train import checkpoint, packed_arrays
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 
-pytestmark = pytest.mark.usefixtures("programs_of_a_run")
-
 
 def state(number):
     return {

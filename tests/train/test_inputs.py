@@ -13,8 +13,6 @@ from cnn_jax.data.split import Split
 from cnn_jax.train import inputs, sharding
 from tests.forced_devices import environment
 
-pytestmark = pytest.mark.usefixtures("programs_of_a_run")
-
 ROOT = Path(__file__).parent.parent.parent
 # Puts images on four devices; prints whether they lie where the split has them, and every device's sum.
 SCRIPT = """
