@@ -22,8 +22,6 @@ from cnn_jax.sweep.ensemble import num_devices
 from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
 from cnn_jax.train.profiling import StepTimer
 
-pytestmark = pytest.mark.usefixtures("programs_of_a_run")
-
 ROOT = Path(__file__).parents[2]
 TIMES = ("seconds", "images_per_second")
 # Batched products add up in another order: float32 rounding, grown over 20 steps.
