@@ -83,6 +83,7 @@ def records_folder(jpegs):
 @pytest.fixture(scope="module", autouse=True)
 def lasting_objects():
     """Keeps the garbage collector from going through all modules and programs again and again."""
+    gc.freeze()
     yield
     gc.collect()
     gc.freeze()
