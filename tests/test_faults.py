@@ -20,7 +20,7 @@ import killed_run
 import pytest
 from moments import Moment
 
-import launch
+from cnn_jax.cli import main as launch
 from cnn_jax.run.metrics_log import MetricsLog, read_records
 
 pytestmark = pytest.mark.usefixtures("programs_of_a_run")
@@ -281,7 +281,7 @@ def test_a_file_of_another_kind_is_named(experiment, finished, tmp_path, capfd, 
 # Runs in a mount namespace of its own, where a small disk can be mounted; with the run's folder on it.
 SMALL_DISKS = """
 import contextlib, io, os, subprocess, sys
-import launch
+from cnn_jax.cli import main as launch
 experiment, disk, *levels = sys.argv[1:]
 words = ["train", f"--config={experiment}", f"--workdir={disk}/run", "--noreport"]
 for level in levels:

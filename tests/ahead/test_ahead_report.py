@@ -44,7 +44,7 @@ def compiled(devices=4, batch=256, memory=8 * GIB):
 
 
 def findings(answer, chips="v5e:2x2", largest=False):
-    request = CompileRequest(topology.parse(chips), None, largest, None, None, None)
+    request = CompileRequest(topology.parse(chips), None, largest, None, None)
 
     def compile_one(job, told):
         return answer(job) if callable(answer) else Outcome(answer, (), None)

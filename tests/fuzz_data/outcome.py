@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import launch
+from cnn_jax.cli import main as launch
 from cnn_jax.data import errors
 from cnn_jax.preflight import REFUSALS
 from cnn_jax.sweep.status import CHANGED, UNREADABLE
