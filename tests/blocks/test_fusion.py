@@ -1,7 +1,6 @@
 """Which parts of a block are fused, and fused parts beside the layers one by one."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -72,7 +71,7 @@ def test_a_norm_and_max_pooling_are_one_step_on_a_tpu_in_training():
 
 def learn(block, x, capture=()):
     """Output, gradients, running statistics and captured outputs; and the rows recorded."""
-    variables = jax.jit(functools.partial(block.init, train=False))(jax.random.key(0), x)
+    variables = block.init(jax.random.key(0), x, train=False)
     scale = jnp.asarray([(-1.0) ** channel for channel in range(block.features)])
     variables["params"]["norm"]["scale"] = scale  # some fall
 
@@ -81,14 +80,11 @@ def learn(block, x, capture=()):
             y, kept = block.apply({**variables, "params": params}, x, train=True, mutable="batch_stats")
         return y, (kept, trace.outputs)
 
-    @jax.jit
-    def gradients(params, x):
-        y, back, (kept, outputs) = jax.vjp(output, params, x, has_aux=True)
-        return y, back(jax.random.normal(jax.random.key(2), y.shape)), kept, outputs
-
+    y, back, (kept, outputs) = jax.vjp(output, variables["params"], x, has_aux=True)
+    cotangent = jax.random.normal(jax.random.key(2), y.shape)
     with trace_layers() as trace:
-        jax.eval_shape(functools.partial(block.apply, train=True, mutable="batch_stats"), variables, x)
-    return gradients(variables["params"], x), trace.rows
+        block.apply(variables, x, train=True, mutable="batch_stats")
+    return (y, back(cotangent), kept, outputs), trace.rows
 
 
 BLOCKS = [
