@@ -11,8 +11,6 @@ from typing import Any, Literal
 
 from cnn_jax.config_parse import ConfigError
 
-_LOST_AFTER = 30  # seconds without a sign of life from a process
-
 
 @dataclasses.dataclass(frozen=True)
 class ProcessGroup:
@@ -24,12 +22,14 @@ class ProcessGroup:
       coordinator: HOST:PORT of the first process.
       count: Number of processes.
       number: Number of this process, from 0.
+      heartbeat_timeout: Seconds of silence after which a process counts as lost.
     """
 
     how: Literal["auto", "off", "explicit"] = "auto"
     coordinator: str | None = None
     count: int | None = None
     number: int | None = None
+    heartbeat_timeout: int = 30
 
 
 # Variables that the launchers' own joining reads, and those of them that are numbers.
@@ -106,7 +106,7 @@ def join(group: ProcessGroup, initialize: Callable[..., None]) -> None:
     elif (wrong := fault()) is not None:
         raise ConfigError([wrong])
     try:
-        initialize(**given, heartbeat_timeout_seconds=_LOST_AFTER)
+        initialize(**given, heartbeat_timeout_seconds=group.heartbeat_timeout)
     except (ValueError, RuntimeError) as error:
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError([f"--distributed: the processes of this run cannot be joined: {what}"]) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -143,9 +144,8 @@ def state_shape(config: StepConfig, image_shape: tuple[int, int, int]) -> TrainS
       config: Static part of the steps.
       image_shape: (height, width, channels) in pixels.
     """
-    shapes: TrainState = jax.eval_shape(
-        lambda key: create_state(config, config.network.init(key, image_shape)), jax.random.key(0)
-    )
+    variables = config.network.variable_shapes(image_shape)
+    shapes: TrainState = jax.eval_shape(functools.partial(create_state, config), variables)
     return shapes
 
 

@@ -20,6 +20,8 @@ from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import loop, profiling, restore
 from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
 
+pytestmark = pytest.mark.usefixtures("programs_of_a_run")
+
 SMALL = {
     "model": {"features": (8, 8), "pooling": ("max", "none"), "dense": (16,)},
     "optimizer": {"learning_rate": 3e-3},

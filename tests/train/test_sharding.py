@@ -1,6 +1,7 @@
 """Several devices: the same run as on one, up to the order of float32 sums."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import forced_devices
 import jax
 import pytest
 from jax.sharding import PartitionSpec
+from support import quick_programs
 
 from cnn_jax import preflight
 from cnn_jax.config_parse import parse
@@ -40,7 +42,7 @@ print(json.dumps([jax.device_count(), results]))
 
 def train_all(experiments, workdir, devices, processes=1):
     """Trains each on so many devices, of one process or of two; gives the results, or why there are none."""
-    environment = forced_devices.environment(devices // processes)
+    environment = forced_devices.environment(devices // processes, quick_programs.environment(os.environ))
     words = [sys.executable, "-c", TRAIN, json.dumps(experiments), str(workdir)]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

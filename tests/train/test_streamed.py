@@ -18,6 +18,8 @@ from cnn_jax.train.loop import Stopped, train_and_evaluate
 from cnn_jax.train.step import StepConfig, create_state
 from tests.train.test_sharding import train
 
+pytestmark = pytest.mark.usefixtures("programs_of_a_run")
+
 
 @pytest.fixture
 def experiment(records_folder):
