@@ -32,6 +32,7 @@ METHODS = ("occlusion", "guided_backprop")
 TOLERANCE = 1e-3  # of the largest value: rectifiers whose inputs are roundings from zero open in one and not in another
 CONTESTANTS = (
     Contestant(OURS, "cnn_jax_inspect.py", peer=False),
+    Contestant(f"{OURS} lowering=xla", "cnn_jax_inspect.py", peer=False, arguments=("--lowering=xla",)),
     Contestant("captum", "captum_inspect.py"),
     Contestant("captum channels-last", "captum_inspect.py", arguments=("--channels_last",)),
     Contestant("captum compiled", "captum_inspect.py", arguments=("--channels_last", "--compiled")),

@@ -9,9 +9,12 @@ from cnn_jax.inspect import attribution
 from cnn_jax.inspect.occlusion import occlusion
 from cnn_jax.pretrained import from_torch
 
-options = inspect_turn.parser(__doc__).parse_args()
+parser = inspect_turn.parser(__doc__)
+parser.add_argument("--lowering", default="auto", help="of the network's convolutions")
+options = parser.parse_args()
 images, classes, entries = inspect_turn.data(options)
-model, variables = models.create(ResNet(), 1000), jax.tree.map(jax.numpy.asarray, from_torch(entries, ResNet()))
+config = ResNet(lowering=options.lowering)
+model, variables = models.create(config, 1000), jax.tree.map(jax.numpy.asarray, from_torch(entries, config))
 attribution.BATCH_PIXELS = options.batch_size * images.shape[1] * images.shape[2]
 
 
