@@ -1,5 +1,6 @@
 """Networks with torchvision's weights against torchvision's outputs, and what does not fit."""
 
+import golden_weights
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +31,7 @@ NETWORKS = {
 def test_logits_are_torchvisions(name, golden, reference_weights):
     weights, config = reference_weights(name), NETWORKS[name]
     variables = from_torch(weights, config)
-    images = np.random.default_rng(0).standard_normal((2, 3, 224, 224)).astype(np.float32).transpose(0, 2, 3, 1)
+    images = golden_weights.images().transpose(0, 2, 3, 1)
     model = models.create(config, 1000)
     logits = jax.jit(lambda variables, images: model.apply(variables, images, train=False)[0])(variables, images)
     expected = np.load(golden / f"{name}_eval.npz")["logits"]
