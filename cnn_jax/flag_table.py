@@ -79,6 +79,13 @@ def define() -> flags.FlagValues:
         "data_dir", None, "folder of prepared data; default: $CNN_JAX_DATA_DIR, else the user's cache folder", values
     )
     flags.DEFINE_multi_string("images", None, "picture file or folder of pictures; may be repeated", values)
+    flags.DEFINE_multi_string(
+        "classes",
+        None,
+        "of compile: how many there are, where the config does not tell; of inspect: name or number of a class, may be "
+        "repeated, by default each picture's predicted class",
+        values,
+    )
     flags.DEFINE_string(
         "source",
         None,

@@ -12,7 +12,6 @@ from PIL import Image
 from cnn_jax.analysis.inspection_page import Group, Section, Shown, Table, file_name
 from cnn_jax.analysis.inspection_subject import Subject
 from cnn_jax.inspect.class_maps import ClassMap, ClassMaps, Effort, class_maps
-from cnn_jax.inspect.feature_maps import layer_outputs
 from cnn_jax.inspect.kernel_pictures import kernel_sheet
 from cnn_jax.inspect.kernels import LearnedKernels, learned_kernels
 from cnn_jax.inspect.map_pictures import (
@@ -21,16 +20,14 @@ from cnn_jax.inspect.map_pictures import (
     class_map_panels,
     feature_map_sheet,
     shared_limits,
-    strongest_channels,
 )
 from cnn_jax.inspect.sheets import Scale
 from cnn_jax.layer_rows import ACTIVATION
-from cnn_jax.run.errors import RunFailed
 
 _LIKELY = 5  # classes of a picture's table
 _THUMBNAIL, _ENLARGED = 480, 168  # pixels of a picture's longer side: at most, and about at least
 _OPEN = 4  # convolutions and layers that are unfolded at first
-_LARGE = 5e9  # multiply-adds of 10 gradients, above which fewer noisy copies are taken
+_LARGE = 5e8  # multiply-adds of all pictures, above which fewer noisy copies are taken
 _SMALL_EFFORT = Effort(samples=20, steps=20, windows=9)
 
 
@@ -86,15 +83,9 @@ def _kernel_words(each: LearnedKernels) -> str:
 
 def feature_maps(subject: Subject) -> Section:
     """Shows the outputs of layers for the pictures, with the picture beside them."""
-    outputs = layer_outputs(subject.model, subject.variables, subject.images, subject.layers)
-    wrong = [name for name, each in outputs.items() if not np.isfinite(each).all()]
-    if wrong:
-        raise RunFailed(f"layer {wrong[0]} gives values that are not finite for these pictures: the network is damaged")
     groups = []
-    for number, (layer, output) in enumerate(outputs.items()):
-        asked = [channel for channel in subject.request.channels if channel < output.shape[-1]]
-        shown = SHOWN_MAPS if output.ndim == 4 else SHOWN_VALUES
-        channels = np.array(asked) if asked else strongest_channels(output, shown)
+    for number, (layer, output) in enumerate(subject.outputs.items()):
+        channels = np.array(subject.channels(layer, SHOWN_MAPS if output.ndim == 4 else SHOWN_VALUES))
         label = "activation" if layer.endswith(ACTIVATION) else "output"
         scale = Scale.of(output[..., channels], label)
         drawn = []
@@ -177,8 +168,7 @@ def _completeness(found: ClassMaps, pair: int) -> str:
 
 def _effort(subject: Subject) -> Effort:
     """How much is computed for a map: less for a large network."""
-    work = sum(row.multiply_adds for row in subject.model.layers(subject.run.image_shape)) * len(subject.pairs)
-    return _SMALL_EFFORT if 10 * work > _LARGE else Effort()
+    return _SMALL_EFFORT if subject.multiply_adds * len(subject.pairs) > _LARGE else Effort()
 
 
 def _picture(name: str, pixels: UInt8[np.ndarray, "h w c"], words: str) -> Shown:

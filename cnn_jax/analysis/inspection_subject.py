@@ -8,6 +8,7 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -18,10 +19,13 @@ from cnn_jax.data.evaluation_picture import read_picture
 from cnn_jax.data.picture import UnreadablePictureError
 from cnn_jax.data.split import Split
 from cnn_jax.inspect import layer_choice
+from cnn_jax.inspect.feature_maps import layer_outputs
 from cnn_jax.inspect.inspect_request import InspectRequest
+from cnn_jax.inspect.map_pictures import strongest_channels
 from cnn_jax.layer_rows import ACTIVATION
 from cnn_jax.models import Model, Variables
 from cnn_jax.plain_text import shortened
+from cnn_jax.run.errors import RunFailed
 from cnn_jax.train import restore
 from cnn_jax.train.restore import FinishedRun
 
@@ -29,6 +33,7 @@ STANDARD_LAYERS = 5
 _STANDARD_PICTURES = 4  # test images that are looked at where no pictures are given
 _MOST_PICTURES = 16
 _MOST_PAIRS = 64  # of a picture and a class
+LARGE = 1e9  # multiply-adds of one image
 _TEST_WORK = 1.5e11  # multiply-adds of a pass over the test images that are looked at
 _LEAST_TEST_IMAGES = 32
 _NAME = 60  # characters
@@ -110,7 +115,7 @@ class Subject:
 
     def normalized(self, pixels: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w c"]:
         """Normalises pixels as the run does."""
-        return np.asarray(pipeline.normalize(pixels, self.run.normalization))
+        return np.asarray(pipeline.normalize(jnp.asarray(pixels), self.run.normalization))
 
     @functools.cached_property
     def probabilities(self) -> Float[np.ndarray, "p k"]:
@@ -130,6 +135,35 @@ class Subject:
     def channel_counts(self) -> dict[str, int]:
         """How many channels each of the layers has."""
         return _channel_counts(self.model, self.run.image_shape, self.layers)
+
+    @functools.cached_property
+    def outputs(self) -> dict[str, Float[np.ndarray, "p ..."]]:
+        """What the layers give for the pictures.
+
+        Raises:
+          RunFailed: Where a value is not finite.
+        """
+        outputs = layer_outputs(self.model, self.variables, self.images, self.layers)
+        for name, each in outputs.items():
+            if not np.isfinite(each).all():
+                raise RunFailed(f"layer {name} gives values that are not finite: the network is damaged")
+        return outputs
+
+    def channels(self, layer: str, count: int) -> list[int]:
+        """Chooses channels of a layer: those that are asked for, or those that respond most to the pictures."""
+        if asked := [channel for channel in self.request.channels if channel < self.channel_counts[layer]]:
+            return asked
+        return strongest_channels(self.outputs[layer], count).tolist()
+
+    @functools.cached_property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of the forward pass of one image."""
+        return sum(row.multiply_adds for row in self.model.layers(self.run.image_shape))
+
+    @property
+    def large(self) -> bool:
+        """Whether the network is so large that the standard choice leaves out what takes minutes."""
+        return self.multiply_adds > LARGE
 
     def class_name(self, number: int) -> str:
         """The name of a class, as a page shows it."""

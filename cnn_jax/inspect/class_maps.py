@@ -7,7 +7,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Float, Int, PRNGKeyArray
 
 from cnn_jax import ops
 from cnn_jax.inspect import attribution, grad_cam, occlusion
@@ -102,24 +102,25 @@ def class_maps(
       ValueError: Where images, classes and network do not fit together, or a result is not finite.
     """
     effort = effort or Effort()
+    seen = model, variables, jnp.asarray(images), jnp.asarray(classes)
     height, width = images.shape[1:3]
     stride = max(1, -(-max(height, width) // effort.windows))
     window = (min(2 * stride, height), min(2 * stride, width))
     strides = (min(stride, window[0]), min(stride, window[1]))
-    slopes = attribution.gradient(model, variables, images, classes)
-    smooth = attribution.smooth_grad(model, variables, images, classes, key, samples=effort.samples)
-    integrated = attribution.integrated_gradients(model, variables, images, classes, steps=effort.steps)
-    cam = grad_cam.grad_cam(model, variables, images, classes)
+    slopes = attribution.gradient(*seen)
+    smooth = attribution.smooth_grad(*seen, key, samples=effort.samples)
+    integrated = attribution.integrated_gradients(*seen, steps=effort.steps)
+    cam = grad_cam.grad_cam(*seen)
     values: dict[str, np.ndarray] = {
         "gradient": slopes.sum(-1),
         "gradient x input": (slopes * images).sum(-1),
         "SmoothGrad": smooth.sum(-1),
         "integrated gradients": integrated.attributions.sum(-1),
         "Grad-CAM": cam.heatmaps,
-        "occlusion": occlusion.occlusion(model, variables, images, classes, window, strides),
+        "occlusion": occlusion.occlusion(*seen, window, strides),
     }
     if rectifiers(model, variables, images) > 0:
-        guided = attribution.guided_backprop(model, variables, images, classes)
+        guided = attribution.guided_backprop(*seen)
         values["guided backpropagation"] = guided.sum(-1)
         values["guided Grad-CAM"] = (guided * cam.heatmaps[..., None]).sum(-1)
     maps = []
@@ -144,7 +145,7 @@ def in_words(values: Float[np.ndarray, "h w"]) -> str | None:
     return None
 
 
-def rectifiers(model: Model, variables: Variables, images: Float[Array, "b h w c"]) -> int:
+def rectifiers(model: Model, variables: Variables, images: Float[np.ndarray, "b h w c"]) -> int:
     """Counts the rectifiers that run in evaluation.
 
     Args:

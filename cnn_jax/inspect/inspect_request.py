@@ -53,9 +53,6 @@ def define(values: flags.FlagValues) -> None:
         "channels", None, "numbers of channels, from 0, separated by commas; default: those that respond most", values
     )
     flags.DEFINE_multi_string(
-        "classes", None, "name or number of a class; may be repeated; default: each picture's predicted class", values
-    )
-    flags.DEFINE_multi_string(
         "sections", None, f"what the page shows, separated by commas: {', '.join(SECTIONS)}; default: all", values
     )
     flags.DEFINE_enum(

@@ -90,7 +90,9 @@ def shared_limits(images: Sequence[Sequence[ClassMap]], scaling: Scaling) -> dic
     if scaling == "own":
         return None
     limits: dict[str, float] = {}
-    for each in (each for maps in images for each in maps if each.values is not None):
+    for each in (each for maps in images for each in maps):
+        if each.values is None:
+            continue
         limits[each.method] = max(limits.get(each.method, 0.0), float(np.abs(each.values).max()))
     return limits if scaling == "method" else dict.fromkeys(limits, max(limits.values()))
 
