@@ -213,7 +213,7 @@ def _matching(model: Model, variables: Variables, shape: tuple[int, int, int]) -
       trained ones alone.
     """
     needed = jax.eval_shape(lambda key: model.init(key, shape), jax.random.key(0))
-    trained = {path: leaf for path, leaf in jax.tree_util.tree_leaves_with_path(dict(variables))}
+    trained = dict(jax.tree_util.tree_leaves_with_path(dict(variables)))
     wrong = set()
 
     def fill(path: Any, leaf: Any) -> Any:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -55,36 +56,62 @@ def drawn(fields: Sequence[ReceptiveField], picture: UInt8[np.ndarray, "h w c"])
     Returns:
       The figure: the theoretical field as a rectangle, the effective one lighter than its surroundings, outlined.
     """
-    columns = min(_COLUMNS, len(fields))
-    rows = math.ceil(len(fields) / columns)
-    figure = new_figure(max(2.6 * columns, 5.6), 3.0 * rows + 0.9)
-    with matplotlib.rc_context(STYLE):
-        grid = figure.subplots(rows, columns, squeeze=False)
-        figure.suptitle("Receptive fields of middle units: theoretical (blue box), effective (orange outline)", size=12)
-    height, width = picture.shape[:2]
-    for axes in grid.ravel():
-        axes.axis("off")
-    for axes, field in zip(grid.ravel(), fields, strict=False):
+    figure, panels = _panels(fields, "Receptive fields of middle units on a picture")
+    for axes, field in zip(panels, fields, strict=False):
         shade = np.where(field.effective, 1.0, 0.45)[..., None]
         shown = np.rint(picture * shade + 255 * 0.25 * (1 - shade)).astype(np.uint8)
         axes.imshow(shown.squeeze(-1) if shown.shape[-1] == 1 else shown, cmap="gray", vmin=0, vmax=255)
         _outline(axes, field.effective)
-        top, left, tall, wide = field.box
-        box = [max(top, 0), max(left, 0), min(top + tall, height), min(left + wide, width)]
-        corner, size = (box[1] - 0.5, box[0] - 0.5), (box[3] - box[1], box[2] - box[0])
-        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=BLUE, linewidth=2.5, clip_on=False))
-        beyond = " (beyond the image)" if (tall, wide) != (box[2] - box[0], box[3] - box[1]) else ""
-        name = plot_text.drawable(field.layer, _LABEL)
-        axes.set_title(f"{name}\n{tall}x{wide}{beyond}\neffective {field.effective_size:.1f}", fontsize=10)
     return figure
 
 
-def _outline(axes: object, inside: np.ndarray) -> None:
+def gradients(fields: Sequence[ReceptiveField]) -> Figure:
+    """Draws how strongly the middle unit of each layer depends on each pixel.
+
+    Args:
+      fields: Fields of the layers; each gets a panel.
+
+    Returns:
+      The figure: gradients as shares of the largest, the theoretical field as a rectangle, the effective one outlined.
+    """
+    figure, panels = _panels(fields, "Gradients of middle units with respect to the pixels")
+    image = None
+    for axes, field in zip(panels, fields, strict=False):
+        largest = float(field.gradients.max())
+        if not largest:
+            axes.text(0.5, 0.5, "depends on\nno pixel", transform=axes.transAxes, ha="center", va="center")
+        image = axes.imshow(field.gradients / (largest or 1), cmap="gray", vmin=0, vmax=1)
+        _outline(axes, field.effective)
+    if image is not None:
+        figure.colorbar(image, ax=panels, shrink=0.6, label="share of the largest gradient")
+    return figure
+
+
+def _panels(fields: Sequence[ReceptiveField], title: str) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel for each field, titled, with the theoretical field as a rectangle."""
+    columns = min(_COLUMNS, len(fields))
+    rows = math.ceil(len(fields) / columns)
+    figure = new_figure(max(2.6 * columns, 6.4), 3.2 * rows + 0.9)
+    with matplotlib.rc_context(STYLE):
+        panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
+        figure.suptitle(f"{title}\ntheoretical: blue box; effective: dashed orange outline", fontsize=12)
+    for axes in panels:
+        axes.axis("off")
+    for axes, field in zip(panels, fields, strict=False):
+        (height, width), (top, left, tall, wide) = field.gradients.shape, field.box
+        box = [max(top, 0), max(left, 0), min(top + tall, height), min(left + wide, width)]
+        corner, size = (box[1] - 0.5, box[0] - 0.5), (box[3] - box[1], box[2] - box[0])
+        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=BLUE, linewidth=4, clip_on=False))
+        beyond = ", beyond the image" if (wide, tall) != size else ""
+        name = plot_text.drawable(field.layer, _LABEL)
+        axes.set_title(f"{name}\n{tall}x{wide}{beyond}\neffective {field.effective_size:.1f}", fontsize=10)
+    return figure, panels
+
+
+def _outline(axes: Axes, inside: Bool[np.ndarray, "h w"]) -> None:
     """Draws the edges between pixels inside and outside a region."""
     padded = np.pad(inside, 1)
-    upright, level = (
-        np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1]),
-        np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1]),
-    )
-    axes.vlines(upright[1] - 0.5, upright[0] - 0.5, upright[0] + 0.5, color=ORANGE, linewidth=1.5)  # type: ignore[attr-defined]
-    axes.hlines(level[0] - 0.5, level[1] - 0.5, level[1] + 0.5, color=ORANGE, linewidth=1.5)  # type: ignore[attr-defined]
+    rows, columns = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
+    axes.vlines(columns - 0.5, rows - 0.5, rows + 0.5, color=ORANGE, linewidth=1.6, linestyle=(0, (2, 1)))
+    rows, columns = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    axes.hlines(rows - 0.5, columns - 0.5, columns + 0.5, color=ORANGE, linewidth=1.6, linestyle=(0, (2, 1)))
