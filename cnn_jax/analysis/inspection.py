@@ -6,17 +6,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cnn_jax.analysis import inspection_page, inspection_sections
+from cnn_jax.analysis import inspection_page, inspection_patches, inspection_responses, inspection_sections
 from cnn_jax.analysis.inspection_page import Section
 from cnn_jax.analysis.inspection_subject import Source, Subject, open_subject
 from cnn_jax.analysis.own_files import OwnFiles
-from cnn_jax.inspect.inspect_request import InspectRequest, SectionName
+from cnn_jax.inspect.inspect_request import SLOW, InspectRequest, SectionName
 from cnn_jax.run.errors import RunFailed, explain
 
 _MAKERS: dict[SectionName, Callable[[Subject], Section]] = {
     "kernels": inspection_sections.kernels,
     "maps": inspection_sections.feature_maps,
+    "patches": inspection_patches.patches,
+    "maximization": inspection_responses.maximization,
+    "fields": inspection_responses.fields,
     "classes": inspection_sections.classes,
+    "behaviour": inspection_responses.behaviour,
 }
 
 
@@ -41,7 +45,7 @@ def write(source: Source, request: InspectRequest, say: Callable[[str], None]) -
     sections = []
     makers = [
         ("pictures", inspection_sections.pictures),
-        *((name, _MAKERS[name]) for name in request.sections if name in _MAKERS),
+        *((name, _MAKERS[name]) for name in subject.sections),
     ]
     with subject.run.config.tracing():
         for name, make in makers:
@@ -71,4 +75,7 @@ def _about(subject: Subject) -> str:
         parts.append(
             f"{len(subject.test):,} of {subject.tested:,} test images looked at, evenly spaced (--test_images=all: all)"
         )
+    left_out = [name for name in SLOW if subject.large and name not in subject.sections]
+    if left_out and not subject.request.sections:
+        parts.append(f"left out for a network of this size: {', '.join(left_out)} (--sections={','.join(left_out)})")
     return "; ".join(parts) + "."

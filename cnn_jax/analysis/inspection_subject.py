@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from cnn_jax.analysis.prediction import find_pictures
 from cnn_jax.config_parse import ConfigError
@@ -20,7 +20,7 @@ from cnn_jax.data.picture import UnreadablePictureError
 from cnn_jax.data.split import Split
 from cnn_jax.inspect import layer_choice
 from cnn_jax.inspect.feature_maps import layer_outputs
-from cnn_jax.inspect.inspect_request import InspectRequest
+from cnn_jax.inspect.inspect_request import SECTIONS, SLOW, InspectRequest, SectionName
 from cnn_jax.inspect.map_pictures import strongest_channels
 from cnn_jax.layer_rows import ACTIVATION
 from cnn_jax.models import Model, Variables
@@ -33,7 +33,7 @@ STANDARD_LAYERS = 5
 _STANDARD_PICTURES = 4  # test images that are looked at where no pictures are given
 _MOST_PICTURES = 16
 _MOST_PAIRS = 64  # of a picture and a class
-LARGE = 1e9  # multiply-adds of one image
+_LARGE = 1e9  # multiply-adds of one image
 _TEST_WORK = 1.5e11  # multiply-adds of a pass over the test images that are looked at
 _LEAST_TEST_IMAGES = 32
 _NAME = 60  # characters
@@ -88,6 +88,7 @@ class Subject:
       pictures: Pictures in order.
       asked_classes: Numbers of the classes that are asked for; empty for the predicted ones.
       layers: Names of the layers.
+      sections: Sections of the page.
       test: Test images that are looked at; None where no section needs them.
       tested: How many there are.
     """
@@ -97,6 +98,7 @@ class Subject:
     pictures: tuple[SeenPicture, ...]
     asked_classes: tuple[int, ...]
     layers: tuple[str, ...]
+    sections: tuple[SectionName, ...]
     test: Split | None
     tested: int
 
@@ -111,11 +113,11 @@ class Subject:
     @functools.cached_property
     def images(self) -> Float[np.ndarray, "p h w c"]:
         """The pictures, normalised."""
-        return self.normalized(np.stack([each.pixels for each in self.pictures]))
+        return np.asarray(self.normalized(np.stack([each.pixels for each in self.pictures])))
 
-    def normalized(self, pixels: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w c"]:
+    def normalized(self, pixels: UInt8[np.ndarray, "n h w c"]) -> Float[Array, "n h w c"]:
         """Normalises pixels as the run does."""
-        return np.asarray(pipeline.normalize(jnp.asarray(pixels), self.run.normalization))
+        return pipeline.normalize(jnp.asarray(pixels), self.run.normalization)
 
     @functools.cached_property
     def probabilities(self) -> Float[np.ndarray, "p k"]:
@@ -158,12 +160,12 @@ class Subject:
     @functools.cached_property
     def multiply_adds(self) -> int:
         """Multiply-adds of the forward pass of one image."""
-        return sum(row.multiply_adds for row in self.model.layers(self.run.image_shape))
+        return _multiply_adds(self.run)
 
     @property
     def large(self) -> bool:
-        """Whether the network is so large that the standard choice leaves out what takes minutes."""
-        return self.multiply_adds > LARGE
+        """Whether the network is so large that less is computed as a standard."""
+        return self.multiply_adds > _LARGE
 
     def class_name(self, number: int) -> str:
         """The name of a class, as a page shows it."""
@@ -205,15 +207,17 @@ def open_subject(source: Source, request: InspectRequest) -> Subject:
     if pairs > _MOST_PAIRS:
         raise ConfigError([f"--classes: {pairs} pairs of a picture and a class, expected at most {_MOST_PAIRS}"])
     pictures = _read(files, run)
+    slow = SLOW if _multiply_adds(run) > _LARGE else ()
+    sections = request.sections or tuple(name for name in SECTIONS if name not in slow)
     test, tested = None, 0
-    if not files or source.moved or any(name in request.sections for name in _NEED_DATA):
+    if not files or source.moved or any(name in sections for name in _NEED_DATA):
         found = run.dataset(source.data_dir).test
         tested = len(found)
         count = min(tested, tested if request.test_images == 0 else request.test_images or _test_images(run))
         test = _evenly(found, count) if isinstance(found, Split) else found.some(count)
     if test is not None and not files:
         pictures = _first_of_classes(test, run.class_names)
-    return Subject(run, request, pictures, classes, layers, test, tested)
+    return Subject(run, request, pictures, classes, layers, sections, test, tested)
 
 
 def _classes(words: Sequence[str], names: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
@@ -280,8 +284,11 @@ def _read(files: Sequence[Path], run: FinishedRun) -> tuple[SeenPicture, ...]:
 
 def _test_images(run: FinishedRun) -> int:
     """How many test images are looked at as a standard: as many as a network of this size sees in some seconds."""
-    work = sum(row.multiply_adds for row in run.config.network.layers(run.image_shape))
-    return max(_LEAST_TEST_IMAGES, int(_TEST_WORK / max(1, work)))
+    return max(_LEAST_TEST_IMAGES, int(_TEST_WORK / max(1, _multiply_adds(run))))
+
+
+def _multiply_adds(run: FinishedRun) -> int:
+    return sum(row.multiply_adds for row in run.config.network.layers(run.image_shape))
 
 
 def _evenly(split: Split, count: int) -> Split:
