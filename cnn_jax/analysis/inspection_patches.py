@@ -42,18 +42,16 @@ def patches(subject: Subject) -> Section:
             f"reconstructions. Responses from the first patch to the last: {'; '.join(captions)}"
         )
         groups.append(Group(each.units.layer, [Shown.drawn(f"patches-{each.units.layer}", figure, alt)]))
-    seen = f"{len(subject.test):,}" if len(subject.test) == subject.tested else (
-        f"{len(subject.test):,} of the {subject.tested:,}, evenly spaced,"
+    seen = (
+        f"{len(subject.test):,}"
+        if len(subject.test) == subject.tested
+        else (f"{len(subject.test):,} of the {subject.tested:,}, evenly spaced,")
     )
     texts = [
         f"For each channel the {_PATCHES} test images with the strongest responses among {seen} images, cut to the "
-        "pixels that the unit depends on; grey is padding. On the left of them is what of the patch causes the response, led "
-        "back by a deconvolutional network (Zeiler and Fergus, 2014): "
-        + (
-            "in colour, grey is 0."
-            if subject.run.image_shape[2] == 3
-            else "red is positive, blue negative."
-        )
+        "pixels that the unit depends on; grey is padding. On the left of them is what of the patch causes the "
+        "response, led back by a deconvolutional network (Zeiler and Fergus, 2014): "
+        + ("in colour, grey is 0." if subject.run.image_shape[2] == 3 else "red is positive, blue negative.")
         + " Numbers are the responses of the first and the last patch."
     ]
     files = {"patches.csv": as_csv([row for each in found for row in _rows(each)]).encode()}
