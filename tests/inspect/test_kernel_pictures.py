@@ -33,7 +33,7 @@ def test_colours():
     weights = np.broadcast_to(np.array([2.0, 0.0, -2.0])[:, None], (3, 3, 3, 1))
     figure = kernel_sheet(kernels(weights, reads_image=True))
     assert has(drawn(figure), (255, 128, 0))
-    assert [text.get_text() for text in figure.texts] == ["conv: 1 kernels 3x3 in colour (grey is 0)", "7"]
+    assert [text.get_text() for text in figure.texts] == ["conv: 1 kernel 3x3 in colour (grey is 0)", "7"]
 
 
 @pytest.mark.parametrize(
