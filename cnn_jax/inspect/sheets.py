@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 STYLE: Any = {"font.size": 10, "axes.titlesize": 11, "figure.dpi": 120, "axes.linewidth": 0.6}
-_WIDEST = 8.6  # inches of a sheet
+_WIDEST, _TALLEST = 8.6, 9.0  # inches of a sheet, about
+_LETTER = 0.092  # inches of a title's letter, on average
 _LARGEST_TILE = 0.9  # inches
 _MARGIN, _TITLE, _LABEL, _BAR, _GAP = 0.12, 0.34, 0.17, 1.0, 0.05  # inches
 
@@ -88,13 +89,15 @@ def sheet(
     rows = -(-count // columns)
     left = (0.45 if labels.rows else 0.0) + (1.8 if picture is not None else 0.0) + _MARGIN
     right = _BAR if scale is not None else _MARGIN
-    cell = min(_LARGEST_TILE if count > 1 else 3 * _LARGEST_TILE, (_WIDEST - left - right) / columns)
+    largest = min(_LARGEST_TILE if count > 1 else 6 * _LARGEST_TILE, _TALLEST / rows)
+    cell = min(largest, (_WIDEST - left - right) / columns)
     tile = (cell * min(1, height / width), cell * min(1, width / height))
     over = _LABEL if labels.tiles else 0.0
     step = (tile[0] + _GAP + over, tile[1] + _GAP)
     top = _TITLE + (_LABEL if labels.columns else 0.0)
     least = max(1.2 if scale is not None else 0.0, 1.8 if picture is not None else 0.0)
-    size = (max(left + columns * step[1] + right, 4.6), top + max(rows * step[0], least) + _MARGIN)
+    written = 2 * _MARGIN + _LETTER * len(labels.title)
+    size = (max(left + columns * step[1] + right, written), top + max(rows * step[0], least) + _MARGIN)
     with new_figure(*size) as figure:
         figure.text(_MARGIN / size[0], 1 - 0.08 / size[1], labels.title, va="top", fontsize=11)
         canvas = np.ones((int(size[1] * figure.dpi), int(size[0] * figure.dpi), 3))

@@ -53,7 +53,7 @@ def test_colours_and_picture():
 
 
 def test_large_tiles_are_averaged():
-    board = np.indices((1, 400, 400)).sum(0) % 2 * 2 - 1.0  # 1 and -1 in turn
+    board = np.indices((1, 1296, 1296)).sum(0) % 2 * 2 - 1.0  # 1 and -1 in turn
     pixels = drawn(sheet(board, 1, Labels("title"), Scale(-1, 1, "", "RdBu_r")))
     assert has(pixels[100:200, 50:150], np.rint(np.array(matplotlib.colormaps["RdBu_r"](0.5)[:3]) * 255))
 
