@@ -131,8 +131,8 @@ def test_a_network_without_features_is_not_a_number():
 PENULTIMATE = [
     (Cnn(), 28, "head/dense1/activation"),
     (Cnn(dense=()), 28, "head/flatten"),
-    (LeNet5(), 28, "F6/activation"),
-    (LeNet5(output="rbf"), 28, "F6/activation"),
+    (LeNet5(), 28, "head/dense1/activation"),
+    (LeNet5(output="rbf"), 28, "head/dense1/activation"),
     (AlexNet(), 224, None),
     (TorchvisionAlexNet(), 224, None),
     (GoogLeNet(), 224, None),
