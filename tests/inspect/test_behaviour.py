@@ -1,7 +1,5 @@
 """Behaviour on changed pictures beside hand arithmetic and the evaluation that training uses."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,11 +78,10 @@ def test_distances_and_accuracies_by_hand():
     assert shift.images == 4
     np.testing.assert_array_equal(shift.accuracy, [3 / 4, 1 / 4])
     np.testing.assert_array_equal(shift.agreement, [1, 2 / 4])
-    # Each picture is the root of 2 from itself shifted, as it is from the next picture: all four differ but 0 and 2,
-    # which are no neighbours.
+    # A pixel that moves is the root of 2 away, and so are each picture and the next one.
     np.testing.assert_allclose(shift.feature_distance, [0, 1], atol=1e-6)
     pictures[3, 2, 2] = 0
-    pictures[3, 1, 1] = 255  # the first picture's neighbour, and its like: the distances between are 3/4 of the root
+    pictures[3, 1, 1] = 255  # as in its neighbours, the pictures 2 and 0: half of the distances between are 0
     (shift,) = behave(config, variables, SCALE, pictures, labels, {"shift": [1]})
     np.testing.assert_allclose(shift.feature_distance, [0, 4 / 2], atol=1e-6)
 
@@ -131,8 +128,8 @@ def test_a_network_without_features_is_not_a_number():
 PENULTIMATE = [
     (Cnn(), 28, "head/dense1/activation"),
     (Cnn(dense=()), 28, "head/flatten"),
-    (LeNet5(), 28, "F6/activation"),
-    (LeNet5(output="rbf"), 28, "F6/activation"),
+    (LeNet5(), 28, "head/dense1/activation"),
+    (LeNet5(output="rbf"), 28, "head/dense1/activation"),
     (AlexNet(), 224, None),
     (TorchvisionAlexNet(), 224, None),
     (GoogLeNet(), 224, None),
@@ -167,4 +164,3 @@ def test_too_few_pictures_or_labels_are_refused():
         behave(config, variables, SCALE, pictures[:1], None)
     with pytest.raises(ValueError, match="2 labels: expected 3"):
         behave(config, variables, SCALE, pictures, np.zeros(2, int))
-    assert dataclasses.is_dataclass(config)
