@@ -42,6 +42,8 @@ def write(source: Source, request: InspectRequest, say: Callable[[str], None]) -
     subject = open_subject(source, request)
     folder = request.target or source.workdir / "inspect"
     own = OwnFiles(folder, "--target" if request.target else "--workdir")
+    count = len(subject.pictures)
+    say(f"{count} picture{'s' * (count != 1)}, layers {', '.join(subject.layers)}")
     sections = []
     makers = [
         ("pictures", inspection_sections.pictures),
@@ -71,10 +73,9 @@ def _about(subject: Subject) -> str:
         f"images of {'x'.join(map(str, subject.run.image_shape))}",
         f"test accuracy {result.test_accuracy:.4f}",
     ]
-    if subject.test is not None and len(subject.test) < subject.tested:
-        parts.append(
-            f"{len(subject.test):,} of {subject.tested:,} test images looked at, evenly spaced (--test_images=all: all)"
-        )
+    if subject.test is not None and len(subject.test_numbers) < len(subject.test):
+        looked_at = f"{len(subject.test_numbers):,} of {len(subject.test):,} test images looked at"
+        parts.append(f"{looked_at}, evenly spaced (--test_images=all: all)")
     left_out = [name for name in SLOW if subject.large and name not in subject.sections]
     if left_out and not subject.request.sections:
         parts.append(f"left out for a network of this size: {', '.join(left_out)} (--sections={','.join(left_out)})")

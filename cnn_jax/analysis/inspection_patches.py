@@ -42,29 +42,25 @@ def patches(subject: Subject) -> Section:
             f"reconstructions. Responses from the first patch to the last: {'; '.join(captions)}"
         )
         groups.append(Group(each.units.layer, [Shown.drawn(f"patches-{each.units.layer}", figure, alt)]))
-    seen = (
-        f"{len(subject.test):,}"
-        if len(subject.test) == subject.tested
-        else (f"{len(subject.test):,} of the {subject.tested:,}, evenly spaced,")
-    )
+    all_images, looked_at = len(subject.test), len(subject.test_numbers)
+    seen = f"all {all_images:,}" if looked_at == all_images else f"{looked_at:,} of {all_images:,}, evenly spaced,"
     texts = [
-        f"For each channel the {_PATCHES} test images with the strongest responses among {seen} images, cut to the "
+        f"For each channel the {_PATCHES} test images with the strongest responses, of {seen} images, cut to the "
         "pixels that the unit depends on; grey is padding. On the left of them is what of the patch causes the "
         "response, led back by a deconvolutional network (Zeiler and Fergus, 2014): "
         + ("in colour, grey is 0." if subject.run.image_shape[2] == 3 else "red is positive, blue negative.")
         + " Numbers are the responses of the first and the last patch."
     ]
-    files = {"patches.csv": as_csv([row for each in found for row in _rows(each)]).encode()}
+    files = {"patches.csv": as_csv([row for each in found for row in _rows(each, subject)]).encode()}
     return Section("patches", "Strongest patches", texts, groups, files)
 
 
 def _batches(subject: Subject) -> Iterator[Float[np.ndarray, "b h w c"]]:
-    assert subject.test is not None
-    for start in range(0, len(subject.test), _BATCH):
-        yield np.asarray(subject.normalized(subject.test.images[start : start + _BATCH]))
+    for batch in subject.test_batches(_BATCH):
+        yield np.asarray(subject.normalized(batch.images))
 
 
-def _rows(found: TopPatches) -> list[dict[str, object]]:
+def _rows(found: TopPatches, subject: Subject) -> list[dict[str, object]]:
     """Where the patches come from, as rows of a table."""
     units = found.units
     return [
@@ -72,7 +68,7 @@ def _rows(found: TopPatches) -> list[dict[str, object]]:
             "layer": units.layer,
             "channel": int(channel),
             "rank": rank + 1,
-            "image": int(units.images[place, rank]),
+            "test_image": int(subject.test_numbers[units.images[place, rank]]),
             "response": float(units.values[place, rank]),
             **dict(zip(("row", "column"), units.places[place, rank].tolist(), strict=True)),
             **dict(zip(("top", "left", "height", "width"), units.boxes[place, rank].tolist(), strict=True)),

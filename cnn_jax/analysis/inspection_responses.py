@@ -29,7 +29,8 @@ _COMPARED = 256  # test images whose responses stand beside those of the picture
 _FIELD_IMAGES = 16  # over which gradients are averaged
 _DRAWN_FIELDS = 12  # layers whose fields are drawn on a picture
 _BEHAVIOUR_WORK = 4e11  # multiply-adds of all changed pictures
-_BEHAVIOUR_IMAGES = 1000  # at most, where no number is asked for
+_FEWEST_IMAGES, _BEHAVIOUR_IMAGES = 16, 1000  # where no number is asked for
+_MOST_BEHAVIOUR_IMAGES = 10_000  # in memory at once, where one is
 _BORDER_IMAGES = 256
 
 
@@ -49,7 +50,7 @@ def maximization(subject: Subject) -> Section:
     )
     usual = None
     if subject.test is not None:
-        images = subject.normalized(subject.test.images[: 16 if subject.large else _COMPARED])
+        images = subject.normalized(subject.test_images(16 if subject.large else _COMPARED).images)
         usual = responses(subject.model, subject.variables, images, tuple(units))
     groups = []
     for each in found:
@@ -78,7 +79,7 @@ def fields(subject: Subject) -> Section:
     key = jax.random.key(subject.run.experiment.seed)
     some = jnp.asarray(subject.images)
     if subject.test is not None and not subject.large:
-        some = subject.normalized(subject.test.images[:_FIELD_IMAGES])
+        some = subject.normalized(subject.test_images(_FIELD_IMAGES).images)
     asked = [name.removesuffix(ACTIVATION) for name in subject.request.layers]
     wanted = tuple(dict.fromkeys(asked)) or None
     found = receptive_fields(subject.model, subject.variables, some, key, wanted)
@@ -121,17 +122,14 @@ def fields(subject: Subject) -> Section:
 
 def behaviour(subject: Subject) -> Section:
     """Shows accuracy and features on changed pictures, and what padding does at the edges."""
-    assert subject.test is not None
     size = (subject.run.image_shape[0], subject.run.image_shape[1])
     measured = {name: levels(name, size) for name in CHANGES}
     if subject.large:
         measured = {name: _ends(each) for name, each in measured.items()}
-    passes = 2 * sum(map(len, measured.values()))
-    affordable = int(_BEHAVIOUR_WORK / (passes * max(1, subject.multiply_adds)))
-    most = _BEHAVIOUR_IMAGES if subject.request.test_images is None else len(subject.test)
-    count = min(len(subject.test), most, max(16, affordable) if subject.request.test_images is None else most)
-    places = np.arange(count) * len(subject.test) // count
-    pictures, labels = subject.test.images[places], subject.test.labels[places]
+    affordable = int(_BEHAVIOUR_WORK / (2 * sum(map(len, measured.values())) * max(1, subject.multiply_adds)))
+    standard = min(_BEHAVIOUR_IMAGES, max(_FEWEST_IMAGES, affordable))
+    test = subject.test_images(standard if subject.request.test_images is None else _MOST_BEHAVIOUR_IMAGES)
+    pictures, labels, count = test.images, test.labels, len(test)
     run = subject.run
     found = behave(run.config, subject.variables, run.normalization, pictures, labels, measured, run.experiment.seed)
     example = subject.pictures[0].pixels[None]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from cnn_jax.analysis.prediction import find_pictures
 from cnn_jax.config_parse import ConfigError
@@ -29,6 +30,9 @@ from cnn_jax.run.errors import RunFailed
 from cnn_jax.train import restore
 from cnn_jax.train.restore import FinishedRun
 
+if TYPE_CHECKING:
+    from cnn_jax.data.stream import Stream
+
 STANDARD_LAYERS = 5
 _STANDARD_PICTURES = 4  # test images that are looked at where no pictures are given
 _MOST_PICTURES = 16
@@ -36,6 +40,7 @@ _MOST_PAIRS = 64  # of a picture and a class
 _LARGE = 1e9  # multiply-adds of one image
 _TEST_WORK = 1.5e11  # multiply-adds of a pass over the test images that are looked at
 _LEAST_TEST_IMAGES = 32
+_MOST_SEARCHED = 1000  # test images among which the first of each class is taken
 _NAME = 60  # characters
 _NEED_DATA = ("patches", "behaviour")
 
@@ -89,8 +94,8 @@ class Subject:
       asked_classes: Numbers of the classes that are asked for; empty for the predicted ones.
       layers: Names of the layers.
       sections: Sections of the page.
-      test: Test images that are looked at; None where no section needs them.
-      tested: How many there are.
+      test: Test images; None where no section needs them.
+      test_numbers: Numbers of the test images that are looked at, evenly spaced.
     """
 
     run: FinishedRun
@@ -99,8 +104,8 @@ class Subject:
     asked_classes: tuple[int, ...]
     layers: tuple[str, ...]
     sections: tuple[SectionName, ...]
-    test: Split | None
-    tested: int
+    test: Split | Stream | None
+    test_numbers: Int[np.ndarray, " n"]
 
     @functools.cached_property
     def model(self) -> Model:
@@ -118,6 +123,24 @@ class Subject:
     def normalized(self, pixels: UInt8[np.ndarray, "n h w c"]) -> Float[Array, "n h w c"]:
         """Normalises pixels as the run does."""
         return pipeline.normalize(jnp.asarray(pixels), self.run.normalization)
+
+    def test_images(self, count: int) -> Split:
+        """Reads evenly spaced ones of the test images that are looked at.
+
+        Args:
+          count: How many, at most.
+
+        Returns:
+          The images, all in memory.
+        """
+        assert self.test is not None
+        return _taken(self.test, _evenly(self.test_numbers, count))
+
+    def test_batches(self, size: int) -> Iterator[Split]:
+        """Reads all test images that are looked at, a batch at a time."""
+        assert self.test is not None
+        for start in range(0, len(self.test_numbers), size):
+            yield _taken(self.test, self.test_numbers[start : start + size])
 
     @functools.cached_property
     def probabilities(self) -> Float[np.ndarray, "p k"]:
@@ -209,15 +232,16 @@ def open_subject(source: Source, request: InspectRequest) -> Subject:
     pictures = _read(files, run)
     slow = SLOW if _multiply_adds(run) > _LARGE else ()
     sections = request.sections or tuple(name for name in SECTIONS if name not in slow)
-    test, tested = None, 0
+    test, numbers = None, np.arange(0)
     if not files or source.moved or any(name in sections for name in _NEED_DATA):
-        found = run.dataset(source.data_dir).test
-        tested = len(found)
-        count = min(tested, tested if request.test_images == 0 else request.test_images or _test_images(run))
-        test = _evenly(found, count) if isinstance(found, Split) else found.some(count)
-    if test is not None and not files:
-        pictures = _first_of_classes(test, run.class_names)
-    return Subject(run, request, pictures, classes, layers, sections, test, tested)
+        test = run.dataset(source.data_dir).test
+        count = len(test) if request.test_images == 0 else request.test_images or _test_images(run)
+        numbers = _evenly(np.arange(len(test)), count)
+        if len(numbers) < 2 and "behaviour" in sections:
+            raise ConfigError(["--test_images: the section behaviour compares images, expected at least 2"])
+        if not files:
+            pictures = _first_of_classes(_taken(test, _evenly(numbers, _MOST_SEARCHED)), run.class_names)
+    return Subject(run, request, pictures, classes, layers, sections, test, numbers)
 
 
 def _classes(words: Sequence[str], names: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
@@ -291,12 +315,17 @@ def _multiply_adds(run: FinishedRun) -> int:
     return sum(row.multiply_adds for row in run.config.network.layers(run.image_shape))
 
 
-def _evenly(split: Split, count: int) -> Split:
-    """Takes evenly spaced images of a split, as streams do."""
-    if count == len(split):
-        return split
-    numbers = np.arange(count) * len(split) // count
-    return Split(split.images[numbers], split.labels[numbers])
+def _evenly(numbers: Int[np.ndarray, " n"], count: int) -> Int[np.ndarray, " m"]:
+    """Takes evenly spaced numbers, or all where there are fewer."""
+    return numbers if count >= len(numbers) else numbers[np.arange(count) * len(numbers) // count]
+
+
+def _taken(test: Split | Stream, numbers: Int[np.ndarray, " n"]) -> Split:
+    """Reads some test images into memory."""
+    if isinstance(test, Split):
+        return Split(test.images[numbers], test.labels[numbers])
+    chosen = numbers if test.numbers is None else test.numbers[numbers]
+    return dataclasses.replace(test, numbers=chosen).some(len(chosen))
 
 
 def _first_of_classes(test: Split, names: Sequence[str]) -> tuple[SeenPicture, ...]:

@@ -127,6 +127,7 @@ def test_data_are_those_of_the_network(page, run):
         ("--classes=3", "--classes: got '3', expected one of vertical"),
         ("--images={folder}/missing.png", "--images: there is no file or folder"),
         ("--images={folder}/text.png", "--images: .*text.png cannot be read as a picture"),
+        ("--test_images=1", "--test_images: the section behaviour compares images, expected at least 2"),
         ("--target={folder}", "--target: .* has files of others"),
         ("--workdir={folder}", "--workdir: .*config.json"),
     ],
@@ -154,7 +155,8 @@ def test_classes_by_number_name_and_list(run):
     assert [seen.label for seen in subject.pictures] == [0, 1, 2]
     assert len(subject.pairs) == 6
     subject = open_subject(Source(run), InspectRequest(test_images=7))
-    assert (len(subject.test), subject.tested) == (7, 150)
+    assert subject.test_numbers.tolist() == [0, 21, 42, 64, 85, 107, 128]
+    assert [len(batch) for batch in subject.test_batches(3)] == [3, 3, 1]
     assert [number for _, number in subject.pairs] == subject.probabilities.argmax(axis=1).tolist()
 
 
@@ -192,7 +194,7 @@ def test_every_network(config, shape):
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     picture = SeenPicture("picture 1", "random", pixels, pixels)
     layers = layer_choice.standard_layers(step.network, shape, 3)
-    subject = Subject(run, InspectRequest(), (picture,), (), layers, ("kernels", "maps"), None, 0)
+    subject = Subject(run, InspectRequest(), (picture,), (), layers, ("kernels", "maps"), None, np.arange(0))
     sections = [inspection_sections.kernels(subject), inspection_sections.feature_maps(subject)]
     convolutions = [row.name for row in step.network.layers(shape) if row.kind == "conv"]
     assert [group.title for group in sections[0].groups] == convolutions
