@@ -37,7 +37,8 @@ _BORDER_IMAGES = 256
 def maximization(subject: Subject) -> Section:
     """Shows pictures that channels and classes respond to most."""
     count = 2 if subject.large else _SEARCHED
-    units = {layer: subject.channels(layer, count) for layer in subject.layers}
+    # Before the activation, so that a channel that is silent at the start has a gradient.
+    units = {layer.removesuffix(ACTIVATION): subject.channels(layer, count) for layer in subject.layers}
     logits = subject.model.layers(subject.run.image_shape)[-1].name
     numbers = list(dict.fromkeys(number for _, number in subject.pairs))
     if not subject.asked_classes and not subject.large:
