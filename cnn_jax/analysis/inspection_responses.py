@@ -41,8 +41,8 @@ def maximization(subject: Subject) -> Section:
     units = {layer.removesuffix(ACTIVATION): subject.channels(layer, count) for layer in subject.layers}
     logits = subject.model.layers(subject.run.image_shape)[-1].name
     numbers = list(dict.fromkeys(number for _, number in subject.pairs))
-    if not subject.asked_classes and not subject.large:
-        numbers = list(range(min(len(subject.run.class_names), 2 * _SEARCHED)))
+    if not subject.asked_classes and not subject.large and len(subject.run.class_names) <= 2 * _SEARCHED:
+        numbers = list(range(len(subject.run.class_names)))
     units[logits] = numbers
     search = Search().shortened(subject.multiply_adds, sum(map(len, units.values())))
     key = jax.random.key(subject.run.experiment.seed)
