@@ -257,7 +257,7 @@ def inspect(request: Request) -> None:
     page = inspection.write(
         inspection.Source(the(request.workdir), request.moved, request.data_dir, request.images),
         request.inspection,
-        say,
+        lambda line: print(plain_lines(line), flush=True),
     )
     say(f"page: {page}")
 
