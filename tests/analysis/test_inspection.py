@@ -57,7 +57,7 @@ def page(run, tmp_path_factory):
     """The page of that run with its standard choice, of a picture of another size and of colours."""
     folder = tmp_path_factory.mktemp("pictures")
     pixels = np.zeros((30, 40, 3), np.uint8)
-    pixels[:, 18:22], pixels[..., 2] = (250, 120, 10), 60
+    pixels[:, 12:28], pixels[..., 2] = (250, 120, 10), 60
     Image.fromarray(pixels).save(folder / "photo.png")
     target = folder / "page"
     words = [f"--images={folder / 'photo.png'}", f"--target={target}", "--classes=vertical", "--classes=2"]
@@ -103,9 +103,8 @@ def test_data_are_those_of_the_network(page, run):
     with (page / "behaviour.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["change"] for row in rows} == {"shift", "rotation", "noise", "blur", "occlusion"}
-    unchanged = {row["accuracy"] for row in rows if float(row["level"]) == 0}
-    tested = launch.RunFolder(run).result().test_accuracy
-    assert {float(accuracy) for accuracy in unchanged} == {pytest.approx(tested)}
+    unchanged = [float(row["accuracy"]) for row in rows if float(row["level"]) == 0]
+    assert unchanged == [pytest.approx(launch.RunFolder(run).result().test_accuracy)] * 5
     with (page / "patches.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["layer"] for row in rows} == set(LAYERS)

@@ -50,7 +50,8 @@ def test_each_method_is_its_own():
 def test_no_rectifiers_and_no_dependence():
     model, variables = network(activation="tanh")
     variables = jax.device_get(variables)
-    variables["params"]["head"]["logits"]["kernel"] *= 0
+    logits = variables["params"]["head"]["logits"]
+    logits["kernel"] = np.zeros_like(logits["kernel"])
     assert rectifiers(model, variables, IMAGES) == 0
     maps = {
         each.method: each for each in class_maps(model, variables, IMAGES, CLASSES, jax.random.key(0), EFFORT).maps[0]

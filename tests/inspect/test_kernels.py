@@ -28,8 +28,8 @@ def test_the_largest_come_first():
 
 def test_many_channels_are_cut():
     model = models.create(Cnn(features=(40, 70), dense=()), 2)
-    variables = model.init(jax.random.key(0), (8, 8, 1))
-    second = learned_kernels(model, variables, (8, 8, 1))[1]
+    variables = model.init(jax.random.key(0), (16, 16, 1))
+    second = learned_kernels(model, variables, (16, 16, 1))[1]
     assert second.weights.shape == (3, 3, SEEN_INPUTS, SEEN_OUTPUTS)
     norms = np.linalg.norm(np.asarray(variables["params"]["conv2"]["kernel"]).reshape(-1, 70), axis=0)
     assert norms.argmax() == second.outputs[0]

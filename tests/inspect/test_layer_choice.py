@@ -51,7 +51,7 @@ def test_auxiliary_classifiers_do_not_run():
             ResNet(depth=18, width=4),
             64,
             3,
-            ["conv1/norm/activation", "stage2_block2/add/activation", "stage4_block2/add/activation"],
+            ["stem/norm/activation", "stage2_block2/add/activation", "stage4_block2/add/activation"],
         ),
         # Three convolutions of the stem, then whole modules.
         (
