@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from cnn_jax.cli import main
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.flags import parse
 from cnn_jax.inspect.inspect_request import InspectRequest
+
+
+def parse(words):
+    """The request of a command line."""
+    return main.parse(words)[1]
 
 
 def test_the_standard_choice():
