@@ -36,7 +36,12 @@ NETWORKS = [
     (AlexNet(features=(4, 4, 6, 6, 4), dense=(8, 6), groups=2), (64, 71)),
     (TorchvisionAlexNet(features=(4, 4, 6, 6, 4), dense=(8,), head_size=4), (127, 95)),
     (GoogLeNet(width=0.1, modules=(1, 1, 0), stem_strides=1, stem_pools=(True, False), aux_heads=False), (23, 26)),
-    (GoogLeNet(width=0.1, modules=(1, 1, 0), padding="VALID", stem_strides=1, stem_pools=(True, False)), (45, 38)),
+    (
+        GoogLeNet(
+            width=0.1, modules=(1, 1, 0), padding="VALID", stem_strides=1, stem_pools=(True, False), aux_heads=False
+        ),
+        (45, 38),
+    ),
     (TorchvisionGoogLeNet(width=0.1, modules=(1, 1, 1), stem_kernel_size=3), (53, 46)),
     (ResNet(width=4, stage_strides=(1, 2, 1, 1), stem_pool_padding="SAME"), (25, 32)),
     (ResNet(depth=50, width=1, stem_kernel_size=4, padding="SAME", stride_in="1x1"), (38, 33)),
