@@ -29,7 +29,7 @@ _CHANNELWISE = frozenset(
     }
 )  # fmt: skip
 # Kinds of layers that take statistics of whole maps.
-_OVER_MAPS = frozenset({"group_norm", "instance_norm"})
+OVER_MAPS = frozenset({"group_norm", "instance_norm"})
 
 
 class UnitFields:
@@ -106,7 +106,7 @@ class UnitFields:
             return (adaptive_shares(len(joined), outputs) > 0) @ joined
         if row.window is not None:
             return _windows(row, axis, joined)
-        if row.kind in _OVER_MAPS:
+        if row.kind in OVER_MAPS:
             joined = _together(joined)
         return np.broadcast_to(joined, (outputs, joined.shape[1]))
 

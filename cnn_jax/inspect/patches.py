@@ -189,11 +189,11 @@ def denormalizing(normalization: Normalization) -> ToPixels:
 def recompute(
     model: Model,
     variables: Variables,
-    units: TopUnits,
-    patches: Float[np.ndarray, "c k h w n"],
+    units: Sequence[TopUnits],
+    patches: Sequence[Float[np.ndarray, "c k h w n"]],
     around: Float[np.ndarray, "height width n"],
-) -> Float[np.ndarray, "c k"]:
-    """Computes the units' responses to their patches alone.
+) -> list[Float[np.ndarray, "c k"]]:
+    """Computes units' responses to their patches alone.
 
     Each patch is put to its place in another image, so that the network pads it, and the maps in the middle of the
     network, where it padded the image that the patch was cut from. Nothing else of that image is left.
@@ -201,17 +201,17 @@ def recompute(
     Args:
       model: Network.
       variables: Its variables.
-      units: The units.
+      units: Units of each layer.
       patches: Their patches, as in `TopPatches`.
       around: Normalised pixels of the other image, such as noise.
 
     Returns:
-      Responses; nan where there is no unit.
+      Responses of each layer; nan where there is no unit.
 
     Raises:
-      ValueError: Where a response is not finite.
+      ValueError: Where a reconstruction is not finite.
     """
-    return _led_back(model, variables, [units], [patches], around)[0][0]
+    return _led_back(model, variables, units, patches, around)[0]
 
 
 def _parts(

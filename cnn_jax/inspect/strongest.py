@@ -160,7 +160,7 @@ def strongest_of_batch(
 
     Returns:
       For each layer (responses in falling order, numbers of the images in the batch, places of the units). Of an image
-      that does not count the response is -inf.
+      that does not count the response is -inf; those of a channel are nan where any is.
     """
     outputs = model.apply_with_layers(variables, images, layers)[3]
     results = []
@@ -173,6 +173,7 @@ def strongest_of_batch(
         flat = maps.reshape(len(maps), -1, maps.shape[-1])
         best = jnp.where(there, flat.max(axis=1)[:, numbers].T, -jnp.inf)
         values, which = lax.top_k(best, count)
+        values = jnp.where(jnp.isnan(best).any(axis=1, keepdims=True), jnp.nan, values)
         place = flat[which, :, numbers[:, None]].argmax(axis=-1)
         results.append((values, which, jnp.stack([place // columns, place % columns], axis=-1)))
     return tuple(results)
