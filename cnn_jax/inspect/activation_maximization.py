@@ -275,8 +275,9 @@ def _search(
         return (spectrum + updates, state), None
 
     (found, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), jnp.arange(search.steps))
-    shown = [jnp.rint(_pixels(spectrum, width)).astype(jnp.uint8) for spectrum in (start, found)]
-    return respond(shown[0], 0), shown[1], respond(shown[1], 0)
+    shown = jnp.stack([jnp.rint(_pixels(spectrum, width)).astype(jnp.uint8) for spectrum in (start, found)])
+    start_responses, reached = jax.lax.map(lambda pixels: respond(pixels, 0), shown)
+    return start_responses, shown[1], reached
 
 
 def _pixels(spectrum: Float[Array, "n 2 h f c"], width: int) -> Float[Array, "n h w c"]:
