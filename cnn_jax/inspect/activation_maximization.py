@@ -149,6 +149,8 @@ def maximize(
             "normalise them"
         )
     layers = tuple(units)
+    if not any(map(len, units.values())):
+        raise ValueError("no channel to search for: name at least one")
     widths = _widths(model, variables, image_shape, layers)
     offsets = dict(zip(layers, np.cumsum([0, *widths[:-1]]).tolist(), strict=True))
     for layer, width in zip(layers, widths, strict=True):
@@ -156,8 +158,6 @@ def maximize(
             if not 0 <= channel < width:
                 raise ValueError(f"channel {channel} of layer {layer!r}: expected 0 to {width - 1}")
     chosen = np.array([offsets[layer] + channel for layer in layers for channel in units[layer]], np.int32)
-    if not len(chosen):
-        raise ValueError("no channel to search for: name at least one")
     folds = np.array([(zlib.crc32(layer.encode()), channel) for layer in layers for channel in units[layer]], np.uint32)
     constants = (variables, normalization, key)
     start_responses, pictures, reached = apply_in_batches(
