@@ -39,7 +39,7 @@ _DECORRELATED = _COLOURS / np.linalg.norm(_COLOURS, axis=0).max()
 _START = 0.01  # standard deviation of the spectrum that a search starts from: nearly grey
 _CONTRAST = 4.0  # divisor of the values before the sigmoid
 _LEAK = 0.01  # share of a negative response that counts in the search, so that a silent channel can be woken
-_SEARCH_FLOP = 2.5e12  # of all searches together: some ten seconds on two cores
+_SEARCH_FLOP = 1.6e12  # of all searches together: some ten seconds on two cores
 _FEWEST_STEPS = 16
 
 

@@ -157,8 +157,8 @@ def test_impossible_settings_are_refused(settings, message):
 
 
 def test_large_networks_get_fewer_steps():
-    # Forward and backward passes take 6 floating-point operations for each multiply-add: 2.5e12 / (6 * 4e9 * 2) = 52.
-    assert Search().shortened(multiply_adds=4 * 10**9, units=2) == Search(steps=52)
+    # Forward and backward passes take 6 floating-point operations for each multiply-add: 1.6e12 / (6 * 4e9 * 2) = 33.
+    assert Search().shortened(multiply_adds=4 * 10**9, units=2) == Search(steps=33)
     assert Search().shortened(multiply_adds=10**12, units=2).steps == 16
     assert Search(steps=7).shortened(multiply_adds=10**12, units=2).steps == 7
     assert Search().shortened(multiply_adds=1000, units=50) == Search()
