@@ -36,7 +36,7 @@ def maximized(
     count = len(found.channels)
     columns = min(_COLUMNS, count)
     rows = math.ceil(count / columns)
-    figure = new_figure(max(1.5 * columns, 6.4), (2.35 if usual is not None else 2.15) * rows + 1.0)
+    figure = new_figure(max(1.5 * columns, 6.4), (2.1 if usual is not None else 1.95) * rows + 1.0)
     with matplotlib.rc_context(STYLE):
         grid = figure.subplots(rows, columns, squeeze=False)
         meaning = _MEANINGS[found.search.objective] if names is None else "response"
@@ -53,6 +53,8 @@ def maximized(
         caption += f"\n{found.start_responses[place]:.2f} to {found.responses[place]:.2f}"
         if usual is not None:
             caption += f"\nimages {usual[:, channel].mean():.2f}"
+        if found.responses[place] <= found.start_responses[place]:
+            caption += "\nnot raised"
         axes.set_title(caption, fontsize=9)
     return figure
 

@@ -113,27 +113,34 @@ def behave(
             for first in range(0, len(pictures), batch)
         ]
         logits, features = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return logits.argmax(axis=1), features.astype(np.float64)
+        return logits.argmax(axis=1), features
 
     plain, features = see(CHANGES[0], 0)
     # Every picture beside the next one, so that the mean does not depend on a random choice.
-    between = np.linalg.norm(features - np.roll(features, -1, axis=0), axis=1).mean()
+    between = _mean_distance(features, np.roll(features, -1, axis=0))
     results = []
     for name, chosen in wanted.items():
         strengths = (0, *(level for level in chosen if level != 0))
-        seen = [(plain, features) if level == 0 else see(name, level) for level in strengths]
-        distances = np.array([np.linalg.norm(some - features, axis=1).mean() for _, some in seen])
+        predicted, distances = [plain], [0.0]
+        for level in strengths[1:]:
+            classes, changed = see(name, level)
+            predicted.append(classes)
+            distances.append(_mean_distance(features, changed))
         results.append(
             Behaviour(
                 name,
                 strengths,
-                None if labels is None else np.array([(some == labels).mean() for some, _ in seen]),
-                np.array([(some == plain).mean() for some, _ in seen]),
-                distances / between if between else np.full(len(seen), np.nan),
+                None if labels is None else np.array([(some == labels).mean() for some in predicted]),
+                np.array([(some == plain).mean() for some in predicted]),
+                np.array(distances) / between if between else np.full(len(strengths), np.nan),
                 len(pictures),
             )
         )
     return tuple(results)
+
+
+def _mean_distance(one: Float[np.ndarray, "n f"], other: Float[np.ndarray, "n f"]) -> float:
+    return float(np.linalg.norm(one - other, axis=1).mean(dtype=np.float64))
 
 
 def penultimate(model: Model, image_shape: tuple[int, int, int]) -> str | None:

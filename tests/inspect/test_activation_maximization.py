@@ -52,9 +52,9 @@ def test_a_silent_channel_is_woken():
     """An edge filter with a negative bias responds to no grey picture, so that the gradient of its ReLU is 0."""
     kernel = np.array([[-1, 0, 1]] * 3, np.float32)[..., None, None]
     model, variables = linear(kernel, np.array([-1.0], np.float32))
-    (found,) = maximize(model, variables, SCALE, (13, 13, 1), {"conv1": (0,)}, jax.random.key(0), Search(steps=60))
+    (found,) = maximize(model, variables, SCALE, (13, 13, 1), {"conv1": (0,)}, jax.random.key(0))
     assert found.start_responses == [0]
-    assert found.responses > 0.3  # one edge of nine columns gives at least 2/9
+    assert found.responses > 4 / 11  # a single edge from black to white gives 2 in two of eleven columns
     along_columns = np.abs(np.diff(found.pictures[0, ..., 0].astype(float), axis=0)).mean()
     along_rows = np.abs(np.diff(found.pictures[0, ..., 0].astype(float), axis=1)).mean()
     assert along_rows > 2 * along_columns  # vertical stripes
@@ -74,7 +74,7 @@ def test_responses_by_hand():
 @pytest.fixture(scope="module")
 def network():
     """A random network of colour images, and images' responses."""
-    model = models.create(Cnn(features=(6, 8), kernel_size=3, pooling=("max", "none"), dense=(8,)), 4)
+    model = models.create(Cnn(features=(6, 8), kernel_size=3, pooling=("max", "none"), dense=()), 4)
     variables = model.init(jax.random.key(0), (12, 12, 3))
     normalization = Normalization(jnp.array([120.0, 110, 100]), jnp.array([60.0, 55, 70]))
     pixels = np.random.default_rng(0).integers(0, 256, (50, 12, 12, 3))
@@ -157,8 +157,8 @@ def test_impossible_settings_are_refused(settings, message):
 
 
 def test_large_networks_get_fewer_steps():
-    # Forward and backward passes take 6 floating-point operations for each multiply-add: 2.5e12 / (6 * 4e9 * 2) = 52.
-    assert Search().shortened(multiply_adds=4 * 10**9, units=2) == Search(steps=52)
+    # Forward and backward passes take 6 floating-point operations for each multiply-add: 1.6e12 / (6 * 4e9 * 2) = 33.
+    assert Search().shortened(multiply_adds=4 * 10**9, units=2) == Search(steps=33)
     assert Search().shortened(multiply_adds=10**12, units=2).steps == 16
     assert Search(steps=7).shortened(multiply_adds=10**12, units=2).steps == 7
     assert Search().shortened(multiply_adds=1000, units=50) == Search()

@@ -1,5 +1,7 @@
 """Figures and tables of activation maximisation show what they were given."""
 
+import dataclasses
+
 import numpy as np
 
 from cnn_jax.inspect import activation_pictures
@@ -27,6 +29,15 @@ def test_pictures():
     figure = activation_pictures.maximized(FOUND, ["$shoe$", "b", "c", "d", "a very long name of a class"])
     assert figure.axes[1].get_title().startswith(r"\$shoe\$" + "\n")
     check_text_inside(figure)
+
+
+def test_a_channel_that_was_not_raised():
+    silent = dataclasses.replace(FOUND, responses=np.array([3.5, 0.0]), start_responses=np.array([0.5, 0.0]))
+    figure = activation_pictures.maximized(silent)
+    assert [axes.get_title() for axes in figure.axes] == [
+        "channel 4\n0.50 to 3.50",
+        "channel 0\n0.00 to 0.00\nnot raised",
+    ]
 
 
 def test_rows():

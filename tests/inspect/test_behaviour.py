@@ -109,7 +109,7 @@ def test_level_0_is_the_evaluation(train):
 
 
 def test_all_changes_are_measured_by_default():
-    config = config_of(Cnn(features=(2,), dense=()))
+    config = config_of(Cnn(features=(2,), pooling="max", dense=()))
     variables = config.network.init(jax.random.key(1), (8, 8, 1))
     pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
     measured = behave(config, variables, SCALE, pictures, None)
@@ -118,7 +118,7 @@ def test_all_changes_are_measured_by_default():
 
 
 def test_a_network_without_features_is_not_a_number():
-    config = config_of(Cnn(features=(2,), dense=()))
+    config = config_of(Cnn(features=(2,), pooling="max", dense=()))
     pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
     (shift,) = behave(config, zeros(config, 8), SCALE, pictures, None, {"shift": [1]})
     assert np.isnan(shift.feature_distance).all()
@@ -145,19 +145,18 @@ def test_no_network_is_left_out():
 
 @pytest.mark.parametrize(("config", "side", "layer"), [pytest.param(*case, id=case[0].name) for case in PENULTIMATE])
 def test_the_penultimate_layer(config, side, layer):
-    """The features make the logits: as many as the last layer has weights for each class."""
+    """The features are what the last layer of weights reads."""
     model, shape = models.create(config, 10), (side, side, 1 if side == 28 else 3)
     found = penultimate(model, shape)
     assert layer in (None, found)
-    last = model.layers(shape)[-1]
-    variables = jax.eval_shape(lambda key: model.init(key, shape), jax.random.key(0))
-    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    outputs = jax.eval_shape(lambda v, x: model.apply_with_layers(v, x, (found,))[3], variables, image)
-    assert outputs[found].shape == (1, *last.input_shape)
+    rows = {row.name: row for row in model.layers(shape)}
+    last = rows[model.layers(shape)[-1].name]
+    assert rows[found.removesuffix("/activation")].output_shape == last.input_shape
+    assert found in rows or found in model.activations(shape)
 
 
 def test_too_few_pictures_or_labels_are_refused():
-    config = config_of(Cnn(features=(2,), dense=()))
+    config = config_of(Cnn(features=(2,), pooling="max", dense=()))
     variables = zeros(config, 8)
     pictures = np.zeros((3, 8, 8, 1), np.uint8)
     with pytest.raises(ValueError, match="1 pictures: expected at least 2"):

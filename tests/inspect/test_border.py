@@ -1,5 +1,6 @@
 """Border profiles of constant images beside hand arithmetic."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,12 +10,19 @@ from cnn_jax import models
 from cnn_jax.config_model import AlexNet, Cnn, ResNet
 from cnn_jax.inspect.border import border_effects, default_layers, rolled
 from cnn_jax.inspect.table import as_csv
+from cnn_jax.layer_rows import LayerRow, emit
 
 
-def summing(padding, side=6, **fields):
+def zeros(config, shape):
+    """Variables of a network, all 0; nothing is compiled for them."""
+    shapes = jax.eval_shape(lambda key: models.create(config, 2).init(key, shape), jax.random.key(0))
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), dict(shapes))
+
+
+def summing(padding, side=6):
     """A network whose convolution sums 3x3 pixels, and its variables."""
-    config = Cnn(features=(1,), kernel_size=3, padding=padding, pooling="none", dense=(), **fields)
-    variables = jax.tree.map(jnp.zeros_like, dict(models.create(config, 2).init(jax.random.key(0), (side, side, 1))))
+    config = Cnn(features=(1,), kernel_size=3, padding=padding, pooling="none", dense=())
+    variables = zeros(config, (side, side, 1))
     variables["params"]["conv1"]["kernel"] = jnp.ones((3, 3, 1, 1))
     return config, variables
 
@@ -70,10 +78,9 @@ def test_explicit_pads_and_several_stages():
 
 
 def test_paddings_that_do_not_fit_are_left_out():
-    """A 9x9 window on 6 pixels exceeds VALID's input, and its border of 4 is within what 6 pixels can give."""
-    config = Cnn(features=(1,), kernel_size=9, padding="SAME", pooling="none", dense=())
-    variables = models.create(config, 2).init(jax.random.key(0), (6, 6, 1))
-    borders = border_effects(config, 2, variables, np.ones((1, 6, 6, 1), np.float32))
+    """A 5x5 window on 4 pixels exceeds VALID's input, and its border of 2 is within what 4 pixels can give."""
+    config = Cnn(features=(1,), kernel_size=5, padding="SAME", pooling="none", dense=())
+    borders = border_effects(config, 2, zeros(config, (4, 4, 1)), np.ones((1, 4, 4, 1), np.float32))
     names = {name for each in borders for name in each.paddings}
     assert names == {"SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR"}
 
@@ -113,15 +120,23 @@ def test_default_layers():
     names = default_layers(models.create(ResNet(depth=18), 10), (64, 64, 3))
     assert len(names) == 6
     assert (names[0], names[-1]) == ("stem/norm/activation", "stage4_block2/add/activation")
-    linear = models.create(Cnn(activation="identity", features=(2, 2), pooling="max"), 10)
-    assert default_layers(linear, (12, 12, 1)) == ("conv1", "conv2")
+    assert default_layers(models.Model(Linear()), (12, 12, 1)) == ("one", "two")
+
+
+class Linear(nn.Module):
+    """Two convolutions without activations."""
+
+    @nn.compact
+    def __call__(self, images, train):
+        maps = nn.Conv(2, (3, 3), name="two")(nn.Conv(2, (3, 3), name="one")(images))
+        row = LayerRow("pool", "global_avg_pool", maps.shape[1:], maps.shape[3:])
+        return nn.Dense(3, name="logits")(emit(row, maps.mean((1, 2)))), ()
 
 
 def test_the_stems_padding_changes_too():
     config = AlexNet(features=(2, 2, 2, 2, 2), dense=())
-    variables = models.create(config, 2).init(jax.random.key(0), (64, 64, 3))
     images = np.ones((1, 64, 64, 3), np.float32)
-    borders = border_effects(config, 2, variables, images, ["conv1"], ["SAME"])
+    borders = border_effects(config, 2, zeros(config, (64, 64, 3)), images, ["conv1"], ["SAME"])
     # ((64 + 3 - 11) / 4 + 1 = 15 places with the network's pads of 1 and 2, 64 / 4 = 16 under SAME
     assert [each.means.shape for each in borders] == [(15, 15), (16, 16)]
 

@@ -126,7 +126,7 @@ def test_layers_of_growing_fields():
     model = models.create(Cnn(features=(4, 4), norm="batch", pooling=("max", "none")), 3)
     # Norms and activations leave the field as it is, and so does a dense layer after another.
     assert growing_layers(model, (12, 12, 1)) == ("conv1", "pool1", "conv2", "head/dense1")
-    names = growing_layers(models.create(GoogLeNet(), 10), (64, 64, 3))
+    names = growing_layers(models.create(GoogLeNet(), 10), (96, 96, 3))
     assert not [name for name in names if "aux" in name]
     assert {"inception3a/concat", "inception5b/concat"} <= set(names)
     residual = growing_layers(models.create(CifarResNet(depth=8), 10), (32, 32, 3))
