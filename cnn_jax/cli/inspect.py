@@ -128,7 +128,7 @@ COMMAND = Command(
         Flag(
             "sections",
             f"what the page shows, separated by commas: {', '.join(SECTIONS)}; default: all, but for a network of more "
-            f"than a billion multiply-adds not {' and '.join(SLOW)}",
+            f"than a billion multiply-adds not {', '.join(SLOW)}",
             repeated=True,
         ),
         Flag(

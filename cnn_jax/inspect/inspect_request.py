@@ -9,7 +9,7 @@ from typing import Literal, get_args
 Scaling = Literal["own", "method", "all"]
 SectionName = Literal["kernels", "maps", "patches", "maximization", "fields", "classes", "behaviour"]
 SECTIONS: tuple[SectionName, ...] = get_args(SectionName)
-SLOW: tuple[SectionName, ...] = ("maximization", "behaviour")  # minutes for a large network
+SLOW: tuple[SectionName, ...] = ("patches", "maximization", "behaviour")  # minutes for a large network
 
 
 @dataclasses.dataclass(frozen=True)
