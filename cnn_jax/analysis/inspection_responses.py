@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,15 +20,18 @@ from cnn_jax.inspect import (
 from cnn_jax.inspect.activation_maximization import Search, maximize, responses
 from cnn_jax.inspect.behaviour import behave
 from cnn_jax.inspect.changes import CHANGES, levels
-from cnn_jax.inspect.receptive_field import ReceptiveField, receptive_fields
+from cnn_jax.inspect.receptive_field import growing_layers, receptive_fields
 from cnn_jax.inspect.table import as_csv
 from cnn_jax.layer_rows import ACTIVATION
 from cnn_jax.plain_text import plain
+
+_Item = TypeVar("_Item")
 
 _SEARCHED = 8  # channels of a layer, and classes, for which pictures are sought
 _COMPARED = 256  # test images whose responses stand beside those of the pictures that are sought
 _FIELD_IMAGES = 16  # over which gradients are averaged
 _DRAWN_FIELDS = 12  # layers whose fields are drawn on a picture
+_LARGE_FIELDS = 6  # layers whose fields are computed for a large network
 _BEHAVIOUR_WORK = 4e11  # multiply-adds of all changed pictures
 _FEWEST_IMAGES, _BEHAVIOUR_IMAGES = 16, 1000  # where no number is asked for
 _MOST_BEHAVIOUR_IMAGES = 10_000  # in memory at once, where one is
@@ -82,7 +86,8 @@ def fields(subject: Subject) -> Section:
     if subject.test is not None and not subject.large:
         some = subject.normalized(subject.test_images(_FIELD_IMAGES).images)
     asked = [name.removesuffix(ACTIVATION) for name in subject.request.layers]
-    wanted = tuple(dict.fromkeys(asked)) or None
+    growing = growing_layers(subject.model, subject.run.image_shape)
+    wanted = tuple(dict.fromkeys(asked)) or _evenly(growing, _LARGE_FIELDS if subject.large else len(growing))
     found = receptive_fields(subject.model, subject.variables, some, key, wanted)
     drawn = _evenly(found, _DRAWN_FIELDS)
     first = subject.pictures[0]
@@ -199,9 +204,10 @@ def _ends(strengths: Sequence[float]) -> tuple[float, ...]:
     return strengths[0], strengths[len(strengths) // 2], strengths[-1]
 
 
-def _evenly(found: Sequence[ReceptiveField], count: int) -> list[ReceptiveField]:
-    places = np.unique(np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int))
-    return [found[place] for place in places]
+def _evenly(items: Sequence[_Item], count: int) -> list[_Item]:
+    """Takes the first, the last and some between, evenly spaced."""
+    places = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
+    return [items[place] for place in places]
 
 
 def _table(rows: Sequence[Mapping[str, object]], caption: str) -> Table:
