@@ -12,9 +12,9 @@ from in_browser import lies_well, show
 from PIL import Image
 from rich.console import Console
 
-import launch
 from cnn_jax.analysis import inspection_page, inspection_sections
 from cnn_jax.analysis.inspection_subject import SeenPicture, Source, Subject, open_subject
+from cnn_jax.cli.main import main
 from cnn_jax.config_model import (
     AlexNet,
     CifarResNet,
@@ -30,6 +30,7 @@ from cnn_jax.data.pipeline import Normalization
 from cnn_jax.inspect import layer_choice
 from cnn_jax.inspect.inspect_request import SECTIONS, InspectRequest
 from cnn_jax.models import REGISTRY
+from cnn_jax.run.folder import RunFolder
 from cnn_jax.train.loop import train_and_evaluate
 from cnn_jax.train.restore import FinishedRun
 from cnn_jax.train.step import StepConfig
@@ -61,7 +62,7 @@ def page(run, tmp_path_factory):
     Image.fromarray(pixels).save(folder / "photo.png")
     target = folder / "page"
     words = [f"--images={folder / 'photo.png'}", f"--target={target}", "--classes=vertical", "--classes=2"]
-    assert launch.main(["inspect", f"--workdir={run}", *words]) == 0
+    assert main(["inspect", f"--workdir={run}", *words]) == 0
     return target
 
 
@@ -104,7 +105,7 @@ def test_data_are_those_of_the_network(page, run):
         rows = list(csv.DictReader(file))
     assert {row["change"] for row in rows} == {"shift", "rotation", "noise", "blur", "occlusion"}
     unchanged = [float(row["accuracy"]) for row in rows if float(row["level"]) == 0]
-    assert unchanged == [pytest.approx(launch.RunFolder(run).result().test_accuracy)] * 5
+    assert unchanged == [pytest.approx(RunFolder(run).result().test_accuracy)] * 5
     with (page / "patches.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["layer"] for row in rows} == set(LAYERS)
@@ -136,14 +137,14 @@ def test_refused_before_anything_is_computed(words, message, run, tmp_path, caps
     monkeypatch.setattr(inspection_sections, "pictures", None)
     given = words.format(folder=tmp_path)
     workdir = [] if given.startswith("--workdir") else [f"--workdir={run}"]
-    assert launch.main(["inspect", *workdir, given]) == 2
+    assert main(["inspect", *workdir, given]) == 2
     assert re.search(message, capsys.readouterr().err)
 
 
 def test_too_many(run, tmp_path, capsys):
     for number in range(17):
         Image.new("L", (10, 10), number).save(tmp_path / f"{number}.png")
-    assert launch.main(["inspect", f"--workdir={run}", f"--images={tmp_path}"]) == 2
+    assert main(["inspect", f"--workdir={run}", f"--images={tmp_path}"]) == 2
     assert "--images: 17 pictures, expected at most 16" in capsys.readouterr().err
 
 
