@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import launch
+from cnn_jax.cli import main as launch
 from cnn_jax.train import checkpoint, loop  # noqa: F401  imported once for all
 
 EVENTS = {

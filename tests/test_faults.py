@@ -20,7 +20,7 @@ import killed_run
 import pytest
 from moments import Moment
 
-import launch
+from cnn_jax.cli import main as launch
 from cnn_jax.run.metrics_log import MetricsLog, read_records
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +38,7 @@ LEVELS = (4, 16, 24, 32, 48, 64, 80, 96, 112, 128)
 
 
 class Faults:
-    """What an audit hook of this process, which cannot be taken away again, does to its reads and writes."""
+    """Audit hook of this process, which cannot be taken away again, and what it does to reads and writes."""
 
     def __init__(self):
         self.folder, self.number, self.seen, self.act = "", None, [], None
@@ -279,7 +279,7 @@ def test_a_file_of_another_kind_is_named(experiment, finished, tmp_path, capfd, 
 # Runs in a mount namespace of its own, where a small disk can be mounted; with the run's folder on it.
 SMALL_DISKS = """
 import contextlib, io, os, subprocess, sys
-import launch
+from cnn_jax.cli import main as launch
 experiment, disk, *levels = sys.argv[1:]
 words = ["train", f"--config={experiment}", f"--workdir={disk}/run", "--noreport"]
 for level in levels:

@@ -8,8 +8,8 @@ from pathlib import Path
 import jax
 import pytest
 
-import launch
 from cnn_jax import jax_settings
+from cnn_jax.cli import main as launch
 from cnn_jax.config_parse import ConfigError
 
 ROOT = Path(__file__).parent.parent

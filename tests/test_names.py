@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import launch
+from cnn_jax.cli import main as launch
 from cnn_jax.data.records import read_manifest
 
 # As a disk has them: bytes, which need not be UTF-8.

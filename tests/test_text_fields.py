@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnn_jax.flags import parse
+from cnn_jax.cli import main
 from cnn_jax.text_fields import kind_of, read
 
 
@@ -12,7 +12,7 @@ from cnn_jax.text_fields import kind_of, read
 def test_text_is_text(tmp_path, text):
     file = tmp_path / "small.py"
     file.write_text("def get_config():\n    return {'data': {'name': 'image_folder'}}\n")
-    experiment = parse(["train", f"--config={file}", f"--config.data.train_dir={text}"]).experiment
+    experiment = main.parse(["train", f"--config={file}", f"--config.data.train_dir={text}"])[1].experiment
     assert experiment.data.train_dir == text
 
 

@@ -66,8 +66,9 @@ def test_launch_sets_them_before_jax_starts(tmp_path):
     file = tmp_path / "experiment.py"
     file.write_text("def get_config():\n    return {'train': {'deterministic': True}}\n")
     program = (
-        "import os, sys, launch\n"
-        f"launch.set_xla_flags(launch.flags.parse(['train', '--config={file}']))\n"
+        "import os, sys\nfrom cnn_jax.cli import main, with_jax\n"
+        f"_, request = main.parse(['train', '--config={file}'])\n"
+        "with_jax.set_xla_flags(request.experiment)\n"
         "print(os.environ['XLA_FLAGS'], 'jax' in sys.modules)"
     )
     environment = {**os.environ, "XLA_FLAGS": "--xla_dump_hlo_as_text"}

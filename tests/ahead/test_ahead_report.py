@@ -1,4 +1,4 @@
-"""What is told of steps that fit, do not fit, or crash the compiler; the compiler's answers are planted."""
+"""Reports of steps that fit, do not fit, or crash the compiler; the compiler's answers are planted."""
 
 import io
 import json
@@ -44,7 +44,7 @@ def compiled(devices=4, batch=256, memory=8 * GIB):
 
 
 def findings(answer, chips="v5e:2x2", largest=False):
-    request = CompileRequest(topology.parse(chips), None, largest, None, None, None)
+    request = CompileRequest(topology.parse(chips), None, largest, None, None)
 
     def compile_one(job, told):
         return answer(job) if callable(answer) else Outcome(answer, (), None)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import launch
 from cnn_jax.ahead import compiler
 from cnn_jax.ahead.job import Compiled, Job
+from cnn_jax.cli import main as launch
 from cnn_jax.config_parse import parse
 
 ROOT = Path(__file__).parents[2]

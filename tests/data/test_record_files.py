@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-import launch
 from cnn_jax import config as cfg
+from cnn_jax.cli import main as launch
 from cnn_jax.data import DataError
 from cnn_jax.data.errors import UnreadableRecordError
 from cnn_jax.data.records import Records, read_manifest

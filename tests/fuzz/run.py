@@ -23,7 +23,7 @@ from pathlib import Path
 
 import jax
 
-import launch
+from cnn_jax.cli import main as launch
 from tests.fuzz import cases, sources
 
 _SECONDS = 240  # for one case, whose program may be that of a ResNet-50

@@ -6,10 +6,10 @@ Legal ones are checked and traced, and a few of them trained; `make fuzz` trains
 import jax
 import pytest
 
-import launch
 from cnn_jax import data, nearest, preflight
 from cnn_jax.ahead import lowering
 from cnn_jax.ahead.job import Job
+from cnn_jax.cli import train
 from cnn_jax.config import Experiment
 from cnn_jax.config_fields import variants_of
 from cnn_jax.config_parse import parse
@@ -58,7 +58,7 @@ def test_legal_experiments_are_refused_or_can_be_traced(tiny, monkeypatch):
 
 def test_bad_experiments_and_command_lines_end_in_one_refusal(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(nearest, "suggest_fixes", lambda *_: [])
-    monkeypatch.setitem(launch.VERBS, "train", lambda request: examine(request.experiment))
+    monkeypatch.setattr(train, "train", lambda request: examine(request.experiment))
     monkeypatch.chdir(tmp_path)
     ends = [run.run("bad", SEED, number, tiny, tmp_path) for number in range(COUNT)]
     assert [text for end, text in ends if end not in ("0", "2")] == []

@@ -1,4 +1,4 @@
-"""What came of an input: a result, or one message."""
+"""Outcome of an input: a result, or one message."""
 
 import contextlib
 import io
@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import launch
+from cnn_jax.cli import main as launch
 from cnn_jax.data import errors
 from cnn_jax.preflight import REFUSALS
 from cnn_jax.sweep.status import CHANGED, UNREADABLE
@@ -22,7 +22,7 @@ class Refused(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a command printed, and its exit code."""
+    """Output of a command, and its exit code."""
 
     code: int
     out: str

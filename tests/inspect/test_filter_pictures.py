@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-import launch
+from cnn_jax.cli import main as launch
 from cnn_jax.inspect import filter_pictures
 
 

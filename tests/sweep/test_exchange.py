@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cnn_jax import flags
+from cnn_jax.cli import main
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.sweep import exchange
 from sweep.test_sweep_file import NO_NAMES
@@ -126,6 +126,6 @@ def test_where_a_sweep_cannot_be_written(tmp_path):
     assert exchange.unwritable(tmp_path / "x.json") is None
     words = ["sweep", "--config=x.py"]
     with pytest.raises(ConfigError, match=r"--export: got .*, which is a folder"):
-        flags.parse([*words, f"--export={tmp_path}"])
+        main.parse([*words, f"--export={tmp_path}"])
     with pytest.raises(ConfigError, match="give one of them at a time"):
-        flags.parse([*words, "--verify=1", f"--export={tmp_path / 'x.json'}"])
+        main.parse([*words, "--verify=1", f"--export={tmp_path / 'x.json'}"])

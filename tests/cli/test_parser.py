@@ -2,9 +2,16 @@
 
 import pytest
 
-from cnn_jax import flags
+from cnn_jax.cli import main
+from cnn_jax.cli.parser import HelpRequested
+from cnn_jax.cli.values import parse_value
 from cnn_jax.config_parse import ConfigError
-from cnn_jax.flags import default_workdir, parse, parse_value
+from cnn_jax.run.process_group import ProcessGroup
+
+
+def parse(words):
+    """The request of a command line."""
+    return main.parse(words)[1]
 
 
 @pytest.fixture
@@ -16,7 +23,6 @@ def experiment_file(tmp_path):
 
 def test_flags_and_overrides(experiment_file):
     request = parse(["train", f"--config={experiment_file}", "--config.train.batch_size=8", "--noreport"])
-    assert request.verb == "train"
     assert (request.experiment.train.epochs, request.experiment.train.batch_size) == (2, 8)
     assert (request.report, request.profile) == (False, False)
     assert parse(["train", f"--config={experiment_file}", "--profile"]).profile is True
@@ -61,19 +67,19 @@ def test_a_flag_and_its_value_may_be_two_words(experiment_file):
 
 
 def test_help_lists_every_field():
-    with pytest.raises(flags.HelpRequested) as caught:
+    with pytest.raises(HelpRequested) as caught:
         parse(["train", "--help"])
     text = str(caught.value)
     assert "--config.optimizer.momentum" in text
     assert "number >= 0 and <= 0.999999; default: 0.9; share of the last update kept [with name=sgd]" in text
-    with pytest.raises(flags.HelpRequested, match="summary"):
+    with pytest.raises(HelpRequested, match="summary"):
         parse([])
 
 
 def test_another_config_gets_another_folder(experiment_file):
     first = parse(["train", f"--config={experiment_file}"])
     second = parse(["train", f"--config={experiment_file}", "--config.seed=1"])
-    folders = [default_workdir(request.config_file, request.experiment) for request in (first, second)]
+    folders = [request.workdir for request in (first, second)]
     assert folders[0] != folders[1]
     assert all(folder.name.startswith("small-") for folder in folders)
 
@@ -86,9 +92,9 @@ def test_a_file_of_any_name_gets_a_folder(tmp_path, name, folder):
     path = tmp_path / f"{name}.py"
     path.write_text("def get_config():\n    return {}\ndef get_sweep():\n    return [{'seed': 0}]\n")
     request = parse(["train", f"--config={path}"])
-    assert default_workdir(request.config_file, request.experiment).name.rpartition("-")[0] == folder
-    swept = parse(["sweep", f"--config={path}"]).sweep.plan
-    assert flags.default_sweep_dir(swept).name.rpartition("-sweep-")[0] == folder
+    assert request.workdir.name.rpartition("-")[0] == folder
+    swept = parse(["sweep", f"--config={path}"])
+    assert swept.workdir.name.rpartition("-sweep-")[0] == folder
 
 
 def test_a_failing_file_tells_where(tmp_path):
@@ -101,8 +107,7 @@ def test_a_failing_file_tells_where(tmp_path):
 def test_several_processes(experiment_file):
     words = ["train", f"--config={experiment_file}", "--distributed=explicit", "--coordinator=host:1234"]
     request = parse([*words, "--num_processes=2", "--process_id=1"])
-    assert (request.distributed, request.coordinator) == ("explicit", "host:1234")
-    assert (request.num_processes, request.process_id) == (2, 1)
+    assert request.group == ProcessGroup("explicit", "host:1234", count=2, number=1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The command line: one file for each command, with its flags, its request and what it runs."""

@@ -1,0 +1,106 @@
+"""Commands and flags, as the files of this package declare them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar
+
+from absl import flags
+
+from cnn_jax.config_parse import ConfigError
+
+_Read = TypeVar("_Read")
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """A flag of the command line.
+
+    Attributes:
+      name: Name, without dashes.
+      help: What it sets, for --help and errors.
+      default: Value where it is not given.
+      kind: str, bool, int or float.
+      choices: Legal words of a string; empty for any.
+      least, most: Range of a number; None for no bound.
+      repeated: Whether it may be given several times.
+      required: Whether the command needs it.
+      path: "" where it is no path; "read" for a file or folder; "written" for a folder that libraries write into.
+    """
+
+    name: str
+    help: str
+    default: Any = None
+    kind: type = str
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+    repeated: bool = False
+    required: bool = False
+    path: Literal["", "read", "written"] = ""
+
+    def define(self, values: flags.FlagValues) -> None:
+        """Adds the flag to absl's."""
+        if self.repeated:
+            flags.DEFINE_multi_string(self.name, self.default, self.help, values)
+        elif self.choices:
+            flags.DEFINE_enum(self.name, self.default, self.choices, self.help, values)
+        elif self.kind is bool:
+            flags.DEFINE_bool(self.name, self.default, self.help, values)
+        elif self.kind is int:
+            flags.DEFINE_integer(self.name, self.default, self.help, self.least, self.most, values)
+        elif self.kind is float:
+            flags.DEFINE_float(self.name, self.default, self.help, self.least, self.most, values)
+        else:
+            flags.DEFINE_string(self.name, self.default, self.help, values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """A command's part of the command line, each value of its flag's kind.
+
+    Attributes:
+      values: Value of each flag of the command; paths are `Path` objects.
+      given: Names of the flags on the command line.
+      overrides: Values of --config.FIELD, by the field; of a finished run, texts by the field of config.data.
+    """
+
+    values: Mapping[str, Any]
+    given: frozenset[str]
+    overrides: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Attributes:
+      name: First word of its command line.
+      help: What it does, in a line.
+      flags: Its flags, in the order of --help.
+      read: Makes its request; raises ConfigError with all that is wrong.
+      run: Runs the request; returns the exit code.
+      config: "fields" where --config.FIELD overrides any field, "moved" where it says where a finished run's data lie.
+      uses_jax: Whether JAX starts in it, or in a process of its own, so that JAX's settings are checked first.
+    """
+
+    name: str
+    help: str
+    flags: tuple[Flag, ...]
+    read: Callable[[Arguments], Any]
+    run: Callable[[Any], int]
+    config: Literal["none", "fields", "moved"] = "none"
+    uses_jax: bool = True
+
+
+def attempt(faults: list[str], read: Callable[[], _Read]) -> _Read | None:
+    """Reads a part of a request; adds what is wrong with it to the faults and returns None."""
+    try:
+        return read()
+    except ConfigError as error:
+        faults += error.faults
+        return None

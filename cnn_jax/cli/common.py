@@ -1,0 +1,71 @@
+"""Flags that several commands have, and how they are read."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+from cnn_jax import config_parse, experiment_file
+from cnn_jax.cli.command import Arguments, Flag
+from cnn_jax.config import Experiment
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.plain_text import plain
+
+CONFIG = Flag("config", "experiment file with get_config(); fields: --config.a.b=value", required=True, path="read")
+WORKDIR = Flag(
+    "workdir",
+    "the run's or sweep's folder; default of train and sweep: runs/<file>-<hash of the config>",
+    path="written",
+)
+FINISHED = dataclasses.replace(WORKDIR, required=True)
+DATA_DIR = Flag(
+    "data_dir",
+    "folder of prepared data; default: $CNN_JAX_DATA_DIR, else the user's cache folder",
+    path="written",
+)
+REPORT = Flag("report", "write the report when the training is done", True, bool)
+FORMAT = Flag("format", "how the result is printed", "table", choices=("table", "json", "csv"))
+OUTPUT = Flag("output", "also write the result to this file; .json or .csv by its ending", path="read")
+
+_NAME_BYTES = 150  # of an experiment, in the name of its folder, which may have 255
+
+
+def read_experiment(arguments: Arguments) -> Experiment:
+    """Reads the file of --config under the overrides.
+
+    Raises:
+      ConfigError: With all that is wrong with file and fields.
+    """
+    return config_parse.parse(
+        config_parse.override(experiment_file.load_config(arguments["config"]), dict(arguments.overrides))
+    )
+
+
+def read_output(arguments: Arguments) -> Path | None:
+    """Reads --output.
+
+    Raises:
+      ConfigError: Where no result can be written there.
+    """
+    output: Path | None = arguments["output"]
+    if output is None:
+        return None
+    if output.suffix not in (".json", ".csv"):
+        raise ConfigError([f"--output: got {str(output)!r}, expected a file that ends in .json or .csv"])
+    if output.is_dir():
+        raise ConfigError([f"--output: {output} is a folder"])
+    if not output.parent.is_dir():
+        raise ConfigError([f"--output: got {str(output)!r}, and there is no folder {str(output.parent)!r}"])
+    return output
+
+
+def default_workdir(config_file: Path, experiment: Experiment) -> Path:
+    """Names the folder of a run that names none: runs/<file>-<hash>, another one for every config."""
+    digest = hashlib.sha256(experiment.model_dump_json().encode()).hexdigest()
+    return Path("runs") / f"{folder_name(config_file.stem)}-{digest[:8]}"
+
+
+def folder_name(experiment: str) -> str:
+    """Makes a folder's name of an experiment's: no control characters, and short enough for every file system."""
+    return plain(experiment).encode()[:_NAME_BYTES].decode(errors="ignore")

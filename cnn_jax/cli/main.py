@@ -1,0 +1,58 @@
+"""All commands, and the one way in: words in, exit code out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from cnn_jax import jax_settings, xla_flags
+from cnn_jax.cli import compile as compile_
+from cnn_jax.cli import eval as eval_
+from cnn_jax.cli import filter as filter_
+from cnn_jax.cli import parser, predict, prepare, report, summary, sweep, train
+from cnn_jax.cli.command import Command
+from cnn_jax.cli.output import fail, refuse
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.run.errors import RunFailed, explain
+from cnn_jax.run.exit_codes import DONE
+
+COMMANDS: dict[str, Command] = {
+    module.COMMAND.name: module.COMMAND
+    for module in (train, eval_, predict, summary, report, compile_, prepare, filter_, sweep)
+}
+
+
+def parse(argv: Sequence[str]) -> tuple[Command, Any]:
+    """Understands a command line; as `parser.parse`."""
+    return parser.parse(argv, COMMANDS)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs a command line.
+
+    Args:
+      argv: Words after the program's name.
+
+    Returns:
+      0 done; 1 the work failed; 2 refused, nothing started; 75 stopped by a signal, state saved.
+    """
+    os.environ["MPLBACKEND"] = "agg"  # figures go into files, whatever shows them on the user's screen
+    try:
+        command, request = parse(argv)
+        if command.uses_jax:
+            jax_settings.check_environment()
+            xla_flags.check_known()
+    except parser.HelpRequested as text:
+        print(text)
+        return DONE
+    except ConfigError as error:
+        return refuse(error)
+    try:
+        return command.run(request)
+    except RunFailed as error:
+        return fail(error)
+    except Exception as error:  # what happens while a run trains is a RunFailed
+        if (fault := explain(error)) is None:
+            raise
+        return refuse(fault)

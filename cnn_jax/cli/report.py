@@ -1,0 +1,51 @@
+"""`launch.py report`: makes the report of a run or a sweep anew from its folder."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from cnn_jax.cli import with_jax
+from cnn_jax.cli.command import Command
+from cnn_jax.cli.common import DATA_DIR, FINISHED
+from cnn_jax.cli.eval import EvalRequest, read
+from cnn_jax.cli.output import say
+from cnn_jax.config_parse import ConfigError
+
+
+def report(request: EvalRequest) -> None:
+    """Writes the report of a run, or the tables and the report of a sweep, finished or not."""
+    workdir = request.workdir
+    if not ((workdir / "sweep.json").exists() or (workdir / "trials").is_dir()):
+        write_run(workdir, request.data_dir, request.moved)
+        return
+    if request.moved:
+        raise ConfigError([f"--config.data.{name}: a sweep's report reads no data" for name in request.moved])
+    from cnn_jax.analysis.sweep_report import write_sweep_report
+    from cnn_jax.sweep.table import write_table
+
+    say(f"table: {write_table(workdir)}")
+    say(f"report: {write_sweep_report(workdir)}")
+
+
+def write_run(workdir: Path, data_dir: Path | None, moved: dict[str, str] | None = None) -> None:
+    """Writes the report of a finished run and prints where."""
+    from cnn_jax.analysis.run_report import write_run_report
+    from cnn_jax.train import restore
+
+    say(f"report: {write_run_report(restore.load(workdir, moved), data_dir)}")
+
+
+def run(request: EvalRequest) -> int:
+    """Runs the command."""
+    return with_jax.run(functools.partial(report, request), workdir=request.workdir)
+
+
+COMMAND = Command(
+    name="report",
+    help="make the report of a run or a sweep anew from its folder",
+    flags=(FINISHED, DATA_DIR),
+    read=read,
+    run=run,
+    config="moved",
+)

@@ -1,0 +1,183 @@
+"""`launch.py sweep`: runs the trials of an experiment file's get_sweep()."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.cli.command import Arguments, Command, Flag
+from cnn_jax.cli.common import CONFIG, DATA_DIR, REPORT, WORKDIR, folder_name
+from cnn_jax.cli.output import fail, refuse, say
+from cnn_jax.cli.values import field_value
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.run.errors import RunFailed, explain
+from cnn_jax.run.exit_codes import DONE, FAILED, STOPPED
+from cnn_jax.run.folder import RunFolderError
+from cnn_jax.sweep import exchange, plan
+from cnn_jax.sweep.comparison import Evidence
+from cnn_jax.sweep.options import Options
+from cnn_jax.sweep.plan import Plan
+from cnn_jax.sweep.trial import Trial
+
+_RAY = (
+    Flag("address", "address of a Ray cluster, auto for this machine's; default: starts one"),
+    Flag("cpus", "cores that Ray sets aside for one process of a trial", 1, int, least=1),
+    Flag("gpus", "GPUs that Ray sets aside for one process of a trial", 0, int, least=0),
+    Flag("tpus", "TPU chips that Ray sets aside for one process of a trial", 0, int, least=0),
+    Flag("processes", "processes of one trial, joined, on nodes as far apart as there are", 1, int, least=1),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepRequest:
+    """Request of the command line.
+
+    Attributes:
+      plan: All trials.
+      chosen: Trials that --sweep.limit and --sweep.only leave.
+      known: Data checksum and result of each trial in --from's file, by the trial's number.
+      options: How the trials run.
+      workdir: Folder of the sweep.
+      data_dir: Folder of prepared data; None is the default folder.
+      report: Whether the report is written.
+      verify: Number of finished trials to run again and compare; None for none.
+      export: File to write the sweep to; None for none.
+    """
+
+    plan: Plan
+    chosen: tuple[Trial, ...]
+    known: dict[int, tuple[str, Evidence]]
+    options: Options
+    workdir: Path
+    data_dir: Path | None
+    report: bool
+    verify: int | None
+    export: Path | None
+
+
+def read(arguments: Arguments) -> SweepRequest:
+    """Reads the flags, and all trials from an experiment file or from another laboratory's."""
+    config_file, source = arguments["config"], arguments["from"]
+    if arguments["engine"] != "ray" and (given := [flag.name for flag in _RAY if flag.name in arguments.given]):
+        raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
+    if arguments["vectorize"] == "seeds" and arguments["processes"] > 1:
+        raise ConfigError(["--vectorize=seeds: a program of several seeds runs in one process; leave out --processes"])
+    if arguments["verify"] and arguments["export"]:
+        raise ConfigError(["--verify and --export: give one of them at a time"])
+    if arguments["export"] and (fault := exchange.unwritable(arguments["export"])):
+        raise ConfigError([f"--export: {fault}"])
+    if (config_file is None) == (source is None):
+        raise ConfigError(["sweep: needs --config=FILE with get_sweep(), or --from=FILE that sweep --export wrote"])
+    known: dict[int, tuple[str, Evidence]] = {}
+    if config_file is not None:
+        sweep = plan.read(config_file, dict(arguments.overrides))
+    elif arguments.overrides:
+        raise ConfigError([f"--config.{name}: the configs in the file of --from hold" for name in arguments.overrides])
+    else:
+        sweep, known = exchange.read(source)
+    return SweepRequest(
+        plan=sweep,
+        chosen=plan.choose(sweep, _only(arguments["sweep.only"] or ()), arguments["sweep.limit"]),
+        known=known,
+        options=Options(**{field.name: arguments[field.name] for field in dataclasses.fields(Options)}),
+        workdir=arguments["workdir"] or default_folder(sweep),
+        data_dir=arguments["data_dir"],
+        report=arguments["report"],
+        verify=arguments["verify"],
+        export=arguments["export"],
+    )
+
+
+def _only(words: Iterable[str]) -> dict[str, Any]:
+    """Reads the FIELD=VALUE of --sweep.only."""
+    fields, faults = {}, []
+    for word in words:
+        field, has_value, text = word.partition("=")
+        if not has_value or not text:
+            faults.append(f"--sweep.only: got {word!r}, expected FIELD=VALUE, such as seed=0")
+        fields[field.removeprefix("config.")] = field_value(field.removeprefix("config."), text)
+    if faults:
+        raise ConfigError(faults)
+    return fields
+
+
+def default_folder(sweep: Plan) -> Path:
+    """Names the folder of a sweep that names none; more points leave it the same, other shared values do not."""
+    return Path("runs") / f"{folder_name(sweep.experiment)}-sweep-{sweep.digest}"
+
+
+def run(request: SweepRequest) -> int:
+    """Runs the command, without JAX, which its trials need alone."""
+    try:
+        return _run(request)
+    except RunFailed:
+        raise
+    except Exception as error:  # of this machine, when trials may have begun
+        if (fault := explain(error)) is None:
+            raise
+        return fail(f"{fault}; the same command goes on")
+
+
+def _run(request: SweepRequest) -> int:
+    """Runs, verifies or exports; keeps the table and the report up to date while trials run."""
+    from rich.console import Console
+
+    from cnn_jax.analysis.periodic_writer import PeriodicWriter
+    from cnn_jax.sweep import driver, repetition
+    from cnn_jax.sweep.feasibility import ExaminationError
+
+    console, workdir = Console(), request.workdir
+    try:
+        options = None if request.verify or request.export else request.options
+        with driver.opened(request.plan, workdir, request.data_dir, options) as opened:
+            if request.verify:
+                verdicts = repetition.verify(opened.folder, opened.entries, request.verify, request.data_dir, console)
+                return DONE if all(verdict and verdict.difference is None for verdict in verdicts.values()) else FAILED
+            if request.export:
+                try:
+                    done = exchange.export(request.plan, opened.folder, opened.entries, request.export)
+                except OSError as error:
+                    return fail(f"--export: cannot write {request.export}: {error.strerror}")
+                say(f"{request.export}: {len(opened.entries)} trials, {done} of them with figures")
+                return DONE
+            with PeriodicWriter(workdir, request.report, console) as writer:
+                outcome = driver.run(opened, request.chosen, request.data_dir, request.options, console, writer.update)
+                writer.finish()
+            matches = exchange.compare(opened.folder, opened.entries, request.known, console)
+    except (ConfigError, ExaminationError, RunFolderError) as error:
+        return refuse(error)
+    if outcome.stopped:
+        return STOPPED
+    return DONE if matches and not outcome.failed else FAILED
+
+
+COMMAND = Command(
+    name="sweep",
+    help="run the trials of an experiment file's get_sweep(); the same command goes on with them",
+    flags=(
+        dataclasses.replace(CONFIG, required=False),
+        Flag("from", "file of a sweep that --export wrote: repeat it, and compare", path="read"),
+        *(WORKDIR, DATA_DIR, REPORT),
+        Flag("engine", "what runs the trials", "local", choices=("local", "ray")),
+        Flag("jobs", "trials at a time; default: one for each core or accelerator", None, int, least=1),
+        Flag("sweep.limit", "run at most so many trials, the first", None, int, least=1),
+        Flag("sweep.only", "FIELD=VALUE: run trials with this value; may be repeated", repeated=True),
+        Flag("time_limit", "minutes of one attempt at a trial; default: any time", None, float, least=0),
+        Flag("memory_limit", "GiB of one trial; default: its share of the machine", None, float, least=0),
+        Flag("retry_failed", "run trials again that have failed before", False, bool),
+        Flag(
+            "vectorize",
+            "seeds: one program trains the seeds of a point; for accelerators",
+            "off",
+            choices=("off", "seeds"),
+        ),
+        Flag("verify", "run so many finished trials again, and compare", None, int, least=1),
+        Flag("export", "write the sweep, all that repeating it needs, to this file", path="read"),
+        *_RAY,
+    ),
+    read=read,
+    run=run,
+    config="fields",
+)

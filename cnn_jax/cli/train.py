@@ -1,0 +1,121 @@
+"""`launch.py train`: trains one network, tests it and writes its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from cnn_jax.cli import with_jax
+from cnn_jax.cli.command import Arguments, Command, Flag, attempt
+from cnn_jax.cli.common import CONFIG, DATA_DIR, REPORT, WORKDIR, default_workdir, read_experiment
+from cnn_jax.cli.output import say
+from cnn_jax.cli.report import write_run
+from cnn_jax.config import Experiment
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.run.errors import RunFailed, explain
+from cnn_jax.run.process_group import ProcessGroup
+
+_PROCESSES = (
+    Flag(
+        "distributed",
+        "several processes of one run: as the cluster tells, never, or as given",
+        "auto",
+        choices=("auto", "off", "explicit"),
+    ),
+    Flag("coordinator", "HOST:PORT of the first process, for --distributed=explicit"),
+    Flag("num_processes", "of the run, for --distributed=explicit", None, int, least=1, most=2**20),
+    Flag("process_id", "of this process, from 0, for --distributed=explicit", None, int, least=0),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainRequest:
+    """Request of the command line.
+
+    Attributes:
+      experiment: Resolved config.
+      workdir: Folder of the run.
+      data_dir: Folder of prepared data; None is the default folder.
+      report: Whether the report is written.
+      profile: Whether some steps are traced.
+      group: Processes that train together.
+    """
+
+    experiment: Experiment
+    workdir: Path
+    data_dir: Path | None
+    report: bool
+    profile: bool
+    group: ProcessGroup
+
+
+def read(arguments: Arguments) -> TrainRequest:
+    """Reads the flags."""
+    faults: list[str] = []
+    group = attempt(faults, lambda: _read_group(arguments))
+    experiment = attempt(faults, lambda: read_experiment(arguments))
+    if experiment is None or group is None:
+        raise ConfigError(faults)
+    workdir = arguments["workdir"] or default_workdir(arguments["config"], experiment)
+    return TrainRequest(experiment, workdir, arguments["data_dir"], arguments["report"], arguments["profile"], group)
+
+
+def _read_group(arguments: Arguments) -> ProcessGroup:
+    """Reads the flags of several processes, which go together or not at all."""
+    helps = {flag.name: flag.help for flag in _PROCESSES[1:]}
+    given = [name for name in helps if arguments[name] is not None]
+    if arguments["distributed"] != "explicit":
+        if given:
+            raise ConfigError([f"--{name}: is for --distributed=explicit" for name in given])
+        return ProcessGroup(cast(Literal["auto", "off"], arguments["distributed"]))
+    if missing := [name for name in helps if name not in given]:
+        raise ConfigError([f"--{name}: --distributed=explicit needs it: {helps[name]}" for name in missing])
+    coordinator, count, number = (arguments[name] for name in helps)
+    host, _, port = coordinator.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 2**16:
+        raise ConfigError([f"--coordinator: got {coordinator!r}, expected HOST:PORT, such as 10.0.0.1:8476"])
+    if number >= count:
+        raise ConfigError([f"--process_id: got {number}, expected 0 to {count - 1}"])
+    return ProcessGroup("explicit", coordinator, count, number)
+
+
+def train(request: TrainRequest) -> None:
+    """Trains, then writes the report where there is none of this result."""
+    from cnn_jax.train import distributed
+    from cnn_jax.train.loop import train_and_evaluate
+
+    workdir = request.workdir
+    result: dict[str, Any] = train_and_evaluate(request.experiment, workdir, request.data_dir, profile=request.profile)
+    if not distributed.is_first():
+        return
+    print(f"test accuracy {result['test_accuracy']:.4f}, test loss {result['test_loss']:.4f}")
+    say(f"result: {workdir / 'result.json'}")
+    if request.report:
+        try:
+            write_run(workdir, request.data_dir)
+        except OSError as error:
+            raise RunFailed(
+                f"the run is done, and its report cannot be written: {explain(error)}; then `launch.py report "
+                f"--workdir={workdir}` writes it"
+            ) from error
+
+
+def run(request: TrainRequest) -> int:
+    """Runs the command."""
+    return with_jax.run(functools.partial(train, request), request.experiment, group=request.group)
+
+
+COMMAND = Command(
+    name="train",
+    help="train one network; the same command resumes it",
+    flags=(
+        *(CONFIG, WORKDIR, DATA_DIR, REPORT),
+        Flag("profile", "trace steps 10 to 20; the report shows where a step's time goes", False, bool),
+        *_PROCESSES,
+    ),
+    read=read,
+    run=run,
+    config="fields",
+)

@@ -1,0 +1,46 @@
+"""Values of config fields as a command line writes them."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from typing import Any
+
+from cnn_jax import text_fields
+
+_WORDS = {"true": True, "false": False, "none": None, "null": None}
+
+
+def field_value(field: str, text: str) -> Any:
+    """Reads the value of a config field: as text where the field takes text, else as `parse_value` does."""
+    kind = text_fields.kind_of(field)
+    return parse_value(text) if kind is None else text_fields.read(text, *kind)
+
+
+def parse_value(text: str) -> Any:
+    """Reads an override's value.
+
+    Args:
+      text: A Python literal, in which words need no quotes: (SAME, 1); true, false or none in any case; else
+        any text.
+
+    Returns:
+      The literal, or the text itself.
+    """
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(text, mode="eval")
+        if not isinstance(tree.body, ast.Name):
+            return ast.literal_eval(_Quoted().visit(tree))
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        pass  # no literal, or one that Python cannot read: unhashable keys, thousands of signs or brackets
+    return text
+
+
+class _Quoted(ast.NodeTransformer):
+    """Turns the bare words of a literal into strings."""
+
+    def visit_Name(self, node: ast.Name) -> ast.Constant:
+        return ast.Constant(_WORDS.get(node.id.lower(), node.id))

@@ -1,0 +1,69 @@
+"""Runs the work of a command in this process's JAX, whose settings are checked before it starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from cnn_jax import xla_flags
+from cnn_jax.cli.output import fail, refuse
+from cnn_jax.config import Experiment
+from cnn_jax.config_parse import ConfigError
+from cnn_jax.run.exit_codes import DONE, STOPPED
+from cnn_jax.run.folder import RunFolder, RunFolderError
+from cnn_jax.run.process_group import ProcessGroup
+
+
+def run(
+    work: Callable[[], None],
+    experiment: Experiment | None = None,
+    workdir: Path | None = None,
+    group: ProcessGroup | None = None,
+) -> int:
+    """Runs the work of a command.
+
+    Args:
+      work: Trains or uses a network.
+      experiment: Config of the network; None is that of the run in workdir, where there is one.
+      workdir: Folder of a run.
+      group: Processes that train together, for the commands that train.
+
+    Returns:
+      Exit code; refusals and failures have been printed.
+    """
+    try:
+        set_xla_flags(experiment, workdir)
+    except (ConfigError, RunFolderError) as error:
+        return refuse(error)
+    # JAX and all that stands on it come only now: a bad command line is answered at once.
+    try:
+        import jax  # noqa: F401
+    except ValueError as error:  # of an environment variable
+        return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
+    from cnn_jax import preflight
+    from cnn_jax.data.errors import UnreadableRecordError, UnreadPicturesError
+    from cnn_jax.train import distributed
+    from cnn_jax.train.loop import DivergedError, Stopped
+
+    try:
+        preflight.check_settings()  # an experiment file may have made some
+        if group is not None:  # before the devices are asked for
+            distributed.join(group)
+        preflight.check_devices()
+        work()
+    except preflight.REFUSALS as error:
+        return refuse(error)
+    except (DivergedError, distributed.OtherProcessFailed, UnreadPicturesError, UnreadableRecordError) as error:
+        return fail(error)
+    except Stopped:
+        return STOPPED
+    return DONE
+
+
+def set_xla_flags(experiment: Experiment | None, workdir: Path | None = None) -> None:
+    """Sets the flags that a config, or that of the run in workdir, needs, before JAX starts and reads them."""
+    if experiment is None and workdir is not None and (workdir / "config.json").exists():
+        experiment = RunFolder(workdir).experiment()
+    if experiment is not None:
+        os.environ.update(xla_flags.environment(experiment))
