@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -208,10 +209,12 @@ def recompute(
     Returns:
       Responses of each layer; nan where there is no unit.
 
-    Raises:
-      ValueError: Where a reconstruction is not finite.
     """
-    return _led_back(model, variables, units, patches, around)[0]
+    compute = functools.partial(_compiled_responses, model, variables, tuple(each.layer for each in units))
+    values = [np.full(each.values.shape, np.nan, np.float32) for each in units]
+    for (layer, channel, rank), value in _each_alone(compute, units, patches, around):
+        values[layer][channel, rank] = value
+    return values
 
 
 def _parts(
@@ -301,58 +304,90 @@ def _led_back(
     around: Float[np.ndarray, "height width n"],
 ) -> tuple[list[Float[np.ndarray, "c k"]], list[Float[np.ndarray, "c k h w n"]]]:
     """Computes the units' responses to their patches alone, and leads them back to the pixels."""
-    known = [np.nonzero(each.images >= 0) for each in units]
+    compute = functools.partial(_deconvolved, model, variables, tuple(each.layer for each in units))
     values = [np.full(each.values.shape, np.nan, np.float32) for each in units]
     signals = [np.zeros_like(each) for each in patches]
-    open_ = [(layer, channel, rank) for layer, pairs in enumerate(known) for channel, rank in zip(*pairs, strict=True)]
-    layers = tuple(each.layer for each in units)
-    size = batch_size(around.shape[:2], len(open_))
-    for start in range(0, len(open_), size):
-        some = open_[start : start + size]
-        filled = some + some[-1:] * (size - len(some))
+    for (layer, channel, rank), (signal, value) in _each_alone(compute, units, patches, around):
+        box = units[layer].boxes[channel, rank]
+        values[layer][channel, rank] = value
+        signals[layer][channel, rank, : box[2], : box[3]] = cut(signal, box)
+    if not all(np.isfinite(each).all() for each in signals):
+        raise ValueError("the network gives reconstructions that are not finite")
+    return values, signals
+
+
+def _each_alone(
+    compute: Callable[..., Any],
+    units: Sequence[TopUnits],
+    patches: Sequence[Float[np.ndarray, "c k h w n"]],
+    around: Float[np.ndarray, "height width n"],
+) -> Iterator[tuple[tuple[int, int, int], Any]]:
+    """Puts every unit's patch into the image `around` and applies a function to batches of bounded size.
+
+    Yields:
+      (number of the layer, position of the channel, rank of the unit) and the function's result for each unit.
+    """
+    known = [
+        (layer, int(channel), int(rank))
+        for layer, some in enumerate(units)
+        for channel, rank in np.argwhere(some.images >= 0)
+    ]
+    size = batch_size(around.shape[:2], len(known))
+    for start in range(0, len(known), size):
+        part = known[start : start + size]
+        filled = part + part[-1:] * (size - len(part))
         canvases = np.tile(around, (size, 1, 1, 1))
         for canvas, (layer, channel, rank) in zip(canvases, filled, strict=True):
             box = units[layer].boxes[channel, rank]
             rows, columns = box_pixels(box, around.shape)
             canvas[rows[:, None], columns] = patches[layer][channel, rank, : box[2], : box[3]]
         which = np.array([layer for layer, _, _ in filled])
-        numbers = np.array([units[layer].channels[channel] for layer, channel, _ in filled])
+        channels = np.array([units[layer].channels[channel] for layer, channel, _ in filled])
         places = np.array([units[layer].places[channel, rank] for layer, channel, rank in filled])
-        found = jax.device_get(_deconvolved(model, variables, canvases, layers, which, numbers, places))
-        for (layer, channel, rank), signal, value in zip(some, *found, strict=False):
-            box = units[layer].boxes[channel, rank]
-            values[layer][channel, rank] = value
-            signals[layer][channel, rank, : box[2], : box[3]] = cut(signal, box)
-    for each in signals:
-        if not np.isfinite(each).all():
-            raise ValueError("the network gives reconstructions that are not finite")
-    return values, signals
+        results = jax.device_get(compute(canvases, which, channels, places))
+        for number, index in enumerate(part):
+            yield index, jax.tree.map(lambda leaf, number=number: leaf[number], results)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
-def _deconvolved(
+def _responses(
     model: Model,
     variables: Variables,
-    images: Float[Array, "b h w n"],
     layers: tuple[str, ...],
+    images: Float[Array, "b h w n"],
     which: Int[Array, " b"],
     channels: Int[Array, " b"],
     places: Int[Array, "b 2"],
-) -> tuple[Float[Array, "b h w n"], Float[Array, " b"]]:
-    """Leads the response of one unit of each image back to the image, and gives the responses.
+) -> Float[Array, " b"]:
+    """Gives the response of one unit to each image, of the unit's layer by its number among `layers`.
 
-    One program serves the units of all layers: each image's unit is of the layer `which`.
+    One program serves the units of all layers.
     """
+    outputs = model.apply_with_layers(variables, images, layers)[3]
+    values = jnp.zeros(len(images))
+    for number, name in enumerate(layers):
+        maps = as_maps(outputs[name])
+        last = jnp.array(maps.shape[1:]) - 1
+        row, column, channel = jnp.minimum(jnp.stack([places[:, 0], places[:, 1], channels]), last[:, None])
+        values = jnp.where(which == number, maps[jnp.arange(len(images)), row, column, channel], values)
+    return values
+
+
+_compiled_responses = jax.jit(_responses, static_argnums=(0, 2))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _deconvolved(
+    model: Model,
+    variables: Variables,
+    layers: tuple[str, ...],
+    images: Float[Array, "b h w n"],
+    *units: Int[Array, "..."],
+) -> tuple[Float[Array, "b h w n"], Float[Array, " b"]]:
+    """Leads the response of one unit to each image back to the image, and gives the responses; as for `_responses`."""
 
     def score(images: Array) -> tuple[Array, Array]:
         with ops.relu_backward("deconvnet"):
-            outputs = model.apply_with_layers(variables, images, layers)[3]
-        values = jnp.zeros(len(images))
-        for number, name in enumerate(layers):
-            maps = as_maps(outputs[name])
-            last = jnp.array(maps.shape[1:]) - 1
-            row, column, channel = jnp.minimum(jnp.stack([places[:, 0], places[:, 1], channels]), last[:, None])
-            values = jnp.where(which == number, maps[jnp.arange(len(images)), row, column, channel], values)
+            values = _responses(model, variables, layers, images, *units)
         return values.sum(), values
 
     return jax.grad(score, has_aux=True)(images)

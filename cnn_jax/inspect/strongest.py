@@ -160,12 +160,13 @@ def strongest_of_batch(
 
     Returns:
       For each layer (responses in falling order, numbers of the images in the batch, places of the units). Of an image
-      that does not count the response is -inf; those of a channel are nan where any is.
+      that does not count the response is -inf; all are nan where a response of the layer is not finite.
     """
     outputs = model.apply_with_layers(variables, images, layers)[3]
     results = []
     for layer, numbers, unseeing in zip(layers, channels, blind, strict=True):
         maps = as_maps(outputs[layer])
+        finite = jnp.isfinite(maps).all()  # the largest of several values need not be nan where one is
         if unseeing is not None:
             maps = jnp.where(unseeing, -jnp.inf, maps[..., numbers])
             numbers = jnp.arange(len(numbers))
@@ -173,7 +174,7 @@ def strongest_of_batch(
         flat = maps.reshape(len(maps), -1, maps.shape[-1])
         best = jnp.where(there, flat.max(axis=1)[:, numbers].T, -jnp.inf)
         values, which = lax.top_k(best, count)
-        values = jnp.where(jnp.isnan(best).any(axis=1, keepdims=True), jnp.nan, values)
+        values = jnp.where(finite, values, jnp.nan)
         place = flat[which, :, numbers[:, None]].argmax(axis=-1)
         results.append((values, which, jnp.stack([place // columns, place % columns], axis=-1)))
     return tuple(results)

@@ -30,6 +30,14 @@ SHAPE = (10, 13, 1)
 TO_PIXELS = denormalizing(Normalization(jnp.array([100.0]), jnp.array([40.0])))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quickly():
+    """Programs of one use are compiled without optimizations."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="module")
 def small():
     """Two convolutions with zeros around their maps and a max pooling between them; forty images."""
@@ -178,7 +186,7 @@ def test_silent_channels_and_layers_without_maps(small):
     first, logits = top_patches(model, {"params": params}, [images[:8]], TO_PIXELS, layers, count=3)
     assert list(first.units.silent) == [True, False]
     assert logits.patches.shape[2:] == SHAPE  # the whole image, of which the last column of conv1 is not pooled
-    expected = np.asarray(model.apply({"params": params}, images[:8], train=False)[0])[:, 1]
+    expected = np.asarray(model.apply({"params": params}, jnp.asarray(images[:8]), train=False)[0])[:, 1]
     np.testing.assert_allclose(logits.units.values[0], np.sort(expected)[::-1][:3], rtol=1e-5)
     assert (logits.units.places == 0).all()
 
@@ -198,13 +206,21 @@ NETWORKS = [
         ("C1", "S2_scale", "C3", "head/dense1"),
     ),
     (AlexNet(features=(4, 4, 6, 6, 4), dense=(8,), groups=2), (64, 71), ("lrn1", "conv2", "pool2", "conv5")),
-    (TorchvisionAlexNet(features=(4, 4, 6, 6, 4), dense=(8,), head_size=4), (127, 95), ("conv3", "head_pool")),
+    (
+        TorchvisionAlexNet(features=(4, 4, 6, 6, 4), dense=(8,), head_size=4, activation="leaky_relu"),
+        (127, 95),
+        ("conv3", "head_pool"),
+    ),
     (
         GoogLeNet(width=0.1, modules=(1, 0, 0), padding="VALID", stem_strides=1, stem_pools=(True, False)),
         (35, 38),
         ("conv2", "inception3a/branch3", "inception3a/concat"),
     ),
-    (TorchvisionGoogLeNet(width=0.1, modules=(1, 1, 0)), (53, 46), ("pool2", "inception3a/concat", "pool3")),
+    (
+        TorchvisionGoogLeNet(width=0.1, modules=(1, 1, 0), activation="leaky_relu"),
+        (53, 46),
+        ("pool2", "inception3a/concat", "pool3"),
+    ),
     (ResNet(width=4), (45, 32), ("stem_pool", "stage1_block1/add", "stage2_block1/add")),
     (
         CifarResNet(depth=8, width=4, activation_order="pre", shortcut="projection", padding="VALID"),
@@ -241,16 +257,8 @@ def units_of(model, variables, image, layer):
     return units, patches
 
 
-@pytest.fixture
-def quickly():
-    """Programs of one use are compiled without optimizations."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.mark.parametrize(("config", "size", "layers"), CASES)
-def test_patches_alone_give_the_responses(config, size, layers, quickly):
+def test_patches_alone_give_the_responses(config, size, layers):
     """To the whole image, which is what is around a patch first, and to the patch in noise."""
     model, rng = models.create(config, 3), np.random.default_rng(0)
     image = rng.standard_normal((*size, 2)).astype(np.float32)
@@ -315,7 +323,7 @@ def test_what_cannot_be_done_is_said(small, monkeypatch):
     refused("images have pixels that are not finite", batches=(images[:2], np.full((1, *SHAPE), np.nan)))
     refused("images of 8x13x1: the network of such images has", batches=(images[:, :8],))
     broken = jax.tree.map(lambda leaf: leaf * np.nan, variables)
-    refused("layer 'conv1/activation' gives responses that are not finite", values=broken)
+    refused("layer 'conv./activation' gives responses that are not finite", values=broken)
     rolled = models.Model(Rolled())
     refused(
         "layer 'first': responses to patches alone differ .* units depend on pixels outside of the receptive fields",
