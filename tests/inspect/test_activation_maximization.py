@@ -54,7 +54,7 @@ def test_a_silent_channel_is_woken():
     model, variables = linear(kernel, np.array([-1.0], np.float32))
     (found,) = maximize(model, variables, SCALE, (13, 13, 1), {"conv1": (0,)}, jax.random.key(0))
     assert found.start_responses == [0]
-    assert found.responses > 4 / 11  # a single edge from black to white gives 2 in two of eleven columns
+    assert found.responses > 2 / 11  # a single edge from black to white gives 2 in two of eleven columns, and half here
     along_columns = np.abs(np.diff(found.pictures[0, ..., 0].astype(float), axis=0)).mean()
     along_rows = np.abs(np.diff(found.pictures[0, ..., 0].astype(float), axis=1)).mean()
     assert along_rows > 2 * along_columns  # vertical stripes
