@@ -10,8 +10,8 @@ from typing import Any
 from absl import flags
 from pydantic import TypeAdapter, ValidationError
 
-from cnn_jax.config_model import LARGEST_PIXELS, Padding, Size
 from cnn_jax.config_parse import ConfigError
+from cnn_jax.config_types import LARGEST_PIXELS, Padding, Size
 
 FLAGS = ("image", "filter", "padding", "strides", "dilation", "flip", "grey", "target")
 

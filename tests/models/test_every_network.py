@@ -18,6 +18,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -39,6 +41,8 @@ NETWORKS = [
         TorchvisionGoogLeNet(width=0.2, modules=(1, 1, 0), aux_dense=16, aux_heads=True),
         (77, 23, 23, 23, 31, 23, 23),
     ),
+    (SqueezeNet10(width=0.1), (141, 29, 29, 29, 37, 29, 29)),
+    (SqueezeNet11(width=0.1), (193, 25, 25, 25, 33, 25, 25)),
     (ResNet(width=4), (431, 1, 1, 1, 33, 1, 3)),
     (CifarResNet(depth=8, width=4), (25, 1, 1, 1, 5, 1, 1)),
 ]
