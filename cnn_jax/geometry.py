@@ -141,12 +141,25 @@ def summarize(model_config: ModelConfig, image_shape: tuple[int, int, int], num_
         return models.create(config, num_classes).layers(shape)
 
     try:
-        return Summary(image_shape, tuple(_located(trace(model_config, image_shape), image_shape)))
+        return Summary(image_shape, locate(trace(model_config, image_shape), image_shape))
     except GeometryError as error:
         proposals = nearest.suggest_fixes(model_config, image_shape, trace)
         raise GeometryError(
             f"config.model: {error}" + "".join(f"\n  this works: {proposal}" for proposal in proposals)
         ) from error
+
+
+def locate(rows: Iterable[LayerRow], image_shape: tuple[int, int, int]) -> tuple[LayerGeometry, ...]:
+    """Adds receptive fields to the rows of a layer table.
+
+    Args:
+      rows: Rows in the order of computation.
+      image_shape: (height, width, channels) of an image in pixels.
+
+    Returns:
+      The rows with their fields.
+    """
+    return tuple(_located(rows, image_shape))
 
 
 def _located(rows: Iterable[LayerRow], image_shape: tuple[int, int, int]) -> Iterable[LayerGeometry]:
