@@ -249,6 +249,19 @@ def predict(request: Request) -> None:
         raise UnreadPicturesError(prediction_output.listed(unreadable, len(files)))
 
 
+def inspect(request: Request) -> None:
+    """Shows what the layers of a finished run's network respond to."""
+    from cnn_jax.analysis import inspection
+
+    assert request.inspection is not None
+    page = inspection.write(
+        inspection.Source(the(request.workdir), request.moved, request.data_dir, request.images),
+        request.inspection,
+        say,
+    )
+    say(f"page: {page}")
+
+
 def summary(request: Request) -> None:
     """Prints the layer table."""
     from cnn_jax import data, geometry, geometry_table
@@ -315,7 +328,7 @@ def the(folder: Path | None) -> Path:
     return folder
 
 
-VERBS = {"train": train, "eval": evaluate, "predict": predict, "summary": summary, "report": report}
+VERBS = {"train": train, "eval": evaluate, "predict": predict, "summary": summary, "report": report, "inspect": inspect}
 WITHOUT_NETWORK = {"sweep": sweep, "prepare": prepare, "compile": compile_ahead, "filter": filter_picture}
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from absl import flags
 
 from cnn_jax import config_fields, locations
 from cnn_jax.ahead import request
-from cnn_jax.inspect import filter_request
+from cnn_jax.inspect import filter_request, inspect_request
 
 OF_PROCESSES = ("distributed", "coordinator", "num_processes", "process_id")
 PATHS = ("config", "workdir", "data_dir", "source", "target", "output", "from", "export", "json", "image")
@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("source", "target", "test_fraction", "restart_markers"),
     ),
     "filter": ("apply image filters to a picture, and draw what they respond to", filter_request.FLAGS),
+    "inspect": ("show what the layers of a finished run's network respond to", inspect_request.FLAGS),
     "sweep": (
         "run the trials of an experiment file's get_sweep(); the same command goes on with them",
         (
@@ -41,7 +42,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 
-MOVABLE = ("eval", "predict", "report")
+MOVABLE = ("eval", "predict", "report", "inspect")
 """Verbs of a finished run, whose data may lie elsewhere than they did: `--config.data.FIELD=PATH` says where."""
 
 REQUIRED: dict[str, tuple[str, ...]] = {
@@ -53,6 +54,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "compile": ("config", "topology"),
     "prepare": ("source",),
     "filter": ("image", "filter"),
+    "inspect": ("workdir",),
     "sweep": (),
 }
 _SWITCHES = ("report", "profile", "retry_failed", "largest_batch", "restart_markers", "flip", "grey")
@@ -77,6 +79,13 @@ def define() -> flags.FlagValues:
         "data_dir", None, "folder of prepared data; default: $CNN_JAX_DATA_DIR, else the user's cache folder", values
     )
     flags.DEFINE_multi_string("images", None, "picture file or folder of pictures; may be repeated", values)
+    flags.DEFINE_multi_string(
+        "classes",
+        None,
+        "of compile: how many there are, where the config does not tell; of inspect: name or number of a class, may be "
+        "repeated, by default each picture's predicted class",
+        values,
+    )
     flags.DEFINE_string(
         "source",
         None,
@@ -86,7 +95,8 @@ def define() -> flags.FlagValues:
     flags.DEFINE_string(
         "target",
         None,
-        "folder to make: of records, none where TFDS has made the source; of pictures: runs/filter-<image> by default",
+        "folder to make: of records, none where TFDS has made the source; of pictures: runs/filter-<image> by default; "
+        "of inspect: WORKDIR/inspect by default",
         values,
     )
     flags.DEFINE_float(
@@ -125,6 +135,7 @@ def define() -> flags.FlagValues:
     )
     request.define(values)
     filter_request.define(values)
+    inspect_request.define(values)
     return values
 
 

@@ -32,8 +32,9 @@ from cnn_jax.flag_table import (
     listed,
     near,
 )
-from cnn_jax.inspect import filter_request
+from cnn_jax.inspect import filter_request, inspect_request
 from cnn_jax.inspect.filter_request import FilterRequest
+from cnn_jax.inspect.inspect_request import InspectRequest
 from cnn_jax.plain_text import plain, valid_unicode
 from cnn_jax.sweep import exchange, plan
 from cnn_jax.sweep.comparison import Evidence
@@ -60,6 +61,7 @@ class Request:
       sweep: what the verb sweep is to do.
       compilation: what the verb compile is to do.
       filters: What the verb filter is to do.
+      inspection: What the verb inspect is to show.
       distributed, coordinator, num_processes, process_id: the flags of the same names.
     """
 
@@ -81,6 +83,7 @@ class Request:
     sweep: SweepRequest | None
     compilation: CompileRequest | None
     filters: FilterRequest | None
+    inspection: InspectRequest | None
     distributed: Literal["auto", "off", "explicit"]
     coordinator: str | None
     num_processes: int | None
@@ -133,7 +136,7 @@ def parse(argv: Sequence[str]) -> Request:
         raise ConfigError([f"verb: got {verb!r}, expected one of: {', '.join(VERBS)}" + near(verb, VERBS)])
     words.remove(verb)
     values, overrides, faults = _flag_values(verb, words)
-    experiment, sweep, compilation, filters = None, None, None, None
+    experiment, sweep, compilation, filters, inspection = None, None, None, None, None
     faults += _group_faults(values)
     paths, path_faults = _paths(values)
     faults += path_faults
@@ -155,6 +158,8 @@ def parse(argv: Sequence[str]) -> Request:
             faults += error.faults
     if verb == "filter" and not faults:
         filters = filter_request.read(values, paths, parse_value)
+    if verb == "inspect" and not faults:
+        inspection = inspect_request.read(values, paths)
     if faults:
         raise ConfigError(faults)
     return Request(
@@ -176,6 +181,7 @@ def parse(argv: Sequence[str]) -> Request:
         sweep=sweep,
         compilation=compilation,
         filters=filters,
+        inspection=inspection,
         distributed=values.distributed,
         coordinator=values.coordinator,
         num_processes=values.num_processes,

@@ -15,6 +15,7 @@ from cnn_jax.ahead.topology import Topology
 from cnn_jax.config_parse import ConfigError
 
 FLAGS = ("topology", "batch_per_chip", "largest_batch", "image_shape", "classes", "json")
+_MOST_CLASSES = 10**6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,6 @@ def define(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_bool("largest_batch", False, "also seek the largest batch of a chip that fits", values)
     flags.DEFINE_string("image_shape", None, "HEIGHTxWIDTHxCHANNELS, where the config does not tell", values)
-    flags.DEFINE_integer("classes", None, "how many there are, where the config does not tell", 2, 10**6, values)
     flags.DEFINE_string("json", None, "also write the figures to this file", values)
 
 
@@ -76,9 +76,15 @@ def read(values: Any) -> CompileRequest:
                 f"--image_shape: got {values.image_shape!r}, expected HEIGHTxWIDTHxCHANNELS with 1 or 3 channels, "
                 "such as 28x28x1"
             )
+    classes = None
+    if values.classes is not None:
+        count = values.classes[-1]
+        classes = int(count) if count.isascii() and count.isdecimal() and len(count) < 8 else 0
+        if not 2 <= classes <= _MOST_CLASSES:
+            faults.append(f"--classes: got {count!r}, expected how many there are, 2 to {_MOST_CLASSES}")
     file = user_path.expand(values.json) if values.json and not user_path.fault_of(values.json) else None
     if file is not None and not file.parent.is_dir():
         faults.append(f"--json: got {values.json!r}, and there is no folder {str(file.parent)!r}")
     if faults or chips is None:
         raise ConfigError(faults)
-    return CompileRequest(chips, values.batch_per_chip, values.largest_batch, shape, values.classes, file)
+    return CompileRequest(chips, values.batch_per_chip, values.largest_batch, shape, classes, file)

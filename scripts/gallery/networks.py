@@ -99,7 +99,9 @@ def _published(
             return jnp.zeros(expected.shape)
         array = left.pop(names, None)
         if array is None or array.shape != expected.shape:
-            raise WeightsError(f"{title}: {'/'.join(names)} should be {expected.shape}, not {getattr(array, 'shape', None)}")
+            raise WeightsError(
+                f"{title}: {'/'.join(names)} should be {expected.shape}, not {getattr(array, 'shape', None)}"
+            )
         return jnp.asarray(array)
 
     variables = jax.tree_util.tree_map_with_path(place, shapes)
