@@ -1,9 +1,9 @@
 """Activation maximisation: pictures that a channel of a layer, or the logit of a class, responds to most.
 
-A picture is the sigmoid of an inverse Fourier transform. The spectrum is scaled by 1/f, as the spectra of natural images
-are, and the colours of a picture with three channels are decorrelated by those of photographs. Adam changes the spectrum
-so that the response to randomly moved copies of the picture rises. At every step the pixels are within a viewer's range,
-0 to 255, and the network sees them normalised as its own images are.
+A picture is the sigmoid of an inverse Fourier transform. The spectrum is scaled by 1/f, as the spectra of natural
+images are, and the colours of a picture with three channels are decorrelated by those of photographs. Adam changes the
+spectrum so that the response to randomly moved copies of the picture rises. At every step the pixels are within a
+viewer's range, 0 to 255, and the network sees them normalised as its own images are.
 
 Source: Olah, Mordvintsev and Schubert, "Feature visualization", 2017; Mordvintsev, Pezzotti, Schubert and Olah,
 "Differentiable image parameterizations", 2018.

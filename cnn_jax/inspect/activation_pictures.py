@@ -36,13 +36,13 @@ def maximized(
     count = len(found.channels)
     columns = min(_COLUMNS, count)
     rows = math.ceil(count / columns)
-    figure = new_figure(max(1.5 * columns, 6.4), (2.35 if usual is not None else 2.15) * rows + 0.9)
+    figure = new_figure(max(1.5 * columns, 6.4), (2.35 if usual is not None else 2.15) * rows + 1.0)
     with matplotlib.rc_context(STYLE):
         grid = figure.subplots(rows, columns, squeeze=False)
         meaning = _MEANINGS[found.search.objective] if names is None else "response"
-        beside = "; images: mean of ordinary images" if usual is not None else ""
+        beside = "\nimages: the mean response to ordinary images" if usual is not None else ""
         title = f"{plot_text.drawable(found.layer, _TITLE)}: pictures that raise a channel"
-        figure.suptitle(f"{title}\n{meaning} at the start and at the end{beside}", fontsize=12)
+        figure.suptitle(f"{title}\n{meaning} at the start and at the end{beside}", fontsize=11)
     captions = None if names is None else plot_text.labels(names, _CAPTION)
     for axes in grid.ravel():
         axes.axis("off")

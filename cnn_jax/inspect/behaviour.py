@@ -101,21 +101,27 @@ def behave(
     wanted = {name: levels(name, size) for name in CHANGES} if measured is None else measured
     layer = penultimate(config.network, (*size, pictures.shape[3]))
 
-    def see(some: Pictures) -> tuple[np.ndarray, np.ndarray]:
-        logits, features = apply_in_batches(
-            lambda batch: _see(config, layer, variables, normalization, batch),
-            max(1, min(len(some), _LARGEST_BATCH, _BATCH_PIXELS // (size[0] * size[1]))),
-            some,
-        )
+    batch = max(1, min(len(pictures), _LARGEST_BATCH, _BATCH_PIXELS // (size[0] * size[1])))
+
+    def see(name: ChangeName, level: float) -> tuple[np.ndarray, np.ndarray]:
+        parts = [
+            apply_in_batches(
+                lambda some: _see(config, layer, variables, normalization, some),
+                batch,
+                change(name, pictures[first : first + batch], level, seed, first),
+            )
+            for first in range(0, len(pictures), batch)
+        ]
+        logits, features = (np.concatenate(part) for part in zip(*parts, strict=True))
         return logits.argmax(axis=1), features.astype(np.float64)
 
-    plain, features = see(pictures)
+    plain, features = see(CHANGES[0], 0)
     # Every picture beside the next one, so that the mean does not depend on a random choice.
     between = np.linalg.norm(features - np.roll(features, -1, axis=0), axis=1).mean()
     results = []
     for name, chosen in wanted.items():
         strengths = (0, *(level for level in chosen if level != 0))
-        seen = [(plain, features) if level == 0 else see(change(name, pictures, level, seed)) for level in strengths]
+        seen = [(plain, features) if level == 0 else see(name, level) for level in strengths]
         distances = np.array([np.linalg.norm(some - features, axis=1).mean() for _, some in seen])
         results.append(
             Behaviour(

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from cnn_jax import plot_text
 from cnn_jax.inspect.behaviour import Behaviour
@@ -67,9 +69,7 @@ def examples(picture: Pictures, measured: Sequence[Behaviour], seed: int = 0) ->
         figure.suptitle("The changes, and their strengths")
     for row, each in zip(grid, measured, strict=True):
         for place, axes in enumerate(row):
-            axes.set(xticks=[], yticks=[])
-            for spine in axes.spines.values():
-                spine.set_visible(False)
+            _without_frame(axes)
             if place >= len(each.levels):
                 continue
             shown = change(each.change, picture, each.levels[place], seed)[0]
@@ -107,10 +107,12 @@ def border_profiles(borders: Sequence[LayerBorder]) -> Figure:
         axes.set_title(plot_text.drawable(layer, _LABEL), fontsize=11)
         axes.set_xlabel("places from the border", fontsize=10)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        if min(each.means.min() for each in borders if each.layer == layer) >= 0:
+            axes.set_ylim(bottom=0)
     for axes in grid[:, 0]:
         axes.set_ylabel("mean activation")
     handles = [
-        matplotlib.lines.Line2D([], [], color=colours[key], marker=markers[key], linewidth=2.8 if own else 1.3)
+        Line2D([], [], color=colours[key], marker=markers[key], linewidth=2.8 if own else 1.3)
         for key, own in paddings.items()
     ]
     names = [_name(key, own) for key, own in paddings.items()]
@@ -139,8 +141,7 @@ def border_maps(borders: Sequence[LayerBorder]) -> Figure:
         image = None
         for row, (padding, own) in enumerate(paddings.items()):
             axes = grid[row, column]
-            axes.set(xticks=[], yticks=[])
-            axes.grid(visible=False)
+            _without_frame(axes)
             means = known.get((padding, layer))
             if means is not None:
                 image = axes.imshow(means, cmap="viridis", vmin=low, vmax=max(high, low + 1e-12))
@@ -150,6 +151,14 @@ def border_maps(borders: Sequence[LayerBorder]) -> Figure:
         if image is not None:
             figure.colorbar(image, ax=grid[:, column], location="bottom", shrink=0.9, aspect=12)
     return figure
+
+
+def _without_frame(axes: Axes) -> None:
+    """Leaves an axes its labels alone."""
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
 
 
 def _layers(borders: Sequence[LayerBorder]) -> list[str]:

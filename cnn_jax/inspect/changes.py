@@ -50,7 +50,7 @@ def levels(name: ChangeName, size: tuple[int, int]) -> tuple[float, ...]:
             return tuple(dict.fromkeys(round(share * shorter) for share in (0, 1 / 8, 1 / 4, 3 / 8, 1 / 2)))
 
 
-def change(name: ChangeName, pictures: Pictures, level: float, seed: int = 0) -> Pictures:
+def change(name: ChangeName, pictures: Pictures, level: float, seed: int = 0, first: int = 0) -> Pictures:
     """Changes pictures.
 
     - shift: by `level` pixels to the right, left, down and up in turn, picture by picture. Pixels that come in from
@@ -66,6 +66,7 @@ def change(name: ChangeName, pictures: Pictures, level: float, seed: int = 0) ->
       pictures: Pixels 0 to 255.
       level: Strength of the change; 0 leaves the pictures as they are.
       seed: Seed of the noise and of the squares' places, which are the same for all levels.
+      first: Number of the first picture among all pictures, where they are changed in parts.
 
     Returns:
       Changed pictures.
@@ -88,46 +89,48 @@ def change(name: ChangeName, pictures: Pictures, level: float, seed: int = 0) ->
         return pictures
     match name:
         case "shift":
-            return _shifted(pictures, int(level))
+            return _shifted(pictures, int(level), first)
         case "rotation":
-            return _rotated(pictures, level)
+            return _rotated(pictures, level, first)
         case "noise":
-            added = np.random.default_rng(seed).standard_normal(pictures.shape, np.float32)
+            added = np.random.default_rng((seed, first)).standard_normal(pictures.shape, np.float32)
             return _pixels(pictures + np.float32(level) * added)
         case "blur":
             return _pixels(ndimage.gaussian_filter(pictures.astype(np.float32), (0, level, level, 0), mode="nearest"))
         case "occlusion":
-            return _occluded(pictures, int(level), seed)
+            return _occluded(pictures, int(level), np.random.default_rng((seed, first)))
 
 
 def _pixels(values: np.ndarray) -> Pictures:
     return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
 
 
-def _shifted(pictures: Pictures, level: int) -> Pictures:
+def _shifted(pictures: Pictures, level: int, first: int) -> Pictures:
     shifted = np.empty_like(pictures)
     height, width = pictures.shape[1:3]
-    for first, (down, right) in enumerate(_DIRECTIONS):
+    for number in range(len(_DIRECTIONS)):
+        down, right = _DIRECTIONS[(first + number) % len(_DIRECTIONS)]
         rows = np.clip(np.arange(height) - level * down, 0, height - 1)
         columns = np.clip(np.arange(width) - level * right, 0, width - 1)
-        shifted[first :: len(_DIRECTIONS)] = pictures[first :: len(_DIRECTIONS), rows[:, None], columns]
+        shifted[number :: len(_DIRECTIONS)] = pictures[number :: len(_DIRECTIONS), rows[:, None], columns]
     return shifted
 
 
-def _rotated(pictures: Pictures, degrees: float) -> Pictures:
+def _rotated(pictures: Pictures, degrees: float, first: int) -> Pictures:
     rotated = np.empty_like(pictures)
-    for first, angle in enumerate((degrees, -degrees)):
-        some = pictures[first::2].astype(np.float32)
+    for number in (0, 1):
+        angle = degrees if (first + number) % 2 == 0 else -degrees
+        some = pictures[number::2].astype(np.float32)
         if len(some):
             turned = ndimage.rotate(some, angle, axes=(2, 1), reshape=False, order=1, mode="nearest")
-            rotated[first::2] = _pixels(turned)
+            rotated[number::2] = _pixels(turned)
     return rotated
 
 
-def _occluded(pictures: Pictures, side: int, seed: int) -> Pictures:
+def _occluded(pictures: Pictures, side: int, rng: np.random.Generator) -> Pictures:
     occluded = pictures.copy()
     spans = np.array(pictures.shape[1:3]) - side + 1
-    corners = (np.random.default_rng(seed).random((len(pictures), 2)) * spans).astype(int)
+    corners = (rng.random((len(pictures), 2)) * spans).astype(int)
     colours = _pixels(pictures.mean(axis=(1, 2)))
     for picture, (top, left), colour in zip(occluded, corners, colours, strict=True):
         picture[top : top + side, left : left + side] = colour

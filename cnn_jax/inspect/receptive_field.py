@@ -129,9 +129,10 @@ def receptive_fields(
 
 
 def growing_layers(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
-    """Lists the layers before which the receptive field grows, and the last one: of each field the last layer.
+    """Lists the layers at which the receptive field becomes larger than that of all layers before.
 
-    Auxiliary classifiers are left out.
+    Where branches are joined behind such a layer, the sum or the concatenation is listed in its place. Layers of
+    auxiliary classifiers are left out.
 
     Args:
       model: Network.
@@ -144,9 +145,17 @@ def growing_layers(model: Model, image_shape: tuple[int, int, int]) -> tuple[str
       GeometryError: Where the image is too small for a layer.
     """
     rows = geometry.locate(model.layers(image_shape), image_shape)
-    needed = _needed(rows)
-    last = {row.receptive_field: row.name for number, row in enumerate(rows) if number in needed}
-    return tuple(row.name for row in rows if row.name in last.values())
+    needed, listed, largest = _needed(rows), [], 1
+    for number, row in enumerate(rows):
+        area = math.prod(row.receptive_field)
+        if number not in needed or row.kind in ("flatten", "dropout"):  # units of a single place each
+            continue
+        if area > largest:
+            listed.append(row.name)
+            largest = area
+        elif row.kind in ("add", "concat") and area == largest:
+            listed[-1] = row.name
+    return tuple(listed)
 
 
 def _needed(rows: Sequence[LayerGeometry]) -> set[int]:

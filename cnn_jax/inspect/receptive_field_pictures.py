@@ -91,7 +91,7 @@ def _panels(fields: Sequence[ReceptiveField], title: str) -> tuple[Figure, list[
     """A figure with a panel for each field, titled, with the theoretical field as a rectangle."""
     columns = min(_COLUMNS, len(fields))
     rows = math.ceil(len(fields) / columns)
-    figure = new_figure(max(2.6 * columns, 6.4), 3.2 * rows + 0.9)
+    figure = new_figure(max(2.6 * columns, 6.4), 3.0 * rows + 0.9)
     with matplotlib.rc_context(STYLE):
         panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
         figure.suptitle(f"{title}\ntheoretical: blue box; effective: dashed orange outline", fontsize=12)
