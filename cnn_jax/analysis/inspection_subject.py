@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from cnn_jax.analysis.prediction import find_pictures
 from cnn_jax.config_parse import ConfigError
@@ -20,7 +21,7 @@ from cnn_jax.data.picture import UnreadablePictureError
 from cnn_jax.data.split import Split
 from cnn_jax.inspect import layer_choice
 from cnn_jax.inspect.feature_maps import layer_outputs
-from cnn_jax.inspect.inspect_request import InspectRequest
+from cnn_jax.inspect.inspect_request import SECTIONS, SLOW, InspectRequest, SectionName
 from cnn_jax.inspect.map_pictures import strongest_channels
 from cnn_jax.layer_rows import ACTIVATION
 from cnn_jax.models import Model, Variables
@@ -29,13 +30,17 @@ from cnn_jax.run.errors import RunFailed
 from cnn_jax.train import restore
 from cnn_jax.train.restore import FinishedRun
 
+if TYPE_CHECKING:
+    from cnn_jax.data.stream import Stream
+
 STANDARD_LAYERS = 5
 _STANDARD_PICTURES = 4  # test images that are looked at where no pictures are given
 _MOST_PICTURES = 16
 _MOST_PAIRS = 64  # of a picture and a class
-LARGE = 1e9  # multiply-adds of one image
+_LARGE = 1e9  # multiply-adds of one image
 _TEST_WORK = 1.5e11  # multiply-adds of a pass over the test images that are looked at
 _LEAST_TEST_IMAGES = 32
+_MOST_SEARCHED = 1000  # test images among which the first of each class is taken
 _NAME = 60  # characters
 _NEED_DATA = ("patches", "behaviour")
 
@@ -88,8 +93,9 @@ class Subject:
       pictures: Pictures in order.
       asked_classes: Numbers of the classes that are asked for; empty for the predicted ones.
       layers: Names of the layers.
-      test: Test images that are looked at; None where no section needs them.
-      tested: How many there are.
+      sections: Sections of the page.
+      test: Test images; None where no section needs them.
+      test_numbers: Numbers of the test images that are looked at, evenly spaced.
     """
 
     run: FinishedRun
@@ -97,8 +103,9 @@ class Subject:
     pictures: tuple[SeenPicture, ...]
     asked_classes: tuple[int, ...]
     layers: tuple[str, ...]
-    test: Split | None
-    tested: int
+    sections: tuple[SectionName, ...]
+    test: Split | Stream | None
+    test_numbers: Int[np.ndarray, " n"]
 
     @functools.cached_property
     def model(self) -> Model:
@@ -111,11 +118,29 @@ class Subject:
     @functools.cached_property
     def images(self) -> Float[np.ndarray, "p h w c"]:
         """The pictures, normalised."""
-        return self.normalized(np.stack([each.pixels for each in self.pictures]))
+        return np.asarray(self.normalized(np.stack([each.pixels for each in self.pictures])))
 
-    def normalized(self, pixels: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w c"]:
+    def normalized(self, pixels: UInt8[np.ndarray, "n h w c"]) -> Float[Array, "n h w c"]:
         """Normalises pixels as the run does."""
-        return np.asarray(pipeline.normalize(jnp.asarray(pixels), self.run.normalization))
+        return pipeline.normalize(jnp.asarray(pixels), self.run.normalization)
+
+    def test_images(self, count: int) -> Split:
+        """Reads evenly spaced ones of the test images that are looked at.
+
+        Args:
+          count: How many, at most.
+
+        Returns:
+          The images, all in memory.
+        """
+        assert self.test is not None
+        return _taken(self.test, _evenly(self.test_numbers, count))
+
+    def test_batches(self, size: int) -> Iterator[Split]:
+        """Reads all test images that are looked at, a batch at a time."""
+        assert self.test is not None
+        for start in range(0, len(self.test_numbers), size):
+            yield _taken(self.test, self.test_numbers[start : start + size])
 
     @functools.cached_property
     def probabilities(self) -> Float[np.ndarray, "p k"]:
@@ -158,12 +183,12 @@ class Subject:
     @functools.cached_property
     def multiply_adds(self) -> int:
         """Multiply-adds of the forward pass of one image."""
-        return sum(row.multiply_adds for row in self.model.layers(self.run.image_shape))
+        return _multiply_adds(self.run)
 
     @property
     def large(self) -> bool:
-        """Whether the network is so large that the standard choice leaves out what takes minutes."""
-        return self.multiply_adds > LARGE
+        """Whether the network is so large that less is computed as a standard."""
+        return self.multiply_adds > _LARGE
 
     def class_name(self, number: int) -> str:
         """The name of a class, as a page shows it."""
@@ -205,15 +230,18 @@ def open_subject(source: Source, request: InspectRequest) -> Subject:
     if pairs > _MOST_PAIRS:
         raise ConfigError([f"--classes: {pairs} pairs of a picture and a class, expected at most {_MOST_PAIRS}"])
     pictures = _read(files, run)
-    test, tested = None, 0
-    if not files or source.moved or any(name in request.sections for name in _NEED_DATA):
-        found = run.dataset(source.data_dir).test
-        tested = len(found)
-        count = min(tested, tested if request.test_images == 0 else request.test_images or _test_images(run))
-        test = _evenly(found, count) if isinstance(found, Split) else found.some(count)
-    if test is not None and not files:
-        pictures = _first_of_classes(test, run.class_names)
-    return Subject(run, request, pictures, classes, layers, test, tested)
+    slow = SLOW if _multiply_adds(run) > _LARGE else ()
+    sections = request.sections or tuple(name for name in SECTIONS if name not in slow)
+    test, numbers = None, np.arange(0)
+    if not files or source.moved or any(name in sections for name in _NEED_DATA):
+        test = run.dataset(source.data_dir).test
+        count = len(test) if request.test_images == 0 else request.test_images or _test_images(run)
+        numbers = _evenly(np.arange(len(test)), count)
+        if len(numbers) < 2 and "behaviour" in sections:
+            raise ConfigError(["--test_images: the section behaviour compares images, expected at least 2"])
+        if not files:
+            pictures = _first_of_classes(_taken(test, _evenly(numbers, _MOST_SEARCHED)), run.class_names)
+    return Subject(run, request, pictures, classes, layers, sections, test, numbers)
 
 
 def _classes(words: Sequence[str], names: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
@@ -280,16 +308,24 @@ def _read(files: Sequence[Path], run: FinishedRun) -> tuple[SeenPicture, ...]:
 
 def _test_images(run: FinishedRun) -> int:
     """How many test images are looked at as a standard: as many as a network of this size sees in some seconds."""
-    work = sum(row.multiply_adds for row in run.config.network.layers(run.image_shape))
-    return max(_LEAST_TEST_IMAGES, int(_TEST_WORK / max(1, work)))
+    return max(_LEAST_TEST_IMAGES, int(_TEST_WORK / max(1, _multiply_adds(run))))
 
 
-def _evenly(split: Split, count: int) -> Split:
-    """Takes evenly spaced images of a split, as streams do."""
-    if count == len(split):
-        return split
-    numbers = np.arange(count) * len(split) // count
-    return Split(split.images[numbers], split.labels[numbers])
+def _multiply_adds(run: FinishedRun) -> int:
+    return sum(row.multiply_adds for row in run.config.network.layers(run.image_shape))
+
+
+def _evenly(numbers: Int[np.ndarray, " n"], count: int) -> Int[np.ndarray, " m"]:
+    """Takes evenly spaced numbers, or all where there are fewer."""
+    return numbers if count >= len(numbers) else numbers[np.arange(count) * len(numbers) // count]
+
+
+def _taken(test: Split | Stream, numbers: Int[np.ndarray, " n"]) -> Split:
+    """Reads some test images into memory."""
+    if isinstance(test, Split):
+        return Split(test.images[numbers], test.labels[numbers])
+    chosen = numbers if test.numbers is None else test.numbers[numbers]
+    return dataclasses.replace(test, numbers=chosen).some(len(chosen))
 
 
 def _first_of_classes(test: Split, names: Sequence[str]) -> tuple[SeenPicture, ...]:

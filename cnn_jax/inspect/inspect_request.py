@@ -14,6 +14,7 @@ from cnn_jax.config_parse import ConfigError
 Scaling = Literal["own", "method", "all"]
 SectionName = Literal["kernels", "maps", "patches", "maximization", "fields", "classes", "behaviour"]
 SECTIONS: tuple[SectionName, ...] = get_args(SectionName)
+SLOW: tuple[SectionName, ...] = ("maximization", "behaviour")  # minutes for a large network
 FLAGS = ("workdir", "images", "layers", "channels", "classes", "sections", "scale", "test_images", "data_dir", "target")
 LARGEST_CHANNEL = 2**20
 
@@ -26,7 +27,7 @@ class InspectRequest:
       layers: Names of layers; empty for the standard choice.
       channels: Numbers of channels, from 0; empty for the standard choice.
       classes: Names or numbers of classes; empty for the predicted class of each picture.
-      sections: Sections of the page, in its order.
+      sections: Sections of the page, in its order; empty for the standard choice.
       scale: Which maps of a class share one scale.
       test_images: How many test images are looked at, at most; None for the standard choice, 0 for all.
       target: Folder of the page; None is the folder "inspect" of the run.
@@ -35,7 +36,7 @@ class InspectRequest:
     layers: tuple[str, ...] = ()
     channels: tuple[int, ...] = ()
     classes: tuple[str, ...] = ()
-    sections: tuple[SectionName, ...] = SECTIONS
+    sections: tuple[SectionName, ...] = ()
     scale: Scaling = "own"
     test_images: int | None = None
     target: Path | None = None
@@ -53,7 +54,11 @@ def define(values: flags.FlagValues) -> None:
         "channels", None, "numbers of channels, from 0, separated by commas; default: those that respond most", values
     )
     flags.DEFINE_multi_string(
-        "sections", None, f"what the page shows, separated by commas: {', '.join(SECTIONS)}; default: all", values
+        "sections",
+        None,
+        f"what the page shows, separated by commas: {', '.join(SECTIONS)}; default: all, without "
+        f"{' and '.join(SLOW)} for a network of more than a billion multiply-adds",
+        values,
     )
     flags.DEFINE_enum(
         "scale",
@@ -104,7 +109,7 @@ def read(values: Any, paths: Mapping[str, Path | None]) -> InspectRequest:
         layers=_words(values.layers),
         channels=tuple(dict.fromkeys(channels)),
         classes=tuple(values.classes or ()),
-        sections=tuple(name for name in SECTIONS if not sections or name in sections),
+        sections=tuple(name for name in SECTIONS if name in sections),
         scale=values.scale,
         test_images=test_images,
         target=paths["target"],

@@ -28,11 +28,12 @@ def kernel_sheet(kernels: LearnedKernels) -> Figure:
     scale = Scale(-limit, limit, "weight", "RdBu_r")
     numbers = [str(number) for number in kernels.outputs]
     if kernels.reads_image and channels == 3:
-        title = f"{kernels.layer}: {_some(len(numbers), features)} kernels {size} in colour (grey is 0)"
+        count = f"{_some(len(numbers), features)} kernel{'s' * (features > 1)}"
+        title = f"{kernels.layer}: {count} {size} in colour (grey is 0)"
         tiles = (kernels.weights.transpose(3, 0, 1, 2) / limit + 1) / 2
         return sheet(tiles, min(_COLUMNS, len(numbers)), Labels(title, tiles=numbers))
     if len(kernels.inputs) == 1:
-        title = f"{kernels.layer}: {_some(len(numbers), features)} kernels {size}"
+        title = f"{kernels.layer}: {_some(len(numbers), features)} kernel{'s' * (features > 1)} {size}"
         tiles = kernels.weights[:, :, 0].transpose(2, 0, 1)
         return sheet(tiles, min(_COLUMNS, len(numbers)), Labels(title, tiles=numbers), scale)
     inputs = [str(number) for number in kernels.inputs]

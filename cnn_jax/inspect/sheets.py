@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 STYLE: Any = {"font.size": 10, "axes.titlesize": 11, "figure.dpi": 120, "axes.linewidth": 0.6}
-_WIDEST = 8.6  # inches of a sheet
+_WIDEST, _TALLEST = 8.6, 9.0  # inches of a sheet, about
+_LETTER = 0.092  # inches of a title's letter, on average
 _LARGEST_TILE = 0.9  # inches
 _MARGIN, _TITLE, _LABEL, _BAR, _GAP = 0.12, 0.34, 0.17, 1.0, 0.05  # inches
 
@@ -87,19 +89,22 @@ def sheet(
     rows = -(-count // columns)
     left = (0.45 if labels.rows else 0.0) + (1.8 if picture is not None else 0.0) + _MARGIN
     right = _BAR if scale is not None else _MARGIN
-    cell = min(_LARGEST_TILE if count > 1 else 3 * _LARGEST_TILE, (_WIDEST - left - right) / columns)
+    largest = min(_LARGEST_TILE if count > 1 else 6 * _LARGEST_TILE, _TALLEST / rows)
+    cell = min(largest, (_WIDEST - left - right) / columns)
     tile = (cell * min(1, height / width), cell * min(1, width / height))
     over = _LABEL if labels.tiles else 0.0
     step = (tile[0] + _GAP + over, tile[1] + _GAP)
     top = _TITLE + (_LABEL if labels.columns else 0.0)
     least = max(1.2 if scale is not None else 0.0, 1.8 if picture is not None else 0.0)
-    size = (max(left + columns * step[1] + right, 4.6), top + max(rows * step[0], least) + _MARGIN)
+    written = 2 * _MARGIN + _LETTER * len(labels.title)
+    size = (max(left + columns * step[1] + right, written), top + max(rows * step[0], least) + _MARGIN)
     with new_figure(*size) as figure:
         figure.text(_MARGIN / size[0], 1 - 0.08 / size[1], labels.title, va="top", fontsize=11)
+        canvas = np.ones((int(size[1] * figure.dpi), int(size[0] * figure.dpi), 3))
         for place in range(count):
             row, column = divmod(place, columns)
             x, y = left + column * step[1], size[1] - top - row * step[0] - over - tile[0]
-            _draw_tile(figure, (x, y), tile, tiles[place], scale)
+            _draw_tile(canvas, figure.dpi, (size[1] - y - tile[0], x), tile, tiles[place], scale)
             middle, above = (x + tile[1] / 2) / size[0], (y + tile[0] + 0.02) / size[1]
             if labels.tiles:
                 figure.text(middle, above, labels.tiles[place], **_SMALL)
@@ -108,6 +113,7 @@ def sheet(
             if labels.rows and column == 0:
                 place_left = (x - 0.05) / size[0], (y + tile[0] / 2) / size[1]
                 figure.text(*place_left, labels.rows[row], fontsize=8, ha="right", va="center")
+        figure.figimage(canvas, 0, 0, origin="upper").set_zorder(-1)
         if picture is not None:
             draw_picture(_axes(figure, (_MARGIN, size[1] - top - over - 1.6, 1.6, 1.6), anchor="NW"), picture)
         if scale is not None:
@@ -117,22 +123,34 @@ def sheet(
 
 
 def _draw_tile(
-    figure: Figure, place: tuple[float, float], size: tuple[float, float], values: np.ndarray, scale: Scale | None
+    canvas: Float[np.ndarray, "ph pw 3"],
+    dpi: float,
+    place: tuple[float, float],
+    size: tuple[float, float],
+    values: np.ndarray,
+    scale: Scale | None,
 ) -> None:
-    """Draws a map at a place (left, bottom) in a size (height, width), both in inches, pixel by pixel.
+    """Draws a map on a canvas at a place (top, left) in a size (height, width), both in inches, with a thin frame.
 
     Axes and images of matplotlib would take seconds for the hundreds of maps of a sheet.
     """
-    pixels = [max(1, round(inches * figure.dpi)) for inches in size]
+    height, width = (max(1, round(inches * dpi)) for inches in size)
     if scale is not None:
-        grown = _resized(values.astype(np.float32), pixels)
-        colours = matplotlib.colormaps[scale.colours](Normalize(scale.low, scale.high)(grown))[..., :3]
+        grown = _resized(values.astype(np.float32), (height, width))
+        steps = np.clip((grown - scale.low) * (256 / (scale.high - scale.low)), 0, 255).astype(np.uint8)
+        colours = _palette(scale.colours)[steps]
     else:
-        colours = np.stack([_resized(channel.astype(np.float32), pixels) for channel in np.moveaxis(values, -1, 0)], -1)
-    drawn = np.full((pixels[0] + 2, pixels[1] + 2, 3), 0.62)  # a thin frame
-    drawn[1:-1, 1:-1] = np.clip(colours, 0, 1)
-    left, bottom = (round(inches * figure.dpi) - 1 for inches in place)
-    figure.figimage(drawn, left, bottom, origin="upper")
+        channels = np.moveaxis(values.astype(np.float32), -1, 0)
+        colours = np.stack([_resized(channel, (height, width)) for channel in channels], -1)
+    top, left = (round(inches * dpi) for inches in place)
+    canvas[top - 1 : top + height + 1, left - 1 : left + width + 1] = 0.62
+    canvas[top : top + height, left : left + width] = np.clip(colours, 0, 1)
+
+
+@functools.cache
+def _palette(name: str) -> Float[np.ndarray, "256 3"]:
+    """The colours of a colour map."""
+    return matplotlib.colormaps[name](np.arange(256))[:, :3]
 
 
 def _resized(values: Float[np.ndarray, "h w"], size: Sequence[int]) -> Float[np.ndarray, "oh ow"]:
