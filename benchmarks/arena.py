@@ -44,10 +44,10 @@ def take_turn(
     """Lets a contestant take its turn.
 
     Args:
-      contestant: whose turn it is.
+      contestant: Contestant whose turn it is.
       peers: Python of the environment with the peers.
-      arguments: of the turn, before the contestant's own.
-      environment: of the turn, beside the contestant's own.
+      arguments: Command line arguments of this turn, before the contestant's own.
+      environment: Environment variables of this turn, beside the contestant's own.
 
     Returns:
       The line of JSON that it ends with, or {"error": why there is none}.

@@ -21,7 +21,7 @@ class Network:
       classes: width of the logits.
       batch_sizes: each is a competition of its own.
       optimizer: "adam" or "sgd", with momentum.
-      steps: of an epoch of synthetic images; None trains on Fashion-MNIST, and tests after every epoch.
+      steps: Steps in an epoch of synthetic images; None trains on Fashion-MNIST, and tests after every epoch.
       by_default: competes where no networks are named.
     """
 

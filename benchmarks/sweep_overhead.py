@@ -1,4 +1,4 @@
-"""What a sweep of short trials costs beside their training: `make bench-sweep`.
+"""Measures the cost of a sweep of short trials beside their training: `make bench-sweep`.
 
 Trials of one shape, the lecture's network for one epoch on a tenth of Fashion-MNIST, each with a seed of its own, run
 as `launch.py sweep` runs them: one at a time on all cores, two at a time, each on its own core, and with `--ensemble`

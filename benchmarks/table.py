@@ -1,4 +1,4 @@
-"""What the turns come to: medians, spreads, and ratios round by round."""
+"""Medians, spreads, and ratios round by round, of the turns."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def table(
     Args:
       network: what was trained.
       batch_size: images of a step.
-      flop: of one training image.
+      flop: Floating-point operations for one training image.
       turns: each with "name", "round" and either the figures of contestants/turn.py or "error".
-      ceilings: of each round, FLOP/s of the matrix product.
+      ceilings: Speed of the matrix product in each round, in FLOP/s.
 
     Returns:
       A row for each contestant, in the order in which they first come.

@@ -130,7 +130,7 @@ def checked(figures: dict[str, Any], network: Network, device: str | None) -> di
 
 
 def line(network: Network, turn: dict[str, Any], rounds: int) -> str:
-    """What is told of a turn while the others are still to come."""
+    """Describes a turn while the others are still to come."""
     what = f"{network.title}, batch {turn['batch_size']}, round {turn['round'] + 1}/{rounds}, {turn['name']}: "
     if "error" in turn:
         return what + turn["error"]

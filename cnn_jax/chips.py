@@ -1,4 +1,4 @@
-"""What accelerators can do at most, as their makers publish it."""
+"""Peaks of accelerators, as their makers publish them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ class Chip:
     """The published peaks of one chip; its FLOP/s are of dense matrix products, None where it has no such unit.
 
     Attributes:
-      name: of the generation or model.
+      name: Name of the generation or model.
       kinds: what JAX calls its devices (`jax.Device.device_kind`), to the letter: where a name goes on, as of a
         laptop's card or a part of one, the peak is another.
       bfloat16: FLOP/s of bfloat16 numbers, summed in float32.
       tf32: FLOP/s of float32 numbers rounded to TF32.
       float32: FLOP/s of float32 numbers as they are.
-      bandwidth: of its memory, bytes per second.
+      bandwidth: Bandwidth of its memory, in bytes per second.
       memory: bytes.
       matrix_unit: rows and columns of the systolic array; None where there is none.
-      devices: of JAX on one chip; TPU v2 and v3 have two, each with half of everything.
+      devices: JAX devices on one chip; TPU v2 and v3 have two, each with half of everything.
       source: where the figures stand.
     """
 

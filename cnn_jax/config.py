@@ -85,7 +85,7 @@ class Augment(Section):
 
 class _Optimizer(Section):
     learning_rate: Rate = Field(1e-3, description="the schedule's highest value")
-    weight_decay: Weight = Field(0.0, description="of each step, times the rate; adam and sgd add it to the gradient")
+    weight_decay: Weight = Field(0.0, description="decay a step, times the rate; adam and sgd add it to the gradient")
     weight_decay_mask: Literal["kernels", "all"] = Field(
         "kernels", description="kernels: biases and scales are spared; all: every parameter decays"
     )
@@ -107,7 +107,7 @@ class Adam(_Optimizer):
 
 class AdamW(_Optimizer):
     name: Literal["adamw"] = Field("adamw", description="Loshchilov and Hutter, 2019: decoupled weight decay")
-    weight_decay: Weight = Field(1e-4, description="of each step, times the rate, apart from the gradient")
+    weight_decay: Weight = Field(1e-4, description="decay each step, times the rate, apart from the gradient")
     b1: Decay = Field(0.9, description="decay of the gradient's running mean")
     b2: Decay = Field(0.999, description="decay of the squared gradient's running mean")
     eps: Epsilon = Field(1e-8, description="added to the denominator")
@@ -126,16 +126,20 @@ class Constant(_Schedule):
 
 class Cosine(_Schedule):
     name: Literal["cosine"] = Field("cosine", description="half a cosine down to final_fraction")
-    final_fraction: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="of the learning rate, at the end")
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="last learning rate, as a fraction of the highest"
+    )
 
 
 class OneCycle(Section):
     name: Literal["one_cycle"] = Field("one_cycle", description="Smith, 2018: cosine up, then cosine down")
     peak: Annotated[float, Field(gt=0, lt=1)] = Field(0.3, description="share of the training at which it is highest")
     initial_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.04, description="of the learning rate, at the start"
+        0.04, description="first learning rate, as a fraction of the highest"
     )
-    final_fraction: Annotated[float, Field(ge=0, le=1)] = Field(1e-4, description="of the learning rate, at the end")
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
+        1e-4, description="last learning rate, as a fraction of the highest"
+    )
 
 
 class Step(_Schedule):
@@ -178,7 +182,7 @@ class Train(Section):
     )
     eval_batch_size: Count = Field(500, description="images of one evaluation step, over all devices")
     label_smoothing: Decay = Field(0.0, description="share of the target spread evenly over all classes")
-    aux_loss_weight: Weight = Field(0.3, description="of each auxiliary classifier's loss, where there are any")
+    aux_loss_weight: Weight = Field(0.3, description="weight of each auxiliary classifier's loss, where there are any")
     ema_decay: Decay = Field(
         0.0,
         description="evaluate a running mean of the parameters with this decay per step; 0 evaluates the parameters",
@@ -197,11 +201,11 @@ class Train(Section):
         "over two seconds",
     )
     deterministic: bool = Field(
-        False, description="on a GPU too, the same bits every time, for some speed; CPUs and TPUs give them anyway"
+        False, description="the same bits every time on a GPU too, for some speed; CPUs and TPUs give them anyway"
     )
     matmul_precision: MatmulPrecision | None = Field(
         None,
-        description="of float32 products and convolutions on GPUs and TPUs, as jax.default_matmul_precision names it; "
+        description="precision of float32 products and convolutions on GPUs and TPUs, as JAX names it; "
         "none leaves JAX's own",
     )
 
@@ -211,7 +215,7 @@ class Checkpoint(Section):
     every_minutes: Positive | None = Field(5.0, description="and whenever so many minutes have passed; none: never")
     keep_last: Count = Field(2, description="newest checkpoints kept")
     select: Literal["last", "best"] = Field(
-        "last", description="which epoch is tested in the end: the last, or the best on the validation images"
+        "last", description="epoch that is tested in the end: the last, or the best on the validation images"
     )
 
 

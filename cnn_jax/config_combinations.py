@@ -26,7 +26,7 @@ def impossible_combinations(model: Model) -> Faults:
     """Lists what is legal field by field and impossible together.
 
     Args:
-      model: any network whose fields are legal one by one.
+      model: Any network whose fields are legal one by one.
 
     Yields:
       One entry per fault: the names of the fields in it, and the message.

@@ -130,7 +130,7 @@ class Records(_Data):
         None, description="processes that read and decode, for each process of the run; none is one for each core"
     )
     threads: Annotated[int, Field(ge=1, le=1024)] = Field(
-        1, description="that read and decode, in each of these processes, or with workers=0 in the run's own"
+        1, description="threads that read and decode in each of these processes, or in the run's own with workers=0"
     )
 
 

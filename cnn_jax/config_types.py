@@ -46,6 +46,6 @@ PerStage: TypeAlias = T | tuple[T, ...]
 
 
 class Section(BaseModel):
-    """What all sections are: frozen, and refusing what they do not know."""
+    """Base of all sections: frozen, and refusing unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -92,12 +92,12 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class SweepRequest:
-    """What a sweep's command line asks for.
+    """Request of a sweep's command line.
 
     Attributes:
       plan: all trials.
       chosen: those that --sweep.limit and --sweep.only leave.
-      known: of --from's file, by the trial's number: its data's checksum and what it left.
+      known: Data checksum and result of each trial in --from's file, by the trial's number.
       options: how they run.
       verify, export: the flags of the same names.
     """

@@ -20,11 +20,11 @@ _LIBRARY_PRODUCT = re.compile(r'custom_call_target="[^"]*(?:\$conv|gemm|matmul|d
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Of one array.
+    """Shape and size of one array.
 
     Attributes:
       entries: how many.
-      bytes: of all.
+      bytes: Size of all arrays.
       on_chip: whether it lies in a small memory on the chip itself.
     """
 
@@ -40,11 +40,11 @@ class Instruction:
     Attributes:
       name: in its computation.
       opcode: what it does.
-      shapes: of its results, tuples flattened.
+      shapes: Shapes of its results, tuples flattened.
       operands: names of the instructions that it reads.
       called: computations that it runs.
       multiplies: whether it is itself a convolution or a product of matrices, by a library's call or not.
-      index: of a get-tuple-element.
+      index: Index of a get-tuple-element.
       op_name: where it comes from in the Python program; empty where the compiler does not say.
     """
 
@@ -62,7 +62,7 @@ class Module:
     """A program's computations.
 
     Attributes:
-      name: of the program.
+      name: Name of the program.
       computations: the instructions of each by its name, in order.
       entry: name of the first.
     """

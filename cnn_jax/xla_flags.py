@@ -107,7 +107,7 @@ def given() -> str:
 
 
 def _value(flags: str) -> str | None:
-    """What the flag is set to, the last time that it is; None where it is not."""
+    """Gives the flag's last value; None where it is not set."""
     value = None
     for word in flags.split():
         name, _, text = word.lstrip("-").partition("=")

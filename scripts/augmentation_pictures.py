@@ -35,8 +35,8 @@ class Sheet:
     """One picture: rows of changes, each over the same images.
 
     Attributes:
-      name: of the file.
-      title: of the picture.
+      name: Name of the file.
+      title: Title of the picture.
       rows: the fields of each row's `Augment`, and the seed of its key.
     """
 

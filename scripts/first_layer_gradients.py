@@ -29,7 +29,7 @@ def ratios(overrides: dict[str, object]) -> list[float]:
     """The first layer's gradient over the last one's, for each seed.
 
     Args:
-      overrides: of the experiment, dotted names to values.
+      overrides: Overrides of the experiment, dotted names to values.
     """
     experiment = config_parse.parse(config_parse.override(experiment_file.load_config(EXPERIMENT), overrides))
     train = data.load(experiment.data, experiment.seed).train

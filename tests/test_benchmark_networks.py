@@ -1,4 +1,4 @@
-"""What `make bench` counts for a training image, against published counts; and that cnn_jax can take its turn."""
+"""Operations that `make bench` counts for an image, against published counts; and that cnn_jax can take its turn."""
 
 import json
 import math

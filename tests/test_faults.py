@@ -38,7 +38,7 @@ LEVELS = (4, 16, 24, 32, 48, 64, 80, 96, 112, 128)
 
 
 class Faults:
-    """What an audit hook of this process, which cannot be taken away again, does to its reads and writes."""
+    """Audit hook of this process, which cannot be taken away again, and what it does to reads and writes."""
 
     def __init__(self):
         self.folder, self.number, self.seen, self.act = "", None, [], None

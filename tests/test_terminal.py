@@ -1,4 +1,4 @@
-"""What is printed is what came, whatever it looks like to rich."""
+"""Printed text is what came, whatever it looks like to rich."""
 
 import io
 

@@ -24,7 +24,7 @@ class Global(NamedTuple):
 
 
 class Call(NamedTuple):
-    """What a function gives for arguments; `state` is set on it afterwards."""
+    """Call of a function with arguments; `state` is set on its result afterwards."""
 
     function: Global
     arguments: tuple

@@ -10,7 +10,7 @@ paths, labels = loader_turn.files(options.pictures)
 
 
 def view(path, label):
-    """What is seen of a picture, as bytes."""
+    """Reads a random part of a picture, as bytes."""
     content = tf.io.read_file(path)
     begin, size, _ = tf.image.sample_distorted_bounding_box(
         tf.io.extract_jpeg_shape(content),

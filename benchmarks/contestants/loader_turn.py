@@ -63,7 +63,7 @@ def end(options: argparse.Namespace, batches: Iterable[tuple[object, object]], v
 
 
 def processor_seconds() -> float:
-    """What this process and its living descendants have computed so far; Linux tells it under /proc."""
+    """Sums the processor time of this process and its living descendants, read under /proc (Linux)."""
     parents, ticks = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -55,7 +55,7 @@ class Turn:
 
     Attributes:
       network, classes, batch_size, epochs, optimizer, precision: as the options have them.
-      images, labels: of an epoch; uint8 [n, h, w, c] and int32 [n].
+      images, labels: Training images and labels of one epoch; uint8 [n, h, w, c] and int32 [n].
       test_images, test_labels: to be measured after every epoch; None where steps alone are timed.
     """
 

@@ -1,4 +1,4 @@
-"""What devices send each other in a compiled program: how often, how much, and what it is."""
+"""Collectives of a compiled program: kind, count and size of all that devices send each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Collective:
 
     Attributes:
       operation: a member of KINDS.
-      bytes: of its results on one device.
+      bytes: Size of its results on one device.
       carries: "gradients", which nothing but the new state depends on; "statistics" of the batch, on which later
         convolutions and exchanges depend, forward or backward; "numbers", such as the loss; or several of them.
     """

@@ -32,12 +32,12 @@ class WayRound:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of one program.
+    """Outcome of one program's compilation.
 
     Attributes:
-      answer: of the first attempt that did not fail, or of the last.
-      failures: of the attempts before: with what options, and what was told.
-      way_round: with which the answer came; None where the compiler's own options did.
+      answer: Answer of the first attempt that did not fail, or of the last.
+      failures: Options and message of each attempt before.
+      way_round: Options that gave the answer; None where the compiler's own options did.
     """
 
     answer: Answer
@@ -94,7 +94,7 @@ def _run(job: Job, child: Sequence[str]) -> Answer:
 
 
 def _environment(job: Job) -> dict[str, str]:
-    """What the compiling process sees, so that it leaves alone the accelerators that it does not need."""
+    """Environment of the compiling process, which leaves alone the accelerators that it does not need."""
     asked = topology.parse(job.topology)
     ours = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])}
     if asked.platform != "gpu":

@@ -1,4 +1,4 @@
-"""What was found of one step, beside the chip's peaks, and advice where it does not fit."""
+"""Findings about one step, beside the chip's peaks, and advice where it does not fit."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Step:
 
     Attributes:
       program: "train" or "eval".
-      outcome: of the compiler.
+      outcome: Outcome of the compilation.
       chip: published peaks; None where they are not known.
       batch_per_chip: images; None where the compiler's process died.
-      memory_share: of the chip's memory; None where it is not known.
+      memory_share: Fraction of the chip's memory; None where it is not known.
       roofline: an estimate; None where there is no program, or no peaks.
     """
 
@@ -64,10 +64,10 @@ def memory_share(answer: Answer, chip: Chip | None) -> float | None:
 
 
 def advice(step: Step, experiment: Experiment) -> tuple[str, ...]:
-    """What helps a step that does not fit.
+    """Advises on a step that does not fit.
 
     Args:
-      step: which was found not to fit.
+      step: Step that does not fit.
       experiment: the resolved config.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a compiled step must know of the data, without the data: the images' shape and the number of classes."""
+"""The images' shape and the number of classes, which a compiled step must know, without the data."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ def describe(data: cfg.Data, image_shape: ImageShape | None, classes: int | None
     """Takes the images' shape and classes from the config, and from the flags what the config does not tell.
 
     Args:
-      data: of the config.
+      data: Data section of the config.
       image_shape: (height, width, channels) of --image_shape, where given.
-      classes: of --classes, where given.
+      classes: Value of --classes, where given.
 
     Returns:
       (image shape, classes).

@@ -1,4 +1,4 @@
-"""What a compiling process is asked, and what it answers: both as JSON, so that a crash takes nothing along."""
+"""Questions to a compiling process and its answers: both as JSON, so that a crash takes nothing along."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Job:
       topology: as `topology.parse` reads it.
       program: the training step, or the evaluation of one batch.
       batch_per_chip: images of one chip; None spreads the config's batch over all chips.
-      options: of the compiler, beside those that this package always gives.
+      options: Compiler options, beside those that this package always gives.
     """
 
     experiment: Experiment
@@ -61,7 +61,7 @@ class Memory:
 # More than ten fields: one for each figure of the report.
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-    """What the compiler tells of a program; figures are of one device.
+    """Compiler's account of a program; figures are for one device.
 
     Attributes:
       device_kind: the driver's name.
@@ -69,13 +69,13 @@ class Compiled:
       batch: images of one device.
       device_memory: bytes that a program may use; None where the device is not here to ask.
       memory: by kind.
-      flops: of the program.
+      flops: Floating-point operations of the program.
       traffic: bytes to and from the memory, without what stays on the chip.
       counted: bytes that instructions read and write, by the compiler's count, wherever these lie.
       collectives: in the program's order.
       model_flops: two for each multiply-add of the network and, in training, of its gradients.
-      fillings: of the matrix unit, forward; empty for devices that have none.
-      seconds: of the compiler.
+      fillings: How full each layer's forward product leaves the matrix unit, 0 to 1; empty for devices that have none.
+      seconds: Compile time, in seconds.
     """
 
     device_kind: str

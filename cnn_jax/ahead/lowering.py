@@ -23,7 +23,7 @@ def devices_of(topology: Topology) -> list[Any]:
     """The devices that a program is compiled for.
 
     Args:
-      topology: of TPUs, which need not be here; or this machine's CPU or GPUs.
+      topology: Topology of TPUs, which need not be here; or this machine's CPU or GPUs.
 
     Returns:
       JAX's devices.
@@ -58,7 +58,7 @@ def batch_of(job: Job, devices: int, per_chip: int) -> int:
     """Images of one device.
 
     Args:
-      job: which program of which config.
+      job: Config, and which of its programs.
       devices: over which a batch is spread.
       per_chip: devices of one chip.
 
@@ -91,7 +91,7 @@ def lower(job: Job, batch: int, devices: list[Any]) -> jax.stages.Lowered:
     """Lowers one step as training on streamed batches runs it: the batch spread over all devices.
 
     Args:
-      job: which step, of which config.
+      job: Config, and which of its steps.
       batch: images of one device.
       devices: as `devices_of` gives them.
 

@@ -15,7 +15,7 @@ class Filling:
 
     Attributes:
       layer: its name.
-      rows: of the weights as a matrix: taps x input channels of a group.
+      rows: Rows of the weights as a matrix: taps x input channels of a group.
       columns: output channels of a group.
       multiply_adds: for one image, forward.
       waste: share of the tiles that is padding.
@@ -35,7 +35,7 @@ def fillings(layers: Iterable[LayerRow], side: int) -> tuple[Filling, ...]:
     takes the taps one by one pads more.
 
     Args:
-      layers: of the layer table.
+      layers: Rows of the layer table.
       side: rows and columns of the matrix unit.
 
     Returns:

@@ -188,7 +188,7 @@ _ROWS: tuple[tuple[str, Callable[[Step], str]], ...] = (
 
 
 def _troubles(step: Step, experiment: Experiment) -> Iterator[str]:
-    """What went wrong with a step, and what helps."""
+    """Lists what went wrong with a step, and what helps."""
     answer = step.outcome.answer
     if isinstance(answer, Compiled) and step.outcome.way_round is not None:
         yield f"{step.program} step: the compiler failed, and did it with {step.outcome.way_round}"

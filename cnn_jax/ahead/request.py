@@ -20,13 +20,13 @@ _MOST_CLASSES = 10**6
 
 @dataclasses.dataclass(frozen=True)
 class CompileRequest:
-    """What the command line asks for.
+    """Request of the command line.
 
     Attributes:
       topology: the chips.
       batch_per_chip: images; None spreads the config's batches over all chips.
       largest_batch: whether the largest batch that fits is sought.
-      image_shape, classes: of the data, where the config does not tell.
+      image_shape, classes: Shape of the images and number of classes, where the config does not tell.
       json: file for the figures; None writes none.
     """
 

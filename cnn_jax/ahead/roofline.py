@@ -14,9 +14,9 @@ class Roofline:
     Communication between chips is not in it.
 
     Attributes:
-      seconds: of the step.
+      seconds: Time of the step, in seconds.
       bound: what takes them: "memory" or "arithmetic".
-      images_per_second: of one chip.
+      images_per_second: Images per second on one chip.
       utilisation: share of the chip's peak that goes into the network's own multiply-adds.
     """
 
@@ -31,10 +31,10 @@ def estimate(chip: Chip, flops: float, traffic: float, model_flops: float, image
 
     Args:
       chip: published peaks.
-      flops: that the program computes on one chip.
+      flops: Floating-point operations that the program computes on one chip.
       traffic: bytes that it moves to and from one chip's memory.
-      model_flops: that the network's multiply-adds take, two each, whatever the program does.
-      images: of one chip.
+      model_flops: Two for each multiply-add of the network, whatever the program does.
+      images: Images per step on one chip.
 
     Returns:
       The estimate.

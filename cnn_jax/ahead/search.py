@@ -13,7 +13,7 @@ class Tried:
     Attributes:
       batch: images of one chip.
       fits: whether the chip's memory holds the step.
-      share: of the chip's memory that it takes, above 1 where it does not fit; None where the compiler does not say.
+      share: Fraction of the chip's memory, above 1 where it does not fit; None where the compiler does not say.
     """
 
     batch: int

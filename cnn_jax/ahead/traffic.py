@@ -1,4 +1,4 @@
-"""What a compiled program moves to and from a chip's memory, read from its text.
+"""Bytes that a compiled program moves to and from a chip's memory, read from its text.
 
 The compiler's own count of bytes takes what its instructions read and write, wherever that lies. A TPU's program keeps
 many arrays in the chip's own vector memory, and fetches others into it ahead of time: these it counts three times.

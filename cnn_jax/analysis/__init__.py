@@ -1,1 +1,1 @@
-"""What a finished run shows: measurements, predictions, reports."""
+"""Measurements, predictions and reports of finished runs."""

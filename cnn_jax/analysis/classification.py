@@ -21,7 +21,7 @@ class Calibration:
     """Confidence against accuracy, in bins of equal width.
 
     Attributes:
-      edges: of the bins, from 0 to 1.
+      edges: Edges of the bins, from 0 to 1.
       confidence: mean probability of the predicted class in each bin; NaN in an empty one.
       accuracy: share that is right in each bin; NaN in an empty one.
       counts: predictions in each bin.
@@ -109,8 +109,8 @@ def calibration(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, 
 
     Args:
       labels: true classes.
-      probabilities: of all classes.
-      bins: of equal width over 0 to 1.
+      probabilities: Probabilities of all classes, [images, classes].
+      bins: Number of bins of equal width over 0 to 1.
 
     Returns:
       The comparison.

@@ -28,9 +28,9 @@ def samples(
     Args:
       images: pixels 0 to 255; all are shown.
       labels: true classes.
-      probabilities: of all classes.
+      probabilities: Probabilities of all classes, [images, classes].
       class_names: in label order.
-      title: of the figure.
+      title: Title of the figure.
 
     Returns:
       The figure.

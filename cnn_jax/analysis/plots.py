@@ -121,7 +121,7 @@ def step_time(profile: StepProfile, count: int) -> Figure:
     """The longest operations of a step, each after its layer's name, coloured by kind.
 
     Args:
-      profile: of a step.
+      profile: Profile of a step.
       count: operations that are shown.
 
     Returns:

@@ -24,8 +24,8 @@ class Prediction:
     Attributes:
       file: its path; bytes that are not UTF-8 stand as \xff.
       label: the most probable class.
-      probability: of that class.
-      probabilities: of all classes, by name.
+      probability: Probability of that class.
+      probabilities: Probabilities of all classes, by name.
       changes: how the picture was made to fit, in words; empty where it fitted.
     """
 

@@ -1,4 +1,4 @@
-"""What sort of work the operations of a compiled program are."""
+"""Kinds of work that the operations of a compiled program do."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Program:
     """A compiled program.
 
     Attributes:
-      name: of the module.
+      name: Name of the module.
       instructions: by name.
     """
 
@@ -69,7 +69,7 @@ class Program:
         return re.sub(r"^jit\(\w+\)/(?:while/body/)?(?:closed_call/)?", "", way)
 
     def kind(self, name: str) -> Kind:
-        """What sort of work an operation is.
+        """Finds the kind of work of an operation.
 
         A fusion with a product in it is one, whatever else it does. Otherwise scopes decide, then whether the way from
         JAX leads through the network, and in the end what is done with the numbers.

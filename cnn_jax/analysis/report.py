@@ -31,14 +31,14 @@ _OPERATIONS = 25  # of a step that are shown by themselves
 
 @dataclasses.dataclass(frozen=True)
 class ReportInputs:
-    """What a report shows besides the files of the run's folder.
+    """Content of a report besides the files of the run's folder.
 
     Attributes:
       test: images that the network was tested on: all, or some of many.
       tested: how many there are.
       class_names: in label order.
-      probabilities: of all classes, for each test image.
-      first_kernel: of the first convolution; None where there is none.
+      probabilities: Probabilities of all classes, for each test image.
+      first_kernel: Kernel of the first convolution; None where there is none.
       layers: rows of the layer table.
       warnings: what is suspicious in the data set.
     """
@@ -56,7 +56,7 @@ def write_report(folder: RunFolder, inputs: ReportInputs) -> Path:
     """Writes report/index.html and its PNG files; an older report is replaced at once, in one move.
 
     Args:
-      folder: of a finished run.
+      folder: Folder of a finished run.
       inputs: what its files do not hold.
 
     Returns:

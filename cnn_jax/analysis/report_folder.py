@@ -63,7 +63,7 @@ def replace(folder: Path, files: Mapping[str, bytes]) -> Path:
     """Writes a report's folder; an older one is replaced at once, in one move.
 
     Args:
-      folder: of the report.
+      folder: Folder of the report.
       files: contents by name, index.html among them.
 
     Returns:

@@ -20,7 +20,7 @@ def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
 
     Args:
       run: as `restore.load` opens it.
-      data_dir: of prepared data; None is the default folder.
+      data_dir: Folder of prepared data; None is the default folder.
 
     Returns:
       The path of index.html.

@@ -32,9 +32,9 @@ class Operation(NamedTuple):
     Attributes:
       name: as XLA names it.
       source: where it comes from, as JAX names it.
-      kind: of its work.
-      milliseconds: of a step.
-      share: of the step's time.
+      kind: Kind of its work.
+      milliseconds: Time in each step, in milliseconds.
+      share: Fraction of the step's time.
       calls: in a step.
     """
 
@@ -59,9 +59,9 @@ class StepProfile:
     Attributes:
       first_step: the first traced one, from this run's first.
       steps: how many were traced.
-      device: whose time it is.
-      milliseconds: of a step.
-      idle_milliseconds: of a step, in which no operation ran.
+      device: Device that was profiled.
+      milliseconds: Time of a step, in milliseconds.
+      idle_milliseconds: Time of a step in which no operation ran, in milliseconds.
       operations: the longest first; they and the idle time add up to the step's.
     """
 
@@ -86,7 +86,7 @@ def read(run_folder: Path) -> StepProfile | None:
     """Reads the trace in a run's folder.
 
     Args:
-      run_folder: of a run that may have been profiled.
+      run_folder: Folder of a run that may have been profiled.
 
     Returns:
       The profile; None where there is none. It has no operations where the trace has none of the run's program.
@@ -115,7 +115,7 @@ def profile(first_step: int, steps: int, device: str, spans: Sequence[Span], com
 
     Args:
       first_step, steps, device: as `StepProfile` has them.
-      spans: of the traced steps, in any order.
+      spans: Operations of the traced steps, in any order.
       compiled: the program that they are of.
 
     Returns:

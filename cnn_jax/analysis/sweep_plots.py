@@ -53,8 +53,8 @@ class PointCurves(NamedTuple):
     """The curves of one point's trials.
 
     Attributes:
-      name: of the point.
-      curves: of its trials.
+      name: Name of the point.
+      curves: Learning curves of its trials.
       baseline: whether the others are compared with it.
     """
 
@@ -67,7 +67,7 @@ class Cost(NamedTuple):
     """A point's price and worth.
 
     Attributes:
-      name: of the point.
+      name: Name of the point.
       cost: mean over its trials.
       estimate: The primary metric over its trials.
     """

@@ -45,7 +45,7 @@ def write_sweep_report(folder: Path) -> Path:
     """Writes report/index.html and its PNG files into a sweep's folder.
 
     Args:
-      folder: of a sweep, finished or not.
+      folder: Folder of a sweep, finished or not.
 
     Returns:
       The path of index.html.

@@ -66,7 +66,7 @@ class DenseHead(nn.Module):
     Attributes:
       hidden: widths of the hidden layers.
       num_classes: width of the logits; None ends with the hidden layers.
-      policy: of the network.
+      policy: Policy of the network.
       dropout: share dropped in training.
       dropout_on: the hidden layers' "outputs", or their "inputs" (so that the logits' inputs are kept whole).
     """

@@ -24,7 +24,7 @@ class InceptionBlock(nn.Module):
     Attributes:
       features: maps of the 1x1 branch; of the 3x3 branch's reduction and its 3x3 convolution; of the 5x5 branch's
         reduction and its convolution; of the 1x1 convolution after pooling.
-      policy: of the network.
+      policy: Policy of the network.
       five_by_five: kernel of the third branch, pixels.
       pooling: "max", "avg" or "min", of 3x3 windows of stride 1.
 
@@ -70,10 +70,10 @@ class AuxiliaryHead(nn.Module):
     """A classifier on the maps in the middle of a network: averages, 1x1 convolution, one hidden layer, logits.
 
     Attributes:
-      features: of the convolution.
+      features: Output channels of the convolution.
       hidden: width of the hidden layer.
       num_classes: width of the logits.
-      policy: of the network.
+      policy: Policy of the network.
       dropout: share of the hidden layer's outputs dropped in training.
       adaptive: whether maps of any size are averaged down to 4x4, in place of 5x5 windows of stride 3.
 

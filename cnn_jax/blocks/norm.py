@@ -125,7 +125,7 @@ def lrn(name: str, x: Float[Array, "b h w c"], k: float, mean: bool) -> Float[Ar
     """Local response normalisation over 5 channels with alpha 1e-4 and beta 0.75, recorded as a layer.
 
     Args:
-      name: of the layer.
+      name: Name of the layer.
       x: feature maps.
       k, mean: as `ops.local_response_norm` takes them: 2 and False are AlexNet's, 1 and True GoogLeNet's.
 

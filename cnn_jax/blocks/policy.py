@@ -1,4 +1,4 @@
-"""What is chosen once for a whole network and passed down to its blocks."""
+"""Choices made once for a whole network and passed down to its blocks."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ class Policy:
     """How the blocks of one network are built.
 
     Attributes:
-      padding: of convolutions whose kernels exceed a pixel.
+      padding: Padding of convolutions whose kernels exceed a pixel.
       activation: a key of ACTIVATIONS.
       norm: "batch", "group" or "none".
       norm_momentum: share of the running statistics that a training step keeps.
       norm_eps: added to the variance.
-      norm_groups: of channels in group norm.
-      norm_images: of a batch whose statistics batch norm takes together; None is all.
+      norm_groups: Number of channel groups in group norm.
+      norm_images: Number of images of a batch whose statistics batch norm takes together; None is all.
       kernel_init: a key of `kernels.SCHEMES`.
       lowering: as `ops.conv2d` takes it.
-      dtype: of maps and products; parameters and statistics are float32.
+      dtype: Type of maps and products; parameters and statistics are float32.
       frozen: paths of layers whose statistics stand still, in training too.
     """
 

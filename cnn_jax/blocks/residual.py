@@ -22,11 +22,11 @@ class ResidualBlock(nn.Module):
     Where padding makes the convolutions' maps smaller than the input, the shortcut takes its middle.
 
     Attributes:
-      features: of the output.
-      policy: of the network.
-      strides: of the block.
+      features: Output channels.
+      policy: Policy of the network.
+      strides: Strides of the block.
       bottleneck_features: inner maps of a bottleneck; None is a basic block.
-      stride_in: which of a bottleneck's convolutions strides, "3x3" or "1x1".
+      stride_in: Strided convolution of a bottleneck, "3x3" or "1x1".
       shortcut: where shapes change, "projection" (1x1 convolution) or "padded" (strided, zeros for new channels);
         "none" leaves it out everywhere: a plain net.
       pre: norm and activation before each convolution, in place of after.

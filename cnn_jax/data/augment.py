@@ -30,12 +30,12 @@ def augment(
     mixup or cutmix, which change the targets too. What is off costs nothing: it is not traced.
 
     Args:
-      key: of this batch.
+      key: PRNG key of this batch.
       pixels: 0 to 255.
       targets: probabilities of the classes.
-      config: which changes, and how strong.
-      constants: of the normalisation.
-      colours: of the training images, where the config needs them (`pipeline.preprocessing`).
+      config: Changes, and their strength.
+      constants: Constants of the normalisation.
+      colours: Colour statistics of the training images, where the config needs them (`pipeline.preprocessing`).
 
     Returns:
       (normalised images, targets), of the same shapes.
@@ -88,7 +88,7 @@ def unfit(config: Augment, image_shape: tuple[int, int, int]) -> list[str]:
     """Lists the changes that cannot work on images of a size.
 
     Args:
-      config: which changes, and how strong.
+      config: Changes, and their strength.
       image_shape: (height, width, channels) in pixels.
 
     Returns:
@@ -129,9 +129,9 @@ def random_crop(
     """Pads each image on all sides and crops it back to its size: a move by up to `pixels` in both directions.
 
     Args:
-      key: of this batch.
+      key: PRNG key of this batch.
       images: pixels, channels last.
-      pixels: of padding; every move from -pixels to pixels, down and to the right, is equally likely.
+      pixels: Width of the padding; every move from -pixels to pixels, down and to the right, is equally likely.
       border: what enters: "zeros", or "reflect", the image mirrored at the middle of its outermost pixels.
 
     Returns:
@@ -162,7 +162,7 @@ def random_contrast(key: PRNGKeyArray, pixels: Float[Array, "b h w c"], strength
     """Stretches each image about its mean over pixels and channels; nothing is cut off.
 
     Args:
-      key: of this batch.
+      key: PRNG key of this batch.
       pixels: 0 to 255.
       strength: the factor is uniform between 1 - strength and 1 + strength.
 
@@ -186,10 +186,10 @@ def random_lighting(
     component, and become brighter or darker as a whole. Nothing is cut off.
 
     Args:
-      key: of this batch.
+      key: PRNG key of this batch.
       pixels: 0 to 255.
-      colours: of the training images.
-      deviation: of the draws.
+      colours: Colour statistics of the training images.
+      deviation: Standard deviation of the draws.
 
     Returns:
       Images of the same shape.

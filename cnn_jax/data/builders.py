@@ -23,7 +23,7 @@ class _IdxBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         """Opens the builder.
 
         Args:
-          data_dir: in which <name>/<version> lies.
+          data_dir: Folder that holds <name>/<version>.
           splits: what to write; None where it is written already.
         """
         self._splits = splits or {}

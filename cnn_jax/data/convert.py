@@ -57,8 +57,8 @@ def prepare(
     """Makes a folder of records, or looks through one that TFDS has made.
 
     Args:
-      source: of pictures, as `picture_files.find` knows them; or a folder that TFDS has made of ArrayRecord files,
-        which gets its `records.json`.
+      source: Folder or archive of pictures, as `picture_files.find` knows them; or a folder that TFDS has made of
+        ArrayRecord files, which gets its `records.json`.
       target: folder to make; None for a folder of TFDS, which stays where it is.
       test_fraction: as `picture_files.find` has it.
       console: for progress; None is standard error.
@@ -189,7 +189,7 @@ def _look_through(folder: Path, console: Console) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Looked:
-    """What one picture is found to be.
+    """Findings about one picture.
 
     Attributes:
       name: for errors.
@@ -240,7 +240,7 @@ def _each(
 
 
 class _Census:
-    """What all pictures together are.
+    """Findings about all pictures together.
 
     Attributes:
       unreadable: what is told of each picture that is.

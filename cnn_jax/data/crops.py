@@ -22,7 +22,7 @@ class RandomResizedCrop:
     """A random part of random size and shape, mirrored half of the time.
 
     Attributes:
-      side: of the square that the part is resized to, in pixels.
+      side: Side of the square that the part is resized to, in pixels.
       channels: 1 for grey, 3 for RGB.
       area: least and greatest share of the picture, drawn evenly.
       aspect: least and greatest width over height, drawn evenly on a logarithmic scale.
@@ -69,7 +69,7 @@ class CentreCrop:
     Both are one reading of the picture: its middle square, of `side` / `shorter_side` of its shorter side.
 
     Attributes:
-      side: of the square, in pixels.
+      side: Side of the square, in pixels.
       channels: 1 for grey, 3 for RGB.
       shorter_side: in pixels, what the picture's shorter side is resized to; at least `side`.
     """

@@ -1,4 +1,4 @@
-"""What every source of images becomes: arrays in memory, ready for the device, or batches read while it computes."""
+"""Data sets: arrays in memory, ready for the device, or batches read while it computes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Dataset:
       checksum: SHA-256 (hex) over the source's train and test images and labels, before any split.
       warnings: what is legal and yet perhaps not meant, in words.
       split_checksum: SHA-256 (hex) of which of them are in which split, and of how test images are moved.
-      files_checksum: of the files of records, as `records.files_checksum` computes it; None for images in memory.
+      files_checksum: Checksum of the files of records by `records.files_checksum`; None for images in memory.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What is known of a config's images before they are read: their shape, and the number of classes."""
+"""Shape of a config's images and number of its classes, known before the images are read."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ ImageShape = tuple[int, int, int]
 
 
 def declared(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
-    """What a config tells of its images.
+    """Finds what a config says about its images.
 
     Args:
-      data: of the config.
+      data: Data section of the config.
 
     Returns:
       ((height, width, channels) in pixels, number of classes); None for what only the images tell.

@@ -36,7 +36,7 @@ class Picture:
     """An encoded picture of which the header has been read.
 
     Attributes:
-      width, height: of the upright picture, in pixels.
+      width, height: Size of the upright picture, in pixels.
     """
 
     def __init__(self, content: bytes):
@@ -65,7 +65,7 @@ class Picture:
 
         Args:
           box: the part.
-          side: of the square, in pixels.
+          side: Side of the square, in pixels.
           channels: 1 for grey, 3 for RGB.
           resize: a function of `cnn_jax.data.resize`.
 
@@ -99,7 +99,7 @@ class Picture:
         Args:
           box: the part, as it is stored.
           across, down: pixels that the filter reaches beyond it.
-          scale: that it will be decoded at.
+          scale: Scale to decode it at.
         """
         if self._jpeg is None:
             return Part(self._content)

@@ -21,9 +21,9 @@ class DeviceFeed:
         """Starts the stream's workers at the first batch.
 
         Args:
-          stream: of this process's rows.
+          stream: Stream of this process's rows.
           step: the first.
-          sharding: of [batch, ...] over the devices of all processes.
+          sharding: Sharding of [batch, ...] over the devices of all processes.
           ahead: batches that lie ready on the devices, beside the one in use.
         """
 

@@ -31,7 +31,7 @@ def fetch(url: str, target: Path, sha256: str, length: int, console: Console | N
     another, goes on from there.
 
     Args:
-      url: of the file.
+      url: Address of the file.
       target: where it is put, whole, verified, and in one move.
       sha256: of its content, in hex.
       length: in bytes.

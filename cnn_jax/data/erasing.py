@@ -42,9 +42,9 @@ def cutout(key: PRNGKeyArray, images: Float[Array, "b h w c"], side: int) -> Flo
     """Zeroes a square of each image.
 
     Args:
-      key: of this batch.
+      key: PRNG key of this batch.
       images: normalised; 0 is the mean colour after "standardize", black after "scale".
-      side: of the square, in pixels. Its centre is any pixel of the image, so part of it may lie outside.
+      side: Side of the square, in pixels. Its centre is any pixel of the image, so part of it may lie outside.
 
     Returns:
       Images of the same shape.
@@ -78,9 +78,9 @@ def random_erasing(
     rectangle, and then it is put anywhere into the image with equal chances.
 
     Args:
-      key: of this batch.
+      key: PRNG key of this batch.
       images: normalised.
-      probability: that an image loses a rectangle.
+      probability: Probability that an image loses a rectangle.
       area: least and greatest share of the image.
       aspect: least and greatest height over width.
       fill: what the rectangle is filled with, normalised too; broadcast to the images' shape.

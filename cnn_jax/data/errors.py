@@ -1,4 +1,4 @@
-"""What is raised where images cannot be had."""
+"""Errors for images that cannot be had."""
 
 
 class DataError(Exception):

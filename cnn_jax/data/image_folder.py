@@ -54,7 +54,7 @@ def files(folder: Path, field: str, names: Sequence[str]) -> ClassFolders:
     """Lists the pictures of class folders.
 
     Args:
-      folder: of class folders.
+      folder: Folder that holds a folder for each class.
       field: the config's or flag's name for it, for errors.
       names: the classes that there are.
 
@@ -145,7 +145,7 @@ def read_folder(
     """Reads all pictures of a folder.
 
     Args:
-      folder: of class folders.
+      folder: Folder that holds a folder for each class.
       field: the config's name for it, for errors.
       names: the classes that there are, in label order.
       image_shape: (height, width, channels) that pictures are resized and converted to.

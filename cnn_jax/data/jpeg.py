@@ -1,4 +1,4 @@
-"""What a JPEG file says of itself, and the same file with no more of the picture than is wanted.
+"""Header of a JPEG file, and the same file with no more of the picture than is wanted.
 
 A picture's code can only be read from its beginning on, as every value's place depends on those before. So what lies
 below a part can be left out of any sequential JPEG, but what lies above it or beside it only where the file has restart
@@ -33,7 +33,7 @@ class Jpeg(NamedTuple):
 
     Attributes:
       width, height: in pixels.
-      colours: that are stored.
+      colours: Colour components that are stored.
       unit: width and height in pixels of the smallest part that is coded by itself (MCU, minimum coded unit).
       sequential: whether the code goes through the picture once, from top to bottom; else it is progressive.
       interval: units from one restart marker to the next; 0 without such markers.

@@ -26,7 +26,7 @@ def mix(
     """Applies mixup, cutmix, or, where both are asked for, one of them to each batch with equal chances.
 
     Args:
-      key: of this batch.
+      key: PRNG key of this batch.
       images: normalised.
       targets: probabilities of the classes.
       mixup_alpha, cutmix_alpha: each image's own share comes from Beta(alpha, alpha), for each image anew (the
@@ -75,10 +75,10 @@ def cutmix(
     lost: the targets follow the area that is left.
 
     Args:
-      key: of this batch, for the places.
+      key: PRNG key of this batch, for the places.
       images: normalised.
       targets: probabilities of the classes.
-      shares: of its area that each image would keep, did nothing hang over; 0 to 1.
+      shares: Fraction of its area that each image would keep if nothing hung over; 0 to 1.
 
     Returns:
       (images, targets), of the same shapes.

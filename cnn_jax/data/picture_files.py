@@ -50,7 +50,7 @@ class Found:
     """The pictures of a source.
 
     Attributes:
-      name: of the data set.
+      name: Name of the data set.
       class_names: in label order.
       splits: by name, in the order in which they are kept.
       warnings: what was passed over, and what is perhaps not meant.

@@ -178,7 +178,7 @@ def epoch_order(key: PRNGKeyArray, examples: int, batch_size: int) -> Int32[Arra
     """A random order of all examples, in batches.
 
     Args:
-      key: of the epoch.
+      key: PRNG key of the epoch.
       examples: how many there are.
       batch_size: images of a batch.
 
@@ -202,7 +202,7 @@ def take(data: DeviceSplit, order: Int32[Array, "steps b"], step: Int32[Array, "
     Args:
       data: the split.
       order: as `epoch_order` gives it.
-      step: which batch, from 0.
+      step: Number of the batch, from 0.
 
     Returns:
       The batch; a weight of 0 marks what fills up the last one.

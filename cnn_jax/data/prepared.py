@@ -57,7 +57,7 @@ def load_named(
       named: which.
       idx_dir: folder of the four IDX files, asked before any other source; None: Debian's folder, then the
         official address.
-      data_dir: of prepared data.
+      data_dir: Folder of prepared data.
       console: for what takes long; None is standard error.
 
     Returns:
@@ -87,7 +87,7 @@ def load_named(
 
 
 def stamp(named: NamedSet, data_dir: Path) -> Stamp | None:
-    """What tells that the files of a prepared set have been touched: their sizes in bytes and times; None without."""
+    """Sizes in bytes and times of a prepared set's files, which change when they are touched; None without files."""
     return stamp_of([data_dir / named.name / "idx" / name for name in named.files])
 
 

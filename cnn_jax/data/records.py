@@ -38,16 +38,16 @@ TEST_SPLITS = ("validation", "test")
 
 
 class Manifest(BaseModel):
-    """What is in a folder of records.
+    """Content of a folder of records.
 
     Attributes:
-      format: of this file.
+      format: Format number of this file.
       class_names: in label order.
-      examples: of each split.
+      examples: Number of examples in each split.
       checksum: SHA-256 (hex) over the class names and every split's labels and pictures, in order.
       widths, heights: least and greatest, in pixels.
-      mean: of the training pixels' red, green and blue, 0 to 255; every fourth pixel of every fourth row counts.
-      covariance: of the same.
+      mean: Mean of the training pixels' red, green and blue, 0 to 255; every fourth pixel of every fourth row counts.
+      covariance: Covariance of the same.
       warnings: what is legal and yet perhaps not meant, in words.
       training_copies: training pictures that are copies of others before them, byte by byte.
       digest: SHA-256 (hex) of all this, by which a change of the file is noticed; None in files of older versions.
@@ -96,7 +96,7 @@ class Records:
         """Opens the split's files once, to see that they are whole.
 
         Args:
-          folder: of records.
+          folder: Folder of records.
           split: a key of its manifest's `examples`.
 
         Raises:
@@ -226,7 +226,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes `records.json`, with its digest.
 
     Args:
-      folder: of records.
+      folder: Folder of records.
       manifest: what it tells.
     """
     fields = manifest.model_dump(mode="json", exclude={"digest"})
@@ -243,7 +243,7 @@ def read_manifest(folder: Path, field: str) -> Manifest:
     """Reads `records.json`.
 
     Args:
-      folder: of records.
+      folder: Folder of records.
       field: the config's or flag's name for it, for errors.
 
     Raises:

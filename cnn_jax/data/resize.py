@@ -43,7 +43,7 @@ def exactly(pixels: UInt8[np.ndarray, "h w c"], box: Box, side: int) -> UInt8[np
     Args:
       pixels: grey or RGB.
       box: the part.
-      side: of the square, in pixels.
+      side: Side of the square, in pixels.
 
     Returns:
       Pixels.

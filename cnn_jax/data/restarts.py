@@ -36,7 +36,7 @@ def mark(content: bytes) -> bytes:
     """Writes a JPEG anew, with restart markers that make tiles of it.
 
     Args:
-      content: of a picture's file.
+      content: Content of a picture's file.
 
     Returns:
       A file of the same pixels; the same file where it has been marked before, is no JPEG of one or three colours, or

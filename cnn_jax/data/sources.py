@@ -30,8 +30,8 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
 
     Args:
       config: the source, and how it is split.
-      seed: of the experiment; decides which images are held out.
-      data_dir: of prepared data; None is CNN_JAX_DATA_DIR, else the user's cache folder.
+      seed: Seed of the experiment; decides which images are held out.
+      data_dir: Folder of prepared data; None is CNN_JAX_DATA_DIR, else the user's cache folder.
 
     Returns:
       The data set.

@@ -49,8 +49,8 @@ class Share:
     """Which rows of every batch are this process's.
 
     Attributes:
-      index: of the process; `jax.process_index()`.
-      count: of all processes; `jax.process_count()`.
+      index: Number of the process; `jax.process_index()`.
+      count: Number of processes; `jax.process_count()`.
     """
 
     index: int = 0
@@ -61,7 +61,7 @@ _ALONE = Share()
 
 
 class PixelStatistics(NamedTuple):
-    """Of the training pixels, 0 to 255."""
+    """Mean and covariance of the training pixels, 0 to 255."""
 
     mean: Float[np.ndarray, " c"]
     covariance: Float[np.ndarray, "c c"]
@@ -72,16 +72,16 @@ class Stream:
     """The batches of one split.
 
     Attributes:
-      records: that it reads from.
-      numbers: of the records that are in it; None for all.
+      records: Records that it reads from.
+      numbers: Numbers of the records that are in it; None for all.
       view: what is seen of a picture.
-      statistics: of the training pixels.
-      seed: of the experiment.
+      statistics: Statistics of the training pixels.
+      seed: Seed of the experiment.
       shuffled: whether every epoch has an order of its own, or the records' always.
       workers: processes that make the batches; 0 makes them in the caller's.
-      threads: that make batches in each of these processes.
-      batch_size: of all processes together.
-      share: of this process.
+      threads: Threads that make batches in each of these processes.
+      batch_size: Batch size of all processes together.
+      share: This process's part of each batch.
     """
 
     records: Records
@@ -197,7 +197,7 @@ class Streams:
       validation: held out of the training images by data.validation_fraction; None where that is 0.
       test: only ever measured, never chosen by.
       split_checksum: SHA-256 (hex) of which records are in which split.
-      files_checksum: of the files of records.
+      files_checksum: Checksum of the files of records.
     """
 
     manifest: Manifest
@@ -213,7 +213,7 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
 
     Args:
       config: the folder, and what is seen of its pictures.
-      seed: of the experiment.
+      seed: Seed of the experiment.
 
     Returns:
       Its streams, in batches of one example until `Stream.in_batches`; no worker is started.

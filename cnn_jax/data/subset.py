@@ -17,7 +17,7 @@ def refuse_more(split: Literal["train", "test"], count: int, examples: int) -> N
     """Refuses to take more images than there are.
 
     Args:
-      split: of which they are.
+      split: Split that they belong to.
       count: how many are wanted.
       examples: how many there are.
 

@@ -28,7 +28,7 @@ class Sliding:
 
 @dataclasses.dataclass(frozen=True)
 class FilterRequest:
-    """What the command line asks for.
+    """Request of the command line.
 
     Attributes:
       image: Picture file.

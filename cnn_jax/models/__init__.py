@@ -232,7 +232,7 @@ def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) 
     """Builds the network that a config names.
 
     Args:
-      config: of one architecture, told by its `name`.
+      config: Config of one architecture, told by its `name`.
       num_classes: width of the logits.
       frozen: paths of layers whose batch statistics stand still in training.
 

@@ -77,7 +77,7 @@ def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     that a sum before it, as in a residual block, is not kept besides. Values and gradients are the same.
 
     Args:
-      x: of any shape.
+      x: Array of any shape.
 
     Returns:
       An array of x's shape and type.

@@ -26,7 +26,7 @@ def map_chunks(work: Callable[..., tuple[Any, Any]], count: int, *batched: jax.A
 
     Args:
       work: takes arrays of some images; gives (arrays of these images, sums over these images).
-      count: of parts; divides the batch.
+      count: Number of parts; divides the batch.
       batched: arrays [b, ...] of all images.
 
     Returns:

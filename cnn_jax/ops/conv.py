@@ -73,7 +73,7 @@ def conv2d(
     size = (x.shape[1], x.shape[2])
     outputs = output_sizes(size, (kh, kw), steps, padding, dilations)
     pads = resolve_padding(padding, size, (kh, kw), steps, dilations)
-    if padding in BORDER_MODES:
+    if str(padding) in BORDER_MODES:
         x = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode=BORDER_MODES[str(padding)])
         pads = ((0, 0), (0, 0))
     windows = Windows((kh, kw), steps, dilations, pads, outputs)
@@ -106,8 +106,8 @@ def conv_transpose2d(
 
     Args:
       x: feature maps, channels last.
-      kernel: of the convolution that is transposed.
-      strides, padding, dilation, groups, lowering: of that convolution.
+      kernel: Kernel of the convolution that is transposed.
+      strides, padding, dilation, groups, lowering: Arguments of that convolution.
       output_size: pixels of the result, (height, width) or one number, that the convolution takes to x's; None is
         s times x's for SAME and the borders (TensorFlow's choice), the least otherwise (PyTorch's).
 

@@ -39,8 +39,8 @@ def conv2d_relu_max_pool(
     Args:
       x: images, channels last.
       kernel: weights, moved by one pixel at a time.
-      bias: of each feature.
-      padding: of the convolution, any dialect of `resolve_padding`.
+      bias: Bias of each feature.
+      padding: Padding of the convolution, any dialect of `resolve_padding`.
       lowering: as for `conv2d`; with "xla" and "patches" the steps are done one by one, and so they are inside of
         `relu_backward`.
 

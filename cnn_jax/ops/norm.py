@@ -132,7 +132,7 @@ def batch_norm(
     Args:
       x: feature maps, channels last.
       scale, bias: learned.
-      mean, variance: of the batch (`batch_statistics`) in training, running ones otherwise.
+      mean, variance: Statistics of the batch (`batch_statistics`) in training, running ones otherwise.
       eps: keeps the root from zero.
 
     Returns:
@@ -161,7 +161,7 @@ def batch_norm_train(
       scale, bias: learned.
       shift: Values close to the means, as `batch_statistics` takes them.
       eps: keeps the root from zero.
-      parts: of neighbouring images, as many in each, that are normalised by statistics of their own. With as many
+      parts: Number of equal parts of neighbouring images that are normalised by statistics of their own. With as many
         parts as there are devices, or a multiple, a batch that is split over devices needs no other's values.
 
     Returns:
@@ -269,7 +269,7 @@ def group_norm(
     Args:
       x: feature maps, channels last.
       scale, bias: learned.
-      groups: of neighbouring channels; 1 is layer norm, one for each channel is instance norm.
+      groups: Number of groups of neighbouring channels; 1 is layer norm, one for each channel is instance norm.
       eps: keeps the root from zero.
 
     Returns:

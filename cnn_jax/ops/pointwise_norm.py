@@ -45,7 +45,7 @@ def pointwise_batch_norm_train(
       x: feature maps, channels last.
       kernel: weights, in x's type.
       scale, bias: learned, of the norm.
-      strides: of the convolution.
+      strides: Strides of the convolution.
       eps: keeps the root from zero.
       parts: as `batch_norm_train` takes them.
 

@@ -245,7 +245,7 @@ def _windows(
     x: Array, window: IntPair, strides: IntPair | None, padding: Padding, dilation: IntPair, ceil_mode: bool
 ) -> tuple[Windows, tuple[Pads, Pads]]:
     """How the window moves, what ceil_mode adds being padding at the end; and the padding without it."""
-    if padding in BORDER_MODES:
+    if str(padding) in BORDER_MODES:
         raise ValueError(f"padding={padding!r}: pooling takes VALID, SAME, SAME_LOWER, TORCH, an integer or pads")
     taps = pair(window, "window")
     steps, apart = taps if strides is None else pair(strides, "strides"), pair(dilation, "dilation")
@@ -293,7 +293,7 @@ class _Views:
 
     @classmethod
     def of(cls, pixels: int, taps: int, stride: int, dilation: int, pads: Pads, outputs: int) -> _Views:
-        """Of an axis of so many pixels, under so many windows (`outputs`) of so many taps."""
+        """Finds the windows over each pixel of an axis; `outputs` windows of so many taps move over it."""
         count = -(-pixels // stride)
 
         def views(pixel: int) -> _Seen:

@@ -22,7 +22,7 @@ def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], windows:
     Args:
       x: images, channels last.
       kernel: weights for all channels of x.
-      windows: of the convolution, undilated.
+      windows: Windows of the convolution, undilated.
 
     Returns:
       Feature maps, [oh, ow] = windows.outputs.

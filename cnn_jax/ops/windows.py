@@ -1,4 +1,4 @@
-"""What a moving window sees of an image, as strided slices: the common ground of convolution and pooling."""
+"""Views of an image through a moving window, as strided slices: the common ground of convolution and pooling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Windows:
     """A window and how it moves; all pairs are (height, width).
 
     Attributes:
-      taps: of the window.
+      taps: Number of taps of the window.
       strides: pixels between windows.
       dilation: pixels between taps.
       pads: ((top, bottom), (left, right)).
@@ -33,7 +33,7 @@ class Windows:
     outputs: tuple[int, int]
 
     def slices(self, x: Float[Array, "b h w c"], fill: float = 0.0) -> list[Float[Array, "b oh ow c"]]:
-        """What each tap sees: one strided slice of the padded input per tap, row by row.
+        """Gives each tap's view: one strided slice of the padded input per tap, row by row.
 
         Args:
           x: images, channels last.

@@ -45,7 +45,7 @@ def from_torch(
 
     Args:
       state_dict: PyTorch's names to arrays, or to tensors in the processor's memory.
-      model_config: of one of the networks in LAYER_NAMES; its fields must give the layers that the weights were
+      model_config: Config of one of the networks in LAYER_NAMES; its fields must give the layers that the weights were
         trained with. The number of classes and of image channels is the weights' own.
       with_logits: False leaves out the layers that make logits, which the weights may then lack.
 
@@ -121,8 +121,8 @@ def adapted(state_dict: Mapping[str, Any], model_config: ModelConfig, channels: 
     Args:
       state_dict: PyTorch's names to arrays.
       model_config: as `from_torch` takes it.
-      channels: of the images. One is given the sum over the weights' channels, which answers a grey image as the
-        weights answer it in RGB.
+      channels: Channels of the images. One is given the sum over the weights' channels, which answers a grey image as
+        the weights answer it in RGB.
 
     Returns:
       The entries, that kernel replaced where the numbers differ.
@@ -145,7 +145,7 @@ def to_torch(variables: models.Variables, model_config: ModelConfig) -> dict[str
     """Turns a network's variables into torchvision's entries, `from_torch` the other way.
 
     Args:
-      variables: of the network.
+      variables: Variables of the network.
       model_config: as `from_torch` takes it.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a network starts from: drawn weights, or published ones with the head that the config asks for."""
+"""Initial variables of a network: drawn, or published ones with the head that the config asks for."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def initial_variables(
     Args:
       model: the network, with as many classes as the data.
       model_config: its config.
-      pretrained: which weights, and what becomes of their head.
+      pretrained: Weights to start from, and what becomes of their head.
       key: for what is drawn.
       image_shape: (height, width, channels) in pixels.
 
@@ -85,7 +85,7 @@ def check_frozen(freeze: tuple[str, ...], layers: tuple[str, ...]) -> list[str]:
     """Lists what is wrong with the names of frozen layers.
 
     Args:
-      freeze: of the config.
+      freeze: Field `freeze` of the config.
       layers: paths of the network's layers that own parameters.
 
     Returns:

@@ -124,7 +124,7 @@ class Tensor(NamedTuple):
 
     Attributes:
       storage: The storage.
-      offset: Of the first element, in elements.
+      offset: Offset of the first element, in elements.
       shape: Sizes of the dimensions.
       strides: Steps along the dimensions, in elements.
       dtype: Type of the elements; None is the storage's.

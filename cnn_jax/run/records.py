@@ -199,7 +199,7 @@ class DatasetInfo(Record):
     colours: Colours | None = None
     """Distribution of the training pixels; None if the augmentation does not need it."""
     warnings: tuple[str, ...] = ()
-    """What is legal in the data set and yet perhaps not meant; empty in files of older versions."""
+    """Findings that are legal in the data set and yet perhaps not meant; empty in files of older versions."""
     split_checksum: str | None = None
     """SHA-256 of the numbers of the images in each split; None in files of older versions."""
     files_checksum: str | None = None

@@ -54,7 +54,7 @@ def compare(first: Evidence, second: Evidence) -> Verdict:
     """Compares all figures of two runs but the times.
 
     Args:
-      first, second: of one config on the same data.
+      first, second: Folders of two runs of one config on the same data.
 
     Returns:
       The verdict: every figure of every record to the bit, or the last test figures within the tolerances.
@@ -78,7 +78,7 @@ def compare(first: Evidence, second: Evidence) -> Verdict:
 
 
 def _unlike(first: Evidence, second: Evidence) -> str:
-    """What keeps two runs from being equal to the bit; empty where nothing does."""
+    """Says what keeps two runs from being equal to the bit; empty where nothing does."""
     told = []
     known = all(each.provenance.devices.used_cores is not None for each in (first, second))
     for name in ("packages", "python", "devices", "xla_flags"):

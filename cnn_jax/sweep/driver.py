@@ -42,7 +42,7 @@ from cnn_jax.terminal import print_line
 
 
 class Engine(Protocol):
-    """What runs trials."""
+    """Runs trials."""
 
     def run(self, groups: Sequence[TrialGroup], report: Report, stopping: Callable[[], bool]) -> None:
         """Runs trials until none is left, or until a stop is wished for, when the running ones save."""
@@ -74,7 +74,7 @@ class OpenSweep:
       plan: as the experiment file declares it.
       folder: with sweep.json written.
       entries: all trials, in declared order.
-      findings: of the data, the networks and the machine.
+      findings: Findings about the data, the networks and the machine.
       workers: for this machine's trials.
     """
 
@@ -92,7 +92,7 @@ def opened(plan: Plan, workdir: Path, data_dir: Path | None, options: Options | 
     Args:
       plan: the sweep.
       workdir: its folder.
-      data_dir: of prepared data; None is the default folder.
+      data_dir: Folder of prepared data; None is the default folder.
       options: how trials will run; where that is in workers of this machine, the first starts now and examines the
         trials. None: none will run.
 
@@ -136,7 +136,7 @@ def run(
     Args:
       sweep: opened.
       chosen: its trials that are to run.
-      data_dir: of prepared data; None is the default folder.
+      data_dir: Folder of prepared data; None is the default folder.
       options: how.
       console: where to tell.
       on_change: called whenever a trial has begun, or has ended while others run and none waits to begin.

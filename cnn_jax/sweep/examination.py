@@ -29,7 +29,7 @@ class Examiner:
         self._networks: dict[str, Examined] = {}
 
     def __call__(self, experiment: Experiment) -> Examined:
-        """What is known of a trial."""
+        """Examines a trial."""
         dataset = self._dataset(experiment)
         if isinstance(dataset, Exception):
             return Examined("", fault=str(dataset))
@@ -64,7 +64,7 @@ def answer(experiments: Sequence[Mapping[str, Any]], data_dir: Path | None) -> d
 
     Args:
       experiments: resolved configs, as JSON objects.
-      data_dir: of prepared data; None is the default folder.
+      data_dir: Folder of prepared data; None is the default folder.
 
     Returns:
       The fields of `feasibility.Findings`, as a JSON object.

@@ -29,7 +29,7 @@ _FORMAT = 1
 
 
 class _ExportedTrial(Record):
-    """What an exported file must say of a trial; it says more, for people."""
+    """Content of an exported file about a trial; the file may hold more, for people."""
 
     number: int
     """Place of the trial in the sweep, from 1."""
@@ -50,7 +50,7 @@ class _ExportedTrial(Record):
 
 
 class _ExportedSweep(Record):
-    """What an exported file must say of a sweep."""
+    """Content of an exported file about a sweep."""
 
     format: Literal[1]
     """Version of the format."""
@@ -115,7 +115,7 @@ def read(file: Path) -> tuple[Plan, dict[int, tuple[str, Evidence]]]:
     """Reads an exported sweep. Names in it are names, never paths.
 
     Args:
-      file: that `export` wrote.
+      file: File that `export` wrote.
 
     Returns:
       The plan, and for each finished trial's number the data's checksum and what it left.
@@ -173,7 +173,7 @@ def compare(
     """Compares a repeated sweep with the figures of the file that it came from.
 
     Args:
-      folder: of the repetition.
+      folder: Folder of the repetition.
       entries: its trials.
       known: as `read` gives it.
       console: where to tell, trial by trial.

@@ -30,7 +30,7 @@ def of_exit_code(code: int, message: str, tail: Sequence[str]) -> tuple[str, str
 
     Args:
       code: failed or refused.
-      message: of the worker.
+      message: Message of the worker.
       tail: last lines of the log.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a trial's network is on its data, or why there can be none: asked of a worker.
+"""Size of a trial's network on its data, or why there can be none; a worker finds out.
 
 The process that runs a sweep imports no JAX: it would hold the accelerators that its trials need.
 """
@@ -19,11 +19,11 @@ class ExaminationError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Examined:
-    """What is known of a trial before it runs.
+    """Findings about a trial before it runs.
 
     Attributes:
-      checksum: of its data; empty where these cannot be had.
-      parameters, multiply_adds: of its network, the latter for one image, forward; None where there is none.
+      checksum: Checksum of its data; empty where these cannot be had.
+      parameters, multiply_adds: Size of its network, the latter for one image, forward; None where there is none.
       infeasible: why no network can be built on the images, with the nearest settings that work.
       fault: why it cannot run for another reason.
     """
@@ -37,7 +37,7 @@ class Examined:
 
 @dataclasses.dataclass(frozen=True)
 class Findings:
-    """Of all trials, in their order, and of the machine.
+    """Findings about all trials, in their order, and about the machine.
 
     Attributes:
       trials: what is known of each.
@@ -55,8 +55,8 @@ def ask(experiments: Sequence[Experiment], data_dir: Path | None, workers: Worke
 
     Args:
       experiments: their configs.
-      data_dir: of prepared data; None is the default folder.
-      workers: of which one was started ahead.
+      data_dir: Folder of prepared data; None is the default folder.
+      workers: Pool of workers, one of which was started ahead.
 
     Returns:
       The findings.

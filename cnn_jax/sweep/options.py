@@ -12,9 +12,9 @@ class Options:
 
     Attributes:
       engine: "local", or "ray".
-      address: of a Ray cluster; None starts one for this sweep.
-      cpus, gpus, tpus: that Ray sets aside for one process of a trial.
-      processes: of one trial, for Ray.
+      address: Address of a Ray cluster; None starts one for this sweep.
+      cpus, gpus, tpus: Resources that Ray sets aside for one process of a trial.
+      processes: Processes of one trial, for Ray.
       jobs: trials at a time; None chooses by cores and accelerators.
       time_limit: minutes of one attempt at a trial, or at those that are trained together; None: any time.
       memory_limit: GiB of one trial, or of those that are trained together; None: a fair share of nine tenths of the

@@ -28,7 +28,7 @@ class Plan:
       experiment: the file's name without its ending.
       sweep: as the file declares it.
       base: the config that the trials change, resolved.
-      fields: that vary, in declared order, without the seed.
+      fields: Fields that vary, in declared order, without the seed.
       trials: all of them, in declared order; trials of one config are one.
       repeated: how many were left out for being another's copy.
     """
@@ -50,8 +50,8 @@ def read(path: Path, overrides: Overrides) -> Plan:
     """Asks an experiment file for its trials and checks every one's config.
 
     Args:
-      path: of the file, with get_config() and get_sweep().
-      overrides: of the command line, for all trials.
+      path: Path of the file, with get_config() and get_sweep().
+      overrides: Overrides of the command line, for all trials.
 
     Returns:
       The plan.
@@ -207,7 +207,7 @@ def _plain(value: Any) -> Any:
 
 
 def _value(trial: Trial, field: str) -> Any:
-    """What a trial has for a field; None where the field is set by other trials only."""
+    """Gives a trial's value of a field; None where the field is set by other trials only."""
     return trial.experiment.seed if field == "seed" else trial.point.get(field)
 
 

@@ -17,7 +17,7 @@ def value_text(value: Any) -> str:
 
 
 def key(values: Iterable[Any]) -> str:
-    """What tells values apart, lists among them: "2" is not 2."""
+    """Gives a text that differs for different values, lists among them: "2" is not 2."""
     return json.dumps(list(values), separators=(",", ":"))
 
 

@@ -26,10 +26,10 @@ def verify(
     """Runs finished trials again and compares.
 
     Args:
-      folder: of the sweep, which stays as it is but for `verified/`.
+      folder: Folder of the sweep, which stays as it is but for `verified/`.
       entries: its trials.
       count: how many, spread evenly over those that are done.
-      data_dir: of prepared data; None is the default folder.
+      data_dir: Folder of prepared data; None is the default folder.
       console: where to tell.
 
     Returns:
@@ -81,6 +81,6 @@ def verify(
 
 
 def evidence(folder: SweepFolder, entry: Entry) -> Evidence:
-    """What a finished trial left."""
+    """Reads what a finished trial left."""
     run: RunFolder = folder.trial(entry.id)
     return Evidence(tuple(run.metric_records()), run.provenance(), folder.status(entry.id).cores)

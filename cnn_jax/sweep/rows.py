@@ -25,7 +25,7 @@ class SweepFolderError(RunFolderError):
 
 @dataclasses.dataclass(frozen=True)
 class SweepHeader:
-    """What a sweep is, apart from its trials.
+    """Description of a sweep, apart from its trials.
 
     Attributes:
       experiment: stem of the experiment's file.
@@ -115,7 +115,7 @@ def read_rows(folder: Path) -> tuple[SweepHeader, list[Row]]:
     """Reads a sweep's folder, at any time while the sweep runs.
 
     Args:
-      folder: that holds sweep.json and trials/.
+      folder: Folder that holds sweep.json and trials/.
 
     Returns:
       The header, and a row per trial in the order of sweep.json. Spoilt files of a trial show in its row alone.

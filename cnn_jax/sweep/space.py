@@ -23,7 +23,7 @@ class Named:
 
     Attributes:
       name: in the tables.
-      value: of the field.
+      value: Value of the field.
     """
 
     name: str
@@ -39,7 +39,7 @@ Space = Sequence[Mapping[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """What `get_sweep()` may give where a list of overrides does not say enough.
+    """Result of `get_sweep()` where a list of overrides does not say enough.
 
     Attributes:
       trials: the overrides of every trial.
@@ -105,7 +105,7 @@ def repeat_seeds(count: int, first: int = 0) -> list[Overrides]:
     """Makes the space of seeds, which a product with other spaces runs each of their points with.
 
     Args:
-      count: of seeds.
+      count: Number of seeds.
       first: the first seed; the others follow it.
 
     Returns:
@@ -127,7 +127,7 @@ def assign(
     Args:
       space: the points.
       values: field to value, or to a function of the point's overrides that gives the value.
-      where: which points get them; none means all.
+      where: Points that get them; None for all.
 
     Returns:
       All points, some with more fields.

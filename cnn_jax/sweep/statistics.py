@@ -1,4 +1,4 @@
-"""What trials say together: means and intervals, differences from a baseline, and the Pareto front."""
+"""Statistics over trials: means and intervals, differences from a baseline, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Estimate:
 
     Attributes:
       n: values.
-      mean: of them; None where there are none.
+      mean: Their mean; None where there are none.
       std: Standard deviation, with n - 1; None below two values.
-      low, high: of the 95 % t-interval of the mean; None below two values.
+      low, high: Ends of the 95 % t-interval of the mean; None below two values.
     """
 
     n: int
@@ -46,8 +46,8 @@ class Group:
     """Trials that share the values of some fields.
 
     Attributes:
-      values: of those fields.
-      estimate: of the metric, over the finished trials.
+      values: Values of those fields.
+      estimate: Estimate of the metric, over the finished trials.
       n_failed, n_infeasible: trials that gave nothing, and will not.
       n_unfinished: trials that wait, run or were stopped.
     """
@@ -64,8 +64,8 @@ class Difference:
     """A point's metric minus the baseline's, seed by seed.
 
     Attributes:
-      values: of the varied fields.
-      estimate: of the difference; n is the number of seeds that finished on both sides.
+      values: Values of the varied fields.
+      estimate: Estimate of the difference; n is the number of seeds that finished on both sides.
       n_unpaired: seeds that finished on one side only, and do not count.
       p_value: two-sided, of the paired t-test; None below two pairs, and where all differences are equal, since
         without a variance there is nothing to judge by.
@@ -117,7 +117,7 @@ def grouped(rows: Sequence[Row], fields: Sequence[str], metric: str = metrics.PR
     missing, the values of one field are compared over unlike companies.
 
     Args:
-      rows: of all trials.
+      rows: Rows of all trials.
       fields: dotted names; none puts all trials into one group.
       metric: Name of one of the columns that `figures` lists.
 
@@ -155,7 +155,7 @@ def differences(
     """Compares every point with the baseline, by trials of the same seed.
 
     Args:
-      rows: of all trials.
+      rows: Rows of all trials.
       fields: all that vary.
       baseline: a point.
       metric: Name of one of the columns that `figures` lists.
@@ -209,7 +209,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusts p-values so that the chance of any false rejection among them stays below the level.
 
     Args:
-      p_values: of all tests of the family.
+      p_values: P-values of all tests of the family.
 
     Returns:
       The adjusted values, in the same order: of the i-th smallest of m, the largest of (m - j + 1) * p_j over

@@ -23,7 +23,7 @@ def _joined(lines: tuple[str, ...]) -> str | None:
 
 @dataclass(frozen=True, config=pydantic.ConfigDict(extra="ignore"))
 class Outcome:
-    """What became of a trial.
+    """Status of a trial.
 
     Attributes:
       status: One of STANDINGS.

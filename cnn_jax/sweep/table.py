@@ -24,7 +24,7 @@ def write_table(folder: Path) -> Path:
     """Writes table.csv, table.parquet and points.csv into a sweep's folder, each whole or not at all.
 
     Args:
-      folder: of a sweep, finished or not.
+      folder: Folder of a sweep, finished or not.
 
     Returns:
       The path of table.csv.

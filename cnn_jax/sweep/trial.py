@@ -1,4 +1,4 @@
-"""What a trial is, and its name: the hash of all that its result depends on, code and hardware apart."""
+"""Trials and their names: the hash of all that a result depends on, code and hardware apart."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def trial_id(experiment: Experiment, data_checksum: str) -> str:
 
     Args:
       experiment: the resolved config, whose every field counts.
-      data_checksum: of the data set's content.
+      data_checksum: Checksum of the data set's content.
 
     Returns:
       16 hexadecimal digits; another config or other data give others.

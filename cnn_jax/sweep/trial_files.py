@@ -21,7 +21,7 @@ _Content = TypeVar("_Content")
 
 @dataclasses.dataclass(frozen=True)
 class TrialFiles:
-    """What the files of a trial say.
+    """Content of a trial's files.
 
     Attributes:
       outcome: What became of the trial; "done" if its result can be read and belongs to the trial.

@@ -1,4 +1,4 @@
-"""What a person sees of a running sweep: a table that keeps up on a terminal, plain lines elsewhere."""
+"""Display of a running sweep: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class SweepView:
 
         Args:
           console: where to; live where it is a terminal.
-          folder: of the sweep.
+          folder: Folder of the sweep.
           entries: the trials of this command.
-          statuses: of those, by id, as they stand now.
+          statuses: Present statuses of those trials, by id.
         """
         self._console, self._folder, self._entries = console, folder, entries
         self._statuses = dict(statuses)

@@ -29,7 +29,7 @@ def packed(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], Lay
 
 
 def unpacked(kept: Mapping[str, np.ndarray], layout: Layout) -> dict[str, np.ndarray]:
-    """What `packed` was given."""
+    """Reverses `packed`."""
     arrays = {name: array for name, array in kept.items() if name not in layout}
     for dtype, places in layout.items():
         start = 0

@@ -1,4 +1,4 @@
-"""What gke.py and skypilot.py share: their command line, and that a launch which fails leaves nothing."""
+"""Common part of gke.py and skypilot.py: their command line, and that a launch which fails leaves nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DAY = 24 * 3600.0
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What is asked for: the flags' values and launch.py's words."""
+    """Request: the flags' values and launch.py's words."""
 
     flags: Any
     words: tuple[str, ...]

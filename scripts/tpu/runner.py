@@ -31,7 +31,7 @@ _HINTS = (
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """What a command left: its exit code (124 for one that was ended at its time limit) and what it printed."""
+    """Outcome of a command: its exit code (124 for one that was ended at its time limit) and what it printed."""
 
     code: int
     out: str
@@ -133,7 +133,7 @@ class Runner:
         return done
 
     def fault(self, step: str, command: Sequence[str], seconds: float, done: Done, *, tell: bool = False) -> StepError:
-        """What a command that failed is told by; with `tell`, what it printed too, where that was kept back."""
+        """Describes a command that failed; with `tell`, also what it printed, where that was kept back."""
         how = f"took over {seconds:.0f} s" if done.code == 124 else f"exit code {done.code}"
         hints = [hint for pattern, hint in _HINTS if re.search(pattern, done.err, re.IGNORECASE)]
         help_ = f"\n  this may help: {hints[0]}" if hints else ""

@@ -1,4 +1,4 @@
-"""What is told of steps that fit, do not fit, or crash the compiler; the compiler's answers are planted."""
+"""Reports of steps that fit, do not fit, or crash the compiler; the compiler's answers are planted."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What the config tells of the data, what the flags must, and what neither does."""
+"""Image shapes and classes from the config, from the flags, and from neither."""
 
 import pytest
 

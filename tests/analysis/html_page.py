@@ -1,4 +1,4 @@
-"""What a report's page consists of."""
+"""Parts of a report's page."""
 
 from html.parser import HTMLParser
 

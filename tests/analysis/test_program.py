@@ -1,4 +1,4 @@
-"""What operations do, read from programs as XLA writes them."""
+"""Kinds of operations, read from programs as XLA writes them."""
 
 import pytest
 

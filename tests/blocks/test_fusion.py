@@ -118,7 +118,7 @@ def test_a_stage_for_a_tpu_learns_the_same(block):
 @pytest.mark.parametrize("capture", [{"norm"}, {"pool"}, "all"], ids=["norm", "pool", "all"])
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_stage_for_a_tpu_whose_layers_are_read(block, capture):
-    """What is read of a fused stage is what the layers one by one give."""
+    """The captured output of a fused stage equals that of the layers one by one."""
     x = jax.random.normal(jax.random.key(1), (4, 6, 6, 3))
     with building_for("tpu"):
         fused, _ = learn(block, x, capture)

@@ -1,4 +1,4 @@
-"""What came of an input: a result, or one message."""
+"""Outcome of an input: a result, or one message."""
 
 import contextlib
 import io
@@ -22,7 +22,7 @@ class Refused(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a command printed, and its exit code."""
+    """Output of a command, and its exit code."""
 
     code: int
     out: str

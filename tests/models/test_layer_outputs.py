@@ -123,7 +123,7 @@ def small():
 
 
 def test_a_layer_by_hand(small):
-    """Of the lecture's kind of network, from the output of the first convolution on."""
+    """Computes the lecture's kind of network from the output of the first convolution on."""
     model, variables, images = small
     params = variables["params"]
     logits, aux_logits, batch_stats, layers = model.apply_with_layers(variables, images, capture=("conv1", "pool1"))

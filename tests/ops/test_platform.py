@@ -1,4 +1,4 @@
-"""What is built for another kind of device than this machine's."""
+"""Operations built for another kind of device than this machine's."""
 
 import jax
 import jax.numpy as jnp

@@ -258,3 +258,21 @@ def test_dilation_that_does_not_fit_is_refused(untyped):
             pool(x, 2, strides=1, dilation=3, padding=2)  # the second window sees -1 and 2
     with pytest.raises(ValueError, match="argmax has the shape"):
         ops.max_unpool(x, jnp.zeros((1, 2, 1, 1), jnp.int32), 4)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x, **options: ops.conv2d(x, jnp.ones((2, 2, 2, 3)), dilation=[1, 1], **options),
+        lambda x, **options: ops.conv_transpose2d(x, jnp.ones((2, 2, 1, 2)), dilation=[1, 1], **options),
+        lambda x, **options: ops.max_pool(x, [2, 2], **options),
+        lambda x, **options: ops.min_pool(x, [2, 2], **options),
+        lambda x, **options: ops.avg_pool(x, [2, 2], count_include_pad=True, **options),
+        lambda x, **options: ops.max_pool_with_argmax(x, [2, 2], **options)[1],
+    ],
+    ids=["conv2d", "conv_transpose2d", "max_pool", "min_pool", "avg_pool", "max_pool_with_argmax"],
+)
+def test_lists_are_as_good_as_tuples(operation):
+    x = jnp.arange(32.0).reshape(1, 4, 4, 2)
+    listed = operation(x, strides=[2, 1], padding=[[1, 0], [0, 1]])
+    np.testing.assert_array_equal(listed, operation(x, strides=(2, 1), padding=((1, 0), (0, 1))))

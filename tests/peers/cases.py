@@ -26,7 +26,7 @@ class Case:
     """One call, and the cotangent that its gradients are taken for.
 
     Attributes:
-      kind: of KINDS; a stage is convolution, bias, ReLU and 2x2 max pooling.
+      kind: One of KINDS; a stage is convolution, bias, ReLU and 2x2 max pooling.
       window: taps of kernel or pooling window.
       strides, padding, dilation, groups, count_include_pad: as cnn_jax takes them.
       pads: the pixels that this padding adds, ((top, bottom), (left, right)).

@@ -1,4 +1,4 @@
-"""What PyTorch and TensorFlow make of the cases: outputs and all gradients. Run by the Python that has them.
+"""Outputs and all gradients of the cases by PyTorch and TensorFlow. Run by the Python that has them.
 
 They compute in float64, and what comes out is rounded to float32 once: so a difference is cnn_jax's own rounding, not
 the sum of two programs', and the bound on it can be tight.
@@ -118,7 +118,7 @@ def _named(y: np.ndarray, given: list[str], gradients: list[np.ndarray]) -> dict
 
 
 def results(case: Case) -> Results:
-    """What every peer that can compute a case makes of it."""
+    """Computes a case by every peer that can."""
     outcomes = {"PyTorch": by_torch(case), "TensorFlow": by_tensorflow(case)}
     return {peer: outcome for peer, outcome in outcomes.items() if outcome is not None}
 

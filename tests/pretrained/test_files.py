@@ -48,7 +48,7 @@ def test_safetensors(tmp_path):
 
 
 class Malicious:
-    """What a pickle can do: call anything when it is read."""
+    """Calls a function when the pickle is read, as any pickle may."""
 
     def __init__(self, path):
         self.path = path

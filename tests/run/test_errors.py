@@ -1,4 +1,4 @@
-"""What the machine refuses is told in a line, and is a failure of a run that has started."""
+"""Refusals of the machine are told in a line, and are failures of a run that has started."""
 
 import errno
 from pathlib import Path

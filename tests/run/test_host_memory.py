@@ -1,4 +1,4 @@
-"""What a machine, a container and `ulimit -v` leave of the memory."""
+"""Memory that a machine, a container and `ulimit -v` leave."""
 
 import resource
 

@@ -1,4 +1,4 @@
-"""What a run says of the code that made it."""
+"""A run's record of the code that made it."""
 
 import os
 import subprocess

@@ -82,7 +82,7 @@ def forked(action: Callable[[], None], kill_at: int = 0) -> int:
 
 
 def told(workdir: Path) -> list[str]:
-    """What the tables say."""
+    """Reads the statuses of the tables."""
     try:
         return [row.status for row in read_rows(workdir)[1]]
     except RunFolderError as error:

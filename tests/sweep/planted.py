@@ -1,4 +1,4 @@
-"""What makes trials fail in every way there is: put as sitecustomize.py before a sweep and its worker processes."""
+"""Makes trials fail in every way there is: put as sitecustomize.py before a sweep and its worker processes."""
 
 import os
 import signal

@@ -62,7 +62,7 @@ def check_that_ray_keeps_to_itself(driver: int) -> None:
 
 
 def open_files(pid: int) -> list[str]:
-    """What the files of a process are; nothing of one that has just ended."""
+    """Lists the open files of a process; none for one that has just ended."""
     files = []
     with contextlib.suppress(FileNotFoundError):
         for link in Path(f"/proc/{pid}/fd").iterdir():

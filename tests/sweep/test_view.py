@@ -1,4 +1,4 @@
-"""What is seen of a running sweep, on a terminal and in a file."""
+"""Display of a running sweep, on a terminal and in a file."""
 
 import io
 

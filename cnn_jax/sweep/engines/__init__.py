@@ -1,1 +1,1 @@
-"""What trials run on: processes of this machine, or a Ray cluster."""
+"""Engines that run trials: processes of this machine, or a Ray cluster."""

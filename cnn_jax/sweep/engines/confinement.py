@@ -61,10 +61,10 @@ def claimed(count: int) -> Iterator[list[int]]:
 
 
 def confined(cores: Sequence[int]) -> Callable[[], None]:
-    """What a new process does before its program starts.
+    """Confines a new process before its program starts.
 
     Args:
-      cores: that it may use.
+      cores: Cores that it may use.
 
     Returns:
       A function for `subprocess.Popen(preexec_fn=...)`: it sets the cores, asks for SIGTERM when the parent dies, and

@@ -35,11 +35,11 @@ _POLL = 0.5  # seconds between looks at clocks and memory
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What one trial may take, or those that are trained together.
+    """Limits of one trial, or of those that are trained together.
 
     Attributes:
-      seconds: of one attempt; None: any time.
-      bytes: of memory; None: any amount.
+      seconds: Time limit of one attempt; None for none.
+      bytes: Memory limit; None for none.
     """
 
     seconds: float | None = None
@@ -65,16 +65,16 @@ class LocalEngine:
         """Prepares the workers' places; none is started yet.
 
         Args:
-          folder: of the sweep.
-          data_dir: of prepared data; None is the default folder.
+          folder: Folder of the sweep.
+          data_dir: Folder of prepared data; None is the default folder.
           jobs: trials at a time.
-          limits: of every trial.
+          limits: Limits of every trial.
           devices: environment variables that give each job its own accelerator; none: they share what there is.
-          cores: that the jobs share; none: all that this process may use.
-          name: of the engine, for the records.
+          cores: Cores that the jobs share; None for all that this process may use.
+          name: Name of the engine, for the records.
           group: fields of a `ProcessGroup`, where each trial has several processes and these workers are one of
             each; a worker then trains one trial.
-          workers: which starts them, and may have begun; None is a new one.
+          workers: Pool that starts them, and may have begun; None for a new one.
         """
         self._folder, self._limits, self._name, self._group = folder, limits, name, group
         self._data_dir = str(data_dir.absolute()) if data_dir else None
@@ -173,7 +173,7 @@ class LocalEngine:
             slot.kill(ready)  # the next trial starts afresh
 
     def _ending(self, entry: Entry, end: _End) -> dict[str, Any]:
-        """What a trial's status becomes by its worker's answer."""
+        """Gives a trial's new status, by its worker's answer."""
         code, message = end["exit_code"], end["message"]
         if code == exit_codes.DONE:
             return {"status": DONE, "exit_code": code, "result_sha256": self._folder.result_sha256(entry.id)}

@@ -33,13 +33,13 @@ _LONGEST_FOLDER = 24  # characters; the name of a socket may have 107
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-    """What Ray sets aside for one trial.
+    """Resources that Ray sets aside for one trial.
 
     Attributes:
       cpus: processor cores, to which the trial is confined.
       gpus: whole ones.
       tpus: chips.
-      processes: of one trial, each with these cores and accelerators, on nodes as far apart as there are.
+      processes: Processes of one trial, each with these cores and accelerators, on nodes as far apart as there are.
     """
 
     cpus: int = 1
@@ -49,7 +49,7 @@ class Needs:
 
     @property
     def bundle(self) -> dict[str, float]:
-        """Of one process, as Ray names them."""
+        """Gives the resources of one process, under Ray's names."""
         return {"CPU": self.cpus, "GPU": self.gpus, "TPU": self.tpus}
 
 
@@ -62,11 +62,11 @@ class RayEngine:
         """Prepares; nothing is started yet.
 
         Args:
-          folder: of the sweep, on a path that is the same on all nodes.
-          data_dir: of prepared data, likewise; None is each node's default folder.
-          limits: of every trial.
-          needs: of every trial.
-          address: of a Ray cluster, "auto" for the one of this machine; None starts one for this sweep.
+          folder: Folder of the sweep, on a path that is the same on all nodes.
+          data_dir: Folder of prepared data, likewise; None is each node's default folder.
+          limits: Limits of every trial.
+          needs: Resources of every trial.
+          address: Address of a Ray cluster, "auto" for the one of this machine; None starts one for this sweep.
           jobs: trials at a time where Ray is started here; a cluster decides by itself.
         """
         self._folder, self._data_dir, self._limits, self._needs = folder, data_dir, limits, needs
@@ -135,7 +135,7 @@ class RayEngine:
                 report(entry, status)
 
     def _status(self, task: ray.ObjectRef, entry: Entry) -> Status:
-        """What a task came to for a trial; where it could not come to anything, that it has failed."""
+        """Gives the status that a task left for a trial; failed where it could leave none."""
         known = self._folder.status(entry.id)
         try:
             statuses: dict[str, Status] = ray.get(task)
@@ -169,7 +169,7 @@ def _short_folder() -> str | None:
 
 
 def _options(needs: Needs) -> dict[str, Any]:
-    """What one process needs, as Ray's options."""
+    """Gives the needs of one process, as Ray's options."""
     return {
         "num_cpus": needs.cpus,
         "num_gpus": needs.gpus,

@@ -75,8 +75,8 @@ class Workers:
         Where there is none, those that nobody has taken end: they may hold devices.
 
         Args:
-          cores: that it may use.
-          variables: of its environment, beside this process's.
+          cores: Cores that it may use.
+          variables: Environment variables, beside this process's.
 
         Returns:
           The process, which reads tasks from its standard input.
