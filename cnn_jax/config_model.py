@@ -317,7 +317,7 @@ class SqueezeNet10(_SqueezeNet):
 
 
 class SqueezeNet11(_SqueezeNet):
-    """The authors' second version, with 2.4 times fewer multiply-adds."""
+    """The authors' second version, with 2.3 times fewer multiply-adds."""
 
     name: Literal["squeezenet1_1"] = Field("squeezenet1_1", description="its authors' quicker version; torchvision's")
     stem_features: Width = Field(64, description="maps of the first convolution")

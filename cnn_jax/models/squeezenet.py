@@ -16,7 +16,7 @@ EXPANDED = 128  # channels of the first two fire modules; every second one has a
 class SqueezeNetModule(nn.Module):
     """A convolution, eight fire modules, and a convolution that makes a map of each class, whose mean is the logit.
 
-    SqueezeNet 1.0 has 1,248,424 parameters, 1.1 has 1,235,496 and takes 2.4 times fewer multiply-adds.
+    SqueezeNet 1.0 has 1,248,424 parameters, 1.1 has 1,235,496 and takes 2.3 times fewer multiply-adds.
 
     Sources: Iandola, Han, Moskewicz, Ashraf, Dally and Keutzer, "SqueezeNet: AlexNet-level accuracy with 50x fewer
       parameters and <0.5MB model size", 2016, table 1 and section 5; for 1.1 the authors' repository.
