@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -102,7 +102,7 @@ def figures(content: Content, alexnet: Published, squeezenet: Published) -> Iter
 
 
 def patch_figures(
-    network: Published, photographs: Sequence[Image.Image], layers: Sequence[str]
+    network: Published, photographs: Iterable[Image.Image], layers: Sequence[str]
 ) -> Iterator[tuple[str, Figure]]:
     """Draws the strongest patches of some channels of layers beside their reconstructions.
 
