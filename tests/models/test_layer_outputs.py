@@ -32,7 +32,7 @@ NETWORKS = [
     (GoogLeNet(width=0.1, modules=(1, 1, 0), aux_dense=6, padding="VALID", aux_pool="adaptive"), 175),
     (TorchvisionGoogLeNet(width=0.1, modules=(1, 1, 0), aux_dense=6, aux_heads=True), 64),
     (SqueezeNet10(width=0.05, modules=2, pool_after=(1,)), 25),
-    (SqueezeNet11(width=0.05, modules=3, padding="VALID", pool_after=(1, 3)), 33),
+    (SqueezeNet11(width=0.05, modules=3, padding="VALID", pool_after=(1, 3)), 49),
     (ResNet(width=4, stage_strides=(1, 2, 1, 1)), 32),
     (CifarResNet(depth=8, width=4), 9),
     (CifarResNet(depth=8, width=4, activation_order="pre", shortcut="projection", padding="VALID"), 31),
