@@ -7,7 +7,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-faults test-peers fuzz fuzz-data golden pictures lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
+.PHONY: help train test test-faults test-peers fuzz fuzz-data golden pictures gallery lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,11 +30,15 @@ fuzz: $(VENV)/development ## 300 random legal experiments and 300 bad ones; ARGS
 fuzz-data: $(VENV)/development ## 200 random damaged or odd inputs; ARGS="--inputs=1000 --first-seed=7" draws others
 	@$(VENV)/bin/python -m pytest tests/fuzz_data --inputs=200 $(ARGS)
 
-golden: $(BENCH_VENV)/installed ## write tests/ops/golden/peers.npz anew, by PyTorch and TensorFlow
+golden: $(BENCH_VENV)/installed ## write tests/ops/golden/peers.npz and tests/pretrained/golden anew, by PyTorch, torchvision and TensorFlow
 	@cd tests && $(abspath $(BENCH_VENV)/bin/python) -m peers.reference ops/golden/peers.npz
+	@cd tests && $(abspath $(BENCH_VENV)/bin/python) -m peers.torchvision_outputs pretrained/golden
 
 pictures: $(VENV)/runtime data ## draw the pictures of docs/augmentation.md anew
 	@$(VENV)/bin/python -m scripts.augmentation_pictures
+
+gallery: $(VENV)/runtime ## fetch published weights and photographs, check them, draw docs/gallery anew
+	@$(VENV)/bin/python -m scripts.gallery.draw
 
 lint: $(VENV)/development ## style, types and the direction of imports
 	@$(VENV)/bin/ruff check .

@@ -9,21 +9,26 @@ from pathlib import Path
 import numpy as np
 
 GOLDEN = Path(__file__).parent / "pretrained" / "golden"
+COUNTER = "num_batches_tracked"
 
 
 def draw(network: str) -> dict[str, np.ndarray]:
     """Draws torchvision's entries of a network, each from its name."""
     shapes = json.loads((GOLDEN / f"{network}_state_dict.json").read_text(encoding="utf-8"))
-    return {name: _weights(name, tuple(shape)) for name, shape in shapes.items()}
+    return {name: weights_of(name, tuple(shape)) for name, shape in shapes.items()}
 
 
-def images() -> np.ndarray:
-    """Draws the images [2, 3, 224, 224] that the logits in `golden/NAME_eval.npz` are of."""
-    return np.random.default_rng(0).standard_normal((2, 3, 224, 224)).astype(np.float32)
+def weights_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Draws the weights of an entry of a state dictionary.
 
+    Args:
+      name: Name of the entry, which the numbers depend on.
+      shape: PyTorch's shape.
 
-def _weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    if name.endswith("num_batches_tracked"):
+    Returns:
+      Float32 numbers of the scale that keeps a deep network's maps of one size; 0 for a counter.
+    """
+    if name.endswith(COUNTER):
         return np.zeros(shape, np.int64)
     z = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
     if name.endswith("running_var"):
@@ -33,3 +38,9 @@ def _weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) == 1:
         return 1 + 0.1 * z
     return z * np.float32(np.sqrt(2 / np.prod(shape[1:])))
+
+
+def images_of(purpose: str) -> np.ndarray:
+    """Draws the images of the evaluation, [2, 3, 224, 224], or of the training step, [4, 3, 64, 64]."""
+    seed, shape = {"eval": (0, (2, 3, 224, 224)), "train": (1, (4, 3, 64, 64))}[purpose]
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)

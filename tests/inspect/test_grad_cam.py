@@ -15,6 +15,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -37,6 +39,8 @@ LAST_MAPS = [
     (GoogLeNet(), 224, "inception5b/concat", (7, 7, 1024)),
     (GoogLeNet(modules=(2, 2, 0)), 224, "inception4b/concat", (14, 14, 512)),
     (TorchvisionGoogLeNet(aux_heads=True), 224, "inception5b/concat", (7, 7, 1024)),
+    (SqueezeNet10(), 224, "fire9/concat", (13, 13, 512)),
+    (SqueezeNet11(), 224, "fire9/concat", (13, 13, 512)),
     (ResNet(depth=18), 224, "stage4_block2/add/activation", (7, 7, 512)),
     (ResNet(depth=50), 224, "stage4_block3/add/activation", (7, 7, 2048)),
     (ResNet(depth=18, shortcut="none"), 224, "stage4_block2/conv2/norm/activation", (7, 7, 512)),

@@ -13,6 +13,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -29,6 +31,8 @@ COUNTS = [
     (TorchvisionAlexNet(), 224, 5 + 2, 5 + 2),
     (GoogLeNet(), 224, 3 + 9 * 6, 3 + 9 * 6 + 2 * 2),
     (TorchvisionGoogLeNet(aux_heads=True), 224, 3 + 9 * 6, 3 + 9 * 6 + 2 * 2),
+    (SqueezeNet10(), 224, 1 + 8 * 3 + 1, 1 + 8 * 3 + 1),
+    (SqueezeNet11(), 224, 1 + 8 * 3 + 1, 1 + 8 * 3 + 1),
     (ResNet(depth=18), 224, 1 + 8 * 2, 1 + 8 * 2),
     (ResNet(depth=50), 224, 1 + 16 * 3, 1 + 16 * 3),
     (CifarResNet(depth=20), 32, 1 + 9 * 2, 1 + 9 * 2),

@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("to", type=Path, help=".npz to write")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")  # of hooks and of gradients that are asked for
-    model, images = network(), torch.from_numpy(golden_weights.images()).double()
+    model, images = network(), torch.from_numpy(golden_weights.images_of("eval")).double()
     found = continuous(model, images)
     found |= {f"double/{name}": array for name, array in led_back(model, images).items() if "_grad" not in name}
     # Float32 must open the same rectifiers: of many small images those that bring none of them near its threshold.

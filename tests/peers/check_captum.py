@@ -39,7 +39,7 @@ def theirs(pytestconfig, tmp_path_factory):
 def network():
     """The network, its variables, the images and their classes."""
     config = ResNet()
-    images = golden_weights.images().transpose(0, 2, 3, 1)
+    images = golden_weights.images_of("eval").transpose(0, 2, 3, 1)
     return models.create(config, 1000), from_torch(golden_weights.draw("resnet18"), config), images, np.array(CLASSES)
 
 
