@@ -48,4 +48,4 @@ PerStage: TypeAlias = T | tuple[T, ...]
 class Section(BaseModel):
     """Base of all sections: frozen, and refusing unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)

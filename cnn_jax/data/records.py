@@ -55,7 +55,7 @@ class Manifest(BaseModel):
       digest: SHA-256 (hex) of all this, by which a change of the file is noticed; None in files of older versions.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     format: Literal[1] = 1
     class_names: tuple[str, ...]

@@ -30,7 +30,7 @@ class RecordError(ValueError):
 class Record(pydantic.BaseModel):
     """Content of a JSON file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     def to_json(self) -> dict[str, Any]:
         """Turns the record into the JSON object that its file holds."""
