@@ -15,6 +15,7 @@ from cnn_jax.inspect.attribution import Images, checked, guided_backprop, in_bat
 from cnn_jax.layer_rows import ACTIVATION, IMAGE, LayerRow
 from cnn_jax.models import Model, Variables
 
+LOGITS = "logits"  # the layer of a head that makes a value, or a map, of each class
 # Kinds of layers that rearrange or scale the maps of the layers before them.
 PASSING = frozenset({"max_pool", "avg_pool", "min_pool", "adaptive_avg_pool", "lrn", "pad", "crop", "scale", "dropout"})
 
@@ -122,7 +123,8 @@ def last_maps(model: Model, image_shape: tuple[int, int, int]) -> str:
 
     They are the output of the last layer that all paths from the image to the logits pass and that has maps of more
     than one place, after its activation. Pooling, response normalisation and whatever else only passes maps on does not
-    count, so that they are the maps of the last convolution, block or module.
+    count, nor does a convolution that makes a map of each class, so that they are the maps of the last convolution,
+    block or module before the head.
 
     Args:
       model: Network.
@@ -136,7 +138,11 @@ def last_maps(model: Model, image_shape: tuple[int, int, int]) -> str:
       ValueError: Where no layer is such.
     """
     rows = model.layers(image_shape)
-    having = [number for number, row in enumerate(rows) if len(row.output_shape) == 3 and row.kind not in PASSING]
+    having = [
+        number
+        for number, row in enumerate(rows)
+        if len(row.output_shape) == 3 and row.kind not in PASSING and row.name.rpartition("/")[2] != LOGITS
+    ]
     large = [number for number in having if rows[number].output_shape[:2] != (1, 1)]
     for number in (*reversed(large), *reversed(having)):
         if on_all_paths(rows, number):

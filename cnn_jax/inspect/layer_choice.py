@@ -78,7 +78,8 @@ def standard_layers(model: Model, image_shape: tuple[int, int, int], count: int)
         trunk.append(row.name + ACTIVATION if row.name + ACTIVATION in activations else row.name)
     rectified = [name for name in trunk if name.endswith(ACTIVATION)]
     last = last_maps(model, image_shape)
-    before = (rectified or trunk)[: (rectified or trunk).index(last) + 1] if last in (rectified or trunk) else trunk
+    choice = rectified if last in rectified else trunk
+    before = choice[: choice.index(last) + 1] if last in choice else choice
     places = np.unique(np.linspace(0, len(before) - 1, min(count, len(before))).round().astype(int))
     return tuple(before[place] for place in places)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cnn_jax import models
-from cnn_jax.config_model import Cnn, GoogLeNet, ResNet
+from cnn_jax.config_model import Cnn, GoogLeNet, ResNet, SqueezeNet11
 from cnn_jax.inspect.layer_choice import UnknownLayerError, check_names, layer_names, standard_layers
 
 CNN = models.create(Cnn(features=(4, 4), pooling=("max", "none"), dense=(5,)), 3)
@@ -66,6 +66,8 @@ def test_auxiliary_classifiers_do_not_run():
                 "inception4a/concat",
             ],
         ),
+        # The middle one of the 17: conv1, and of eight modules the squeezed and the stacked maps.
+        (SqueezeNet11(), 64, 3, ["conv1/activation", "fire5/concat", "fire9/concat"]),
     ],
 )
 def test_the_standard_choice(config, side, count, names):
