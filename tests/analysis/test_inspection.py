@@ -180,7 +180,8 @@ def test_no_network_is_left_out():
 def test_every_network(config, shape):
     """Kernels and feature maps; what the other sections show is tested for every network where it is computed."""
     experiment = parse({"data": {"name": "fashion_mnist"}}).model_copy(update={"model": config})
-    step = StepConfig.of(experiment, 3)
+    step, rng = StepConfig.of(experiment, 3), np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda key: step.network.init(key, shape), jax.random.key(0))
     run = FinishedRun(
         folder=None,
         experiment=experiment,
@@ -189,9 +190,9 @@ def test_every_network(config, shape):
         class_names=("a", "b", "c"),
         config=step,
         normalization=Normalization(np.zeros(shape[2], np.float32), np.full(shape[2], 255, np.float32)),
-        variables=step.network.init(jax.random.key(0), shape),
+        variables=jax.tree.map(lambda leaf: rng.uniform(0.1, 0.2, leaf.shape).astype(leaf.dtype), shapes),
     )
-    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    pixels = rng.integers(0, 256, shape, np.uint8)
     picture = SeenPicture("picture 1", "random", pixels, pixels)
     layers = layer_choice.standard_layers(step.network, shape, 3)
     subject = Subject(run, InspectRequest(), (picture,), (), layers, ("kernels", "maps"), None, np.arange(0))
