@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,11 +27,12 @@ from scripts.gallery.networks import Published
 ROOT = Path(__file__).parents[2]
 SOURCES, PICTURES = ROOT / ".gallery", ROOT / "docs" / "gallery"
 LEAST_TOP5 = 18  # of foolbox's 20 photographs
-LARGEST_PICTURE = 300_000  # bytes
+LARGEST_PICTURE = 190_000  # bytes
 SCALES = (1, 1.5, 2, 3)  # squares that a photograph's shorter side holds
 ALEXNET_LAYERS = tuple(f"conv{number}/activation" for number in range(1, 6))
 SQUEEZENET_LAYERS = ("conv1/activation", "fire3/concat", "fire5/concat", "fire7/concat", "fire9/concat")
 CHANNELS = 8  # of each layer
+CLIPPED = 0.02  # share of a reconstruction's values that are beyond the ends of its scale
 # The photographs whose classes are looked into, with the classes that SqueezeNet finds in them.
 CLASSES = {"chelsea": (285, "Egyptian cat"), "coffee": (967, "espresso"), "china": (832, "stupa")}
 MAXIMIZED = {
@@ -119,7 +121,20 @@ def patch_figures(
     to_pixels = patches.denormalizing(network.normalization)
     for found in patches.top_patches(network.model, network.variables, [images], to_pixels, channels):
         title = f"{network.title}, {found.units.layer}: reconstructions and patches of {CHANNELS} channels"
-        yield found.units.layer, patches_pictures.sheet(found, title)
+        yield found.units.layer, patches_pictures.sheet(clipped(found), title)
+
+
+def clipped(found: patches.TopPatches) -> patches.TopPatches:
+    """Gives each reconstruction a scale of its own, which a few of its pixels exceed, so that the others are seen.
+
+    Args:
+      found: Patches of a layer.
+    """
+    signals = found.reconstructions.copy()
+    for each in signals.reshape(-1, *signals.shape[2:]):
+        if each.any():
+            each /= np.quantile(np.abs(each[each != 0]), 1 - CLIPPED)
+    return dataclasses.replace(found, reconstructions=signals.clip(-1, 1))
 
 
 def selective_channels(
@@ -193,7 +208,7 @@ def _save(figure: Figure, path: Path) -> int:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
     picture = Image.open(drawn).convert("RGB")
-    for quality in (92, 85, 75, 65):
+    for quality in (90, 85, 80, 75, 70):
         picture.save(path, quality=quality, subsampling=0, optimize=True)
         if path.stat().st_size <= LARGEST_PICTURE:
             break
