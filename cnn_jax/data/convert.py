@@ -239,6 +239,7 @@ def _each(
                 yield split, looked
 
 
+# More than ten fields: a tally for each of the findings.
 class _Census:
     """Findings about all pictures together.
 

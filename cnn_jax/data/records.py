@@ -40,7 +40,7 @@ TEST_SPLITS = ("validation", "test")
 
 
 class Manifest(BaseModel):
-    """Content of a folder of records.
+    """Content of a folder of records; its fields, more than ten, are those of the file.
 
     Attributes:
       format: Format number of this file.

@@ -194,7 +194,7 @@ def _entries(config: ModelConfig, num_classes: int, channels: int) -> dict[str, 
     model = models.create(config, num_classes)
     image_shape = (*_IMAGE, channels)
     flattened = {row.name: row.input_shape for row in model.layers(image_shape) if row.kind == "flatten"}
-    variables = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
+    variables = model.variable_shapes(image_shape)
     entries, unknown = {}, []
     for keys, leaf in jax.tree_util.tree_leaves_with_path(variables):
         path = _keys(keys)

@@ -83,10 +83,11 @@ def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, A
             os.dup2(logs[0].fileno(), stream.fileno())
         try:
             if group:
-                from cnn_jax.run.process_group import ProcessGroup
-                from cnn_jax.train import distributed
+                import jax
 
-                distributed.join(ProcessGroup(**group))
+                from cnn_jax.run.process_group import ProcessGroup, join
+
+                join(ProcessGroup(**group), jax.distributed.initialize)
             errors = _train(folders[0], data_dir) if len(folders) == 1 else _train_ensemble(folders, logs, data_dir)
         except Exception as error:  # whatever it is, it is these trials' failure alone
             errors = [error] * len(folders)

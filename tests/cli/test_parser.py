@@ -107,7 +107,8 @@ def test_a_failing_file_tells_where(tmp_path):
 def test_several_processes(experiment_file):
     words = ["train", f"--config={experiment_file}", "--distributed=explicit", "--coordinator=host:1234"]
     request = parse([*words, "--num_processes=2", "--process_id=1"])
-    assert request.group == ProcessGroup("explicit", "host:1234", count=2, number=1)
+    assert request.group == ProcessGroup("explicit", "host:1234", count=2, number=1, heartbeat_timeout=30)
+    assert parse(["train", f"--config={experiment_file}", "--heartbeat_timeout=5"]).group.heartbeat_timeout == 5
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_no_network_is_left_out():
 def test_the_last_maps(config, side, layer, shape):
     model, image_shape = models.create(config, 10), (side, side, 1 if side == 28 else 3)
     assert last_maps(model, image_shape) == layer
-    variables = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
+    variables = model.variable_shapes(image_shape)
     (maps,) = jax.eval_shape(
         lambda *both: list(model.apply_with_layers(*both, capture=(layer,))[3].values()),
         variables,

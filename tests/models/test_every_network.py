@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from peers.compare import QUICK
+from support.quick_programs import QUICK
 
 from cnn_jax import models
 from cnn_jax.config import Augment, Experiment, Sgd, Train
@@ -74,21 +74,34 @@ def trainable(config, side):
     return config.model_copy(update=changed) if blind else config
 
 
+def step_config(config):
+    return StepConfig.of(Experiment(model=config, optimizer=Sgd(momentum=0.0)), CLASSES)
+
+
+@functools.lru_cache(maxsize=1)
+def started(config, side):
+    """The state before the first step, which a network has whatever it computes in."""
+    this = step_config(config)
+    start = jax.jit(lambda key: create_state(this, this.network.init(key, (side, side, 3))), compiler_options=QUICK)
+    return start(jax.random.key(1))
+
+
 @pytest.mark.parametrize("compute", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("config", "padding", "side"), CASES)
 def test_a_training_step(config, padding, side, compute):
-    config = config.model_copy(update={"padding": padding, "compute": compute, "lowering": "xla"})
-    config = trainable(config, side)
-    this = StepConfig.of(Experiment(model=config, optimizer=Sgd(momentum=0.0)), CLASSES)
-    init = jax.jit(this.network.init, static_argnums=1, compiler_options=QUICK)
-    before = create_state(this, init(jax.random.key(1), (side, side, 3)))
+    config = trainable(config.model_copy(update={"padding": padding, "lowering": "xla"}), side)
+    before = started(config, side)
+    this = step_config(config.model_copy(update={"compute": compute}))
+    if compute != "float32":
+        same = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (before, state_shape(this, (side, side, 3))))
+        assert same[0] == same[1]
     images = jax.random.normal(jax.random.key(2), (2, side, side, 3))
     batch = Batch(images, jnp.array([0, 1]), jnp.ones(2), Preprocessing(Normalization(jnp.zeros(3), jnp.ones(3))))
     step = jax.jit(functools.partial(train_step, this), compiler_options=QUICK)
     after, _ = step(before, batch, jnp.float32(1.0), jax.random.key(3))
     assert np.isfinite(after.epoch_sums.loss)
     # Plain descent at rate 1: what a parameter moved by is its gradient.
-    moved = jax.tree.map(lambda old, new: np.asarray(old - new), before.params, after.params)
+    moved = jax.tree.map(lambda old, new: np.asarray(old) - np.asarray(new), before.params, after.params)
     for path, gradient in jax.tree_util.tree_leaves_with_path(moved):
         assert gradient.dtype == np.float32
         assert np.isfinite(gradient).all(), jax.tree_util.keystr(path)

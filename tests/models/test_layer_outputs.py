@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from peers.compare import QUICK
+from support.quick_programs import QUICK
 
 from cnn_jax import models, ops
 from cnn_jax.config_model import (
@@ -53,7 +53,7 @@ def started(config, side):
 def test_outputs_have_the_shapes_of_the_table(config, side):
     model = models.create(config, CLASSES)
     rows = model.layers((side, side, 3))
-    variables = jax.eval_shape(lambda key: model.init(key, (side, side, 3)), jax.random.key(0))
+    variables = model.variable_shapes((side, side, 3))
     images = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
     *_, layers = jax.eval_shape(
         lambda variables, images: model.apply_with_layers(
@@ -238,7 +238,7 @@ def test_unknown_layers_and_misshapen_perturbations(small):
 
 def test_an_auxiliary_classifier_is_read_in_training_alone():
     model = models.create(GoogLeNet(width=0.05, modules=(1, 1, 0), aux_dense=4, aux_pool="adaptive"), CLASSES)
-    variables = jax.eval_shape(lambda key: model.init(key, (65, 65, 3)), jax.random.key(0))
+    variables = model.variable_shapes((65, 65, 3))
     images = jax.ShapeDtypeStruct((1, 65, 65, 3), jnp.float32)
     with pytest.raises(ValueError, match="layer 'aux1/conv' runs in training alone; use train=True"):
         jax.eval_shape(lambda *both: model.apply_with_layers(*both, capture=("aux1/conv",)), variables, images)

@@ -65,7 +65,12 @@ def test_parameter_counts(config, image_shape, classes, count):
     model = models.create(config, classes)
     shapes = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) == count
+    assert jax.tree.map(typed, shapes) == jax.tree.map(typed, model.variable_shapes(image_shape))
     assert sum(row.parameters for row in model.layers(image_shape)) == count
+
+
+def typed(leaf):
+    return leaf.shape, leaf.dtype, leaf.weak_type
 
 
 def test_the_lectures_network_by_hand():

@@ -146,7 +146,7 @@ def test_auxiliary_heads_there_and_back():
     """A flattened 4x4 map in front of a dense layer changes its order, and nothing is lost."""
     config = TorchvisionGoogLeNet(aux_heads=True, width=0.1, aux_dense=8)
     model = models.create(config, 5)
-    shapes = jax.eval_shape(lambda key: model.init(key, (64, 64, 3)), jax.random.key(0))
+    shapes = model.variable_shapes((64, 64, 3))
     rng = np.random.default_rng(0)
     variables = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), shapes)
     entries = to_torch(variables, config)
