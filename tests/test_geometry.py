@@ -19,6 +19,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -130,6 +132,17 @@ def test_receptive_fields_by_hand():
     assert geometry.summarize(Cnn(kernel_size=1, strides=2, pooling="none"), (9, 8, 1), 2).layers[0].unseen == (4, 4)
 
 
+def test_receptive_fields_of_squeezenet_by_hand():
+    """A 3x3 kernel adds twice the jump, which convolution and pooling of stride 2 double; 1x1 kernels add nothing."""
+    layers = {row.name: row for row in geometry.summarize(SqueezeNet11(), (227, 227, 3), 1000).layers}
+    fields = {"conv1": 3, "pool1": 3 + 2 * 2, "fire2/concat": 7 + 2 * 4, "fire3/concat": 15 + 2 * 4}
+    fields |= {"pool3": 23 + 2 * 4, "fire5/concat": 31 + 2 * 2 * 8, "pool5": 63 + 2 * 8}
+    fields["fire9/concat"] = 79 + 4 * 2 * 16
+    assert {name: layers[name].receptive_field[0] for name in fields} == fields
+    assert layers["fire9/expand1x1"].receptive_field == (175, 175)
+    assert layers["fire9/concat"].jump == (16, 16)
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -238,10 +251,12 @@ def test_the_lectures_tables_of_networks():
 
 
 def test_published_multiply_adds():
-    """torchvision's, in billions: 0.71, 1.50, 1.81, 3.66, 4.09, 7.80 and 11.51."""
+    """torchvision's, in billions, with two or three decimal places."""
     published = {
         TorchvisionAlexNet(): 0.71,
         TorchvisionGoogLeNet(): 1.50,
+        SqueezeNet10(): 0.819,
+        SqueezeNet11(): 0.349,
         ResNet(): 1.81,
         ResNet(depth=34): 3.66,
         ResNet(depth=50): 4.09,

@@ -24,6 +24,7 @@ from cnn_jax.models.cnn import CnnModule
 from cnn_jax.models.googlenet import GoogLeNetModule
 from cnn_jax.models.lenet5 import LeNet5Module
 from cnn_jax.models.resnet import CifarResNetModule, ResNetModule
+from cnn_jax.models.squeezenet import SqueezeNetModule
 from cnn_jax.ops.platform import building_for
 
 Variables = Mapping[str, Any]
@@ -35,6 +36,8 @@ REGISTRY: dict[str, type[nn.Module]] = {
     "alexnet_torchvision": AlexNetModule,
     "googlenet": GoogLeNetModule,
     "googlenet_torchvision": GoogLeNetModule,
+    "squeezenet1_0": SqueezeNetModule,
+    "squeezenet1_1": SqueezeNetModule,
     "resnet": ResNetModule,
     "resnet_cifar": CifarResNetModule,
 }

@@ -18,6 +18,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -26,6 +28,7 @@ from cnn_jax.ops import GeometryError
 from cnn_jax.train.step import StepConfig, create_state, state_shape, train_step, train_steps
 
 CLASSES = 3
+SLOPED = {"activation": "leaky_relu", "head_activation": "leaky_relu"}  # the last maps are of a single pixel
 PADDINGS = ("VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR")
 # Narrow ones of each name, and the sides of their smallest legal images under these paddings. Stride and pooling decide
 # them: a VALID ResNet-18 loses 4 pixels a block, of up to 32 of the image's each.
@@ -39,6 +42,8 @@ NETWORKS = [
         TorchvisionGoogLeNet(width=0.2, modules=(1, 1, 0), aux_dense=16, aux_heads=True),
         (77, 23, 23, 23, 31, 23, 23),
     ),
+    (SqueezeNet10(width=0.1, modules=3, pool_after=(1, 4), **SLOPED), (41, 17, 17, 17, 17, 17, 17)),
+    (SqueezeNet11(width=0.1, modules=4, **SLOPED), (73, 25, 25, 25, 25, 25, 25)),
     (ResNet(width=4), (431, 1, 1, 1, 33, 1, 3)),
     (CifarResNet(depth=8, width=4), (25, 1, 1, 1, 5, 1, 1)),
 ]

@@ -14,6 +14,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -29,6 +31,8 @@ NETWORKS = [
     (TorchvisionAlexNet(features=(4, 4, 6, 6, 4), dense=(8, 6), head_size=2), 63),
     (GoogLeNet(width=0.1, modules=(1, 1, 0), aux_dense=6, padding="VALID", aux_pool="adaptive"), 175),
     (TorchvisionGoogLeNet(width=0.1, modules=(1, 1, 0), aux_dense=6, aux_heads=True), 64),
+    (SqueezeNet10(width=0.05, modules=2, pool_after=(1,)), 25),
+    (SqueezeNet11(width=0.05, modules=3, padding="VALID", pool_after=(1, 3)), 49),
     (ResNet(width=4, stage_strides=(1, 2, 1, 1)), 32),
     (CifarResNet(depth=8, width=4), 9),
     (CifarResNet(depth=8, width=4, activation_order="pre", shortcut="projection", padding="VALID"), 31),

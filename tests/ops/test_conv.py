@@ -214,18 +214,47 @@ def test_bfloat16_is_summed_in_float32(lowering):
     assert float(y[0, 1, 1, 0]) == 4608  # 9 x 512; a sum in bfloat16 ends at 256, where adding 1 changes nothing
 
 
-@pytest.mark.parametrize("padding", ["VALID", "SAME", "SAME_LOWER", "TORCH", 1, ((0, 2), (1, 0)), "CIRCULAR"])
-@pytest.mark.parametrize(("strides", "dilation", "groups"), [(1, 1, 1), ((2, 3), 1, 2), (2, 2, 1)])
-def test_the_transposed_convolution_is_the_adjoint(padding, strides, dilation, groups):
+ADJOINT_SIZE = (9, 12)  # of images
+ADJOINT_CASES = [
+    (kernel, {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups})
+    for kernel in ((3, 2), (3, 3))
+    for strides in (1, 2, (2, 3))
+    for padding in PADDINGS
+    for dilation in (1, 2, (1, 3))
+    for groups in (1, 2, 4)
+    # kernels of odd size, which Winograd's lowering takes, and of even size in turn
+    if (kernel == (3, 3)) == ((strides, dilation, groups) == (1, 1, 1))
+]
+
+
+def test_the_transposed_convolution_is_the_adjoint():
+    """<A y, x> = <y, A' x>, with A y by the loop, in float64: for every padding, stride, dilation and group count."""
     rng = np.random.default_rng(2)
-    y = normal(rng, (2, 9, 12, 4))
-    kernel = normal(rng, (3, 2, 4 // groups, 6))
-    options = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
-    forward = jax.jit(functools.partial(ops.conv2d, **options))(y, kernel)
-    x = normal(rng, forward.shape)
-    back = jax.jit(functools.partial(ops.conv_transpose2d, output_size=(9, 12), **options))(x, kernel)
-    assert back.shape == y.shape
-    assert float(np.vdot(forward, x)) == pytest.approx(float(np.vdot(y, back)), rel=1e-5, abs=1e-3)
+    cases, forwards = [], []
+    for number, (window, options) in enumerate(ADJOINT_CASES):
+        strides, dilation = (np.broadcast_to(options[name], 2).tolist() for name in ("strides", "dilation"))
+        kernel = rng.standard_normal((*window, 4 // options["groups"], 8))
+        y = rng.standard_normal((1, *ADJOINT_SIZE, 4))
+        pads = ops.resolve_padding(options["padding"], ADJOINT_SIZE, window, strides, dilation)
+        mode = NUMPY_BORDER.get(str(options["padding"]), "constant")
+        forward = looped(y, kernel, strides, pads, dilation, options["groups"], mode)
+        names = lowerings(kernel, {**options, "strides": tuple(strides), "dilation": tuple(dilation)})
+        cases.append((kernel, {**options, "lowering": names[(number + number // 9) % len(names)]}))
+        forwards.append((y, forward, rng.standard_normal(forward.shape)))
+    assert {options["lowering"] for _, options in cases} == {"xla", "patches", "winograd", "space_to_depth"}
+    with jax.enable_x64(True):
+        for start in range(0, len(cases), 60):
+            some = [(x, *case) for (_, _, x), case in zip(forwards, cases, strict=True)][start : start + 60]
+            results = together(
+                lambda x, kernel, options: ops.conv_transpose2d(x, kernel, output_size=ADJOINT_SIZE, **options), some
+            )
+            for back, case, (y, forward, x) in zip(results, some, forwards[start : start + 60], strict=True):
+                assert back.shape == y.shape
+                assert back.dtype == np.float64
+                # Sums of some hundred products: their roundings are 1e-15 of the norms.
+                bound = 1e-13 * np.linalg.norm(forward) * np.linalg.norm(x)
+                assert abs(np.vdot(forward, x) - np.vdot(y, back)) < bound, case[2]
+                assert abs(np.vdot(forward, x)) > 1e6 * bound
 
 
 def test_sizes_of_the_transposed_convolution(untyped):

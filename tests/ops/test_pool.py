@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.gradients import pull_back
+from support.quick_programs import QUICK
 
 from cnn_jax import ops
 
@@ -228,6 +229,38 @@ def test_dilation_and_argmax_against_a_loop(size, window, strides, padding, dila
     assert np.array_equal(found, argmax)
     assert np.array_equal(pulled, gradient)
     assert np.array_equal(put_back, unpooled)
+
+
+def test_gradients_of_means_and_smallest_values_against_a_loop():
+    """Of dilated windows and windows of ceil_mode too; all cases in one program."""
+    rng = np.random.default_rng(8)
+    cases = [case for case in CASES if case[2] == (2, 3) or case[4] != (1, 1)][::5]
+    assert {case[5] for case in cases} == {False, True}
+    arrays, expected = [], []
+    for case in cases:
+        size, outputs = case[0], ops.output_sizes(*case)
+        x, cotangent = rng.integers(0, 6, size).astype(np.float32), rng.integers(-9, 10, outputs).astype(np.float32)
+        to_mean, to_smallest = np.zeros((2, *size))
+        for place, pixels in windows_of(*case):
+            to_smallest[min(pixels, key=lambda pixel: x[pixel])] += cotangent[place]  # the first of equal ones
+            for pixel in pixels:
+                to_mean[pixel] += cotangent[place] / len(pixels)
+        arrays.append((x[None, :, :, None], cotangent[None, :, :, None]))
+        expected.append((to_mean, to_smallest))
+
+    def gradients(arrays):
+        found = []
+        for (_, window, strides, padding, dilation, ceil_mode), (x, cotangent) in zip(cases, arrays, strict=True):
+            options = {"strides": strides, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
+            for pool in (ops.avg_pool, ops.min_pool):
+                _, back = jax.vjp(lambda x, p=pool, w=window, o=options: p(x, w, **o), x)
+                found.append(back(cotangent)[0][0, :, :, 0])
+        return found
+
+    found = jax.jit(gradients, compiler_options=QUICK)(arrays)
+    for case, to_mean, to_smallest, (mean, smallest) in zip(cases, found[::2], found[1::2], expected, strict=True):
+        np.testing.assert_allclose(to_mean, mean, rtol=0, atol=2e-5, err_msg=str(case))  # sums of up to six shares
+        np.testing.assert_array_equal(to_smallest, smallest, err_msg=str(case))
 
 
 def test_unpooling_the_example_of_pytorchs_documentation():
