@@ -35,10 +35,10 @@ for mesh in meshes:
 variables = config.network.init(jax.random.key(0), (10, 10, 1))
 
 def take_step(run, state, number):
-    mesh = meshes[run]
+    one_batch, whole = sharding.one_batch(meshes[run]), sharding.replicated(meshes[run])
     arrays = (given[f"images{number}"], given[f"labels{number}"], np.ones(64, np.float32))
-    batch = Batch(*(jax.device_put(each, sharding.one_batch(mesh)) for each in arrays), sharding.on_all(scaled, mesh))
-    return programs[run](sharding.on_all(jax.device_get(state), mesh), batch, rate, jax.random.key(1))[0]
+    batch = Batch(*(jax.device_put(each, one_batch) for each in arrays), jax.device_put(scaled, whole))
+    return programs[run](jax.device_put(jax.device_get(state), whole), batch, rate, jax.random.key(1))[0]
 
 saved = {}
 states = [take_step(run, create_state(config, variables), 1) for run in (0, 1)]
