@@ -18,6 +18,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -43,6 +45,8 @@ NETWORKS = [
     (GoogLeNet(**GOOGLENET), 32),
     (GoogLeNet(**GOOGLENET | {"modules": (1, 0, 0)}, padding="VALID", pooling="avg"), 64),
     (TorchvisionGoogLeNet(**GOOGLENET), 33),
+    (SqueezeNet10(width=0.05, modules=2, pool_after=(1,)), 25),
+    (SqueezeNet11(width=0.05, modules=3, padding="VALID", pool_after=(1, 3)), 49),
     (ResNet(width=2, stage_strides=(1, 2, 1, 1)), 32),
     (CIFAR, 9),
     (CIFAR.model_copy(update={"shortcut": "projection"}), 9),
