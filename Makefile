@@ -7,7 +7,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-faults test-peers fuzz fuzz-data golden pictures lint data bench bench-gpu bench-loader bench-sweep lock clean
+.PHONY: help train test test-faults test-peers fuzz fuzz-data golden pictures gallery lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,10 +19,10 @@ test: lint ## lint, then all tests
 	@$(VENV)/bin/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
 test-faults: $(VENV)/development ## a full disk at ten levels, an error at every read and write of a run, a kill at each
-	@$(VENV)/bin/python -m pytest tests/test_faults.py --every=1 --numprocesses=auto $(ARGS)
+	@$(VENV)/bin/python -m pytest tests/test_faults.py tests/test_failed_reads.py --every=1 --numprocesses=auto $(ARGS)
 
-test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow
-	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
+test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow, attributions beside captum
+	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py tests/peers/check_captum.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
 
 fuzz: $(VENV)/development ## 300 random legal experiments and 300 bad ones; ARGS="--kind=bad --seed=1 --first=0 --count=60"
 	@$(VENV)/bin/python -m tests.fuzz.run $(ARGS)
@@ -30,11 +30,15 @@ fuzz: $(VENV)/development ## 300 random legal experiments and 300 bad ones; ARGS
 fuzz-data: $(VENV)/development ## 200 random damaged or odd inputs; ARGS="--inputs=1000 --first-seed=7" draws others
 	@$(VENV)/bin/python -m pytest tests/fuzz_data --inputs=200 $(ARGS)
 
-golden: $(BENCH_VENV)/installed ## write tests/ops/golden/peers.npz anew, by PyTorch and TensorFlow
+golden: $(BENCH_VENV)/installed ## write tests/ops/golden/peers.npz and tests/pretrained/golden anew, by PyTorch, torchvision and TensorFlow
 	@cd tests && $(abspath $(BENCH_VENV)/bin/python) -m peers.reference ops/golden/peers.npz
+	@cd tests && $(abspath $(BENCH_VENV)/bin/python) -m peers.torchvision_outputs pretrained/golden
 
 pictures: $(VENV)/runtime data ## draw the pictures of docs/augmentation.md anew
 	@$(VENV)/bin/python -m scripts.augmentation_pictures
+
+gallery: $(VENV)/runtime ## fetch published weights and photographs, check them, draw docs/gallery anew
+	@$(VENV)/bin/python -m scripts.gallery.draw
 
 lint: $(VENV)/development ## style, types and the direction of imports
 	@$(VENV)/bin/ruff check .
@@ -52,6 +56,9 @@ bench-gpu: $(VENV)/cuda $(BENCH_VENV)/installed data ## the same on an NVIDIA GP
 	@$(VENV)/bin/python -m benchmarks.train_throughput --peers=$(BENCH_VENV)/bin/python --device=gpu --precision=bfloat16 \
 		--only cnn_jax Flax channels-last compiled --networks resnet50 googlenet alexnet resnet18_fashion \
 		--batch_sizes 256 --steps=20 $(ARGS)
+
+bench-inspect: $(VENV)/runtime $(BENCH_VENV)/installed ## occlusion and guided backpropagation beside captum; ARGS="--rounds=5 --batch_size=16"
+	@$(VENV)/bin/python -m benchmarks.inspection --peers=$(BENCH_VENV)/bin/python $(ARGS)
 
 bench-loader: $(VENV)/runtime $(BENCH_VENV)/installed ## loading of large data beside peers; ARGS="--cores=2 --rounds=3"
 	@$(VENV)/bin/python -m benchmarks.loader --peers=$(BENCH_VENV)/bin/python $(ARGS)

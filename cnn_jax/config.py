@@ -14,21 +14,19 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from cnn_jax import config_model
+from cnn_jax import config_combinations
 from cnn_jax.config_data import Csv as Csv
 from cnn_jax.config_data import Data, FashionMnist, FilePath, Records, Text
 from cnn_jax.config_data import Idx as Idx
 from cnn_jax.config_data import ImageFolder as ImageFolder
 from cnn_jax.config_data import InMemory as InMemory
 from cnn_jax.config_data import Mnist as Mnist
-from cnn_jax.config_model import (
-    PUBLISHED,
-    Cnn,
+from cnn_jax.config_model import PUBLISHED, Cnn, Model
+from cnn_jax.config_types import (
     Count,
     Decay,
     Epsilon,
     Factor,
-    Model,
     NonNegative,
     NonNegativeInt,
     Positive,
@@ -268,7 +266,7 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
     def fault(fields: tuple[str, ...], message: str) -> None:
         faults.append((fields, message))
 
-    for fields, message in config_model.impossible_combinations(experiment.model):
+    for fields, message in config_combinations.impossible_combinations(experiment.model):
         fault(tuple(f"model.{field}" for field in fields), message)
     train, schedule = experiment.train, experiment.schedule
     if experiment.checkpoint.select == "best" and experiment.data.validation_fraction == 0:

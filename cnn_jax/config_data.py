@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from cnn_jax import user_path
-from cnn_jax.config_model import Count, Factor, Fraction, NonNegativeInt, PositiveShare, Section
+from cnn_jax.config_types import Count, Factor, Fraction, NonNegativeInt, PositiveShare, Section
 
 Side = Annotated[int, Field(ge=1, le=8192)]  # pixels
 Workers = Annotated[int, Field(ge=0, le=1024)]

@@ -7,54 +7,34 @@ A section has as many fields as there are settings of its network, some more tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
-Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
-NonNegativeInt = Annotated[int, Field(ge=0, le=2**31 - 1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-PositiveShare = Annotated[float, Field(ge=1e-6, le=1, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-# Bounds within which float32 arithmetic holds: beyond them values become 0, 1, infinite or not a number.
-Decay = Annotated[float, Field(ge=0, le=0.999999, allow_inf_nan=False)]
-Epsilon = Annotated[float, Field(ge=1e-20, le=1e3, allow_inf_nan=False)]
-Factor = Annotated[float, Field(ge=1e-3, le=1e3, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-
-LARGEST_PIXELS = 1024  # of a window, a stride, a dilation or a padding: above it nothing but mistakes is known
-LARGEST_WIDTH = 2**24  # channels of a layer
-LARGEST_DEPTH = 256  # layers or stages that one field lists
-Pixels = Annotated[int, Field(ge=1, le=LARGEST_PIXELS)]
-Pad = Annotated[int, Field(ge=0, le=LARGEST_PIXELS)]
-Width = Annotated[int, Field(ge=1, le=LARGEST_WIDTH)]
-Size = Pixels | tuple[Pixels, Pixels]
-PaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR"]
-PadPair = tuple[Pad, Pad]
-Padding = PaddingName | Pad | tuple[PadPair, PadPair]
-PoolPaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH"]
-PoolPadding = PoolPaddingName | Pad | tuple[PadPair, PadPair]
-PoolKind = Literal["max", "avg", "min"]
-# On the command line `none` is Python's None; where it is a legal word, it is that word.
-NoneIsAWord = BeforeValidator(lambda value: "none" if value is None else value)
-Pooling = Annotated[Literal["max", "avg", "min", "none"], NoneIsAWord]
-Norm = Annotated[Literal["batch", "group", "none"], NoneIsAWord]
-Shortcut = Annotated[Literal["projection", "padded", "none"], NoneIsAWord]
-Order = Literal["conv-norm-activation", "conv-activation-norm", "norm-activation-conv"]
-Activation = Literal["relu", "tanh", "scaled_tanh", "sigmoid", "gelu", "silu", "leaky_relu", "elu", "identity"]
-KernelInit = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "he_fan_out", "lecun_normal"]
-Lowering = Literal["auto", "xla", "patches", "winograd", "space_to_depth"]
-
-T = TypeVar("T")
-PerStage: TypeAlias = T | tuple[T, ...]
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, and refusing unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+from cnn_jax.config_types import (
+    LARGEST_DEPTH,
+    Activation,
+    Count,
+    Decay,
+    Epsilon,
+    Factor,
+    Fraction,
+    KernelInit,
+    Lowering,
+    Norm,
+    Order,
+    Padding,
+    PerStage,
+    Pixels,
+    Pooling,
+    PoolKind,
+    PoolPadding,
+    PositiveShare,
+    Section,
+    Shortcut,
+    Size,
+    Width,
+)
 
 
 class Network(Section):
@@ -192,6 +172,8 @@ class TorchvisionAlexNet(_AlexNet):
 
 UpTo2 = Annotated[int, Field(ge=0, le=2)]
 UpTo5 = Annotated[int, Field(ge=0, le=5)]
+UpTo8 = Annotated[int, Field(ge=0, le=8)]
+PaperLayer = Annotated[int, Field(ge=1, le=9)]
 
 
 class _GoogLeNet(Network):
@@ -303,92 +285,62 @@ class CifarResNet(_ResNet):
     stem_strides: Size = Field(1, description="strides of the first convolution")
 
 
+class _SqueezeNet(Network):
+    kernel_init: KernelInit = Field("he_uniform", description="initial weights; biases start at zero")
+    stem_padding: Padding = Field("VALID", description="padding of the first convolution")
+    stem_strides: Size = Field(2, description="strides of the first convolution; 1 for images of 28 or 32")
+    width: Factor = Field(1.0, description="factor on the maps of every convolution, rounded to at least 1")
+    modules: UpTo8 = Field(8, description="fire modules, the first of the paper's eight, fire2 to fire9")
+    squeeze_ratio: PositiveShare = Field(0.125, description="a fire module's squeezed maps for each of its outputs")
+    share_3x3: Fraction = Field(0.5, description="share of a fire module's outputs that have the larger kernel")
+    kernel_size: Size = Field(3, description="size of the fire modules' larger kernels, pixels")
+    pooling: Pooling = Field("max", description="after the layers that pool_after lists")
+    pool_window: Size = Field(3, description="pixels")
+    pool_strides: Size = Field(2, description="pixels between windows")
+    pool_padding: PoolPadding = Field("VALID", description="padding of the pooling")
+    pool_ceil: bool = Field(True, description="let a last window of the pooling reach beyond the map")
+    dropout: Fraction = Field(0.5, description="share of the last maps dropped in training")
+    head_activation: Activation = Field(
+        "relu", description="activation of the classes' maps, whose means are the logits"
+    )
+
+
+class SqueezeNet10(_SqueezeNet):
+    """Iandola et al., 2016, table 1."""
+
+    name: Literal["squeezenet1_0"] = Field("squeezenet1_0", description="Iandola et al., 2016, table 1; torchvision's")
+    stem_features: Width = Field(96, description="maps of the first convolution")
+    stem_kernel_size: Size = Field(7, description="kernel size of the first convolution; 3 for images of 28 or 32")
+    pool_after: tuple[PaperLayer, ...] = Field(
+        (1, 4, 8), max_length=9, description="layers that are pooled after: 1 is conv1, 2 to 9 the fire modules"
+    )
+
+
+class SqueezeNet11(_SqueezeNet):
+    """The authors' second version, with 2.3 times fewer multiply-adds."""
+
+    name: Literal["squeezenet1_1"] = Field("squeezenet1_1", description="its authors' quicker version; torchvision's")
+    stem_features: Width = Field(64, description="maps of the first convolution")
+    stem_kernel_size: Size = Field(3, description="kernel size of the first convolution, pixels")
+    pool_after: tuple[PaperLayer, ...] = Field(
+        (1, 3, 5), max_length=9, description="layers that are pooled after: 1 is conv1, 2 to 9 the fire modules"
+    )
+
+
 Model = Annotated[
-    Cnn | LeNet5 | AlexNet | TorchvisionAlexNet | GoogLeNet | TorchvisionGoogLeNet | ResNet | CifarResNet,
+    Cnn
+    | LeNet5
+    | AlexNet
+    | TorchvisionAlexNet
+    | GoogLeNet
+    | TorchvisionGoogLeNet
+    | SqueezeNet10
+    | SqueezeNet11
+    | ResNet
+    | CifarResNet,
     Field(discriminator="name"),
 ]
 
-PUBLISHED = ("alexnet_torchvision", "googlenet_torchvision", "resnet")  # networks whose weights can be had
-
-_PER_STAGE = (
-    "kernel_size",
-    "strides",
-    "padding",
-    "dilation",
-    "groups",
-    "pooling",
-    "pool_window",
-    "pool_strides",
-    "pool_padding",
+PUBLISHED = (  # networks whose weights can be had
+    *("alexnet_torchvision", "googlenet_torchvision", "squeezenet1_0", "squeezenet1_1", "resnet"),
 )
-
-
-Faults = Iterator[tuple[tuple[str, ...], str]]
-
-
-def impossible_combinations(model: Model) -> Faults:
-    """Lists what is legal field by field and impossible together.
-
-    Args:
-      model: any network whose fields are legal one by one.
-
-    Yields:
-      One entry per fault: the names of the fields in it, and the message.
-    """
-    match model:
-        case Cnn():
-            yield from _cnn_faults(model)
-        case LeNet5():
-            yield from _lenet5_faults(model)
-        case ResNet() if model.depth < 50 and model.bottleneck_width != 1:
-            yield (
-                ("bottleneck_width", "depth"),
-                f"config.model.bottleneck_width={model.bottleneck_width} widens bottlenecks, and "
-                f"config.model.depth={model.depth} has none; use depth=50, 101 or 152, or another config.model.width",
-            )
-
-
-def _cnn_faults(model: Cnn) -> Faults:
-    stages = len(model.features)
-    for field in _PER_STAGE:
-        value = getattr(model, field)
-        if is_per_stage(field, value) and len(value) not in (1, stages):
-            yield (
-                (field, "features"),
-                f"config.model.{field} has {len(value)} entries, one for each stage, and config.model.features has "
-                f"{stages}; give {stages} entries, or one value for all stages"
-                + (f" (a {value[0]}x{value[1]} one is written (({value[0]}, {value[1]}),))" if _is_pair(value) else ""),
-            )
-
-
-def _lenet5_faults(model: LeNet5) -> Faults:
-    if model.connection == "table" and model.features[:2] != (6, 16):
-        yield (
-            ("connection", "features"),
-            f"config.model.connection=table joins 6 maps to 16, and config.model.features begins with "
-            f"{model.features[:2]}; use features=(6,16,{model.features[2]}), or connection=full",
-        )
-    width = model.dense[-1] if model.dense else model.features[2]
-    if model.output == "rbf" and model.prototypes == "digits" and width != 84:
-        yield (
-            ("output", "prototypes", "dense"),
-            f"config.model.prototypes=digits are pictures of 7x12 = 84 pixels, and the last hidden layer has {width} "
-            "units; use dense=(84,), or prototypes=random",
-        )
-
-
-def _is_pair(value: tuple[object, ...]) -> bool:
-    return len(value) == 2 and all(isinstance(entry, int) for entry in value)
-
-
-def is_per_stage(field: str, value: object) -> bool:
-    """Tells whether a field of the network `cnn` lists one entry per stage, rather than one value for all.
-
-    A tuple lists stages, but for the explicit pads of one padding, ((low, high), (low, high)).
-    """
-    if not isinstance(value, tuple):
-        return False
-    explicit_pads = len(value) == 2 and all(
-        isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(pad, int) for pad in pair) for pair in value
-    )
-    return not (explicit_pads and field in ("padding", "pool_padding"))

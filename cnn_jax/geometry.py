@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from cnn_jax import models, nearest
 from cnn_jax.config import Model as ModelConfig
+from cnn_jax.geometry_fields import OVER_MAPS
 from cnn_jax.layer_rows import IMAGE, LayerRow
 from cnn_jax.ops import GeometryError
 from cnn_jax.ops.padding import effective_window
@@ -25,7 +26,7 @@ class Field:
 
     Attributes:
       size: Pixels of one output's receptive field.
-      jump: Pixels between the fields of neighbouring outputs.
+      jump: Pixels between the fields of neighbouring outputs; 0 where all have one field.
       start: First pixel of the first output's field; negative in the padding.
     """
 
@@ -44,9 +45,10 @@ class Field:
         return Field(grown, self.jump * stride, self.start - low * self.jump)
 
     def merge(self, other: Field) -> Field:
-        """The field of an elementwise merge of two feature maps of equal stride."""
+        """The field of an elementwise merge of two feature maps of equal stride, or of which one sees all there is."""
         start = min(self.start, other.start)
-        return Field(max(self.start + self.size, other.start + other.size) - start, self.jump, start)
+        size = max(self.start + self.size, other.start + other.size) - start
+        return Field(size, min(self.jump, other.jump), start)
 
     def over(self, outputs: int) -> Field:
         """The field of one value that depends on all outputs."""
@@ -54,7 +56,7 @@ class Field:
 
     def inside(self, outputs: int, pixels: int) -> int:
         """How many outputs have their whole field inside the image."""
-        starts = range(self.start, self.start + outputs * self.jump, self.jump)
+        starts = (self.start + output * self.jump for output in range(outputs))
         return sum(start >= 0 and start + self.size <= pixels for start in starts)
 
 
@@ -64,7 +66,8 @@ class LayerGeometry(LayerRow):
 
     Attributes:
       receptive_field: Pixels of the image that one output can depend on, padding included.
-      jump: Pixels of the image between the fields of neighbouring outputs, the cumulative stride.
+      jump: Pixels of the image between the fields of neighbouring outputs, the cumulative stride; 0 after a norm over
+        whole maps, where all outputs depend on the same pixels.
       centre: Centre of the first output's field, in pixels from the middle of the image's first pixel.
       touching_padding: Share of the outputs whose field reaches beyond the image.
       unseen: Rows and columns of the layer's input that no window covers, as VALID leaves at the end.
@@ -141,12 +144,25 @@ def summarize(model_config: ModelConfig, image_shape: tuple[int, int, int], num_
         return models.create(config, num_classes).layers(shape)
 
     try:
-        return Summary(image_shape, tuple(_located(trace(model_config, image_shape), image_shape)))
+        return Summary(image_shape, locate(trace(model_config, image_shape), image_shape))
     except GeometryError as error:
         proposals = nearest.suggest_fixes(model_config, image_shape, trace)
         raise GeometryError(
             f"config.model: {error}" + "".join(f"\n  this works: {proposal}" for proposal in proposals)
         ) from error
+
+
+def locate(rows: Iterable[LayerRow], image_shape: tuple[int, int, int]) -> tuple[LayerGeometry, ...]:
+    """Adds receptive fields to the rows of a layer table.
+
+    Args:
+      rows: Rows in the order of computation.
+      image_shape: (height, width, channels) of an image in pixels.
+
+    Returns:
+      The rows with their fields.
+    """
+    return tuple(_located(rows, image_shape))
 
 
 def _located(rows: Iterable[LayerRow], image_shape: tuple[int, int, int]) -> Iterable[LayerGeometry]:
@@ -165,6 +181,11 @@ def _located(rows: Iterable[LayerRow], image_shape: tuple[int, int, int]) -> Ite
             )
         elif row.kind in ("flatten", "global_avg_pool"):
             fields = [field.over(size) for field, size in zip(fields, row.input_shape, strict=False)]
+        elif row.kind in OVER_MAPS:
+            fields = [
+                dataclasses.replace(field.over(size), jump=0)
+                for field, size in zip(fields, row.input_shape, strict=False)
+            ]
         known[number] = (fields[0], fields[1])
         if len(row.output_shape) == 1:
             outputs = (1, 1)

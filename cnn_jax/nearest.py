@@ -60,31 +60,42 @@ def suggest_fixes(model_config: ModelConfig, image_shape: ImageShape, trace: Tra
         (1, max((_LARGEST_FACTOR - 1) * max(height, width), _LARGEST_SMALL)),
         (-1, min(height, width) - 1),
     ):
-        reach = next((reach for reach in _doubled(limit) if works_at(direction * reach)), None)
-        if reach is not None:
-            change = next(change for change in range(reach // 2, reach + 1) if works_at(direction * change))
-            yield f"images of {height + direction * change}x{width + direction * change}"
-            break
+        too_near = 0
+        for reach in _doubled(limit):
+            if works_at(direction * reach):
+                change = _bisect(direction * reach, direction * too_near, works_at)
+                yield f"images of {height + change}x{width + change}"
+                return
+            too_near = reach
 
 
 def _doubled(limit: int) -> Iterator[int]:
     reach = 1
-    while reach <= limit:
+    while reach < limit:
         yield reach
         reach *= 2
+    if limit > 0:
+        yield limit
 
 
 def _largest_that_works(value: Any, works: Callable[[Any], bool]) -> Any | None:
     """Finds the largest cap on a size that works, the nearest ones first, then by bisection; None where 1 does not."""
-    near = _just_below(_largest(value))
-    found = next((cap for cap in near if works(_capped(value, cap))), None)
-    low, high = 1, near[-1] if near else 1
-    if found is None and high > low and works(_capped(value, low)):
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if works(_capped(value, middle)) else (low, middle)
-        found = low
-    return None if found is None else _capped(value, found)
+    largest = _largest(value)
+    if largest <= 1 or not works(_capped(value, 1)):
+        return None
+    near = _just_below(largest)
+    found = next((cap for cap in near if cap == 1 or works(_capped(value, cap))), None)
+    if found is None:
+        found = _bisect(1, near[-1], lambda cap: works(_capped(value, cap)))
+    return _capped(value, found)
+
+
+def _bisect(works_there: int, fails_there: int, works: Callable[[int], bool]) -> int:
+    """Finds a number that works next to one that does not, between one that does and one that does not."""
+    while abs(works_there - fails_there) > 1:
+        middle = (works_there + fails_there) // 2
+        works_there, fails_there = (middle, fails_there) if works(middle) else (works_there, middle)
+    return works_there
 
 
 def _neighbours(field: str, value: Any) -> Iterator[Any]:

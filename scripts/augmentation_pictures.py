@@ -21,11 +21,11 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from cnn_jax import data
-from cnn_jax.analysis.plots import STYLE, new_figure
 from cnn_jax.config import Augment, FashionMnist
 from cnn_jax.data import pipeline
 from cnn_jax.data.augment import augment
 from cnn_jax.data.split import Split
+from cnn_jax.plot_style import STYLE, new_figure
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 

@@ -3,16 +3,22 @@
 Browser tests run where there is a browser; elsewhere a line says that they were left out.
 """
 
+import gc
 import gzip
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from selenium import webdriver
+from support import quick_programs
 
 from cnn_jax.data import convert
 from scripts import imagenet_shaped
+
+quick_programs.compile_quickly()
+jax.config.update("jax_traceback_filtering", "off")  # it takes a third of the time of a refused geometry
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -33,6 +39,17 @@ def lines(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         if label != 0:
             image[place[1], :] += 150
     return np.minimum(images, 255).astype(np.uint8), labels.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def programs_of_a_run():
+    """What the training loop compiles is what it compiles for users: for tests of a run's bits."""
+    from cnn_jax.train import compilation  # only now: its array functions have their shapes checked
+
+    options = compilation.options()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compilation, "options", lambda: {**(quick_programs.DEFAULTS or {}), **options})
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +80,15 @@ def records_folder(jpegs):
     return convert.prepare(jpegs, jpegs / "records", test_fraction=0.2)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def lasting_objects():
+    """Keeps the garbage collector from going through all modules and programs again and again."""
+    gc.freeze()
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_addoption(parser):
     parser.addoption("--every", type=int, default=7, help="every how many moments of tests/test_faults.py are taken")
 
@@ -73,7 +99,12 @@ def every(request) -> int:
     return request.config.getoption("--every")
 
 
+# Tests of half a minute, which come first, so that no worker is left with one of them when the others have ended.
+LONGEST = ("test_sharding.py", "test_ray.py", "test_distributed.py", "test_interruptions.py", "test_sweep.py")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     if shutil.which("chromium") and shutil.which("chromedriver"):
         return
     left_out = [item for item in items if "browser" in getattr(item, "fixturenames", ())]

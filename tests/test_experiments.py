@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from peers.compare import QUICK
+from support.quick_programs import QUICK
 
 from cnn_jax import config_parse, experiment_file, geometry
 from cnn_jax.config import Records
@@ -36,7 +36,10 @@ def test_two_steps(file):
     split = Split(rng.integers(0, 256, (4, *shape), np.uint8), rng.integers(0, classes, 4, np.int32))
     config = StepConfig.of(experiment, classes)
     before = create_state(config, jax.jit(config.network.init, static_argnums=1)(jax.random.key(0), shape))
-    rates = optimizer.epoch_learning_rates(experiment, len(split))[0]
+    peak, epochs = experiment.optimizer.learning_rate, experiment.train.epochs
+    rates = optimizer.learning_rates(
+        experiment.schedule, peak, epochs, pipeline.steps_per_epoch(len(split), experiment.train.batch_size)
+    )[0]
     preprocessing = pipeline.preprocessing(experiment.data, experiment.augment, split)
 
     # One by one: inside the loop of `train_steps` XLA's convolutions are slow.

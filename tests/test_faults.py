@@ -23,6 +23,8 @@ from moments import Moment
 from cnn_jax.cli import main as launch
 from cnn_jax.run.metrics_log import MetricsLog, read_records
 
+pytestmark = pytest.mark.usefixtures("programs_of_a_run")
+
 ROOT = Path(__file__).parent.parent
 EXPERIMENT = """
 def get_config():

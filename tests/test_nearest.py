@@ -3,7 +3,7 @@
 import pytest
 
 from cnn_jax import geometry, nearest
-from cnn_jax.config_model import Cnn, ResNet
+from cnn_jax.config_model import Cnn, GoogLeNet, ResNet
 from cnn_jax.ops import GeometryError
 
 SHAPE = (28, 28, 1)
@@ -49,6 +49,21 @@ def test_groups_that_divide(groups, features, working):
     found, tried = suggestions(Cnn(groups=groups), lambda config: features % config.groups == 0)
     assert f"config.model.groups={working}" in found
     assert tried < 150
+
+
+@pytest.mark.parametrize(("side", "least"), [(224, 225), (224, 1000), (224, 1567), (7, 31), (28, 17), (300, 8)])
+def test_the_nearest_image_size(side, least):
+    """Larger images work, or smaller ones; no field helps."""
+    tried = []
+
+    def trace(config, shape):
+        tried.append(shape)
+        if shape[0] < least if least > side else shape[0] > least:
+            raise GeometryError("too small or too large")
+
+    config = GoogLeNet()
+    assert list(nearest.suggest_fixes(config, (side, side, 3), trace)) == [f"images of {least}x{least}"]
+    assert len(tried) < 80  # each takes a fifth of a second for GoogLeNet
 
 
 def test_nothing_is_suggested_where_nothing_works():

@@ -11,14 +11,14 @@ from jax_device import device
 from rich.console import Console
 
 from benchmarks.networks import NETWORKS
-from cnn_jax import config_parse
+from cnn_jax import config_parse, pretrained
 from cnn_jax.data import pipeline
-from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.split import Split
-from cnn_jax.train import inputs, sharding
-from cnn_jax.train.loop import initial_state, starting_values, train_and_evaluate
+from cnn_jax.train import compilation, inputs, sharding
+from cnn_jax.train.inputs import Keys
+from cnn_jax.train.loop import train_and_evaluate
 from cnn_jax.train.metrics import means
-from cnn_jax.train.step import StepConfig
+from cnn_jax.train.step import StepConfig, create_state
 
 OPTIMIZERS = {"adam": {"eps": turn.ADAM_EPS}, "sgd": {"momentum": turn.MOMENTUM}}
 
@@ -50,14 +50,17 @@ def whole_run(this):
 def steps_alone(this):
     """The program of the training loop, called as the loop calls it."""
     config, split, mesh = experiment(this), Split(this.images, this.labels), sharding.data_mesh()
-    dataset = Dataset("turn", split, None, split, tuple(map(str, range(this.classes))), "")
     step_config = StepConfig.of(config, this.classes, mesh.abstract_mesh)
     preprocessing = pipeline.preprocessing(config.data, config.augment, split)
-    start = sharding.on_all(starting_values(step_config, config, dataset, preprocessing), mesh)
+    keys = Keys.of(config.seed)
+    variables = pretrained.initial_variables(
+        step_config.network, config.model, config.pretrained, keys.init, split.image_shape
+    )
+    variables, preprocessing, keys = sharding.put((variables, preprocessing, keys), sharding.replicated(mesh))
     rates = np.full(pipeline.steps_per_epoch(len(split), this.batch_size), this.learning_rate, np.float32)
-    state = initial_state(step_config, start.variables, mesh)
+    state = compilation.compile_once(create_state, step_config, (variables,))(variables)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    training = inputs.training(step_config, split, start.preprocessing, start.keys, state, mesh)
+    training = inputs.training(step_config, split, preprocessing, keys, state, mesh)
     loss = None
 
     def epoch():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
+import numpy as np
 import torch
 from layouts import INCEPTIONS, RESNET18, RESNET50
 from torch import nn
@@ -139,10 +141,35 @@ def resnet18(classes: int, channels: int = 3) -> nn.Module:
     return _resnet([*_normed(channels, 64, 3), nn.ReLU(inplace=True)], RESNET18, False, classes)
 
 
+def resnet18_imagenet(classes: int) -> nn.Module:
+    """Torchvision's ResNet-18, for 224x224x3."""
+    return _resnet(_imagenet_stem(), RESNET18, False, classes)
+
+
+def load_resnet18_imagenet(model: nn.Module, entries: Mapping[str, np.ndarray]) -> nn.Module:
+    """Gives `resnet18_imagenet` the weights of torchvision's entries, which its own modules name otherwise."""
+    parts = {"conv1": "body.0", "bn1": "body.1", "conv2": "body.3", "bn2": "body.4"}
+
+    def own(name: str) -> str:
+        layer, entry = name.rsplit(".", 1)
+        match layer.split("."):
+            case [stage, block, *part]:
+                number = 4 + 2 * (int(stage.removeprefix("layer")) - 1) + int(block)
+                place = f"around.{part[1]}" if part[0] == "downsample" else parts[part[0]]
+                return f"{number}.{place}.{entry}"
+        return f"{ {'conv1': 0, 'bn1': 1, 'fc': len(model) - 1}[layer] }.{entry}"
+
+    model.load_state_dict({own(name): torch.from_numpy(array) for name, array in entries.items()})
+    return model
+
+
 def resnet50(classes: int) -> nn.Module:
     """Torchvision's ResNet-50, for 224x224x3."""
-    stem = [*_normed(3, 64, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1)]
-    return _resnet(stem, RESNET50, True, classes)
+    return _resnet(_imagenet_stem(), RESNET50, True, classes)
+
+
+def _imagenet_stem() -> list[nn.Module]:
+    return [*_normed(3, 64, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1)]
 
 
 NETWORKS = {

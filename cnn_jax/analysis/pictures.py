@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 
-from cnn_jax.analysis import plot_text
-from cnn_jax.analysis.plots import GREEN, ORANGE, STYLE, new_figure
+from cnn_jax import plot_text
+from cnn_jax.plot_style import GREEN, ORANGE, STYLE, new_figure
 
 _CAPTION = 14  # characters of a class name over a picture
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -11,37 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cnn_jax.analysis import plot_text
+from cnn_jax import plot_text
 from cnn_jax.analysis.classification import Calibration
+from cnn_jax.plot_style import BLUE, FURTHER, GREEN, GREY, ORANGE, STYLE, new_figure
 from cnn_jax.run.metrics import Metric
 
 if TYPE_CHECKING:  # sweeps draw their report without JAX, which reading a profile takes
     from cnn_jax.analysis.step_profile import StepProfile
 
-# Okabe and Ito's colours, which colour-blind readers tell apart.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
-FURTHER = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
 COLOURS = {"train": BLUE, "validation": GREEN, "test": ORANGE}
 NAMES = {"train": "training (while learning)", "validation": "validation", "test": "test"}
-STYLE: Any = {
-    "font.size": 11,
-    "axes.titlesize": 13,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "figure.dpi": 120,
-}
 _CLASS_LABEL, _OPERATION_LABEL = 24, 80  # characters of a label
 NUMBERED_CLASSES = 20  # a matrix of more classes is shown by colour alone
 
 Points = Sequence[tuple[float, float]]
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """A figure in the reports' style; width and height in inches."""
-    with matplotlib.rc_context(STYLE):
-        return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def _axes(figure: Figure, title: str, x: str, y: str) -> Axes:

@@ -16,8 +16,7 @@ import markupsafe
 import matplotlib
 from matplotlib.figure import Figure
 
-from cnn_jax import whole_file
-from cnn_jax.analysis import plot_text
+from cnn_jax import plot_text, whole_file
 from cnn_jax.plain_text import plain_lines
 
 

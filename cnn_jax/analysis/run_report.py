@@ -10,6 +10,7 @@ import numpy as np
 from cnn_jax.analysis.report import ReportInputs, write_report
 from cnn_jax.data.split import Split
 from cnn_jax.geometry import summarize
+from cnn_jax.run import metrics_log
 from cnn_jax.train.restore import FinishedRun
 
 _STREAMED = 1000  # images of a test stream that the report looks at one by one
@@ -27,9 +28,10 @@ def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
 
     Raises:
       DataError: where the images cannot be had, or are no longer those that the run saw.
-      RunFolderError: where metrics.jsonl was cut short or changed.
+      RunFolderError: where metrics.jsonl was cut short or changed, or the result was.
     """
-    run.check_records()
+    metrics_log.check(run.folder.metrics, run.result.step, run.records_seen)
+    run.folder.check_result(run.result)
     dataset = run.dataset(data_dir)
     layers = summarize(run.experiment.model, run.image_shape, len(run.class_names)).layers
     test = dataset.test if isinstance(dataset.test, Split) else dataset.test.some(_STREAMED)

@@ -105,7 +105,7 @@ def read(run_folder: Path) -> StepProfile | None:
     except (OSError, ValueError, RuntimeError) as error:  # the last of a trace that is damaged
         told = explain(error) or str(error)
         raise RunFolderError(
-            f"--workdir: the trace in {folder} cannot be read: {told}; delete the folder, and `report` does without"
+            f"--workdir: the trace in {folder} cannot be read: {told}; move the folder aside, and `report` does without"
         ) from error
     return profile(traced.first_step, traced.steps, device, spans, compiled) if traced.steps else None
 

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from cnn_jax.analysis import plot_text
-from cnn_jax.analysis.plots import BLUE, GREEN, GREY, ORANGE, STYLE, Points, new_figure
+from cnn_jax import plot_text
+from cnn_jax.analysis.plots import Points
+from cnn_jax.plot_style import BLUE, GREEN, GREY, ORANGE, STYLE, new_figure
 from cnn_jax.run.metrics import PRIMARY
 from cnn_jax.sweep.points import key, value_text
 from cnn_jax.sweep.statistics import Difference, Estimate, Group, pareto_front

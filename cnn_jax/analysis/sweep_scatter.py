@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cnn_jax.analysis import plot_text
-from cnn_jax.analysis.plots import BLUE, GREY, new_figure
+from cnn_jax import plot_text
 from cnn_jax.analysis.sweep_plots import BARS, TEST_LABEL, reaches, shown, titled_axes
+from cnn_jax.plot_style import BLUE, GREY, new_figure
 from cnn_jax.run.metrics import PRIMARY
 from cnn_jax.sweep.statistics import estimate
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import flax.linen as nn
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cnn_jax import ops
+from cnn_jax.blocks.conv import ConvBlock
 from cnn_jax.blocks.digit_pictures import DIGITS
 from cnn_jax.blocks.kernels import KernelModule
 from cnn_jax.blocks.policy import Policy
@@ -103,6 +105,34 @@ class GlobalHead(nn.Module):
         # Of variance 1 / inputs whatever the convolutions' scheme: one that looks at the outputs, of which few classes
         # have few, would begin with losses of 15.
         return Dense(self.num_classes, self.policy, "lecun_normal", name="logits")(means)
+
+
+class ConvHead(nn.Module):
+    """Dropout, a 1x1 convolution to one map for each class, an activation, and the mean of every map.
+
+    Attributes:
+      num_classes: Width of the logits.
+      policy: The network's policy.
+      dropout: Share of the convolution's inputs dropped in training.
+      activation: Activation of the maps, a key of ACTIVATIONS.
+
+    Source: Iandola et al., "SqueezeNet", 2016, section 3.3; Lin, Chen and Yan, "Network in network", 2014, section 3.2.
+    """
+
+    num_classes: int
+    policy: Policy
+    dropout: float = 0.0
+    activation: str = "relu"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b k"]:
+        if self.dropout:
+            x = Dropout(self.dropout, name="dropout")(x, train)
+        # Small weights, as torchvision draws them: the logits of all classes begin near zero, on both sides of it.
+        policy = dataclasses.replace(self.policy, activation=self.activation, kernel_init="normal_0.01")
+        maps = ConvBlock(self.num_classes, 1, policy, order="conv-activation", name="logits")(x, train)
+        pool = LayerRow("/".join((*self.path, "pool")), "global_avg_pool", maps.shape[1:], maps.shape[3:])
+        return emit(pool, ops.global_avg_pool(maps.astype(jnp.float32)))
 
 
 class RbfUnits(nn.Module):

@@ -26,10 +26,10 @@ _CUT_STD = 0.87962566103423978  # standard deviation that the cut leaves
 
 
 class Scheme(NamedTuple):
-    """Distribution of initial kernels."""
+    """Distribution of initial kernels, of variance scale / fan; without a fan of variance scale."""
 
     scale: float
-    fan: Literal["in", "out", "mean"]
+    fan: Literal["in", "out", "mean", "none"]
     numbers: Literal["normal", "uniform"]
 
 
@@ -40,6 +40,7 @@ SCHEMES = {
     "he_normal": Scheme(2.0, "in", "normal"),
     "he_fan_out": Scheme(2.0, "out", "normal"),
     "lecun_normal": Scheme(1.0, "in", "normal"),
+    "normal_0.01": Scheme(1e-4, "none", "normal"),
 }
 
 
@@ -58,7 +59,7 @@ class KernelSpec(NamedTuple):
     def std(self) -> float:
         """Standard deviation of the weights."""
         window, (inputs, outputs) = math.prod(self.shape[:-2]), self.shape[-2:]
-        fans = {"in": window * inputs, "out": window * outputs, "mean": window * (inputs + outputs) / 2}
+        fans = {"in": window * inputs, "out": window * outputs, "mean": window * (inputs + outputs) / 2, "none": 1}
         scheme = SCHEMES[self.scheme]
         return math.sqrt(scheme.scale / fans[scheme.fan])
 

@@ -11,6 +11,7 @@ from cnn_jax.cli import compile as compile_
 from cnn_jax.cli import eval as eval_
 from cnn_jax.cli import export, parser, predict, prepare, report, summary, sweep, train
 from cnn_jax.cli import filter as filter_
+from cnn_jax.cli import inspect as inspect_
 from cnn_jax.cli.command import Command
 from cnn_jax.cli.output import fail, refuse
 from cnn_jax.config_parse import ConfigError
@@ -19,7 +20,7 @@ from cnn_jax.run.exit_codes import DONE
 
 COMMANDS: dict[str, Command] = {
     module.COMMAND.name: module.COMMAND
-    for module in (train, eval_, predict, export, summary, report, compile_, prepare, filter_, sweep)
+    for module in (train, eval_, predict, inspect_, export, summary, report, compile_, prepare, filter_, sweep)
 }
 
 

@@ -15,11 +15,9 @@ def start() -> None:
     """Runs the command line of this process and exits."""
     standard_streams.open_closed()
     stop_signal.exit_on_signals()  # one may come while the rest is imported
-    from cnn_jax import streams
     from cnn_jax.cli.main import main
 
     standard_streams.protect()
-    streams.protect()
     try:
         exit_code = main(sys.argv[1:])
     except KeyboardInterrupt:

@@ -43,14 +43,15 @@ def read(arguments: Arguments) -> SummaryRequest:
 
 def summarize(request: SummaryRequest) -> None:
     """Prints the layer table."""
-    from cnn_jax import data, geometry, geometry_table
+    from cnn_jax import data, geometry_table, preflight
     from cnn_jax.data.declared import declared
 
     shape, classes = declared(request.experiment.data)
     if shape is None or classes is None:
         dataset = data.load(request.experiment.data, request.experiment.seed, request.data_dir)
         shape, classes = dataset.image_shape, dataset.num_classes
-    layers = geometry.summarize(request.experiment.model, shape, classes)
+    layers = preflight.check_network(request.experiment, shape, classes)
+    preflight.check_norms(request.experiment, layers)
     texts = {"json": geometry_table.as_json(layers), "csv": geometry_table.as_csv(layers)}
     show(geometry_table.as_table(layers), texts, request.format, request.output)
 

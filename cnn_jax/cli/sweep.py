@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnn_jax.cli.command import Arguments, Command, Flag
 from cnn_jax.cli.common import CONFIG, DATA_DIR, REPORT, WORKDIR, folder_name
@@ -15,11 +15,13 @@ from cnn_jax.config_parse import ConfigError
 from cnn_jax.run.errors import RunFailed, explain
 from cnn_jax.run.exit_codes import DONE, FAILED, STOPPED
 from cnn_jax.run.folder import RunFolderError
-from cnn_jax.sweep import exchange, plan
-from cnn_jax.sweep.comparison import Evidence
+from cnn_jax.sweep import plan
 from cnn_jax.sweep.options import Options
 from cnn_jax.sweep.plan import Plan
 from cnn_jax.sweep.trial import Trial
+
+if TYPE_CHECKING:
+    from cnn_jax.sweep.comparison import Evidence
 
 _RAY = (
     Flag("address", "address of a Ray cluster, auto for this machine's; default: starts one"),
@@ -59,6 +61,8 @@ class SweepRequest:
 
 def read(arguments: Arguments) -> SweepRequest:
     """Reads the flags, and all trials from an experiment file or from another laboratory's."""
+    from cnn_jax.sweep import exchange  # a tenth of a second, which other commands need not wait for
+
     config_file, source = arguments["config"], arguments["from"]
     if arguments["engine"] != "ray" and (given := [flag.name for flag in _RAY if flag.name in arguments.given]):
         raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
@@ -125,7 +129,7 @@ def _run(request: SweepRequest) -> int:
     from rich.console import Console
 
     from cnn_jax.analysis.periodic_writer import PeriodicWriter
-    from cnn_jax.sweep import driver, repetition
+    from cnn_jax.sweep import driver, exchange, repetition
     from cnn_jax.sweep.feasibility import ExaminationError
 
     console, workdir = Console(), request.workdir

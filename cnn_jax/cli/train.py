@@ -28,6 +28,14 @@ _PROCESSES = (
     Flag("num_processes", "of the run, for --distributed=explicit", None, int, least=1, most=2**20),
     Flag("process_id", "of this process, from 0, for --distributed=explicit", None, int, least=0),
 )
+_HEARTBEAT = Flag(
+    "heartbeat_timeout",
+    "seconds of silence after which a process of the run counts as lost",
+    ProcessGroup.heartbeat_timeout,
+    int,
+    least=1,
+    most=86400,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +77,8 @@ def _read_group(arguments: Arguments) -> ProcessGroup:
     if arguments["distributed"] != "explicit":
         if given:
             raise ConfigError([f"--{name}: is for --distributed=explicit" for name in given])
-        return ProcessGroup(cast(Literal["auto", "off"], arguments["distributed"]))
+        how = cast(Literal["auto", "off"], arguments["distributed"])
+        return ProcessGroup(how, heartbeat_timeout=arguments["heartbeat_timeout"])
     if missing := [name for name in helps if name not in given]:
         raise ConfigError([f"--{name}: --distributed=explicit needs it: {helps[name]}" for name in missing])
     coordinator, count, number = (arguments[name] for name in helps)
@@ -78,7 +87,7 @@ def _read_group(arguments: Arguments) -> ProcessGroup:
         raise ConfigError([f"--coordinator: got {coordinator!r}, expected HOST:PORT, such as 10.0.0.1:8476"])
     if number >= count:
         raise ConfigError([f"--process_id: got {number}, expected 0 to {count - 1}"])
-    return ProcessGroup("explicit", coordinator, count, number)
+    return ProcessGroup("explicit", coordinator, count, number, arguments["heartbeat_timeout"])
 
 
 def train(request: TrainRequest) -> None:
@@ -114,6 +123,7 @@ COMMAND = Command(
         *(CONFIG, WORKDIR, DATA_DIR, REPORT),
         Flag("profile", "trace steps 10 to 20; the report shows where a step's time goes", False, bool),
         *_PROCESSES,
+        _HEARTBEAT,
     ),
     read=read,
     run=run,

@@ -10,6 +10,7 @@ from cnn_jax import xla_flags
 from cnn_jax.cli.output import fail, refuse
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
+from cnn_jax.run import process_group
 from cnn_jax.run.exit_codes import DONE, STOPPED
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.process_group import ProcessGroup
@@ -38,7 +39,7 @@ def run(
         return refuse(error)
     # JAX and all that stands on it come only now: a bad command line is answered at once.
     try:
-        import jax  # noqa: F401
+        import jax
     except ValueError as error:  # of an environment variable
         return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
     from cnn_jax import preflight
@@ -49,7 +50,7 @@ def run(
     try:
         preflight.check_settings()  # an experiment file may have made some
         if group is not None:  # before the devices are asked for
-            distributed.join(group)
+            process_group.join(group, jax.distributed.initialize)
         preflight.check_devices()
         work()
     except preflight.REFUSALS as error:

@@ -239,6 +239,7 @@ def _each(
                 yield split, looked
 
 
+# More than ten fields: a tally for each of the findings.
 class _Census:
     """Findings about all pictures together.
 
@@ -250,9 +251,10 @@ class _Census:
         self.unreadable: list[str] = []
         self._warnings = warnings
         self._counts: dict[str, list[int]] = {}
-        self._splits_of: dict[bytes, str] = {}  # that a file's digest was first seen in
+        self._firsts: dict[bytes, tuple[str, int]] = {}  # split and class that a file's digest was first seen in
         self._copies: dict[tuple[str, str], list[str]] = {}
         self._training_copies = 0
+        self._in_two_classes: list[tuple[str, int, int]] = []  # training pictures: name, class, class of the first copy
         self._class_names = class_names
         self._digest = hashlib.sha256("\0".join(class_names).encode())
         self._examples: dict[str, int] = {}
@@ -268,9 +270,11 @@ class _Census:
             return
         self._examples[split] = self._examples.get(split, 0) + 1
         self._counts.setdefault(split, [0] * classes)[label] += 1
-        picture, seen = hashlib.blake2b(looked.record.picture, digest_size=8).digest(), len(self._splits_of)
-        first = self._splits_of.setdefault(picture, split)
-        self._training_copies += split == "train" and len(self._splits_of) == seen
+        picture, seen = hashlib.blake2b(looked.record.picture, digest_size=8).digest(), len(self._firsts)
+        first, first_label = self._firsts.setdefault(picture, (split, label))
+        self._training_copies += split == "train" and len(self._firsts) == seen
+        if split == first == "train" and label != first_label:
+            self._in_two_classes.append((looked.name, label, first_label))
         if first != split:
             self._copies.setdefault((first, split), []).append(looked.name)
         self._digest.update(f"\0{split} {label} {len(looked.record.picture)}\0".encode())
@@ -318,6 +322,12 @@ class _Census:
     def _suspicions(self) -> list[str]:
         counts = {_IN_WORDS.get(split, split): by_class for split, by_class in self._counts.items()}
         found = data_warnings.absent_classes(counts, self._class_names)
+        if self._in_two_classes:
+            name, *labels = self._in_two_classes[0]
+            own, first = (as_text(self._class_names[label]) for label in labels)
+            named = (f"{as_text(name)} of class {own}", f"one of class {first} before it")
+            number, examples = len(self._in_two_classes), self._examples["train"]
+            found.append(data_warnings.in_two_classes(number, examples, "pictures", "byte by byte", named))
         for (first, split), copies in self._copies.items():
             one, other = (_IN_WORDS.get(each, each) for each in (first, split))
             found.append(

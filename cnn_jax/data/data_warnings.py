@@ -46,9 +46,9 @@ def find(config: cfg.InMemory, splits: Mapping[str, Split | None], class_names: 
         if split is not None
     }
     found += absent_classes(counts, class_names, numbered=numbered)
-    if not isinstance(config, cfg.FashionMnist | cfg.Mnist):  # published as they are
-        found += _dark(splits["training"]) + _duplicates(splits, bool(same))
-    return tuple(found)
+    digests = {which: _digests(split) for which, split in splits.items() if split is not None}
+    found += _dark(splits["training"]) + _in_two_classes(splits["training"], digests["training"], class_names)
+    return tuple(found + _in_two_splits(splits, digests, bool(same)))
 
 
 def of_records(config: cfg.Records, training_copies: int) -> tuple[str, ...]:
@@ -146,9 +146,48 @@ def _dark(training: Split | None) -> list[str]:
     ]
 
 
-def _duplicates(splits: Mapping[str, Split | None], same_source: bool) -> list[str]:
+def _in_two_classes(
+    training: Split | None, digests: UInt64[np.ndarray, " n"], class_names: tuple[str, ...]
+) -> list[str]:
+    """Warns of training images that are in two classes, pixel by pixel."""
+    assert training is not None
+    order = np.lexsort((training.labels, digests))
+    ordered, labels = digests[order], training.labels[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    lowest, highest = np.minimum.reduceat(labels, starts), np.maximum.reduceat(labels, starts)
+    torn = ordered[starts[lowest != highest]]
+    if not len(torn):
+        return []
+    number = int(np.flatnonzero(np.isin(digests, torn))[0])
+    alike = np.flatnonzero(digests == digests[number])
+    twin = int(alike[training.labels[alike] != training.labels[number]][0])
+    named = [
+        f"{_name(training, each)} of class {as_text(class_names[training.labels[each]])}" for each in (number, twin)
+    ]
+    return [in_two_classes(int(np.isin(digests, torn).sum()), len(training), "images", "pixel by pixel", named)]
+
+
+def in_two_classes(count: int, total: int, what: str, how: str, named: Sequence[str]) -> str:
+    """Words the warning of training images that are in two classes.
+
+    Args:
+      count: Number of images that are equal to one of another class.
+      total: Number of training images.
+      what: "images" or "pictures".
+      how: "pixel by pixel" or "byte by byte".
+      named: One of them with its class, and its equal with its class.
+    """
+    are = "are" if count > 1 else "is"
+    return (
+        f"{count} of the {total} training {what} {are} also in another class, {how}: {named[0]} is {named[1]}; "
+        "is a label wrong?"
+    )
+
+
+def _in_two_splits(
+    splits: Mapping[str, Split | None], digests: Mapping[str, UInt64[np.ndarray, " n"]], same_source: bool
+) -> list[str]:
     """Warns of images that are in two splits, pixel by pixel."""
-    digests = {which: _digests(split) for which, split in splits.items() if split is not None}
     found = []
     for one, other in (("training", "validation"), ("training", "test"), ("validation", "test")):
         if one not in digests or other not in digests or (same_source and other == "test"):

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from cnn_jax.data.split import Split
+from cnn_jax.run.metrics_log import TEST, VALIDATION
 
 if TYPE_CHECKING:
     from cnn_jax.data.stream import Stream
@@ -40,6 +41,12 @@ class Dataset:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         return self.train.image_shape
+
+    @property
+    def measured(self) -> dict[str, Split | Stream]:
+        """The splits that are measured while training, by name, the test split last."""
+        held_out = {} if self.validation is None else {VALIDATION: self.validation}
+        return held_out | {TEST: self.test}
 
     @property
     def num_classes(self) -> int:

@@ -28,17 +28,19 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from cnn_jax import whole_file
 from cnn_jax.data.errors import DataError, UnreadableRecordError
+from cnn_jax.run.errors import os_error, reason
 
 MANIFEST = "records.json"
 _FOLDER_INFO = "dataset_info.json"
 _OPENED_AT_ONCE = 16  # shards
+_FETCH = "fetch the folder or prepare it again"
 _ENDS = 2**16  # bytes
 # A split that is measured, never chosen by; TFDS's ImageNet has labels for its validation images alone.
 TEST_SPLITS = ("validation", "test")
 
 
 class Manifest(BaseModel):
-    """Content of a folder of records.
+    """Content of a folder of records; its fields, more than ten, are those of the file.
 
     Attributes:
       format: Format number of this file.
@@ -53,7 +55,7 @@ class Manifest(BaseModel):
       digest: SHA-256 (hex) of all this, by which a change of the file is noticed; None in files of older versions.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     format: Literal[1] = 1
     class_names: tuple[str, ...]
@@ -115,7 +117,7 @@ class Records:
             faults = [fault for fault in threads.map(_fault_of_shard, shards) if fault is not None]
         if faults:
             more = f" ({len(faults) - 1} more files are faulty)" if len(faults) > 1 else ""
-            raise DataError(f"{self.name}: {faults[0]}{more}; fetch the folder or prepare it again")
+            raise DataError(f"{self.name}: {faults[0]}{more}")
         self._source = ArrayRecordDataSource(shards)
         self._files = [Path(shard.filename).name for shard in shards]
         self._ends = list(itertools.accumulate(shard.take for shard in shards))
@@ -155,9 +157,14 @@ def _fault_of_shard(shard: Any) -> str | None:
         records = reader.num_records()
         reader.close()
     except RuntimeError as error:
+        if (refused := os_error(error, path)) is not None and path.exists():
+            return f"the file {path.name} cannot be read: {reason(refused)}"
         what = "is missing" if not path.exists() else f"is damaged or cut short ({error})"
-        return f"the file {path.name} {what}"
-    return f"the file {path.name} has {records} records, expected {shard.examples_in_shard}: it is damaged or cut short"
+        return f"the file {path.name} {what}; {_FETCH}"
+    return (
+        f"the file {path.name} has {records} records, expected {shard.examples_in_shard}: it is damaged or cut short; "
+        f"{_FETCH}"
+    )
 
 
 def files_checksum(folder: Path, splits: Sequence[str]) -> str:
@@ -208,6 +215,8 @@ def builder(folder: Path) -> tfds.core.DatasetBuilder:
         opened = tfds.builder_from_directory(folder)
         opened.info.splits  # noqa: B018  (reads the rest of the description)
     except Exception as error:  # TFDS raises whatever its readers of JSON, protobuf and features do
+        if (refused := os_error(error, folder)) is not None and not isinstance(refused, FileNotFoundError):
+            raise DataError(f"{os.fsdecode(refused.filename)} cannot be read: {reason(refused)}") from error
         first = str(error).strip().partition("\n")[0]
         raise DataError(f"{folder}: {_FOLDER_INFO} or features.json is damaged or missing: {first}") from error
     features, file_format = opened.info.features, opened.info.file_format

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, UInt8
 from cnn_jax import ops
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.inspect.filter_request import Sliding
+from cnn_jax.plain_text import shortened
 
 MAX_KERNEL = 255  # pixels along each axis
 
@@ -88,7 +89,7 @@ def read_filters(words: Sequence[str]) -> list[ImageFilter]:
                 own = f"kernel{1 + sum(each not in KERNELS for each in filters)}"
                 filters[own] = ImageFilter(own, _read_matrix(word))
         except ValueError as error:
-            faults.append(f"--filter={word}: {error}")
+            faults.append(f"--filter={shortened(word, 60)}: {error}")
     if faults:
         raise ConfigError(faults)
     return list(filters.values())

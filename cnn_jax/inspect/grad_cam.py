@@ -15,10 +15,9 @@ from cnn_jax.inspect.attribution import Images, checked, guided_backprop, in_bat
 from cnn_jax.layer_rows import ACTIVATION, IMAGE, LayerRow
 from cnn_jax.models import Model, Variables
 
+LOGITS = "logits"  # the layer of a head that makes a value, or a map, of each class
 # Kinds of layers that rearrange or scale the maps of the layers before them.
-_PASSING = frozenset(
-    {"max_pool", "avg_pool", "min_pool", "adaptive_avg_pool", "lrn", "pad", "crop", "scale", "dropout"}
-)
+PASSING = frozenset({"max_pool", "avg_pool", "min_pool", "adaptive_avg_pool", "lrn", "pad", "crop", "scale", "dropout"})
 
 
 class GradCam(NamedTuple):
@@ -124,7 +123,8 @@ def last_maps(model: Model, image_shape: tuple[int, int, int]) -> str:
 
     They are the output of the last layer that all paths from the image to the logits pass and that has maps of more
     than one place, after its activation. Pooling, response normalisation and whatever else only passes maps on does not
-    count, so that they are the maps of the last convolution, block or module.
+    count, nor does a convolution that makes a map of each class, so that they are the maps of the last convolution,
+    block or module before the head.
 
     Args:
       model: Network.
@@ -138,26 +138,35 @@ def last_maps(model: Model, image_shape: tuple[int, int, int]) -> str:
       ValueError: Where no layer is such.
     """
     rows = model.layers(image_shape)
-    having = [number for number, row in enumerate(rows) if len(row.output_shape) == 3 and row.kind not in _PASSING]
+    having = [
+        number
+        for number, row in enumerate(rows)
+        if len(row.output_shape) == 3 and row.kind not in PASSING and row.name.rpartition("/")[2] != LOGITS
+    ]
     large = [number for number in having if rows[number].output_shape[:2] != (1, 1)]
     for number in (*reversed(large), *reversed(having)):
-        if not _reaches_image(rows, without=number):
+        if on_all_paths(rows, number):
             name = rows[number].name + ACTIVATION
             return name if name in model.activations(image_shape) else rows[number].name
     raise ValueError("no layer with maps lies on all paths from the image to the logits; name a layer")
 
 
-def _reaches_image(rows: Sequence[LayerRow], without: int) -> bool:
-    """Tells whether a path leads from the last row to the image around one row."""
-    reached, open_rows = {without}, [len(rows) - 1]
+def on_all_paths(rows: Sequence[LayerRow], number: int) -> bool:
+    """Tells whether all paths from the image to the logits pass a layer.
+
+    Args:
+      rows: Rows of the layer table.
+      number: Number of the layer's row.
+    """
+    reached, open_rows = {number}, [len(rows) - 1]
     while open_rows:
-        number = open_rows.pop()
-        if number == IMAGE:
-            return True
-        if number not in reached:
-            reached.add(number)
-            open_rows.extend(rows[number].sources)
-    return False
+        row = open_rows.pop()
+        if row == IMAGE:
+            return False
+        if row not in reached:
+            reached.add(row)
+            open_rows.extend(rows[row].sources)
+    return True
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))

@@ -24,6 +24,8 @@ from cnn_jax.models.cnn import CnnModule
 from cnn_jax.models.googlenet import GoogLeNetModule
 from cnn_jax.models.lenet5 import LeNet5Module
 from cnn_jax.models.resnet import CifarResNetModule, ResNetModule
+from cnn_jax.models.squeezenet import SqueezeNetModule
+from cnn_jax.ops.platform import building_for
 
 Variables = Mapping[str, Any]
 
@@ -34,14 +36,21 @@ REGISTRY: dict[str, type[nn.Module]] = {
     "alexnet_torchvision": AlexNetModule,
     "googlenet": GoogLeNetModule,
     "googlenet_torchvision": GoogLeNetModule,
+    "squeezenet1_0": SqueezeNetModule,
+    "squeezenet1_1": SqueezeNetModule,
     "resnet": ResNetModule,
     "resnet_cifar": CifarResNetModule,
 }
 
 
 def _initialize(module: nn.Module, image_shape: tuple[int, int, int], key: PRNGKeyArray) -> Variables:
-    """Initialises by Flax alone."""
-    variables: Variables = module.init({"params": key, "dropout": key}, jnp.zeros((1, *image_shape)), train=False)
+    """Initialises by Flax alone.
+
+    Layers and variables are the same for every platform, and nothing else is computed; the operations for a
+    TPU are traced in a quarter of the time that those for a CPU take.
+    """
+    with building_for("tpu"):
+        variables: Variables = module.init({"params": key, "dropout": key}, jnp.zeros((1, *image_shape)), train=False)
     return variables
 
 
@@ -108,6 +117,20 @@ class Model:
         scheme, count = specs[0].scheme if specs else "lecun_normal", sum(spec.size for spec in specs)
         numbers = standard_numbers(scheme, key, count)
         return _initialize_from(self.module, image_shape, specs, key, numbers)
+
+    def variable_shapes(self, image_shape: tuple[int, int, int]) -> Variables:
+        """Gives the shapes and types of the variables that `init` draws; nothing is computed.
+
+        Args:
+          image_shape: (height, width, channels) of an image in pixels.
+
+        Returns:
+          As `init` gives them, with a `jax.ShapeDtypeStruct` in place of each array.
+
+        Raises:
+          GeometryError: As for `init`.
+        """
+        return _outline(self.module, image_shape).variables
 
     def apply(
         self, variables: Variables, images: Float[Array, "b h w c"], train: bool, key: PRNGKeyArray | None = None

@@ -90,8 +90,7 @@ class TableConv(KernelModule):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w 6"]) -> Float[Array, "b oh ow 16"]:
         name, window = "/".join(self.path), pair(self.kernel_size, "kernel_size")
-        sources = np.concatenate([np.array(maps) for maps in CONNECTIONS])
-        targets = np.repeat(np.arange(len(CONNECTIONS)), [len(maps) for maps in CONNECTIONS])
+        sources, targets = _connected()
         planes, features = len(sources), len(CONNECTIONS)
         row = conv_row(
             name,
@@ -117,6 +116,20 @@ class TableConv(KernelModule):
                 lowering=self.policy.lowering,
             )
         return self.policy.activate(emit(row, y + bias.astype(y.dtype)))
+
+
+def full_kernel(planes: Float[np.ndarray, "kh kw 60"]) -> Float[np.ndarray, "kh kw 6 16"]:
+    """The kernel of a `TableConv` as that of a full convolution, with zeros where maps are not connected."""
+    sources, targets = _connected()
+    full = np.zeros((*planes.shape[:2], max(sources) + 1, len(CONNECTIONS)), planes.dtype)
+    full[:, :, sources, targets] = planes
+    return full
+
+
+def _connected() -> tuple[np.ndarray, np.ndarray]:
+    """The input map and the output map of each connection of C3."""
+    sources = np.concatenate([np.array(maps) for maps in CONNECTIONS])
+    return sources, np.repeat(np.arange(len(CONNECTIONS)), [len(maps) for maps in CONNECTIONS])
 
 
 def _padded(images: Array, size: int | None) -> Array:

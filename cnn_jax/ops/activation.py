@@ -119,6 +119,6 @@ def _relu_guided(x: Array) -> Array:
 
 
 _relu_guided.defvjp(
-    lambda x: (jnp.maximum(x, 0), jnp.maximum(x, 0)),
+    lambda x: (y := jnp.maximum(x, 0), y),
     lambda y, cotangent: (jnp.where(y > 0, jnp.maximum(cotangent, 0), 0),),
 )

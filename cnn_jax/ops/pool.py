@@ -219,13 +219,22 @@ def adaptive_avg_pool(x: Float[Array, "b h w c"], size: IntPair) -> Float[Array,
       Feature maps.
     """
     rows, columns = (
-        jnp.asarray(_shares(n, outputs), x.dtype) for n, outputs in zip(x.shape[1:3], pair(size, "size"), strict=True)
+        jnp.asarray(adaptive_shares(n, outputs), x.dtype)
+        for n, outputs in zip(x.shape[1:3], pair(size, "size"), strict=True)
     )
     return jnp.einsum("ih,jw,bhwc->bijc", rows, columns, x)
 
 
-def _shares(pixels: int, outputs: int) -> np.ndarray:
-    """The weight of each pixel [outputs, pixels] in each mean."""
+def adaptive_shares(pixels: int, outputs: int) -> Float[np.ndarray, "outputs pixels"]:
+    """Gives the weight of each pixel in each mean of `adaptive_avg_pool`, along one axis.
+
+    Args:
+      pixels: Pixels of the map along the axis.
+      outputs: Means along the axis.
+
+    Returns:
+      Weights, each mean's of sum 1.
+    """
     numbers, places = np.arange(outputs)[:, None], np.arange(pixels)
     inside = (places >= numbers * pixels // outputs) & (places < -(-(numbers + 1) * pixels // outputs))
     shares: np.ndarray = inside / inside.sum(axis=1, keepdims=True)

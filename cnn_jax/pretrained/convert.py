@@ -45,8 +45,8 @@ def from_torch(
 
     Args:
       state_dict: PyTorch's names to arrays, or to tensors in the processor's memory.
-      model_config: Config of alexnet_torchvision, googlenet_torchvision or resnet; its fields must give the layers that
-        the weights were trained with. The number of classes and of image channels is the weights' own.
+      model_config: Config of one of the networks in LAYER_NAMES; its fields must give the layers that the weights were
+        trained with. The number of classes and of image channels is the weights' own.
       with_logits: False leaves out the layers that make logits, which the weights may then lack.
 
     Returns:
@@ -168,13 +168,13 @@ def to_torch(variables: models.Variables, model_config: ModelConfig) -> dict[str
 
 
 def _classes_and_channels(arrays: Mapping[str, np.ndarray], config: ModelConfig) -> tuple[int, int]:
-    """Read off the first convolution and the last dense layer; ImageNet's where these are missing."""
+    """Read off the first and the last layer; ImageNet's where these are missing."""
     if config.name not in LAYER_NAMES:
         raise _unpublished(config)
     last = arrays.get(f"{LAYER_NAMES[config.name](('head', 'logits'))}.weight")
     first = arrays.get(_first_kernel(config))
     return (
-        1000 if last is None or last.ndim != 2 or not last.size else last.shape[0],
+        1000 if last is None or last.ndim not in (2, 4) or not last.size else last.shape[0],
         3 if first is None or first.ndim != 4 or not first.size else first.shape[1],
     )
 
@@ -194,7 +194,7 @@ def _entries(config: ModelConfig, num_classes: int, channels: int) -> dict[str, 
     model = models.create(config, num_classes)
     image_shape = (*_IMAGE, channels)
     flattened = {row.name: row.input_shape for row in model.layers(image_shape) if row.kind == "flatten"}
-    variables = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
+    variables = model.variable_shapes(image_shape)
     entries, unknown = {}, []
     for keys, leaf in jax.tree_util.tree_leaves_with_path(variables):
         path = _keys(keys)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from cnn_jax.pretrained import torch_file
+from cnn_jax.pretrained import numpy_pickle, torch_file
 from cnn_jax.pretrained.errors import WeightsError
 from cnn_jax.pretrained.tensors import Budget, Tensor, Unread
 
@@ -65,12 +65,35 @@ def read_entries(path: Path) -> dict[str, np.ndarray | Unread]:
     Raises:
       WeightsError: As `read_state_dict`.
     """
+    with _naming(path):
+        return _plainly_named(_read(path))
+
+
+def read_numpy_pickle(path: Path) -> dict[str, np.ndarray]:
+    """Reads a pickle of NumPy arrays in dictionaries and lists, and runs nothing that is in it.
+
+    Args:
+      path: File that `pickle.dump` wrote.
+
+    Returns:
+      Arrays by their place: the keys and the positions in lists on the way to each, joined by "/".
+
+    Raises:
+      WeightsError: Where there is no such file, it is damaged, or it asks for anything but such arrays.
+    """
+    with _naming(path):
+        return numpy_pickle.read(path.read_bytes())
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turns whatever reading a file may end in into an error that names it."""
     if not path.is_file():
         raise WeightsError(
             f"{path}: there is no file" if not path.is_dir() else f"{path}: it is a folder, not a file of weights"
         )
     try:
-        return _plainly_named(_read(path))
+        yield
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
     except OSError as error:

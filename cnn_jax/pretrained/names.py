@@ -47,6 +47,23 @@ def _conv_or_norm(rest: list[str]) -> str:
     return "bn" if rest else "conv"
 
 
+def _squeezenet(fires: tuple[int, ...]) -> Callable[[Layer], str | None]:
+    """Makes the function of a version, whose fire modules stand at these places of torchvision's sequence."""
+    places = {f"fire{number}": place for number, place in enumerate(fires, start=2)}
+
+    def torch_name(layer: Layer) -> str | None:
+        match layer:
+            case ("conv1",):
+                return "features.0"
+            case (fire, ("squeeze" | "expand1x1" | "expand3x3") as conv) if fire in places:
+                return f"features.{places[fire]}.{conv}"
+            case ("head", "logits"):
+                return "classifier.1"
+        return None
+
+    return torch_name
+
+
 def _resnet(layer: Layer) -> str | None:
     match layer:
         case ("stem",):
@@ -71,9 +88,11 @@ def _resnet(layer: Layer) -> str | None:
 LAYER_NAMES: dict[str, Callable[[Layer], str | None]] = {
     "alexnet_torchvision": _alexnet,
     "googlenet_torchvision": _googlenet,
+    "squeezenet1_0": _squeezenet((3, 4, 5, 7, 8, 9, 10, 12)),
+    "squeezenet1_1": _squeezenet((3, 4, 6, 7, 9, 10, 11, 12)),
     "resnet": _resnet,
 }
-FIRST_LAYERS = {"alexnet_torchvision": "conv1", "googlenet_torchvision": "conv1", "resnet": "stem"}
+FIRST_LAYERS = {name: "stem" if name == "resnet" else "conv1" for name in LAYER_NAMES}
 ENTRY_NAMES = {
     "kernel": "weight",
     "scale": "weight",

@@ -1,7 +1,8 @@
-"""Pickles read as data: dictionaries, lists, numbers, texts and tensors; nothing that a pickle names is called.
+"""Pickles read as data: dictionaries, lists, numbers, texts and arrays; nothing that a pickle names is called.
 
 A pickle is a program for a small stack machine, which can import and call anything. The machine here has no way to
-import or call: it knows the few functions that put tensors together, and takes every other object as unread.
+import or call: it knows the few functions that put tensors together, and takes every other object as unread. What
+NumPy's own pickles call stands in `numpy_pickle.py`.
 
 Source: the opcodes are those of Python's `pickletools`.
 """
@@ -25,12 +26,25 @@ class Global(NamedTuple):
     name: str
 
 
-def load(file: BinaryIO, persistent: Callable[[Any], Any]) -> Any:
+class Built:
+    """An object that a pickle makes first and gives its state afterwards."""
+
+    def set_state(self, state: Any) -> None:
+        """Takes the state."""
+        raise NotImplementedError
+
+
+Made = Callable[[Any, Any], Any]
+
+
+def load(file: BinaryIO, persistent: Callable[[Any], Any], made: Made | None = None) -> Any:
     """Reads the next pickle of a file.
 
     Args:
       file: Open at the pickle's first byte; afterwards at the first byte behind it.
       persistent: Gives the object of a persistent id, which stands for storages or tensors.
+      made: Gives what a call of a function with arguments stands for. Defaults to the tensors of PyTorch, every other
+        object being unread.
 
     Returns:
       The object. Dictionaries have only their items whose keys are texts.
@@ -38,7 +52,7 @@ def load(file: BinaryIO, persistent: Callable[[Any], Any]) -> Any:
     Raises:
       WeightsError: Where the pickle is damaged or too large.
     """
-    machine = _Machine(persistent)
+    machine = _Machine(persistent, _made if made is None else made)
     for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         if number >= MOST_OPERATIONS:
             raise WeightsError(
@@ -74,11 +88,12 @@ _FIXED_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 class _Machine:
     """The stack of a pickle, its marks and its memo."""
 
-    def __init__(self, persistent: Callable[[Any], Any]):
+    def __init__(self, persistent: Callable[[Any], Any], made: Made):
         self.stack: list[Any] = []
         self._below: list[list[Any]] = []  # stacks under the marks
         self._memo: dict[int, Any] = {}
         self._persistent = persistent
+        self._made = made
 
     def step(self, name: str, argument: Any) -> None:
         stack = self.stack
@@ -186,7 +201,7 @@ class _Machine:
 
     def _reduce(self, _: Any) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
-        self.stack.append(_made(function, arguments))
+        self.stack.append(self._made(function, arguments))
 
     _newobj = _reduce
 
@@ -196,15 +211,17 @@ class _Machine:
 
     def _obj(self, _: Any) -> None:
         kind, *arguments = self._marked()
-        self.stack.append(_made(kind, tuple(arguments)))
+        self.stack.append(self._made(kind, tuple(arguments)))
 
     def _inst(self, argument: str) -> None:
         arguments = self._marked()
         module, _, name = argument.partition(" ")
-        self.stack.append(_made(Global(module, name), tuple(arguments)))
+        self.stack.append(self._made(Global(module, name), tuple(arguments)))
 
     def _build(self, _: Any) -> None:
-        self.stack.pop()  # what is read has no further state
+        state = self.stack.pop()
+        if isinstance(self.stack[-1], Built):  # nothing else that is read has further state
+            self.stack[-1].set_state(state)
 
     def _ext1(self, _: Any) -> None:
         self.stack.append(Unread("an object of the extension registry"))

@@ -151,10 +151,9 @@ class RunFolder:
         """
         if not (self.path / "result.json").exists():
             return None
-        try:
-            return self._record("result.json", Result)
-        except RunFolderError as error:
-            raise RunFolderError(f"{error}; delete the file, and the command that trained makes it anew") from error
+        return self._record(
+            "result.json", Result, "move the file aside, and the command that trained makes it anew from its checkpoint"
+        )
 
     def check_result(self, result: Result) -> None:
         """Checks that a result has the figures of the test images that metrics.jsonl has at its step.
@@ -167,8 +166,8 @@ class RunFolder:
         """
         if fault := result_fault(result, self.metric_records()):
             raise RunFolderError(
-                f"--workdir: {self.path}/{fault}; bring it back (if it is result.json, deleting it will do: the "
-                "command that trained makes it anew)"
+                f"--workdir: {self.path}/{fault}; bring it back (if it is result.json, moving it aside will "
+                "do: the command that trained makes it anew)"
             )
 
     def provenance(self) -> Provenance:
@@ -180,7 +179,7 @@ class RunFolder:
         return self._record(
             "provenance.json",
             Provenance,
-            "bring the file back, or delete it: the run goes on, and what changed is not known",
+            "bring the file back, or move it aside: the run goes on, and what changed is not known",
         )
 
     def dataset_info(self) -> DatasetInfo:

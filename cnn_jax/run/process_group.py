@@ -1,12 +1,15 @@
-"""Processes that share a run, as flags or the environment name them."""
+"""Processes that share a run, as flags or the environment name them, and how they join."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from cnn_jax.config_parse import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +22,14 @@ class ProcessGroup:
       coordinator: HOST:PORT of the first process.
       count: Number of processes.
       number: Number of this process, from 0.
+      heartbeat_timeout: Seconds of silence after which a process counts as lost.
     """
 
     how: Literal["auto", "off", "explicit"] = "auto"
     coordinator: str | None = None
     count: int | None = None
     number: int | None = None
+    heartbeat_timeout: int = 30
 
 
 # Variables that the launchers' own joining reads, and those of them that are numbers.
@@ -76,6 +81,35 @@ def fault() -> str | None:
         "with its own command, or give --distributed=off for a process alone, or --distributed=explicit with "
         "--coordinator, --num_processes and --process_id"
     )
+
+
+def join(group: ProcessGroup, initialize: Callable[..., None]) -> None:
+    """Joins the processes of a run; call it before any use of a device.
+
+    Args:
+      group: The processes.
+      initialize: `jax.distributed.initialize`.
+
+    Raises:
+      ConfigError: Where the launcher's variables do not say enough, or the processes cannot be joined.
+    """
+    given: dict[str, Any] = {}
+    if group.how == "explicit":
+        given = {
+            "coordinator_address": group.coordinator,
+            "num_processes": group.count,
+            "process_id": group.number,
+            "cluster_detection_method": "deactivate",
+        }
+    elif group.how == "off" or started_by() is None:
+        return
+    elif (wrong := fault()) is not None:
+        raise ConfigError([wrong])
+    try:
+        initialize(**given, heartbeat_timeout_seconds=group.heartbeat_timeout)
+    except (ValueError, RuntimeError) as error:
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError([f"--distributed: the processes of this run cannot be joined: {what}"]) from error
 
 
 def _number(variable: str) -> int:

@@ -11,12 +11,13 @@ from pathlib import Path
 from rich.console import Console
 
 from cnn_jax.config import Experiment
-from cnn_jax.run import metrics_log, provenance
+from cnn_jax.run import provenance
 from cnn_jax.run.errors import started
 from cnn_jax.run.folder import RunFolder
 from cnn_jax.run.metrics import METRICS
 from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION, MetricsLog
-from cnn_jax.run.records import DatasetInfo, MetricRecord, Performance, Provenance, RecordsDigest, Result, Seconds
+from cnn_jax.run.progress import TrainingProgress
+from cnn_jax.run.records import DatasetInfo, MetricRecord, Performance, Provenance, Result, Seconds
 from cnn_jax.terminal import print_line
 
 
@@ -36,11 +37,13 @@ class Recorder:
       folder: Folder of the run.
       console: Where progress is printed.
       log: Records of the run; `resume` opens them.
+      display: Progress of the training; `resume` opens it.
       error: What ended the run before its last epoch; None while it trains.
       closing: What is closed at the end of the run, before its result is written.
     """
 
     log: MetricsLog
+    display: TrainingProgress
 
     def __init__(self, experiment: Experiment, workdir: Path, console: Console | None = None, writes: bool = True):
         """Names the folder.
@@ -119,28 +122,23 @@ class Recorder:
             )
         return (*before, *new)
 
-    def check_records(self, step: int, seen: RecordsDigest | None) -> None:
-        """Checks that metrics.jsonl has the records that a checkpoint was saved with.
-
-        Args:
-          step: Step of the checkpoint.
-          seen: Digest of the records; None for a checkpoint of an older version, which has none.
-
-        Raises:
-          RunFolderError: If it has not.
-        """
-        metrics_log.check(self.folder.metrics, step, seen)
-
-    def resume(self, step: int) -> None:
-        """Opens metrics.jsonl, and drops the records after a step.
+    def resume(self, step: int, total_steps: int) -> None:
+        """Opens metrics.jsonl, drops the records after a step, and shows progress from there.
 
         Args:
           step: Steps taken by the state that training starts from.
+          total_steps: Steps of the whole training.
         """
         if step:
             print_line(self.console, f"resuming at step {step}")
         self.log = MetricsLog(self.folder.metrics, step, self.experiment.log.tensorboard, self._writes)
         self.closing.callback(self.log.close)
+        self.display = self.closing.enter_context(TrainingProgress(self.console, total_steps, step))
+
+    def show(self, record: MetricRecord) -> None:
+        """Shows the running means of an epoch, unless the loss is not finite: then the run ends with an error."""
+        if self.is_finite(record):
+            self.display.steps(record.step, record.values["loss"], record.values["accuracy"])
 
     def record(self, record: MetricRecord) -> None:
         """Appends a record, unless its loss is not finite: then the run ends with an error."""
@@ -170,15 +168,16 @@ class Recorder:
         measured = self.validation_at(step)
         return measured is not None and self._best()[0] == measured["epoch"]
 
-    def epoch_text(self, epoch: int) -> str:
-        """Describes an epoch that has just ended, with what was measured after it."""
+    def print_epoch(self, epoch: int) -> None:
+        """Prints a line about an epoch that has just ended, with what was measured after it."""
         records = [record for record in self.log.records[-3:] if record.epoch == epoch and record.split != TRAIN_WINDOW]
         parts = []
         for record in records:
             name = "" if record.split == TRAIN else f"{record.split} "
             parts.append(f"{name}loss {record.values['loss']:.4f} accuracy {record.values['accuracy']:.4f}")
         speed = records[0].values["images_per_second"]
-        return f"epoch {epoch}/{self.experiment.train.epochs}: {'; '.join(parts)}; {speed:,.0f} images/s"
+        epochs = self.experiment.train.epochs
+        self.display.line(f"epoch {epoch}/{epochs}: {'; '.join(parts)}; {speed:,.0f} images/s")
 
     def images_per_second(self) -> float:
         """Computes the median training speed of the epochs."""

@@ -2,7 +2,7 @@
 
 A field's description says what it means and in which unit. A field with a `Column` is a column of a sweep's table.
 Building a record refuses unknown fields; reading one ignores them, since newer versions may have more, and accepts the
-names that older versions wrote.
+names that older versions wrote. A record has as many fields as its file, some more than ten.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RecordError(ValueError):
 class Record(pydantic.BaseModel):
     """Content of a JSON file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     def to_json(self) -> dict[str, Any]:
         """Turns the record into the JSON object that its file holds."""

@@ -1,14 +1,26 @@
-"""Standard output and error that a run survives: closed by the reader, as by `| head`, or on a full disk."""
+"""Standard output and standard error of a process of this package.
+
+A run survives that they are closed by the reader, as by `| head`, or lie on a full disk; and what is printed there is
+safe for a terminal.
+"""
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
+import traceback
+import warnings
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from cnn_jax.plain_text import plain_lines
 from cnn_jax.run.exit_codes import DONE, FAILED
 
+_PACKAGE = str(Path(__file__).parent.parent)
+_format_warning = warnings.formatwarning
 _faults: list[OSError] = []  # of standard output, but that its reader has gone away
 
 
@@ -40,8 +52,20 @@ def open_closed() -> None:
 
 
 def protect() -> None:
-    """Replaces sys.stdout and sys.stderr by streams whose end is no error."""
+    """Replaces sys.stdout and sys.stderr by streams whose end is no error, and makes what is printed there safe."""
     sys.stdout, sys.stderr = _protected(sys.stdout, 1), _protected(sys.stderr, 2)
+    make_text_safe()
+
+
+def make_text_safe() -> None:
+    """Makes whatever this process prints to its standard streams safe: warnings, log lines and tracebacks too."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks, and lone surrogates
+    warnings.formatwarning = _warning
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_PlainFormatter())
+    sys.excepthook = _print_exception
 
 
 def exit_code(code: int) -> int:
@@ -67,3 +91,21 @@ def _protected(stream: Any, descriptor: int) -> Any:
         errors=stream.errors,
         line_buffering=descriptor == 2 or raw.isatty(),
     )
+
+
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Formats a warning of this package in one line, and those of others as Python does."""
+    if filename.startswith(_PACKAGE) and category is UserWarning:
+        return f"warning: {plain_lines(message)}\n"
+    return plain_lines(_format_warning(message, category, filename, lineno, line))
+
+
+class _PlainFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return plain_lines(super().format(record))
+
+
+def _print_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(plain_lines("".join(traceback.format_exception(kind, error, trace))))

@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float32, Int32, PRNGKeyArray
+from jaxtyping import Array, Int32, PRNGKeyArray
 from rich.console import Console
 
-from cnn_jax import data, identity, preflight
+from cnn_jax import data, identity, preflight, pretrained
 from cnn_jax.config import Experiment
 from cnn_jax.data import memory, pipeline
 from cnn_jax.data.dataset import Dataset
@@ -33,7 +33,7 @@ from cnn_jax.run.records import DatasetInfo
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import compilation, inputs, optimizer, sharding
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
-from cnn_jax.train.loop import Trainer, measured_splits, starting_values, train
+from cnn_jax.train.loop import Trainer, train
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.run_group import RunGroup
 from cnn_jax.train.step import StepConfig, TrainState, create_state, evaluate, train_steps
@@ -121,30 +121,37 @@ def _prepare(group: RunGroup, loaded: Sequence[_Loaded]) -> Trainer:
     experiment, first = group.experiment, datasets[0]
     mesh = sharding.data_mesh(jax.devices()[: num_devices(len(datasets), jax.device_count())])
     config = StepConfig.of(experiment, first.num_classes)
-    starts = [
-        starting_values(config, run.experiment, own.dataset, own.preprocessing)
-        for run, own in zip(group.runs, loaded, strict=True)
-    ]
+    starts = [_start(config, run.experiment, own) for run, own in zip(group.runs, loaded, strict=True)]
     group.begin()
-    start = _stack(starts, mesh)
-    state: TrainState = compilation.compile_once(_create, _Static(config, mesh), (start.variables,))(start.variables)
-    like = jax.eval_shape(functools.partial(create_state, config), starts[0].variables)
-    restored = group.restore(like)
+    variables, preprocessing, keys = _stack(starts, mesh)
+    state: TrainState = compilation.compile_once(_create, _Static(config, mesh), (variables,))(variables)
+    restored = group.restore(jax.eval_shape(functools.partial(create_state, config), starts[0][0]))
     if restored is not None:
         state = _stack(restored, mesh)
-    splits = [measured_splits(dataset) for dataset in datasets]
+    steps_per_epoch = pipeline.steps_per_epoch(len(first.train), config.train.batch_size)
+    splits = [dataset.measured for dataset in datasets]
     return Trainer(
         state=state,
-        first_step=int(state.step[0]),
-        inputs=_training(config, [own.train for own in datasets], start.preprocessing, start.keys, state, mesh),
+        inputs=_training(config, [own.train for own in datasets], preprocessing, keys, state, mesh),
         evaluations={
-            name: _evaluation(config, [each[name] for each in splits], start.preprocessing, state.variables, mesh)
+            name: _evaluation(config, [each[name] for each in splits], preprocessing, state.variables, mesh)
             for name in splits[0]
         },
-        learning_rates=optimizer.epoch_learning_rates(experiment, len(first.train)),
+        learning_rates=optimizer.learning_rates(
+            experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, steps_per_epoch
+        ),
         examples=len(first.train),
         summary=preflight.check(experiment, first, devices=1),
     )
+
+
+def _start(config: StepConfig, experiment: Experiment, own: _Loaded) -> tuple[Variables, Preprocessing, Keys]:
+    """Computes the variables that a member starts from, the constants of its images and its random keys."""
+    keys = Keys.of(experiment.seed)
+    variables = pretrained.initial_variables(
+        config.network, experiment.model, experiment.pretrained, keys.init, own.dataset.image_shape
+    )
+    return variables, own.preprocessing, keys
 
 
 class _Static(NamedTuple):
@@ -226,19 +233,9 @@ def _training(
     static = _Static(config, mesh, image_axis)
     sizes = len(splits[0]), config.train.batch_size
     draw = compilation.compile_once(_epoch_orders, (static, *sizes), (keys.order, np.int32(0)))
-    order = functools.lru_cache(maxsize=1)(lambda epoch: draw(keys.order, np.int32(epoch)))
-    learning_rates, start = np.zeros(pipeline.steps_per_epoch(*sizes), np.float32), (np.int32(0), np.int32(0))
-    arguments = (state, data, order(0), learning_rates, start, keys.step)
-    chunk = compilation.compile_once(_train_steps, static, arguments, donate_argnums=0)
-
-    def in_memory(
-        state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
-    ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        bounds = np.int32(first), np.int32(last)
-        done: tuple[TrainState, tuple[Sums, Sums]] = chunk(state, data, order(epoch), learning_rates, bounds, keys.step)
-        return done
-
-    return TrainInput(in_memory, chunk.as_text)
+    return inputs.in_memory(
+        _train_steps, static, state, data, lambda epoch: draw(keys.order, np.int32(epoch)), keys.step
+    )
 
 
 def _evaluation(
@@ -247,7 +244,7 @@ def _evaluation(
     """As `inputs.evaluation`, for all members."""
     data, image_axis = _on_devices(splits, preprocessing, mesh)
     size = min(config.train.eval_batch_size, len(splits[0]))
-    order = sharding.on_all(pipeline.file_order(len(splits[0]), size), mesh)
+    order = sharding.put(pipeline.file_order(len(splits[0]), size), sharding.replicated(mesh))
     compiled = compilation.compile_once(_evaluate, _Static(config, mesh, image_axis), (variables, data, order))
     return lambda variables: compiled(variables, data, order)
 

@@ -17,6 +17,7 @@ from cnn_jax.sweep.points import key, values_at
 from cnn_jax.sweep.space import Named, Overrides, Sweep
 from cnn_jax.sweep.trial import Trial, short, shown
 
+MOST_TRIALS = 100_000  # of a sweep: each takes a millisecond to check
 _SHOWN_FAULTS = 40  # of a sweep whose every trial has one
 
 
@@ -143,6 +144,8 @@ def _declared(path: Path, given: Any) -> Sweep:
         raise ConfigError([f"{told} {given!r}, expected a list of overrides, or a Sweep"])
     if not points:
         raise ConfigError([f"{told} no trials"])
+    if len(points) > MOST_TRIALS:  # each is checked before the first starts
+        raise ConfigError([f"{told} {len(points):,} trials, expected at most {MOST_TRIALS:,}: divide the sweep"])
     baseline, skip, words = sweep.baseline, config_parse.plain(sweep.skip_infeasible), sweep.description
     faults = [
         f"{told} the field {field!r} ({type(field).__name__}) in point {number}, expected a dotted name"

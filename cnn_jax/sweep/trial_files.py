@@ -95,7 +95,7 @@ def _change(name: str, config: Mapping[str, Any], provenance: Provenance | None)
         return None
     return (
         f"trials/{name}/config.json, or the data that were trained on, are not those that this trial is named for; "
-        f"bring the file back, or delete the folder trials/{name}, and the sweep trains it anew"
+        f"bring the file back, or move the folder trials/{name} away, and the sweep trains it anew"
     )
 
 

@@ -23,15 +23,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from cnn_jax import streams
 from cnn_jax.plain_text import plain_lines
+from cnn_jax.run import standard_streams
 from cnn_jax.run.errors import explain
 from cnn_jax.run.exit_codes import DONE, FAILED, REFUSED, STOPPED
 
 
 def main() -> None:
     """Trains until standard input ends, or a signal stops a trial."""
-    streams.protect()
+    standard_streams.make_text_safe()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
@@ -83,10 +83,11 @@ def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, A
             os.dup2(logs[0].fileno(), stream.fileno())
         try:
             if group:
-                from cnn_jax.run.process_group import ProcessGroup
-                from cnn_jax.train import distributed
+                import jax
 
-                distributed.join(ProcessGroup(**group))
+                from cnn_jax.run.process_group import ProcessGroup, join
+
+                join(ProcessGroup(**group), jax.distributed.initialize)
             errors = _train(folders[0], data_dir) if len(folders) == 1 else _train_ensemble(folders, logs, data_dir)
         except Exception as error:  # whatever it is, it is these trials' failure alone
             errors = [error] * len(folders)

@@ -18,9 +18,9 @@ import jax
 import numpy as np
 
 from cnn_jax import whole_file
+from cnn_jax.run import orbax_messages
 from cnn_jax.run.errors import RunFailed, RunFolderError, explain, os_error
 from cnn_jax.run.records import RecordsDigest, parse
-from cnn_jax.train import orbax_messages
 from cnn_jax.train.packed_arrays import digests, packed, unpacked, whole_digest
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ class Checkpoints:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._keep_last = keep_last
         self._link: tempfile.TemporaryDirectory[str] | None = None
-        self._saved: dict[int, RecordsDigest | None] = {}  # by this object: the records seen, by step
-        self._records: dict[int, RecordsDigest | None] = {}  # the same of the checkpoints that were read
+        self._records: dict[int, RecordsDigest | None] = {}  # seen by what was saved or read here, by step
         self._reads_back = not self.steps()  # until a checkpoint has been read, or could not be saved
         self._loading = threading.Thread(target=_orbax)
         self._loading.start()
@@ -122,9 +121,9 @@ class Checkpoints:
           OSError: If this one or the one before cannot be written.
           RunFailed: If the first cannot be read back.
         """
-        if step in self._saved and self._saved[step] == records:
+        if step in self._records and self._records[step] == records:
             return
-        if self._saved and self._reads_back:
+        if self._records and self._reads_back:
             self.wait()
         # A true copy: the training goes on in the same buffers while this is written.
         arrays = {name: np.array(leaf) for name, leaf in _named_leaves(state).items()}
@@ -139,7 +138,7 @@ class Checkpoints:
                 metrics=dict(validation) if validation else None,
                 custom_metadata=metadata | ({} if records is None else {"records": records.to_json()}),
             )
-        self._saved[step] = records
+        self._records[step] = records
 
     def load(self, step: int, like: T, partial: bool = False) -> T:
         """Reads one checkpoint.
@@ -174,12 +173,7 @@ class Checkpoints:
         return self._records[step]
 
     def _read_whole(self, step: int, wanted: set[str] | None) -> dict[str, np.ndarray]:
-        """Reads arrays by name, those wanted or all, as they were saved.
-
-        Raises:
-          DamagedCheckpointError: If it is missing, or all its files can be read and are not what was saved.
-          RunFolderError: If it cannot be read.
-        """
+        """Reads arrays by name, those wanted or all; a second time where the first fails."""
         if step not in self.steps():
             raise DamagedCheckpointError(f"checkpoint {step} cannot be read: {self._directory} has none of this step")
         for is_last in (False, True):
@@ -219,11 +213,7 @@ class Checkpoints:
         return arrays
 
     def _refuse_unreadable(self, step: int, error: Exception) -> None:
-        """Raises where a failure to read says nothing about what is on the disk.
-
-        Raises:
-          RunFolderError: If the system refuses to read a file of the checkpoint, or memory is short.
-        """
+        """Raises RunFolderError where the system refuses to read a file, or memory is short: that is no damage."""
         fault: BaseException | None = os_error(error, self._directory / str(step))
         if isinstance(fault, FileNotFoundError):
             fault = None  # of a file that is gone
@@ -239,18 +229,6 @@ class Checkpoints:
                 f"--workdir: checkpoint {step} cannot be read: {explain(fault)}; it is left as it is, and the same "
                 "command goes on from it once it can be read"
             ) from error
-
-    def load_newest(self, like: T) -> T | None:
-        """Reads the newest whole checkpoint; damaged ones are set aside with a warning.
-
-        Args:
-          like: Tree of the same structure and shapes.
-
-        Returns:
-          The state, as NumPy arrays; None where there is no checkpoint.
-        """
-        found = load_newest_common([self], like)
-        return None if found is None else found[1][0]
 
     def steps(self) -> set[int]:
         """Lists the steps of all checkpoints, by their folders: a damaged one may be missing from Orbax's list."""
@@ -277,11 +255,9 @@ class Checkpoints:
             return
         with self._named_errors():
             self._checkpointer.wait()
-        if self._saved and self._reads_back:
-            self._read_back(max(self._saved))
-
-    def _read_back(self, step: int) -> None:
-        self._reads_back = False
+        if not (self._records and self._reads_back):
+            return
+        step, self._reads_back = max(self._records), False
         try:
             self._read(step, None)
         except Exception as error:  # whatever it is, the training must not go on in vain

@@ -71,11 +71,12 @@ def compile_once(
     leaves, structure = jax.tree.flatten(arguments)
     jit_leaves, jit_structure = jax.tree.flatten(jit)
     shapes = tuple((jax.typeof(leaf), getattr(leaf, "sharding", None)) for leaf in leaves)
-    key = (function, config, structure, shapes, jit_structure, tuple(jit_leaves))
+    xla = options()
+    key = (function, config, structure, shapes, jit_structure, tuple(jit_leaves), tuple(sorted(xla.items())))
     if key not in _programs:
         # A function of its own: what JAX caches for it is freed with it, and not kept as long as the module.
         lowered = jax.jit(functools.partial(function, config), **jit).lower(*arguments)
-        _programs[key] = lowered.compile(options())
+        _programs[key] = lowered.compile(xla)
         release_memory()
         if len(_programs) > _KEPT:
             _programs.popitem(last=False)

@@ -1,57 +1,19 @@
-"""Several processes of one run, each with its own devices: how they join, and how they agree."""
+"""Several processes of one run, each with its own devices: how they agree."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cnn_jax.config_parse import ConfigError
-from cnn_jax.run.process_group import ProcessGroup, fault, started_by
-
 T = TypeVar("T")
-
-_LOST_AFTER = 30  # seconds without a sign of life from a process
 
 
 class OtherProcessFailed(Exception):
     """The first process failed at what all depend on; its own message says why."""
-
-
-def join(group: ProcessGroup) -> None:
-    """Joins the processes of a run; call it before any use of a device.
-
-    Args:
-      group: The processes.
-
-    Raises:
-      ConfigError: Where the launcher's variables do not say enough, or the processes cannot be joined.
-    """
-    given: dict[str, Any] = {}
-    if group.how == "explicit":
-        given = {
-            "coordinator_address": group.coordinator,
-            "num_processes": group.count,
-            "process_id": group.number,
-            "cluster_detection_method": "deactivate",
-        }
-    elif group.how == "off" or started_by() is None:
-        return
-    elif (wrong := fault()) is not None:
-        raise ConfigError([wrong])
-    try:
-        jax.distributed.initialize(**given, heartbeat_timeout_seconds=_LOST_AFTER)
-    except (ValueError, RuntimeError) as error:
-        what = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError([f"--distributed: the processes of this run cannot be joined: {what}"]) from error
-
-
-def has_several() -> bool:
-    """Whether this run has more than one process."""
-    return jax.process_count() > 1
 
 
 def is_first() -> bool:
@@ -68,7 +30,7 @@ def any_process(*conditions: bool) -> tuple[bool, ...]:
     Returns:
       As many answers, the same in every process.
     """
-    if not has_several():
+    if jax.process_count() == 1:
         return conditions
     gathered = multihost_utils.process_allgather(np.array(conditions))
     return tuple(bool(each) for each in gathered.any(axis=0))
@@ -80,7 +42,7 @@ def max_over_processes(value: float) -> float:
     Args:
       value: Value of this process.
     """
-    return float(multihost_utils.process_allgather(np.float32(value)).max()) if has_several() else value
+    return value if jax.process_count() == 1 else float(multihost_utils.process_allgather(np.float32(value)).max())
 
 
 def on_first(action: Callable[[], T]) -> T | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -26,7 +26,6 @@ from cnn_jax.train.metrics import Sums
 from cnn_jax.train.step import StepConfig, TrainState, eval_step, evaluate, train_step, train_steps
 
 if TYPE_CHECKING:
-    from cnn_jax.data.device_feed import DeviceFeed
     from cnn_jax.data.stream import Stream
 
 # What a random key is for: the first fold of the experiment's seed.
@@ -49,36 +48,20 @@ class Keys(NamedTuple):
         return cls(*(jax.random.fold_in(key, purpose) for purpose in (_INIT, _ORDER, _STEP)))
 
 
-class TakeSteps(Protocol):
-    """Takes training steps, with batches of its own."""
-
-    def __call__(
-        self, state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
-    ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        """Takes steps of an epoch.
-
-        Args:
-          state: State before the first step; its buffers are donated.
-          epoch: Number of the epoch, from 0.
-          learning_rates: Learning rates of the epoch.
-          first: First step within the epoch.
-          last: Step within the epoch after the last.
-
-        Returns:
-          As `step.train_step`, after the last step.
-        """
-
-
 class TrainInput(NamedTuple):
     """Compiled train steps together with their batches.
 
     Attributes:
-      train_steps: Takes steps of an epoch.
+      train_steps: Takes consecutive steps of an epoch: a function of the state, whose buffers are donated, the number
+        of the epoch from 0, its learning rates, the first step within it, and the one after the last. It returns what
+        `step.train_step` does.
       program_text: Gives the compiled program as XLA writes it.
       close: Ends what reads batches ahead.
     """
 
-    train_steps: TakeSteps
+    train_steps: Callable[
+        [TrainState, int, Float32[np.ndarray, " steps"], int, int], tuple[TrainState, tuple[Sums, Sums]]
+    ]
     program_text: Callable[[], str | None]
     close: Callable[[], None] = lambda: None
 
@@ -96,42 +79,71 @@ def training(
       state: State of the shapes that will come.
       mesh: Mesh of the devices.
     """
-    out_shardings = (sharding.of_state(state, mesh, config.train), sharding.replicated(mesh))
-    jit = {"donate_argnums": 0, "out_shardings": out_shardings}
+    where = (sharding.of_state(state, mesh, config.train), sharding.replicated(mesh))
     if isinstance(split, Split):
-        data = on_devices(split, preprocessing, mesh)
-        order = epoch_orders(config, len(split), keys.order, mesh)
-        steps = pipeline.steps_per_epoch(len(split), config.train.batch_size)
-        start = np.int32(0), np.int32(0)
-        arguments = (state, data, order(0), np.zeros(steps, np.float32), start, keys.step)
-        chunk = compilation.compile_once(train_steps, config, arguments, **jit)
+        data, sizes = on_devices(split, preprocessing, mesh), (len(split), config.train.batch_size)
+        draw = compilation.compile_once(_epoch_order, sizes, (keys.order,), out_shardings=sharding.batches(mesh))
 
-        def in_memory(
-            state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
-        ) -> tuple[TrainState, tuple[Sums, Sums]]:
-            bounds = np.int32(first), np.int32(last)
-            done: tuple[TrainState, tuple[Sums, Sums]] = chunk(
-                state, data, order(epoch), learning_rates, bounds, keys.step
-            )
-            return done
+        def order(epoch: int) -> Int32[Array, "steps b"]:
+            return draw(jax.random.fold_in(keys.order, epoch))
 
-        return TrainInput(in_memory, chunk.as_text)
+        return in_memory(train_steps, config, state, data, order, keys.step, out_shardings=where)
 
-    batches = _share_of_process(split, config.train.batch_size)
-    like = _batch_like(batches, preprocessing, mesh)
-    one_step = compilation.compile_once(train_step, config, (state, like, np.float32(0), keys.step), **jit)
-    feed = _Feed(batches, mesh)
+    from cnn_jax.data.device_feed import DeviceFeed
+
+    batches, like = _streamed(split, config.train.batch_size, preprocessing, mesh)
+    arguments = (state, like, np.float32(0), keys.step)
+    one_step = compilation.compile_once(train_step, config, arguments, donate_argnums=0, out_shardings=where)
+    feed: DeviceFeed | None = None
+    next_step = -1
 
     def streamed(
         state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
     ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        arrays = feed.at(epoch * len(learning_rates) + first)
+        nonlocal feed, next_step
+        step = epoch * len(learning_rates) + first
+        if feed is None:
+            feed, next_step = DeviceFeed(batches, step, sharding.one_batch(mesh)), step
+        if step != next_step:
+            raise ValueError(f"streamed batches come in the order of the steps: step {step} in place of {next_step}")
         for learning_rate in learning_rates[first:last]:
-            state, sums = one_step(state, Batch(*next(arrays), preprocessing), learning_rate, keys.step)
-        feed.next_step += last - first
+            state, sums = one_step(state, Batch(*next(feed), preprocessing), learning_rate, keys.step)
+        next_step += last - first
         return state, sums
 
-    return TrainInput(streamed, one_step.as_text, feed.close)
+    return TrainInput(streamed, one_step.as_text, lambda: feed.close() if feed is not None else None)
+
+
+def in_memory(
+    function: Callable[..., Any],
+    static: Hashable,
+    state: TrainState,
+    data: DeviceSplit,
+    order: Callable[[int], Int32[Array, "..."]],
+    key: PRNGKeyArray,
+    **jit: Any,
+) -> TrainInput:
+    """Compiles train steps on images that lie on the devices, many of them one dispatch.
+
+    Args:
+      function: `step.train_steps`, or the same for all members of an ensemble.
+      static: Its static part.
+      state: State of the shapes that will come.
+      data: Training images.
+      order: Draws the batches of an epoch, [..., steps, batch]; they are kept for all dispatches of the epoch.
+      key: Key of the run's steps.
+      jit: Further arguments of `jax.jit`.
+    """
+    order = functools.lru_cache(maxsize=1)(order)
+    like = (state, data, order(0), np.zeros(order(0).shape[-2], np.float32), (np.int32(0), np.int32(0)), key)
+    program = compilation.compile_once(function, static, like, donate_argnums=0, **jit)
+
+    def chunk(
+        state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
+    ) -> tuple[TrainState, tuple[Sums, Sums]]:
+        return program(state, data, order(epoch), learning_rates, (np.int32(first), np.int32(last)), key)
+
+    return TrainInput(chunk, program.as_text)
 
 
 def evaluation(
@@ -156,9 +168,8 @@ def evaluation(
 
     from cnn_jax.data.device_feed import DeviceFeed
 
-    batches = _share_of_process(split, size)
-    arguments = (variables, _batch_like(batches, preprocessing, mesh))
-    one_batch = compilation.compile_once(eval_step, config, arguments, out_shardings=everywhere)
+    batches, like = _streamed(split, size, preprocessing, mesh)
+    one_batch = compilation.compile_once(eval_step, config, (variables, like), out_shardings=everywhere)
 
     def streamed(variables: Variables) -> Sums:
         sums = Sums.zero()
@@ -179,67 +190,21 @@ def on_devices(split: Split, preprocessing: Preprocessing, mesh: Mesh) -> Device
       DataError: Where the images do not fit into a device's memory.
     """
     memory.require_on_device(split.images.nbytes, mesh.local_devices[0].memory_stats())
-    images, labels = sharding.on_all((memory.shareable(split.images), memory.shareable(split.labels)), mesh)
+    images, labels = sharding.put(
+        (memory.shareable(split.images), memory.shareable(split.labels)), sharding.replicated(mesh)
+    )
     return DeviceSplit(images, labels, preprocessing)
-
-
-def epoch_orders(
-    config: StepConfig, examples: int, key: PRNGKeyArray, mesh: Mesh
-) -> Callable[[int], Int32[Array, "steps b"]]:
-    """Compiles the drawing of an epoch's batches; the last order is kept for all dispatches of its epoch.
-
-    Args:
-      config: Static part of the steps.
-      examples: Number of training images.
-      key: Key of the run's orders.
-      mesh: Mesh of the devices.
-
-    Returns:
-      A function of the epoch's number.
-    """
-    sizes, where = (examples, config.train.batch_size), sharding.batches(mesh)
-    draw = compilation.compile_once(_epoch_order, sizes, (key,), out_shardings=where)
-    return functools.lru_cache(maxsize=1)(lambda epoch: draw(jax.random.fold_in(key, epoch)))
 
 
 def _epoch_order(sizes: tuple[int, int], key: PRNGKeyArray) -> Int32[Array, "steps b"]:
     return pipeline.epoch_order(key, *sizes)
 
 
-class _Feed:
-    """The batches of a stream in the order of the steps; it starts again where a run continues elsewhere."""
-
-    def __init__(self, batches: Stream, mesh: Mesh):
-        self._batches, self._where = batches, sharding.one_batch(mesh)
-        self._feed: DeviceFeed | None = None
-        self.next_step = 0
-
-    def at(self, step: int) -> DeviceFeed:
-        """Gives the batches from a step on."""
-        from cnn_jax.data.device_feed import DeviceFeed
-
-        if self._feed is None or self.next_step != step:
-            self.close()
-            self._feed, self.next_step = DeviceFeed(self._batches, step, self._where), step
-        return self._feed
-
-    def close(self) -> None:
-        """Ends the stream's workers."""
-        if self._feed is not None:
-            self._feed.close()
-            self._feed = None
-
-
-def _share_of_process(stream: Stream, batch_size: int) -> Stream:
-    """The stream in batches of which each process reads its own rows."""
+def _streamed(stream: Stream, size: int, preprocessing: Preprocessing, mesh: Mesh) -> tuple[Stream, Batch]:
+    """Gives a stream in batches, of which each process reads its own rows, and a batch of their shapes on devices."""
     from cnn_jax.data.stream import Share
 
-    return stream.in_batches(batch_size, Share(jax.process_index(), jax.process_count()))
-
-
-def _batch_like(stream: Stream, preprocessing: Preprocessing, mesh: Mesh) -> Batch:
-    """A batch of the stream's shapes, on the devices."""
-    size, where = stream.batch_size, sharding.one_batch(mesh)
+    batches = stream.in_batches(size, Share(jax.process_index(), jax.process_count()))
     host = np.zeros((size, *stream.image_shape), np.uint8), np.zeros(size, np.int32), np.zeros(size, np.float32)
-    images, labels, weights = jax.device_put(host, where)
-    return Batch(images, labels, weights, preprocessing)
+    images, labels, weights = jax.device_put(host, sharding.one_batch(mesh))
+    return batches, Batch(images, labels, weights, preprocessing)

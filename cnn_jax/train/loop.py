@@ -11,18 +11,16 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from jaxtyping import Float32
 from rich.console import Console
 
 from cnn_jax import data, geometry, identity, preflight, pretrained
 from cnn_jax.config import Experiment
 from cnn_jax.data import DataError, pipeline
-from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import UnreadableRecordError
 from cnn_jax.run import errors
 from cnn_jax.run.errors import RunFailed
-from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION
+from cnn_jax.run.metrics_log import TRAIN, TRAIN_WINDOW
 from cnn_jax.run.recorder import DivergedError, Recorder, Stopped
 from cnn_jax.run.records import Result
 from cnn_jax.run.stop_signal import StopSignal
@@ -33,8 +31,6 @@ from cnn_jax.train.run_group import RunGroup
 from cnn_jax.train.step import StepConfig, TrainState, create_state
 
 __all__ = ["DivergedError", "RunFailed", "Stopped", "train_and_evaluate"]
-
-_MAX_DISPATCH_SECONDS = 2.0  # a signal waits for the end of one or two dispatches
 
 
 def train_and_evaluate(
@@ -83,22 +79,29 @@ def train_and_evaluate(
         summary = preflight.check(experiment, dataset, mesh.size)
         started = time.monotonic()
         config = StepConfig.of(experiment, dataset.num_classes, mesh.abstract_mesh)
-        start = starting_values(config, experiment, dataset, preprocessing)
+        steps_per_epoch = pipeline.steps_per_epoch(len(dataset.train), experiment.train.batch_size)
+        keys = Keys.of(experiment.seed)
+        variables = pretrained.initial_variables(
+            config.network, experiment.model, experiment.pretrained, keys.init, dataset.image_shape
+        )
         group = RunGroup([run], [described])
         group.begin()
-        start = sharding.on_all(start, mesh)
-        state = initial_state(config, start.variables, mesh)
+        variables, preprocessing, keys = sharding.put((variables, preprocessing, keys), sharding.replicated(mesh))
+        shape = jax.eval_shape(functools.partial(create_state, config), variables)
+        shardings = sharding.of_state(shape, mesh, config.train)
+        state = compilation.compile_once(create_state, config, (variables,), out_shardings=shardings)(variables)
         if (restored := group.restore(state)) is not None:
-            state = sharding.put(restored[0], sharding.of_state(state, mesh, experiment.train))
+            state = sharding.put(restored[0], shardings)
         trainer = Trainer(
             state=state,
-            first_step=int(state.step),
-            inputs=inputs.training(config, dataset.train, start.preprocessing, start.keys, state, mesh),
+            inputs=inputs.training(config, dataset.train, preprocessing, keys, state, mesh),
             evaluations={
-                name: inputs.evaluation(config, split, start.preprocessing, state.variables, mesh)
-                for name, split in measured_splits(dataset).items()
+                name: inputs.evaluation(config, split, preprocessing, state.variables, mesh)
+                for name, split in dataset.measured.items()
             },
-            learning_rates=optimizer.epoch_learning_rates(experiment, len(dataset.train)),
+            learning_rates=optimizer.learning_rates(
+                experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, steps_per_epoch
+            ),
             examples=len(dataset.train),
             summary=summary,
         )
@@ -113,7 +116,6 @@ class Trainer(NamedTuple):
 
     Attributes:
       state: State that training starts from; of an ensemble every array has a leading member axis.
-      first_step: Steps that were taken before.
       inputs: The train steps with their batches.
       evaluations: Evaluation of each split that is measured, by name, the test split last.
       learning_rates: Learning rate of each step, [epochs, steps of an epoch].
@@ -122,58 +124,11 @@ class Trainer(NamedTuple):
     """
 
     state: TrainState
-    first_step: int
     inputs: TrainInput
     evaluations: Mapping[str, Evaluation]
     learning_rates: Float32[np.ndarray, "epochs steps"]
     examples: int
     summary: geometry.Summary
-
-
-class StartingValues(NamedTuple):
-    """Values that a run starts from, all derived from its config, its seed and its data."""
-
-    preprocessing: pipeline.Preprocessing
-    keys: Keys
-    variables: Mapping[str, Any]
-
-
-def starting_values(
-    config: StepConfig, experiment: Experiment, dataset: Dataset, preprocessing: pipeline.Preprocessing
-) -> StartingValues:
-    """Computes the random keys and the variables that a run starts from.
-
-    Args:
-      config: Static part of the steps.
-      experiment: The resolved config.
-      dataset: Data set of the run.
-      preprocessing: Constants of its training images.
-    """
-    keys = Keys.of(experiment.seed)
-    variables = pretrained.initial_variables(
-        config.network, experiment.model, experiment.pretrained, keys.init, dataset.image_shape
-    )
-    return StartingValues(preprocessing, keys, variables)
-
-
-def initial_state(config: StepConfig, variables: Mapping[str, Any], mesh: Mesh) -> TrainState:
-    """Makes the state before the first step, on the devices.
-
-    Args:
-      config: Static part of the steps.
-      variables: Variables that the network starts from, on the devices.
-      mesh: Mesh of the devices.
-    """
-    shape = jax.eval_shape(functools.partial(create_state, config), variables)
-    where = sharding.of_state(shape, mesh, config.train)
-    state: TrainState = compilation.compile_once(create_state, config, (variables,), out_shardings=where)(variables)
-    return state
-
-
-def measured_splits(dataset: Dataset) -> dict[str, Any]:
-    """Gives the splits that are measured while training, the test split last."""
-    splits = {VALIDATION: dataset.validation, TEST: dataset.test}
-    return {name: split for name, split in splits.items() if split is not None}
 
 
 def chunks(
@@ -223,38 +178,36 @@ def train(
       Stopped: On a signal, once the states are saved.
       RunFailed: Where the machine refuses memory or a file, or a record cannot be read.
     """
-    experiment, state, step = runs.experiment, trainer.state, trainer.first_step
+    experiment, state, step = runs.experiment, trainer.state, int(np.ravel(trainer.state.step)[0])
     epochs, steps_per_epoch = trainer.learning_rates.shape
-    trace = _trace(runs, trainer) if distributed.any_process(profile)[0] else None
+    steps_left, trace = epochs * steps_per_epoch - step, None
+    if distributed.any_process(profile)[0] and steps_left:
+        trace = Trace(runs.runs[0], steps_left, trainer.inputs.program_text)
     timer = StepTimer(trainer.inputs.train_steps, trace)
+    for run in runs.runs:
+        run.resume(step, epochs * steps_per_epoch)
     started, evaluation_seconds = time.monotonic(), 0.0
 
     def report(in_flight: int) -> None:
         """Reads and records the metrics of dispatches until so many are in flight."""
-        while timer.in_flight > in_flight:
-            chunk, (epoch_sums, window_sums) = timer.read()
+        for chunk, (epoch_sums, window_sums) in timer.read(in_flight):
             end = epoch * steps_per_epoch + chunk.last
             runs.show(end, end / steps_per_epoch, epoch_sums)
             if chunk.ends_window:
                 learning_rate = float(trainer.learning_rates[epoch, chunk.last - 1])
                 runs.record(end, end / steps_per_epoch, TRAIN_WINDOW, window_sums, learning_rate=learning_rate)
 
-    def affordable_steps() -> int:
-        """Gives the most steps of the next dispatch, by how long the slowest process takes for one."""
-        seconds = distributed.max_over_processes(timer.seconds_per_step)
-        return min(timer.steps_to_trace_edge, max(1, int(_MAX_DISPATCH_SECONDS / seconds)) if seconds else 1)
-
-    with runs.training(epochs * steps_per_epoch, step), contextlib.closing(trainer.inputs), contextlib.closing(timer):
+    with contextlib.closing(trainer.inputs), contextlib.closing(timer):
         for epoch in range(step // steps_per_epoch, epochs):
             epoch_started, first_step = time.monotonic(), step
-            for chunk in chunks(experiment, steps_per_epoch, step, affordable_steps):
+            for chunk in chunks(experiment, steps_per_epoch, step, timer.affordable_steps):
                 state = timer(state, epoch, trainer.learning_rates[epoch], chunk)
                 step = epoch * steps_per_epoch + chunk.last
                 if chunk.ends_window:
                     state = state.reset("window_sums")
                 # One dispatch stays in flight, so that the devices never wait; processes agree with none in flight.
-                report(in_flight=0 if distributed.has_several() or chunk.last == steps_per_epoch else 1)
-                if chunk.last == steps_per_epoch or runs.all_failed:
+                report(in_flight=0 if jax.process_count() > 1 or chunk.last == steps_per_epoch else 1)
+                if chunk.last == steps_per_epoch or not runs.running:
                     break
                 stops, saves = distributed.any_process(stop.received is not None, runs.save_is_due)
                 if stops or saves:
@@ -262,7 +215,7 @@ def train(
                     runs.save(step, state)
                 if stops:
                     raise runs.stopped(stop, step)
-            if runs.all_failed:
+            if not runs.running:
                 break
             seconds = time.monotonic() - epoch_started
             images = trainer.examples - first_step % steps_per_epoch * experiment.train.batch_size
@@ -275,7 +228,7 @@ def train(
                 for split, evaluate in trainer.evaluations.items():
                     runs.record(step, epoch + 1.0, split, jax.device_get(evaluate(state.variables)))
                 evaluation_seconds += time.monotonic() - evaluation_started
-            if runs.all_failed:
+            if not runs.running:
                 break
             runs.print_epoch(epoch + 1)
             if (epoch + 1) % experiment.checkpoint.every_epochs == 0 or epoch + 1 == epochs or runs.improved_at(step):
@@ -287,12 +240,3 @@ def train(
     total = compile_seconds + time.monotonic() - started
     seconds_of = {"compile": compile_seconds, "evaluation": evaluation_seconds, "total": total}
     return runs.write_results(trainer.summary, timer.percentiles(), seconds_of)
-
-
-def _trace(runs: RunGroup, trainer: Trainer) -> Trace | None:
-    """Prepares the trace of some steps, where any are left."""
-    steps_left = trainer.learning_rates.size - trainer.first_step
-    if not steps_left:
-        return None
-    run, text = runs.runs[0], trainer.inputs.program_text
-    return Trace(run.folder.path, steps_left, lambda: text() or "", run.console, distributed.is_first())

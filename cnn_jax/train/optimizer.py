@@ -12,7 +12,6 @@ import optax
 from jaxtyping import Float32
 
 from cnn_jax import config as cfg
-from cnn_jax.data import pipeline
 
 
 def build(config: cfg.Optimizer) -> optax.GradientTransformation:
@@ -51,7 +50,7 @@ def decayed(params: Any) -> Any:
 @functools.lru_cache(maxsize=64)  # seeds of one point share theirs, and need not compile it again
 def learning_rates(
     schedule: cfg.Schedule, peak: float, epochs: int, steps_per_epoch: int
-) -> Float32[np.ndarray, " steps"]:
+) -> Float32[np.ndarray, "epochs steps"]:
     """Computes the learning rate of every step of a training.
 
     Args:
@@ -61,11 +60,22 @@ def learning_rates(
       steps_per_epoch: Batches of an epoch.
 
     Returns:
-      One learning rate for each step, read-only.
+      One row for each epoch, read-only.
     """
     total = epochs * steps_per_epoch
     if isinstance(schedule, cfg.OneCycle):
-        return _one_cycle(schedule, peak, total)
+        rates = _one_cycle(schedule, peak, total)
+    else:
+        each_step = jax.jit(jax.vmap(_schedule_function(schedule, peak, steps_per_epoch, total)))
+        rates = np.asarray(each_step(jnp.arange(total)), np.float32)
+    rates.setflags(write=False)
+    return rates.reshape(epochs, steps_per_epoch)
+
+
+def _schedule_function(
+    schedule: cfg.Constant | cfg.Cosine | cfg.Step, peak: float, steps_per_epoch: int, total: int
+) -> optax.Schedule:
+    """Gives the learning rate as a function of the step."""
     warmup = min(round(schedule.warmup_epochs * steps_per_epoch), total - 1)
     main = total - warmup
     match schedule:
@@ -78,10 +88,10 @@ def learning_rates(
         case _:
             assert_never(schedule)
     if not warmup:
-        return _evaluate(after, total)
+        return after
     # The first step already moves: the ramp's zero lies one step before it.
     ramp = optax.linear_schedule(peak / (warmup + 1), peak * warmup / (warmup + 1), max(warmup - 1, 1))
-    return _evaluate(optax.join_schedules([ramp, after], [warmup]), total)
+    return optax.join_schedules([ramp, after], [warmup])
 
 
 def _one_cycle(schedule: cfg.OneCycle, peak: float, total: int) -> Float32[np.ndarray, " steps"]:
@@ -94,9 +104,7 @@ def _one_cycle(schedule: cfg.OneCycle, peak: float, total: int) -> Float32[np.nd
     steps = np.arange(total)
     lowest = np.where(steps < top, schedule.initial_fraction, schedule.final_fraction)
     distance = np.where(steps < top, (top - steps) / max(top, 1), (steps - top) / max(total - 1 - top, 1))
-    rates = (peak * (lowest + (1 - lowest) * (1 + np.cos(np.pi * distance)) / 2)).astype(np.float32)
-    rates.setflags(write=False)
-    return rates
+    return (peak * (lowest + (1 - lowest) * (1 + np.cos(np.pi * distance)) / 2)).astype(np.float32)
 
 
 def _drops(schedule: cfg.Step, steps_per_epoch: int, total: int, warmup: int) -> dict[int, float]:
@@ -109,20 +117,3 @@ def _drops(schedule: cfg.Step, steps_per_epoch: int, total: int, warmup: int) ->
         step = min(max(round(epoch * steps_per_epoch), 1), total - 1) - warmup
         drops[step] = drops.get(step, 1.0) * schedule.factor
     return drops
-
-
-def epoch_learning_rates(experiment: cfg.Experiment, examples: int) -> Float32[np.ndarray, "epochs steps"]:
-    """Computes the learning rates of an experiment's steps, one row for each epoch.
-
-    Args:
-      experiment: The resolved config.
-      examples: Number of training images.
-    """
-    epochs, steps = experiment.train.epochs, pipeline.steps_per_epoch(examples, experiment.train.batch_size)
-    flat = learning_rates(experiment.schedule, experiment.optimizer.learning_rate, epochs, steps)
-    return flat.reshape(epochs, steps)
-
-
-def _evaluate(schedule: optax.Schedule, steps: int) -> Float32[np.ndarray, " steps"]:
-    rates = jax.jit(jax.vmap(schedule))(jnp.arange(steps))
-    return np.broadcast_to(np.asarray(rates, np.float32), (steps,))

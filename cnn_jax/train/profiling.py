@@ -1,29 +1,26 @@
-"""Step times, a trace of some steps, and what a run made of its machine: memory and model FLOP/s utilization."""
+"""Step times, and a trace of some steps."""
 
 from __future__ import annotations
 
 import collections
-import json
 import shutil
-import sys
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from rich.console import Console
 
-from cnn_jax import chips, whole_file
-from cnn_jax.config import Experiment
-from cnn_jax.run import machine
-from cnn_jax.run.records import Percentiles, Performance, TracedSteps
+from cnn_jax import whole_file
+from cnn_jax.run.recorder import Recorder
+from cnn_jax.run.records import Percentiles, TracedSteps
 from cnn_jax.terminal import print_line
+from cnn_jax.train import distributed
 
 FOLDER, DESCRIPTION, PROGRAM = "profile", "profile.json", "program.txt"
 
-_PERCENTILES = (50, 90, 99)
+MAX_DISPATCH_SECONDS = 2.0  # a signal waits for the end of one or two dispatches
+
 _FIRST_STEP, _NUM_STEPS = 10, 10  # of a trace; the first steps also pay for what is done once
 
 
@@ -86,49 +83,46 @@ class StepTimer:
         self._in_flight.append((chunk, sums, called, not traced))
         return state
 
-    @property
-    def steps_to_trace_edge(self) -> int:
-        """Most steps of the next dispatch, so that the traced steps are dispatches of their own."""
+    def affordable_steps(self) -> int:
+        """Gives the most steps of the next dispatch: traced ones are dispatches of their own, no others take long."""
+        seconds = distributed.max_over_processes(self.seconds_per_step)
         steps = self._trace.steps if self._trace is not None else range(0)
-        return next((edge - self._taken for edge in (steps.start, steps.stop) if edge > self._taken), sys.maxsize)
+        to_edge = [edge - self._taken for edge in (steps.start, steps.stop) if edge > self._taken]
+        return min([*to_edge, max(1, int(MAX_DISPATCH_SECONDS / seconds)) if seconds else 1])
 
-    @property
-    def in_flight(self) -> int:
-        """Number of dispatches whose metrics have not been read."""
-        return len(self._in_flight)
+    def read(self, in_flight: int = 0) -> Iterator[tuple[Chunk, Any]]:
+        """Waits for dispatches, the oldest first, until so many are in flight.
 
-    def read(self) -> tuple[Chunk, Any]:
-        """Waits for the oldest dispatch in flight.
-
-        Returns:
-          (its chunk, its sums on the host).
+        Yields:
+          (chunk, its sums on the host).
         """
-        chunk, sums, called, timed = self._in_flight.popleft()
-        sums = jax.device_get(sums)
-        now = time.monotonic()
-        if timed:
-            steps = chunk.last - chunk.first
-            # A dispatch starts when it is called, or when the one before it ends.
-            self._seconds.append((now - max(called, self._previous_end)) / steps)
-            self._steps.append(steps)
-        self._previous_end = now
-        return chunk, sums
+        while len(self._in_flight) > in_flight:
+            chunk, sums, called, timed = self._in_flight.popleft()
+            sums = jax.device_get(sums)
+            now = time.monotonic()
+            if timed:
+                steps = chunk.last - chunk.first
+                # A dispatch starts when it is called, or when the one before it ends.
+                self._seconds.append((now - max(called, self._previous_end)) / steps)
+                self._steps.append(steps)
+            self._previous_end = now
+            yield chunk, sums
 
     @property
     def seconds_per_step(self) -> float:
         """Seconds of a step in the last timed dispatch; 0 where none has been timed."""
         return self._seconds[-1] if self._seconds else 0.0
 
-    def percentiles(self) -> dict[str, float] | None:
+    def percentiles(self) -> Percentiles | None:
         """Computes percentiles of a step's time in seconds, a dispatch's time shared evenly by its steps.
 
         Returns:
-          p50, p90 and p99; None where no dispatch was timed. Traced dispatches are not.
+          The percentiles; None where no dispatch was timed. Traced dispatches are not.
         """
         if not self._seconds:
             return None
-        found = np.percentile(self._seconds, _PERCENTILES, weights=self._steps, method="inverted_cdf")
-        return {f"p{percent}": float(seconds) for percent, seconds in zip(_PERCENTILES, found, strict=True)}
+        found = np.percentile(self._seconds, (50, 90, 99), weights=self._steps, method="inverted_cdf")
+        return Percentiles(**dict(zip(("p50", "p90", "p99"), found.tolist(), strict=True)))
 
     def close(self) -> None:
         """Ends a trace that is running."""
@@ -144,27 +138,23 @@ class Trace:
     its own devices; the others only cut their dispatches at the same steps, because all must dispatch alike.
     """
 
-    def __init__(
-        self, run_folder: Path, steps_left: int, program: Callable[[], str], console: Console, writes: bool = True
-    ):
+    def __init__(self, run: Recorder, steps_left: int, program: Callable[[], str | None]):
         """Prepares; nothing is traced yet.
 
         Args:
-          run_folder: Folder in which `profile/` is written, in place of an older one.
+          run: Run in whose folder `profile/` is written, in place of an older one.
           steps_left: Steps that this process is going to train.
           program: Gives the compiled program's text.
-          console: Where to print the folder's name.
-          writes: Whether this process is the one that traces.
         """
         first = _FIRST_STEP if steps_left > _FIRST_STEP else 0
         self.steps = range(first, min(first + _NUM_STEPS, steps_left))
         self.running = False
-        self._folder, self._program, self._console, self._writes = run_folder / FOLDER, program, console, writes
+        self._run, self._folder, self._program = run, run.folder.path / FOLDER, program
 
     def start(self) -> None:
         """Starts tracing; the devices should be idle."""
         self.running = True
-        if not self._writes:
+        if not distributed.is_first():
             return
         shutil.rmtree(self._folder, ignore_errors=True)
         options = jax.profiler.ProfileOptions()
@@ -178,39 +168,12 @@ class Trace:
           taken: Steps that this process has taken; the devices should be done with them.
         """
         self.running = False
-        if not self._writes:
+        if not distributed.is_first():
             return
         jax.profiler.stop_trace()
-        whole_file.write(self._folder / PROGRAM, self._program().encode())
+        whole_file.write(self._folder / PROGRAM, (self._program() or "").encode())
         traced = TracedSteps(first_step=self.steps.start, steps=taken - self.steps.start)
-        whole_file.write(self._folder / DESCRIPTION, (json.dumps(traced.to_json(), indent=2) + "\n").encode())
+        self._run.folder.write(f"{FOLDER}/{DESCRIPTION}", traced.to_json())
         steps = f"steps {self.steps.start} to {taken} of this run"
         short = f", {_NUM_STEPS} wanted: the epoch or the run ends there" if traced.steps < _NUM_STEPS else ""
-        print_line(self._console, f"profile: {steps}{short}: {self._folder}")
-
-
-def performance(
-    experiment: Experiment, training_flop: int, images_per_second: float, step_seconds: Mapping[str, float] | None
-) -> Performance:
-    """Describes what a run made of its machine.
-
-    Args:
-      experiment: The resolved config.
-      training_flop: FLOP of one training image.
-      images_per_second: Training speed over all devices.
-      step_seconds: Percentiles of a step's time, as `StepTimer.percentiles` gives them.
-
-    Returns:
-      The figures of this process and of all devices together.
-    """
-    of_one = chips.peak(experiment, jax.devices()[0].device_kind)
-    of_all = None if of_one is None else of_one * jax.device_count()
-    in_use = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in jax.local_devices()]
-    return Performance(
-        step_seconds=None if step_seconds is None else Percentiles(**step_seconds),
-        training_flop=training_flop,
-        peak_flops=of_all,
-        mfu=None if of_all is None else training_flop * images_per_second / of_all,
-        device_peak_bytes=max((number for number in in_use if number is not None), default=None),
-        process_peak_bytes=machine.process_peak_bytes(),
-    )
+        print_line(self._run.console, f"profile: {steps}{short}: {self._folder}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.pipeline import Normalization, Preprocessing
 from cnn_jax.data.split import Split
 from cnn_jax.models import Variables
-from cnn_jax.run import metrics_log
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.records import RecordsDigest, Result
 from cnn_jax.train import compilation, inputs, metrics, sharding, step
@@ -57,15 +55,6 @@ class FinishedRun:
     variables: Variables
     records_seen: RecordsDigest | None = None
 
-    def check_records(self) -> None:
-        """Checks that metrics.jsonl has the records of the run up to the step that the result names, and its figures.
-
-        Raises:
-          RunFolderError: If it was cut short or changed, or the result was.
-        """
-        metrics_log.check(self.folder.metrics, self.result.step, self.records_seen)
-        self.folder.check_result(self.result)
-
     def logits(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
         """Computes the logits of any number of images as evaluation does.
 
@@ -73,7 +62,8 @@ class FinishedRun:
           images: Pixels 0 to 255, of the run's image shape.
         """
         size = min(self.experiment.train.eval_batch_size, len(images))
-        compiled = self._predict
+        arguments = (self.variables, images[:size], self.normalization)
+        compiled = compilation.compile_once(step.predict, self.config, arguments)
         parts = []
         for start in range(0, len(images), size):
             batch = images[start : start + size]
@@ -90,10 +80,6 @@ class FinishedRun:
         """
         return np.asarray(jax.nn.softmax(self.logits(images)))
 
-    @functools.cached_property
-    def _predict(self) -> Any:
-        return jax.jit(functools.partial(step.predict, self.config), compiler_options=compilation.options())
-
     def evaluate(self, split: Split | Stream) -> dict[str, float]:
         """Measures the network on a split, by the evaluation that training uses.
 
@@ -105,7 +91,8 @@ class FinishedRun:
         """
         mesh = sharding.data_mesh()
         config = dataclasses.replace(self.config, mesh=mesh.abstract_mesh)
-        preprocessing, variables = sharding.on_all((Preprocessing(self.normalization), self.variables), mesh)
+        start = Preprocessing(self.normalization), self.variables
+        preprocessing, variables = sharding.put(start, sharding.replicated(mesh))
         sums = inputs.evaluation(config, split, preprocessing, variables, mesh)(variables)
         return metrics.means(sums, len(self.class_names))
 

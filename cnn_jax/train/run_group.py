@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import functools
 import operator
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
 
 from cnn_jax import identity
+from cnn_jax.config import Experiment
 from cnn_jax.geometry import Summary
+from cnn_jax.run import metrics_log
 from cnn_jax.run.metrics_log import TRAIN
-from cnn_jax.run.progress import TrainingProgress
+from cnn_jax.run.performance import performance
 from cnn_jax.run.recorder import Recorder, Stopped
-from cnn_jax.run.records import DatasetInfo, MetricRecord, Result
+from cnn_jax.run.records import DatasetInfo, MetricRecord, Percentiles, Result
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import distributed, sharding
 from cnn_jax.train.checkpoint import Checkpoints, load_newest_common
 from cnn_jax.train.metrics import Sums, means
-from cnn_jax.train.profiling import performance
 from cnn_jax.train.step import TrainState
 
 T = TypeVar("T")
 
 
+@dataclasses.dataclass
 class RunGroup:
     """Writes the folders of runs that train in lockstep and differ in their seed alone.
 
@@ -34,33 +36,29 @@ class RunGroup:
     written.
 
     Attributes:
-      runs: Recorder of each run.
-      experiment: Config of the first run.
-      num_classes: Width of the logits.
+      runs: Recorder of each run, its folder locked.
+      described: Data set of each run, checked to be the one that its folder records.
       stacked: Whether arrays have a leading member axis.
       checkpoints: Checkpoints of each run; `begin` opens them. Of an ensemble's at least the last two are kept, so that
         its members always have a step in common.
+      saved_at: Moment of the last save, or of the start.
     """
 
-    def __init__(self, runs: Sequence[Recorder], described: Sequence[DatasetInfo], stacked: bool = False):
-        """Names the runs.
+    runs: Sequence[Recorder]
+    described: Sequence[DatasetInfo]
+    stacked: bool = False
+    checkpoints: list[Checkpoints] = dataclasses.field(default_factory=list)
+    saved_at: float = dataclasses.field(default_factory=time.monotonic)
 
-        Args:
-          runs: Recorder of each run, its folder locked.
-          described: Data set of each run, checked to be the one that its folder records.
-          stacked: Whether arrays have a leading member axis.
-        """
-        self.runs, self.experiment = runs, runs[0].experiment
-        self.num_classes, self.stacked = len(described[0].class_names), stacked
-        self.checkpoints: list[Checkpoints] = []
-        self._described = described
-        self._displays: list[TrainingProgress] = []
-        self._saved_at = time.monotonic()
+    @property
+    def experiment(self) -> Experiment:
+        """Config of the first run."""
+        return self.runs[0].experiment
 
     def begin(self) -> None:
         """Writes what describes each run before it trains, and opens its checkpoints."""
         keep_last = max(self.experiment.checkpoint.keep_last, 2 if self.stacked else 1)
-        for run, described in zip(self.runs, self._described, strict=True):
+        for run, described in zip(self.runs, self.described, strict=True):
             run.begin(described, identity.provenance_of(run.experiment, described, len(self.runs)))
             self.checkpoints.append(Checkpoints(run.folder.checkpoints, keep_last))
             run.closing.callback(self.checkpoints[-1].close)
@@ -83,39 +81,26 @@ class RunGroup:
             return None
         step, states = found
         for run, checkpoints in zip(self.runs, self.checkpoints, strict=True):
-            distributed.on_first(functools.partial(run.check_records, step, checkpoints.records_seen(step)))
+            seen = checkpoints.records_seen(step)
+            distributed.on_first(functools.partial(metrics_log.check, run.folder.metrics, step, seen))
         return states
 
-    @contextlib.contextmanager
-    def training(self, total_steps: int, first_step: int) -> Iterator[None]:
-        """Opens the records, and shows progress inside the `with`.
-
-        Args:
-          total_steps: Steps of the whole training.
-          first_step: Steps that were taken before.
-        """
-        with contextlib.ExitStack() as stack:
-            for run in self.runs:
-                run.resume(first_step)
-                self._displays.append(stack.enter_context(TrainingProgress(run.console, total_steps, first_step)))
-            yield
-
-    def members(self, tree: Any) -> list[tuple[int, Any]]:
-        """Gives the number and the part of a tree of arrays of each run without an error."""
-        left = [number for number, run in enumerate(self.runs) if run.error is None]
-        return [(number, jax.tree.map(operator.itemgetter(number), tree) if self.stacked else tree) for number in left]
-
     @property
-    def all_failed(self) -> bool:
-        """Whether no run is left."""
-        return all(run.error is not None for run in self.runs)
+    def running(self) -> dict[int, Recorder]:
+        """Runs without an error, by number."""
+        return {number: run for number, run in enumerate(self.runs) if run.error is None}
+
+    def member(self, number: int, tree: Any) -> Any:
+        """Gives a run's part of a tree of arrays."""
+        return jax.tree.map(operator.itemgetter(number), tree) if self.stacked else tree
+
+    def _means(self, number: int, sums: Sums) -> dict[str, float]:
+        return means(self.member(number, sums), len(self.described[0].class_names))
 
     def show(self, step: int, epoch: float, epoch_sums: Sums) -> None:
         """Shows the running means of an epoch, and ends runs whose loss is not finite."""
-        for number, sums in self.members(epoch_sums):
-            values = means(sums, self.num_classes)
-            if self.runs[number].is_finite(MetricRecord(step, epoch, TRAIN, values)):
-                self._displays[number].steps(step, values["loss"], values["accuracy"])
+        for number, run in self.running.items():
+            run.show(MetricRecord(step, epoch, TRAIN, self._means(number, epoch_sums)))
 
     def record(self, step: int, epoch: float, split: str, sums: Sums, **more: float) -> None:
         """Records the metrics of each run.
@@ -127,24 +112,23 @@ class RunGroup:
           sums: Sums of the metrics, on the host.
           more: Further values of the record.
         """
-        for number, own in self.members(sums):
-            self.runs[number].record(MetricRecord(step, epoch, split, means(own, self.num_classes) | more))
+        for number, run in self.running.items():
+            run.record(MetricRecord(step, epoch, split, self._means(number, sums) | more))
 
     def print_epoch(self, epoch: int) -> None:
         """Prints a line about an epoch that has just ended."""
-        for run, display in zip(self.runs, self._displays, strict=True):
-            if run.error is None:
-                display.line(run.epoch_text(epoch))
+        for run in self.running.values():
+            run.print_epoch(epoch)
 
     def improved_at(self, step: int) -> bool:
         """Whether any run is better on its validation images than ever before, measured at this step."""
-        return any(run.improved_at(step) for run in self.runs if run.error is None)
+        return any(run.improved_at(step) for run in self.running.values())
 
     @property
     def save_is_due(self) -> bool:
         """Whether checkpoint.every_minutes have passed by the clock of the first process."""
         minutes = self.experiment.checkpoint.every_minutes
-        return minutes is not None and distributed.is_first() and time.monotonic() - self._saved_at > 60 * minutes
+        return minutes is not None and distributed.is_first() and time.monotonic() - self.saved_at > 60 * minutes
 
     def save(self, step: int, state: TrainState) -> None:
         """Starts to save a checkpoint of each run, with the validation accuracy where it has just been measured."""
@@ -153,22 +137,22 @@ class RunGroup:
             for checkpoints in self.checkpoints:  # no member may be two checkpoints ahead of another
                 checkpoints.wait()
             state = jax.device_get(state)
-        for number, own in self.members(state):
-            self.runs[number].log.sync()
-            run = self.runs[number]
+        for number, run in self.running.items():
+            run.log.sync()
+            own = self.member(number, state)
             self.checkpoints[number].save(step, own, run.validation_at(step), run.log.digest())
-        self._saved_at = time.monotonic()
+        self.saved_at = time.monotonic()
 
     def stopped(self, stop: StopSignal, step: int) -> Stopped:
         """Waits until all is saved, and says so."""
         signal = stop.received or "another process was stopped"
-        for checkpoints, display in zip(self.checkpoints, self._displays, strict=True):
+        for run, checkpoints in zip(self.runs, self.checkpoints, strict=True):
             checkpoints.wait()
-            display.line(f"{signal}: saved at step {step}; the same command goes on")
+            run.display.line(f"{signal}: saved at step {step}; the same command goes on")
         return Stopped(signal)
 
     def write_results(
-        self, summary: Summary, step_seconds: Mapping[str, float] | None, seconds: Mapping[str, float]
+        self, summary: Summary, step_seconds: Percentiles | None, seconds: Mapping[str, float]
     ) -> list[Result | None]:
         """Writes result.json of each run without an error.
 
@@ -181,8 +165,9 @@ class RunGroup:
           The result of each run; None where it has an error.
         """
         results: list[Result | None] = [None] * len(self.runs)
-        for number, run in enumerate(self.runs):
-            if run.error is None:
-                figures = performance(self.experiment, summary.training_flop, run.images_per_second(), step_seconds)
-                results[number] = run.write_result(summary.parameters, figures, seconds)
+        devices = jax.local_devices(), jax.device_count()
+        for number, run in self.running.items():
+            speed = run.images_per_second()
+            figures = performance(self.experiment, summary.training_flop, speed, step_seconds, *devices)
+            results[number] = run.write_result(summary.parameters, figures, seconds)
         return results

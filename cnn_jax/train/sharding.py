@@ -54,23 +54,12 @@ def of_state(state: TrainState, mesh: Mesh, train: Train) -> TrainState:
     return shardings
 
 
-def on_all(tree: Any, mesh: Mesh) -> Any:
-    """Replicates values that every process has on every device.
-
-    Args:
-      tree: Tree of arrays and random keys, the same in all processes.
-      mesh: Mesh of the devices.
-    """
-    where = replicated(mesh)
-    return put(tree, jax.tree.map(lambda _: where, tree))
-
-
 def put(tree: Any, shardings: Any) -> Any:
     """Puts values that every process has on the devices.
 
     Args:
       tree: Tree of arrays and random keys, the same in all processes.
-      shardings: Sharding of each array.
+      shardings: Sharding of each array, or one for all.
     """
     if jax.process_count() == 1:
         return jax.device_put(tree, shardings)
@@ -81,7 +70,7 @@ def put(tree: Any, shardings: Any) -> Any:
             return jax.random.wrap_key_data(one(jax.random.key_data(leaf), where))
         return jax.device_put(np.asarray(leaf), where)
 
-    return jax.tree.map(one, tree, shardings)
+    return jax.tree.map(one, tree, jax.tree.broadcast(shardings, tree))
 
 
 def addressable(tree: Any) -> Any:

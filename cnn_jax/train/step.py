@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -70,11 +71,6 @@ class StepConfig:
         """The network as pure functions."""
         return models.create(self.model, self.num_classes, self.freeze)
 
-    @property
-    def gradient_transformation(self) -> optax.GradientTransformation:
-        """The optimizer without its learning rate."""
-        return optimizer.build(self.optimizer)
-
     @contextlib.contextmanager
     def tracing(self) -> Iterator[None]:
         """Enters what holds for a whole step: the precision of products and the mesh of the devices."""
@@ -134,7 +130,7 @@ def create_state(config: StepConfig, variables: Variables) -> TrainState:
         step=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=variables.get("batch_stats", {}),
-        opt_state=config.gradient_transformation.init(params),
+        opt_state=optimizer.build(config.optimizer).init(params),
         averaged=jax.tree.map(jnp.copy, params) if config.train.ema_decay > 0 else {},
         epoch_sums=Sums.zero(),
         window_sums=Sums.zero(),
@@ -148,9 +144,8 @@ def state_shape(config: StepConfig, image_shape: tuple[int, int, int]) -> TrainS
       config: Static part of the steps.
       image_shape: (height, width, channels) in pixels.
     """
-    shapes: TrainState = jax.eval_shape(
-        lambda key: create_state(config, config.network.init(key, image_shape)), jax.random.key(0)
-    )
+    variables = config.network.variable_shapes(image_shape)
+    shapes: TrainState = jax.eval_shape(functools.partial(create_state, config), variables)
     return shapes
 
 
@@ -192,7 +187,7 @@ def train_step(
             gradients, (batch_stats, sums) = grad_fn(state.params, state.batch_stats, whole, dropout_key)
         else:
             gradients, (batch_stats, sums) = _accumulate(grad_fn, config.train.accumulate, state, whole, dropout_key)
-        updates, opt_state = config.gradient_transformation.update(gradients, state.opt_state, state.params)
+        updates, opt_state = optimizer.build(config.optimizer).update(gradients, state.opt_state, state.params)
         params = jax.tree.map(
             lambda old, update, kept: old - learning_rate * update if kept else old, state.params, updates, trainable
         )

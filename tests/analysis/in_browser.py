@@ -8,14 +8,14 @@ def show(browser, index, width=1200):
     browser.get(index.as_uri())
 
 
-def lies_well(browser, width, sections, pictures):
+def lies_well(browser, width, sections, pictures, smallest=301):
     """Checks the open page: nothing is logged, nothing is wider than the window, every section and picture is there."""
     assert browser.get_log("browser") == []
     assert browser.execute_script("return innerWidth") == width
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     widths = browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
     assert len(widths) == pictures
-    assert min(widths) > 300
+    assert min(widths) >= smallest
     for section in sections:
         box = browser.execute_script("return document.getElementById(arguments[0]).getBoundingClientRect()", section)
         assert box["height"] > 40

@@ -84,8 +84,18 @@ def inputs(names=NAMES, images=60, channels=1, kernel=(3, 3, 1, 32)):
     )
 
 
-def test_the_page_is_whole_and_self_contained(tmp_path):
-    index = write_report(finished_run(tmp_path / "run"), inputs())
+def few():
+    """Inputs with few pictures to draw, for what the page says."""
+    return inputs(images=9, kernel=(3, 3, 1, 2))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return write_report(finished_run(tmp_path_factory.mktemp("whole") / "run"), inputs())
+
+
+def test_the_page_is_whole_and_self_contained(whole):
+    index = whole
     text = index.read_text()
     page = Page(text)
     assert page.sections == [*SECTIONS, "provenance"]
@@ -111,7 +121,7 @@ def test_a_resumed_run_shows_what_had_changed(tmp_path):
     folder = finished_run(tmp_path / "run")
     held = folder.read("provenance.json")
     folder.write("provenance.json", held | {"changes": ["packages.jax: 0.10.2 -> 0.11.0", "xla_flags: none -> <b>"]})
-    text = write_report(folder, inputs()).read_text()
+    text = write_report(folder, few()).read_text()
     assert Page(text).sections == ["changes", *SECTIONS, "provenance"]
     assert "<li>packages.jax: 0.10.2 -&gt; 0.11.0</li>" in text
     assert "none -&gt; &lt;b&gt;</li>" in text
@@ -119,17 +129,17 @@ def test_a_resumed_run_shows_what_had_changed(tmp_path):
 
 def test_warnings_about_the_data_stand_before_the_figures_details(tmp_path):
     folder = finished_run(tmp_path / "run")
-    page = Page(write_report(folder, inputs()).read_text())
+    page = Page(write_report(folder, few()).read_text())
     assert "warnings" not in page.sections
     warnings = ("the test images lack 1 of the 3 classes: <b>cat</b>", "2 of the 9 test images are copies")
-    text = write_report(folder, dataclasses.replace(inputs(), warnings=warnings)).read_text()
+    text = write_report(folder, dataclasses.replace(few(), warnings=warnings)).read_text()
     assert Page(text).sections == ["warnings", *SECTIONS, "provenance"]
     assert "<li>the test images lack 1 of the 3 classes: &lt;b&gt;cat&lt;/b&gt;</li>" in text
     assert "<li>2 of the 9 test images are copies</li>" in text
 
 
-def test_class_names_are_escaped(tmp_path):
-    text = write_report(finished_run(tmp_path / "run"), inputs()).read_text()
+def test_class_names_are_escaped(whole):
+    text = whole.read_text()
     assert "&lt;b&gt;bold&lt;/b&gt; &amp; more" in text
     assert "<b>bold" not in text
 
@@ -160,9 +170,14 @@ def test_names_of_every_kind(tmp_path):
     assert list(report) == [*whole, "accuracy", "macro avg", "weighted avg"]
 
 
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    return write_report(finished_run(tmp_path_factory.mktemp("hostile") / "run"), inputs(HOSTILE, images=100))
+
+
 @pytest.mark.parametrize("width", [1280, 360])
-def test_names_of_every_kind_in_a_browser(tmp_path, browser, width):
-    show(browser, write_report(finished_run(tmp_path / "run"), inputs(HOSTILE, images=100)), width)
+def test_names_of_every_kind_in_a_browser(hostile, browser, width):
+    show(browser, hostile, width)
     lies_well(browser, width, SECTIONS, 8)
 
 
@@ -196,9 +211,9 @@ def test_a_profile_has_its_section(tmp_path, monkeypatch):
     profile = StepProfile(10, 6, "GPU:0", 5.0, 0.5, operations)
     folder = finished_run(tmp_path / "run")
     monkeypatch.setattr(step_profile, "read", lambda folder: StepProfile(10, 6, "GPU:0", 0.0, 0.0, ()))
-    assert "shows no operation of this run" in write_report(folder, inputs()).read_text()
+    assert "shows no operation of this run" in write_report(folder, few()).read_text()
     monkeypatch.setattr(step_profile, "read", lambda folder: profile)
-    index = write_report(folder, inputs())
+    index = write_report(folder, few())
     text, page = index.read_text(), Page(index.read_text())
     assert page.sections == [*SECTIONS[:-1], "profile", "config", "provenance"]
     assert (index.parent / "step_time.png").exists()
@@ -211,13 +226,13 @@ def test_a_profile_has_its_section(tmp_path, monkeypatch):
 
 def test_a_new_report_replaces_the_old(tmp_path):
     folder = finished_run(tmp_path / "run")
-    index = write_report(folder, inputs())
+    index = write_report(folder, few())
     (folder.report / "stale.png").write_bytes(b"")
     # An older version's result does not tell of the performance.
     folder.write(
         "result.json", {name: value for name, value in folder.read("result.json").items() if name[:4] != "perf"}
     )
-    assert write_report(folder, inputs()) == index
+    assert write_report(folder, few()) == index
     assert "speed" not in Page(index.read_text()).sections
     assert not (folder.report / "stale.png").exists()
     assert [entry.name for entry in folder.path.glob(".report*")] == []
@@ -229,7 +244,7 @@ def test_a_declared_metric_has_its_figure_and_its_curve(tmp_path, monkeypatch):
     folder = finished_run(tmp_path / "run")
     folder.write("result.json", folder.read("result.json") | {"test_brier": 0.125})
     folder.metrics.write_text(folder.metrics.read_text().replace('"accuracy": 0.5', '"brier": 0.25, "accuracy": 0.5'))
-    index = write_report(folder, inputs())
+    index = write_report(folder, few())
     assert "<b>0.1250</b><span>test Brier score</span>" in index.read_text()
     assert (index.parent / "brier.png").exists()
     assert 'alt="Brier score by epoch"' in index.read_text()
@@ -239,10 +254,10 @@ def test_a_run_that_is_not_finished_has_no_report(tmp_path):
     folder = finished_run(tmp_path / "run")
     (folder.path / "result.json").unlink()
     with pytest.raises(RunFolderError, match="no finished run"):
-        write_report(folder, inputs())
+        write_report(folder, few())
 
 
 @pytest.mark.parametrize("width", [1200, 390])
-def test_in_a_browser(tmp_path, browser, width):
-    show(browser, write_report(finished_run(tmp_path / "run"), inputs()), width)
+def test_in_a_browser(whole, browser, width):
+    show(browser, whole, width)
     lies_well(browser, width, SECTIONS, 8)

@@ -141,7 +141,7 @@ def test_a_damaged_trace_is_refused(tmp_path, name, content):
     if name == "program.txt" and content is not None and b"\xff" not in content:
         assert step_profile.read(tmp_path).operations == ()  # the text of another program
         return
-    with pytest.raises(RunFolderError, match=r"profile.* cannot be read: .*; delete the folder"):
+    with pytest.raises(RunFolderError, match=r"profile.* cannot be read: .*; move the folder aside"):
         step_profile.read(tmp_path)
     shutil.rmtree(tmp_path / "profile")
     assert step_profile.read(tmp_path) is None

@@ -14,7 +14,10 @@ from cnn_jax.config_model import Cnn
 def expected_variance(name, shape):
     scale, fan, _ = SCHEMES[name]
     window, inputs, outputs = int(np.prod(shape[:-2])), *shape[-2:]
-    return scale / {"in": window * inputs, "out": window * outputs, "mean": window * (inputs + outputs) / 2}[fan]
+    return (
+        scale
+        / {"in": window * inputs, "out": window * outputs, "mean": window * (inputs + outputs) / 2, "none": 1}[fan]
+    )
 
 
 def assert_drawn_by(kernel, name):

@@ -1,6 +1,7 @@
 """Residual blocks by hand: what is added to what, and where padding makes maps smaller."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +19,13 @@ PLAIN = Policy(padding="SAME", norm="none")
 def started(block, shape, seed=0):
     """The block's variables, random in every entry, and an image batch."""
     x = jax.random.normal(jax.random.key(seed), (2, *shape))
-    variables = block.init(jax.random.key(0), x, train=False)
+    variables = jax.eval_shape(functools.partial(block.init, train=False), jax.random.key(0), x)
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape), jnp.float32), variables), x
+
+
+def output(block, variables, x):
+    return jax.jit(functools.partial(block.apply, train=False))(variables, x)
 
 
 def conv3x3(x, layer, stride=1):
@@ -46,9 +51,9 @@ def test_a_basic_block_adds_its_input():
     variables, x = started(block, (6, 6, 3))
     params, image = variables["params"], np.asarray(x, np.float64)
     branch = conv3x3(relu(conv3x3(image, params["conv1"])), params["conv2"])
-    np.testing.assert_allclose(block.apply(variables, x, train=False), relu(branch + image), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(output(block, variables, x), relu(branch + image), rtol=1e-4, atol=1e-4)
     plain = ResidualBlock(3, PLAIN, shortcut="none")
-    np.testing.assert_allclose(plain.apply(variables, x, train=False), relu(branch), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(output(plain, variables, x), relu(branch), rtol=1e-4, atol=1e-4)
 
 
 def test_a_projection_takes_every_second_pixel():
@@ -58,7 +63,7 @@ def test_a_projection_takes_every_second_pixel():
     shortcut = params["shortcut"]
     projected = image[:, ::2, ::2] @ np.asarray(shortcut["kernel"])[0, 0] + np.asarray(shortcut["bias"])
     branch = conv3x3(relu(conv3x3(image, params["conv1"], stride=2)), params["conv2"])
-    np.testing.assert_allclose(block.apply(variables, x, train=False), relu(branch + projected), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(output(block, variables, x), relu(branch + projected), rtol=1e-4, atol=1e-4)
 
 
 def test_a_padded_shortcut_has_zeros_for_new_channels():
@@ -68,7 +73,7 @@ def test_a_padded_shortcut_has_zeros_for_new_channels():
     assert set(params) == {"conv1", "conv2"}
     branch = conv3x3(relu(conv3x3(image, params["conv1"], stride=2)), params["conv2"])
     skipped = np.concatenate([image[:, ::2, ::2], np.zeros((2, 3, 3, 2))], axis=-1)
-    np.testing.assert_allclose(block.apply(variables, x, train=False), relu(branch + skipped), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(output(block, variables, x), relu(branch + skipped), rtol=1e-4, atol=1e-4)
 
 
 def test_pre_activation_leaves_the_sum_as_it_is():
@@ -76,7 +81,7 @@ def test_pre_activation_leaves_the_sum_as_it_is():
     variables, x = started(block, (6, 6, 3))
     params, image = variables["params"], np.asarray(x, np.float64)
     branch = conv3x3(relu(conv3x3(relu(image), params["conv1"])), params["conv2"])
-    np.testing.assert_allclose(block.apply(variables, x, train=False), image + branch, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(output(block, variables, x), image + branch, rtol=1e-4, atol=1e-4)
 
 
 def test_valid_padding_adds_the_middle_of_the_input():
@@ -86,11 +91,11 @@ def test_valid_padding_adds_the_middle_of_the_input():
     variables, x = started(block, (8, 8, 1))
     centre = jnp.zeros((3, 3, 1, 1)).at[1, 1].set(1.0)
     variables = {"params": {name: {"kernel": centre, "bias": jnp.zeros(1)} for name in ("conv1", "conv2")}}
-    np.testing.assert_allclose(block.apply(variables, x, train=False), 2 * x[:, 2:-2, 2:-2], rtol=1e-6)
+    np.testing.assert_allclose(output(block, variables, x), 2 * x[:, 2:-2, 2:-2], rtol=1e-6)
     strided = ResidualBlock(1, policy, strides=2, shortcut="padded")
     # 14 pixels: 6 windows with centres at 1, 3, ..., 11, of which 4 have their centres at 3, 5, 7, 9
     x = jax.random.normal(jax.random.key(1), (1, 14, 14, 1))
-    np.testing.assert_allclose(strided.apply(variables, x, train=False), 2 * x[:, 3:10:2, 3:10:2], rtol=1e-6)
+    np.testing.assert_allclose(output(strided, variables, x), 2 * x[:, 3:10:2, 3:10:2], rtol=1e-6)
 
 
 def test_growing_maps_are_refused_with_the_layer():
@@ -128,16 +133,20 @@ def test_a_bottleneck_for_a_tpu_learns_the_same(strides):
     policy = Policy(padding="SAME", norm="batch", norm_images=2)
     block = ResidualBlock(32, policy, strides=strides, bottleneck_features=8)
     x = jax.random.normal(jax.random.key(1), (4, 6, 6, 16))
-    variables = block.init(jax.random.key(0), x, train=False)
+    variables = jax.jit(functools.partial(block.init, train=False))(jax.random.key(0), x)
     cotangent = jax.random.normal(jax.random.key(2), (4, 6 // strides, 6 // strides, 32))
 
     def step(block):
         def output(params, x):
             return block.apply({**variables, "params": params}, x, train=True, mutable="batch_stats")
 
-        y, back, kept = jax.vjp(output, variables["params"], x, has_aux=True)
+        @jax.jit
+        def learn(params, x, cotangent):
+            y, back, kept = jax.vjp(output, params, x, has_aux=True)
+            return y, back(cotangent), kept
+
         products = str(jax.make_jaxpr(lambda params: output(params, x)[0])(variables["params"])).count("dot_general")
-        return (y, back(cotangent), kept), products
+        return learn(variables["params"], x, cotangent), products
 
     with building_for("tpu"):
         fused, products = step(block)

@@ -107,7 +107,8 @@ def test_a_failing_file_tells_where(tmp_path):
 def test_several_processes(experiment_file):
     words = ["train", f"--config={experiment_file}", "--distributed=explicit", "--coordinator=host:1234"]
     request = parse([*words, "--num_processes=2", "--process_id=1"])
-    assert request.group == ProcessGroup("explicit", "host:1234", count=2, number=1)
+    assert request.group == ProcessGroup("explicit", "host:1234", count=2, number=1, heartbeat_timeout=30)
+    assert parse(["train", f"--config={experiment_file}", "--heartbeat_timeout=5"]).group.heartbeat_timeout == 5
 
 
 @pytest.mark.parametrize(
@@ -186,3 +187,12 @@ def test_a_port_beyond_all_ports_is_refused(experiment_file):
     for port in ("0", "65536", "99999999999", "\u0663"):
         with pytest.raises(ConfigError, match="expected HOST:PORT"):
             parse(["train", f"--config={experiment_file}", *words, f"--coordinator=host:{port}"])
+
+
+@pytest.mark.parametrize(
+    "words", [["predict", "--workdir=x", "--images="], ["predict", "--workdir=x"], ["filter", "--image=x"], ["sweep"]]
+)
+def test_a_refusal_of_one_fault_is_one_line(words):
+    with pytest.raises(ConfigError) as raised:
+        parse(words)
+    assert [fault for fault in raised.value.faults if "\n" in fault or "repeat this option" in fault] == []

@@ -109,6 +109,27 @@ def test_copies_in_both_splits(source, tmp_path):
         assert warning.endswith(": number 3 is number 4")
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_training_images_in_two_classes(source, tmp_path):
+    train = images(12, 1)
+    train[3], train[10], train[7] = train[1], train[0], train[6]  # the first of another class, the others of their own
+    labels = [0, 1, 2, 0, 1, 2, 0, 0, 1, 2, 1, 2]
+    train[11] = train[1]  # a third of its kind: numbers 1, 3 and 11 have the classes 1, 0 and 2; 0 and 10 have 0 and 1
+    [warning] = load(source(tmp_path, (train, labels), (images(12, 2), LABELS)), 0).warnings
+    assert warning.startswith("5 of the 12 training images are also in another class, pixel by pixel: ")
+    if source is image_folder:
+        names = (f"{tmp_path}/train/class0/0.png of class class0", f"{tmp_path}/train/class1/10.png of class class1")
+    else:
+        names = ("number 0 of class 0", "number 10 of class 1")
+    assert warning.endswith(f": {names[0]} is {names[1]}; is a label wrong?")
+
+
+def test_copies_of_one_class_are_no_contradiction(tmp_path):
+    train = images(12, 1)
+    train[3] = train[0]
+    assert load(csv(tmp_path, (train, LABELS), (images(12, 2), LABELS)), 0).warnings == ()
+
+
 def test_copies_under_other_names_that_a_split_tears_apart(tmp_path):
     arrays = images(20, 1)
     folders(tmp_path / "all", np.concatenate([arrays, arrays]), [0, 1] * 20)

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import shutil
 import tarfile
 
@@ -366,6 +367,18 @@ def test_copies_that_a_validation_split_may_tear_apart(pictures, tmp_path):
     assert load(cfg.Records(folder=folder, image_size=8), seed=0).warnings == ()
     [warning] = load(cfg.Records(folder=folder, image_size=8, validation_fraction=0.4), seed=0).warnings
     assert warning.startswith("3 training pictures are copies of others, byte by byte: validation images, which config")
+
+
+def test_training_pictures_in_two_classes(pictures, tmp_path):
+    for number in range(2):
+        shutil.copy(pictures / "train" / "grey" / "a.jpg", pictures / "train" / "red" / f"copy{number}.jpg")
+    shutil.copy(pictures / "val" / "grey" / "a.png", pictures / "val" / "red" / "copy.png")  # a test picture may be
+    [warning] = read_manifest(prepare(pictures, tmp_path / "records"), "f").warnings
+    assert re.fullmatch(
+        r"2 of the \d training pictures are also in another class, byte by byte: red/copy\d.jpg of class red is one of "
+        r"class grey before it; is a label wrong\?",
+        warning,
+    )
 
 
 @pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])

@@ -63,6 +63,8 @@ def _shorten(draw: random.Random, tree: Tree) -> None:
         model["depth"] = draw.choice((18, 18, 18, 50))
     if model["name"] == "resnet_cifar":
         model["depth"] = draw.choice((8, 8, 16, 20))
+    if model["name"].startswith("squeezenet"):
+        model["modules"] = draw.choice((0, 1, 2, 4))
     if model["name"].startswith("googlenet"):
         model["modules"] = draw.choice(((1, 1, 1), (0, 2, 0), (1, 2, 2), (2, 0, 1), (0, 0, 0)))
 

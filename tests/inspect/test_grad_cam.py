@@ -15,6 +15,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -27,16 +29,22 @@ LAST_MAPS = [
     (Cnn(pooling="max", features=(8, 8)), 28, "conv2/activation", (11, 11, 8)),
     (Cnn(norm="batch"), 28, "conv3/norm/activation", (3, 3, 64)),
     (Cnn(norm="batch", order="norm-activation-conv"), 28, "conv3", (3, 3, 64)),
+    (Cnn(norm="batch", order="conv-activation-norm", pooling="max"), 28, "conv3/norm", (3, 3, 64)),
+    (LeNet5(padding="SAME"), 28, "C5/activation", (8, 8, 120)),
     (LeNet5(), 28, "C3/activation", (10, 10, 16)),  # C5's maps have one place
     (LeNet5(subsampling="trainable", connection="table", output="rbf"), 32, "C3/activation", (10, 10, 16)),
     (AlexNet(), 224, "conv5/activation", (13, 13, 256)),
+    (AlexNet(last_pool=False, pooling="avg"), 224, "conv5/activation", (13, 13, 256)),
     (TorchvisionAlexNet(), 224, "conv5/activation", (13, 13, 256)),
     (GoogLeNet(), 224, "inception5b/concat", (7, 7, 1024)),
     (GoogLeNet(modules=(2, 2, 0)), 224, "inception4b/concat", (14, 14, 512)),
     (TorchvisionGoogLeNet(aux_heads=True), 224, "inception5b/concat", (7, 7, 1024)),
+    (SqueezeNet10(), 224, "fire9/concat", (13, 13, 512)),
+    (SqueezeNet11(), 224, "fire9/concat", (13, 13, 512)),
     (ResNet(depth=18), 224, "stage4_block2/add/activation", (7, 7, 512)),
     (ResNet(depth=50), 224, "stage4_block3/add/activation", (7, 7, 2048)),
     (ResNet(depth=18, shortcut="none"), 224, "stage4_block2/conv2/norm/activation", (7, 7, 512)),
+    (ResNet(depth=50, activation_order="pre"), 224, "last/norm/activation", (7, 7, 2048)),
     (CifarResNet(), 32, "stage3_block3/add/activation", (8, 8, 64)),
     (CifarResNet(activation_order="pre"), 32, "last/norm/activation", (8, 8, 64)),
     (CifarResNet(activation_order="pre", norm="none"), 32, "stage3_block3/add/activation", (8, 8, 64)),
@@ -55,7 +63,7 @@ def test_no_network_is_left_out():
 def test_the_last_maps(config, side, layer, shape):
     model, image_shape = models.create(config, 10), (side, side, 1 if side == 28 else 3)
     assert last_maps(model, image_shape) == layer
-    variables = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
+    variables = model.variable_shapes(image_shape)
     (maps,) = jax.eval_shape(
         lambda *both: list(model.apply_with_layers(*both, capture=(layer,))[3].values()),
         variables,

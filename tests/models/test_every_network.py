@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from peers.compare import QUICK
+from support.quick_programs import QUICK
 
 from cnn_jax import models
 from cnn_jax.config import Augment, Experiment, Sgd, Train
@@ -18,6 +18,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -26,6 +28,7 @@ from cnn_jax.ops import GeometryError
 from cnn_jax.train.step import StepConfig, create_state, state_shape, train_step, train_steps
 
 CLASSES = 3
+SLOPED = {"activation": "leaky_relu", "head_activation": "leaky_relu"}  # the last maps are of a single pixel
 PADDINGS = ("VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR")
 # Narrow ones of each name, and the sides of their smallest legal images under these paddings. Stride and pooling decide
 # them: a VALID ResNet-18 loses 4 pixels a block, of up to 32 of the image's each.
@@ -39,6 +42,8 @@ NETWORKS = [
         TorchvisionGoogLeNet(width=0.2, modules=(1, 1, 0), aux_dense=16, aux_heads=True),
         (77, 23, 23, 23, 31, 23, 23),
     ),
+    (SqueezeNet10(width=0.1, modules=3, pool_after=(1, 4), **SLOPED), (41, 17, 17, 17, 17, 17, 17)),
+    (SqueezeNet11(width=0.1, modules=4, **SLOPED), (73, 25, 25, 25, 25, 25, 25)),
     (ResNet(width=4), (431, 1, 1, 1, 33, 1, 3)),
     (CifarResNet(depth=8, width=4), (25, 1, 1, 1, 5, 1, 1)),
 ]
@@ -74,21 +79,34 @@ def trainable(config, side):
     return config.model_copy(update=changed) if blind else config
 
 
+def step_config(config):
+    return StepConfig.of(Experiment(model=config, optimizer=Sgd(momentum=0.0)), CLASSES)
+
+
+@functools.lru_cache(maxsize=1)
+def started(config, side):
+    """The state before the first step, which a network has whatever it computes in."""
+    this = step_config(config)
+    start = jax.jit(lambda key: create_state(this, this.network.init(key, (side, side, 3))), compiler_options=QUICK)
+    return start(jax.random.key(1))
+
+
 @pytest.mark.parametrize("compute", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("config", "padding", "side"), CASES)
 def test_a_training_step(config, padding, side, compute):
-    config = config.model_copy(update={"padding": padding, "compute": compute, "lowering": "xla"})
-    config = trainable(config, side)
-    this = StepConfig.of(Experiment(model=config, optimizer=Sgd(momentum=0.0)), CLASSES)
-    init = jax.jit(this.network.init, static_argnums=1, compiler_options=QUICK)
-    before = create_state(this, init(jax.random.key(1), (side, side, 3)))
+    config = trainable(config.model_copy(update={"padding": padding, "lowering": "xla"}), side)
+    before = started(config, side)
+    this = step_config(config.model_copy(update={"compute": compute}))
+    if compute != "float32":
+        same = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (before, state_shape(this, (side, side, 3))))
+        assert same[0] == same[1]
     images = jax.random.normal(jax.random.key(2), (2, side, side, 3))
     batch = Batch(images, jnp.array([0, 1]), jnp.ones(2), Preprocessing(Normalization(jnp.zeros(3), jnp.ones(3))))
     step = jax.jit(functools.partial(train_step, this), compiler_options=QUICK)
     after, _ = step(before, batch, jnp.float32(1.0), jax.random.key(3))
     assert np.isfinite(after.epoch_sums.loss)
     # Plain descent at rate 1: what a parameter moved by is its gradient.
-    moved = jax.tree.map(lambda old, new: np.asarray(old - new), before.params, after.params)
+    moved = jax.tree.map(lambda old, new: np.asarray(old) - np.asarray(new), before.params, after.params)
     for path, gradient in jax.tree_util.tree_leaves_with_path(moved):
         assert gradient.dtype == np.float32
         assert np.isfinite(gradient).all(), jax.tree_util.keystr(path)

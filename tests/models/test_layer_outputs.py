@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from peers.compare import QUICK
+from support.quick_programs import QUICK
 
 from cnn_jax import models, ops
 from cnn_jax.config_model import (
@@ -14,6 +14,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -29,6 +31,8 @@ NETWORKS = [
     (TorchvisionAlexNet(features=(4, 4, 6, 6, 4), dense=(8, 6), head_size=2), 63),
     (GoogLeNet(width=0.1, modules=(1, 1, 0), aux_dense=6, padding="VALID", aux_pool="adaptive"), 175),
     (TorchvisionGoogLeNet(width=0.1, modules=(1, 1, 0), aux_dense=6, aux_heads=True), 64),
+    (SqueezeNet10(width=0.05, modules=2, pool_after=(1,)), 25),
+    (SqueezeNet11(width=0.05, modules=3, padding="VALID", pool_after=(1, 3)), 49),
     (ResNet(width=4, stage_strides=(1, 2, 1, 1)), 32),
     (CifarResNet(depth=8, width=4), 9),
     (CifarResNet(depth=8, width=4, activation_order="pre", shortcut="projection", padding="VALID"), 31),
@@ -53,7 +57,7 @@ def started(config, side):
 def test_outputs_have_the_shapes_of_the_table(config, side):
     model = models.create(config, CLASSES)
     rows = model.layers((side, side, 3))
-    variables = jax.eval_shape(lambda key: model.init(key, (side, side, 3)), jax.random.key(0))
+    variables = model.variable_shapes((side, side, 3))
     images = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
     *_, layers = jax.eval_shape(
         lambda variables, images: model.apply_with_layers(
@@ -238,7 +242,7 @@ def test_unknown_layers_and_misshapen_perturbations(small):
 
 def test_an_auxiliary_classifier_is_read_in_training_alone():
     model = models.create(GoogLeNet(width=0.05, modules=(1, 1, 0), aux_dense=4, aux_pool="adaptive"), CLASSES)
-    variables = jax.eval_shape(lambda key: model.init(key, (65, 65, 3)), jax.random.key(0))
+    variables = model.variable_shapes((65, 65, 3))
     images = jax.ShapeDtypeStruct((1, 65, 65, 3), jnp.float32)
     with pytest.raises(ValueError, match="layer 'aux1/conv' runs in training alone; use train=True"):
         jax.eval_shape(lambda *both: model.apply_with_layers(*both, capture=("aux1/conv",)), variables, images)

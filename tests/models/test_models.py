@@ -13,6 +13,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -39,6 +41,8 @@ COUNTS = [
     (GoogLeNet(aux_heads=False), RGB, 1000, 6_998_552),
     (TorchvisionGoogLeNet(), RGB, 1000, 6_624_904),
     (TorchvisionGoogLeNet(aux_heads=True), RGB, 1000, 13_004_888),
+    (SqueezeNet10(), RGB, 1000, 1_248_424),
+    (SqueezeNet11(), RGB, 1000, 1_235_496),
     (ResNet(), RGB, 1000, 11_689_512),
     (ResNet(depth=34), RGB, 1000, 21_797_672),
     (ResNet(depth=50), RGB, 1000, 25_557_032),
@@ -65,7 +69,12 @@ def test_parameter_counts(config, image_shape, classes, count):
     model = models.create(config, classes)
     shapes = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) == count
+    assert jax.tree.map(typed, shapes) == jax.tree.map(typed, model.variable_shapes(image_shape))
     assert sum(row.parameters for row in model.layers(image_shape)) == count
+
+
+def typed(leaf):
+    return leaf.shape, leaf.dtype, leaf.weak_type
 
 
 def test_the_lectures_network_by_hand():

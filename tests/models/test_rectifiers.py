@@ -13,9 +13,12 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
+from cnn_jax.ops.platform import building_for
 
 # By the papers' tables: one after every convolution and every hidden dense layer, but for the convolutions that end a
 # residual block, whose rectifier stands after the sum, and those of shortcuts.
@@ -28,6 +31,8 @@ COUNTS = [
     (TorchvisionAlexNet(), 224, 5 + 2, 5 + 2),
     (GoogLeNet(), 224, 3 + 9 * 6, 3 + 9 * 6 + 2 * 2),
     (TorchvisionGoogLeNet(aux_heads=True), 224, 3 + 9 * 6, 3 + 9 * 6 + 2 * 2),
+    (SqueezeNet10(), 224, 1 + 8 * 3 + 1, 1 + 8 * 3 + 1),
+    (SqueezeNet11(), 224, 1 + 8 * 3 + 1, 1 + 8 * 3 + 1),
     (ResNet(depth=18), 224, 1 + 8 * 2, 1 + 8 * 2),
     (ResNet(depth=50), 224, 1 + 16 * 3, 1 + 16 * 3),
     (CifarResNet(depth=20), 32, 1 + 9 * 2, 1 + 9 * 2),
@@ -44,12 +49,63 @@ def test_no_network_is_left_out():
 def test_as_many_rectifiers_as_the_network_has(config, side, in_evaluation, in_training):
     model = models.create(config, 10)
     shape = (side, side, 1 if side == 28 else 3)
-    variables = jax.eval_shape(lambda key: model.init(key, shape), jax.random.key(0))
+    variables = model.variable_shapes(shape)
     images = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
     for train, count in ((False, in_evaluation), (True, in_training)):
         with ops.relu_backward("guided") as rectifiers:
             jax.eval_shape(lambda v, x, train=train: model.apply(v, x, train, jax.random.key(0))[0], variables, images)
         assert rectifiers.count == count
+
+
+def maxima_with_zero(jaxpr):
+    """Counts the rectifications in a traced program: of maps on their way forward, of signals on their way back."""
+    count = 0
+    for equation in jaxpr.eqns:
+        zeros = [literal for literal in equation.invars if np.ndim(getattr(literal, "val", 1)) == 0]
+        count += equation.primitive.name == "max" and any(getattr(each, "val", 1) == 0 for each in zeros)
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(inner, "jaxpr", inner)
+                count += maxima_with_zero(inner) if hasattr(inner, "eqns") else 0
+    return count
+
+
+def rectifications(config, side, backward, train):
+    """Those of a network's whole gradient with respect to its images, auxiliary classifiers included."""
+    model = models.create(config, 10)
+    shape = (side, side, 1 if side == 28 else 3)
+    variables = jax.eval_shape(lambda key: model.init(key, shape), jax.random.key(0))
+
+    def score(images, variables):
+        logits, aux_logits, _ = model.apply(variables, images, train, jax.random.key(0))
+        return sum(each.sum() for each in (logits, *aux_logits))
+
+    with ops.relu_backward(backward):
+        traced = jax.make_jaxpr(jax.grad(score))(jax.ShapeDtypeStruct((2, *shape), jnp.float32), variables)
+    return maxima_with_zero(traced.jaxpr)
+
+
+@pytest.mark.parametrize(("config", "side", "in_evaluation", "in_training"), CASES)
+def test_the_rule_is_applied_to_as_many_signals(config, side, in_evaluation, in_training):
+    """The rule of `deconvnet` rectifies signals; no rectifier's is led back in another way."""
+    train = in_training != in_evaluation  # where a network has more of them in training, the auxiliary classifiers'
+    maps = in_training if train else in_evaluation
+    assert rectifications(config, side, "deconvnet", train) == maps + maps
+
+
+@pytest.mark.parametrize("lowering", ["xla", "patches", "winograd", "space_to_depth"])
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+@pytest.mark.parametrize("train", [False, True])
+def test_fused_layers_and_every_lowering(lowering, platform, train):
+    """On TPUs norms are joined with the layers around them in training, and none of that is in the rule's way."""
+    fused = Cnn(lowering=lowering, pooling="max", features=(8, 8))
+    joined = fused.model_copy(update={"norm": "batch", "kernel_size": (3, 1) if lowering != "winograd" else 3})
+    for config in (fused, joined):
+        with building_for(platform):
+            signals = [rectifications(config, 28, backward, train) for backward in ("gradient", "deconvnet", "guided")]
+        # Variances on TPUs are kept from falling below 0.
+        variances = 2 * (config.norm == "batch" and platform == "tpu" and train)
+        assert [each - variances for each in signals] == [3, 6, 6]
 
 
 def test_signals_of_a_network_are_positive_where_rectifiers_end_it():

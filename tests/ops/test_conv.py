@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from peers.compare import QUICK
+from support.quick_programs import QUICK
 
 from cnn_jax import ops
 
@@ -27,8 +27,8 @@ NUMPY_BORDER = {"REFLECT": "reflect", "REPLICATE": "edge", "CIRCULAR": "wrap"}
 
 def single(image, kernel, **options):
     """Convolves one channel with one kernel."""
-    result = ops.conv2d(jnp.asarray(image)[None, :, :, None], jnp.asarray(kernel)[:, :, None, None], **options)
-    return np.asarray(result)[0, :, :, 0]
+    program = jax.jit(functools.partial(ops.conv2d, **options))
+    return np.asarray(program(jnp.asarray(image)[None, :, :, None], jnp.asarray(kernel)[:, :, None, None]))[0, :, :, 0]
 
 
 def looped(x, kernel, strides, pads, dilation, groups, mode="constant"):
@@ -188,7 +188,7 @@ def test_winograd_of_many_channels(channels):
     x = normal(rng, (3, 13, 10, channels))
     kernel = normal(rng, (3, 3, channels, 24))
     expected = looped(np.asarray(x), np.asarray(kernel), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
-    assert error(ops.conv2d(x, kernel, lowering="winograd"), expected) <= 2e-6
+    assert error(jax.jit(functools.partial(ops.conv2d, lowering="winograd"))(x, kernel), expected) <= 2e-6
 
 
 @pytest.mark.parametrize("lowering", ["xla", "patches", "winograd"])
@@ -214,18 +214,47 @@ def test_bfloat16_is_summed_in_float32(lowering):
     assert float(y[0, 1, 1, 0]) == 4608  # 9 x 512; a sum in bfloat16 ends at 256, where adding 1 changes nothing
 
 
-@pytest.mark.parametrize("padding", ["VALID", "SAME", "SAME_LOWER", "TORCH", 1, ((0, 2), (1, 0)), "CIRCULAR"])
-@pytest.mark.parametrize(("strides", "dilation", "groups"), [(1, 1, 1), ((2, 3), 1, 2), (2, 2, 1)])
-def test_the_transposed_convolution_is_the_adjoint(padding, strides, dilation, groups):
+ADJOINT_SIZE = (9, 12)  # of images
+ADJOINT_CASES = [
+    (kernel, {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups})
+    for kernel in ((3, 2), (3, 3))
+    for strides in (1, 2, (2, 3))
+    for padding in PADDINGS
+    for dilation in (1, 2, (1, 3))
+    for groups in (1, 2, 4)
+    # kernels of odd size, which Winograd's lowering takes, and of even size in turn
+    if (kernel == (3, 3)) == ((strides, dilation, groups) == (1, 1, 1))
+]
+
+
+def test_the_transposed_convolution_is_the_adjoint():
+    """<A y, x> = <y, A' x>, with A y by the loop, in float64: for every padding, stride, dilation and group count."""
     rng = np.random.default_rng(2)
-    y = normal(rng, (2, 9, 12, 4))
-    kernel = normal(rng, (3, 2, 4 // groups, 6))
-    options = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
-    forward = ops.conv2d(y, kernel, **options)
-    x = normal(rng, forward.shape)
-    back = ops.conv_transpose2d(x, kernel, output_size=(9, 12), **options)
-    assert back.shape == y.shape
-    assert float(jnp.vdot(forward, x)) == pytest.approx(float(jnp.vdot(y, back)), rel=1e-5, abs=1e-3)
+    cases, forwards = [], []
+    for number, (window, options) in enumerate(ADJOINT_CASES):
+        strides, dilation = (np.broadcast_to(options[name], 2).tolist() for name in ("strides", "dilation"))
+        kernel = rng.standard_normal((*window, 4 // options["groups"], 8))
+        y = rng.standard_normal((1, *ADJOINT_SIZE, 4))
+        pads = ops.resolve_padding(options["padding"], ADJOINT_SIZE, window, strides, dilation)
+        mode = NUMPY_BORDER.get(str(options["padding"]), "constant")
+        forward = looped(y, kernel, strides, pads, dilation, options["groups"], mode)
+        names = lowerings(kernel, {**options, "strides": tuple(strides), "dilation": tuple(dilation)})
+        cases.append((kernel, {**options, "lowering": names[(number + number // 9) % len(names)]}))
+        forwards.append((y, forward, rng.standard_normal(forward.shape)))
+    assert {options["lowering"] for _, options in cases} == {"xla", "patches", "winograd", "space_to_depth"}
+    with jax.enable_x64(True):
+        for start in range(0, len(cases), 60):
+            some = [(x, *case) for (_, _, x), case in zip(forwards, cases, strict=True)][start : start + 60]
+            results = together(
+                lambda x, kernel, options: ops.conv_transpose2d(x, kernel, output_size=ADJOINT_SIZE, **options), some
+            )
+            for back, case, (y, forward, x) in zip(results, some, forwards[start : start + 60], strict=True):
+                assert back.shape == y.shape
+                assert back.dtype == np.float64
+                # Sums of some hundred products: their roundings are 1e-15 of the norms.
+                bound = 1e-13 * np.linalg.norm(forward) * np.linalg.norm(x)
+                assert abs(np.vdot(forward, x) - np.vdot(y, back)) < bound, case[2]
+                assert abs(np.vdot(forward, x)) > 1e6 * bound
 
 
 def test_sizes_of_the_transposed_convolution(untyped):
@@ -262,6 +291,7 @@ def test_kernels_of_many_taps(padding):
     expected = looped(x, kernel, (1, 1), pads, (1, 1), 1)
     arrays = jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32)
     for lowering in ("auto", "patches") if padding == "VALID" else ("auto",):
-        np.testing.assert_allclose(ops.conv2d(*arrays, padding=padding, lowering=lowering), expected, atol=2e-4)
+        program = jax.jit(functools.partial(ops.conv2d, padding=padding, lowering=lowering))
+        np.testing.assert_allclose(program(*arrays), expected, atol=2e-4)
     with pytest.raises(ops.GeometryError, match="at most 1,024 taps, and this one has 1,089; use lowering auto or xla"):
         ops.conv2d(arrays[0], jnp.zeros((33, 33, 2, 3)), padding="SAME", lowering="patches")

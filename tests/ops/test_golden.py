@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from peers.cases import KINDS, load
-from peers.compare import QUICK, computed, differences
+from peers.compare import computed, differences
+from support.quick_programs import QUICK
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.gradients import pull_back
+from support.quick_programs import QUICK
 
 from cnn_jax import ops
 
 
 def pooled(pool, image, *options, **more):
-    return np.asarray(pool(jnp.asarray(image, jnp.float32)[None, :, :, None], *options, **more))[0, :, :, 0].tolist()
+    program = jax.jit(lambda x: pool(x, *options, **more)[0, :, :, 0])
+    return program(jnp.asarray(image, jnp.float32)[None, :, :, None]).tolist()
 
 
 def test_the_lectures_tables():
@@ -34,6 +37,7 @@ def test_padding_never_wins_and_is_not_counted():
 def test_against_a_loop():
     rng = np.random.default_rng(3)
     reductions = {ops.max_pool: np.nanmax, ops.min_pool: np.nanmin, ops.avg_pool: np.nanmean}
+    cases, expected = [], []
     for size, window, stride, padding in itertools.product(
         (4, 7), (2, 3), (1, 2, 3), ("VALID", "SAME", "SAME_LOWER", 1)
     ):
@@ -42,13 +46,24 @@ def test_against_a_loop():
         padded = np.pad(x, pads, constant_values=np.nan)
         oh, ow = ops.output_sizes(x.shape, window, stride, padding)
         for pool, reduce in reductions.items():
-            expected = [
-                [reduce(padded[i * stride : i * stride + window, j * stride : j * stride + window]) for j in range(ow)]
-                for i in range(oh)
-            ]
-            np.testing.assert_allclose(
-                pooled(pool, x, window, strides=stride, padding=padding), expected, rtol=1e-6, atol=1e-7
+            cases.append((pool, x, window, {"strides": stride, "padding": padding}))
+            expected.append(
+                [
+                    [
+                        reduce(padded[i * stride : i * stride + window, j * stride : j * stride + window])
+                        for j in range(ow)
+                    ]
+                    for i in range(oh)
+                ]
             )
+    results = jax.jit(
+        lambda images: [
+            pool(x[None, :, :, None], window, **options)[0, :, :, 0]
+            for x, (pool, _, window, options) in zip(images, cases, strict=True)
+        ]
+    )([x for _, x, _, _ in cases])
+    for result, values, (pool, x, *options) in zip(results, expected, cases, strict=True):
+        np.testing.assert_allclose(result, values, rtol=1e-6, atol=1e-7, err_msg=f"{pool} {x.shape} {options}")
 
 
 @pytest.mark.parametrize("pool", [ops.max_pool, ops.min_pool])
@@ -74,10 +89,11 @@ def test_gradients_against_a_loop(window, strides, padding):
         here = (slice(i * strides[0], i * strides[0] + window[0]), slice(j * strides[1], j * strides[1] + window[1]))
         first = np.unravel_index(np.argmax(padded[here]), window)
         expected[here][first] += cotangent[i, j]
-    _, back = jax.vjp(
-        lambda x: ops.max_pool(x, window, strides=strides, padding=padding), jnp.asarray(x)[None, :, :, None]
+    _, (gradient,) = pull_back(
+        lambda x: ops.max_pool(x, window, strides=strides, padding=padding),
+        jnp.asarray(cotangent)[None, :, :, None],
+        jnp.asarray(x)[None, :, :, None],
     )
-    (gradient,) = back(jnp.asarray(cotangent)[None, :, :, None])
     assert np.array_equal(gradient[0, :, :, 0], expected[top : top + size[0], left : left + size[1]])
 
 
@@ -138,7 +154,8 @@ def test_windows_of_many_taps(window, strides, padding):
     assert pooled(ops.min_pool, x, window, **options) == [[np.nanmin(view) for view in row] for row in views]
     means = [[np.nanmean(view) for view in row] for row in views]
     np.testing.assert_allclose(pooled(ops.avg_pool, x, window, **options), means, rtol=1e-5)
-    gradient = jax.grad(lambda image: ops.max_pool(image[None, :, :, None], window, **options).sum())(jnp.asarray(x))
+    total = jax.jit(jax.grad(lambda image: ops.max_pool(image[None, :, :, None], window, **options).sum()))
+    gradient = total(jnp.asarray(x))
     expected = np.zeros_like(x)
     for view in itertools.chain(*views):
         expected[x == np.nanmax(view)] += 1
@@ -195,17 +212,55 @@ def test_dilation_and_argmax_against_a_loop(size, window, strides, padding, dila
         argmax[place] = first[0] * size[1] + first[1]
         gradient[first] += cotangent[place]
         unpooled[first] = cotangent[place]
-    for pool, values in expected.items():
+
+    @jax.jit
+    def computed(x, cotangent):
+        image, given = x[None, :, :, None], cotangent[None, :, :, None]
+        pooled = [pool(image, window, **options) for pool in expected]
+        largest, found = ops.max_pool_with_argmax(image, window, **options)
+        (pulled,) = jax.vjp(lambda x: ops.max_pool(x, window, **options), image)[1](given)
+        return [each[0, :, :, 0] for each in (*pooled, largest, found, pulled, ops.max_unpool(given, found, size))]
+
+    *pools, largest, found, pulled, put_back = computed(x, cotangent)
+    for ours, (pool, values) in zip(pools, expected.items(), strict=True):
         # a mean of at most 6 small integers: a rounding or two
-        np.testing.assert_allclose(pooled(pool, x, window, **options), values, rtol=1e-6)
-    image = jnp.asarray(x)[None, :, :, None]
-    largest, found = ops.max_pool_with_argmax(image, window, **options)
-    assert np.array_equal(largest[0, :, :, 0], expected[ops.max_pool])
-    assert np.array_equal(found[0, :, :, 0], argmax)
-    _, back = jax.vjp(lambda x: ops.max_pool(x, window, **options), image)
-    given = jnp.asarray(cotangent)[None, :, :, None]
-    assert np.array_equal(back(given)[0][0, :, :, 0], gradient)
-    assert np.array_equal(ops.max_unpool(given, found, size)[0, :, :, 0], unpooled)
+        np.testing.assert_allclose(ours, values, rtol=1e-6, err_msg=str(pool))
+    assert np.array_equal(largest, expected[ops.max_pool])
+    assert np.array_equal(found, argmax)
+    assert np.array_equal(pulled, gradient)
+    assert np.array_equal(put_back, unpooled)
+
+
+def test_gradients_of_means_and_smallest_values_against_a_loop():
+    """Of dilated windows and windows of ceil_mode too; all cases in one program."""
+    rng = np.random.default_rng(8)
+    cases = [case for case in CASES if case[2] == (2, 3) or case[4] != (1, 1)][::5]
+    assert {case[5] for case in cases} == {False, True}
+    arrays, expected = [], []
+    for case in cases:
+        size, outputs = case[0], ops.output_sizes(*case)
+        x, cotangent = rng.integers(0, 6, size).astype(np.float32), rng.integers(-9, 10, outputs).astype(np.float32)
+        to_mean, to_smallest = np.zeros((2, *size))
+        for place, pixels in windows_of(*case):
+            to_smallest[min(pixels, key=lambda pixel: x[pixel])] += cotangent[place]  # the first of equal ones
+            for pixel in pixels:
+                to_mean[pixel] += cotangent[place] / len(pixels)
+        arrays.append((x[None, :, :, None], cotangent[None, :, :, None]))
+        expected.append((to_mean, to_smallest))
+
+    def gradients(arrays):
+        found = []
+        for (_, window, strides, padding, dilation, ceil_mode), (x, cotangent) in zip(cases, arrays, strict=True):
+            options = {"strides": strides, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
+            for pool in (ops.avg_pool, ops.min_pool):
+                _, back = jax.vjp(lambda x, p=pool, w=window, o=options: p(x, w, **o), x)
+                found.append(back(cotangent)[0][0, :, :, 0])
+        return found
+
+    found = jax.jit(gradients, compiler_options=QUICK)(arrays)
+    for case, to_mean, to_smallest, (mean, smallest) in zip(cases, found[::2], found[1::2], expected, strict=True):
+        np.testing.assert_allclose(to_mean, mean, rtol=0, atol=2e-5, err_msg=str(case))  # sums of up to six shares
+        np.testing.assert_array_equal(to_smallest, smallest, err_msg=str(case))
 
 
 def test_unpooling_the_example_of_pytorchs_documentation():

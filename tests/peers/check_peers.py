@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.quick_programs import QUICK
 
 from peers.cases import KINDS, generate, large, load, save
-from peers.compare import QUICK, computed, differences
+from peers.compare import computed, differences
 
 
 @pytest.fixture(scope="module")

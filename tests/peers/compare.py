@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from support.quick_programs import CompilerOptions
 
 from cnn_jax import ops
 from peers.cases import Case, Results
@@ -14,14 +15,6 @@ from peers.cases import Case, Results
 # Of the largest value: some float32 roundings. Sums are of up to some ten thousand products, whose roundings add up as
 # a random walk to about 1e-6; the peers' values are exact to half a unit in the last place, 6e-8.
 TOLERANCE = 1e-5
-CompilerOptions = dict[str, bool | int | str] | None
-# Compiled without LLVM's optimizations, by XLA's older and simpler code generator, which takes a sixth of the time: the
-# operations that XLA is given are the same.
-QUICK: CompilerOptions = {
-    "xla_backend_optimization_level": 0,
-    "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": 1,
-}
 Outcomes = dict[str, dict[str, np.ndarray]]
 ARGUMENTS = ("x", "kernel", "bias")
 

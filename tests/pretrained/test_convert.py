@@ -5,11 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from golden_weights import images_of
+from peers.torchvision_outputs import LABELS
 
 from cnn_jax import models
 from cnn_jax.config_model import (
     AlexNet,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -21,6 +25,8 @@ from cnn_jax.pretrained.tensors import Unread
 NETWORKS = {
     "alexnet": TorchvisionAlexNet(lowering="xla"),
     "googlenet": TorchvisionGoogLeNet(lowering="xla"),
+    "squeezenet1_0": SqueezeNet10(lowering="xla"),
+    "squeezenet1_1": SqueezeNet11(lowering="xla"),
     "resnet18": ResNet(lowering="xla"),
     "resnet50": ResNet(depth=50, lowering="xla"),
 }
@@ -30,7 +36,7 @@ NETWORKS = {
 def test_logits_are_torchvisions(name, golden, reference_weights):
     weights, config = reference_weights(name), NETWORKS[name]
     variables = from_torch(weights, config)
-    images = np.random.default_rng(0).standard_normal((2, 3, 224, 224)).astype(np.float32).transpose(0, 2, 3, 1)
+    images = images_of("eval").transpose(0, 2, 3, 1)
     model = models.create(config, 1000)
     logits = jax.jit(lambda variables, images: model.apply(variables, images, train=False)[0])(variables, images)
     expected = np.load(golden / f"{name}_eval.npz")["logits"]
@@ -43,19 +49,24 @@ def test_logits_are_torchvisions(name, golden, reference_weights):
         np.testing.assert_array_equal(back[entry], array, err_msg=entry)
 
 
-def test_a_training_pass_is_torchvisions(golden, reference_weights):
-    config = NETWORKS["resnet18"]
-    model, variables = models.create(config, 1000), from_torch(reference_weights("resnet18"), config)
-    images = jnp.asarray(np.random.default_rng(1).standard_normal((4, 3, 64, 64)).transpose(0, 2, 3, 1), jnp.float32)
-    labels = jnp.array([0, 7, 14, 21])
+@pytest.mark.parametrize(
+    ("name", "config", "entries"),
+    [
+        ("resnet18", NETWORKS["resnet18"], 62 + 40),  # parameters, running means and variances
+        ("squeezenet1_1", SqueezeNet11(lowering="xla", dropout=0.0), 52),
+    ],
+)
+def test_a_training_pass_is_torchvisions(name, config, entries, golden, reference_weights):
+    model, variables = models.create(config, 1000), from_torch(reference_weights(name), config)
+    images, labels = jnp.asarray(images_of("train").transpose(0, 2, 3, 1)), jnp.array(LABELS)
 
     def loss_of(params):
-        now = {"params": params, "batch_stats": variables["batch_stats"]}
+        now = {**variables, "params": params}
         logits, _, batch_stats = model.apply(now, images, train=True)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), batch_stats
 
     (loss, batch_stats), gradients = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(variables["params"])
-    expected = np.load(golden / "resnet18_train.npz")
+    expected = np.load(golden / f"{name}_train.npz")
     assert float(loss) == pytest.approx(float(expected["loss"]), rel=1e-4)
     got = to_torch({"params": gradients, "batch_stats": batch_stats}, config)
     compared = 0
@@ -68,7 +79,7 @@ def test_a_training_pass_is_torchvisions(golden, reference_weights):
         elif what == "buffer" and not name.endswith("num_batches_tracked"):
             np.testing.assert_allclose(got[name], expected[entry], rtol=1e-3, atol=1e-5, err_msg=entry)
             compared += 1
-    assert compared == 62 + 40  # parameters, running means and variances
+    assert compared == entries
 
 
 def test_every_fault_is_listed(reference_weights):
@@ -146,7 +157,7 @@ def test_auxiliary_heads_there_and_back():
     """A flattened 4x4 map in front of a dense layer changes its order, and nothing is lost."""
     config = TorchvisionGoogLeNet(aux_heads=True, width=0.1, aux_dense=8)
     model = models.create(config, 5)
-    shapes = jax.eval_shape(lambda key: model.init(key, (64, 64, 3)), jax.random.key(0))
+    shapes = model.variable_shapes((64, 64, 3))
     rng = np.random.default_rng(0)
     variables = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), shapes)
     entries = to_torch(variables, config)

@@ -1,5 +1,7 @@
 """A run's folder belongs to one config and one process."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -95,9 +97,29 @@ def test_a_damaged_file_is_named_with_its_field(tmp_path):
     with pytest.raises(RunFolderError, match=r"provenance.json is damaged: the content: Invalid JSON"):
         folder.provenance()
     folder.write("result.json", RunFolder(OLD).result().to_json() | {"step": "ten"})
-    message = r'result.json is damaged: step: got "ten", expected a valid integer; delete the file'
+    message = r'result.json is damaged: step: got "ten", expected a valid integer; move the file aside'
     with pytest.raises(RunFolderError, match=message):
         folder.result()
+
+
+def test_nothing_is_advised_for_a_file_that_cannot_be_read_now(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path)
+    folder.write_result(RunFolder(OLD).result())
+
+    def refuse(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", refuse)
+        with pytest.raises(RunFolderError, match=r"result.json cannot be read: Input/output error") as raised:
+            folder.result()
+    assert "aside" not in str(raised.value)
+    assert "delete" not in str(raised.value)
+    assert folder.result() == RunFolder(OLD).result()
+
+
+def test_a_folder_in_the_place_of_a_file_cannot_be_read(tmp_path):
+    folder = RunFolder(tmp_path)
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(RunFolderError, match=r"metrics.jsonl cannot be read"):
         folder.metric_records()

@@ -1,8 +1,10 @@
-"""Launchers of several processes, as the environment names them."""
+"""Launchers of several processes, as the environment names them, and how the processes join."""
 
 import pytest
 
+from cnn_jax.config_parse import ConfigError
 from cnn_jax.run import process_group
+from cnn_jax.run.process_group import ProcessGroup
 
 SLURM = {
     "SLURM_STEP_NUM_TASKS": "2",
@@ -84,3 +86,30 @@ def test_values_that_cannot_be(variables_set, variables, fault):
     variables_set(variables)
     assert fault in process_group.fault()
     assert "--distributed=off" in process_group.fault()
+
+
+def test_processes_join_by_what_flags_or_launchers_say(variables_set):
+    joined = []
+    for group, variables in (
+        (ProcessGroup("explicit", "first:1234", 2, 1), {}),
+        (ProcessGroup("off"), SLURM),
+        (ProcessGroup("auto"), {}),
+        (ProcessGroup("auto"), SLURM),
+    ):
+        variables_set(variables)
+        process_group.join(group, lambda **given: joined.append(given))
+    explicit, by_slurm = joined  # the others are alone
+    expected = {"coordinator_address": "first:1234", "num_processes": 2, "process_id": 1}
+    assert explicit.items() >= (expected | {"cluster_detection_method": "deactivate"}).items()
+    assert explicit.keys() - by_slurm.keys() == {*expected, "cluster_detection_method"}
+
+
+def test_processes_that_cannot_be_joined_are_refused(variables_set):
+    def fail(**given):
+        raise RuntimeError("DEADLINE_EXCEEDED: nobody answers\nat a line of C++")
+
+    with pytest.raises(ConfigError, match=r"--distributed: .* cannot be joined: DEADLINE_EXCEEDED: nobody answers$"):
+        process_group.join(ProcessGroup("explicit", "first:1234", 2, 1), fail)
+    variables_set(SLURM | {"SLURM_PROCID": "two"})
+    with pytest.raises(ConfigError, match="'two' is no number"):
+        process_group.join(ProcessGroup("auto"), fail)

@@ -1,11 +1,16 @@
-"""Output that nobody reads, or that cannot be written, ends no program."""
+"""Output that nobody reads, or that cannot be written, ends no program; and what is printed is safe."""
 
+import io
+import logging
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
+
+from cnn_jax.run import standard_streams
 
 ROOT = Path(__file__).parent.parent.parent
 # Prints in pieces, as a training does, then tells a file that it has come to its end.
@@ -87,3 +92,48 @@ def test_nothing_takes_the_place_of_a_closed_stream(tmp_path, monkeypatch, shell
     done = run(tmp_path, shell)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "end").read_text() == "given\n"
+
+
+@pytest.fixture
+def protected(monkeypatch):
+    """A function that protects streams as a terminal that knows ASCII alone has them, and gives what was written."""
+
+    def protect():
+        raw = {name: io.BytesIO() for name in ("stdout", "stderr")}
+        for name, buffer in raw.items():
+            monkeypatch.setattr(sys, name, io.TextIOWrapper(buffer, encoding="ascii", write_through=True))
+        monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+        monkeypatch.setattr(logging.lastResort, "formatter", None)
+        standard_streams.make_text_safe()
+        return raw
+
+    return protect
+
+
+def test_what_the_encoding_lacks(protected):
+    written = protected()
+    print("中 \udce9")
+    assert written["stdout"].getvalue() == b"\\u4e2d \\udce9\n"
+
+
+def test_warnings_of_this_package_are_one_line(protected):
+    protected()
+    text = warnings.formatwarning(UserWarning("7 files of a\x1b[31m"), UserWarning, standard_streams.__file__, 3)
+    assert text == "warning: 7 files of a\\x1b[31m\n"
+    others = warnings.formatwarning(UserWarning("\x1b"), UserWarning, "other.py", 3)
+    assert others.startswith("other.py:3: UserWarning: \\x1b")
+
+
+def test_log_lines_and_tracebacks(protected):
+    streams_written = protected()
+    record = logging.LogRecord("cnn_jax", logging.WARNING, "x.py", 1, "%s is damaged", ("a\x1b[2J",), None)
+    logging.lastResort.emit(record)
+    try:
+        raise ValueError("b\x1b[2J")
+    except ValueError:
+        sys.excepthook(*sys.exc_info())
+    written = streams_written["stderr"].getvalue()
+    assert b"a\\x1b[2J is damaged\n" in written
+    assert b"ValueError: b\\x1b[2J\n" in written
+    assert b"\x1b" not in written

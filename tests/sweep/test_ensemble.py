@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import forced_devices
 import jax.numpy as jnp
 import pytest
 from rich.console import Console
+from support import quick_programs
 
 from cnn_jax.config_parse import parse
 from cnn_jax.data import DataError, memory
@@ -203,7 +205,7 @@ def test_lanes_are_shared_by_devices(three, line_data, tmp_path):
     for seed in range(3):
         (tmp_path / str(seed)).mkdir()
         (tmp_path / str(seed) / "config.json").write_text((folder / str(seed) / "config.json").read_text())
-    environment = forced_devices.environment(4)
+    environment = forced_devices.environment(4, quick_programs.environment(os.environ))
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, env=environment, check=True, timeout=300)
     for seed, result in enumerate(results):
         ours = json.loads((tmp_path / str(seed) / "result.json").read_text())

@@ -150,7 +150,7 @@ def test_a_config_that_was_changed_is_not_the_trials(sweep, monkeypatch, options
     ran, outcome, said = run(sweep, monkeypatch, **options)
     assert ran == []
     assert outcome.failed == 1
-    assert f"delete the folder trials/{sweep.entries[2].id}" in message
+    assert f"move the folder trials/{sweep.entries[2].id} away" in message
     assert message in said
     assert config.read_bytes() == before
 

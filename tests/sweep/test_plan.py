@@ -89,6 +89,7 @@ def test_a_choice_that_leaves_nothing_is_refused(write_experiment, only, message
     ("sweep", "message"),
     [
         ("[]", "gave no trials"),
+        ("[{'seed': 1}] * 100_001", "gave 100,001 trials, expected at most 100,000: divide the sweep"),
         ("3", "expected a list of overrides, or a Sweep"),
         ("[{3: 1}]", r"gave the field 3 \(int\) in point 1, expected a dotted name"),
         ("[{('a', 'b'): 1}]", r"gave the field \('a', 'b'\) \(tuple\) in point 1"),

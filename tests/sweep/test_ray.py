@@ -16,12 +16,12 @@ from sweep import planted
 from sweep.test_sweep import ROOT, TRIAL, WORKER, command, figures, run, swept, table
 
 RAY = ("--engine=ray", "--jobs=2")
-FEW = 'product({"optimizer.learning_rate": [1e-2, 3e-2, 1e-1]}, repeat_seeds(2))'
+FEW = 'product({"optimizer.learning_rate": [1e-2, 1e-1]}, repeat_seeds(2))'
 
 
 @pytest.fixture(scope="module")
 def by_local(tmp_path_factory, line_data):
-    """Six trials on one core each, by the local engine, and their experiment file."""
+    """Four trials on one core each, by the local engine, and their experiment file."""
     return swept(tmp_path_factory.mktemp("local"), line_data, FEW, f"--jobs={cores()}", "--noreport")
 
 
@@ -31,16 +31,6 @@ def cores() -> int:
 
 def statuses(workdir: Path) -> list[dict[str, object]]:
     return [json.loads(path.read_text()) for path in workdir.glob("trials/*/status.json")]
-
-
-def test_ray_and_local_come_to_the_same(by_local, tmp_path):
-    file, reference = by_local
-    done = run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}", *RAY)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert figures(tmp_path / "sweep") == figures(reference)
-    assert {status["engine"] for status in statuses(tmp_path / "sweep")} == {"ray"}
-    assert {row["status"] for row in table(tmp_path / "sweep")} == {"done"}
-    assert "6 done; 0 to run" in run(f"--config={file}", f"--workdir={tmp_path / 'sweep'}", *RAY).stdout
 
 
 def check_that_ray_keeps_to_itself(driver: int) -> None:
@@ -84,6 +74,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def test_a_killed_ray_worker_and_a_killed_driver_change_nothing(by_local, tmp_path):
+    """Ray and the local engine come to the same, disturbed or not: three of the four trials run on."""
     file, reference = by_local
     workdir = tmp_path / "sweep"
     words = (f"--config={file}", f"--workdir={workdir}", *RAY, "--noreport")
@@ -102,9 +93,13 @@ def test_a_killed_ray_worker_and_a_killed_driver_change_nothing(by_local, tmp_pa
                 assert driver.wait(timeout=600) == 0, "a trial whose Ray process is lost begins again"
                 assert figures(workdir) == figures(reference)
                 shutil.rmtree(workdir)
-    done = run(*words)
+    done = run(*words[:-1])
     assert done.returncode == 0, done.stdout + done.stderr
     assert figures(workdir) == figures(reference)
+    assert {status["engine"] for status in statuses(workdir)} == {"ray"}
+    assert {row["status"] for row in table(workdir)} == {"done"}
+    assert (workdir / "report" / "index.html").exists()
+    assert "4 done; 0 to run" in run(*words).stdout
 
 
 def test_faults_stay_with_their_trials(write_experiment, tmp_path):

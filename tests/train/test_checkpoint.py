@@ -38,6 +38,12 @@ def saved(folder, steps, keep_last=2):
     checkpoints.close()
 
 
+def load_newest(checkpoints, like):
+    """The newest whole checkpoint of one run; None where there is none."""
+    found = checkpoint.load_newest_common([checkpoints], like)
+    return None if found is None else found[1][0]
+
+
 def kept(folder):
     return sorted(int(entry.name) for entry in folder.iterdir())
 
@@ -45,7 +51,7 @@ def kept(folder):
 def test_what_is_saved_is_read_back(folder):
     saved(folder, [7])
     checkpoints = Checkpoints(folder)
-    restored = checkpoints.load_newest(state(0))
+    restored = load_newest(checkpoints, state(0))
     checkpoints.close()
     assert int(restored["step"]) == 7
     assert np.array_equal(restored["kernel"], state(7)["kernel"])
@@ -96,7 +102,7 @@ def test_a_checkpoint_of_before_arrays_lay_together_is_read(folder, monkeypatch)
 
 def test_an_empty_folder_has_none(folder):
     checkpoints = Checkpoints(folder)
-    assert checkpoints.load_newest(state(0)) is None
+    assert load_newest(checkpoints, state(0)) is None
     checkpoints.close()
 
 
@@ -159,7 +165,7 @@ def test_a_damaged_newest_is_set_aside(folder, damage, caplog):
     saved(folder, [1, 2])
     damage(folder / "2")
     checkpoints = Checkpoints(folder, keep_last=2)
-    restored = checkpoints.load_newest(state(0))
+    restored = load_newest(checkpoints, state(0))
     assert int(restored["step"]) == 1
     assert "checkpoint 2" in caplog.text
     assert "set aside" in caplog.text
@@ -267,7 +273,7 @@ def test_what_does_not_fit_is_no_damage(folder, changed, told):
     before = contents(folder)
     checkpoints = Checkpoints(folder, keep_last=2)
     with pytest.raises(RunFolderError, match=told):
-        checkpoints.load_newest(state(0) | changed)
+        load_newest(checkpoints, state(0) | changed)
     checkpoints.close()
     assert contents(folder.parent) == before
 
@@ -296,7 +302,7 @@ def test_what_the_system_refuses_to_read_is_no_damage(folder, monkeypatch, error
     checkpoints = Checkpoints(folder, keep_last=2)
     monkeypatch.setattr(checkpoints, "_read", fail)
     with pytest.raises(RunFolderError, match=f"(?s)checkpoint 2 cannot be read: .*{told}.*left as it is"):
-        checkpoints.load_newest(state(0))
+        load_newest(checkpoints, state(0))
     checkpoints.close()
     assert contents(folder.parent) == before
 
@@ -310,13 +316,13 @@ def test_a_file_that_cannot_be_opened_is_no_damage(folder, name):
     path.symlink_to(path.name)  # a link to itself: the system gives up
     checkpoints = Checkpoints(folder, keep_last=2)
     with pytest.raises(RunFolderError, match=r"checkpoint 2 cannot be read: .*left as it is"):
-        checkpoints.load_newest(state(0))
+        load_newest(checkpoints, state(0))
     checkpoints.close()
     path.unlink()
     if (folder.parent / "away").exists():
         (folder.parent / "away").rename(path)
     checkpoints = Checkpoints(folder, keep_last=2)
-    assert int(checkpoints.load_newest(state(0))["step"]) == 2
+    assert int(load_newest(checkpoints, state(0))["step"]) == 2
     checkpoints.close()
 
 
@@ -331,7 +337,7 @@ def test_what_passes_by_itself_is_read_in_the_second_attempt(folder, monkeypatch
         return read(*arguments)
 
     monkeypatch.setattr(checkpoints, "_read", fail_once)
-    assert int(checkpoints.load_newest(state(0))["step"]) == 2
+    assert int(load_newest(checkpoints, state(0))["step"]) == 2
     checkpoints.close()
 
 
@@ -345,7 +351,7 @@ def test_any_name_of_the_folder_will_do(tmp_path, monkeypatch, name):
     saved(folder, [1, 2, 3], keep_last=2)
     assert kept(folder) == [2, 3]
     checkpoints = Checkpoints(folder, keep_last=2)
-    assert int(checkpoints.load_newest(state(0))["step"]) == 3
+    assert int(load_newest(checkpoints, state(0))["step"]) == 3
     checkpoints.close()
     assert list((tmp_path / "temporary").iterdir()) == []
 
@@ -409,13 +415,13 @@ def test_the_records_seen_come_with_the_state(folder):
     checkpoints.save(2, state(2), records=old)
     checkpoints.close()
     checkpoints = Checkpoints(folder, keep_last=2)
-    checkpoints.load_newest(state(0))
+    load_newest(checkpoints, state(0))
     assert checkpoints.records_seen(2) == old
     # A run that starts again from an earlier step measures other times, and comes to the same step with other records.
     checkpoints.save(2, state(2), records=new)
     checkpoints.save(2, state(2), records=new)  # nothing is saved twice
     checkpoints.close()
     checkpoints = Checkpoints(folder, keep_last=2)
-    checkpoints.load_newest(state(0))
+    load_newest(checkpoints, state(0))
     assert checkpoints.records_seen(2) == new
     checkpoints.close()

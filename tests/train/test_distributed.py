@@ -1,6 +1,7 @@
 """Two processes of one run: the same end as one, stopped and resumed together, and lost together."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -11,15 +12,16 @@ from pathlib import Path
 import forced_devices
 import pytest
 from moments import Moment
+from support import quick_programs
 
 ROOT = Path(__file__).parents[2]
 FIRST = {"opened": "/metrics.jsonl", "mode": "a"}  # when the first process, which writes the records, begins to train
 
 
-@pytest.fixture
-def launch(tmp_path, line_data):
+@pytest.fixture(scope="module")
+def launch(tmp_path_factory, line_data):
     """Starts `launch.py train` in so many processes of two devices each."""
-    file = tmp_path / "small.py"
+    file = tmp_path_factory.mktemp("launch") / "small.py"
     config = {
         "data": line_data,
         "model": {"features": (8,), "pooling": "max", "dense": (), "norm": "batch", "lowering": "xla"},
@@ -35,7 +37,9 @@ def launch(tmp_path, line_data):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        environment = forced_devices.environment(devices, moment.environment if moment else None)
+        environment = forced_devices.environment(
+            devices, quick_programs.environment(moment.environment if moment else os.environ)
+        )
         started = []
         for number in range(count):
             group = ["--distributed=explicit", f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}"]
@@ -55,6 +59,15 @@ def launch(tmp_path, line_data):
     return start
 
 
+@pytest.fixture(scope="module")
+def alone(launch, tmp_path_factory):
+    """The folder of the same run by one process of one device."""
+    workdir = tmp_path_factory.mktemp("alone") / "run"
+    ((code, output),) = ends(launch(workdir, 1, devices=1))
+    assert code == 0, output
+    return workdir
+
+
 def ends(started: list[subprocess.Popen[str]], timeout: float = 900) -> list[tuple[int, str]]:
     """Exit codes and outputs."""
     outputs = [each.communicate(timeout=timeout)[0] for each in started]
@@ -72,14 +85,12 @@ def like(ours: dict[str, float], theirs: dict[str, float]) -> None:
     assert ours["test_accuracy"] == pytest.approx(theirs["test_accuracy"], abs=1 / 150 + 1e-9)
 
 
-def test_two_processes_of_two_devices_train_as_one(launch, tmp_path):
-    (code, output), *_ = ends(launch(tmp_path / "one", 1, devices=1))
-    assert code == 0, output
+def test_two_processes_of_two_devices_train_as_one(launch, alone, tmp_path):
     pair = ends(launch(tmp_path / "two", 2, "--profile"))
     assert [code for code, _ in pair] == [0, 0], pair
-    like(result(tmp_path / "two"), result(tmp_path / "one"))
+    like(result(tmp_path / "two"), result(alone))
     lines = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
-    assert len(lines) == len((tmp_path / "one" / "metrics.jsonl").read_text().splitlines())
+    assert len(lines) == len((alone / "metrics.jsonl").read_text().splitlines())
     assert json.loads((tmp_path / "two" / "provenance.json").read_text())["devices"]["count"] == 4
     assert "test accuracy" in pair[0][1]
     assert "epoch" not in pair[1][1], "only the first tells"
@@ -88,9 +99,7 @@ def test_two_processes_of_two_devices_train_as_one(launch, tmp_path):
     assert len(list(profile.glob("plugins/profile/*/*.xplane.pb"))) == 1, "only the first traces"
 
 
-def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, tmp_path):
-    (code, output), *_ = ends(launch(tmp_path / "one", 1, devices=1))
-    assert code == 0, output
+def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, alone, tmp_path):
     moment = Moment(tmp_path / "moment", "launch.py", lines=1, **FIRST)
     started = launch(tmp_path / "two", 2, moment=moment)
     moment.wait(started[0])
@@ -104,12 +113,12 @@ def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, tmp_path):
         resumed = ends(launch(copy, count, devices=devices))
         assert [code for code, _ in resumed] == [0] * count, resumed
         assert "resuming at step" in resumed[0][1]
-        like(result(copy), result(tmp_path / "one"))
+        like(result(copy), result(alone))
 
 
 def test_a_lost_process_ends_the_other(launch, tmp_path):
     moment = Moment(tmp_path / "moment", "launch.py", lines=1, **FIRST)
-    started = launch(tmp_path / "two", 2, moment=moment)
+    started = launch(tmp_path / "two", 2, "--heartbeat_timeout=5", moment=moment)
     moment.wait(started[0])
     started[1].kill()
     started[1].wait()

@@ -20,6 +20,8 @@ from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import loop, profiling, restore
 from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
 
+pytestmark = pytest.mark.usefixtures("programs_of_a_run")
+
 SMALL = {
     "model": {"features": (8, 8), "pooling": ("max", "none"), "dense": (16,)},
     "optimizer": {"learning_rate": 3e-3},
@@ -155,7 +157,7 @@ def test_a_run_stopped_at_every_dispatch_ends_the_same(
         train={"steps_per_dispatch": dispatch, "ema_decay": 0.9},
     )
     if affordable is not None:
-        monkeypatch.setattr(profiling.StepTimer, "seconds_per_step", loop._MAX_DISPATCH_SECONDS / affordable)
+        monkeypatch.setattr(profiling.StepTimer, "seconds_per_step", profiling.MAX_DISPATCH_SECONDS / affordable)
     train(config, tmp_path / "whole")
     monkeypatch.setattr(loop, "StopSignal", StoppedAtOnce)
     stops = 0

@@ -1,6 +1,7 @@
 """Several devices: the same run as on one, up to the order of float32 sums."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import forced_devices
 import jax
 import pytest
 from jax.sharding import PartitionSpec
+from support import quick_programs
 
 from cnn_jax import preflight
 from cnn_jax.config_parse import parse
@@ -23,11 +25,10 @@ from pathlib import Path
 import jax
 from rich.console import Console
 from cnn_jax.config_parse import ConfigError, parse
-from cnn_jax.run.process_group import ProcessGroup
-from cnn_jax.train import distributed
+from cnn_jax.run.process_group import ProcessGroup, join
 from cnn_jax.train.loop import train_and_evaluate
 if len(sys.argv) > 3:
-    distributed.join(ProcessGroup("explicit", sys.argv[3], 2, int(sys.argv[4])))
+    join(ProcessGroup("explicit", sys.argv[3], 2, int(sys.argv[4])), jax.distributed.initialize)
 results = {}
 for name, raw in json.loads(sys.argv[1]).items():
     try:
@@ -41,7 +42,7 @@ print(json.dumps([jax.device_count(), results]))
 
 def train_all(experiments, workdir, devices, processes=1):
     """Trains each on so many devices, of one process or of two; gives the results, or why there are none."""
-    environment = forced_devices.environment(devices // processes)
+    environment = forced_devices.environment(devices // processes, quick_programs.environment(os.environ))
     words = [sys.executable, "-c", TRAIN, json.dumps(experiments), str(workdir)]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -15,6 +15,9 @@ from cnn_jax.train.step import StepConfig, create_state
 
 AS_THEY_ARE = Preprocessing(Normalization(jnp.zeros(1), jnp.ones(1)))
 SCALED = Preprocessing(Normalization(jnp.zeros(1), jnp.full(1, 255.0)))
+train_step, train_steps, predict = (
+    jax.jit(function, static_argnums=0) for function in (steps.train_step, steps.train_steps, steps.predict)
+)
 
 
 def config(model=None, **train):
@@ -40,7 +43,7 @@ def batch(count, fillings=0):
 
 
 def step(this, before, batch, rate=0.1):
-    return steps.train_step(this, before, batch, jnp.float32(rate), jax.random.key(0))[0]
+    return train_step(this, before, batch, jnp.float32(rate), jax.random.key(0))[0]
 
 
 def close(ours, theirs, tolerance=1e-6):
@@ -152,12 +155,12 @@ def test_batches_that_were_read_are_the_same_steps():
     split = DeviceSplit(jnp.asarray(rng.integers(0, 256, (10, 6, 6, 1)), jnp.uint8), jnp.arange(10) % 3, SCALED)
     order = pipeline.file_order(10, 4)
     key = jax.random.key(1)
-    whole, sums = steps.train_steps(this, start(this), split, order, jnp.full(3, 0.1), (0, 3), key)
+    whole, sums = train_steps(this, start(this), split, order, jnp.full(3, 0.1), (0, 3), key)
     apart = start(this)
     for number, numbers in enumerate(order):
         weights = jnp.asarray([1.0, 1, number < 2, number < 2])
         read = Batch(split.images[numbers], split.labels[numbers], weights, SCALED)
-        apart, running = steps.train_step(this, apart, read, jnp.float32(0.1), key)
+        apart, running = train_step(this, apart, read, jnp.float32(0.1), key)
     close(apart, whole)
     close(running, sums)
     assert int(apart.epoch_sums.examples) == int(sums[0].examples) == int(sums[1].examples) == 10
@@ -200,11 +203,11 @@ def test_evaluation_of_mirrored_images_too():
     variables = start(plain).variables
     pixels = jnp.asarray(np.random.default_rng(2).integers(0, 256, (4, 6, 6, 1)), jnp.uint8)
     constants = SCALED.normalization
-    ours = steps.predict(mirrored, variables, pixels, constants)
-    one, other = (steps.predict(plain, variables, each, constants) for each in (pixels, pixels[:, :, ::-1, :]))
+    ours = predict(mirrored, variables, pixels, constants)
+    one, other = (predict(plain, variables, each, constants) for each in (pixels, pixels[:, :, ::-1, :]))
     np.testing.assert_allclose(ours, (one + other) / 2, rtol=1e-6)
     assert not np.allclose(one, other)
-    np.testing.assert_array_equal(ours, steps.predict(mirrored, variables, pixels[:, :, ::-1, :], constants))
+    np.testing.assert_array_equal(ours, predict(mirrored, variables, pixels[:, :, ::-1, :], constants))
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -219,6 +222,6 @@ def test_evaluation_of_moved_images_too(mirrored):
     seen = [images, up, down, left, right]
     if mirrored:
         seen += [each[:, :, ::-1] for each in seen]
-    by_hand = np.mean([steps.predict(plain, variables, jnp.asarray(each), constants) for each in seen], axis=0)
-    ours = steps.predict(moved, variables, jnp.asarray(images), constants)
+    by_hand = np.mean([predict(plain, variables, jnp.asarray(each), constants) for each in seen], axis=0)
+    ours = predict(moved, variables, jnp.asarray(images), constants)
     np.testing.assert_allclose(ours, by_hand, rtol=1e-5, atol=1e-6)  # sums in another order

@@ -1,8 +1,10 @@
 """Training on records that are read while the network learns: resumed bit for bit, shared by devices, reported."""
 
+import contextlib
 import io
 import json
 
+import jax
 import numpy as np
 import pytest
 from rich.console import Console
@@ -11,9 +13,12 @@ from cnn_jax.analysis.run_report import write_run_report
 from cnn_jax.config_parse import parse
 from cnn_jax.data import pipeline, sources
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import loop, restore
+from cnn_jax.train import inputs, loop, restore, sharding
 from cnn_jax.train.loop import Stopped, train_and_evaluate
+from cnn_jax.train.step import StepConfig, create_state
 from tests.train.test_sharding import train
+
+pytestmark = pytest.mark.usefixtures("programs_of_a_run")
 
 
 @pytest.fixture
@@ -64,6 +69,22 @@ def test_a_stopped_run_ends_with_the_same_bits(experiment, tmp_path, monkeypatch
     again = run.evaluate(run.dataset().test)  # the evaluation of the training, to the same bits
     assert (again["loss"], again["accuracy"]) == (whole["test_loss"], whole["test_accuracy"])
     assert "test images" in write_run_report(run).read_text()
+
+
+def test_steps_are_taken_in_order_over_epochs(experiment):
+    config = parse(experiment)
+    dataset, mesh = sources.load(config.data, 0), sharding.data_mesh()
+    step_config = StepConfig.of(config, dataset.num_classes, mesh.abstract_mesh)
+    state = create_state(step_config, step_config.network.init(jax.random.key(0), dataset.image_shape))
+    constants = pipeline.preprocessing(config.data, config.augment, dataset.train)
+    state, constants, keys = sharding.put((state, constants, inputs.Keys.of(0)), sharding.replicated(mesh))
+    rates = np.full(7, 1e-3, np.float32)  # 49 training pictures in batches of 8
+    with contextlib.closing(inputs.training(step_config, dataset.train, constants, keys, state, mesh)) as training:
+        for epoch, first, last in ((0, 5, 7), (1, 0, 1)):
+            state, _ = training.train_steps(state, epoch, rates, first, last)
+        assert (int(state.step), int(state.epoch_sums.examples)) == (3, 8 + 1 + 8)
+        with pytest.raises(ValueError, match="step 9 in place of 8"):
+            training.train_steps(state, 1, rates, 2, 3)
 
 
 def test_devices_and_processes_share_a_stream(experiment, tmp_path):

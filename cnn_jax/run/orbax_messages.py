@@ -20,7 +20,7 @@ def silence() -> None:
     def hook(unraisable: Any) -> None:
         # TensorStore, which is no Python code, calls a loop that Orbax has closed after an error.
         trace = unraisable.exc_traceback
-        if trace is None or trace.tb_frame.f_code.co_name != "call_soon_threadsafe":
+        if trace is None or not trace.tb_frame.f_code.co_name.endswith("call_soon_threadsafe"):  # asyncio's or uvloop's
             others(unraisable)
 
     sys.unraisablehook = hook

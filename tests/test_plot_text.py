@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from cnn_jax.analysis import pictures, plot_text, plots, report_folder
-from cnn_jax.analysis.plot_text import drawable, labels
+from cnn_jax import plot_text
+from cnn_jax.analysis import pictures, plots, report_folder
+from cnn_jax.plot_text import drawable, labels
 
 HOSTILE = [
     "$5 to $10",

@@ -1,0 +1,240 @@
+"""What padding does at the edges: mean activations by their distance from the border, in each padding dialect."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from cnn_jax import models
+from cnn_jax.config import Model as ModelConfig
+from cnn_jax.inspect.attribution import Images, apply_in_batches, batch_size
+from cnn_jax.layer_rows import ACTIVATION, IMAGE, LayerRow
+from cnn_jax.models import Model, Variables
+from cnn_jax.ops import GeometryError
+from cnn_jax.ops.padding import BORDER_MODES, PADDING_NAMES, Padding
+
+_LAYERS = 6  # that are shown by default
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerBorder:
+    """Mean activations of one layer under one padding.
+
+    Attributes:
+      paddings: Padding dialects that are one and the same for this network; the network's own comes first, where it is
+        among them.
+      own: Whether the network was trained with this padding.
+      layer: Name of the layer or activation.
+      means: Mean over images and channels at each place.
+    """
+
+    paddings: tuple[str, ...]
+    own: bool
+    layer: str
+    means: Float[np.ndarray, "oh ow"]
+
+    @property
+    def distances(self) -> Int[np.ndarray, "oh ow"]:
+        """Places between each place and the nearest border: 0 in the outermost rows and columns."""
+        down, right = (np.minimum(np.arange(size), np.arange(size)[::-1]) for size in self.means.shape)
+        return np.minimum(down[:, None], right[None])
+
+    @property
+    def profile(self) -> Float[np.ndarray, " d"]:
+        """Mean over the places of each distance, from 0."""
+        distances = self.distances.ravel()
+        return np.bincount(distances, self.means.ravel()) / np.bincount(distances)
+
+    def rows(self) -> list[dict[str, object]]:
+        """The rows of the table."""
+        counts = np.bincount(self.distances.ravel())
+        return [
+            {
+                "padding": "/".join(self.paddings),
+                "own": self.own,
+                "layer": self.layer,
+                "distance": distance,
+                "places": int(counts[distance]),
+                "mean_activation": float(mean),
+            }
+            for distance, mean in enumerate(self.profile)
+        ]
+
+
+def border_effects(
+    config: ModelConfig,
+    num_classes: int,
+    variables: Variables,
+    images: Float[Array, "b h w c"],
+    layers: Sequence[str] | None = None,
+    paddings: Sequence[Padding] = PADDING_NAMES,
+) -> tuple[LayerBorder, ...]:
+    """Computes mean activations by place, with the network's own padding and with others.
+
+    The weights are the trained ones in all cases: what comes out under another padding is what this network would see
+    there, not what one trained with that padding would. Only convolutions' padding changes, not pooling's.
+
+    Args:
+      config: Config of the network.
+      num_classes: Width of its logits.
+      variables: Its variables.
+      images: Normalised pixels. What lies at their own borders shows too, unless they are `rolled`.
+      layers: Names of layers that have maps, with "/activation" after a name for the activation that follows; None is
+        up to six activations, or convolutions where there are none, spread evenly.
+      paddings: Paddings to compare with the network's own. Those that the network cannot have on such images are left
+        out, and those that are one and the same are computed once.
+
+    Returns:
+      One entry for each padding and each layer, the network's own padding first.
+
+    Raises:
+      GeometryError: Where the images are too small for the network itself.
+      ValueError: For an unknown layer or one without maps; where a mean is not finite.
+    """
+    pixels = np.asarray(images, np.float32)
+    shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
+    own = models.create(config, num_classes)
+    names = default_layers(own, shape) if layers is None else tuple(layers)
+    _check_maps(own, variables, shape, names)
+    groups: dict[Any, tuple[Model, list[str]]] = {_pads(own.layers(shape)): (own, [_label(config.padding)])}
+    for padding in paddings:
+        other = models.create(_with_padding(config, padding), num_classes)
+        try:
+            rows = other.layers(shape)
+        except GeometryError:
+            continue
+        _, labels = groups.setdefault(_pads(rows), (other, []))
+        if _label(padding) not in labels:
+            labels.append(_label(padding))
+    results = []
+    for model, labels in groups.values():
+        known, trained = _matching(model, variables, shape)
+        shown = tuple(name for name in names if name.removesuffix(ACTIVATION) in trained)
+        means = apply_in_batches(
+            lambda batch, model=model, known=known, shown=shown: _means(model, shown, known, batch),
+            batch_size(shape[:2], len(pixels)),
+            pixels,
+        )
+        results += [
+            LayerBorder(tuple(labels), model is own, name, mean.mean(axis=0, dtype=np.float64))
+            for name, mean in zip(shown, means, strict=True)
+        ]
+    return tuple(results)
+
+
+def rolled(images: Float[np.ndarray, "b h w c"], seed: int = 0) -> Images:
+    """Rolls every image around by a random number of rows and columns.
+
+    Afterwards all places of the images are alike on average, so that under CIRCULAR padding a profile is flat up to
+    chance, and whatever bends it elsewhere comes of the padding.
+
+    Args:
+      images: Images.
+      seed: Seed of the offsets.
+
+    Returns:
+      Images of the same pixels.
+    """
+    height, width = images.shape[1:3]
+    rng = np.random.default_rng(seed)
+    rows = (np.arange(height) + rng.integers(height, size=(len(images), 1))) % height
+    columns = (np.arange(width) + rng.integers(width, size=(len(images), 1))) % width
+    return images[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None]]
+
+
+def default_layers(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
+    """Lists up to six activations that have maps of more than one place, or convolutions where there are none.
+
+    Args:
+      model: Network.
+      image_shape: (height, width, channels) of an image in pixels.
+
+    Returns:
+      Names in the order of computation, the first and the last among them.
+
+    Raises:
+      GeometryError: Where the image is too small for a layer.
+    """
+    rows = {row.name: row for row in model.layers(image_shape)}
+    maps = [name for name, row in rows.items() if len(row.output_shape) == 3 and max(row.output_shape[:2]) > 1]
+    names = [name for name in model.activations(image_shape) if name.removesuffix(ACTIVATION) in maps]
+    names = names or [name for name in maps if rows[name].kind == "conv"]
+    chosen = np.unique(np.linspace(0, len(names) - 1, min(_LAYERS, len(names))).round().astype(int))
+    return tuple(names[number] for number in chosen)
+
+
+def _check_maps(model: Model, variables: Variables, shape: tuple[int, int, int], names: tuple[str, ...]) -> None:
+    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    outputs = jax.eval_shape(lambda v, x: model.apply_with_layers(v, x, names)[3], variables, image)
+    for name in names:
+        if outputs[name].ndim != 4:
+            raise ValueError(f"layer {name!r} has no maps, and so no border")
+
+
+def _with_padding(config: ModelConfig, padding: Padding) -> ModelConfig:
+    """The config with one padding for all convolutions."""
+    fields = [name for name in ("padding", "stem_padding") if name in type(config).model_fields]
+    return config.model_copy(update=dict.fromkeys(fields, padding))
+
+
+def _pads(rows: Sequence[LayerRow]) -> tuple[object, ...]:
+    """What distinguishes the paddings of two networks of one architecture: pixels, and what they are filled with."""
+    return tuple((row.name, row.output_shape, row.pads, _border(row)) for row in rows)
+
+
+def _border(row: LayerRow) -> str | None:
+    if row.pads is None or row.pads == ((0, 0), (0, 0)):
+        return None
+    return BORDER_MODES.get(str(row.padding))
+
+
+def _label(padding: Any) -> str:
+    """A padding in a word or two."""
+    if isinstance(padding, str):
+        return padding
+    named = {entry for entry in padding if isinstance(entry, str)} if isinstance(padding, tuple) else set()
+    if named and len(set(padding)) == 1:
+        return named.pop()
+    return " ".join(str(padding).split()) if isinstance(padding, int) else "explicit"
+
+
+def _matching(model: Model, variables: Variables, shape: tuple[int, int, int]) -> tuple[Variables, set[str]]:
+    """Trained variables in a network whose dense layers may have other inputs.
+
+    Returns:
+      Variables of the network, zeros where the trained ones do not fit; and the names of the layers that depend on
+      trained ones alone.
+    """
+    needed = jax.eval_shape(lambda key: model.init(key, shape), jax.random.key(0))
+    trained = dict(jax.tree_util.tree_leaves_with_path(dict(variables)))
+    wrong = set()
+
+    def fill(path: Any, leaf: Any) -> Any:
+        fitting = trained.get(path)
+        if fitting is not None and fitting.shape == leaf.shape:
+            return fitting
+        wrong.add("/".join(str(key.key) for key in path[1:-1]))
+        return np.zeros(leaf.shape, leaf.dtype)
+
+    known: Variables = jax.tree_util.tree_map_with_path(fill, dict(needed))
+    rows, good = model.layers(shape), []
+    for number, row in enumerate(rows):
+        if row.name not in wrong and all(source == IMAGE or source in good for source in row.sources):
+            good.append(number)
+    return known, {rows[number].name for number in good}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _means(
+    model: Model, layers: tuple[str, ...], variables: Variables, images: Float[Array, "b h w c"]
+) -> tuple[Float[Array, "b oh ow"], ...]:
+    """Means over the channels."""
+    outputs = model.apply_with_layers(variables, images, layers)[3]
+    return tuple(outputs[layer].astype(jnp.float32).mean(-1) for layer in layers)

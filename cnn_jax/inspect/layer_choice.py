@@ -1,0 +1,96 @@
+"""Which layers of a network are looked at: those that a user names, or some on the way from the image to the logits."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+
+from cnn_jax.inspect.grad_cam import PASSING, last_maps, on_all_paths
+from cnn_jax.layer_rows import ACTIVATION
+from cnn_jax.models import Model
+
+
+class UnknownLayerError(ValueError):
+    """A name that no layer has; the message lists those that there are."""
+
+
+def layer_names(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
+    """Lists the layers whose outputs can be read in evaluation.
+
+    Args:
+      model: Network.
+      image_shape: (height, width, channels) of an image in pixels.
+
+    Returns:
+      Names in the order of computation; an activation follows the layer that it is named for.
+    """
+    activations = set(model.activations(image_shape))
+    names = []
+    for name in _evaluated(model, image_shape):
+        names += [name, *([name + ACTIVATION] if name + ACTIVATION in activations else [])]
+    return tuple(names)
+
+
+def check_names(model: Model, image_shape: tuple[int, int, int], names: Sequence[str]) -> None:
+    """Checks that layers have these names.
+
+    Args:
+      model: Network.
+      image_shape: (height, width, channels) of an image in pixels.
+      names: Names to check.
+
+    Raises:
+      UnknownLayerError: For the first that no layer has; the message has the nearest and all names.
+    """
+    known = layer_names(model, image_shape)
+    for name in names:
+        if name in known:
+            continue
+        if name in (row.name for row in model.layers(image_shape)):
+            raise UnknownLayerError(f"layer {name!r} runs in training alone; the others are: {', '.join(known)}")
+        lower = {each.lower(): each for each in reversed(known)}
+        near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+        meant = f"did you mean {lower[near[0]]!r}? " if near else ""
+        raise UnknownLayerError(f"no layer {name!r}; {meant}The layers are: {', '.join(known)}")
+
+
+def standard_layers(model: Model, image_shape: tuple[int, int, int], count: int) -> tuple[str, ...]:
+    """Chooses layers with maps that all paths from the image to the logits pass, as even as can be, in their order.
+
+    Layers whose output only passes maps on, such as pooling, do not count, and of layers that are followed by an
+    activation the activation's output is taken. The last is `last_maps`.
+
+    Args:
+      model: Network.
+      image_shape: (height, width, channels) of an image in pixels.
+      count: How many layers, at most.
+
+    Returns:
+      Names, with "/activation" after those of layers that an activation follows.
+    """
+    rows, activations = model.layers(image_shape), set(model.activations(image_shape))
+    trunk = []
+    for number, row in enumerate(rows):
+        if len(row.output_shape) != 3 or row.kind in PASSING or not on_all_paths(rows, number):
+            continue
+        trunk.append(row.name + ACTIVATION if row.name + ACTIVATION in activations else row.name)
+    rectified = [name for name in trunk if name.endswith(ACTIVATION)]
+    last = last_maps(model, image_shape)
+    choice = rectified if last in rectified else trunk
+    before = choice[: choice.index(last) + 1] if last in choice else choice
+    places = np.unique(np.linspace(0, len(before) - 1, min(count, len(before))).round().astype(int))
+    return tuple(before[place] for place in places)
+
+
+def _evaluated(model: Model, image_shape: tuple[int, int, int]) -> list[str]:
+    """Names of the layers that the logits depend on: auxiliary classifiers do not run in evaluation."""
+    rows = model.layers(image_shape)
+    needed, open_rows = set(), [len(rows) - 1]
+    while open_rows:
+        number = open_rows.pop()
+        if number >= 0 and number not in needed:
+            needed.add(number)
+            open_rows.extend(rows[number].sources)
+    return [row.name for number, row in enumerate(rows) if number in needed]

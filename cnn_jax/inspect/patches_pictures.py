@@ -1,0 +1,136 @@
+"""Strongest patches as pictures: each channel's patches beside their reconstructions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.figure import Figure
+
+from cnn_jax.inspect.patches import TopPatches
+
+_STYLE: Any = {"font.size": 10, "axes.titlesize": 10, "figure.dpi": 120}
+_AROUND = 0.5  # grey between patches, and where a patch's box ends at the image's border
+_SMALLEST = 60  # pixels of a patch as drawn; smaller ones are enlarged by a whole number
+_SIDE = 1.5  # inches of the side of nine patches
+_SIGNED = matplotlib.colormaps["RdBu_r"]
+
+
+def patch_grid(found: TopPatches, channel: int) -> UInt8[np.ndarray, "h w 3"]:
+    """Lays out a channel's patches, as the viewer sees them, in a square; of a silent channel there are none.
+
+    A box that the image's border cuts off lies at the end or at the start of its field, and grey stands for padding.
+
+    Args:
+      found: Patches of a layer.
+      channel: Position among the channels of `found`, from 0.
+
+    Returns:
+      The picture; the strongest patch is at the top left, and they are read row by row.
+    """
+    return _grid(found, channel, _in_colour(found.pixels[channel].astype(np.float32) / 255))
+
+
+def reconstruction_grid(
+    found: TopPatches, channel: int, colours: Sequence[int] = (0, 1, 2)
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Lays out the reconstructions of a channel's patches as `patch_grid` lays out the patches.
+
+    One symmetric scale serves all of a channel's reconstructions. With three channels they are colours about a medium
+    grey, which is 0; otherwise their sum is drawn, red where it is positive, white where it is 0, blue where negative.
+
+    Args:
+      found, channel: As `patch_grid` takes them.
+      colours: Numbers of the image channels that are red, green and blue; of images of three channels.
+
+    Returns:
+      The picture.
+    """
+    signals = found.reconstructions[channel]
+    if signals.shape[-1] == 3:
+        coloured = 0.5 + signals[..., list(colours)] / (2 * _limit(signals))
+    else:
+        summed = signals.sum(axis=-1)
+        coloured = _SIGNED(0.5 + summed / (2 * _limit(summed)))[..., :3].astype(np.float32)
+    return _grid(found, channel, coloured)
+
+
+def sheet(
+    found: TopPatches, title: str, channels: Sequence[int] | None = None, colours: Sequence[int] = (0, 1, 2)
+) -> Figure:
+    """Draws channels of a layer, each with its reconstructions at the left and its patches at the right.
+
+    Args:
+      found: Patches of a layer.
+      title: Title of the figure.
+      channels: Positions among the channels of `found`, from 0; None draws all.
+      colours: As `reconstruction_grid` takes them.
+
+    Returns:
+      The figure.
+    """
+    shown = range(len(found.units.channels)) if channels is None else channels
+    across = min(4, len(shown))
+    down = math.ceil(len(shown) / across)
+    size = (across * (2 * _SIDE + 0.35) + 0.2, down * (_SIDE + 0.35) + 0.6)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(max(size[0], 5), size[1]), layout="constrained", facecolor="white")
+        figure.suptitle(title)
+        places = figure.subplots(down, across, squeeze=False).ravel()
+        for axes in places:
+            axes.axis("off")
+        for axes, channel in zip(places, shown, strict=False):
+            both = [reconstruction_grid(found, channel, colours), patch_grid(found, channel)]
+            gap = np.full((both[0].shape[0], max(1, both[0].shape[1] // 20), 3), 255, np.uint8)
+            axes.imshow(np.concatenate([both[0], gap, both[1]], axis=1), interpolation="nearest")
+            axes.set_title(caption(found, channel))
+    return figure
+
+
+def caption(found: TopPatches, channel: int) -> str:
+    """Names a channel and tells its strongest responses, from the first patch's to the last's.
+
+    Args:
+      found, channel: As `patch_grid` takes them.
+    """
+    units = found.units
+    if units.silent[channel]:
+        return f"channel {units.channels[channel]}: 0 for every image"
+    values = units.values[channel][units.images[channel] >= 0]
+    return f"channel {units.channels[channel]}: {values[0]:.3g} to {values[-1]:.3g}"
+
+
+def _limit(signals: np.ndarray) -> float:
+    return float(np.abs(signals).max()) or 1.0
+
+
+def _in_colour(pixels: Float[np.ndarray, "k h w n"]) -> Float[np.ndarray, "k h w 3"]:
+    """Grey pixels in three channels; of other numbers of channels the mean is grey."""
+    if pixels.shape[-1] == 3:
+        return pixels
+    return np.repeat(pixels.mean(axis=-1, keepdims=True), 3, axis=-1)
+
+
+def _grid(found: TopPatches, channel: int, coloured: Float[np.ndarray, "k h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Puts pictures of a channel's boxes into a square of frames of the channel's largest box."""
+    units = found.units
+    boxes = units.boxes[channel]
+    height, width = (int(size) for size in boxes[:, 2:].max(axis=0))
+    across = math.ceil(math.sqrt(len(boxes)))
+    down = math.ceil(len(boxes) / across)
+    scale = max(1, _SMALLEST // max(height, width))
+    line = max(2, scale * max(height, width) // 40)
+    down_size, across_size = scale * height + line, scale * width + line
+    whole = np.full((down * down_size - line, across * across_size - line, 3), _AROUND, np.float32)
+    for rank, (box, picture) in enumerate(zip(boxes, coloured, strict=True)):
+        if units.images[channel, rank] < 0 or units.silent[channel]:
+            continue
+        row, column = (size - box[2 + axis] if box[axis] == 0 else 0 for axis, size in enumerate((height, width)))
+        top, left = rank // across * down_size + scale * row, rank % across * across_size + scale * column
+        large = picture[: box[2], : box[3]].repeat(scale, axis=0).repeat(scale, axis=1)
+        whole[top : top + large.shape[0], left : left + large.shape[1]] = large
+    return np.rint(255 * whole.clip(0, 1)).astype(np.uint8)

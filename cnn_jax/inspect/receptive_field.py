@@ -1,0 +1,227 @@
+"""Theoretical and effective receptive fields of the units of a network's layers."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from cnn_jax import geometry
+from cnn_jax.geometry import LayerGeometry
+from cnn_jax.inspect.attribution import Images, batch_size
+from cnn_jax.layer_rows import IMAGE
+from cnn_jax.models import Model, Variables
+
+THRESHOLD = 1 - 0.9545  # share of the largest gradient; Luo et al.'s, what two standard deviations leave out
+
+
+@dataclasses.dataclass(frozen=True)
+class ReceptiveField:
+    """Receptive field of the unit in the middle of a layer.
+
+    Attributes:
+      layer: Name of the layer.
+      kind: Kind of the layer.
+      unit: (row, column) of the unit in the layer's maps; None where the layer has none, and depends on all places.
+      box: Theoretical field as (top, left, height, width) in pixels of the image; it may reach beyond the image.
+      gradients: Root of the mean, over images and channels, of the squared gradients of the unit with respect to a
+        pixel, summed over the pixel's channels.
+    """
+
+    layer: str
+    kind: str
+    unit: tuple[int, int] | None
+    box: tuple[int, int, int, int]
+    gradients: Float[np.ndarray, "h w"]
+
+    @property
+    def theoretical_size(self) -> float:
+        """Root of the theoretical field's area, in pixels, the padding around the image included."""
+        return math.sqrt(self.box[2] * self.box[3])
+
+    @property
+    def size_inside(self) -> float:
+        """Root of the area of the theoretical field's part inside the image, in pixels."""
+        spans = [
+            max(0, min(first + size, pixels) - max(first, 0))
+            for first, size, pixels in zip(self.box[:2], self.box[2:], self.gradients.shape, strict=True)
+        ]
+        return math.sqrt(math.prod(spans))
+
+    @property
+    def effective(self) -> Bool[np.ndarray, "h w"]:
+        """Pixels of the effective field: those whose gradient exceeds 4.55 % of the largest."""
+        return self.gradients > THRESHOLD * self.gradients.max()
+
+    @property
+    def effective_size(self) -> float:
+        """Root of the effective field's area, in pixels; 0 where the unit depends on no pixel."""
+        return math.sqrt(self.effective.sum())
+
+    def row(self) -> dict[str, object]:
+        """The row of the table; sizes in pixels."""
+        return {
+            "layer": self.layer,
+            "kind": self.kind,
+            "theoretical_height": self.box[2],
+            "theoretical_width": self.box[3],
+            "theoretical_size": round(self.theoretical_size, 3),
+            "size_inside_image": round(self.size_inside, 3),
+            "effective_size": round(self.effective_size, 3),
+            "effective_share": round((self.effective_size / self.size_inside) ** 2, 4) if self.size_inside else None,
+        }
+
+
+def receptive_fields(
+    model: Model,
+    variables: Variables,
+    images: Float[Array, "b h w c"],
+    key: PRNGKeyArray,
+    layers: Sequence[str] | None = None,
+) -> tuple[ReceptiveField, ...]:
+    """Computes the receptive field of the middle unit of each layer.
+
+    The theoretical field is the layer table's. The effective one is measured: for each image the unit's channels get
+    random signs and the gradient of their sum is squared, whose mean over the signs is the sum of the channels' squared
+    gradients.
+
+    Args:
+      model: Network.
+      variables: Its variables.
+      images: Normalised pixels; the gradients are averaged over them.
+      key: Random key of the signs.
+      layers: Names in the layer table; None is `growing_layers`.
+
+    Returns:
+      The fields in the order of `layers`.
+
+    Raises:
+      GeometryError: Where the images are too small for a layer.
+      ValueError: For a layer that does not exist or does not run in evaluation; without images, or where a gradient is
+        not finite.
+
+    Source: Luo, Li, Urtasun and Zemel, "Understanding the effective receptive field in deep convolutional neural
+      networks", 2016, sections 2 and 3.
+    """
+    pixels = np.asarray(images, np.float32)
+    if pixels.ndim != 4 or not len(pixels):
+        raise ValueError(f"images of the shape {pixels.shape}: expected (images, height, width, channels)")
+    shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
+    rows = {row.name: row for row in geometry.locate(model.layers(shape), shape)}
+    names = growing_layers(model, shape) if layers is None else tuple(layers)
+    if unknown := [name for name in names if name not in rows]:
+        nearest = difflib.get_close_matches(unknown[0], rows, n=1, cutoff=0.0)
+        raise ValueError(f"layer {unknown[0]!r}: did you mean {nearest[0]!r}? The layers are: {', '.join(rows)}")
+    squares = _squared_gradients(model, variables, pixels, key, names)
+    if not np.isfinite(squares).all():
+        raise ValueError("the network gives gradients that are not finite")
+    return tuple(
+        ReceptiveField(name, rows[name].kind, *_middle(rows[name]), gradients=np.sqrt(mean))
+        for name, mean in zip(names, squares, strict=True)
+    )
+
+
+def growing_layers(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
+    """Lists the layers at which the receptive field becomes larger than that of all layers before.
+
+    Where branches are joined behind such a layer, the sum or the concatenation is listed in its place. Layers of
+    auxiliary classifiers are left out.
+
+    Args:
+      model: Network.
+      image_shape: (height, width, channels) of an image in pixels.
+
+    Returns:
+      Names in the order of computation.
+
+    Raises:
+      GeometryError: Where the image is too small for a layer.
+    """
+    rows = geometry.locate(model.layers(image_shape), image_shape)
+    needed, listed, largest = _needed(rows), [], 1
+    for number, row in enumerate(rows):
+        area = math.prod(row.receptive_field)
+        if number not in needed or row.kind in ("flatten", "dropout"):  # units of a single place each
+            continue
+        if area > largest:
+            listed.append(row.name)
+            largest = area
+        elif row.kind in ("add", "concat") and area == largest:
+            listed[-1] = row.name
+    return tuple(listed)
+
+
+def _needed(rows: Sequence[LayerGeometry]) -> set[int]:
+    """Numbers of the rows that the logits depend on."""
+    needed: set[int] = set()
+    waiting = {len(rows) - 1}
+    while waiting:
+        number = waiting.pop()
+        needed.add(number)
+        waiting |= set(rows[number].sources) - needed - {IMAGE}
+    return needed
+
+
+def _middle(row: LayerGeometry) -> tuple[tuple[int, int] | None, tuple[int, int, int, int]]:
+    """The middle unit of a layer, and its theoretical field."""
+    unit = (row.output_shape[0] // 2, row.output_shape[1] // 2) if len(row.output_shape) == 3 else None
+    starts = [
+        round(centre - (size - 1) / 2 + place * jump)
+        for centre, size, place, jump in zip(row.centre, row.receptive_field, unit or (0, 0), row.jump, strict=True)
+    ]
+    return unit, (starts[0], starts[1], *row.receptive_field)
+
+
+def _squared_gradients(
+    model: Model, variables: Variables, pixels: Images, key: PRNGKeyArray, names: tuple[str, ...]
+) -> Float[np.ndarray, "l h w"]:
+    """Means over the images of the squared gradients, per channel of the layer."""
+    count = len(pixels)
+    size = batch_size(pixels.shape[1:3], count)
+    sums = np.zeros((len(names), *pixels.shape[1:3]))
+    for start in range(0, count, size):
+        numbers = np.arange(start, start + size)
+        weights = (numbers < count).astype(np.float32)
+        batch = pixels[np.minimum(numbers, count - 1)]
+        for place in range(len(names)):
+            sums[place] += np.asarray(_batch_squares(model, names, variables, batch, weights, numbers, place, key))
+    return sums / count
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _batch_squares(
+    model: Model,
+    names: tuple[str, ...],
+    variables: Variables,
+    images: Float[Array, "b h w c"],
+    weights: Float[Array, " b"],
+    numbers: Int[Array, " b"],
+    place: Int[Array, ""],
+    key: PRNGKeyArray,
+) -> Float[Array, "h w"]:
+    """The weighted sum over images of the squared gradients of the layer at one place of `names`, per channel.
+
+    One program serves all layers, because compiling takes longer than the passes that it saves.
+    """
+    keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
+
+    def score(images: Array) -> Array:
+        outputs = model.apply_with_layers(variables, images, names)[3]
+        total = jnp.zeros(())
+        for number, name in enumerate(names):
+            values = outputs[name].astype(jnp.float32)
+            if values.ndim == 4:
+                values = values[:, values.shape[1] // 2, values.shape[2] // 2]
+            signs = jax.vmap(lambda each, n=values.shape[1]: jax.random.rademacher(each, (n,), jnp.float32))(keys)
+            total += jnp.where(place == number, 1 / math.sqrt(values.shape[1]), 0.0) * (values * signs).sum()
+        return total
+
+    gradients = jax.grad(score)(images)
+    return jnp.einsum("bhwc,b->hw", gradients**2, weights)

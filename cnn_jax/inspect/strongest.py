@@ -1,0 +1,185 @@
+"""The strongest responses of a layer's channels among images that pass by, with bounded memory."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from cnn_jax.geometry_fields import UnitFields
+from cnn_jax.models import Model, Variables
+
+
+class StrongestUnits:
+    """The strongest units of a layer's channels among the images so far, and their patches.
+
+    Attributes:
+      layer: Name of the layer, or of the activation after it.
+      channels: Numbers of the channels.
+      values: Responses in falling order, -inf for units still to be found.
+      images: Numbers of the units' images, -1 for units still to be found.
+      places: (row, column) of the units in the layer's map.
+      patch_shape: Shape of a patch's array: (height, width) of the layer's largest box, and the image's channels.
+      blind: Which units depend on no pixel, by their places and channels; None where all depend on some.
+    """
+
+    def __init__(
+        self, layer: str, channels: Int[np.ndarray, " c"], count: int, fields: UnitFields, image_channels: int
+    ) -> None:
+        """Prepares for the first image.
+
+        Args:
+          layer, channels: As the attributes.
+          count: Units for each channel.
+          fields: What the units depend on.
+          image_channels: Channels of an image.
+
+        Raises:
+          ValueError: Where a channel has no unit that depends on a pixel.
+        """
+        self.layer, self.channels = layer, channels
+        boxes = [fields.boxes(layer, int(channel)) for channel in channels]
+        self._rows, self._columns = (np.stack(axis) for axis in zip(*boxes, strict=True))
+        blind = (self._rows[:, :, None, 1] == 0) | (self._columns[:, None, :, 1] == 0)
+        if blind.all(axis=(1, 2)).any():
+            number = channels[blind.all(axis=(1, 2)).argmax()]
+            raise ValueError(f"layer {layer!r}: no unit of channel {number} depends on a pixel")
+        self.blind = blind.transpose(1, 2, 0) if blind.any() else None
+        self.values = np.full((len(channels), count), -np.inf, np.float32)
+        self.images = np.full((len(channels), count), -1)
+        self.places = np.zeros((len(channels), count, 2), int)
+        self.patch_shape = (int(self._rows[..., 1].max()), int(self._columns[..., 1].max()), image_channels)
+        self._slots = np.tile(np.arange(count), (len(channels), 1))  # where each unit's patch is kept
+        self._patches = np.zeros((*self.values.shape, 0))
+
+    @property
+    def numbers_kept(self) -> int:
+        """How many numbers the patches of all units have together."""
+        return self.values.size * int(np.prod(self.patch_shape, dtype=object))
+
+    @property
+    def boxes(self) -> Int[np.ndarray, "c k 4"]:
+        """(top, left, height, width) of what the units depend on, zeros for units still to be found."""
+        channels = np.arange(len(self.channels))[:, None]
+        rows, columns = self._rows[channels, self.places[..., 0]], self._columns[channels, self.places[..., 1]]
+        boxes = np.stack([rows[..., 0], columns[..., 0], rows[..., 1], columns[..., 1]], axis=-1)
+        boxes[self.images < 0] = 0
+        return boxes
+
+    def add(
+        self,
+        images: Float[np.ndarray, "b h w n"],
+        first: int,
+        values: Float[np.ndarray, "c j"],
+        numbers: Int[np.ndarray, "c j"],
+        places: Int[np.ndarray, "c j 2"],
+    ) -> None:
+        """Compares a batch's strongest units with those so far.
+
+        Among equal responses those of earlier images come first.
+
+        Args:
+          images: Normalised images of the batch.
+          first: Number of the batch's first image.
+          values: Responses in falling order, -inf for what is no unit.
+          numbers: Numbers of the units' images in the batch.
+          places: (row, column) of the units.
+        """
+        if not self._patches.size:
+            self._patches = np.zeros((*self.values.shape, *self.patch_shape), np.float32)
+        count = self.values.shape[1]
+        both = np.concatenate([self.values, values], axis=1)
+        order = np.argsort(-both, axis=1, kind="stable")[:, :count]
+        for channel in np.flatnonzero((order >= count).any(axis=1)).tolist():
+            ranks = order[channel]
+            free = iter(np.setdiff1d(np.arange(count), self._slots[channel, ranks[ranks < count]]))
+            slots = np.array([self._slots[channel, rank] if rank < count else next(free) for rank in ranks])
+            found = np.concatenate(
+                [self.images[channel], np.where(values[channel] > -np.inf, first + numbers[channel], -1)]
+            )
+            self.images[channel] = found[ranks]
+            self.places[channel] = np.concatenate([self.places[channel], places[channel]])[ranks]
+            self.values[channel] = both[channel, ranks]
+            self._slots[channel] = slots
+            for rank, slot in zip(ranks - count, slots, strict=True):
+                if rank >= 0 and values[channel, rank] > -np.inf:
+                    self._patches[channel, slot] = self._cut(
+                        images[numbers[channel, rank]], channel, places[channel, rank]
+                    )
+
+    def patches(self) -> Float[np.ndarray, "c k h w n"]:
+        """Hands over the patches in the order of the units; nothing may be added afterwards."""
+        for channel, slots in enumerate(self._slots):
+            self._patches[channel] = self._patches[channel, slots]
+        return self._patches
+
+    def _cut(self, image: Float[np.ndarray, "h w n"], channel: int, place: Int[np.ndarray, "2"]) -> np.ndarray:
+        (top, height), (left, width) = self._rows[channel, place[0]], self._columns[channel, place[1]]
+        patch = np.zeros(self.patch_shape, np.float32)
+        patch[:height, :width] = cut(image, (top, left, height, width))
+        return patch
+
+
+def cut(image: Float[np.ndarray, "h w n"], box: Sequence[int]) -> Float[np.ndarray, "bh bw n"]:
+    """Cuts a box (top, left, height, width) out of an image; beyond the last pixel it goes on from the first."""
+    rows, columns = box_pixels(box, image.shape)
+    return image[rows[:, None], columns]
+
+
+def box_pixels(box: Sequence[int], size: Sequence[int]) -> tuple[Int[np.ndarray, " bh"], Int[np.ndarray, " bw"]]:
+    """Numbers the rows and columns of a box (top, left, height, width) in an image of a size (height, width)."""
+    return (np.arange(box[2]) + box[0]) % size[0], (np.arange(box[3]) + box[1]) % size[1]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+def strongest_of_batch(
+    model: Model,
+    variables: Variables,
+    images: Float[Array, "b h w n"],
+    there: Bool[Array, " b"],
+    layers: tuple[str, ...],
+    count: int,
+    channels: tuple[Int[Array, " c"], ...],
+    blind: tuple[Bool[Array, "oh ow c"] | None, ...],
+) -> tuple[tuple[Float[Array, "c k"], Int[Array, "c k"], Int[Array, "c k 2"]], ...]:
+    """Finds the images of a batch with the strongest responses of each channel.
+
+    Args:
+      model, variables: Network and its variables.
+      images: Normalised images.
+      there: Which of the images count.
+      layers: Names of layers.
+      count: Images for each channel, at most the batch.
+      channels: Channels of each layer.
+      blind: Which units of each layer's channels do not count; None where all do.
+
+    Returns:
+      For each layer (responses in falling order, numbers of the images in the batch, places of the units). Of an image
+      that does not count the response is -inf; all are nan where a response of the layer is not finite.
+    """
+    outputs = model.apply_with_layers(variables, images, layers)[3]
+    results = []
+    for layer, numbers, unseeing in zip(layers, channels, blind, strict=True):
+        maps = as_maps(outputs[layer])
+        finite = jnp.isfinite(maps).all()  # the largest of several values need not be nan where one is
+        if unseeing is not None:
+            maps = jnp.where(unseeing, -jnp.inf, maps[..., numbers])
+            numbers = jnp.arange(len(numbers))
+        columns = maps.shape[2]
+        flat = maps.reshape(len(maps), -1, maps.shape[-1])
+        best = jnp.where(there, flat.max(axis=1)[:, numbers].T, -jnp.inf)
+        values, which = lax.top_k(best, count)
+        values = jnp.where(finite, values, jnp.nan)
+        place = flat[which, :, numbers[:, None]].argmax(axis=-1)
+        results.append((values, which, jnp.stack([place // columns, place % columns], axis=-1)))
+    return tuple(results)
+
+
+def as_maps(output: Array) -> Float[Array, "b oh ow c"]:
+    """The output of a layer in float32; of a layer without maps as maps of one place."""
+    return (output if output.ndim == 4 else output[:, None, None]).astype(jnp.float32)

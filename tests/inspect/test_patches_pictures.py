@@ -1,0 +1,77 @@
+"""Patches as pictures, made by hand: where they lie, and the colours of reconstructions."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cnn_jax.inspect.patches import TopPatches, TopUnits
+from cnn_jax.inspect.patches_pictures import caption, patch_grid, reconstruction_grid, sheet
+
+GREY = 128
+
+
+@pytest.fixture
+def found():
+    """Two channels of three units each; the first unit of the first is cut off at the top of the image."""
+    boxes = np.array([[[0, 2, 2, 3], [4, 4, 3, 3], [0, 0, 0, 0]], [[0, 0, 3, 3]] * 3])
+    units = TopUnits(
+        layer="conv1/activation",
+        channels=np.array([5, 7]),
+        values=np.array([[2.5, 1.25, -np.inf], [0, 0, 0]]),
+        images=np.array([[3, 8, -1], [0, 1, 2]]),
+        places=np.zeros((2, 3, 2), int),
+        boxes=boxes,
+    )
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (2, 3, 3, 3, 1), np.uint8)
+    signals = np.zeros((2, 3, 3, 3, 1), np.float32)
+    signals[0, 0, 0, :, 0] = [-4, 0, 2]
+    return TopPatches(units, pixels / np.float32(255), pixels, signals, units.values)
+
+
+def test_patches_lie_where_their_fields_have_them(found):
+    grid = patch_grid(found, 0)
+    assert grid.shape == (60 + 2 + 60, 60 + 2 + 60, 3)  # each pixel is drawn 20x20, with lines of 2 between
+    first, second = grid[:60, :60], grid[:60, 62:]
+    assert (first[:20] == GREY).all()  # the row that lies outside of the image
+    np.testing.assert_array_equal(first[20::20, ::20, 0], found.pixels[0, 0, :2, :, 0])
+    np.testing.assert_array_equal(first[39::20, 19::20, 2], found.pixels[0, 0, :2, :, 0])
+    np.testing.assert_array_equal(second[10::20, 10::20, 1], found.pixels[0, 1, ..., 0])
+    assert (grid[60:] == GREY).all()  # there is no third unit
+    assert (grid[:, 60:62] == GREY).all()
+
+
+def test_silent_channels_show_nothing(found):
+    assert list(found.units.silent) == [False, True]
+    assert (patch_grid(found, 1) == GREY).all()
+    assert (reconstruction_grid(found, 1) == GREY).all()
+    assert caption(found, 0) == "channel 5: 2.5 to 1.25"
+    assert caption(found, 1) == "channel 7: 0 for every image"
+
+
+def test_reconstructions_have_one_symmetric_scale(found):
+    """Blue is negative, white 0, red positive: -4 is as far from white as 4 would be, and 2 half as far."""
+    grid = reconstruction_grid(found, 0)
+    negative, zero, positive = (grid[30, column].astype(int) for column in (10, 30, 50))
+    assert negative[2] > 90 > 20 > negative[0]  # the darkest blue
+    assert zero.min() > 240
+    assert positive[0] > 200 > positive[2] > 100  # and a medium red
+    colours = np.zeros((2, 3, 3, 3, 3), np.float32)
+    colours[0, 0, 0, 0] = [-4, 0, 2]
+    grid = reconstruction_grid(dataclasses.replace(found, reconstructions=colours), 0)
+    assert list(grid[30, 10]) == [0, GREY, 191]
+    assert list(grid[30, 30]) == [GREY] * 3
+    swapped = reconstruction_grid(dataclasses.replace(found, reconstructions=colours), 0, colours=(2, 1, 0))
+    assert list(swapped[30, 10]) == [191, GREY, 0]
+
+
+def test_a_sheet_has_each_channel(found):
+    figure = sheet(found, "the first layer")
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["channel 5: 2.5 to 1.25", "channel 7: 0 for every image"]
+    drawn = np.asarray(figure.axes[0].images[0].get_array())
+    left, right = reconstruction_grid(found, 0), patch_grid(found, 0)
+    np.testing.assert_array_equal(drawn[:, : left.shape[1]], left)
+    np.testing.assert_array_equal(drawn[:, -right.shape[1] :], right)
+    assert [axes.get_title() for axes in sheet(found, "", channels=[1]).axes] == titles[1:]
