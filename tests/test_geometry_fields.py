@@ -14,6 +14,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -45,6 +47,8 @@ NETWORKS = [
     (TorchvisionGoogLeNet(width=0.1, modules=(1, 1, 1), stem_kernel_size=3), (53, 46)),
     (ResNet(width=4, stage_strides=(1, 2, 1, 1), stem_pool_padding="SAME"), (25, 32)),
     (ResNet(depth=50, width=1, stem_kernel_size=4, padding="SAME", stride_in="1x1"), (38, 33)),
+    (SqueezeNet10(width=0.05, modules=2, pool_after=(1, 2)), (41, 38)),
+    (SqueezeNet11(width=0.05, modules=3, padding="VALID", pool_after=(1, 3)), (49, 52)),
     (CifarResNet(depth=8, width=4, stage_strides=(1, 3, 2)), (17, 20)),
     (CifarResNet(depth=8, width=4, activation_order="pre", shortcut="projection", padding="VALID"), (31, 36)),
 ]

@@ -22,6 +22,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -167,6 +169,8 @@ NETWORKS = [
     (TorchvisionAlexNet(features=(4, 4, 6, 6, 4), dense=(8, 6)), (63, 63, 3)),
     (GoogLeNet(width=0.2, modules=(1, 1, 0), aux_dense=16), (65, 65, 3)),
     (TorchvisionGoogLeNet(width=0.2, modules=(1, 1, 0), aux_dense=16, aux_heads=True), (33, 33, 3)),
+    (SqueezeNet10(width=0.05, modules=2, pool_after=(1,)), (25, 25, 3)),
+    (SqueezeNet11(width=0.05, modules=3, pool_after=(1, 3)), (33, 33, 3)),
     (ResNet(width=4), (33, 33, 3)),
     (CifarResNet(depth=8, width=4), (16, 16, 3)),
 ]

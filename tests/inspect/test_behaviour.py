@@ -13,6 +13,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -134,6 +136,8 @@ PENULTIMATE = [
     (TorchvisionAlexNet(), 224, None),
     (GoogLeNet(), 224, None),
     (TorchvisionGoogLeNet(), 224, None),
+    (SqueezeNet10(), 224, "head/dropout"),
+    (SqueezeNet11(), 224, "head/dropout"),
     (ResNet(depth=18), 64, None),
     (CifarResNet(), 32, None),
 ]
@@ -150,7 +154,7 @@ def test_the_penultimate_layer(config, side, layer):
     found = penultimate(model, shape)
     assert layer in (None, found)
     rows = {row.name: row for row in model.layers(shape)}
-    last = rows[model.layers(shape)[-1].name]
+    last = next(row for row in reversed(model.layers(shape)) if row.kind != "global_avg_pool")
     assert rows[found.removesuffix("/activation")].output_shape == last.input_shape
     assert found in rows or found in model.activations(shape)
 

@@ -17,6 +17,8 @@ from cnn_jax.config_model import (
     GoogLeNet,
     LeNet5,
     ResNet,
+    SqueezeNet10,
+    SqueezeNet11,
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
@@ -221,6 +223,8 @@ NETWORKS = [
         (53, 46),
         ("pool2", "inception3a/concat", "pool3"),
     ),
+    (SqueezeNet10(width=0.05, modules=2, pool_after=(1,)), (41, 38), ("conv1", "fire2/concat", "fire3/concat")),
+    (SqueezeNet11(width=0.05, modules=2, pool_after=(1,)), (33, 36), ("fire2/concat", "head/logits")),
     (ResNet(width=4), (45, 32), ("stem_pool", "stage1_block1/add", "stage2_block1/add")),
     (
         CifarResNet(depth=8, width=4, activation_order="pre", shortcut="projection", padding="VALID"),

@@ -154,7 +154,8 @@ def test_no_sum_depends_on_the_order_of_a_gpus_threads(config, side):
     )
     traced = jax.jit(functools.partial(train_steps, this)).trace(*arguments)
     operations = operations_on_a_gpu(traced)
-    assert {"convolution", "dot_general", "gather", "while"} <= operations
+    dense = set() if config.name.startswith("squeezenet") else {"dot_general"}  # its classes are a convolution's maps
+    assert {"convolution", "gather", "while"} | dense <= operations
     assert not {name for name in operations if "scatter" in name}
 
 
