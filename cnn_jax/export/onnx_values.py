@@ -124,5 +124,5 @@ def unflattened(graph: Graph, value: Value) -> Value:
     sizes, order = value.flat
     places = np.arange(math.prod(sizes)).reshape([sizes[axis] for axis in order])
     wanted = places.transpose([order.index(axis) for axis in range(len(sizes))]).ravel()
-    name = graph.node("Gather", [name_of(graph, value), graph.integers(wanted)], axis=len(value.shape) - 1)
+    name = graph.node("Gather", [name_of(graph, value), graph.integers(wanted.tolist())], axis=len(value.shape) - 1)
     return dataclasses.replace(value, name=name, flat=None)
