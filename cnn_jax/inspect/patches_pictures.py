@@ -86,7 +86,7 @@ def sheet(
         for axes, channel in zip(places, shown, strict=False):
             both = [reconstruction_grid(found, channel, colours), patch_grid(found, channel)]
             gap = np.full((both[0].shape[0], max(1, both[0].shape[1] // 20), 3), 255, np.uint8)
-            axes.imshow(np.concatenate([both[0], gap, both[1]], axis=1), interpolation="nearest")
+            axes.imshow(np.concatenate([both[0], gap, both[1]], axis=1), interpolation="auto")
             axes.set_title(caption(found, channel))
     return figure
 
