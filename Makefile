@@ -25,7 +25,7 @@ test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooli
 	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py tests/peers/check_captum.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
 
 fuzz: $(VENV)/development ## 300 random legal experiments and 300 bad ones; ARGS="--kind=bad --seed=1 --first=0 --count=60"
-	@$(VENV)/bin/python -m tests.fuzz.run $(ARGS)
+	@PYTHONPATH=tests $(VENV)/bin/python -m tests.fuzz.run $(ARGS)
 
 fuzz-data: $(VENV)/development ## 200 random damaged or odd inputs; ARGS="--inputs=1000 --first-seed=7" draws others
 	@$(VENV)/bin/python -m pytest tests/fuzz_data --inputs=200 $(ARGS)
