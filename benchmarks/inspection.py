@@ -107,7 +107,7 @@ def checked(turn: dict[str, Any], result: Path, ours: Path) -> dict[str, Any]:
 
 
 def line(turn: dict[str, Any], rounds: int) -> str:
-    """What is told of a turn while the others are still to come."""
+    """Describes a turn while the others are still to come."""
     what = f"{turn['method']}, round {turn['round'] + 1}/{rounds}, {turn['name']}: "
     if "error" in turn:
         return what + turn["error"]

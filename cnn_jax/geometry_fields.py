@@ -118,12 +118,12 @@ class UnitFields:
 
 
 def _together(incoming: Bool[np.ndarray, "n pixels"]) -> Bool[np.ndarray, "1 pixels"]:
-    """What all outputs see together."""
+    """Joins the pixels that any of the outputs depends on."""
     return np.asarray(incoming.any(axis=0))[None]
 
 
 def _windows(row: LayerRow, axis: int, incoming: Bool[np.ndarray, "n pixels"]) -> Bool[np.ndarray, "outputs pixels"]:
-    """What windows see of maps whose outputs see the pixels `incoming`."""
+    """Finds the pixels that windows depend on, over maps whose places depend on `incoming`."""
     assert row.window is not None
     assert row.strides is not None
     assert row.dilation is not None

@@ -43,7 +43,7 @@ def lines(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def programs_of_a_run():
-    """What the training loop compiles is what it compiles for users: for tests of a run's bits."""
+    """The training loop compiles as it does for users: for tests of a run's bits."""
     from cnn_jax.train import compilation  # only now: its array functions have their shapes checked
 
     options = compilation.options()

@@ -1,4 +1,4 @@
-"""What single outputs depend on, beside pixels that are perturbed: every output of every layer of every network."""
+"""Pixels that single outputs depend on, beside perturbed pixels: every output, layer and network."""
 
 import jax
 import jax.numpy as jnp

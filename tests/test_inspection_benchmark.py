@@ -1,4 +1,4 @@
-"""What `make bench-inspect` makes of turns: a wrong result is no result, and ratios are taken round by round."""
+"""Tables of `make bench-inspect`: a wrong result is no result, and ratios are taken round by round."""
 
 import io
 

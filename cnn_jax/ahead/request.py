@@ -1,4 +1,4 @@
-"""What `compile` is asked for, described without JAX."""
+"""Request of `compile`, without JAX."""
 
 from __future__ import annotations
 

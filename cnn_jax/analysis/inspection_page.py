@@ -1,4 +1,4 @@
-"""What the page of `inspect` consists of, and how it is written."""
+"""Parts of the page of `inspect`, and how they are written."""
 
 from __future__ import annotations
 

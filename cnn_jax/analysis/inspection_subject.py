@@ -1,4 +1,4 @@
-"""What `inspect` looks at: a finished run's network, pictures, classes and layers; all is checked beforehand."""
+"""Subject of `inspect`: a finished run's network, pictures, classes and layers; all is checked beforehand."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ class Subject:
 
     @functools.cached_property
     def outputs(self) -> dict[str, Float[np.ndarray, "p ..."]]:
-        """What the layers give for the pictures.
+        """Outputs of the layers for the pictures.
 
         Raises:
           RunFailed: Where a value is not finite.
@@ -278,7 +278,7 @@ def _channel_counts(model: Model, image_shape: tuple[int, int, int], layers: Seq
 
 
 def _channel_faults(channels: Sequence[int], counts: dict[str, int]) -> list[str]:
-    """What is wrong with channels: one that no layer has."""
+    """Names a channel that no layer has."""
     if not (wrong := [channel for channel in channels if channel >= max(counts.values())]):
         return []
     have = ", ".join(f"{name} has {count}" for name, count in counts.items())

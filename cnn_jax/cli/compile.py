@@ -9,8 +9,8 @@ from pathlib import Path
 from cnn_jax.ahead import topology
 from cnn_jax.ahead.request import CompileRequest
 from cnn_jax.cli.command import Arguments, Command, Flag, attempt
-from cnn_jax.cli.common import CONFIG, read_experiment
 from cnn_jax.cli.output import fail, refuse
+from cnn_jax.cli.shared_flags import CONFIG, read_experiment
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.run.exit_codes import DONE, FAILED

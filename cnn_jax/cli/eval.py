@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
-from pathlib import Path
 
 from cnn_jax.cli import with_jax
-from cnn_jax.cli.command import Arguments, Command
-from cnn_jax.cli.common import DATA_DIR, FINISHED
+from cnn_jax.cli.command import Command
+from cnn_jax.cli.finished_run import FLAGS, FinishedRunRequest, read
 
 
-@dataclasses.dataclass(frozen=True)
-class EvalRequest:
-    """Request of the command line.
-
-    Attributes:
-      workdir: Folder of a finished run.
-      data_dir: Folder of prepared data; None is the default folder.
-      moved: Where the run's data lie now, by the field of config.data.
-    """
-
-    workdir: Path
-    data_dir: Path | None
-    moved: dict[str, str]
-
-
-def read(arguments: Arguments) -> EvalRequest:
-    """Reads the flags."""
-    return EvalRequest(arguments["workdir"], arguments["data_dir"], dict(arguments.overrides))
-
-
-def evaluate(request: EvalRequest) -> None:
+def evaluate(request: FinishedRunRequest) -> None:
     """Measures the network and prints the figures as JSON."""
     from cnn_jax.train import restore
 
@@ -42,7 +20,7 @@ def evaluate(request: EvalRequest) -> None:
     print(json.dumps(measured | {"images": len(test)}, indent=2))
 
 
-def run(request: EvalRequest) -> int:
+def run(request: FinishedRunRequest) -> int:
     """Runs the command."""
     return with_jax.run(functools.partial(evaluate, request), workdir=request.workdir)
 
@@ -50,7 +28,7 @@ def run(request: EvalRequest) -> int:
 COMMAND = Command(
     name="eval",
     help="measure a finished run's network on its test images again",
-    flags=(FINISHED, DATA_DIR),
+    flags=FLAGS,
     read=read,
     run=run,
     config="moved",

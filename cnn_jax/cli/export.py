@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cnn_jax.cli import with_jax
 from cnn_jax.cli.command import Arguments, Command, Flag
-from cnn_jax.cli.common import FINISHED
 from cnn_jax.cli.output import say
+from cnn_jax.cli.shared_flags import FINISHED
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.run.errors import explain
 

@@ -10,8 +10,8 @@ from typing import get_args
 
 from cnn_jax.cli import with_jax
 from cnn_jax.cli.command import Arguments, Command, Flag
-from cnn_jax.cli.common import DATA_DIR, FINISHED
 from cnn_jax.cli.output import say
+from cnn_jax.cli.shared_flags import DATA_DIR, FINISHED
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.inspect.inspect_request import SECTIONS, SLOW, InspectRequest, Scaling
 from cnn_jax.plain_text import plain_lines

@@ -1,4 +1,4 @@
-"""What commands print."""
+"""Messages and results that commands print."""
 
 from __future__ import annotations
 

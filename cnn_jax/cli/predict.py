@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from cnn_jax.cli import with_jax
 from cnn_jax.cli.command import Arguments, Command, Flag
-from cnn_jax.cli.common import FORMAT, OUTPUT, WORKDIR, read_output
 from cnn_jax.cli.output import say
+from cnn_jax.cli.shared_flags import FORMAT, OUTPUT, WORKDIR, read_output
 from cnn_jax.config_parse import ConfigError
 
 if TYPE_CHECKING:

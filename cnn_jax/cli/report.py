@@ -7,13 +7,12 @@ from pathlib import Path
 
 from cnn_jax.cli import with_jax
 from cnn_jax.cli.command import Command
-from cnn_jax.cli.common import DATA_DIR, FINISHED
-from cnn_jax.cli.eval import EvalRequest, read
+from cnn_jax.cli.finished_run import FLAGS, FinishedRunRequest, read
 from cnn_jax.cli.output import say
 from cnn_jax.config_parse import ConfigError
 
 
-def report(request: EvalRequest) -> None:
+def report(request: FinishedRunRequest) -> None:
     """Writes the report of a run, or the tables and the report of a sweep, finished or not."""
     workdir = request.workdir
     if not ((workdir / "sweep.json").exists() or (workdir / "trials").is_dir()):
@@ -36,7 +35,7 @@ def write_run(workdir: Path, data_dir: Path | None, moved: dict[str, str] | None
     say(f"report: {write_run_report(restore.load(workdir, moved), data_dir)}")
 
 
-def run(request: EvalRequest) -> int:
+def run(request: FinishedRunRequest) -> int:
     """Runs the command."""
     return with_jax.run(functools.partial(report, request), workdir=request.workdir)
 
@@ -44,7 +43,7 @@ def run(request: EvalRequest) -> int:
 COMMAND = Command(
     name="report",
     help="make the report of a run or a sweep anew from its folder",
-    flags=(FINISHED, DATA_DIR),
+    flags=FLAGS,
     read=read,
     run=run,
     config="moved",

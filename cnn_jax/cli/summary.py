@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cnn_jax.cli import with_jax
 from cnn_jax.cli.command import Arguments, Command, attempt
-from cnn_jax.cli.common import CONFIG, DATA_DIR, FORMAT, OUTPUT, read_experiment, read_output
 from cnn_jax.cli.output import show
+from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, FORMAT, OUTPUT, read_experiment, read_output
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
 

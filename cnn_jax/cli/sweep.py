@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnn_jax.cli.command import Arguments, Command, Flag
-from cnn_jax.cli.common import CONFIG, DATA_DIR, REPORT, WORKDIR, folder_name
 from cnn_jax.cli.output import fail, refuse, say
+from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, REPORT, WORKDIR, folder_name
 from cnn_jax.cli.values import field_value
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.run.errors import RunFailed, explain

@@ -9,9 +9,9 @@ from typing import Any, Literal, cast
 
 from cnn_jax.cli import with_jax
 from cnn_jax.cli.command import Arguments, Command, Flag, attempt
-from cnn_jax.cli.common import CONFIG, DATA_DIR, REPORT, WORKDIR, default_workdir, read_experiment
 from cnn_jax.cli.output import say
 from cnn_jax.cli.report import write_run
+from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, REPORT, WORKDIR, default_workdir, read_experiment
 from cnn_jax.config import Experiment
 from cnn_jax.config_parse import ConfigError
 from cnn_jax.run.errors import RunFailed, explain

@@ -1,4 +1,4 @@
-"""What an exported file says about its network: classes, images, preprocessing, versions."""
+"""Description of an exported network, kept in its file: classes, images, preprocessing, versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rules that write the primitives of JAX as nodes of ONNX."""
+"""Rules that write the primitives of JAX as nodes of ONNX.
+
+A rule takes the graph, a primitive's inputs and parameters, and its output's shape and type; it returns the output.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,11 @@ from cnn_jax.export.onnx_values import (
     Graph,
     UnsupportedError,
     Value,
+    channels_first,
     constant,
-    full,
+    expanded,
     in_order,
     name_of,
-    natural,
     ordered,
     unflattened,
 )
@@ -40,18 +43,18 @@ def _elementwise(kind: str) -> Callable[..., Value]:
         if flat is not None and any(value.flat != flat and math.prod(value.shape) > 1 for value in inputs):
             inputs = [unflattened(graph, value) for value in inputs]
             ranked, flat = [value for value in inputs if value.shape == shape and value.constant is None], None
-        whole = [value for value in ranked if not value.thin] or ranked
-        order = whole[0].order if whole else natural(len(shape))
-        names, thin = [], set(range(len(shape)))
+        whole = [value for value in ranked if not value.broadcast] or ranked
+        order = whole[0].order if whole else channels_first(len(shape))
+        names, broadcast = [], set(range(len(shape)))
         for value in inputs:
             if value.shape == ():
                 names.append(name_of(graph, value))
                 continue
             placed = value if flat is not None and value.flat == flat else ordered(graph, value, order)
             names.append(name_of(graph, placed))
-            thin &= placed.thin
+            broadcast &= placed.broadcast
         batched = any(value.batched for value in inputs)
-        return Value(shape, batched, order, graph.node(kind, names), thin=frozenset(thin), flat=flat)
+        return Value(shape, batched, order, graph.node(kind, names), broadcast=frozenset(broadcast), flat=flat)
 
     return rule
 
@@ -95,16 +98,20 @@ def _broadcast(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int,
     places = params["broadcast_dimensions"]
     sizes = [1] * len(shape)
     for axis, place in enumerate(places):
-        sizes[place] = 1 if axis in value.thin else value.shape[axis]
-    thin = frozenset(axis for axis, size in enumerate(sizes) if size == 1 and shape[axis] != 1)
+        sizes[place] = 1 if axis in value.broadcast else value.shape[axis]
+    broadcast = frozenset(axis for axis, size in enumerate(sizes) if size == 1 and shape[axis] != 1)
     if value.constant is not None:
         array = value.constant.reshape(sizes)
-        return Value(shape, False, tuple(range(len(shape))), graph.array(array), thin=thin) if thin else constant(array)
+        return (
+            Value(shape, False, tuple(range(len(shape))), graph.array(array), broadcast=broadcast)
+            if broadcast
+            else constant(array)
+        )
     batched = value.batched and len(places) > 0 and places[0] == 0
     order = _with_ones(tuple(places[axis] for axis in value.order), len(shape))
     written = [-1 if batched and axis == 0 else sizes[axis] for axis in order]
     name = graph.node("Reshape", [name_of(graph, value), graph.integers(written)])
-    return Value(shape, batched, order, name, thin=thin)
+    return Value(shape, batched, order, name, broadcast=broadcast)
 
 
 def _with_ones(order: tuple[int, ...], rank: int) -> tuple[int, ...]:
@@ -120,7 +127,7 @@ def _reshape(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, .
     (value,) = inputs
     if shape == value.shape:
         return value
-    value = full(graph, value)
+    value = expanded(graph, value)
     rank, last = len(value.shape), len(value.shape) - 1
     if value.batched and rank > 2 and len(shape) == 2 and shape[0] == value.shape[0] and value.order[0] == 0:
         # A flattened map keeps the file's order; the weights that read it are permuted in its place.
@@ -160,7 +167,7 @@ def _transpose(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int,
         raise UnsupportedError("a transposition that moves the batch")
     order = tuple(permutation.index(axis) for axis in value.order)
     return dataclasses.replace(
-        value, shape=shape, order=order, thin=frozenset(permutation.index(axis) for axis in value.thin)
+        value, shape=shape, order=order, broadcast=frozenset(permutation.index(axis) for axis in value.broadcast)
     )
 
 
@@ -170,13 +177,15 @@ def _squeeze(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, .
     axes = sorted(value.order.index(axis) for axis in params["dimensions"])
     name = graph.node("Squeeze", [name_of(graph, value), graph.integers(axes)])
     order = tuple(kept.index(axis) for axis in value.order if axis in kept)
-    return Value(shape, value.batched, order, name, thin=frozenset(kept.index(a) for a in value.thin if a in kept))
+    return Value(
+        shape, value.batched, order, name, broadcast=frozenset(kept.index(a) for a in value.broadcast if a in kept)
+    )
 
 
 def _reduce(kind: str) -> Callable[..., Value]:
     def rule(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, ...], dtype: Any) -> Value:
         (value,) = inputs
-        value = full(graph, unflattened(graph, value))
+        value = expanded(graph, unflattened(graph, value))
         if value.batched and 0 in params["axes"]:
             raise UnsupportedError("a reduction over the batch")
         axes = [value.order.index(axis) for axis in params["axes"]]
@@ -197,7 +206,7 @@ def _convolution(graph: Graph, inputs: list[Value], params: Any, shape: tuple[in
         raise UnsupportedError(f"a convolution over {numbers}")
     if set(params["lhs_dilation"]) != {1} or params["batch_group_count"] != 1:
         raise UnsupportedError("a transposed convolution")
-    x = ordered(graph, full(graph, x), natural(4))
+    x = ordered(graph, expanded(graph, x), channels_first(4))
     weights = name_of(graph, ordered(graph, kernel, (3, 2, 0, 1)))
     (top, bottom), (left, right) = params["padding"]
     name = graph.node(
@@ -209,11 +218,11 @@ def _convolution(graph: Graph, inputs: list[Value], params: Any, shape: tuple[in
         dilations=list(params["rhs_dilation"]),
         group=params["feature_group_count"],
     )
-    return Value(shape, True, natural(4), name)
+    return Value(shape, True, channels_first(4), name)
 
 
 def _max_pool(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, ...], dtype: Any) -> Value:
-    x = ordered(graph, full(graph, inputs[0]), natural(4))
+    x = ordered(graph, expanded(graph, inputs[0]), channels_first(4))
     (top, bottom), (left, right) = params["padding"][1:3]
     name = graph.node(
         "MaxPool",
@@ -223,14 +232,14 @@ def _max_pool(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, 
         pads=[top, left, bottom, right],
         dilations=list(params["window_dilation"][1:3]),
     )
-    return Value(shape, True, natural(4), name)
+    return Value(shape, True, channels_first(4), name)
 
 
 def _sum_pool(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, ...], dtype: Any) -> Value:
     windows = params["window_dimensions"][1:3]
     if set(params["window_dilation"]) != {1} or set(params["base_dilation"]) != {1}:
         raise UnsupportedError("a dilated average")
-    x = ordered(graph, full(graph, inputs[0]), natural(4))
+    x = ordered(graph, expanded(graph, inputs[0]), channels_first(4))
     (top, bottom), (left, right) = params["padding"][1:3]
     name = graph.node(
         "AveragePool",
@@ -241,7 +250,7 @@ def _sum_pool(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, 
         count_include_pad=1,
     )
     count = graph.array(np.asarray(math.prod(windows), np.float32))
-    return Value(shape, True, natural(4), graph.node("Mul", [name, count]))
+    return Value(shape, True, channels_first(4), graph.node("Mul", [name, count]))
 
 
 def _pad(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, ...], dtype: Any) -> Value:
@@ -250,7 +259,7 @@ def _pad(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, ...],
         raise UnsupportedError("padding between pixels")
     if not any(low or high for low, high, _ in params["padding_config"]):
         return value
-    value = full(graph, unflattened(graph, value))
+    value = expanded(graph, unflattened(graph, value))
     pads = [params["padding_config"][axis] for axis in value.order]
     sides = [low for low, _, _ in pads] + [high for _, high, _ in pads]
     names = [name_of(graph, value), graph.integers(sides), name_of(graph, filler)]
@@ -259,7 +268,7 @@ def _pad(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, ...],
 
 def _slice(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, ...], dtype: Any) -> Value:
     (value,) = inputs
-    value = full(graph, unflattened(graph, value))
+    value = expanded(graph, unflattened(graph, value))
     strides = params["strides"] or (1,) * len(shape)
     cut = [
         axis
@@ -282,7 +291,7 @@ def _slice(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, ...
 
 def _reverse(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, ...], dtype: Any) -> Value:
     (value,) = inputs
-    value = full(graph, unflattened(graph, value))
+    value = expanded(graph, unflattened(graph, value))
     axes = [value.order.index(axis) for axis in params["dimensions"]]
     count = len(axes)
     lists = ([-1] * count, [-(2**31)] * count, axes, [-1] * count)
@@ -295,7 +304,7 @@ def _concatenate(graph: Graph, inputs: list[Value], params: Any, shape: tuple[in
         return inputs[0]
     if params["dimension"] == 0 and any(value.batched for value in inputs):
         raise UnsupportedError("batches one after another")
-    inputs = [full(graph, unflattened(graph, value)) for value in inputs]
+    inputs = [expanded(graph, unflattened(graph, value)) for value in inputs]
     order = max((value for value in inputs if value.constant is None), key=lambda value: math.prod(value.shape)).order
     names = [name_of(graph, ordered(graph, value, order)) for value in inputs]
     name = graph.node("Concat", names, axis=order.index(params["dimension"]))
@@ -314,7 +323,7 @@ def _dot(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, ...],
             left = dataclasses.replace(left, flat=None)
         return Value(shape, True, (0, 1), graph.node("MatMul", [name_of(graph, left), graph.array(weights)]))
     letters = iter("abcdefghijklmnopqrstuvwxyz")
-    left, right = (full(graph, unflattened(graph, value)) for value in (left, right))
+    left, right = (expanded(graph, unflattened(graph, value)) for value in (left, right))
     left_axes = [next(letters) for _ in left.shape]
     right_axes = [next(letters) for _ in right.shape]
     for mine, theirs in zip((*contracting[0], *batching[0]), (*contracting[1], *batching[1]), strict=True):
@@ -368,7 +377,6 @@ RULES: dict[str, Callable[..., Value]] = {
     "square": lambda graph, inputs, *rest: _elementwise("Mul")(graph, [inputs[0], inputs[0]], *rest),
     "stop_gradient": _same,
     "copy": _same,
-    "copy_p": _same,
     "optimization_barrier": _same,
     "reduce_precision": _same,
     "convert_element_type": _convert_type,

@@ -23,10 +23,11 @@ class Value:
       shape: Shape in JAX; the first axis is the batch where `batched`.
       batched: Whether the first axis is the batch, of any size.
       order: JAX's axis at each place of the file's tensor.
-      name: Name in the file; None for a constant that is not there yet.
+      name: Name in the file; None for a constant that has not been written.
       constant: Its array, in JAX's order.
-      thin: Axes of JAX that are 1 in the file, and broadcast.
-      flat: Axes of the map whose values the last axis holds, in the file's order of them; None where it is JAX's.
+      broadcast: Axes that are of size 1 in the file and broadcast to their size in JAX.
+      flat: (sizes, order) of the axes that were flattened into the last one: their sizes in JAX's order, and the axis
+        at each place of the file; None where the file flattens them as JAX does.
     """
 
     shape: tuple[int, ...]
@@ -34,7 +35,7 @@ class Value:
     order: tuple[int, ...]
     name: str | None = None
     constant: np.ndarray | None = None
-    thin: frozenset[int] = frozenset()
+    broadcast: frozenset[int] = frozenset()
     flat: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
 
@@ -68,13 +69,13 @@ def constant(array: np.ndarray) -> Value:
     return Value(array.shape, False, tuple(range(array.ndim)), constant=array)
 
 
-def natural(rank: int) -> tuple[int, ...]:
-    """The file's order of a map of this rank: channels after the batch."""
+def channels_first(rank: int) -> tuple[int, ...]:
+    """Gives the order of axes of feature maps in a file: batch, channels, then the others."""
     return (0, rank - 1, *range(1, rank - 1)) if rank > 2 else tuple(range(rank))
 
 
 def name_of(graph: Graph, value: Value) -> str:
-    """Name of a value in the file; constants are written in their order, thin axes as 1."""
+    """Gives the name of a value in the file; a constant is written first."""
     if value.name is not None:
         return value.name
     assert value.constant is not None
@@ -82,18 +83,18 @@ def name_of(graph: Graph, value: Value) -> str:
 
 
 def ordered(graph: Graph, value: Value, order: tuple[int, ...]) -> Value:
-    """The same value with its axes in another order in the file."""
+    """Gives the same value with its axes in another order in the file."""
     value = unflattened(graph, value)
     if value.order == order:
         return value
     if value.constant is not None:
         return dataclasses.replace(value, order=order)
     places = [value.order.index(axis) for axis in order]
-    sizes = [1 if axis in value.thin else value.shape[axis] for axis in value.order]
+    sizes = [1 if axis in value.broadcast else value.shape[axis] for axis in value.order]
     moving = [place for place in places if sizes[place] != 1 or (value.batched and value.order[place] == 0)]
     if moving == sorted(moving):  # axes of 1 move without moving anything
         shape = [
-            -1 if value.batched and axis == 0 else 1 if axis in value.thin else value.shape[axis] for axis in order
+            -1 if value.batched and axis == 0 else 1 if axis in value.broadcast else value.shape[axis] for axis in order
         ]
         name = graph.node("Reshape", [name_of(graph, value), graph.integers(shape)])
     else:
@@ -106,19 +107,19 @@ def in_order(graph: Graph, value: Value) -> Value:
     return ordered(graph, value, tuple(range(len(value.shape))))
 
 
-def full(graph: Graph, value: Value) -> Value:
-    """The same value, its thin axes spread to their sizes."""
-    if not value.thin:
+def expanded(graph: Graph, value: Value) -> Value:
+    """Gives the same value with its broadcast axes expanded to their sizes."""
+    if not value.broadcast:
         return value
-    if value.batched and 0 in value.thin:
+    if value.batched and 0 in value.broadcast:
         raise UnsupportedError("a value that is spread over the batch by itself")
     sizes = [1 if value.batched and axis == 0 else value.shape[axis] for axis in value.order]
     name = graph.node("Expand", [name_of(graph, value), graph.integers(sizes)])
-    return dataclasses.replace(value, name=name, thin=frozenset(), constant=None)
+    return dataclasses.replace(value, name=name, broadcast=frozenset(), constant=None)
 
 
 def unflattened(graph: Graph, value: Value) -> Value:
-    """The same value, its flattened axis in JAX's order."""
+    """Gives the same value with its flattened axis in JAX's order."""
     if value.flat is None:
         return value
     sizes, order = value.flat

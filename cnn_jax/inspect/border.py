@@ -1,4 +1,4 @@
-"""What padding does at the edges: mean activations by their distance from the border, in each padding dialect."""
+"""Effect of padding at the edges: mean activations by distance from the border, in each padding dialect."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def _with_padding(config: ModelConfig, padding: Padding) -> ModelConfig:
 
 
 def _pads(rows: Sequence[LayerRow]) -> tuple[object, ...]:
-    """What distinguishes the paddings of two networks of one architecture: pixels, and what they are filled with."""
+    """Lists each layer's padding, in pixels and border mode; equal for networks that pad alike."""
     return tuple((row.name, row.output_shape, row.pads, _border(row)) for row in rows)
 
 

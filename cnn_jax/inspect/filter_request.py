@@ -1,4 +1,4 @@
-"""What `filter` is asked for, described without JAX."""
+"""Request of `filter`, without JAX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `inspect` is asked for, described without JAX."""
+"""Request of `inspect`, without JAX."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SLOW: tuple[SectionName, ...] = ("patches", "maximization", "behaviour")  # minu
 
 @dataclasses.dataclass(frozen=True)
 class InspectRequest:
-    """What the command line asks for, as far as it is understood without the run.
+    """Request of the command line, as far as it is understood without the run.
 
     Attributes:
       layers: Names of layers; empty for the standard choice.

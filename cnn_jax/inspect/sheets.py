@@ -26,7 +26,7 @@ _MARGIN, _TITLE, _LABEL, _BAR, _GAP = 0.12, 0.34, 0.17, 1.0, 0.05  # inches
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """What colours stand for.
+    """Scale of the colours of a map.
 
     Attributes:
       low: Value of the first colour.

@@ -232,7 +232,7 @@ def test_dilation_and_argmax_against_a_loop(size, window, strides, padding, dila
 
 
 def test_gradients_of_means_and_smallest_values_against_a_loop():
-    """Of dilated windows and windows of ceil_mode too; all cases in one program."""
+    """Dilated windows and windows of ceil_mode are among the cases; all are one program."""
     rng = np.random.default_rng(8)
     cases = [case for case in CASES if case[2] == (2, 3) or case[4] != (1, 1)][::5]
     assert {case[5] for case in cases} == {False, True}

@@ -1,4 +1,4 @@
-"""What cnn_jax and captum are asked for alike."""
+"""Cases that cnn_jax and captum both compute."""
 
 CLASSES = (207, 700)  # of the two images
 STEPS = 4  # of integrated gradients

@@ -1,4 +1,4 @@
-"""What captum makes of torchvision's ResNet-18 with the golden weights. Run by the Python that has it.
+"""Attributions of torchvision's ResNet-18 with the golden weights by captum. Run by the Python that has it.
 
 PyTorch computes in float64, as in `reference.py`.
 """

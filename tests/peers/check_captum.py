@@ -23,7 +23,7 @@ TOLERANCE = 1e-4  # of the largest value
 
 @pytest.fixture(scope="module")
 def theirs(pytestconfig, tmp_path_factory):
-    """What `captum_reference.py` writes."""
+    """Arrays that `captum_reference.py` writes."""
     peers = pytestconfig.getoption("--peers")
     if not peers:
         pytest.fail("--peers=PYTHON is missing; `make test-peers` passes it")

@@ -1,4 +1,4 @@
-"""What a run made of its machine."""
+"""Figures of a run that depend on its machine."""
 
 from types import SimpleNamespace
 
