@@ -17,8 +17,17 @@ from cnn_jax.run.exit_codes import DONE
 
 # Every command, in the order of --help; the file of this name in this package declares it.
 _NAMES = (
-    *("train", "eval", "predict", "inspect", "export", "summary"),
-    *("report", "compile", "prepare", "filter", "sweep"),
+    "train",
+    "eval",
+    "predict",
+    "inspect",
+    "export",
+    "summary",
+    "report",
+    "compile",
+    "prepare",
+    "filter",
+    "sweep",
 )
 COMMANDS: dict[str, Command] = {name: importlib.import_module(f"cnn_jax.cli.{name}").COMMAND for name in _NAMES}
 
