@@ -1,5 +1,6 @@
 """The live page in a browser beside the live network: logits, units, pictures, padding, mistakes, accessibility."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -235,3 +236,17 @@ def test_predict_says_what_a_page_is(tmp_path):
     file.write_bytes(write.write(run_of("views")))
     with pytest.raises(ConfigError, match="is a live page, for a browser"):
         load.load(file)
+
+
+def test_weights_that_are_no_numbers_are_refused():
+    run = run_of("views")
+    run.variables["params"]["conv1"]["bias"] = run.variables["params"]["conv1"]["bias"].at[0].set(np.nan)
+    with pytest.raises(ConfigError, match="weights that are no numbers"):
+        write.write(run)
+
+
+def test_names_of_classes_are_text(browser, tmp_path):
+    run = dataclasses.replace(run_of("views"), class_names=("</script><b>x", "<!--", *map(str, range(8))))
+    page = opened(browser, tmp_path, run)
+    assert page.find_element(By.CSS_SELECTOR, "#classes tbody th").text == "</script><b>x"
+    assert page.get_log("browser") == []

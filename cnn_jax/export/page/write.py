@@ -34,7 +34,8 @@ def write(run: FinishedRun) -> bytes:
       Content of the HTML file.
 
     Raises:
-      ConfigError: Where the network has more than LARGEST parameters, or a layer that the page does not compute.
+      ConfigError: Where the network has more than LARGEST parameters, a layer that the page does not compute, or
+        weights that are not finite.
     """
     nodes = run.config.network.layer_graph(run.image_shape)
     count = sum(node.row.parameters for node in nodes if node.row)
@@ -44,6 +45,10 @@ def write(run: FinishedRun) -> bytes:
                 f"--format=page: the network has {count:,} parameters, and a page holds up to {LARGEST:,}; "
                 "use a smaller width, or --format=onnx"
             ]
+        )
+    if not all(np.isfinite(np.asarray(array)).all() for array in jax.tree.leaves(dict(run.variables))):
+        raise ConfigError(
+            ["--format=page: the network has weights that are no numbers (NaN or infinite); train it anew"]
         )
     layers, weights = packing.pack(nodes, run.variables)
     described = description.describe(run)
