@@ -3,11 +3,12 @@
 SHELL := /bin/sh
 VENV := .venv
 BENCH_VENV := .venv-bench
+ALONE_VENV := .venv-alone
 CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-faults test-peers fuzz fuzz-data golden pictures gallery lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
+.PHONY: help train test test-export test-faults test-peers fuzz fuzz-data golden pictures gallery lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +18,9 @@ train: $(VENV)/runtime data ## train on Fashion-MNIST; CONFIG=FILE another exper
 
 test: lint ## lint, then all tests
 	@$(VENV)/bin/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
+
+test-export: $(VENV)/development $(ALONE_VENV)/installed ## exported networks of full size beside the live ones; ARGS="--networks cnn --images=500"
+	@PYTHONPATH=tests $(VENV)/bin/python -m scripts.export_checks.check --alone=$(ALONE_VENV)/bin/python $(ARGS)
 
 test-faults: $(VENV)/development ## a full disk at ten levels, an error at every read and write of a run, a kill at each
 	@$(VENV)/bin/python -m pytest tests/test_faults.py tests/test_failed_reads.py --every=1 --numprocesses=auto $(ARGS)
@@ -75,7 +79,7 @@ lock: $(VENV)/development ## compile requirements*.txt from pyproject.toml
 	done
 
 clean: ## remove environments and caches; runs and prepared data stay
-	rm -rf $(VENV) $(BENCH_VENV) .*_cache build
+	rm -rf $(VENV) $(BENCH_VENV) $(ALONE_VENV) .*_cache build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments: a stamp is newer than its requirements once they are installed ---
@@ -102,4 +106,11 @@ $(BENCH_VENV)/installed: benchmarks/requirements.txt
 	@sh scripts/make_venv.sh $(BENCH_VENV)
 	@echo "installing benchmarks/requirements.txt into $(BENCH_VENV)"
 	@$(BENCH_VENV)/bin/python $(PIP) -r benchmarks/requirements.txt
+	@touch $@
+
+$(ALONE_VENV)/installed: requirements.txt
+	@sh scripts/make_venv.sh $(ALONE_VENV)
+	@echo "installing jax and flatbuffers into $(ALONE_VENV)"
+	@grep '^jax==' requirements.txt > $(ALONE_VENV)/jax.txt
+	@$(ALONE_VENV)/bin/python $(PIP) flatbuffers -r $(ALONE_VENV)/jax.txt
 	@touch $@
