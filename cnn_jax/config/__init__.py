@@ -1,6 +1,20 @@
 """The experiment's config: frozen, typed sections, parsed and validated, with the nearest fix of each fault."""
 
-from cnn_jax.config.data import Csv, Data, FashionMnist, Idx, ImageFolder, InMemory, Mnist, Records
+from cnn_jax.config.data import (
+    Csv,
+    Data,
+    FashionMnist,
+    Idx,
+    ImageFolder,
+    InMemory,
+    Mnist,
+    Npz,
+    Parquet,
+    Pictures,
+    Records,
+    Tfds,
+    WebDataset,
+)
 from cnn_jax.config.experiment import (
     Augment,
     Checkpoint,
@@ -33,14 +47,19 @@ __all__ = [
     "Log",
     "Mnist",
     "Model",
+    "Npz",
     "OneCycle",
     "Optimizer",
+    "Parquet",
+    "Pictures",
     "Pretrained",
     "Records",
     "Schedule",
     "Sgd",
     "Step",
+    "Tfds",
     "Train",
+    "WebDataset",
     "impossible_combinations",
     "override",
     "parse",
