@@ -1,6 +1,8 @@
 """The experiment's config: frozen, typed sections, parsed and validated, with the nearest fix of each fault."""
 
 from cnn_jax.config.data import (
+    Cifar10,
+    Cifar100,
     Csv,
     Data,
     FashionMnist,
@@ -33,6 +35,8 @@ __all__ = [
     "AdamW",
     "Augment",
     "Checkpoint",
+    "Cifar10",
+    "Cifar100",
     "Cnn",
     "ConfigError",
     "Constant",

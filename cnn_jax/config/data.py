@@ -75,6 +75,21 @@ class Mnist(_InMemory):
     idx_dir: FilePath | None = Field(None, description="folder with the four IDX files, gz or not; none downloads them")
 
 
+class Cifar10(_InMemory):
+    name: Literal["cifar10"] = Field("cifar10", description="50,000 + 10,000 pictures of ten kinds, 32x32x3")
+    archive: FilePath | None = Field(
+        None, description="published archive (python, binary or matlab) or its unpacked folder; none downloads it"
+    )
+
+
+class Cifar100(_InMemory):
+    name: Literal["cifar100"] = Field("cifar100", description="50,000 + 10,000 pictures of 100 kinds, 32x32x3")
+    archive: FilePath | None = Field(
+        None, description="published archive (python, binary or matlab) or its unpacked folder; none downloads it"
+    )
+    labels: Literal["fine", "coarse"] = Field("fine", description="fine: the 100 classes; coarse: their 20 groups")
+
+
 class Csv(_InMemory):
     name: Literal["csv"] = Field("csv", description="CSV files: a label and height x width x channels pixels, 0 to 255")
     train_file: FilePath = Field(description="training images, a line each; gz or not")
@@ -249,5 +264,5 @@ class WebDataset(_Pictures):
 
 
 Pictures = Tfds | Parquet | WebDataset
-InMemory = FashionMnist | Mnist | Csv | Idx | Npz | ImageFolder
+InMemory = FashionMnist | Mnist | Cifar10 | Cifar100 | Csv | Idx | Npz | ImageFolder
 Data = Annotated[InMemory | Records | Pictures, Field(discriminator="name")]

@@ -28,6 +28,10 @@ def declared(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
             return (28, 28, 1), len(NAMED_SETS[data.name].class_names)
         case cfg.Idx():
             return None, _count(data.class_names)
+        case cfg.Cifar10():
+            return (32, 32, 3), 10
+        case cfg.Cifar100():
+            return (32, 32, 3), 100 if data.labels == "fine" else 20
         case cfg.Npz():
             path = Path(data.file).expanduser()
             return (npz_file.image_shape(path, "config.data.file") if path.is_file() else None), _count(

@@ -12,7 +12,8 @@ import numpy as np
 
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import csv_file, idx, image_folder, npz_file, prepared, split_files, subset
+from cnn_jax.data.sources import cifar, csv_file, idx, image_folder, npz_file, prepared, split_files, subset
+from cnn_jax.data.sources.cifar_sets import CIFAR_SETS
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.sources.named import NAMED_SETS
 from cnn_jax.data.split import Split
@@ -109,6 +110,11 @@ def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
             named = NAMED_SETS[config.name]
             train, test = prepared.load_named(named, config.idx_dir, data_dir)
             return Whole(train, None, test, named.class_names)
+        case cfg.Cifar10() | cfg.Cifar100():
+            known = CIFAR_SETS[config.name]
+            label = "labels" if isinstance(config, cfg.Cifar10) else f"{config.labels}_labels"
+            train, test, warnings = cifar.load(known, config.archive, label, data_dir)
+            return Whole(train, None, test, known.class_names[label], passed_over=warnings)
         case cfg.Csv():
             image_shape = config.height, config.width, config.channels
             train, test = (
