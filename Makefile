@@ -4,11 +4,12 @@ SHELL := /bin/sh
 VENV := .venv
 BENCH_VENV := .venv-bench
 ALONE_VENV := .venv-alone
+TFDS_VENV := .venv-tfds
 CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-export test-faults test-peers fuzz fuzz-data golden pictures gallery lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
+.PHONY: help train test test-export test-faults test-peers test-data-peers fuzz fuzz-data golden pictures gallery lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,9 @@ test-faults: $(VENV)/development ## a full disk at ten levels, an error at every
 
 test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow, attributions beside captum
 	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py tests/peers/check_captum.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
+
+test-data-peers: $(VENV)/development $(TFDS_VENV)/installed ## data sets that TensorFlow and Hugging Face datasets write, read pixel for pixel
+	@$(VENV)/bin/python -m pytest tests/peers/check_data_sets.py --tfds=$(abspath $(TFDS_VENV)/bin/python) $(ARGS)
 
 fuzz: $(VENV)/development ## 300 random legal experiments and 300 bad ones; ARGS="--kind=bad --seed=1 --first=0 --count=60"
 	@PYTHONPATH=tests $(VENV)/bin/python -m tests.fuzz.run $(ARGS)
@@ -79,7 +83,7 @@ lock: $(VENV)/development ## compile requirements*.txt from pyproject.toml
 	done
 
 clean: ## remove environments and caches; runs and prepared data stay
-	rm -rf $(VENV) $(BENCH_VENV) $(ALONE_VENV) .*_cache build
+	rm -rf $(VENV) $(BENCH_VENV) $(ALONE_VENV) $(TFDS_VENV) .*_cache build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments: a stamp is newer than its requirements once they are installed ---
@@ -100,6 +104,12 @@ $(VENV)/development: requirements-dev.txt | $(VENV)/bin/python
 $(VENV)/cuda: requirements-cuda.txt | $(VENV)/runtime
 	@echo "installing requirements-cuda.txt into $(VENV)"
 	@$(VENV)/bin/python $(PIP) -r requirements-cuda.txt
+	@touch $@
+
+$(TFDS_VENV)/installed: requirements-tfds.txt
+	@sh scripts/make_venv.sh $(TFDS_VENV)
+	@echo "installing requirements-tfds.txt and datasets into $(TFDS_VENV)"
+	@$(TFDS_VENV)/bin/python $(PIP) -r requirements-tfds.txt datasets
 	@touch $@
 
 $(BENCH_VENV)/installed: benchmarks/requirements.txt
