@@ -8,7 +8,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-faults test-peers fuzz fuzz-data golden pictures gallery docs lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
+.PHONY: help train test test-faults test-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ docs: $(DOCS_VENV)/installed ## build the documentation's site in build/docs; a 
 	@version=$$(PYTHONPATH=. $(DOCS_VENV)/bin/python -c "import cnn_jax; print(cnn_jax.__version__)") && \
 		PYTHONPATH=. $(DOCS_VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet --builder=html docs build/docs/$$version $(ARGS) && \
 		echo "build/docs/$$version/index.html"
+
+figures: $(VENV)/runtime data ## draw the figures of docs/lecture anew; ARGS="stride pooling" draws some
+	@JAX_PLATFORMS=cpu $(VENV)/bin/python -m scripts.docs.figures $(ARGS)
+
+notebook: $(DOCS_VENV)/installed ## run docs/tutorial.ipynb on a CPU and keep its outputs
+	@JAX_PLATFORMS=cpu $(DOCS_VENV)/bin/python -m scripts.docs.notebook
 
 lint: $(VENV)/development ## style, types and the direction of imports
 	@$(VENV)/bin/ruff check .

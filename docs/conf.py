@@ -28,8 +28,10 @@ exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 suppress_warnings = ["config.cache"]
 
 # Markdown: headings can be linked to as on GitHub; notebooks are shown with the outputs that they were saved with.
-myst_enable_extensions = ["dollarmath", "html_image", "colon_fence"]
+myst_enable_extensions = ["dollarmath", "html_image", "colon_fence", "deflist"]
 myst_heading_anchors = 4
+smartquotes_action = "D"
+default_role = "code"
 nb_execution_mode = "off"
 
 # Reference: docstrings in Google's style; types as they are written.
@@ -57,6 +59,8 @@ html_show_copyright = False
 html_theme_options = {
     "switcher": {"json_url": "../versions.json", "version_match": release},
     "check_switcher": False,
+    "navbar_start": [],
+    "navbar_persistent": [],
     "primary_sidebar_end": ["version-switcher"],
     "show_navbar_depth": 1,
     "show_toc_level": 2,

@@ -24,6 +24,7 @@ def setup(app: Any) -> dict[str, bool]:
     """Registers the extension with Sphinx."""
     app.connect("builder-inited", lambda app: write_reference(Path(app.srcdir) / "reference"))
     app.connect("source-read", _read)
+    app.connect("autodoc-process-signature", _signature)
     app.connect("build-finished", _finished)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -47,7 +48,7 @@ def commands_page(commands: dict[str, Command]) -> str:
       commands: All commands, by name.
 
     Returns:
-      One section for each command, with a table of its flags.
+      One section for each command, with its flags.
     """
     lines = [
         "# Commands",
@@ -57,36 +58,34 @@ def commands_page(commands: dict[str, Command]) -> str:
         "",
     ]
     for command in commands.values():
-        lines += [f"## {command.name}", "", f"{_sentence(command.help)}", ""]
+        lines += [f"## {command.name}", "", _sentence(command.help[0].upper() + command.help[1:]), ""]
         if command.config == "fields":
             lines += ["Takes `--config.FIELD=VALUE` for every [field of the config](config.md).", ""]
         if command.config == "moved":
             lines += ["`--config.data.FIELD=VALUE` says where the run's data lie now.", ""]
-        lines += ["| flag | default | meaning |", "| --- | --- | --- |"]
-        lines += [f"| `--{flag.name}` | {_default(flag)} | {_cell(_meaning(flag))} |" for flag in command.flags]
-        lines.append("")
+        for flag in command.flags:
+            lines += [f"`--{flag.name}`", f": {_plain(_sentence(flag.help))}{_values(flag)}", ""]
     return "\n".join(lines)
 
 
 def config_page() -> str:
-    """Gives the reference of the config's fields, in Markdown: one table for each section."""
+    """Gives the reference of the config's fields, in Markdown: a section for each of the config's."""
     lines = [
         "# Config fields",
         "",
-        "Every field of an experiment. In a file it stands in a section of `get_config()`'s dictionary, on the command line it is",
-        "`--config.SECTION.FIELD=VALUE`. Fields of one kind of a section name the kinds that have them.",
+        "Every field of an experiment, with its values, its default and its meaning. In a file it stands in a section of",
+        "`get_config()`'s dictionary, on the command line it is `--config.SECTION.FIELD=VALUE`.",
         "",
     ]
     sections: dict[str, list[FieldRow]] = {}
     for row in config_fields.field_rows():
         sections.setdefault(row.path.split(".", 1)[0], []).append(row)
     for name, rows in sections.items():
-        lines += [f"## {_SECTIONS.get(name, name)}", "", "| field | values | default | meaning |", "| --- | --- | --- | --- |"]
+        lines += [f"## {_SECTIONS.get(name, name)}", ""]
         for row in rows:
-            only = f" *Only with the name {row.variant}.*" if row.variant else ""
-            cells = (_cell(row.type), f"`{row.default}`".replace("|", "\\|"), _cell(_sentence(row.meaning)) + only)
-            lines.append(f"| `{row.path}` | {' | '.join(cells)} |")
-        lines.append("")
+            only = f" Only with the name {row.variant}." if row.variant else ""
+            values = f"{row.type}. Default: {row.default}.{only}"
+            lines += [f"`{row.path}`", f": {_plain(_sentence(row.meaning))}", "", f"  *{_plain(values)}*", ""]
     return "\n".join(lines)
 
 
@@ -99,18 +98,16 @@ def with_explorer_links(text: str) -> str:
     Returns:
       The page with `<a href>` in place of each link to `explorer/index.html`.
     """
-    return _EXPLORER.sub(lambda found: f'<a href="{found[2]}">{found[1]}</a>', text)
+    return _EXPLORER.sub(lambda found: f"<a href='{found[2]}'>{found[1]}</a>", text)
 
 
-def _default(flag: Flag) -> str:
+def _values(flag: Flag) -> str:
     if flag.required:
-        return "required"
-    return "" if flag.default in (None, "", (), []) else f"`{_cell(str(flag.default))}`"
-
-
-def _meaning(flag: Flag) -> str:
-    legal = f" ({', '.join(flag.choices)})" if flag.choices else ""
-    return _sentence(flag.help + legal + ("; may be repeated" if flag.repeated else ""))
+        return " *Required.*"
+    facts = [f"One of {', '.join(flag.choices)}."] if flag.choices else []
+    facts += ["May be repeated."] if flag.repeated else []
+    facts += [f"Default: {flag.default}."] if flag.default not in (None, "", (), []) else []
+    return f" *{_plain(' '.join(facts))}*" if facts else ""
 
 
 def _sentence(text: str) -> str:
@@ -118,9 +115,10 @@ def _sentence(text: str) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def _cell(text: str) -> str:
-    """Text that Markdown shows as it is in a table."""
-    return re.sub(r"([\\|*_`\[\]$])", r"\\\1", html.escape(text, quote=False))
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is, in a table too; flags as code."""
+    plain = re.sub(r"([\\|*_\[\]$])", r"\\\1", html.escape(text, quote=False))
+    return re.sub(r"--[a-z][\w.\\]*\w", lambda flag: f"`{flag[0]}`".replace("\\", ""), plain)
 
 
 def _read(_: Any, __: str, source: list[str]) -> None:
@@ -128,6 +126,12 @@ def _read(_: Any, __: str, source: list[str]) -> None:
     for outside, page in _OUTSIDE.items():
         text = text.replace(f"]({outside})", f"]({page})")
     source[0] = text
+
+
+def _signature(*arguments: Any) -> tuple[str | None, str | None]:
+    """Names JAX's array type as users import it."""
+    signature, returns = arguments[-2:]
+    return tuple(text and text.replace("jaxlib._jax.Array", "Array") for text in (signature, returns))  # type: ignore[return-value]
 
 
 def _finished(app: Any, exception: Exception | None) -> None:
