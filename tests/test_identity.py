@@ -15,8 +15,9 @@ from PIL import Image
 from rich.console import Console
 
 from cnn_jax import data, identity
-from cnn_jax.config_parse import ConfigError, parse
-from cnn_jax.data import DataError, records, subset
+from cnn_jax.config.parsing import ConfigError, parse
+from cnn_jax.data import DataError
+from cnn_jax.data.sources import records, subset
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.records import Colours
 from cnn_jax.run.stop_signal import StopSignal
@@ -190,7 +191,7 @@ def test_seeds_in_one_program_are_refused_likewise(copied):
 def test_images_that_are_split_in_another_way_are_refused(copied, monkeypatch):
     """As another NumPy might draw them: the same images, other ones for validation."""
     run, other = copied / "runs" / "csv", np.random.default_rng
-    monkeypatch.setattr(data.sources.np.random, "default_rng", lambda seed: other((*seed, 1)))
+    monkeypatch.setattr(data.loading.np.random, "default_rng", lambda seed: other((*seed, 1)))
     before = content(run)
     with pytest.raises(DataError, match="divided into training, validation and test in another way"):
         train(config("csv", copied), run)

@@ -7,7 +7,7 @@ import pytest
 from support.quick_programs import QUICK
 
 from cnn_jax import models, ops
-from cnn_jax.config_model import (
+from cnn_jax.config.model import (
     AlexNet,
     CifarResNet,
     Cnn,
@@ -41,7 +41,7 @@ CASES = [pytest.param(config, side, id=f"{config.name}-{number}") for number, (c
 
 
 def test_no_network_is_left_out():
-    assert {config.name for config, _ in NETWORKS} == set(models.REGISTRY)
+    assert {config.name for config, _ in NETWORKS} == set(models.NETWORKS)
 
 
 def started(config, side):

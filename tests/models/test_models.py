@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.config_model import (
+from cnn_jax.config.model import (
     AlexNet,
     CifarResNet,
     Cnn,
@@ -61,7 +61,7 @@ COUNTS = [
 
 
 def test_every_network_has_its_count():
-    assert {config.name for config, *_ in COUNTS} == set(models.REGISTRY)
+    assert {config.name for config, *_ in COUNTS} == set(models.NETWORKS)
 
 
 @pytest.mark.parametrize(("config", "image_shape", "classes", "count"), COUNTS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import models, ops
-from cnn_jax.config_model import (
+from cnn_jax.config.model import (
     AlexNet,
     CifarResNet,
     Cnn,
@@ -42,7 +42,7 @@ CASES = [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in 
 
 
 def test_no_network_is_left_out():
-    assert {config.name for config, *_ in COUNTS} == set(models.REGISTRY)
+    assert {config.name for config, *_ in COUNTS} == set(models.NETWORKS)
 
 
 @pytest.mark.parametrize(("config", "side", "in_evaluation", "in_training"), CASES)

@@ -11,7 +11,7 @@ from double_precision import double_precision, in_double_precision
 from support.quick_programs import QUICK
 
 from cnn_jax import models, ops
-from cnn_jax.config_model import (
+from cnn_jax.config.model import (
     AlexNet,
     CifarResNet,
     Cnn,
@@ -102,7 +102,7 @@ def close(ours, expected, tolerance):
 
 
 def test_no_network_and_no_kind_of_layer_is_left_out():
-    assert {config.name for config, _ in NETWORKS} == set(models.REGISTRY)
+    assert {config.name for config, _ in NETWORKS} == set(models.NETWORKS)
     rows = [row for config, side in NETWORKS for row in models.create(config, CLASSES).layers((side, side, 3))]
     kinds = {
         "conv",
