@@ -19,6 +19,7 @@ from jaxtyping import Int32, UInt8
 
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.sources.cifar_sets import CifarSet
+from cnn_jax.plain_text import plain
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE
@@ -130,7 +131,7 @@ def _of_archive(path: Path, known: CifarSet, where: str) -> dict[str, bytes]:
     except FileNotFoundError:
         raise DataError(f"{where.partition(':')[0]}: there is no file or folder {path}") from None
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(f"{where} is no tar archive, or a damaged one ({error}); fetch it again") from error
+        raise DataError(f"{where} is no tar archive, or a damaged one ({plain(error)}); fetch it again") from error
     except OSError as error:
         raise DataError(f"{where} cannot be read: {error.strerror or error}") from error
     return contents
@@ -141,7 +142,7 @@ def _checked(content: bytes, reader: Callable[[bytes, CifarSet], _Rows], known: 
     try:
         rows = reader(content, known)
     except _FAULTS as error:
-        raise DataError(f"{where} is damaged: {str(error) or type(error).__name__}") from error
+        raise DataError(f"{where} is damaged: {plain(error) or type(error).__name__}") from error
     pixels = rows.pixels
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != (len(pixels), _PIXELS):
         raise DataError(f"{where} is damaged, or not of {known.title}: its pixels are not rows of {_PIXELS:,} bytes")

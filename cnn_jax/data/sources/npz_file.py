@@ -16,6 +16,7 @@ from jaxtyping import Float32, Int32, Shaped, UInt8
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.sources import memory
 from cnn_jax.data.split import Split
+from cnn_jax.plain_text import plain
 
 # Names of the arrays of images and of labels, by split; each row is one layout.
 _LAYOUTS = (
@@ -178,7 +179,7 @@ def read_array(
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     except _FAULTS as error:
-        raise DataError(f"{path} is no NumPy array, or a damaged one: {error}") from error
+        raise DataError(f"{path} is no NumPy array, or a damaged one: {plain(error)}") from error
 
 
 class _Archive:
@@ -192,12 +193,12 @@ class _Archive:
             raise DataError(f"{self._where.partition(':')[0]}: there is no file {self._path}")
         try:
             self._zip = zipfile.ZipFile(self._path)
-        except zipfile.BadZipFile as error:
-            raise DataError(
-                f"{self._where} is no .npz file, or a damaged one ({error}); numpy.savez writes such files"
-            ) from error
         except OSError as error:
             raise DataError(f"{self._where} cannot be read: {error.strerror or error}") from error
+        except _FAULTS as error:
+            raise DataError(
+                f"{self._where} is no .npz file, or a damaged one ({plain(error)}); numpy.savez writes such files"
+            ) from error
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -286,8 +287,8 @@ class _Member:
     def __enter__(self) -> BinaryIO:
         try:
             self._file = self._archive.open(self._name)
-        except (*_FAULTS, RuntimeError) as error:  # the latter for encrypted ones
-            raise DataError(f"{self._where}, {self._name} cannot be read: {error}") from error
+        except (*_FAULTS, OSError, RuntimeError) as error:  # the last for encrypted ones
+            raise DataError(f"{self._where}, {self._name} is damaged, or cannot be read: {plain(error)}") from error
         return self._file  # type: ignore[return-value]
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -295,7 +296,7 @@ class _Member:
         if isinstance(error, DataError):
             return
         if isinstance(error, (*_FAULTS, OSError)):
-            raise DataError(f"{self._where}, {self._name} is damaged or cut short: {error}") from error
+            raise DataError(f"{self._where}, {self._name} is damaged or cut short: {plain(error)}") from error
 
 
 def _header(file: BinaryIO, where: str) -> Header:

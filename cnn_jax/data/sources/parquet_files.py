@@ -24,6 +24,7 @@ from cnn_jax.data.sources.epoch_order import MIXED
 from cnn_jax.data.sources.examples import Labelled, PictureSet
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.sources.split_files import FIELD
+from cnn_jax.plain_text import plain
 
 _LABELS = ("label", "labels", "fine_label")
 _KEPT = 2**29  # bytes of row groups that a process keeps, so that examples near each other are read together
@@ -77,8 +78,8 @@ class ParquetExamples:
         row = number - (self._ends[place - 1] if place else 0)
         try:
             picture = self._group(place)[row].as_py()
-        except _FAULTS as error:
-            first = str(error).partition("\n")[0]
+        except (*_FAULTS, IndexError) as error:
+            first = plain(str(error).partition("\n")[0])
             raise UnreadableRecordError(f"{self.place(number)} cannot be read: {first}") from error
         if isinstance(picture, dict):
             picture = picture.get("bytes")
@@ -97,6 +98,8 @@ class ParquetExamples:
             number, group, _ = self._places[place]
             with pq.ParquetFile(self._files[number]) as file:
                 found = file.read_row_group(group, columns=[self._image])[self._image]
+            if len(found) != self._places[place][2]:
+                raise pa.ArrowInvalid(f"row group {group} has {len(found)} pictures and {self._places[place][2]} rows")
             self._kept[place] = found
             while len(self._kept) > 1 and (
                 len(self._kept) > MIXED + 1 or sum(each.nbytes for each in self._kept.values()) > _KEPT
@@ -162,7 +165,7 @@ def _schema(file: Path) -> pa.Schema:
 
 
 def _damaged(file: Path, error: Exception) -> DataError:
-    first = str(error).partition("\n")[0]
+    first = plain(str(error).partition("\n")[0])
     with_lfs = ""
     try:
         with file.open("rb") as content:
@@ -229,6 +232,8 @@ def _labels(file: Path, image: str, label: str) -> list[int | str]:
         column = pq.read_table(file, columns=[label])[label]
     except _FAULTS as error:
         raise _damaged(file, error) from error
+    if len(column) != (rows := pq.read_metadata(file).num_rows):
+        raise DataError(f"{FIELD}: {as_text(file)} has {len(column)} labels and {rows} rows: it is damaged")
     if column.null_count:
         raise DataError(f"{FIELD}: {as_text(file)} has {column.null_count} rows without a label in the column {label}")
     return list(column.to_pylist())
