@@ -67,6 +67,9 @@ def load(file: Path) -> ExportedNetwork:
     except OSError as error:
         raise ConfigError([f"--model: cannot read {file}: {error.strerror}"]) from error
     seal.check(content, file.name)
+    if content.startswith(b"<!doctype html>"):
+        fix = "give a file of --format=stablehlo, onnx or safetensors"
+        raise ConfigError([f"--model: {file.name} is a live page, for a browser; {fix}"])
     if content.startswith(b"PK"):
         return ExportedNetwork(stablehlo.Program(content, file.name))
     if content[8:9] == b"{":

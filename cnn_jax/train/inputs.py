@@ -173,7 +173,7 @@ def evaluation(
     one_batch = compilation.compile_once(eval_step, config, (variables, like), out_shardings=everywhere)
 
     def streamed(variables: Variables) -> Sums:
-        sums = Sums.zero()
+        sums = Sums.zero(config.num_classes)
         with DeviceFeed(batches, 0, sharding.one_batch(mesh)) as feed:
             for arrays in itertools.islice(feed, batches.steps_per_epoch):
                 sums += one_batch(variables, Batch(*arrays, preprocessing))
