@@ -131,7 +131,9 @@ def _of_archive(path: Path, known: CifarSet, where: str) -> dict[str, bytes]:
     except FileNotFoundError:
         raise DataError(f"{where.partition(':')[0]}: there is no file or folder {path}") from None
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(f"{where} is no tar archive, or a damaged one ({plain(error)}); fetch it again") from error
+        raise DataError(
+            f"{where} is no tar archive, or a damaged one ({plain(str(error).partition(':')[0])}); fetch it again"
+        ) from error
     except OSError as error:
         raise DataError(f"{where} cannot be read: {error.strerror or error}") from error
     return contents
