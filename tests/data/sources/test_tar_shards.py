@@ -184,7 +184,7 @@ def test_files_that_are_missing_or_damaged(shards):
 
 def test_two_classes_of_one_name_are_refused(shards):
     folder, *_ = shards
-    with pytest.raises(DataError, match="two classes of .* have the same name"):
+    with pytest.raises(DataError, match=r"two classes of .* have the same name"):
         data.load(config(folder, class_names=("a", "b", "a"), memory="stream", workers=0), 0)
 
 
