@@ -41,7 +41,7 @@ def legal(seed: int, number: int, sources: Sources) -> Tree:
         tree = _section_values(draw, Experiment, ())
         network = networks[number % len(networks)]
         tree["model"] = _variant_values(draw, Experiment.model_fields["model"], ("model",), network)
-        source = sources[list(sources)[number // len(networks) % len(sources)]]
+        source = sources[list(sources)[(number + number // len(networks)) % len(sources)]]
         data = _variant_values(draw, Experiment.model_fields["data"], ("data",), source["name"])
         tree["data"] = data | {"test_examples": 4} | source
         _shorten(draw, tree)
