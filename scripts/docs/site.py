@@ -15,7 +15,7 @@ from cnn_jax.cli.main import COMMANDS
 from cnn_jax.config import fields
 from cnn_jax.config.fields import FieldRow
 
-_EXPLORER = re.compile(r"\[([^\]]+)\]\(((?:\.\./)*explorer/index\.html(?:#[\w-]+)?)\)")
+_EXPLORER = re.compile(r"\[([^\[\]\n]+)\]\(((?:\.\./)*explorer/index\.html(?:#[\w-]+)?)\)")
 _OUTSIDE = {"../CONTRIBUTING.md": "/project/contributing.md", "../CHANGELOG.md": "/project/changelog.md"}
 _SECTIONS = {"seed": "The seed"}
 
