@@ -3,12 +3,14 @@
 SHELL := /bin/sh
 VENV := .venv
 BENCH_VENV := .venv-bench
+ALONE_VENV := .venv-alone
+TFDS_VENV := .venv-tfds
 DOCS_VENV := .venv-docs
 CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-faults test-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
+.PHONY: help train test test-export test-faults test-peers test-data-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,11 +21,17 @@ train: $(VENV)/runtime data ## train on Fashion-MNIST; CONFIG=FILE another exper
 test: lint ## lint, then all tests
 	@$(VENV)/bin/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
+test-export: $(VENV)/development $(ALONE_VENV)/installed ## exported networks of full size beside the live ones; ARGS="--networks cnn --images=500"
+	@PYTHONPATH=tests $(VENV)/bin/python -m scripts.export_checks.check --alone=$(ALONE_VENV)/bin/python $(ARGS)
+
 test-faults: $(VENV)/development ## a full disk at ten levels, an error at every read and write of a run, a kill at each
 	@$(VENV)/bin/python -m pytest tests/test_faults.py tests/test_failed_reads.py --every=1 --numprocesses=auto $(ARGS)
 
 test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow, attributions beside captum
 	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py tests/peers/check_captum.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
+
+test-data-peers: $(VENV)/development $(TFDS_VENV)/installed ## data sets that TensorFlow and Hugging Face datasets write, read pixel for pixel
+	@$(VENV)/bin/python -m pytest tests/peers/check_data_sets.py --tfds=$(abspath $(TFDS_VENV)/bin/python) $(ARGS)
 
 fuzz: $(VENV)/development ## 300 random legal experiments and 300 bad ones; ARGS="--kind=bad --seed=1 --first=0 --count=60"
 	@PYTHONPATH=tests $(VENV)/bin/python -m tests.fuzz.run $(ARGS)
@@ -87,7 +95,7 @@ lock: $(VENV)/development ## compile requirements*.txt from pyproject.toml
 	done
 
 clean: ## remove environments and caches; runs and prepared data stay
-	rm -rf $(VENV) $(BENCH_VENV) $(DOCS_VENV) .*_cache build
+	rm -rf $(VENV) $(BENCH_VENV) $(ALONE_VENV) $(TFDS_VENV) $(DOCS_VENV) .*_cache build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments: a stamp is newer than its requirements once they are installed ---
@@ -110,10 +118,23 @@ $(VENV)/cuda: requirements-cuda.txt | $(VENV)/runtime
 	@$(VENV)/bin/python $(PIP) -r requirements-cuda.txt
 	@touch $@
 
+$(TFDS_VENV)/installed: requirements-tfds.txt
+	@sh scripts/make_venv.sh $(TFDS_VENV)
+	@echo "installing requirements-tfds.txt and datasets into $(TFDS_VENV)"
+	@$(TFDS_VENV)/bin/python $(PIP) -r requirements-tfds.txt datasets
+	@touch $@
+
 $(BENCH_VENV)/installed: benchmarks/requirements.txt
 	@sh scripts/make_venv.sh $(BENCH_VENV)
 	@echo "installing benchmarks/requirements.txt into $(BENCH_VENV)"
 	@$(BENCH_VENV)/bin/python $(PIP) -r benchmarks/requirements.txt
+	@touch $@
+
+$(ALONE_VENV)/installed: requirements.txt
+	@sh scripts/make_venv.sh $(ALONE_VENV)
+	@echo "installing jax and flatbuffers into $(ALONE_VENV)"
+	@grep '^jax==' requirements.txt > $(ALONE_VENV)/jax.txt
+	@$(ALONE_VENV)/bin/python $(PIP) flatbuffers -r $(ALONE_VENV)/jax.txt
 	@touch $@
 
 $(DOCS_VENV)/installed: requirements-docs.txt
