@@ -42,7 +42,7 @@ NETWORKS = {
     "googlenet": ({"name": "googlenet", "width": 0.1, "modules": (1, 2, 1)}, (65, 65, 3)),
     "googlenet_torchvision": ({"name": "googlenet_torchvision", "width": 0.1, "modules": (2, 1, 0)}, (33, 37, 3)),
     "squeezenet1_0": ({"name": "squeezenet1_0", "width": 0.1, "modules": 3, "pool_after": (1, 4)}, (41, 41, 3)),
-    "squeezenet1_1": ({"name": "squeezenet1_1", "width": 0.1, "padding": "VALID", "modules": 2}, (45, 45, 3)),
+    "squeezenet1_1": ({"name": "squeezenet1_1", "width": 0.5, "padding": "VALID", "modules": 2}, (45, 45, 3)),
     "resnet": ({"name": "resnet", "depth": 50, "width": 2}, (33, 31, 3)),
     "resnet, pre": ({"name": "resnet", "width": 2, "activation_order": "pre", "norm": "none"}, (17, 17, 3)),
     "resnet_cifar": ({"name": "resnet_cifar", "depth": 8, "width": 4}, (16, 16, 3)),
