@@ -9,9 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from cnn_jax.config.parsing import ConfigError
+from cnn_jax.data.split import Images
 from cnn_jax.export import description, seal
 from cnn_jax.export.description import Description
 from cnn_jax.export.program import forward
@@ -44,7 +45,7 @@ def write(run: FinishedRun) -> bytes:
         raise ConfigError(
             ["--format=tflite: needs the package litert-converter; docs/export.md tells how to install it"]
         ) from error
-    pixels = jax.ShapeDtypeStruct((1, *run.image_shape), jnp.uint8)
+    pixels = jax.ShapeDtypeStruct((1, *run.image_shape), jnp.dtype(run.dtype))
     with building_for("tpu"):
         module: Any = jax.jit(forward(run)).lower(pixels).compiler_ir("stablehlo")
     bytecode = io.BytesIO()
@@ -90,7 +91,7 @@ class Program:
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
 
-    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+    def probabilities(self, images: Images) -> Float32[np.ndarray, "n k"]:
         """Computes the probabilities of images, one after another."""
         found = []
         for image in images:

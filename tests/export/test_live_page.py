@@ -250,3 +250,10 @@ def test_names_of_classes_are_text(browser, tmp_path):
     page = opened(browser, tmp_path, run)
     assert page.find_element(By.CSS_SELECTOR, "#classes tbody th").text == "</script><b>x"
     assert page.get_log("browser") == []
+
+
+def test_other_pictures_than_grey_and_rgb_are_refused():
+    for image_shape, dtype in (((9, 9, 4), "uint8"), ((9, 9, 1), "float32")):
+        run = dataclasses.replace(untrained_run(SMALL, image_shape), dtype=dtype)
+        with pytest.raises(ConfigError, match=rf"the network takes {image_shape[2]} channels of {dtype}"):
+            write.write(run)
