@@ -18,7 +18,9 @@ from cnn_jax import models
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.host import picture
 from cnn_jax.export import load
-from cnn_jax.export.page import write
+from cnn_jax.export.page import packing, write
+from cnn_jax.layer_rows import LayerRow
+from cnn_jax.models import LayerNode
 
 AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 COUNT = 10
@@ -257,3 +259,11 @@ def test_other_pictures_than_grey_and_rgb_are_refused():
         run = dataclasses.replace(untrained_run(SMALL, image_shape), dtype=dtype)
         with pytest.raises(ConfigError, match=rf"the network takes {image_shape[2]} channels of {dtype}"):
             write.write(run)
+
+
+def test_layers_that_the_page_does_not_know_are_refused():
+    row = LayerRow("norm", "batch_norm", (2, 2, 3), (2, 2, 3))
+    for kind, expected in (("batch_norm", "settings of the norms norm are not known"), ("rms_norm", "kind rms_norm")):
+        node = LayerNode("norm", kind, (-1,), (2, 2, 3), dataclasses.replace(row, kind=kind))
+        with pytest.raises(ConfigError, match=expected):
+            packing.pack((node,), {})
