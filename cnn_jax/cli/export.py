@@ -13,7 +13,7 @@ from cnn_jax.cli.shared_flags import FINISHED
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.errors import explain
 
-FORMATS = ("stablehlo", "onnx", "safetensors", "page")
+FORMATS = ("stablehlo", "onnx", "safetensors", "tflite", "page")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +46,17 @@ def read(arguments: Arguments) -> ExportRequest:
 def export(request: ExportRequest) -> None:
     """Writes the file."""
     from cnn_jax import whole_file
-    from cnn_jax.export import archive, onnx_file, stablehlo
+    from cnn_jax.export import archive, onnx_file, stablehlo, tflite_file
     from cnn_jax.export.page import write as page
     from cnn_jax.train import restore
 
-    writers = {"stablehlo": stablehlo.write, "onnx": onnx_file.write, "safetensors": archive.write, "page": page.write}
+    writers = {
+        "stablehlo": stablehlo.write,
+        "onnx": onnx_file.write,
+        "safetensors": archive.write,
+        "tflite": tflite_file.write,
+        "page": page.write,
+    }
     write = writers[request.format]
     content = write(restore.load(request.workdir))
     try:

@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from cnn_jax.config import Experiment
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.split import Images
-from cnn_jax.export import archive, onnx_file, seal, stablehlo
+from cnn_jax.export import archive, onnx_file, seal, stablehlo, tflite_file
 from cnn_jax.export.description import Description
 
 
@@ -68,10 +68,12 @@ def load(file: Path) -> ExportedNetwork:
         raise ConfigError([f"--model: cannot read {file}: {error.strerror}"]) from error
     seal.check(content, file.name)
     if content.startswith(b"<!doctype html>"):
-        fix = "give a file of --format=stablehlo, onnx or safetensors"
+        fix = "give a file of --format=stablehlo, onnx, safetensors or tflite"
         raise ConfigError([f"--model: {file.name} is a live page, for a browser; {fix}"])
     if content.startswith(b"PK"):
         return ExportedNetwork(stablehlo.Program(content, file.name))
+    if content[4:8] == tflite_file.IDENTIFIER:
+        return ExportedNetwork(tflite_file.Program(content, file.name))
     if content[8:9] == b"{":
         return ExportedNetwork(archive.Program(content, file.name))
     return ExportedNetwork(onnx_file.Program(content, file.name))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
+import importlib.util
 import os
 import subprocess
 import sys
@@ -19,15 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import onnx
 import onnxruntime
 from PIL import Image
 from support.untrained_run import untrained_run
 
+from cnn_jax import models
 from cnn_jax.config.parsing import parse
-from cnn_jax.export import onnx_file, stablehlo
+from cnn_jax.data.device import pipeline
+from cnn_jax.export import onnx_file, stablehlo, tflite_file
 from cnn_jax.ops import GeometryError
+from cnn_jax.train.restore import FinishedRun
 
 CLOSE = 1e-5
 BATCHES = (1, 7, 500)
@@ -74,6 +80,17 @@ def pictures(count: int, image_shape: tuple[int, int, int]) -> np.ndarray:
     return np.stack(made)[..., :channels]
 
 
+def with_statistics(run: FinishedRun) -> FinishedRun:
+    """Gives batch norms the statistics of some pictures, without which the maps of deep networks grow without bound."""
+    if "batch_stats" not in run.variables:
+        return run
+    config = run.experiment.model.model_copy(update={"norm_momentum": 0.0, "aux_heads": False})
+    images = pipeline.normalize(jnp.asarray(pictures(16, run.image_shape)), run.normalization)
+    network = models.create(config, len(run.class_names))
+    compute = jax.jit(lambda variables: network.apply(variables, images, train=True, key=jax.random.key(0))[2])
+    return dataclasses.replace(run, variables={**run.variables, "batch_stats": compute(run.variables)})
+
+
 def batches_of(count: int) -> list[int]:
     """Splits a number of images into batches of 1, 7 and up to 500."""
     sizes, rest = [1, 7], count - 8
@@ -96,7 +113,7 @@ def compare(name: str, found: np.ndarray, expected: np.ndarray) -> list[str]:
 def check(name: str, model: dict[str, Any], count: int, alone: Path, folder: Path) -> list[str]:
     """Exports one version of a network and runs it."""
     image_shape = NETWORKS[name][1]
-    run = untrained_run(model, image_shape, {"eval_batch_size": 500 if image_shape[0] < 64 else 50})
+    run = with_statistics(untrained_run(model, image_shape, {"eval_batch_size": 500 if image_shape[0] < 64 else 50}))
     pixels, sizes = pictures(count, image_shape), batches_of(count)
     expected = run.probabilities(pixels)
     classes = collections.Counter(expected.argmax(1).tolist())
@@ -121,7 +138,11 @@ def check(name: str, model: dict[str, Any], count: int, alone: Path, folder: Pat
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [alone, program, *files, ",".join(map(str, sizes))]
     subprocess.run(list(map(str, command)), check=True, env=environment, cwd=folder)
-    return faults + compare("StableHLO", np.load(files[2]), expected)
+    faults += compare("StableHLO", np.load(files[2]), expected)
+    if importlib.util.find_spec("litert_converter"):
+        found = tflite_file.Program(tflite_file.write(run), "network").probabilities(pixels[:8])
+        faults += compare("TFLite", found, expected[:8])
+    return faults
 
 
 def main(arguments: list[str]) -> int:

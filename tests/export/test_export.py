@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import sys
 import zipfile
 
 import jax.export
@@ -12,7 +14,7 @@ import pytest
 from support.untrained_run import images, untrained_run
 
 from cnn_jax.config.parsing import ConfigError
-from cnn_jax.export import archive, load, onnx_file, stablehlo
+from cnn_jax.export import archive, load, onnx_file, seal, stablehlo, tflite_file
 
 # Both sum in float32, in another order; probabilities of logits of a few units.
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -104,4 +106,24 @@ def test_another_version_says_what_reads_it(tmp_path, monkeypatch):
     file.write_bytes(archive.write(untrained("same lower, average")))
     monkeypatch.undo()
     with pytest.raises(ConfigError, match=r"has format 9, and this version reads 1; cnn_jax 0\.1\.0"):
+        load.load(file)
+    monkeypatch.setattr("cnn_jax.__version__", "9.9")
+    content = archive.write(untrained("same lower, average"))
+    monkeypatch.undo()
+    changed = content.replace(b'\\"padding\\"', b'\\"qadding\\"')
+    assert changed != content
+    mark = re.search(rb"cnn_jax-sha256:[0-9a-f]{64}", changed)[0]
+    file.write_bytes(seal.seal(changed.replace(mark, seal.PLACE.encode())))
+    with pytest.raises(ConfigError, match=r"does not know or misses: .*qadding.*; cnn_jax 9\.9, which wrote it, reads"):
+        load.load(file)
+
+
+def test_tflite_names_the_package_that_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "litert_converter", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    with pytest.raises(ConfigError, match="needs the package litert-converter"):
+        tflite_file.write(untrained("same lower, average"))
+    file = tmp_path / "network"
+    file.write_bytes(seal.seal(b"abcdTFL3" + seal.PLACE.encode()))
+    with pytest.raises(ConfigError, match="needs the package ai-edge-litert"):
         load.load(file)

@@ -18,7 +18,9 @@ from cnn_jax import models
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.host import picture
 from cnn_jax.export import load
-from cnn_jax.export.page import write
+from cnn_jax.export.page import packing, write
+from cnn_jax.layer_rows import LayerRow
+from cnn_jax.models import LayerNode
 
 AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 COUNT = 10
@@ -42,7 +44,7 @@ NETWORKS = {
     "googlenet": ({"name": "googlenet", "width": 0.1, "modules": (1, 2, 1)}, (65, 65, 3)),
     "googlenet_torchvision": ({"name": "googlenet_torchvision", "width": 0.1, "modules": (2, 1, 0)}, (33, 37, 3)),
     "squeezenet1_0": ({"name": "squeezenet1_0", "width": 0.1, "modules": 3, "pool_after": (1, 4)}, (41, 41, 3)),
-    "squeezenet1_1": ({"name": "squeezenet1_1", "width": 0.1, "padding": "VALID", "modules": 2}, (45, 45, 3)),
+    "squeezenet1_1": ({"name": "squeezenet1_1", "width": 0.5, "padding": "VALID", "modules": 2}, (45, 45, 3)),
     "resnet": ({"name": "resnet", "depth": 50, "width": 2}, (33, 31, 3)),
     "resnet, pre": ({"name": "resnet", "width": 2, "activation_order": "pre", "norm": "none"}, (17, 17, 3)),
     "resnet_cifar": ({"name": "resnet_cifar", "depth": 8, "width": 4}, (16, 16, 3)),
@@ -250,3 +252,18 @@ def test_names_of_classes_are_text(browser, tmp_path):
     page = opened(browser, tmp_path, run)
     assert page.find_element(By.CSS_SELECTOR, "#classes tbody th").text == "</script><b>x"
     assert page.get_log("browser") == []
+
+
+def test_other_pictures_than_grey_and_rgb_are_refused():
+    for image_shape, dtype in (((9, 9, 4), "uint8"), ((9, 9, 1), "float32")):
+        run = dataclasses.replace(untrained_run(SMALL, image_shape), dtype=dtype)
+        with pytest.raises(ConfigError, match=rf"the network takes {image_shape[2]} channels of {dtype}"):
+            write.write(run)
+
+
+def test_layers_that_the_page_does_not_know_are_refused():
+    row = LayerRow("norm", "batch_norm", (2, 2, 3), (2, 2, 3))
+    for kind, expected in (("batch_norm", "settings of the norms norm are not known"), ("rms_norm", "kind rms_norm")):
+        node = LayerNode("norm", kind, (-1,), (2, 2, 3), dataclasses.replace(row, kind=kind))
+        with pytest.raises(ConfigError, match=expected):
+            packing.pack((node,), {})

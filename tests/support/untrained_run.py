@@ -16,7 +16,7 @@ class Result:
 
 
 def untrained_run(model, image_shape, train=None, classes=10):
-    """A finished run that has not been trained.
+    """A finished run that has not been trained: kernels as they are drawn, all else moved by up to 0.1.
 
     Args:
       model: Model section of the config.
@@ -28,7 +28,7 @@ def untrained_run(model, image_shape, train=None, classes=10):
     config = StepConfig.of(experiment, classes)
     rng = np.random.default_rng(0)
     variables = jax.tree.map(
-        lambda leaf: (leaf + 0.2 * (rng.random(leaf.shape) - 0.5)).astype(leaf.dtype),
+        lambda leaf: leaf if leaf.ndim > 1 else (leaf + 0.2 * (rng.random(leaf.shape) - 0.5)).astype(leaf.dtype),
         config.network.init(jax.random.key(0), image_shape),
     )
     channels = image_shape[2]

@@ -19,6 +19,7 @@ KINDS = frozenset(
     | {"lrn", "pad", "crop", "scale", "add", "concat", "flatten", "dense", "rbf", "dropout", "activation"}
 )
 """Kinds of layers that the page's scripts compute."""
+_NORMS = ("batch_norm", "group_norm")
 
 
 def narrowed(array: np.ndarray) -> np.ndarray:
@@ -55,6 +56,11 @@ def pack(nodes: tuple[LayerNode, ...], variables: Variables) -> tuple[list[dict[
         raise ConfigError(
             [f"--format=page: it does not compute layers of the kind {', '.join(foreign)}; --format=onnx writes them"]
         )
+    # Flax's own norms do not say their eps in the row, and name their statistics otherwise.
+    unsaid = [node.name for node in nodes if node.kind in _NORMS and node.row and "eps" not in dict(node.row.settings)]
+    if unsaid:
+        fix = "build them of cnn_jax.blocks.Norm, or use --format=onnx"
+        raise ConfigError([f"--format=page: the settings of the norms {', '.join(unsaid)} are not known; {fix}"])
     chunks: list[bytes] = []
     described = [_describe(node, dict(_arrays(node, variables)), chunks) for node in nodes]
     return described, base64.b64encode(b"".join(chunks)).decode()

@@ -34,9 +34,12 @@ def write(run: FinishedRun) -> bytes:
       Content of the HTML file.
 
     Raises:
-      ConfigError: Where the network has more than LARGEST parameters, a layer that the page does not compute, or
-        weights that are not finite.
+      ConfigError: Where the network takes other pictures than grey or RGB ones, or has more than LARGEST parameters, a
+        layer that the page does not compute, or weights that are not finite.
     """
+    if run.dtype != "uint8" or run.image_shape[2] not in (1, 3):
+        given = f"{run.image_shape[2]} channels of {run.dtype}"
+        raise ConfigError([f"--format=page: pages draw grey or RGB pictures of uint8, and the network takes {given}"])
     nodes = run.config.network.layer_graph(run.image_shape)
     count = sum(node.row.parameters for node in nodes if node.row)
     if count > LARGEST:
