@@ -27,7 +27,7 @@ CASES = {
 }
 
 
-# A border of the other side's values reaches across; an image that is padded to a size is padded otherwise when cropped.
+# A border of the other side reaches across; an image that is padded to a size is padded otherwise when it is cropped.
 WHOLE = ("cnn, CIRCULAR", "lenet5")
 
 
