@@ -19,10 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from cnn_jax.convolution_choices import border_mode
 from cnn_jax.geometry.unit_fields import UnitFields
 from cnn_jax.layer_rows import IMAGE, LayerRow
 from cnn_jax.models import Model, Variables
-from cnn_jax.ops.padding import BORDER_MODES, GeometryError
+from cnn_jax.ops.padding import GeometryError
 
 LEAST_SAVED = 5e9  # multiply-adds of all windows together: less is not worth a larger program
 _LEAST_PART = 0.04  # of the network's multiply-adds, between two divisions
@@ -358,7 +359,7 @@ def _windows_agreement(
 
 def _read(row: LayerRow, axis: int, taps: Int[np.ndarray, "m k"]) -> Int[np.ndarray, "m k"]:
     """The input's places that taps read, -1 for zeros; a border of other values is where it takes them from."""
-    count, mode = row.input_shape[axis], BORDER_MODES.get(str(row.padding))
+    count, mode = row.input_shape[axis], border_mode(row.padding)
     if mode is None:
         return np.where((taps >= 0) & (taps < count), taps, -1)
     assert row.pads is not None
