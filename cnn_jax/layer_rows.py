@@ -7,15 +7,13 @@ An activation has no row; it ends with `emit_activation(kind, output)`, and is n
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import contextvars
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -27,7 +25,15 @@ LARGEST_MARGIN = 32  # pixels of padding on a side beyond the map's own size
 IMAGE = -1  # the source of a layer that reads the image
 ACTIVATION = "/activation"  # after a layer's name: the output of the activation that follows it directly
 IMAGE_NAME = "image"  # in place of a layer's name where an activation reads the image
-_TWICE = "two layers are named {}: a module runs twice, or two have one path"
+TWICE = "two layers are named {}: a module runs twice, or two have one path"
+
+
+class Stopped(Exception):
+    """The computation has reached the layer that it was to stop at, whose output it carries."""
+
+    def __init__(self, output: Array) -> None:
+        super().__init__()
+        self.output = output
 
 
 class LayerTableError(ValueError):
@@ -167,6 +173,8 @@ class LayerTrace:
       ends: Numbers of the rows whose outputs the next layer reads.
       capture: Names of the layers whose outputs are kept, or "all".
       perturb: Arrays to add to layers' outputs, by the layers' names.
+      replace: Arrays in place of layers' outputs, by the layers' names.
+      stop: Name of the layer to stop at.
       outputs: Outputs kept, by the layers' names, perturbations included.
       activations: Names of the activations that ran, each a layer's with ACTIVATION after it.
       activation_kinds: Kind of each activation, by its name.
@@ -174,6 +182,8 @@ class LayerTrace:
 
     capture: Collection[str] | Literal["all"] = ()
     perturb: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    replace: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    stop: str | None = None
     outputs: dict[str, Array] = dataclasses.field(default_factory=dict)
     rows: list[LayerRow] = dataclasses.field(default_factory=list)
     ends: tuple[int, ...] = (IMAGE,)
@@ -187,17 +197,23 @@ class LayerTrace:
 
     def watches(self, name: str) -> bool:
         """Tells whether a layer's output is read or perturbed."""
-        return self.capture == "all" or name in self.capture or name in self.perturb
+        changed = name in self.perturb or name in self.replace
+        return self.capture == "all" or name in self.capture or changed or name == self.stop
 
     def pass_through(self, name: str, y: Array) -> Array:
-        """Adds a layer's perturbation to its output and keeps what is to be captured.
+        """Replaces or perturbs a layer's output and keeps what is to be captured.
 
         Raises:
-          ValueError: Where the perturbation does not broadcast to the output.
+          ValueError: Where the perturbation does not broadcast to the output, or the replacement has another shape.
+          Stopped: At the layer to stop at.
           LayerTableError: Where two layers have this name.
         """
         if self.watches(name) and [*(row.name for row in self.rows), *self.activations].count(name) > 1:
-            raise LayerTableError(_TWICE.format(name))
+            raise LayerTableError(TWICE.format(name))
+        if name in self.replace:
+            if self.replace[name].shape != y.shape:
+                raise ValueError(f"replace[{name!r}] has the shape {self.replace[name].shape}, the output {y.shape}")
+            y = self.replace[name].astype(y.dtype)
         if name in self.perturb:
             change = jnp.asarray(self.perturb[name])
             try:
@@ -207,6 +223,8 @@ class LayerTrace:
                 raise ValueError(f"perturb[{name!r}] {fault}") from None
         if self.capture == "all" or name in self.capture:
             self.outputs[name] = y
+        if name == self.stop:
+            raise Stopped(y)
         return y
 
 
@@ -215,18 +233,23 @@ _trace: contextvars.ContextVar[LayerTrace | None] = contextvars.ContextVar("laye
 
 @contextlib.contextmanager
 def trace_layers(
-    capture: Collection[str] | Literal["all"] = (), perturb: Mapping[str, Array] | None = None
+    capture: Collection[str] | Literal["all"] = (),
+    perturb: Mapping[str, Array] | None = None,
+    replace: Mapping[str, Array] | None = None,
+    stop: str | None = None,
 ) -> Iterator[LayerTrace]:
     """Collects the row of every layer that runs inside the `with`, and the outputs of some.
 
     Args:
       capture: Names of the layers whose outputs are kept, or "all".
       perturb: Arrays to add to layers' outputs, by the layers' names; each broadcasts to the output.
+      replace: Arrays in place of layers' outputs, by the layers' names, of the outputs' shapes.
+      stop: Name of the layer that raises `Stopped`, if any.
 
     Yields:
       The trace, which grows as layers run.
     """
-    trace = LayerTrace(capture, perturb or {})
+    trace = LayerTrace(capture, perturb or {}, replace or {}, stop)
     token = _trace.set(trace)
     try:
         yield trace
@@ -332,41 +355,6 @@ class Branches:
         yield
         self._ends += trace.ends if joined else ()
         trace.ends = self._ends or self._start
-
-
-def check_rows(rows: Sequence[LayerRow], params: Mapping[str, Any]) -> None:
-    """Checks that rows have names of their own and account for all parameters of a network.
-
-    Args:
-      rows: Rows of the network's layers.
-      params: The network's parameters, or their shapes.
-
-    Raises:
-      LayerTableError: Where two layers have one name, a module that owns parameters has no row, or a row counts another
-        number of parameters than its module owns; the message names every such layer.
-    """
-    owned: dict[str, int] = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        name = "/".join(str(key.key) for key in path[:-1])
-        owned[name] = owned.get(name, 0) + math.prod(leaf.shape)
-    counted = {row.name: row.parameters for row in rows}
-    faults = [_TWICE.format(name) for name, times in collections.Counter(row.name for row in rows).items() if times > 1]
-    faults += [
-        f"module {name or 'the network itself'} owns {count:,} parameters and has no row; end its __call__ with "
-        "layer_rows.emit, or build it of cnn_jax.blocks or Flax's Conv, Dense and norms"
-        for name, count in owned.items()
-        if name not in counted
-    ]
-    faults += [
-        f"layer {row.name} has a row of {row.parameters:,} parameters and owns {owned.get(row.name, 0):,}"
-        for row in rows
-        if row.parameters != owned.get(row.name, 0)
-    ]
-    total = sum(row.parameters for row in rows)
-    if not faults and total != sum(owned.values()):
-        faults = [f"the rows count {total:,} parameters and the network has {sum(owned.values()):,}"]
-    if faults:
-        raise LayerTableError("the layer table does not describe the network: " + "; ".join(faults))
 
 
 @contextlib.contextmanager

@@ -9,13 +9,13 @@ from cnn_jax.layer_rows import (
     LayerRow,
     LayerTableError,
     SlidingWindow,
-    check_rows,
     conv_row,
     emit,
     emit_activation,
     trace_layers,
     window_row,
 )
+from cnn_jax.models.row_checks import check_rows
 
 
 def row(name, parameters=0):
