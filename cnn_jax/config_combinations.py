@@ -42,12 +42,23 @@ def impossible_combinations(model: Model) -> Faults:
                 f"config.model.pool_after={model.pool_after} names a layer twice; "
                 f"the nearest is {tuple(sorted(set(model.pool_after)))}",
             )
-        case ResNet() if model.depth < 50 and model.bottleneck_width != 1:
-            yield (
-                ("bottleneck_width", "depth"),
-                f"config.model.bottleneck_width={model.bottleneck_width} widens bottlenecks, and "
-                f"config.model.depth={model.depth} has none; use depth=50, 101 or 152, or another config.model.width",
-            )
+        case ResNet() if model.depth < 50:
+            yield from _basic_resnet_faults(model)
+
+
+def _basic_resnet_faults(model: ResNet) -> Faults:
+    none = f"and config.model.depth={model.depth} has none; use depth=50, 101 or 152"
+    if model.bottleneck_width != 1:
+        yield (
+            ("bottleneck_width", "depth"),
+            f"config.model.bottleneck_width={model.bottleneck_width} widens bottlenecks, {none}, or another "
+            "config.model.width",
+        )
+    if model.bottleneck_groups != 1:
+        yield (
+            ("bottleneck_groups", "depth"),
+            f"config.model.bottleneck_groups={model.bottleneck_groups} splits bottlenecks, {none}",
+        )
 
 
 def _cnn_faults(model: Cnn) -> Faults:

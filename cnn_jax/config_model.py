@@ -11,16 +11,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from cnn_jax.config_network import NORM_MEANING, Network
+from cnn_jax.config_networks import (
+    ConvNeXt,
+    DenseNet,
+    EfficientNet,
+    InceptionV3,
+    MobileNetV2,
+    MobileNetV3Large,
+    MobileNetV3Small,
+    Vgg,
+    ZFNet,
+)
 from cnn_jax.config_types import (
     LARGEST_DEPTH,
     Activation,
-    Count,
-    Decay,
     Epsilon,
     Factor,
     Fraction,
     KernelInit,
-    Lowering,
     Norm,
     Order,
     Padding,
@@ -30,32 +39,10 @@ from cnn_jax.config_types import (
     PoolKind,
     PoolPadding,
     PositiveShare,
-    Section,
     Shortcut,
     Size,
     Width,
 )
-
-
-class Network(Section):
-    """Fields that every network has: the policies that its blocks are built by."""
-
-    padding: Padding = Field("SAME", description="padding of the convolutions whose kernels exceed a pixel")
-    activation: Activation = Field("relu", description="between the layers")
-    norm: Norm = Field("none", description="normalisation of convolutions' maps: by batch, by groups of channels, none")
-    norm_momentum: Decay = Field(0.9, description="share of batch norm's running statistics that a step keeps")
-    norm_eps: Epsilon = Field(1e-5, description="added to the variance")
-    norm_groups: Width = Field(8, description="number of channel groups in group norm")
-    norm_images: Count | None = Field(
-        None,
-        description="images of a batch whose statistics batch norm takes together; none: all. "
-        "With batch_size / devices no device waits for another's",
-    )
-    kernel_init: KernelInit = Field("he_normal", description="initial weights; biases start at zero")
-    compute: Literal["float32", "bfloat16"] = Field(
-        "float32", description="type of maps and products; parameters, statistics and loss stay float32"
-    )
-    lowering: Lowering = Field("auto", description="how convolutions are computed: auto chooses by platform")
 
 
 class Cnn(Network):
@@ -215,9 +202,7 @@ class TorchvisionGoogLeNet(_GoogLeNet):
         "googlenet_torchvision", description="torchvision's GoogLeNet: batch norm, 3x3 in place of 5x5 kernels"
     )
     padding: Padding = Field("TORCH", description="padding of the convolutions whose kernels exceed a pixel")
-    norm: Norm = Field(
-        "batch", description="normalisation of convolutions' maps: by batch, by groups of channels, none"
-    )
+    norm: Norm = Field("batch", description=NORM_MEANING)
     norm_eps: Epsilon = Field(1e-3, description="added to the variance")
     five_by_five: Size = Field(3, description="kernel of the modules' third branch, pixels")
     last_pool_window: Size = Field(2, description="window of the pooling before the last stage, pixels")
@@ -233,9 +218,7 @@ class TorchvisionGoogLeNet(_GoogLeNet):
 
 class _ResNet(Network):
     padding: Padding = Field("TORCH", description="padding of the convolutions whose kernels exceed a pixel")
-    norm: Norm = Field(
-        "batch", description="normalisation of convolutions' maps: by batch, by groups of channels, none"
-    )
+    norm: Norm = Field("batch", description=NORM_MEANING)
     kernel_init: KernelInit = Field("he_fan_out", description="initial weights; biases start at zero")
     activation_order: Literal["post", "pre"] = Field(
         "post", description="order in the blocks: conv-norm-activation, or (v2) norm-activation-conv"
@@ -251,6 +234,9 @@ class ResNet(_ResNet):
     depth: Literal[18, 34, 50, 101, 152] = Field(18, description="layers; from 50 on of bottleneck blocks")
     width: Width = Field(64, description="maps of the stem and of the first stage's inner convolutions")
     bottleneck_width: Width = Field(1, description="factor on the inner maps of bottlenecks; 2 are wide ResNets")
+    bottleneck_groups: Width = Field(
+        1, description="groups of the bottlenecks' 3x3 convolutions: 32 with bottleneck_width=2 is ResNeXt 32x4d"
+    )
     stage_strides: tuple[Size, Size, Size, Size] = Field((1, 2, 2, 2), description="strides of stages' first blocks")
     stride_in: Literal["3x3", "1x1"] = Field(
         "3x3", description="the convolution of a bottleneck that strides: 3x3 is v1.5 (torchvision), 1x1 the paper's"
@@ -337,7 +323,16 @@ Model = Annotated[
     | SqueezeNet10
     | SqueezeNet11
     | ResNet
-    | CifarResNet,
+    | CifarResNet
+    | ZFNet
+    | Vgg
+    | InceptionV3
+    | DenseNet
+    | MobileNetV2
+    | MobileNetV3Large
+    | MobileNetV3Small
+    | EfficientNet
+    | ConvNeXt,
     Field(discriminator="name"),
 ]
 

@@ -21,10 +21,18 @@ from cnn_jax.config import Model as ModelConfig
 from cnn_jax.layer_rows import LayerRow, check_rows, trace_layers
 from cnn_jax.models.alexnet import AlexNetModule
 from cnn_jax.models.cnn import CnnModule
+from cnn_jax.models.convnext import ConvNeXtModule
+from cnn_jax.models.densenet import DenseNetModule
+from cnn_jax.models.efficientnet import EfficientNetModule
 from cnn_jax.models.googlenet import GoogLeNetModule
+from cnn_jax.models.inception_v3 import InceptionV3Module
 from cnn_jax.models.lenet5 import LeNet5Module
+from cnn_jax.models.mobilenet_v2 import MobileNetV2Module
+from cnn_jax.models.mobilenet_v3 import MobileNetV3Module
 from cnn_jax.models.resnet import CifarResNetModule, ResNetModule
 from cnn_jax.models.squeezenet import SqueezeNetModule
+from cnn_jax.models.vgg import VggModule
+from cnn_jax.models.zfnet import ZFNetModule
 from cnn_jax.ops.platform import building_for
 
 Variables = Mapping[str, Any]
@@ -40,6 +48,15 @@ REGISTRY: dict[str, type[nn.Module]] = {
     "squeezenet1_1": SqueezeNetModule,
     "resnet": ResNetModule,
     "resnet_cifar": CifarResNetModule,
+    "zfnet": ZFNetModule,
+    "vgg": VggModule,
+    "inception_v3": InceptionV3Module,
+    "densenet": DenseNetModule,
+    "mobilenet_v2": MobileNetV2Module,
+    "mobilenet_v3_large": MobileNetV3Module,
+    "mobilenet_v3_small": MobileNetV3Module,
+    "efficientnet": EfficientNetModule,
+    "convnext": ConvNeXtModule,
 }
 
 
