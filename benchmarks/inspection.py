@@ -24,7 +24,7 @@ from rich.table import Table
 from benchmarks.arena import Contestant, keep, take_turn
 from benchmarks.table import OURS, SPREAD
 from cnn_jax import models
-from cnn_jax.config_model import ResNet
+from cnn_jax.config.model import ResNet
 from cnn_jax.pretrained import to_torch
 from cnn_jax.run.machine import processor
 

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.arena import Contestant, keep, take_turn
 from benchmarks.table import OURS, SPREAD
-from cnn_jax.data import convert
+from cnn_jax.data.sources import convert
 from scripts import imagenet_shaped
 
 CONTESTANTS = (

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from cnn_jax import config_parse, geometry
+from cnn_jax import geometry
+from cnn_jax.config import parsing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Network:
 
     def training_flop(self) -> int:
         """Multiplications and additions of one training image, from the geometry of the layers."""
-        model = config_parse.parse({"model": self.model}).model
+        model = parsing.parse({"model": self.model}).model
         return geometry.summarize(model, self.image_shape, self.classes).training_flop
 
 

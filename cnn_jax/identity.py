@@ -8,11 +8,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from cnn_jax import jax_settings, locations
-from cnn_jax.config import Experiment
+from cnn_jax import jax_settings
+from cnn_jax.config import Experiment, locations
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.device.pipeline import Preprocessing
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.pipeline import Preprocessing
 from cnn_jax.pretrained import WeightsError
 from cnn_jax.run import provenance
 from cnn_jax.run.folder import RunFolder, RunFolderError

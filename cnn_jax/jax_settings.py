@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 
 
 class _Required(NamedTuple):

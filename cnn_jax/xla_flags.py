@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from cnn_jax.config import Experiment
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 
 _VARIABLE = "XLA_FLAGS"
 _DETERMINISTIC = "xla_gpu_deterministic_ops"

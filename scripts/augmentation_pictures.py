@@ -22,8 +22,8 @@ from sklearn.datasets import load_sample_images
 
 from cnn_jax import data
 from cnn_jax.config import Augment, FashionMnist
-from cnn_jax.data import pipeline
-from cnn_jax.data.augment import augment
+from cnn_jax.data.device import pipeline
+from cnn_jax.data.device.augment import augment
 from cnn_jax.data.split import Split
 from cnn_jax.plot_style import STYLE, new_figure
 

@@ -17,8 +17,9 @@ import optax
 from rich.console import Console
 from rich.table import Table
 
-from cnn_jax import config_parse, data, experiment_file, models
-from cnn_jax.data import pipeline
+from cnn_jax import data, models
+from cnn_jax.config import experiment_file, parsing
+from cnn_jax.data.device import pipeline
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "plain_and_residual.py"
 IMAGES = 128
@@ -31,7 +32,7 @@ def ratios(overrides: dict[str, object]) -> list[float]:
     Args:
       overrides: Overrides of the experiment, dotted names to values.
     """
-    experiment = config_parse.parse(config_parse.override(experiment_file.load_config(EXPERIMENT), overrides))
+    experiment = parsing.parse(parsing.override(experiment_file.load_config(EXPERIMENT), overrides))
     train = data.load(experiment.data, experiment.seed).train
     model = models.create(experiment.model, 10)
     images = pipeline.normalize(jnp.asarray(train.images[:IMAGES]), pipeline.normalization(experiment.data, train))

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnn_jax.analysis.sweep_report import write_sweep_report
+from cnn_jax.report.sweep_report import write_sweep_report
 from cnn_jax.sweep.points import name, values_at
 from cnn_jax.sweep.rows import Row, SweepHeader, read_rows
 from cnn_jax.sweep.statistics import Estimate, differences, grouped

@@ -14,7 +14,7 @@ import pytest
 from selenium import webdriver
 from support import quick_programs
 
-from cnn_jax.data import convert
+from cnn_jax.data.sources import convert
 from scripts import imagenet_shaped
 
 quick_programs.compile_quickly()

@@ -3,7 +3,7 @@
 import pytest
 
 from cnn_jax.chips import peak
-from cnn_jax.config_parse import parse
+from cnn_jax.config.parsing import parse
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from support.quick_programs import QUICK
 
-from cnn_jax import config_parse, experiment_file, geometry
-from cnn_jax.config import Records
-from cnn_jax.data import augment, pipeline
+from cnn_jax import geometry
+from cnn_jax.config import Records, experiment_file, parsing
+from cnn_jax.data.device import augment, pipeline
 from cnn_jax.data.split import Split
 from cnn_jax.train import optimizer
 from cnn_jax.train.step import StepConfig, create_state, train_step
@@ -24,7 +24,7 @@ QUICKLY = {"train.batch_size": 2, "model.norm_images": None, "model.lowering": "
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_two_steps(file):
-    experiment = config_parse.parse(config_parse.override(experiment_file.load_config(file), QUICKLY))
+    experiment = parsing.parse(parsing.override(experiment_file.load_config(file), QUICKLY))
     large = isinstance(experiment.data, Records)
     shape = (experiment.data.image_size, experiment.data.image_size, experiment.data.channels) if large else (28, 28, 1)
     classes = 1000 if large else 10

@@ -15,8 +15,9 @@ from PIL import Image
 from rich.console import Console
 
 from cnn_jax import data, identity
-from cnn_jax.config_parse import ConfigError, parse
-from cnn_jax.data import DataError, records, subset
+from cnn_jax.config.parsing import ConfigError, parse
+from cnn_jax.data import DataError
+from cnn_jax.data.sources import records, subset
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.records import Colours
 from cnn_jax.run.stop_signal import StopSignal

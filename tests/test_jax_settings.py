@@ -10,7 +10,7 @@ import pytest
 
 from cnn_jax import jax_settings
 from cnn_jax.cli import main as launch
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 
 ROOT = Path(__file__).parent.parent
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax.cli import main as launch
-from cnn_jax.data.records import read_manifest
+from cnn_jax.data.sources.records import read_manifest
 
 # As a disk has them: bytes, which need not be UTF-8.
 CLASSES = [b"$\\frac$", b"accuracy", b"caf\xe9", b"file", b"line\nbreak\x1b[2J", b"x[", "中文".encode()]

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from cnn_jax import plot_text
-from cnn_jax.analysis import pictures, plots, report_folder
 from cnn_jax.plot_text import drawable, labels
+from cnn_jax.report import pictures, plots, report_folder
 
 HOSTILE = [
     "$5 to $10",

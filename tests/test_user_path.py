@@ -6,7 +6,7 @@ import pytest
 
 from cnn_jax import user_path
 from cnn_jax.cli import main
-from cnn_jax.config_parse import ConfigError, parse
+from cnn_jax.config.parsing import ConfigError, parse
 
 
 def parse_flags(words):

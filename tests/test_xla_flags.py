@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cnn_jax import xla_flags
-from cnn_jax.config_parse import ConfigError, parse
+from cnn_jax.config.parsing import ConfigError, parse
 from cnn_jax.sweep.engines import local, worker_process
 from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.folder import Entry

@@ -4,7 +4,7 @@ import inspect_turn
 import jax
 
 from cnn_jax import models
-from cnn_jax.config_model import ResNet
+from cnn_jax.config.model import ResNet
 from cnn_jax.inspect import attribution
 from cnn_jax.inspect.occlusion import occlusion
 from cnn_jax.pretrained import from_torch

@@ -11,8 +11,9 @@ from jax_device import device
 from rich.console import Console
 
 from benchmarks.networks import NETWORKS
-from cnn_jax import config_parse, pretrained
-from cnn_jax.data import pipeline
+from cnn_jax import pretrained
+from cnn_jax.config import parsing
+from cnn_jax.data.device import pipeline
 from cnn_jax.data.split import Split
 from cnn_jax.train import compilation, inputs, sharding
 from cnn_jax.train.inputs import Keys
@@ -26,7 +27,7 @@ OPTIMIZERS = {"adam": {"eps": turn.ADAM_EPS}, "sgd": {"momentum": turn.MOMENTUM}
 def experiment(this):
     """The config of a turn."""
     optimizer = {"name": this.optimizer, "learning_rate": this.learning_rate} | OPTIMIZERS[this.optimizer]
-    return config_parse.parse(
+    return parsing.parse(
         {
             "model": {**NETWORKS[this.network].model, "compute": this.precision},
             "optimizer": optimizer,

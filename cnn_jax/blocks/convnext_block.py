@@ -25,7 +25,9 @@ class LayerScale(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         channels = x.shape[-1]
         gamma = self.param("gamma", nn.initializers.constant(self.start), (channels,))
-        return emit(LayerRow("/".join(self.path), "scale", x.shape[1:], x.shape[1:], channels), x * gamma.astype(x.dtype))
+        return emit(
+            LayerRow("/".join(self.path), "scale", x.shape[1:], x.shape[1:], channels), x * gamma.astype(x.dtype)
+        )
 
 
 class ConvNeXtBlock(nn.Module):

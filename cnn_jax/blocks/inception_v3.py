@@ -85,9 +85,7 @@ class InceptionModule(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b oh ow o"]:
         with naming("/".join(self.path), x.shape[1:]):
-            sizes = [
-                size for path in self.paths for size in path.output_sizes((x.shape[1], x.shape[2]), self.policy)
-            ]
+            sizes = [size for path in self.paths for size in path.output_sizes((x.shape[1], x.shape[2]), self.policy)]
         size = (min(height for height, _ in sizes), min(width for _, width in sizes))
         branches, outputs = Branches(), []
         for number, path in enumerate(self.paths, start=1):

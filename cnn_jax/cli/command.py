@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from absl import flags
 
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 
 _Read = TypeVar("_Read")
 

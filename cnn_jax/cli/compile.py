@@ -6,13 +6,13 @@ import dataclasses
 import re
 from pathlib import Path
 
-from cnn_jax.ahead import topology
-from cnn_jax.ahead.request import CompileRequest
+from cnn_jax.aot import topology
+from cnn_jax.aot.request import CompileRequest
 from cnn_jax.cli.command import Arguments, Command, Flag, attempt
 from cnn_jax.cli.output import fail, refuse
 from cnn_jax.cli.shared_flags import CONFIG, read_experiment
 from cnn_jax.config import Experiment
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.exit_codes import DONE, FAILED
 
 
@@ -65,7 +65,7 @@ def run(request: Request) -> int:
     from rich.console import Console
 
     from cnn_jax import terminal, whole_file
-    from cnn_jax.ahead import report, run
+    from cnn_jax.aot import report, run
     from cnn_jax.data import DataError
 
     told = Console(stderr=True)

@@ -10,7 +10,7 @@ from cnn_jax.cli import with_jax
 from cnn_jax.cli.command import Arguments, Command, Flag
 from cnn_jax.cli.output import say
 from cnn_jax.cli.shared_flags import FINISHED
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.errors import explain
 
 FORMATS = ("stablehlo", "onnx", "safetensors")

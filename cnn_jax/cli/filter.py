@@ -10,8 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from cnn_jax.cli.command import Arguments, Command, Flag
 from cnn_jax.cli.output import refuse, say
 from cnn_jax.cli.values import parse_value
-from cnn_jax.config_parse import ConfigError
-from cnn_jax.config_types import LARGEST_PIXELS, Padding, Size
+from cnn_jax.config.parsing import ConfigError
+from cnn_jax.config.types import LARGEST_PIXELS, Padding, Size
 from cnn_jax.inspect.filter_request import FilterRequest, Sliding
 from cnn_jax.run.exit_codes import DONE
 

@@ -12,7 +12,7 @@ from cnn_jax.cli import with_jax
 from cnn_jax.cli.command import Arguments, Command, Flag
 from cnn_jax.cli.output import say
 from cnn_jax.cli.shared_flags import DATA_DIR, FINISHED
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.inspect.inspect_request import SECTIONS, SLOW, InspectRequest, Scaling
 from cnn_jax.plain_text import plain_lines
 
@@ -86,10 +86,10 @@ def _words(texts: Sequence[str] | None) -> tuple[str, ...]:
 
 def inspect(request: InspectCommandRequest) -> None:
     """Writes the page and prints where."""
-    from cnn_jax.analysis import inspection
+    from cnn_jax.report.inspection import command
 
-    source = inspection.Source(request.workdir, request.moved, request.data_dir, request.images)
-    page = inspection.write(source, request.inspection, lambda line: print(plain_lines(line), flush=True))
+    source = command.Source(request.workdir, request.moved, request.data_dir, request.images)
+    page = command.write(source, request.inspection, lambda line: print(plain_lines(line), flush=True))
     say(f"page: {page}")
 
 

@@ -14,7 +14,7 @@ from cnn_jax.cli import filter as filter_
 from cnn_jax.cli import inspect as inspect_
 from cnn_jax.cli.command import Command
 from cnn_jax.cli.output import fail, refuse
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.errors import RunFailed, explain
 from cnn_jax.run.exit_codes import DONE
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.plain_text import plain_lines
 from cnn_jax.run.exit_codes import FAILED, REFUSED
 

@@ -11,10 +11,12 @@ from typing import Any
 
 from absl import flags
 
-from cnn_jax import config_fields, locations, user_path
+from cnn_jax import user_path
 from cnn_jax.cli.command import Arguments, Command, Flag
 from cnn_jax.cli.values import field_value
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config import locations
+from cnn_jax.config.fields import field_rows
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.plain_text import valid_unicode
 
 _HELP = ("-h", "--h", "-help", "--help", "--helpfull", "help")
@@ -200,7 +202,7 @@ def help_text(command: Command | None, commands: Mapping[str, Command]) -> str:
         lines += _wrapped("  --config.data.FIELD", f"where the run's data lie now, the same images: {fields}")
     if command.config == "fields":
         lines += ["", "fields of the config, each as --config.FIELD=VALUE, with type, default and meaning:"]
-        for row in config_fields.field_rows():
+        for row in field_rows():
             only = f" [with name={row.variant}]" if row.variant else ""
             lines += _wrapped(f"  --config.{row.path}", f"{row.type}; default: {row.default}; {row.meaning}{only}")
     return "\n".join(lines)

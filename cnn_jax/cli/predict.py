@@ -12,10 +12,10 @@ from cnn_jax.cli import with_jax
 from cnn_jax.cli.command import Arguments, Command, Flag
 from cnn_jax.cli.output import say
 from cnn_jax.cli.shared_flags import FORMAT, OUTPUT, WORKDIR, read_output
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 
 if TYPE_CHECKING:
-    from cnn_jax.analysis.prediction import Network
+    from cnn_jax.report.prediction import Network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +58,8 @@ def read(arguments: Arguments) -> PredictRequest:
 
 def predict(request: PredictRequest) -> None:
     """Classifies the pictures and prints their classes."""
-    from cnn_jax.analysis import prediction, prediction_output
     from cnn_jax.data import UnreadPicturesError
+    from cnn_jax.report import prediction, prediction_output
 
     network = _network(request)
     files, passed_over = prediction.find_pictures(request.images)

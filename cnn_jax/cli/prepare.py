@@ -34,7 +34,8 @@ def read(arguments: Arguments) -> PrepareRequest:
 
 def run(request: PrepareRequest) -> int:
     """Runs the command, without JAX."""
-    from cnn_jax.data import DataError, convert, records
+    from cnn_jax.data import DataError
+    from cnn_jax.data.sources import convert, records
 
     try:
         folder = convert.prepare(

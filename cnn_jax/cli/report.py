@@ -9,7 +9,7 @@ from cnn_jax.cli import with_jax
 from cnn_jax.cli.command import Command
 from cnn_jax.cli.finished_run import FLAGS, FinishedRunRequest, read
 from cnn_jax.cli.output import say
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 
 
 def report(request: FinishedRunRequest) -> None:
@@ -20,7 +20,7 @@ def report(request: FinishedRunRequest) -> None:
         return
     if request.moved:
         raise ConfigError([f"--config.data.{name}: a sweep's report reads no data" for name in request.moved])
-    from cnn_jax.analysis.sweep_report import write_sweep_report
+    from cnn_jax.report.sweep_report import write_sweep_report
     from cnn_jax.sweep.table import write_table
 
     say(f"table: {write_table(workdir)}")
@@ -29,7 +29,7 @@ def report(request: FinishedRunRequest) -> None:
 
 def write_run(workdir: Path, data_dir: Path | None, moved: dict[str, str] | None = None) -> None:
     """Writes the report of a finished run and prints where."""
-    from cnn_jax.analysis.run_report import write_run_report
+    from cnn_jax.report.run_report import write_run_report
     from cnn_jax.train import restore
 
     say(f"report: {write_run_report(restore.load(workdir, moved), data_dir)}")

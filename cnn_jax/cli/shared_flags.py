@@ -6,10 +6,9 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
-from cnn_jax import config_parse, experiment_file
 from cnn_jax.cli.command import Arguments, Flag
-from cnn_jax.config import Experiment
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config import Experiment, experiment_file, parsing
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.plain_text import plain
 
 CONFIG = Flag("config", "experiment file with get_config(); fields: --config.a.b=value", required=True, path="read")
@@ -37,9 +36,7 @@ def read_experiment(arguments: Arguments) -> Experiment:
     Raises:
       ConfigError: With all that is wrong with file and fields.
     """
-    return config_parse.parse(
-        config_parse.override(experiment_file.load_config(arguments["config"]), dict(arguments.overrides))
-    )
+    return parsing.parse(parsing.override(experiment_file.load_config(arguments["config"]), dict(arguments.overrides)))
 
 
 def read_output(arguments: Arguments) -> Path | None:

@@ -11,7 +11,7 @@ from cnn_jax.cli.command import Arguments, Command, attempt
 from cnn_jax.cli.output import show
 from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, FORMAT, OUTPUT, read_experiment, read_output
 from cnn_jax.config import Experiment
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +43,9 @@ def read(arguments: Arguments) -> SummaryRequest:
 
 def summarize(request: SummaryRequest) -> None:
     """Prints the layer table."""
-    from cnn_jax import data, geometry_table, preflight
-    from cnn_jax.data.declared import declared
+    from cnn_jax import data
+    from cnn_jax.data.sources.declared import declared
+    from cnn_jax.geometry import formats, preflight
 
     shape, classes = declared(request.experiment.data)
     if shape is None or classes is None:
@@ -52,8 +53,8 @@ def summarize(request: SummaryRequest) -> None:
         shape, classes = dataset.image_shape, dataset.num_classes
     layers = preflight.check_network(request.experiment, shape, classes)
     preflight.check_norms(request.experiment, layers)
-    texts = {"json": geometry_table.as_json(layers), "csv": geometry_table.as_csv(layers)}
-    show(geometry_table.as_table(layers), texts, request.format, request.output)
+    texts = {"json": formats.as_json(layers), "csv": formats.as_csv(layers)}
+    show(formats.as_table(layers), texts, request.format, request.output)
 
 
 def run(request: SummaryRequest) -> int:

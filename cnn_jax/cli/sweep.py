@@ -11,7 +11,7 @@ from cnn_jax.cli.command import Arguments, Command, Flag
 from cnn_jax.cli.output import fail, refuse, say
 from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, REPORT, WORKDIR, folder_name
 from cnn_jax.cli.values import field_value
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.errors import RunFailed, explain
 from cnn_jax.run.exit_codes import DONE, FAILED, STOPPED
 from cnn_jax.run.folder import RunFolderError
@@ -128,7 +128,7 @@ def _run(request: SweepRequest) -> int:
     """Runs, verifies or exports; keeps the table and the report up to date while trials run."""
     from rich.console import Console
 
-    from cnn_jax.analysis.periodic_writer import PeriodicWriter
+    from cnn_jax.report.periodic_writer import PeriodicWriter
     from cnn_jax.sweep import driver, exchange, repetition
     from cnn_jax.sweep.feasibility import ExaminationError
 

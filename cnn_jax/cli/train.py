@@ -13,7 +13,7 @@ from cnn_jax.cli.output import say
 from cnn_jax.cli.report import write_run
 from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, REPORT, WORKDIR, default_workdir, read_experiment
 from cnn_jax.config import Experiment
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.errors import RunFailed, explain
 from cnn_jax.run.process_group import ProcessGroup
 

@@ -6,7 +6,7 @@ import ast
 import warnings
 from typing import Any
 
-from cnn_jax import text_fields
+from cnn_jax.config import text_fields
 
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 

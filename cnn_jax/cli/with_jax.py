@@ -9,7 +9,7 @@ from pathlib import Path
 from cnn_jax import xla_flags
 from cnn_jax.cli.output import fail, refuse
 from cnn_jax.config import Experiment
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run import process_group
 from cnn_jax.run.exit_codes import DONE, STOPPED
 from cnn_jax.run.folder import RunFolder, RunFolderError
@@ -42,8 +42,8 @@ def run(
         import jax
     except ValueError as error:  # of an environment variable
         return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
-    from cnn_jax import preflight
     from cnn_jax.data.errors import UnreadableRecordError, UnreadPicturesError
+    from cnn_jax.geometry import preflight
     from cnn_jax.train import distributed
     from cnn_jax.train.loop import DivergedError, Stopped
 

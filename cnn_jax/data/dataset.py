@@ -9,7 +9,7 @@ from cnn_jax.data.split import Split
 from cnn_jax.run.metrics_log import TEST, VALIDATION
 
 if TYPE_CHECKING:
-    from cnn_jax.data.stream import Stream
+    from cnn_jax.data.sources.stream import Stream
 
 
 @dataclasses.dataclass(frozen=True)

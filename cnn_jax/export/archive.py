@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from safetensors.numpy import load, save
 
-from cnn_jax.data.pipeline import Normalization
+from cnn_jax.data.device.pipeline import Normalization
 from cnn_jax.export import description
 from cnn_jax.export.description import Description
 from cnn_jax.export.seal import seal

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, UInt8
 
-from cnn_jax.data import pipeline, views
+from cnn_jax.data.device import pipeline, views
 from cnn_jax.train.restore import FinishedRun
 
 Forward = Callable[[UInt8[Array, "b h w c"]], Float32[Array, "b k"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 
 _MARK = b"cnn_jax-sha256:"
 PLACE = (_MARK + b"0" * 64).decode()

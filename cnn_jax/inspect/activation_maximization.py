@@ -25,8 +25,8 @@ import optax
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from cnn_jax.data import pipeline
-from cnn_jax.data.pipeline import Normalization
+from cnn_jax.data.device import pipeline
+from cnn_jax.data.device.pipeline import Normalization
 from cnn_jax.inspect.attribution import apply_in_batches, batch_size
 from cnn_jax.models import Model, Variables
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from cnn_jax.data import pipeline
-from cnn_jax.data.pipeline import Normalization
+from cnn_jax.data.device import pipeline
+from cnn_jax.data.device.pipeline import Normalization
 from cnn_jax.inspect.attribution import apply_in_batches
 from cnn_jax.inspect.changes import CHANGES, ChangeName, Pictures, change, levels
 from cnn_jax.layer_rows import ACTIVATION, IMAGE

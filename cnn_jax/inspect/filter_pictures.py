@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
 from cnn_jax import whole_file
-from cnn_jax.config_parse import ConfigError
-from cnn_jax.data import picture
+from cnn_jax.config.parsing import ConfigError
+from cnn_jax.data.host import picture
 from cnn_jax.inspect.filter_request import FilterRequest
 from cnn_jax.inspect.filters import ImageFilter, as_picture, feature_map, read_filters, respond
 from cnn_jax.ops.padding import GeometryError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from cnn_jax.config_types import Padding, Size
+from cnn_jax.config.types import Padding, Size
 
 
 @dataclasses.dataclass(frozen=True)

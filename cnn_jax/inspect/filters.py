@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from cnn_jax import ops
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.inspect.filter_request import Sliding
 from cnn_jax.plain_text import shortened
 

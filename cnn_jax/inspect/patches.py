@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from cnn_jax import ops
-from cnn_jax.data.pipeline import Normalization
-from cnn_jax.geometry_fields import UnitFields
+from cnn_jax.data.device.pipeline import Normalization
+from cnn_jax.geometry.unit_fields import UnitFields
 from cnn_jax.inspect.attribution import batch_size, checked
 from cnn_jax.inspect.strongest import StrongestUnits, as_maps, box_pixels, cut, strongest_of_batch
 from cnn_jax.layer_rows import ACTIVATION

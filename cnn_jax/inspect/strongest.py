@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from cnn_jax.geometry_fields import UnitFields
+from cnn_jax.geometry.unit_fields import UnitFields
 from cnn_jax.models import Model, Variables
 
 

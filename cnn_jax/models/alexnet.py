@@ -6,7 +6,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, DenseHead, Policy, adaptive_pool, lrn, pool
-from cnn_jax.config_model import AlexNet, TorchvisionAlexNet
+from cnn_jax.config.model import AlexNet, TorchvisionAlexNet
 from cnn_jax.layer_rows import SlidingWindow
 
 

@@ -9,8 +9,8 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, DenseHead, Policy, Pooling
-from cnn_jax.config_combinations import is_per_stage
-from cnn_jax.config_model import Cnn
+from cnn_jax.config.combinations import is_per_stage
+from cnn_jax.config.model import Cnn
 
 
 class CnnModule(nn.Module):

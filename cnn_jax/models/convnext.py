@@ -6,7 +6,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, ConvNeXtBlock, GlobalHead, Policy, drop_rates
-from cnn_jax.config_networks import ConvNeXt
+from cnn_jax.config.networks import ConvNeXt
 
 
 class ConvNeXtModule(nn.Module):

@@ -6,7 +6,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, DenseLayer, GlobalHead, NormActivation, Policy, Pooling, pool
-from cnn_jax.config_networks import DenseNet
+from cnn_jax.config.networks import DenseNet
 from cnn_jax.layer_rows import SlidingWindow
 
 

@@ -6,7 +6,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, GlobalHead, InvertedResidual, Policy, Squeeze, divisible, drop_rates
-from cnn_jax.config_networks import EfficientNet
+from cnn_jax.config.networks import EfficientNet
 
 FEATURES = (16, 24, 40, 80, 112, 192, 320)  # of the seven stages
 

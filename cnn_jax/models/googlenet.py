@@ -6,7 +6,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks import AuxiliaryHead, ConvBlock, GlobalHead, InceptionBlock, Policy, lrn, pool
-from cnn_jax.config_model import GoogLeNet, TorchvisionGoogLeNet
+from cnn_jax.config.model import GoogLeNet, TorchvisionGoogLeNet
 from cnn_jax.layer_rows import Branches, SlidingWindow
 from cnn_jax.ops.padding import IntPair
 

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, GlobalHead, InceptionModule, Policy, Pooling, adaptive_pool, pool
 from cnn_jax.blocks.inception_v3 import Conv, Path
-from cnn_jax.config_networks import InceptionV3
+from cnn_jax.config.networks import InceptionV3
 from cnn_jax.layer_rows import Branches, SlidingWindow
 from cnn_jax.ops.padding import Padding
 

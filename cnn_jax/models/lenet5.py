@@ -13,7 +13,7 @@ from cnn_jax import ops
 from cnn_jax.blocks import ConvBlock, DenseHead, Policy, Pooling, RbfUnits
 from cnn_jax.blocks.kernels import KernelModule
 from cnn_jax.blocks.policy import activate
-from cnn_jax.config_model import LeNet5
+from cnn_jax.config.model import LeNet5
 from cnn_jax.layer_rows import LayerRow, SlidingWindow, conv_row, emit, naming
 from cnn_jax.ops.padding import IntPair, pair
 

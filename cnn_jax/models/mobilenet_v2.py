@@ -6,7 +6,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, GlobalHead, InvertedResidual, Policy, divisible
-from cnn_jax.config_networks import MobileNetV2
+from cnn_jax.config.networks import MobileNetV2
 
 FEATURES = (16, 24, 32, 64, 96, 160, 320)  # of the seven stages
 

@@ -9,7 +9,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, GlobalHead, InvertedResidual, Policy, Squeeze, divisible
-from cnn_jax.config_networks import MobileNetV3Large, MobileNetV3Small
+from cnn_jax.config.networks import MobileNetV3Large, MobileNetV3Small
 
 STEM_FEATURES = 16
 LAST_EXPANSION = 6  # of the last convolution's maps over the last block's

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, GlobalHead, NormActivation, Policy, Pooling, ResidualBlock
 from cnn_jax.blocks.residual import EXPANSION
-from cnn_jax.config_model import CifarResNet, ResNet
+from cnn_jax.config.model import CifarResNet, ResNet
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 BOTTLENECKS_FROM = 50  # layers

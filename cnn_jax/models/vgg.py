@@ -6,7 +6,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, DenseHead, Policy, Pooling, adaptive_pool
-from cnn_jax.config_networks import Vgg
+from cnn_jax.config.networks import Vgg
 
 FEATURES = (64, 128, 256, 512, 512)
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import filelock
 
-from cnn_jax import locations, whole_file
-from cnn_jax.config import Experiment
-from cnn_jax.config_parse import ConfigError, changed_fields, parse
+from cnn_jax import whole_file
+from cnn_jax.config import Experiment, locations
+from cnn_jax.config.parsing import ConfigError, changed_fields, parse
 from cnn_jax.run import records
 from cnn_jax.run.errors import RunFolderError, reason
 from cnn_jax.run.metrics_log import TEST, read_records

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

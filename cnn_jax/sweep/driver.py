@@ -12,7 +12,7 @@ from typing import Protocol
 from rich.console import Console
 
 from cnn_jax import xla_flags
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import faults, feasibility, trial_groups
 from cnn_jax.sweep.engines import confinement

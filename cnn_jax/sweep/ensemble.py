@@ -21,12 +21,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int32, PRNGKeyArray
 from rich.console import Console
 
-from cnn_jax import data, identity, preflight, pretrained
+from cnn_jax import data, identity, pretrained
 from cnn_jax.config import Experiment
-from cnn_jax.data import memory, pipeline
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.data.pipeline import DeviceSplit, Preprocessing
+from cnn_jax.data.device import pipeline
+from cnn_jax.data.device.pipeline import DeviceSplit, Preprocessing
+from cnn_jax.data.sources import memory
 from cnn_jax.data.split import Split
+from cnn_jax.geometry import preflight
 from cnn_jax.models import Variables
 from cnn_jax.run.recorder import Recorder, Stopped
 from cnn_jax.run.records import DatasetInfo

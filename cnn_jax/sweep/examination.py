@@ -9,10 +9,11 @@ from typing import Any
 
 import jax
 
-from cnn_jax import data, preflight
+from cnn_jax import data
 from cnn_jax.config import Adam, Checkpoint, Constant, Experiment, ImageFolder, Log
-from cnn_jax.config_parse import ConfigError, parse
+from cnn_jax.config.parsing import ConfigError, parse
 from cnn_jax.data import DataError, Dataset
+from cnn_jax.geometry import preflight
 from cnn_jax.ops import GeometryError
 from cnn_jax.sweep.feasibility import Examined
 

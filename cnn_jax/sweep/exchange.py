@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from cnn_jax import __version__, config_parse, whole_file
-from cnn_jax.config_parse import ConfigError
+from cnn_jax import __version__, whole_file
+from cnn_jax.config import parsing
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run import records
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.records import Provenance, Record, RecordError
@@ -144,7 +145,7 @@ def read(file: Path) -> tuple[Plan, dict[int, tuple[str, Evidence]]]:
             faults.append(f"--from: {file} is damaged: trial {each.number} is there twice, or is no number from 1")
         numbers.add(each.number)
         try:
-            experiment = config_parse.parse(each.config)
+            experiment = parsing.parse(each.config)
         except ConfigError as error:
             faults += [f"--from: trial {each.number}: {fault}" for fault in error.faults]
             continue
@@ -156,7 +157,7 @@ def read(file: Path) -> tuple[Plan, dict[int, tuple[str, Evidence]]]:
                 faults.append(f"--from: {file} is damaged in trial {each.number}: {error}")
     faults += [f"--from: {fault}" for fault in same_names(trials.values())]
     try:
-        base = config_parse.parse(content.base)
+        base = parsing.parse(content.base)
     except ConfigError as error:
         faults += [f"--from: base: {fault}" for fault in error.faults]
     if faults:

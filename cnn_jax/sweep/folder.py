@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 
 from cnn_jax import whole_file
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.folder import RunFolder, RunFolderError, lock, refuse_foreign
 from cnn_jax.sweep import sweep_file
 from cnn_jax.sweep.event_links import link_names

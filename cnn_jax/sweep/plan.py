@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnn_jax import config_parse, experiment_file
-from cnn_jax.config import Experiment
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config import Experiment, experiment_file, parsing
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.plain_text import valid_unicode
 from cnn_jax.sweep.points import key, values_at
 from cnn_jax.sweep.space import Named, Overrides, Sweep
@@ -61,7 +60,7 @@ def read(path: Path, overrides: Overrides) -> Plan:
       ConfigError: with all faults of all trials, each with the trial's number and overrides.
     """
     raw = experiment_file.load_config(path)
-    base = config_parse.parse(config_parse.override(raw, overrides))
+    base = parsing.parse(parsing.override(raw, overrides))
     sweep = _declared(path, experiment_file.load_sweep(path))
     varied = list(dict.fromkeys(field for point in sweep.trials for field in point))
     faults = [
@@ -77,7 +76,7 @@ def read(path: Path, overrides: Overrides) -> Plan:
             point = {field: _shown(value) for field, value in given.items()}
             own = {field: _plain(value.value if isinstance(value, Named) else value) for field, value in given.items()}
             place += f" ({', '.join(f'{field}={short(value)}' for field, value in point.items())})"
-            experiment = config_parse.parse(config_parse.override(config_parse.override(raw, own), overrides))
+            experiment = parsing.parse(parsing.override(parsing.override(raw, own), overrides))
         except ConfigError as error:
             faults += [f"{place}: {fault}" for fault in error.faults]
             continue
@@ -112,7 +111,7 @@ def choose(plan: Plan, only: Mapping[str, Any], limit: int | None) -> tuple[Tria
     faults = []
     for field in only:
         if field not in known:
-            near = config_parse.nearest(field, known)
+            near = parsing.nearest(field, known)
             hint = f"; did you mean {near!r}?" if near else f"; the sweep varies: {', '.join(known)}"
             faults.append(f"--sweep.only: {field!r} is no field of the sweep" + hint)
     if faults:
@@ -146,7 +145,7 @@ def _declared(path: Path, given: Any) -> Sweep:
         raise ConfigError([f"{told} no trials"])
     if len(points) > MOST_TRIALS:  # each is checked before the first starts
         raise ConfigError([f"{told} {len(points):,} trials, expected at most {MOST_TRIALS:,}: divide the sweep"])
-    baseline, skip, words = sweep.baseline, config_parse.plain(sweep.skip_infeasible), sweep.description
+    baseline, skip, words = sweep.baseline, parsing.plain(sweep.skip_infeasible), sweep.description
     faults = [
         f"{told} the field {field!r} ({type(field).__name__}) in point {number}, expected a dotted name"
         for number, point in enumerate(points, start=1)
@@ -201,7 +200,7 @@ def _shown(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """A value whose scalars and arrays are Python's own, at every depth."""
-    value = config_parse.plain(value)
+    value = parsing.plain(value)
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import comparison, trial_groups

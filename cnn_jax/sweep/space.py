@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from cnn_jax.config_parse import plain
+from cnn_jax.config.parsing import plain
 
 Overrides = dict[str, Any]
 

@@ -125,7 +125,7 @@ def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
     if error is None:
         return DONE, ""
     from cnn_jax.data.errors import UnreadableRecordError
-    from cnn_jax.preflight import REFUSALS
+    from cnn_jax.geometry.preflight import REFUSALS
     from cnn_jax.run.errors import RunFailed
     from cnn_jax.train.distributed import OtherProcessFailed
     from cnn_jax.train.loop import DivergedError, Stopped

@@ -1,7 +1,7 @@
 """The data side of the compiled steps: images in memory on the devices, or streamed while they compute.
 
 Both give the same batches to the same step. Small data sets lie on the devices and many steps are one dispatch; large
-ones are read and decoded by `cnn_jax.data.stream`, one step a dispatch.
+ones are read and decoded by `cnn_jax.data.sources.stream`, one step a dispatch.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float32, Int32, PRNGKeyArray
 
-from cnn_jax import preflight
-from cnn_jax.data import memory, pipeline
-from cnn_jax.data.pipeline import Batch, DeviceSplit, Preprocessing
+from cnn_jax.data.device import pipeline
+from cnn_jax.data.device.pipeline import Batch, DeviceSplit, Preprocessing
+from cnn_jax.data.sources import memory
 from cnn_jax.data.split import Split
+from cnn_jax.geometry import preflight
 from cnn_jax.models import Variables
 from cnn_jax.train import compilation, sharding
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.step import StepConfig, TrainState, eval_step, evaluate, train_step, train_steps
 
 if TYPE_CHECKING:
-    from cnn_jax.data.stream import Stream
+    from cnn_jax.data.sources.stream import Stream
 
 # What a random key is for: the first fold of the experiment's seed.
 _INIT, _ORDER, _STEP = range(3)
@@ -89,7 +90,7 @@ def training(
 
         return in_memory(train_steps, config, state, data, order, keys.step, out_shardings=where)
 
-    from cnn_jax.data.device_feed import DeviceFeed
+    from cnn_jax.data.device.device_feed import DeviceFeed
 
     batches, like = _streamed(split, config.train.batch_size, preprocessing, mesh)
     arguments = (state, like, np.float32(0), keys.step)
@@ -166,7 +167,7 @@ def evaluation(
         whole = compilation.compile_once(evaluate, config, (variables, data, order), out_shardings=everywhere)
         return lambda variables: whole(variables, data, order)
 
-    from cnn_jax.data.device_feed import DeviceFeed
+    from cnn_jax.data.device.device_feed import DeviceFeed
 
     batches, like = _streamed(split, size, preprocessing, mesh)
     one_batch = compilation.compile_once(eval_step, config, (variables, like), out_shardings=everywhere)
@@ -202,7 +203,7 @@ def _epoch_order(sizes: tuple[int, int], key: PRNGKeyArray) -> Int32[Array, "ste
 
 def _streamed(stream: Stream, size: int, preprocessing: Preprocessing, mesh: Mesh) -> tuple[Stream, Batch]:
     """Gives a stream in batches, of which each process reads its own rows, and a batch of their shapes on devices."""
-    from cnn_jax.data.stream import Share
+    from cnn_jax.data.sources.stream import Share
 
     batches = stream.in_batches(size, Share(jax.process_index(), jax.process_count()))
     host = np.zeros((size, *stream.image_shape), np.uint8), np.zeros(size, np.int32), np.zeros(size, np.float32)

@@ -14,10 +14,12 @@ import numpy as np
 from jaxtyping import Float32
 from rich.console import Console
 
-from cnn_jax import data, geometry, identity, preflight, pretrained
+from cnn_jax import data, geometry, identity, pretrained
 from cnn_jax.config import Experiment
-from cnn_jax.data import DataError, pipeline
+from cnn_jax.data import DataError
+from cnn_jax.data.device import pipeline
 from cnn_jax.data.errors import UnreadableRecordError
+from cnn_jax.geometry import preflight
 from cnn_jax.run import errors
 from cnn_jax.run.errors import RunFailed
 from cnn_jax.run.metrics_log import TRAIN, TRAIN_WINDOW

@@ -12,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from cnn_jax import data, identity, locations, preflight
-from cnn_jax.config import Experiment
-from cnn_jax.data import DataError, pipeline
+from cnn_jax import data, identity
+from cnn_jax.config import Experiment, locations
+from cnn_jax.data import DataError
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.data.pipeline import Normalization, Preprocessing
+from cnn_jax.data.device import pipeline
+from cnn_jax.data.device.pipeline import Normalization, Preprocessing
 from cnn_jax.data.split import Split
+from cnn_jax.geometry import preflight
 from cnn_jax.models import Variables
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.records import RecordsDigest, Result
@@ -26,7 +28,7 @@ from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn_jax.train.step import StepConfig
 
 if TYPE_CHECKING:
-    from cnn_jax.data.stream import Stream
+    from cnn_jax.data.sources.stream import Stream
 
 
 @dataclasses.dataclass(frozen=True)

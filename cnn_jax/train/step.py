@@ -16,8 +16,8 @@ from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
 
 from cnn_jax import config as cfg
 from cnn_jax import models
-from cnn_jax.data import augment, pipeline, views
-from cnn_jax.data.pipeline import Batch, DeviceSplit, Normalization
+from cnn_jax.data.device import augment, pipeline, views
+from cnn_jax.data.device.pipeline import Batch, DeviceSplit, Normalization
 from cnn_jax.models import Variables
 from cnn_jax.train import optimizer
 from cnn_jax.train.metrics import Sums, measure

@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from cnn_jax import models
-from cnn_jax.config_model import Model as ModelConfig
-from cnn_jax.config_model import SqueezeNet11, TorchvisionAlexNet
-from cnn_jax.data.pipeline import Normalization
+from cnn_jax.config.model import Model as ModelConfig
+from cnn_jax.config.model import SqueezeNet11, TorchvisionAlexNet
+from cnn_jax.data.device.pipeline import Normalization
 from cnn_jax.pretrained import WeightsError, read_numpy_pickle
 
 _ALEXNET = Normalization(jnp.array([123.675, 116.28, 103.53]), jnp.array([58.395, 57.12, 57.375]))

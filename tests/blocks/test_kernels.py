@@ -8,7 +8,7 @@ import pytest
 from cnn_jax import models
 from cnn_jax.blocks import ConvBlock, Dense, Policy
 from cnn_jax.blocks.kernels import SCHEMES, KernelSpec, initial_kernels_from, kernel_init, split_kernels
-from cnn_jax.config_model import Cnn
+from cnn_jax.config.model import Cnn
 
 
 def expected_variance(name, shape):

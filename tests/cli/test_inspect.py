@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cnn_jax.cli import main
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.inspect.inspect_request import InspectRequest
 
 

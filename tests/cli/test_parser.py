@@ -5,7 +5,7 @@ import pytest
 from cnn_jax.cli import main
 from cnn_jax.cli.parser import HelpRequested
 from cnn_jax.cli.values import parse_value
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.process_group import ProcessGroup
 
 

@@ -11,8 +11,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from cnn_jax.config_parse import ConfigError, parse
-from cnn_jax.data.pipeline import Normalization
+from cnn_jax.config.parsing import ConfigError, parse
+from cnn_jax.data.device.pipeline import Normalization
 from cnn_jax.export import archive, load, onnx_file, stablehlo
 from cnn_jax.train.restore import FinishedRun
 from cnn_jax.train.step import StepConfig

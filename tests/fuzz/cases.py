@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cnn_jax.config import Experiment
-from cnn_jax.config_fields import default_variant, section_of, variants_of
-from cnn_jax.config_parse import ConfigError, parse
+from cnn_jax.config.fields import default_variant, section_of, variants_of
+from cnn_jax.config.parsing import ConfigError, parse
 
 Tree = dict[str, Any]
 Sources = Mapping[str, Tree]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cnn_jax.data import convert
+from cnn_jax.data.sources import convert
 from tests.conftest import write_idx
 
 CLASSES = 3

@@ -6,13 +6,14 @@ Legal ones are checked and traced, and a few of them trained; `make fuzz` trains
 import jax
 import pytest
 
-from cnn_jax import data, nearest, preflight
-from cnn_jax.ahead import lowering
-from cnn_jax.ahead.job import Job
+from cnn_jax import data
+from cnn_jax.aot import lowering
+from cnn_jax.aot.job import Job
 from cnn_jax.cli import train
 from cnn_jax.config import Experiment
-from cnn_jax.config_fields import variants_of
-from cnn_jax.config_parse import parse
+from cnn_jax.config.fields import variants_of
+from cnn_jax.config.parsing import parse
+from cnn_jax.geometry import nearest, preflight
 from tests.fuzz import cases, run, sources
 
 SEED, COUNT = 1, 60

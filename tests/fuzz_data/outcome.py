@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from cnn_jax.cli import main as launch
 from cnn_jax.data import errors
-from cnn_jax.preflight import REFUSALS
+from cnn_jax.geometry.preflight import REFUSALS
 from cnn_jax.sweep.status import CHANGED, UNREADABLE
 
 # What `launch.py` answers by one message: refusals, and what is found in data while they are read.

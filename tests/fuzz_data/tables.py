@@ -14,7 +14,7 @@ import numpy as np
 
 from cnn_jax import config as cfg
 from cnn_jax import data
-from cnn_jax.data import picture_files
+from cnn_jax.data.sources import picture_files
 from fuzz_data.damage import damaged
 from fuzz_data.outcome import Refused, called
 

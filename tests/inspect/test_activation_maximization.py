@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.config_model import Cnn
-from cnn_jax.data.pipeline import Normalization
+from cnn_jax.config.model import Cnn
+from cnn_jax.data.device.pipeline import Normalization
 from cnn_jax.inspect.activation_maximization import Search, maximize, responses
 
 SCALE = Normalization(jnp.zeros(1), jnp.full(1, 255.0))

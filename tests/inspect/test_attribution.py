@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import models, ops
-from cnn_jax.config_model import Cnn, LeNet5
+from cnn_jax.config.model import Cnn, LeNet5
 from cnn_jax.inspect import attribution
 from cnn_jax.inspect.attribution import (
     deconvnet,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.config_model import (
+from cnn_jax.config.model import (
     AlexNet,
     CifarResNet,
     Cnn,
@@ -18,8 +18,8 @@ from cnn_jax.config_model import (
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
-from cnn_jax.config_parse import parse
-from cnn_jax.data.pipeline import Batch, Normalization, Preprocessing
+from cnn_jax.config.parsing import parse
+from cnn_jax.data.device.pipeline import Batch, Normalization, Preprocessing
 from cnn_jax.inspect.behaviour import behave, penultimate
 from cnn_jax.inspect.table import as_csv
 from cnn_jax.train import step

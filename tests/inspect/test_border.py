@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.config_model import AlexNet, Cnn, ResNet
+from cnn_jax.config.model import AlexNet, Cnn, ResNet
 from cnn_jax.inspect.border import border_effects, default_layers, rolled
 from cnn_jax.inspect.table import as_csv
 from cnn_jax.layer_rows import LayerRow, emit

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.config_model import Cnn
+from cnn_jax.config.model import Cnn
 from cnn_jax.inspect import attribution, grad_cam, occlusion
 from cnn_jax.inspect.class_maps import METHODS, Effort, class_maps, in_words, rectifiers
 

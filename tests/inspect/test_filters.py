@@ -5,7 +5,7 @@ import pytest
 import scipy.ndimage
 import scipy.signal
 
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.inspect.filter_request import Sliding
 from cnn_jax.inspect.filters import KERNELS, as_picture, feature_map, read_filters, respond
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax import models
-from cnn_jax.config_model import (
+from cnn_jax.config.model import (
     AlexNet,
     CifarResNet,
     Cnn,

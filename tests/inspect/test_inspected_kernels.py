@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.config_model import Cnn, LeNet5
+from cnn_jax.config.model import Cnn, LeNet5
 from cnn_jax.inspect.kernels import SEEN_INPUTS, SEEN_OUTPUTS, learned_kernels
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.config_model import Cnn
+from cnn_jax.config.model import Cnn
 from cnn_jax.inspect import attribution
 from cnn_jax.inspect.occlusion import occlusion, window_starts
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.config_model import (
+from cnn_jax.config.model import (
     AlexNet,
     CifarResNet,
     Cnn,
@@ -22,8 +22,8 @@ from cnn_jax.config_model import (
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
-from cnn_jax.data.pipeline import Normalization
-from cnn_jax.geometry_fields import UnitFields
+from cnn_jax.data.device.pipeline import Normalization
+from cnn_jax.geometry.unit_fields import UnitFields
 from cnn_jax.inspect import patches as patches_module
 from cnn_jax.inspect.patches import TopUnits, denormalizing, feature_maps, recompute, top_patches
 from cnn_jax.inspect.strongest import cut

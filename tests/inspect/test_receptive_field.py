@@ -7,7 +7,7 @@ import pytest
 from scipy.signal import convolve2d
 
 from cnn_jax import models
-from cnn_jax.config_model import CifarResNet, Cnn, GoogLeNet
+from cnn_jax.config.model import CifarResNet, Cnn, GoogLeNet
 from cnn_jax.inspect.receptive_field import THRESHOLD, growing_layers, receptive_fields
 from cnn_jax.inspect.table import as_csv
 

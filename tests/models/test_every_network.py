@@ -11,7 +11,7 @@ from support.quick_programs import QUICK
 
 from cnn_jax import models
 from cnn_jax.config import Augment, Experiment, Sgd, Train
-from cnn_jax.config_model import (
+from cnn_jax.config.model import (
     AlexNet,
     CifarResNet,
     Cnn,
@@ -23,7 +23,7 @@ from cnn_jax.config_model import (
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
-from cnn_jax.data.pipeline import Batch, Colours, DeviceSplit, Normalization, Preprocessing
+from cnn_jax.data.device.pipeline import Batch, Colours, DeviceSplit, Normalization, Preprocessing
 from cnn_jax.ops import GeometryError
 from cnn_jax.train.step import StepConfig, create_state, state_shape, train_step, train_steps
 

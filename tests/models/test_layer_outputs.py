@@ -7,7 +7,7 @@ import pytest
 from support.quick_programs import QUICK
 
 from cnn_jax import models, ops
-from cnn_jax.config_model import (
+from cnn_jax.config.model import (
     AlexNet,
     CifarResNet,
     Cnn,

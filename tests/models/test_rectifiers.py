@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import models, ops
-from cnn_jax.config_model import (
+from cnn_jax.config.model import (
     AlexNet,
     CifarResNet,
     Cnn,

@@ -11,7 +11,7 @@ from double_precision import double_precision, in_double_precision
 from support.quick_programs import QUICK
 
 from cnn_jax import models, ops
-from cnn_jax.config_model import (
+from cnn_jax.config.model import (
     AlexNet,
     CifarResNet,
     Cnn,

@@ -11,7 +11,7 @@ import pytest
 from double_precision import double_precision, in_double_precision
 
 from cnn_jax import models, ops
-from cnn_jax.config_model import ResNet
+from cnn_jax.config.model import ResNet
 from cnn_jax.inspect import attribution
 from cnn_jax.inspect.grad_cam import grad_cam, guided_grad_cam
 from cnn_jax.inspect.occlusion import occlusion

@@ -9,7 +9,7 @@ from golden_weights import images_of
 from peers.torchvision_outputs import LABELS
 
 from cnn_jax import models
-from cnn_jax.config_model import (
+from cnn_jax.config.model import (
     AlexNet,
     ResNet,
     SqueezeNet10,

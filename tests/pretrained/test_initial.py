@@ -10,8 +10,8 @@ from safetensors.numpy import save_file
 
 from cnn_jax import models
 from cnn_jax.config import Pretrained
-from cnn_jax.config_model import PUBLISHED
-from cnn_jax.config_parse import ConfigError, parse
+from cnn_jax.config.model import PUBLISHED
+from cnn_jax.config.parsing import ConfigError, parse
 from cnn_jax.pretrained import WeightsError, check_frozen, initial_variables, to_torch
 from cnn_jax.pretrained.names import FIRST_LAYERS, LAYER_NAMES
 from cnn_jax.train import restore

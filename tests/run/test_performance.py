@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-from cnn_jax.config_parse import parse
+from cnn_jax.config.parsing import parse
 from cnn_jax.run import performance as performances
 from cnn_jax.run.performance import performance
 from cnn_jax.run.records import Percentiles

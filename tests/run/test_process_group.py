@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run import process_group
 from cnn_jax.run.process_group import ProcessGroup
 

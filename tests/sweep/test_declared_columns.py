@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from cnn_jax.analysis.sweep_report import write_sweep_report
+from cnn_jax.report.sweep_report import write_sweep_report
 from cnn_jax.run import metrics
 from cnn_jax.run.columns import Column, columns_of
 from cnn_jax.run.metrics import Metric

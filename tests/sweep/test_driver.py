@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from cnn_jax.config_parse import parse
+from cnn_jax.config.parsing import parse
 from cnn_jax.sweep import driver
 from cnn_jax.sweep.engines.worker_process import Workers
 from cnn_jax.sweep.feasibility import Examined, Findings

@@ -15,8 +15,9 @@ import pytest
 from rich.console import Console
 from support import quick_programs
 
-from cnn_jax.config_parse import parse
-from cnn_jax.data import DataError, memory
+from cnn_jax.config.parsing import parse
+from cnn_jax.data import DataError
+from cnn_jax.data.sources import memory
 from cnn_jax.run.metrics_log import read_records
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import ensemble

@@ -2,7 +2,7 @@
 
 import os
 
-from cnn_jax.config_parse import parse
+from cnn_jax.config.parsing import parse
 from cnn_jax.sweep.event_links import link_names
 from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.folder import Entry, SweepFolder

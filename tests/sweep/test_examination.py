@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnn_jax.config_parse import parse
+from cnn_jax.config.parsing import parse
 from cnn_jax.sweep.examination import Examiner
 
 

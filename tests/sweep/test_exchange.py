@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cnn_jax.cli import main
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.sweep import exchange
 from sweep.test_sweep_file import NO_NAMES
 from sweep.written_sweep import CPU, PACKAGES

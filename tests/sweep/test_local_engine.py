@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cnn_jax.config_parse import parse
+from cnn_jax.config.parsing import parse
 from cnn_jax.sweep.engines.local import Limits, LocalEngine
 from cnn_jax.sweep.engines.worker_process import Workers
 from cnn_jax.sweep.feasibility import Examined

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cnn_jax.config_parse import ConfigError, parse, plain
+from cnn_jax.config.parsing import ConfigError, parse, plain
 from cnn_jax.sweep import plan
 from cnn_jax.sweep.trial import trial_id
 

@@ -223,8 +223,8 @@ def test_another_laboratory_repeats_it(undisturbed, tmp_path):
 
 FAILING_REPORT = """
 import sys
-if "cnn_jax.analysis.sweep_writer" in sys.orig_argv:
-    from cnn_jax.analysis import sweep_report
+if "cnn_jax.report.sweep_writer" in sys.orig_argv:
+    from cnn_jax.report import sweep_report
 
     def fails(folder):
         raise ZeroDivisionError("a bug in the report")

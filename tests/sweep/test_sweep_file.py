@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cnn_jax.analysis.sweep_report import write_sweep_report
+from cnn_jax.report.sweep_report import write_sweep_report
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.sweep import sweep_file
 from cnn_jax.sweep.sweep_file import DamagedError, SweepFile, TrialEntry

@@ -46,7 +46,7 @@ print(json.dumps(told | {"left": left.poll()}))
 
 ASKED = """
 import json, os, sys
-from cnn_jax.config_parse import parse
+from cnn_jax.config.parsing import parse
 from cnn_jax.sweep import feasibility
 from cnn_jax.sweep.engines.worker_process import Workers
 

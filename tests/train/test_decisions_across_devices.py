@@ -20,8 +20,8 @@ RATE = 0.1
 PROGRAM = """
 import dataclasses, functools, sys
 import jax, jax.numpy as jnp, numpy as np
-from cnn_jax.config_parse import parse
-from cnn_jax.data.pipeline import Batch, Normalization, Preprocessing
+from cnn_jax.config.parsing import parse
+from cnn_jax.data.device.pipeline import Batch, Normalization, Preprocessing
 from cnn_jax.train import sharding
 from cnn_jax.train.step import StepConfig, create_state, train_step
 given, rate = np.load(sys.argv[1]), float(sys.argv[2])

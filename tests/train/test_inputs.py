@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnn_jax.data import memory
+from cnn_jax.data.sources import memory
 from cnn_jax.data.split import Split
 from cnn_jax.train import inputs, sharding
 from tests.forced_devices import environment
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 SCRIPT = """
 import json, sys
 import jax, numpy as np
-from cnn_jax.data import memory
+from cnn_jax.data.sources import memory
 from cnn_jax.data.split import Split
 from cnn_jax.train import inputs, sharding
 images = memory.empty((50, 8, 8, 3))

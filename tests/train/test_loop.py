@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cnn_jax.analysis import step_profile
-from cnn_jax.config_parse import ConfigError, parse
+from cnn_jax.config.parsing import ConfigError, parse
 from cnn_jax.data import DataError
 from cnn_jax.ops import GeometryError
+from cnn_jax.report import step_profile
 from cnn_jax.run.folder import RunFolderError
 from cnn_jax.run.metrics_log import read_records
 from cnn_jax.run.stop_signal import StopSignal

@@ -13,8 +13,8 @@ import pytest
 from jax.sharding import PartitionSpec
 from support import quick_programs
 
-from cnn_jax import preflight
-from cnn_jax.config_parse import parse
+from cnn_jax.config.parsing import parse
+from cnn_jax.geometry import preflight
 from cnn_jax.train import sharding
 from cnn_jax.train.step import StepConfig, state_shape
 
@@ -24,7 +24,7 @@ import io, json, sys
 from pathlib import Path
 import jax
 from rich.console import Console
-from cnn_jax.config_parse import ConfigError, parse
+from cnn_jax.config.parsing import ConfigError, parse
 from cnn_jax.run.process_group import ProcessGroup, join
 from cnn_jax.train.loop import train_and_evaluate
 if len(sys.argv) > 3:

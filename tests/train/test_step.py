@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.config_parse import parse
-from cnn_jax.data import pipeline
-from cnn_jax.data.pipeline import Batch, DeviceSplit, Normalization, Preprocessing
+from cnn_jax.config.parsing import parse
+from cnn_jax.data.device import pipeline
+from cnn_jax.data.device.pipeline import Batch, DeviceSplit, Normalization, Preprocessing
 from cnn_jax.train import step as steps
 from cnn_jax.train.step import StepConfig, create_state
 

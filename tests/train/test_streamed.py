@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cnn_jax.analysis.run_report import write_run_report
-from cnn_jax.config_parse import parse
-from cnn_jax.data import pipeline, sources
+from cnn_jax.config.parsing import parse
+from cnn_jax.data import loading
+from cnn_jax.data.device import pipeline
+from cnn_jax.report.run_report import write_run_report
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import inputs, loop, restore, sharding
 from cnn_jax.train.loop import Stopped, train_and_evaluate
@@ -73,7 +74,7 @@ def test_a_stopped_run_ends_with_the_same_bits(experiment, tmp_path, monkeypatch
 
 def test_steps_are_taken_in_order_over_epochs(experiment):
     config = parse(experiment)
-    dataset, mesh = sources.load(config.data, 0), sharding.data_mesh()
+    dataset, mesh = loading.load(config.data, 0), sharding.data_mesh()
     step_config = StepConfig.of(config, dataset.num_classes, mesh.abstract_mesh)
     state = create_state(step_config, step_config.network.init(jax.random.key(0), dataset.image_shape))
     constants = pipeline.preprocessing(config.data, config.augment, dataset.train)
@@ -99,9 +100,9 @@ def test_devices_and_processes_share_a_stream(experiment, tmp_path):
 def test_constants_come_from_what_was_prepared(experiment, records_folder):
     manifest = json.loads((records_folder / "records.json").read_text())
     data = parse(experiment).data
-    constants = pipeline.normalization(data, sources.load(data, 0).train)
+    constants = pipeline.normalization(data, loading.load(data, 0).train)
     np.testing.assert_allclose(constants.mean, manifest["mean"], rtol=1e-6)
     np.testing.assert_allclose(constants.std, np.sqrt(np.diag(manifest["covariance"])), rtol=1e-6)
     grey = parse(experiment | {"data": experiment["data"] | {"channels": 1}}).data
-    constants = pipeline.normalization(grey, sources.load(grey, 0).train)
+    constants = pipeline.normalization(grey, loading.load(grey, 0).train)
     np.testing.assert_allclose(constants.mean, np.dot([0.299, 0.587, 0.114], manifest["mean"])[None], rtol=1e-6)

@@ -17,7 +17,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from cnn_jax.config_parse import ConfigError
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.sweep import faults
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report

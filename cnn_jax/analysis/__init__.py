@@ -1,1 +1,0 @@
-"""Measurements, predictions and reports of finished runs."""

@@ -1,0 +1,129 @@
+"""Questions to a compiling process and its answers: both as JSON, so that a crash takes nothing along."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from cnn_jax.aot.collectives import Collective
+from cnn_jax.aot.matrix_unit import Filling
+from cnn_jax.config import Experiment
+
+Program = Literal["train", "eval"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One program to compile.
+
+    Attributes:
+      experiment: the config.
+      image_shape: (height, width, channels) in pixels.
+      classes: how many there are.
+      topology: as `topology.parse` reads it.
+      program: the training step, or the evaluation of one batch.
+      batch_per_chip: images of one chip; None spreads the config's batch over all chips.
+      options: Compiler options, beside those that this package always gives.
+    """
+
+    experiment: Experiment
+    image_shape: tuple[int, int, int]
+    classes: int
+    topology: str
+    program: Program
+    batch_per_chip: int | None = None
+    options: dict[str, str | float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Bytes of one device while the program runs.
+
+    Attributes:
+      arguments: the state before the step, and the batch.
+      outputs: the state after it, where it does not take the place of the arguments.
+      temporaries: maps kept for the gradients, and all else in between.
+      code: the program.
+    """
+
+    arguments: int
+    outputs: int
+    temporaries: int
+    code: int
+
+    @property
+    def total(self) -> int:
+        return self.arguments + self.outputs + self.temporaries + self.code
+
+
+# More than ten fields: one for each figure of the report.
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """Compiler's account of a program; figures are for one device.
+
+    Attributes:
+      device_kind: the driver's name.
+      devices: over which a batch is spread.
+      batch: images of one device.
+      device_memory: bytes that a program may use; None where the device is not here to ask.
+      memory: by kind.
+      flops: Floating-point operations of the program.
+      traffic: bytes to and from the memory, without what stays on the chip.
+      counted: bytes that instructions read and write, by the compiler's count, wherever these lie.
+      collectives: in the program's order.
+      model_flops: two for each multiply-add of the network and, in training, of its gradients.
+      fillings: How full each layer's forward product leaves the matrix unit, 0 to 1; empty for devices that have none.
+      seconds: Compile time, in seconds.
+    """
+
+    device_kind: str
+    devices: int
+    batch: int
+    device_memory: int | None
+    memory: Memory
+    flops: float
+    traffic: float
+    counted: float
+    collectives: tuple[Collective, ...]
+    model_flops: int
+    fillings: tuple[Filling, ...]
+    seconds: float
+    kind: Literal["compiled"] = "compiled"
+
+
+@dataclasses.dataclass(frozen=True)
+class Refused:
+    """The config does not work, on whatever device; `message` says why."""
+
+    message: str
+    kind: Literal["refused"] = "refused"
+
+
+@dataclasses.dataclass(frozen=True)
+class OutOfMemory:
+    """The program does not fit.
+
+    Attributes:
+      message: the compiler's.
+      batch: images of one device.
+    """
+
+    message: str
+    batch: int
+    kind: Literal["out of memory"] = "out of memory"
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """The compiler gave up, or its process died; `message` is what is left of it."""
+
+    message: str
+    kind: Literal["failed"] = "failed"
+
+
+Answer = Compiled | Refused | OutOfMemory | Failed
+
+JOB: TypeAdapter[Job] = TypeAdapter(Job)
+ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="kind")])

@@ -1,0 +1,121 @@
+"""Which accelerators a program is compiled for: `--topology`, read without JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+import math
+import re
+from collections.abc import Iterator
+
+from cnn_jax.chips import TPUS, Chip
+from cnn_jax.config.parsing import ConfigError
+
+_EXAMPLES = "v5e:4x4, v4:4x4x4, v3:4x4, v5e:1x1, cpu or gpu"
+_MOST_HOST_DEVICES = 1024
+
+Shape = tuple[int, ...]
+
+_PLANES: dict[str, tuple[Shape, ...]] = {
+    "v2": ((1, 1), (2, 2), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16)),
+    "v3": ((1, 1), (2, 2), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16), (16, 32), (32, 32)),
+    "v5e": ((1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16)),
+    "v6e": ((1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16)),
+}
+_PARTS_OF_A_CUBE: tuple[Shape, ...] = ((1, 1, 1), (2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4))
+_MOST_OF_CUBES = {"v4": 4096, "v5p": 6144}  # chips of a slice, which is made of cubes of 4x4x4
+_LONGEST = {"v4": 16, "v5p": 24}
+
+
+@dataclasses.dataclass(frozen=True)
+class Topology:
+    """Chips and how they lie.
+
+    Attributes:
+      text: as --topology has it.
+      platform: JAX's name: "tpu", "cpu" or "gpu".
+      shape: chips along each side; of "cpu" the number of devices; of "gpu" empty: as many as there are.
+      chip: published peaks; None where they are not known, or known only where the devices are.
+    """
+
+    text: str
+    platform: str
+    shape: Shape
+    chip: Chip | None
+
+    @property
+    def chips(self) -> int:
+        """How many there are; 0 for "gpu"."""
+        return math.prod(self.shape) if self.shape else 0
+
+
+def parse(text: str) -> Topology:
+    """Reads a topology.
+
+    Args:
+      text: GENERATION:SIDExSIDE, with a third side for v4 and v5p; "cpu", or "cpu:8" for so many devices that share
+        the host; "gpu".
+
+    Returns:
+      The topology.
+
+    Raises:
+      ConfigError: for what is no topology, with the nearest that is one.
+    """
+    name, _, size = text.partition(":")
+    if name == "cpu":
+        count = size or "1"
+        if not count.isdecimal() or not 1 <= int(count) <= _MOST_HOST_DEVICES:
+            raise ConfigError(
+                [f"--topology: got {text!r}, expected cpu, or cpu:N with N from 1 to {_MOST_HOST_DEVICES}"]
+            )
+        return Topology(text, "cpu", (int(count),), None)
+    if name == "gpu":
+        if size:
+            raise ConfigError(
+                [f"--topology: got {text!r}; gpu takes the GPUs of this machine as they are: --topology=gpu"]
+            )
+        return Topology(text, "gpu", (), None)
+    if name not in TPUS:
+        near = difflib.get_close_matches(name, [*TPUS, "cpu", "gpu"], n=1, cutoff=0.5)
+        hint = f"did you mean {near[0] + (':' + size if size and near[0] in TPUS else '')!r}?" if near else ""
+        raise ConfigError(
+            [f"--topology: got {text!r}, expected one of {', '.join(TPUS)} with its sides, such as {_EXAMPLES}; {hint}"]
+        )
+    shape = tuple(map(int, size.split("x"))) if re.fullmatch(r"\d+(x\d+)*", size) else ()
+    if shape not in set(_legal(name)):
+        nearest = ", ".join(f"{name}:{_by(near)}" for near in _nearest(name, shape))
+        raise ConfigError([f"--topology: got {text!r}, which is no slice of {name}; the nearest are {nearest}"])
+    return Topology(text, "tpu", shape, TPUS[name])
+
+
+def _legal(generation: str) -> Iterator[Shape]:
+    """The slices of a generation.
+
+    Source: https://cloud.google.com/tpu/docs/supported-tpu-configurations
+    """
+    if generation in _PLANES:
+        yield from _PLANES[generation]
+        return
+    yield from _PARTS_OF_A_CUBE
+    sides = range(4, _LONGEST[generation] + 1, 4)
+    for shape in itertools.combinations_with_replacement(sides, 3):
+        if math.prod(shape) <= _MOST_OF_CUBES[generation]:
+            yield shape
+
+
+def _nearest(generation: str, shape: Shape) -> list[Shape]:
+    """The two slices whose number of chips is nearest, then whose sides are."""
+    chips = math.prod(shape) or 1
+    folded = sorted(shape)
+
+    def distance(legal: Shape) -> tuple[float, int]:
+        sides = itertools.zip_longest(sorted(legal), folded, fillvalue=1)
+        return abs(math.log(math.prod(legal) / chips)), sum(abs(mine - theirs) for mine, theirs in sides)
+
+    return sorted(_legal(generation), key=distance)[:2]
+
+
+def _by(shape: Shape) -> str:
+    return "x".join(map(str, shape))

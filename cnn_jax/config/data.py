@@ -1,0 +1,138 @@
+"""The config's section `data`: one class for each source of images.
+
+A section has as many fields as its source has settings, some more than ten.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from cnn_jax import user_path
+from cnn_jax.config.types import Count, Factor, Fraction, NonNegativeInt, PositiveShare, Section
+
+Side = Annotated[int, Field(ge=1, le=8192)]  # pixels
+Workers = Annotated[int, Field(ge=0, le=1024)]
+
+ColumnNumber = Count | Annotated[int, Field(le=-1)]
+
+
+def _valid_unicode(text: str) -> str:
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        fault = f"got {text!r}, whose bytes are not UTF-8; rename it, or give a link to it"
+        raise PydanticCustomError("unusable_text", "{fault}", {"fault": fault})
+    return text
+
+
+def _usable_path(text: str) -> str:
+    if fault := user_path.fault_of(text):
+        raise PydanticCustomError("unusable_text", "{fault}", {"fault": fault})
+    return text
+
+
+Text = Annotated[str, AfterValidator(_valid_unicode)]
+FilePath = Annotated[Text, AfterValidator(_usable_path)]  # kept as it was given; `user_path.expand` expands the ~
+
+
+class _Data(Section):
+    validation_fraction: Fraction = Field(
+        0.0, description="share of the training images held out for validation, drawn from the seed; 0 holds out none"
+    )
+    train_examples: Count | None = Field(
+        None, description="use only this many training images, drawn from the seed; none uses all"
+    )
+    test_examples: Count | None = Field(
+        None, description="measure on only this many test images, drawn alike for every seed; none uses all"
+    )
+    normalize: Literal["scale", "standardize"] = Field(
+        "scale", description="scale: pixels / 255; standardize: then minus mean, over deviation, of the training images"
+    )
+
+
+class _InMemory(_Data):
+    test_shift: NonNegativeInt = Field(
+        0,
+        description="pixels that each test image is moved along both axes, either way, by the seed; black enters",
+    )
+
+
+class FashionMnist(_InMemory):
+    name: Literal["fashion_mnist"] = Field("fashion_mnist", description="60,000 + 10,000 pictures of clothing, 28x28x1")
+    idx_dir: FilePath | None = Field(
+        None, description="folder with the four IDX files, gz or not; none looks in Debian's folder, then downloads"
+    )
+
+
+class Mnist(_InMemory):
+    name: Literal["mnist"] = Field("mnist", description="60,000 + 10,000 handwritten digits, 28x28x1")
+    idx_dir: FilePath | None = Field(None, description="folder with the four IDX files, gz or not; none downloads them")
+
+
+class Csv(_InMemory):
+    name: Literal["csv"] = Field("csv", description="CSV files: a label and height x width x channels pixels, 0 to 255")
+    train_file: FilePath = Field(description="training images, a line each; gz or not")
+    test_file: FilePath = Field(description="test images")
+    label_column: ColumnNumber | Text | None = Field(
+        None,
+        description="the label's column: its name, or its number, 1 for the first and -1 for the last; none takes "
+        "the one called label, labels, class or target, and in a file without names the first",
+    )
+    header: bool | None = Field(None, description="whether the first line names the columns; none finds out")
+    height: Side = Field(28, description="pixels")
+    width: Side = Field(28, description="pixels")
+    channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB, the channel varying fastest")
+    class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
+
+
+class Idx(_InMemory):
+    name: Literal["idx"] = Field("idx", description="four IDX files, as MNIST's, gz or not")
+    train_images: FilePath = Field(description="IDX file of bytes, [n, height, width] or [n, height, width, channels]")
+    train_labels: FilePath = Field(description="IDX file of bytes, [n]")
+    test_images: FilePath = Field(description="IDX file, as train_images")
+    test_labels: FilePath = Field(description="IDX file, as train_labels")
+    class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
+
+
+class ImageFolder(_InMemory):
+    name: Literal["image_folder"] = Field("image_folder", description="picture files, one subfolder per class")
+    train_dir: FilePath = Field(description="folder of class folders")
+    test_dir: FilePath | None = Field(None, description="folder of class folders; none splits off test_fraction")
+    test_fraction: Fraction = Field(0.2, description="share of train_dir for testing where test_dir is none")
+    height: Side = Field(28, description="pixels; pictures of another size are resized")
+    width: Side = Field(28, description="pixels; pictures of another size are resized")
+    channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")
+    classes: Count | None = Field(None, description="class folders that train_dir must have; none takes what is there")
+
+
+class Records(_Data):
+    name: Literal["records"] = Field(
+        "records", description="a folder of records that `launch.py prepare` made, read while the network trains"
+    )
+    folder: FilePath = Field(description="the folder")
+    classes: Count | None = Field(None, description="classes that it must have; none takes what is there")
+    image_size: Side = Field(224, description="pixels of a side of what the network sees")
+    channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")
+    crop_area: tuple[PositiveShare, PositiveShare] = Field(
+        (0.08, 1.0), description="least and greatest share of a training picture that is seen, at a random place"
+    )
+    crop_aspect: tuple[Factor, Factor] = Field(
+        (3 / 4, 4 / 3), description="least and greatest width over height of that part"
+    )
+    mirror: bool = Field(True, description="mirror half of the training pictures left to right")
+    shorter_side: Side | None = Field(
+        None,
+        description="resize other pictures' shorter side to so many pixels, then see the middle; none is 8/7 of "
+        "image_size, 256 for 224",
+    )
+    workers: Workers | None = Field(
+        None, description="processes that read and decode, for each process of the run; none is one for each core"
+    )
+    threads: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1, description="threads that read and decode in each of these processes, or in the run's own with workers=0"
+    )
+
+
+InMemory = FashionMnist | Mnist | Csv | Idx | ImageFolder
+Data = Annotated[InMemory | Records, Field(discriminator="name")]

@@ -1,0 +1,341 @@
+"""The networks' sections of the config: what can be chosen in each, with its legal range and its meaning.
+
+A network published in two versions has two names whose fields are the same and whose defaults differ, so that
+every difference between the versions is a field that can be set.
+A section has as many fields as there are settings of its network, some more than ten.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cnn_jax.config.network import NORM_MEANING, Network
+from cnn_jax.config.networks import (
+    ConvNeXt,
+    DenseNet,
+    EfficientNet,
+    InceptionV3,
+    MobileNetV2,
+    MobileNetV3Large,
+    MobileNetV3Small,
+    Vgg,
+    ZFNet,
+)
+from cnn_jax.config.types import (
+    LARGEST_DEPTH,
+    Activation,
+    Epsilon,
+    Factor,
+    Fraction,
+    KernelInit,
+    Norm,
+    Order,
+    Padding,
+    PerStage,
+    Pixels,
+    Pooling,
+    PoolKind,
+    PoolPadding,
+    PositiveShare,
+    Shortcut,
+    Size,
+    Width,
+)
+
+
+class Cnn(Network):
+    """Stages of convolution, bias, activation and pooling, then dense layers. The default is the lecture's."""
+
+    name: Literal["cnn"] = Field("cnn", description="the lecture's network as a configurable stack")
+    features: tuple[Width, ...] = Field(
+        (32, 64, 64), min_length=1, max_length=LARGEST_DEPTH, description="convolution kernels of each stage"
+    )
+    kernel_size: PerStage[Size] = Field(3, description="pixels; one value, or one for each stage")
+    strides: PerStage[Size] = Field(1, description="strides of the convolutions; one, or one a stage")
+    padding: PerStage[Padding] = Field("VALID", description="padding of the convolutions; one, or one a stage")  # type: ignore[assignment]
+    dilation: PerStage[Size] = Field(1, description="pixels between a kernel's taps; one value, or one for each stage")
+    groups: PerStage[Width] = Field(1, description="channel groups that convolve apart; one, or one a stage")
+    pooling: PerStage[Pooling] = Field(("max", "max", "none"), description="one value, or one for each stage")
+    pool_window: PerStage[Size] = Field(2, description="pixels; one value, or one for each stage")
+    pool_strides: PerStage[Size] | None = Field(
+        None, description="one value, or one for each stage; none is the window"
+    )
+    pool_padding: PerStage[PoolPadding] = Field("VALID", description="one value, or one for each stage")
+    order: Order = Field("conv-norm-activation", description="order of the parts of a stage, pooling last")
+    dense: tuple[Width, ...] = Field(
+        (64,), max_length=LARGEST_DEPTH, description="widths of the hidden dense layers; () for none"
+    )
+    dropout: Fraction = Field(0.0, description="share of each hidden dense layer's outputs dropped in training")
+    kernel_init: KernelInit = Field("glorot_uniform", description="initial weights; biases start at zero")
+
+
+class LeNet5(Network):
+    """LeCun, Bottou, Bengio and Haffner, 1998; the lecture's table 13-1."""
+
+    name: Literal["lenet5"] = Field("lenet5", description="LeCun et al., 1998; the lecture's table 13-1")
+    padding: Padding = Field("VALID", description="padding of C1, C3 and C5")
+    activation: Activation = Field("tanh", description="after C1, C3, C5 and F6; the paper's is scaled_tanh")
+    pad_to: Pixels | None = Field(32, description="pixels: smaller images get a border of zeros; none: no border")
+    features: tuple[Width, Width, Width] = Field((6, 16, 120), description="maps of C1, C3 and C5")
+    kernel_size: Size = Field(5, description="kernel size of C1, C3 and C5, pixels")
+    strides: Size = Field(1, description="strides of C1 and C3")
+    pooling: PoolKind = Field("avg", description="kind of S2 and S4")
+    pool_window: Size = Field(2, description="window of S2 and S4, pixels")
+    pool_strides: Size | None = Field(None, description="strides of S2 and S4; none is the window")
+    pool_padding: PoolPadding = Field("VALID", description="padding of S2 and S4")
+    pool_activation: Activation = Field("tanh", description="after S2 and S4; the paper's is sigmoid")
+    subsampling: Literal["plain", "trainable"] = Field(
+        "plain", description="trainable: S2 and S4 scale each map by a coefficient and add a bias, as in the paper"
+    )
+    connection: Literal["full", "table"] = Field(
+        "full",
+        description="S2 to C3: every map to every map, or the paper's table I, which takes 6 and 16 maps",
+    )
+    dense: tuple[Width, ...] = Field(
+        (84,), max_length=LARGEST_DEPTH, description="width of F6; more or fewer hidden layers as listed"
+    )
+    output: Literal["dense", "rbf"] = Field(
+        "dense", description="a dense layer, or Euclidean radial basis units: distances to the classes' prototypes"
+    )
+    prototypes: Literal["digits", "random", "learned"] = Field(
+        "random",
+        description="centres of output=rbf: 7x12 pictures of the digits (84 inputs, 10 classes), random, or trained",
+    )
+    dropout: Fraction = Field(0.0, description="share of each hidden dense layer's outputs dropped in training")
+    kernel_init: KernelInit = Field("glorot_uniform", description="initial weights; biases start at zero")
+
+
+class _AlexNet(Network):
+    stem_padding: Padding = Field(((1, 2), (1, 2)), description="padding of C1: pads of 1 and 2 make 55x55 of 224x224")
+    stem_kernel_size: Size = Field(11, description="kernel size of C1, pixels")
+    stem_strides: Size = Field(4, description="strides of C1")
+    features: tuple[Width, Width, Width, Width, Width] = Field(
+        (96, 256, 384, 384, 256), description="maps of the five convolutions"
+    )
+    kernel_size: tuple[Size, Size, Size, Size] = Field(
+        (5, 3, 3, 3), description="the other convolutions' sizes, pixels"
+    )
+    groups: Literal[1, 2] = Field(1, description="2: the second, fourth and fifth convolution in two halves")
+    pooling: Pooling = Field("max", description="after the first, second and last convolution")
+    pool_window: Size = Field(3, description="pixels")
+    pool_strides: Size = Field(2, description="pixels between windows")
+    pool_padding: PoolPadding = Field("VALID", description="padding of the pooling")
+    last_pool: bool = Field(True, description="pool after the last convolution, which the lecture's table leaves out")
+    lrn: bool = Field(True, description="local response normalisation after the first two convolutions")
+    dense: tuple[Width, ...] = Field(
+        (4096, 4096), max_length=LARGEST_DEPTH, description="widths of the hidden dense layers; () for none"
+    )
+    dropout: Fraction = Field(0.5, description="share of values dropped in training")
+    dropout_on: Literal["outputs", "inputs"] = Field(
+        "outputs", description="hidden dense layers' outputs, or (torchvision) their inputs"
+    )
+    head_size: Size | None = Field(None, description="maps are averaged down to this size before the dense layers")
+
+
+class AlexNet(_AlexNet):
+    """Krizhevsky, Sutskever and Hinton, 2012; the lecture's table 13-2."""
+
+    name: Literal["alexnet"] = Field("alexnet", description="Krizhevsky et al., 2012; the lecture's table 13-2")
+
+
+class TorchvisionAlexNet(_AlexNet):
+    """torchvision's, after Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014."""
+
+    name: Literal["alexnet_torchvision"] = Field(
+        "alexnet_torchvision", description="torchvision's AlexNet, narrower and without response normalisation"
+    )
+    stem_padding: Padding = Field(2, description="padding of C1")
+    features: tuple[Width, Width, Width, Width, Width] = Field(
+        (64, 192, 384, 256, 256), description="maps of the five convolutions"
+    )
+    lrn: bool = Field(False, description="local response normalisation after the first two convolutions")
+    dropout_on: Literal["outputs", "inputs"] = Field(
+        "inputs", description="hidden dense layers' inputs, or their outputs"
+    )
+    head_size: Size | None = Field(6, description="maps are averaged down to this size before the dense layers")
+
+
+UpTo2 = Annotated[int, Field(ge=0, le=2)]
+UpTo5 = Annotated[int, Field(ge=0, le=5)]
+UpTo8 = Annotated[int, Field(ge=0, le=8)]
+PaperLayer = Annotated[int, Field(ge=1, le=9)]
+
+
+class _GoogLeNet(Network):
+    stem_features: tuple[Width, Width, Width] = Field((64, 64, 192), description="maps of the stem's convolutions")
+    stem_kernel_size: Size = Field(7, description="kernel size of the first convolution, pixels")
+    stem_strides: Size = Field(2, description="strides of the first convolution")
+    stem_pools: tuple[bool, bool] = Field((True, True), description="pool after the stem's first and last convolution")
+    width: Factor = Field(1.0, description="factor on the maps of every convolution, rounded to at least 1")
+    modules: tuple[UpTo2, UpTo5, UpTo2] = Field(
+        (2, 5, 2), description="inception modules of each stage, the first of the paper's 2, 5 and 2"
+    )
+    five_by_five: Size = Field(5, description="kernel of the modules' third branch, pixels")
+    pooling: PoolKind = Field("max", description="between the stages and in the modules' fourth branch")
+    pool_window: Size = Field(3, description="window of the pooling between the stages, pixels")
+    pool_strides: Size = Field(2, description="strides of the pooling between the stages")
+    last_pool_window: Size = Field(3, description="window of the pooling before the last stage, pixels")
+    pool_padding: PoolPadding = Field("SAME", description="padding of the pooling between the stages")
+    pool_ceil: bool = Field(False, description="let a last window of that pooling reach beyond the map")
+    lrn: bool = Field(True, description="local response normalisation in the stem")
+    aux_heads: bool = Field(True, description="two auxiliary classifiers in training, on the second stage's modules")
+    aux_pool: Literal["window", "adaptive"] = Field(
+        "window", description="before an auxiliary classifier: 5x5 windows of stride 3, or averages down to 4x4"
+    )
+    aux_dense: Width = Field(1024, description="width of the auxiliary classifiers' hidden layer")
+    aux_dropout: Fraction = Field(0.7, description="share of its outputs dropped in training")
+    dropout: Fraction = Field(0.4, description="share of the pooled features dropped in training")
+
+
+class GoogLeNet(_GoogLeNet):
+    """Szegedy et al., 2015, table 1."""
+
+    name: Literal["googlenet"] = Field("googlenet", description="Szegedy et al., 2015, table 1")
+
+
+class TorchvisionGoogLeNet(_GoogLeNet):
+    """torchvision's, whose weights are published."""
+
+    name: Literal["googlenet_torchvision"] = Field(
+        "googlenet_torchvision", description="torchvision's GoogLeNet: batch norm, 3x3 in place of 5x5 kernels"
+    )
+    padding: Padding = Field("TORCH", description="padding of the convolutions whose kernels exceed a pixel")
+    norm: Norm = Field("batch", description=NORM_MEANING)
+    norm_eps: Epsilon = Field(1e-3, description="added to the variance")
+    five_by_five: Size = Field(3, description="kernel of the modules' third branch, pixels")
+    last_pool_window: Size = Field(2, description="window of the pooling before the last stage, pixels")
+    pool_padding: PoolPadding = Field("VALID", description="padding of the pooling between the stages")
+    pool_ceil: bool = Field(True, description="let a last window of that pooling reach beyond the map")
+    lrn: bool = Field(False, description="local response normalisation in the stem")
+    aux_heads: bool = Field(False, description="two auxiliary classifiers in training, on the second stage's modules")
+    aux_pool: Literal["window", "adaptive"] = Field(
+        "adaptive", description="before an auxiliary classifier: averages down to 4x4, or 5x5 windows of stride 3"
+    )
+    dropout: Fraction = Field(0.2, description="share of the pooled features dropped in training")
+
+
+class _ResNet(Network):
+    padding: Padding = Field("TORCH", description="padding of the convolutions whose kernels exceed a pixel")
+    norm: Norm = Field("batch", description=NORM_MEANING)
+    kernel_init: KernelInit = Field("he_fan_out", description="initial weights; biases start at zero")
+    activation_order: Literal["post", "pre"] = Field(
+        "post", description="order in the blocks: conv-norm-activation, or (v2) norm-activation-conv"
+    )
+    zero_init_scale: bool = Field(False, description="start each block's last norm at scale 0, the block as identity")
+    dropout: Fraction = Field(0.0, description="share of the maps between a block's convolutions dropped in training")
+
+
+class ResNet(_ResNet):
+    """He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016, table 1."""
+
+    name: Literal["resnet"] = Field("resnet", description="He et al., 2016, table 1: four stages")
+    depth: Literal[18, 34, 50, 101, 152] = Field(18, description="layers; from 50 on of bottleneck blocks")
+    width: Width = Field(64, description="maps of the stem and of the first stage's inner convolutions")
+    bottleneck_width: Width = Field(1, description="factor on the inner maps of bottlenecks; 2 are wide ResNets")
+    bottleneck_groups: Width = Field(
+        1, description="groups of the bottlenecks' 3x3 convolutions: 32 with bottleneck_width=2 is ResNeXt 32x4d"
+    )
+    stage_strides: tuple[Size, Size, Size, Size] = Field((1, 2, 2, 2), description="strides of stages' first blocks")
+    stride_in: Literal["3x3", "1x1"] = Field(
+        "3x3", description="the convolution of a bottleneck that strides: 3x3 is v1.5 (torchvision), 1x1 the paper's"
+    )
+    shortcut: Shortcut = Field(
+        "projection", description="where shapes change: 1x1 convolution, or strided and zero-padded; none: plain nets"
+    )
+    stem_kernel_size: Size = Field(7, description="first convolution's size, pixels; 3 for images of 28 or 32")
+    stem_strides: Size = Field(2, description="strides of the first convolution; 1 for images of 28 or 32")
+    stem_pooling: Pooling = Field("max", description="after the first convolution; none for images of 28 or 32")
+    stem_pool_window: Size = Field(3, description="pixels")
+    stem_pool_strides: Size = Field(2, description="pixels between windows")
+    stem_pool_padding: PoolPadding = Field("TORCH", description="padding of that pooling")
+
+
+class CifarResNet(_ResNet):
+    """He et al., 2016, section 4.2; wide: Zagoruyko and Komodakis, "Wide residual networks", 2016."""
+
+    name: Literal["resnet_cifar"] = Field(
+        "resnet_cifar", description="He et al., 2016, section 4.2: three stages for small images; and wide variants"
+    )
+    depth: Literal[8, 14, 16, 20, 22, 26, 28, 32, 34, 38, 40, 44, 50, 56, 110, 164] = Field(
+        20, description="layers, 6n + 2 for n blocks in each stage; 6n + 4 as wide networks count: 16, 22, 28, 34, 40"
+    )
+    width: Width = Field(16, description="maps of the stem and, times widen, of the first stage")
+    widen: Width = Field(1, description="factor on the stages' maps: 10 in WRN-28-10")
+    stage_strides: tuple[Size, Size, Size] = Field((1, 2, 2), description="strides of each stage's first block")
+    shortcut: Shortcut = Field(
+        "padded", description="where shapes change: strided and zero-padded, or 1x1 convolution; none: plain nets"
+    )
+    stem_kernel_size: Size = Field(3, description="kernel size of the first convolution, pixels")
+    stem_strides: Size = Field(1, description="strides of the first convolution")
+
+
+class _SqueezeNet(Network):
+    kernel_init: KernelInit = Field("he_uniform", description="initial weights; biases start at zero")
+    stem_padding: Padding = Field("VALID", description="padding of the first convolution")
+    stem_strides: Size = Field(2, description="strides of the first convolution; 1 for images of 28 or 32")
+    width: Factor = Field(1.0, description="factor on the maps of every convolution, rounded to at least 1")
+    modules: UpTo8 = Field(8, description="fire modules, the first of the paper's eight, fire2 to fire9")
+    squeeze_ratio: PositiveShare = Field(0.125, description="a fire module's squeezed maps for each of its outputs")
+    share_3x3: Fraction = Field(0.5, description="share of a fire module's outputs that have the larger kernel")
+    kernel_size: Size = Field(3, description="size of the fire modules' larger kernels, pixels")
+    pooling: Pooling = Field("max", description="after the layers that pool_after lists")
+    pool_window: Size = Field(3, description="pixels")
+    pool_strides: Size = Field(2, description="pixels between windows")
+    pool_padding: PoolPadding = Field("VALID", description="padding of the pooling")
+    pool_ceil: bool = Field(True, description="let a last window of the pooling reach beyond the map")
+    dropout: Fraction = Field(0.5, description="share of the last maps dropped in training")
+    head_activation: Activation = Field(
+        "relu", description="activation of the classes' maps, whose means are the logits"
+    )
+
+
+class SqueezeNet10(_SqueezeNet):
+    """Iandola et al., 2016, table 1."""
+
+    name: Literal["squeezenet1_0"] = Field("squeezenet1_0", description="Iandola et al., 2016, table 1; torchvision's")
+    stem_features: Width = Field(96, description="maps of the first convolution")
+    stem_kernel_size: Size = Field(7, description="kernel size of the first convolution; 3 for images of 28 or 32")
+    pool_after: tuple[PaperLayer, ...] = Field(
+        (1, 4, 8), max_length=9, description="layers that are pooled after: 1 is conv1, 2 to 9 the fire modules"
+    )
+
+
+class SqueezeNet11(_SqueezeNet):
+    """The authors' second version, with 2.3 times fewer multiply-adds."""
+
+    name: Literal["squeezenet1_1"] = Field("squeezenet1_1", description="its authors' quicker version; torchvision's")
+    stem_features: Width = Field(64, description="maps of the first convolution")
+    stem_kernel_size: Size = Field(3, description="kernel size of the first convolution, pixels")
+    pool_after: tuple[PaperLayer, ...] = Field(
+        (1, 3, 5), max_length=9, description="layers that are pooled after: 1 is conv1, 2 to 9 the fire modules"
+    )
+
+
+Model = Annotated[
+    Cnn
+    | LeNet5
+    | AlexNet
+    | TorchvisionAlexNet
+    | GoogLeNet
+    | TorchvisionGoogLeNet
+    | SqueezeNet10
+    | SqueezeNet11
+    | ResNet
+    | CifarResNet
+    | ZFNet
+    | Vgg
+    | InceptionV3
+    | DenseNet
+    | MobileNetV2
+    | MobileNetV3Large
+    | MobileNetV3Small
+    | EfficientNet
+    | ConvNeXt,
+    Field(discriminator="name"),
+]
+
+PUBLISHED = (  # networks whose weights can be had
+    *("alexnet_torchvision", "googlenet_torchvision", "squeezenet1_0", "squeezenet1_1", "resnet"),
+)

@@ -1,0 +1,1 @@
+"""Images on the devices: their order, normalisation and augmentation, inside jit."""

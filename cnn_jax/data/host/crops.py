@@ -1,0 +1,116 @@
+"""Which part of a picture a network sees: a random one in training, the middle in evaluation."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from jaxtyping import UInt8
+
+from cnn_jax.config import Records
+from cnn_jax.data.host import resize
+from cnn_jax.data.host.decode import Picture
+from cnn_jax.data.host.resize import Box
+
+_TRIES = 10
+_GRID = 64  # places in a pixel where a middle's edges may be; moved by whole pixels, these keep their exact values
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomResizedCrop:
+    """A random part of random size and shape, mirrored half of the time.
+
+    Attributes:
+      side: Side of the square that the part is resized to, in pixels.
+      channels: 1 for grey, 3 for RGB.
+      area: least and greatest share of the picture, drawn evenly.
+      aspect: least and greatest width over height, drawn evenly on a logarithmic scale.
+      mirror: whether half of the parts are mirrored left to right.
+
+    Source: Szegedy et al., 2015, section 6, as PyTorch's RandomResizedCrop has it: where ten draws do not fit into
+    the picture, the middle is taken, of the nearest shape allowed.
+    """
+
+    side: int
+    channels: int
+    area: tuple[float, float] = (0.08, 1.0)
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    mirror: bool = True
+
+    def __call__(self, content: bytes, draws: np.random.Generator) -> UInt8[np.ndarray, "side side c"]:
+        """Takes the part that `draws` decide on from an encoded picture."""
+        picture = Picture(content)
+        mirrored = draws.random() < 0.5 and self.mirror
+        box = self.box(picture.width, picture.height, draws)
+        square = picture.part(box, self.side, self.channels, resize.quickly)
+        return _mirrored(square) if mirrored else square
+
+    def box(self, width: int, height: int, draws: np.random.Generator) -> Box:
+        """Draws the part of a picture of this size."""
+        low, high = (math.log(aspect) for aspect in self.aspect)
+        for _ in range(_TRIES):
+            area = width * height * draws.uniform(*self.area)
+            aspect = math.exp(draws.uniform(low, high))
+            wide, tall = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if 0 < wide <= width and 0 < tall <= height:
+                left, top = int(draws.integers(width - wide + 1)), int(draws.integers(height - tall + 1))
+                return Box(left, top, left + wide, top + tall)
+        aspect = min(max(width / height, self.aspect[0]), self.aspect[1])
+        wide, tall = min(width, max(round(height * aspect), 1)), min(height, max(round(width / aspect), 1))
+        left, top = (width - wide) // 2, (height - tall) // 2
+        return Box(left, top, left + wide, top + tall)
+
+
+@dataclasses.dataclass(frozen=True)
+class CentreCrop:
+    """The middle of a picture whose shorter side is resized first.
+
+    Both are one reading of the picture: its middle square, of `side` / `shorter_side` of its shorter side.
+
+    Attributes:
+      side: Side of the square, in pixels.
+      channels: 1 for grey, 3 for RGB.
+      shorter_side: in pixels, what the picture's shorter side is resized to; at least `side`.
+    """
+
+    side: int
+    channels: int
+    shorter_side: int
+
+    @classmethod
+    def of(cls, config: Records) -> CentreCrop:
+        """Gives the crop that a config's evaluation takes; by default of pictures resized to 8/7 of image_size."""
+        return cls(config.image_size, config.channels, config.shorter_side or round(config.image_size * 8 / 7))
+
+    def __call__(self, content: bytes, draws: np.random.Generator) -> UInt8[np.ndarray, "side side c"]:
+        """Takes the middle of an encoded picture; draws nothing."""
+        return self.read(content)[0]
+
+    def read(self, content: bytes) -> tuple[UInt8[np.ndarray, "side side c"], Box, tuple[int, int]]:
+        """Takes the middle of an encoded picture.
+
+        Args:
+          content: The picture's file.
+
+        Returns:
+          (its pixels, where it lies in the picture, the picture's width and height).
+        """
+        picture = Picture(content)
+        box = self.box(picture.width, picture.height)
+        pixels = picture.part(box, self.side, self.channels, resize.exactly)
+        return pixels, box, (picture.width, picture.height)
+
+    def box(self, width: int, height: int) -> Box:
+        """The middle of a picture of this size, its half side to a sixty-fourth of a pixel."""
+        square = min(width, height) * self.side / self.shorter_side
+        half = max(round(square / 2 * _GRID), 1) / _GRID
+        return Box(width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
+
+
+def _mirrored(square: UInt8[np.ndarray, "side side c"]) -> UInt8[np.ndarray, "side side c"]:
+    """Left to right, by channels: NumPy takes nine times as long where it moves pixels of three bytes each."""
+    turned = np.empty_like(square)
+    for channel in range(square.shape[-1]):
+        turned[..., channel] = square[:, ::-1, channel]
+    return turned

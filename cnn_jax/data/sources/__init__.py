@@ -1,0 +1,1 @@
+"""Sources of images: from files or the network to arrays in memory, or to streams of batches."""

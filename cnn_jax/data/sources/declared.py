@@ -1,0 +1,49 @@
+"""Shape of a config's images and number of its classes, known before the images are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cnn_jax import config as cfg
+from cnn_jax.data.sources import image_folder
+from cnn_jax.data.sources.named import NAMED_SETS
+
+ImageShape = tuple[int, int, int]
+
+
+def declared(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
+    """Finds what a config says about its images.
+
+    Args:
+      data: Data section of the config.
+
+    Returns:
+      ((height, width, channels) in pixels, number of classes); None for what only the images tell.
+
+    Raises:
+      DataError: where a folder that is there cannot be used.
+    """
+    match data:
+        case cfg.FashionMnist() | cfg.Mnist():
+            return (28, 28, 1), len(NAMED_SETS[data.name].class_names)
+        case cfg.Idx():
+            return None, _count(data.class_names)
+        case cfg.Csv():
+            return (data.height, data.width, data.channels), _count(data.class_names)
+        case cfg.ImageFolder():
+            classes, folder = data.classes, Path(data.train_dir).expanduser()
+            if classes is None and folder.is_dir():
+                classes = len(image_folder.class_names(folder, "config.data.train_dir"))
+            return (data.height, data.width, data.channels), classes
+        case cfg.Records():
+            records_folder = Path(data.folder).expanduser()
+            classes = data.classes
+            if classes is None and records_folder.is_dir():
+                from cnn_jax.data.sources import records  # Grain takes a second to import
+
+                classes = len(records.read_manifest(records_folder, "config.data.folder").class_names)
+            return (data.image_size, data.image_size, data.channels), classes
+
+
+def _count(names: tuple[str, ...] | None) -> int | None:
+    return None if names is None else len(names)

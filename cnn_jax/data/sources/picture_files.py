@@ -1,0 +1,223 @@
+"""Where pictures and their labels are before they are records: folders of classes, or ImageNet's tar files."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from cnn_jax.data.errors import DataError
+from cnn_jax.data.sources import data_warnings, image_folder, listing
+
+TARS = {"train": "ILSVRC2012_img_train.tar", "validation": "ILSVRC2012_img_val.tar"}
+_READ_AT_ONCE = 1 << 20
+_TAR_MAGIC, _MAGIC_AT = b"ustar", 257  # of a member's header, and where it stands
+_TEST_FOLDERS = ("val", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureFile:
+    """One encoded picture.
+
+    Attributes:
+      name: for errors, and kept in its record.
+      label: class number.
+      file: it is in.
+      offset, size: its place in the file, in bytes; a size of -1 is to the end.
+    """
+
+    name: str
+    label: int
+    file: Path
+    offset: int = 0
+    size: int = -1
+
+    def read(self) -> bytes:
+        """Its bytes."""
+        with self.file.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The pictures of a source.
+
+    Attributes:
+      name: Name of the data set.
+      class_names: in label order.
+      splits: by name, in the order in which they are kept.
+      warnings: what was passed over, and what is perhaps not meant.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: dict[str, list[PictureFile]]
+    warnings: tuple[str, ...] = ()
+
+
+def find(source: Path, test_fraction: float) -> Found:
+    """Lists the pictures of a source.
+
+    Args:
+      source: a folder of class folders; or one with train/ and val/ (or validation/, test/), each of class folders; or
+        one with ImageNet's two tar files.
+      test_fraction: the share of each class that is split off for testing where there are class folders alone.
+
+    Raises:
+      DataError: where it is none of them, or a class has no pictures.
+    """
+    if source.is_file():
+        raise DataError(f"--source: {source} is a file, expected a folder; if it is an archive, unpack it first")
+    if not source.is_dir():
+        raise DataError(f"--source: there is no folder {source}")
+    present = [name for name in TARS.values() if (source / name).is_file()]
+    if present:
+        if missing := sorted(set(TARS.values()) - set(present)):
+            raise DataError(f"--source: {source} has {present[0]}, but not {missing[0]}; ImageNet needs both")
+        return _imagenet(source)
+    tests = [name for name in _TEST_FOLDERS if (source / name).is_dir()]
+    if not (source / "train").is_dir():
+        names = image_folder.class_names(source, "--source")
+        image_folder.require_two(source, "--source", names)
+        pictures, warnings = _in_classes(source, names)
+        train, test = _split(pictures, len(names), test_fraction, source)
+        warnings += tuple(data_warnings.like_splits(source, names, "--source"))
+        return Found(source.name, names, {"train": train, "validation": test}, warnings)
+    if len(tests) != 1:
+        raise DataError(
+            f"--source: {source} has train/ and {'none' if not tests else 'all'} of "
+            f"{', '.join(f'{name}/' for name in tests or _TEST_FOLDERS)}, expected one of them"
+            + "; make a folder of links to train/ and to the one that is to be measured on"
+            * bool(tests)
+        )
+    names = image_folder.class_names(source / "train", "--source")
+    image_folder.require_two(source / "train", "--source", names)
+    train, passed_over = _in_classes(source / "train", names)
+    test, also = _in_classes(source / tests[0], names)
+    return Found(source.name, names, {"train": train, "validation": test}, passed_over + also)
+
+
+def _in_classes(folder: Path, names: Sequence[str]) -> tuple[list[PictureFile], tuple[str, ...]]:
+    """Lists the pictures of class folders, by class and file name; and says what was passed over."""
+    found = image_folder.files(folder, "--source", names)
+    pictures = [
+        PictureFile(str(file.relative_to(folder)), names.index(name), file)
+        for name, files in found.pictures.items()
+        for file in files
+    ]
+    return pictures, found.warnings
+
+
+def _split(
+    pictures: Sequence[PictureFile], classes: int, fraction: float, source: Path
+) -> tuple[list[PictureFile], list[PictureFile]]:
+    """Splits off a share of every class, always the same; both parts keep the order."""
+    labels = np.array([picture.label for picture in pictures])
+    tested = np.zeros(len(pictures), bool)
+    draws = np.random.default_rng(0)
+    for label in range(classes):
+        members = np.flatnonzero(labels == label)
+        tested[draws.permutation(members)[: round(fraction * len(members))]] = True
+    train, test = ([pictures[number] for number in np.flatnonzero(chosen).tolist()] for chosen in (~tested, tested))
+    if not train or not test:
+        raise DataError(
+            f"--test_fraction={fraction:g} leaves {len(train)} of the {len(pictures)} pictures of {source} for "
+            f"training and {len(test)} for testing; give another, or put the pictures into train/ and val/"
+        )
+    return train, test
+
+
+# --- ImageNet -----------------------------------------------------------------------------------------
+
+
+def _imagenet(source: Path) -> Found:
+    """Lists the pictures of ImageNet's tar files; the classes and the validation labels come with TFDS."""
+    facts = tfds.core.tfds_path("datasets/imagenet2012")
+    names = tuple((facts / "labels.txt").read_text().split())
+    numbers = {name: label for label, name in enumerate(names)}
+    train = _training_tar(source / TARS["train"], numbers)
+    validation = _members(source / TARS["validation"])
+    # The labels are those of the pictures in the order of their names.
+    labels = (facts / "validation_labels.txt").read_text().split()
+    if len(labels) != len(validation):
+        raise DataError(
+            f"--source: {source / TARS['validation']} has {len(validation)} pictures, expected {len(labels)}"
+        )
+    labelled = [
+        dataclasses.replace(picture, label=numbers[label])
+        for picture, label in zip(sorted(validation, key=lambda each: each.name), labels, strict=True)
+    ]
+    return Found("imagenet2012", names, {"train": train, "validation": labelled})
+
+
+def _training_tar(path: Path, numbers: dict[str, int]) -> list[PictureFile]:
+    """Lists a tar file of one tar file for each class."""
+    pictures = []
+    for member in _members(path):
+        name = Path(member.name).stem
+        if name not in numbers:
+            raise DataError(f"--source: {path} has {member.name}, expected tar files named for ImageNet's classes")
+        pictures += [dataclasses.replace(picture, label=numbers[name]) for picture in _members(path, member)]
+    present = {picture.label for picture in pictures}
+    if missing := [name for name, label in numbers.items() if label not in present]:
+        some = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
+        raise DataError(f"--source: {path} has no pictures of {len(missing)} of {len(numbers)} classes: {some}")
+    return pictures
+
+
+def _members(path: Path, within: PictureFile | None = None) -> list[PictureFile]:
+    """Lists the files of a tar file, or of one that lies within it, without reading them.
+
+    Raises:
+      DataError: Where it is none, damaged or cut short.
+    """
+    where = f"--source: {path}" + (f", in it {within.name}," if within else "")
+    start = within.offset if within else 0
+    try:
+        with path.open("rb") as file:
+            end = start + within.size if within else file.seek(0, os.SEEK_END)
+            file.seek(start)
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                # A member's place is told from the beginning of the file that was opened, wherever the reading began.
+                members = [
+                    PictureFile(member.name, -1, path, member.offset_data, member.size)
+                    for member in tar
+                    if member.isfile() and not listing.is_hidden(PurePosixPath(member.name).name)
+                ]
+                # A damaged header ends the list as the zeros do that end a whole file.
+                file.seek(tar.offset)
+                whole = tar.offset + tarfile.BLOCKSIZE <= end and _is_end(file, end - tar.offset)
+    except tarfile.TarError as error:
+        raise DataError(f"{where} is no tar file, or a damaged one: {error}") from error
+    except OSError as error:
+        raise DataError(f"{where} cannot be read: {error.strerror or error}") from error
+    if not whole:
+        raise DataError(f"{where} is damaged or cut short after {len(members)} files; fetch it again")
+    return members
+
+
+def _is_end(file: BinaryIO, size: int) -> bool:
+    """Tells whether the next bytes end a tar file: two blocks of zeros, then zeros, or old data that fills a record."""
+    ends = min(size, 2 * tarfile.BLOCKSIZE)
+    if any(file.read(ends)):
+        return False
+    size -= ends
+    if size < tarfile.RECORDSIZE:
+        rest = file.read(size)
+        return len(rest) == size and all(
+            rest[block:].find(_TAR_MAGIC, _MAGIC_AT, _MAGIC_AT + len(_TAR_MAGIC)) < 0
+            for block in range(0, size, tarfile.BLOCKSIZE)
+        )
+    while size > 0:
+        part = file.read(min(size, _READ_AT_ONCE))
+        if not part or part.strip(b"\0"):
+            return False
+        size -= len(part)
+    return True

@@ -1,0 +1,303 @@
+"""Batches of a folder of records, read and decoded while the device computes.
+
+A step's batch is a function of the data, the config, the seed and the step, and of nothing else: worker
+processes and Grain's threads each make whole steps, and whichever makes one makes the same pixels. So nothing about the
+reading needs to be in a checkpoint but the number of the next step, and `Stream.at` begins at any step at once, for any
+number of them. Of several processes of a run each makes the rows of the batch that are its own.
+
+- Every epoch takes all examples once, in an order drawn from the seed and the epoch; the last batch is filled up
+  with the order's first examples, at weight 0, as `cnn_jax.data.device.pipeline` does for data on the device.
+- What happens to a picture is drawn from the seed, the epoch and the picture's number.
+- Evaluation takes the pictures as they lie, filled up likewise, and begins again after the last: it can be kept open
+  over the epochs of a training.
+
+Nothing here touches a device, which workers must not; `cnn_jax.data.device.device_feed` takes the batches on to them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import grain
+import numpy as np
+from absl import flags
+from jaxtyping import Float, Int, Int32
+
+from cnn_jax import config as cfg
+from cnn_jax.data.errors import DataError, UnreadableRecordError
+from cnn_jax.data.host.crops import CentreCrop, RandomResizedCrop
+from cnn_jax.data.host.host_batch import BatchLayout, HostBatch
+from cnn_jax.data.host.picture import UnreadablePictureError
+from cnn_jax.data.host.worker_processes import AHEAD, WorkerBatches
+from cnn_jax.data.sources import memory, subset
+from cnn_jax.data.sources.records import MANIFEST, Manifest, Records, files_checksum, read_manifest
+from cnn_jax.data.split import Split, membership_checksum
+from cnn_jax.run import machine
+
+# What a random draw is for: the second entry of its generator's seed.
+_ORDER, _PICTURE, _VALIDATION = range(3)
+_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, as Pillow converts (ITU-R BT.601)
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Which rows of every batch are this process's.
+
+    Attributes:
+      index: Number of the process; `jax.process_index()`.
+      count: Number of processes; `jax.process_count()`.
+    """
+
+    index: int = 0
+    count: int = 1
+
+
+_ALONE = Share()
+
+
+class PixelStatistics(NamedTuple):
+    """Mean and covariance of the training pixels, 0 to 255."""
+
+    mean: Float[np.ndarray, " c"]
+    covariance: Float[np.ndarray, "c c"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """The batches of one split.
+
+    Attributes:
+      records: Records that it reads from.
+      numbers: Numbers of the records that are in it; None for all.
+      view: what is seen of a picture.
+      statistics: Statistics of the training pixels.
+      seed: Seed of the experiment.
+      shuffled: whether every epoch has an order of its own, or the records' always.
+      workers: processes that make the batches; 0 makes them in the caller's.
+      threads: Threads that make batches in each of these processes.
+      batch_size: Batch size of all processes together.
+      share: This process's part of each batch.
+    """
+
+    records: Records
+    numbers: Int[np.ndarray, " n"] | None
+    view: RandomResizedCrop | CentreCrop
+    statistics: PixelStatistics
+    seed: int
+    shuffled: bool
+    workers: int
+    threads: int = 1
+    batch_size: int = 1
+    share: Share = _ALONE
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.share.count:
+            raise DataError(f"a batch of {self.batch_size} does not divide over {self.share.count} processes")
+
+    def __len__(self) -> int:
+        """The examples of an epoch."""
+        return len(self.records) if self.numbers is None else len(self.numbers)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) in pixels."""
+        return self.view.side, self.view.side, self.view.channels
+
+    def in_batches(self, batch_size: int, share: Share = _ALONE) -> Stream:
+        """The same stream in other batches; the arguments are the attributes.
+
+        Raises:
+          DataError: where the batches that are ahead of the step do not fit into the memory that is left.
+        """
+        made_here = 2 * self.threads * (self.threads > 1) + 2  # of which two are on their way to the devices
+        batches = self.workers * (AHEAD + 2 * self.threads * (self.threads > 1)) + made_here
+        memory.require(
+            batches * (batch_size // share.count) * math.prod(self.image_shape),
+            f"config.data: {batches} batches of {batch_size // share.count:,} images ahead of the step",
+            "lower the batch size, config.data.workers, config.data.threads or config.data.image_size",
+        )
+        return dataclasses.replace(self, batch_size=batch_size, share=share)
+
+    def some(self, count: int) -> Split:
+        """Evenly spaced examples, or all where there are fewer, read into memory here and now."""
+        chosen = np.arange(len(self)) if count >= len(self) else np.arange(count) * len(self) // count
+        numbers = chosen if self.numbers is None else self.numbers[chosen]
+        batch = dataclasses.replace(self, numbers=numbers, batch_size=len(numbers), share=_ALONE).batch(0)
+        return Split(batch.images, batch.labels)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that take in every example once, the last of them perhaps filled up."""
+        return -(-len(self) // self.batch_size)
+
+    def at(self, step: int) -> grain.IterDataset[HostBatch]:
+        """All batches from a step on, without end.
+
+        Args:
+          step: from 0 on, over all epochs.
+
+        Returns:
+          What `iter` makes an iterator of; `close` ends the iterator's workers. Each of these is two batches ahead, and
+          so is each of several threads.
+        """
+        if not self.workers:
+            return self._made_here(step, 1)
+        layout = BatchLayout(self.batch_size // self.share.count, self.image_shape)
+        return WorkerBatches(self._made_here, layout, step, self.workers)
+
+    def _made_here(self, step: int, stride: int) -> grain.IterDataset[HostBatch]:
+        """The batches of the steps `step`, `step + stride`, ..., made by threads of this process."""
+        # Grain has flags of its own, and looks at them even where the program is none that parses absl's.
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()
+        steps = grain.MapDataset.range(step, sys.maxsize, stride).map(self.batch)
+        threads = self.threads if self.threads > 1 else 0  # 0 is the thread that asks
+        return steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads))
+
+    def batch(self, step: int) -> HostBatch:
+        """This process's rows of one step's batch, made here and now."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        rows = self.batch_size // self.share.count
+        start = place * self.batch_size + self.share.index * rows
+        positions = np.arange(start, start + rows)
+        chosen = self._chosen(epoch, positions % len(self))
+        images = np.empty((rows, self.view.side, self.view.side, self.view.channels), np.uint8)
+        labels = np.empty(rows, np.int32)
+        # One after the other: ArrayRecord's threads, which read many at once, take more time than they save.
+        for row, number in enumerate(chosen):
+            record = self.records[number]
+            draws = np.random.default_rng((self.seed, _PICTURE, epoch, number))
+            try:
+                images[row] = self.view(record.picture, draws)
+            except UnreadablePictureError as error:
+                raise UnreadableRecordError(f"{self.records.place(number)} cannot be decoded: {error}") from error
+            labels[row] = record.label
+        return HostBatch(images, labels, (positions < len(self)).astype(np.float32))
+
+    def _chosen(self, epoch: int, positions: Int[np.ndarray, " b"]) -> list[int]:
+        """The records at these places of an epoch's order."""
+        if self.shuffled:
+            positions = _order(self.seed, epoch, len(self))[positions]
+        numbers = positions if self.numbers is None else self.numbers[positions]
+        return [int(number) for number in numbers]
+
+
+@dataclasses.dataclass(frozen=True)
+class Streams:
+    """A folder of records as an experiment takes it.
+
+    Attributes:
+      manifest: class names, checksum, and the colours' statistics.
+      train: what is learned from.
+      validation: held out of the training images by data.validation_fraction; None where that is 0.
+      test: only ever measured, never chosen by.
+      split_checksum: SHA-256 (hex) of which records are in which split.
+      files_checksum: Checksum of the files of records.
+    """
+
+    manifest: Manifest
+    train: Stream
+    validation: Stream | None
+    test: Stream
+    split_checksum: str
+    files_checksum: str
+
+
+def open_streams(config: cfg.Records, seed: int) -> Streams:
+    """Opens a folder of records.
+
+    Args:
+      config: the folder, and what is seen of its pictures.
+      seed: Seed of the experiment.
+
+    Returns:
+      Its streams, in batches of one example until `Stream.in_batches`; no worker is started.
+
+    Raises:
+      DataError: where the folder is none, or does not allow the split.
+    """
+    folder = Path(config.folder).expanduser()
+    manifest = read_manifest(folder, "config.data.folder")
+    if config.classes not in (None, len(manifest.class_names)):
+        raise DataError(
+            f"config.data.folder: {folder} has {len(manifest.class_names)} classes, and config.data.classes="
+            f"{config.classes}; name another folder, or set config.data.classes=none"
+        )
+    training, test = (_opened(folder, split, manifest) for split in ("train", manifest.test_split))
+    train, held = _held_out(len(training), config, seed)
+    random = RandomResizedCrop(config.image_size, config.channels, config.crop_area, config.crop_aspect, config.mirror)
+    centre = CentreCrop.of(config)
+    workers = len(machine.available_cores()) if config.workers is None else config.workers
+    statistics = _pixel_statistics(manifest, config.channels)
+
+    def opened(
+        records: Records, numbers: np.ndarray | None, view: RandomResizedCrop | CentreCrop, *, shuffled: bool
+    ) -> Stream:
+        return Stream(records, numbers, view, statistics, seed, shuffled, workers, config.threads)
+
+    tested = None if config.test_examples is None else subset.draw_test(config.test_examples, len(test))
+
+    return Streams(
+        manifest,
+        opened(training, train, random, shuffled=True),
+        opened(training, held, centre, shuffled=False) if held is not None else None,
+        opened(test, tested, centre, shuffled=False),
+        membership_checksum(
+            {
+                "train": np.arange(len(training)) if train is None else train,
+                "validation": np.arange(0) if held is None else held,
+                "test": np.arange(len(test)) if tested is None else tested,
+            }
+        ),
+        files_checksum(folder, ("train", manifest.test_split)),
+    )
+
+
+def _opened(folder: Path, split: str, manifest: Manifest) -> Records:
+    try:
+        records = Records(folder, split)
+    except DataError as error:
+        raise DataError(f"config.data.folder: {error}") from error
+    if len(records) != manifest.examples[split]:
+        raise DataError(
+            f"config.data.folder: {records.name} has {len(records):,} records, and {MANIFEST} tells of "
+            f"{manifest.examples[split]:,}; the folder has changed since it was prepared"
+        )
+    return records
+
+
+def _pixel_statistics(manifest: Manifest, channels: int) -> PixelStatistics:
+    mean, covariance = np.array(manifest.mean), np.array(manifest.covariance)
+    if channels == 3:
+        return PixelStatistics(mean, covariance)
+    weights = np.array(_LUMA)
+    return PixelStatistics(weights[None] @ mean, (weights @ covariance @ weights)[None, None])
+
+
+@functools.lru_cache(maxsize=2)  # which all batches of an epoch share, and threads are in two where one ends
+def _order(seed: int, epoch: int, examples: int) -> Int32[np.ndarray, " n"]:
+    """The order of an epoch's examples."""
+    return np.random.default_rng((seed, _ORDER, epoch)).permutation(np.arange(examples, dtype=np.int32))
+
+
+def _held_out(examples: int, config: cfg.Records, seed: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Draws the training and the validation examples; None for all and for none."""
+    if config.validation_fraction == 0 and config.train_examples is None:
+        return None, None
+    held = round(config.validation_fraction * examples)
+    left = examples - held
+    if config.validation_fraction and not (held and left):
+        raise DataError(
+            f"config.data.validation_fraction={config.validation_fraction:g} of {examples} images holds out {held} "
+            f"and leaves {left}"
+        )
+    if config.train_examples is not None:
+        subset.refuse_more("train", config.train_examples, left)
+    order = np.random.default_rng((seed, _VALIDATION)).permutation(examples)
+    train = order[held:][: config.train_examples]
+    return np.sort(train), np.sort(order[:held]) if held else None

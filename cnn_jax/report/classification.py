@@ -1,0 +1,128 @@
+"""How good predictions are: per class, in doubt, and in confidence."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from sklearn.metrics import classification_report, confusion_matrix
+
+from cnn_jax.report.class_keys import class_keys
+
+AVERAGES = ("macro avg", "weighted avg")  # scikit-learn's keys of the means over the classes
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """Confidence against accuracy, in bins of equal width.
+
+    Attributes:
+      edges: Edges of the bins, from 0 to 1.
+      confidence: mean probability of the predicted class in each bin; NaN in an empty one.
+      accuracy: share that is right in each bin; NaN in an empty one.
+      counts: predictions in each bin.
+      error: expected calibration error, the mean distance of the two, weighted by the counts.
+    """
+
+    edges: Float[np.ndarray, " bins+1"]
+    confidence: Float[np.ndarray, " bins"]
+    accuracy: Float[np.ndarray, " bins"]
+    counts: Int[np.ndarray, " bins"]
+    error: float
+
+
+def wilson_interval(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """The interval that a share lies in with the confidence of z; 1.96 for 95 %.
+
+    Args:
+      right: how many of them.
+      total: how many there are; at least 1.
+      z: quantile of the normal distribution.
+
+    Returns:
+      (low, high).
+
+    Source: E. B. Wilson, Probable Inference, 1927.
+    """
+    share = right / total
+    centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def confusions(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], classes: int) -> np.ndarray:
+    """Counts predictions: a row for each true class, a column for each predicted one."""
+    matrix: np.ndarray = confusion_matrix(labels, predicted, labels=range(classes))
+    return matrix
+
+
+def most_confused(matrix: np.ndarray, class_names: Sequence[str], count: int) -> list[tuple[str, str, int, float]]:
+    """The pairs of classes that are taken for each other most.
+
+    Args:
+      matrix: as `confusions` gives it.
+      class_names: in label order.
+      count: how many pairs at most.
+
+    Returns:
+      (true, predicted, how often, share of the true class), most frequent first.
+    """
+    wrong = matrix.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(wrong, axis=None, kind="stable")[::-1][:count]
+    pairs = [divmod(int(place), len(class_names)) for place in order]
+    return [
+        (class_names[true], class_names[taken], int(wrong[true, taken]), wrong[true, taken] / matrix[true].sum())
+        for true, taken in pairs
+        if wrong[true, taken]
+    ]
+
+
+def per_class(
+    labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Scikit-learn's classification report: precision, recall, F1 and support by class, and their means.
+
+    Args:
+      labels: true classes.
+      predicted: predicted classes.
+      class_names: in label order, all different.
+
+    Returns:
+      The report: a class by its name, or as `class_keys` names it beside the means' keys.
+    """
+    numbers = range(len(class_names))
+    by_number: dict[str, Any] = classification_report(
+        labels, predicted, labels=numbers, output_dict=True, zero_division=0
+    )
+    means = {key: value for key, value in by_number.items() if not key.isdigit()}
+    keys = class_keys(class_names, means.keys() | {"accuracy", *AVERAGES})
+    return {key: by_number[str(number)] for key, number in zip(keys, numbers, strict=True)} | means
+
+
+def calibration(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "n k"], bins: int = 10) -> Calibration:
+    """Compares how sure predictions are with how often they are right.
+
+    Args:
+      labels: true classes.
+      probabilities: Probabilities of all classes, [images, classes].
+      bins: Number of bins of equal width over 0 to 1.
+
+    Returns:
+      The comparison.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks, 2017.
+    """
+    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    edges = np.linspace(0, 1, bins + 1)
+    places = np.clip(np.digitize(sure, edges[1:-1], right=True), 0, bins - 1)
+    counts = np.bincount(places, minlength=bins)
+    empty = np.where(counts == 0, np.nan, 1.0)
+    confidence = np.bincount(places, sure, bins) / np.maximum(counts, 1) * empty
+    accuracy = np.bincount(places, right, bins) / np.maximum(counts, 1) * empty
+    error = float(np.nansum(np.abs(confidence - accuracy) * counts) / len(labels))
+    return Calibration(edges, confidence, accuracy, counts, error)

@@ -1,0 +1,79 @@
+"""The section of the page of `inspect` that shows the strongest patches of test images and their reconstructions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+from cnn_jax.inspect import patches_pictures
+from cnn_jax.inspect.patches import TopPatches, denormalizing, top_patches
+from cnn_jax.inspect.table import as_csv
+from cnn_jax.report.inspection.page import Group, Section, Shown
+from cnn_jax.report.inspection.subject import Subject
+
+_PATCHES = 9  # of a channel
+_CHANNELS, _FEWEST_CHANNELS = 8, 2  # of a layer
+_WORK = 2e12  # multiply-adds of all reconstructions, which take about three times a forward pass each
+_BATCH = 256  # test images
+
+
+def patches(subject: Subject) -> Section:
+    """Shows the strongest patches of channels over the test images, with what of them causes the response."""
+    assert subject.test is not None
+    affordable = int(_WORK / (3 * _PATCHES * len(subject.layers) * max(1, subject.multiply_adds)))
+    count = min(_CHANNELS, max(_FEWEST_CHANNELS, affordable))
+    channels = {layer: subject.channels(layer, count) for layer in subject.layers}
+    found = top_patches(
+        subject.model,
+        subject.variables,
+        _batches(subject),
+        denormalizing(subject.run.normalization),
+        channels,
+        _PATCHES,
+    )
+    groups = []
+    for each in found:
+        captions = [patches_pictures.caption(each, place) for place in range(len(each.units.channels))]
+        figure = patches_pictures.sheet(each, f"{each.units.layer}: reconstructions (left), patches (right)")
+        alt = (
+            f"The {_PATCHES} strongest patches of {len(captions)} channels of {each.units.layer}, with their "
+            f"reconstructions. Responses from the first patch to the last: {'; '.join(captions)}"
+        )
+        groups.append(Group(each.units.layer, [Shown.drawn(f"patches-{each.units.layer}", figure, alt)]))
+    all_images, looked_at = len(subject.test), len(subject.test_numbers)
+    seen = f"all {all_images:,}" if looked_at == all_images else f"{looked_at:,} of {all_images:,}, evenly spaced,"
+    texts = [
+        f"For each channel the {_PATCHES} test images with the strongest responses, of {seen} images, cut to the "
+        "pixels that the unit depends on; grey is padding. On the left of them is what of the patch causes the "
+        "response, led back by a deconvolutional network (Zeiler and Fergus, 2014): "
+        + ("in colour, grey is 0." if subject.run.image_shape[2] == 3 else "red is positive, blue negative.")
+        + " Numbers are the responses of the first and the last patch."
+    ]
+    files = {"patches.csv": as_csv([row for each in found for row in _rows(each, subject)]).encode()}
+    return Section("patches", "Strongest patches", texts, groups, files)
+
+
+def _batches(subject: Subject) -> Iterator[Float[np.ndarray, "b h w c"]]:
+    for batch in subject.test_batches(_BATCH):
+        yield np.asarray(subject.normalized(batch.images))
+
+
+def _rows(found: TopPatches, subject: Subject) -> list[dict[str, object]]:
+    """Where the patches come from, as rows of a table."""
+    units = found.units
+    return [
+        {
+            "layer": units.layer,
+            "channel": int(channel),
+            "rank": rank + 1,
+            "test_image": int(subject.test_numbers[units.images[place, rank]]),
+            "response": float(units.values[place, rank]),
+            **dict(zip(("row", "column"), units.places[place, rank].tolist(), strict=True)),
+            **dict(zip(("top", "left", "height", "width"), units.boxes[place, rank].tolist(), strict=True)),
+        }
+        for place, channel in enumerate(units.channels)
+        for rank in range(units.values.shape[1])
+        if units.images[place, rank] >= 0
+    ]

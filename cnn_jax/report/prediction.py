@@ -1,0 +1,145 @@
+"""Picture files into class names and probabilities."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from cnn_jax.config import Experiment
+from cnn_jax.data.errors import DataError
+from cnn_jax.data.host.evaluation_picture import read_picture
+from cnn_jax.data.host.picture import SUFFIXES, UnreadablePictureError
+from cnn_jax.data.sources import listing
+from cnn_jax.data.sources.image_folder import passed_over, pictures_of
+
+
+class Network(Protocol):
+    """A network that classifies: a finished run's, or an exported one."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """Config, whose data section says how pictures are read."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) in pixels that the network takes."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in label order."""
+
+    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+        """Computes the probabilities of images."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    r"""Prediction of one picture.
+
+    Attributes:
+      file: its path; bytes that are not UTF-8 stand as \xff.
+      label: the most probable class.
+      probability: Probability of that class.
+      probabilities: Probabilities of all classes, by name.
+      changes: how the picture was made to fit, in words; empty where it fitted.
+    """
+
+    file: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    changes: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Unreadable:
+    """A file that is not predicted.
+
+    Attributes:
+      file: its path.
+      reason: names the file, and says why it cannot be read.
+    """
+
+    file: str
+    reason: str
+
+
+def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], tuple[str, ...]]:
+    """Lists picture files.
+
+    Args:
+      paths: picture files, whatever their names, and folders whose pictures (subfolders included) are taken in order.
+
+    Returns:
+      (the files, what was passed over in the folders).
+
+    Raises:
+      DataError: where a path is missing, or a folder has no pictures.
+    """
+    files: list[Path] = []
+    warnings: list[str] = []
+    for path in paths:
+        if path.is_dir():
+            listed = listing.list_files(path, "--images")
+            found = pictures_of(listed)
+            if not found:
+                left_out = "; " * bool(listed.left_out) + ", ".join(listed.left_out)
+                raise DataError(f"--images: the folder {path} has no pictures ({', '.join(SUFFIXES)}){left_out}")
+            files += found
+            warnings += passed_over(path, "--images", listed)
+        elif path.is_file():
+            files.append(path)
+        else:
+            what = "is no regular file" if path.exists() else ""
+            raise DataError(f"--images: {path} {what}" if what else f"--images: there is no file or folder {path}")
+    return files, tuple(warnings)
+
+
+def predict(network: Network, files: Sequence[Path]) -> Iterator[Prediction | Unreadable]:
+    """Classifies pictures, so many at a time as the network's evaluation takes.
+
+    Args:
+      network: Network, as `restore.load` or `load.load` opens it.
+      files: picture files.
+
+    Yields:
+      One prediction for each picture, and what cannot be read, in the files' order.
+    """
+    size = min(network.experiment.train.eval_batch_size, len(files))
+    batch: list[Prediction | Unreadable] = []
+    images = np.zeros((size, *network.image_shape), np.uint8)
+    count = 0
+    for file in files:
+        try:
+            images[count], changes = read_picture(file, network.experiment.data, network.image_shape)
+        except UnreadablePictureError as error:
+            batch.append(Unreadable(listing.as_text(file), listing.as_text(str(error))))
+        else:
+            batch.append(Prediction(listing.as_text(file), "", 0.0, {}, changes))
+            count += 1
+        if count == size or len(batch) == 2 * size:
+            yield from _classified(network, batch, images, count)
+            batch, count = [], 0
+    yield from _classified(network, batch, images, count)
+
+
+def _classified(
+    network: Network, batch: Sequence[Prediction | Unreadable], images: UInt8[np.ndarray, "n h w c"], count: int
+) -> Iterator[Prediction | Unreadable]:
+    """Fills in what the network says of the first `count` images of an array; it computes all, a shape it has seen."""
+    probabilities = iter(network.probabilities(images)[:count] if count else ())
+    for each in batch:
+        if isinstance(each, Unreadable):
+            yield each
+            continue
+        row = next(probabilities)
+        best = int(row.argmax())
+        by_name = {name: float(value) for name, value in zip(network.class_names, row, strict=True)}
+        yield dataclasses.replace(
+            each, label=network.class_names[best], probability=float(row[best]), probabilities=by_name
+        )

@@ -1,0 +1,56 @@
+"""The report of a finished run, from its folder alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnn_jax.data.split import Split
+from cnn_jax.geometry import summarize
+from cnn_jax.report.report import ReportInputs, write_report
+from cnn_jax.run import metrics_log
+from cnn_jax.train.restore import FinishedRun
+
+_STREAMED = 1000  # images of a test stream that the report looks at one by one
+
+
+def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
+    """Classifies the test images again and writes the report into the run's folder.
+
+    Args:
+      run: as `restore.load` opens it.
+      data_dir: Folder of prepared data; None is the default folder.
+
+    Returns:
+      The path of index.html.
+
+    Raises:
+      DataError: where the images cannot be had, or are no longer those that the run saw.
+      RunFolderError: where metrics.jsonl was cut short or changed, or the result was.
+    """
+    metrics_log.check(run.folder.metrics, run.result.step, run.records_seen)
+    run.folder.check_result(run.result)
+    dataset = run.dataset(data_dir)
+    layers = summarize(run.experiment.model, run.image_shape, len(run.class_names)).layers
+    test = dataset.test if isinstance(dataset.test, Split) else dataset.test.some(_STREAMED)
+    inputs = ReportInputs(
+        test=test,
+        tested=len(dataset.test),
+        class_names=run.class_names,
+        probabilities=run.probabilities(test.images),
+        first_kernel=_first_kernel(run.variables["params"]),
+        layers=layers,
+        warnings=run.folder.dataset_info().warnings,
+    )
+    return write_report(run.folder, inputs)
+
+
+def _first_kernel(params: dict[str, Any]) -> np.ndarray | None:
+    """The kernel of the first convolution, [height, width, in, out]; None where there is none."""
+    for name in sorted(params):
+        kernel = params[name].get("kernel") if hasattr(params[name], "get") else None
+        if kernel is not None and kernel.ndim == 4:
+            return np.asarray(kernel)
+    return None

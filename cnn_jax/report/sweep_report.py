@@ -1,0 +1,351 @@
+"""The report of a sweep: a self-contained page and its pictures, at any time while the sweep runs."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import itertools
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from cnn_jax.report import report_folder, sweep_plots, sweep_scatter
+from cnn_jax.run.errors import RunFolderError
+from cnn_jax.run.folder import result_fault
+from cnn_jax.run.metrics import PRIMARY
+from cnn_jax.run.metrics_log import TEST, VALIDATION, read_records
+from cnn_jax.run.records import MetricRecord
+from cnn_jax.sweep.points import NOT_SET, key, name, short_names, value_text, values_at
+from cnn_jax.sweep.rows import Row, SweepHeader, code_warnings, columns, read_rows
+from cnn_jax.sweep.statistics import Difference, Group, averaged, differences, grouped, measured
+from cnn_jax.sweep.status import STANDINGS
+
+_VALUES_OF_HEAT_MAP = 12  # of either field; more are no longer legible
+_PAIRS = 10
+_EFFECT_VALUES = 40  # of a field whose values are no numbers; of more, the best are drawn
+_LISTED_VALUES = 20  # of a field, in words; of more, their range
+_CHOSEN_VALUES = 60  # of a field whose values are chosen from a list; more are searched
+_POINT_LINES = 500  # points that the page lists; of more, the best
+_DRAWABLE = 1e-100, 1e100  # sizes of numbers that an axis can show
+_SHOWN_TRIALS = 500  # trials that the page shows at first
+_DRAWN = ("id", "status", "fault", "message", "log_tail")  # columns of a trial that the template writes by itself
+
+
+class _Picture(NamedTuple):
+    name: str
+    alt: str
+    figure: Figure
+
+
+def write_sweep_report(folder: Path) -> Path:
+    """Writes report/index.html and its PNG files into a sweep's folder.
+
+    Args:
+      folder: Folder of a sweep, finished or not.
+
+    Returns:
+      The path of index.html.
+
+    Raises:
+      SweepFolderError: where sweep.json is missing or damaged.
+    """
+    header, rows = read_rows(folder)
+    points, recorded = grouped(rows, header.fields), _recorded(folder, rows)
+    compared = differences(rows, header.fields, header.baseline)
+    sections = {
+        "effects": _effects(header, rows),
+        "pairs": _pairs(header, rows),
+        "curves": _curves(recorded, header, rows, points),
+        "costs": _costs(header, rows),
+        "forest": _forest(header, compared),
+    }
+    images = {each.name: report_folder.png(each.figure) for each in itertools.chain(*sections.values())}
+    page = report_folder.page(
+        "sweep_report.html.j2",
+        images,
+        header=header,
+        folder=folder.resolve().name,
+        written=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        counts=_counts(rows),
+        warnings=[*code_warnings(rows), *_changed(rows, recorded)],
+        varied=[_varied(rows, field) for field in header.fields],
+        seeds=sorted({row.seed for row in rows}),
+        short=short_names(header.fields),
+        primary=PRIMARY,
+        columns=[each for each in columns() if "trials" in each.column.shown_in and each.column.name not in _DRAWN],
+        averaged=averaged(),
+        points=_point_lines(header, rows, points),
+        num_points=len(points),
+        shown_trials=_SHOWN_TRIALS,
+        best=_best(header, points),
+        baseline=_baseline(header, rows),
+        compared=_largest(compared),
+        num_compared=len(compared),
+        sections=sections,
+        rows=rows,
+        value_text=value_text,
+        cell_text={field: _rounded if _is_continuous(_values(rows, field)) else value_text for field in header.fields},
+        numeric={field: _is_numeric(_values(rows, field)) for field in header.fields},
+        statuses=[status for status in STANDINGS if any(row.status == status for row in rows)],
+    )
+    files = {f"{image}.png": content for image, content in images.items()} | {"index.html": page.encode()}
+    return report_folder.replace(folder / "report", files)
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, int]:
+    """Trials by status: the four usual ones always, others where there are any."""
+    counts = Counter(row.status for row in rows)
+    usual = ("done", "failed", "infeasible", "waiting")
+    return {status: counts[status] for status in STANDINGS if status in usual or counts[status]}
+
+
+def _values(rows: Sequence[Row], field: str) -> list[Any]:
+    """The different values of a field, in the order of the rows."""
+    return list({key([row.point[field]]): row.point[field] for row in rows}.values())
+
+
+def _is_numeric(values: Sequence[Any]) -> bool:
+    """Whether a column sorts by number: what is set is a number, and something is set."""
+    present = [value for value in values if value is not None]
+    return bool(present) and all(type(value) in (int, float) for value in present)
+
+
+def _is_continuous(values: Sequence[Any]) -> bool:
+    """Whether a field takes so many numbers that plots and filters have continuous axes."""
+    if len(values) <= _VALUES_OF_HEAT_MAP or not _is_numeric(values):
+        return False
+    return all(value is None or value == 0 or _DRAWABLE[0] < abs(value) < _DRAWABLE[1] for value in values)
+
+
+def _rounded(value: Any) -> str:
+    """A value as the page shows it where there are many numbers."""
+    return f"{value:.6g}" if type(value) is float else value_text(value)
+
+
+def _varied(rows: Sequence[Row], field: str) -> dict[str, Any]:
+    """Describes a field's values for the page, and how it filters by them: by "choice", "range" or "search"."""
+    values = _values(rows, field)
+    texts = [value_text(value) for value in values]
+    told, filtered = ", ".join(texts), "choice"
+    if _is_continuous(values):
+        numbers = [value for value in values if value is not None]
+        told = f"{len(numbers):,} values from {_rounded(min(numbers))} to {_rounded(max(numbers))}"
+        told += f", {NOT_SET}" if len(numbers) < len(values) else ""
+        filtered, texts = "range", [_rounded(min(numbers)), _rounded(max(numbers))]
+    elif len(texts) > _CHOSEN_VALUES:
+        filtered = "search"
+    if filtered != "range" and len(texts) > _LISTED_VALUES:
+        told = f"{', '.join(texts[:_LISTED_VALUES])} and {len(texts) - _LISTED_VALUES:,} more"
+    return {"field": field, "told": told, "filter": filtered, "texts": texts}
+
+
+def _baseline(header: SweepHeader, rows: Sequence[Row]) -> dict[str, Any] | None:
+    """The baseline's name and whether the sweep has it; None where none was declared."""
+    if header.baseline is None:
+        return None
+    values = values_at(header.baseline, header.fields)
+    known = any(key(values_at(row.point, header.fields)) == key(values) for row in rows)
+    return {"name": name(header.fields, values), "known": known}
+
+
+def _is_baseline(header: SweepHeader, values: Sequence[Any]) -> bool:
+    return header.baseline is not None and key(values_at(header.baseline, header.fields)) == key(values)
+
+
+def _best(header: SweepHeader, points: Sequence[Group]) -> dict[str, Any] | None:
+    """The point of the best mean; None where none has finished, or there is nothing to choose from."""
+    measured_points = [group for group in points if group.estimate.mean is not None]
+    if len(measured_points) < 2:
+        return None
+    best = max(measured_points, key=_gain)
+    return {"name": name(header.fields, best.values), "estimate": best.estimate}
+
+
+def _gain(group: Group) -> float:
+    """A number by which points are ranked, the best highest; unfinished points are last."""
+    return -math.inf if group.estimate.mean is None else PRIMARY.gain(group.estimate.mean)
+
+
+def _point_lines(header: SweepHeader, rows: Sequence[Row], points: Sequence[Group]) -> list[dict[str, Any]]:
+    """The table of points: each with its means of other columns; the best of very many."""
+    means = [[group.estimate.mean for group in grouped(rows, header.fields, each.column.name)] for each in averaged()]
+    places: Sequence[int] = range(len(points))
+    if len(points) > _POINT_LINES:
+        best = sorted(places, key=lambda place: -_gain(points[place]))[:_POINT_LINES]
+        places = sorted({*best, *(at for at, each in enumerate(points) if _is_baseline(header, each.values))})
+    return [
+        {
+            "group": points[place],
+            "baseline": _is_baseline(header, points[place].values),
+            "means": [of_all[place] for of_all in means],
+        }
+        for place in places
+    ]
+
+
+def _effects(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
+    """A main effect for each field with more than one value, where anything has finished."""
+    pictures = []
+    for field in header.fields:
+        values = _values(rows, field)
+        figure = _continuous_effect(rows, field) if _is_continuous(values) else _effect(rows, field)
+        if len(values) > 1 and figure is not None:
+            pictures.append(_Picture(f"effect_{field}", f"Test {PRIMARY.title} by {field}", figure))
+    return pictures
+
+
+def _effect(rows: Sequence[Row], field: str) -> Figure | None:
+    groups = grouped(rows, (field,))
+    if not any(group.estimate.n for group in groups):
+        return None
+    count = len(groups)
+    if count > _EFFECT_VALUES:
+        best = sorted(range(count), key=lambda place: -_gain(groups[place]))[:_EFFECT_VALUES]
+        groups = [groups[place] for place in sorted(best)]
+    singles: dict[str, list[float]] = {key(group.values): [] for group in groups}
+    for row in rows:
+        if (value := measured(row, PRIMARY.column)) is not None and (at := key([row.point[field]])) in singles:
+            singles[at].append(value)
+    return sweep_plots.main_effect(field, groups, list(singles.values()), count)
+
+
+def _continuous_effect(rows: Sequence[Row], field: str) -> Figure | None:
+    found = [(row.point[field], value) for row in rows if (value := measured(row, PRIMARY.column)) is not None]
+    dots = [sweep_scatter.Dot((at,), value) for at, value in found if at is not None]
+    unset = [value for at, value in found if at is None]
+    return sweep_scatter.continuous_effect(field, dots, unset) if dots else None
+
+
+def _pairs(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
+    """Heat maps of the first pairs of fields with a legible number of values; of fields of many numbers, all trials."""
+    if not any(row.status == "done" for row in rows):
+        return []
+    values = {field: _values(rows, field) for field in header.fields}
+    continuous = {field for field in header.fields if _is_continuous(values[field])}
+    legible = [field for field in header.fields if 2 <= len(values[field]) <= _VALUES_OF_HEAT_MAP]
+    drawn = [field for field in header.fields if field in continuous or field in legible]
+    pictures = []
+    for pair in itertools.islice(itertools.combinations(drawn, 2), _PAIRS):
+        if continuous.isdisjoint(pair):
+            figure = sweep_plots.heat_map(*pair, grouped(rows, pair))
+            alt = f"Mean test {PRIMARY.title} by {pair[0]} and {pair[1]}"
+        else:
+            texts = {field: [] if field in continuous else values[field] for field in pair}
+            dots = _dots(rows, texts)
+            if not dots:
+                continue
+            words = [[value_text(value) for value in texts[field]] for field in pair]
+            figure = sweep_scatter.pair(pair, dots, (words[0], words[1]))
+            alt = f"Test {PRIMARY.title} of the trials by {pair[0]} and {pair[1]}"
+        pictures.append(_Picture(f"pair_{pair[0]}_{pair[1]}", alt, figure))
+    return pictures
+
+
+def _dots(rows: Sequence[Row], fields: Mapping[str, Sequence[Any]]) -> list[sweep_scatter.Dot]:
+    """The finished trials that set the continuous ones of some fields; of the others, the places of their values."""
+    places = {field: {key([value]): place for place, value in enumerate(values)} for field, values in fields.items()}
+    dots = []
+    for row in rows:
+        at = [places[field].get(key([row.point[field]]), row.point[field]) for field in fields]
+        metric = measured(row, PRIMARY.column)
+        if metric is not None and None not in at:
+            dots.append(sweep_scatter.Dot(tuple(at), metric))
+    return dots
+
+
+def _recorded(folder: Path, rows: Sequence[Row]) -> dict[str, list[MetricRecord]]:
+    """The records of the test and the validation images of each trial; of a damaged metrics.jsonl, up to there."""
+    found: dict[str, list[MetricRecord]] = {}
+    for row in rows:
+        found[row.id] = []
+        with contextlib.suppress(RunFolderError):
+            for record in read_records(folder / "trials" / row.id / "metrics.jsonl"):
+                if record.split in (TEST, VALIDATION):
+                    found[row.id].append(record)
+    return found
+
+
+def _changed(rows: Sequence[Row], recorded: Mapping[str, list[MetricRecord]]) -> list[str]:
+    """Warns of finished trials whose records, which the learning curves are drawn from, are not those of the result."""
+    faults = {
+        row.id: result_fault(row.result, recorded[row.id])
+        for row in rows
+        if row.result is not None and recorded[row.id]
+    }
+    told = [f"trials/{name}: {fault}" for name, fault in faults.items() if fault is not None]
+    if not told:
+        return []
+    return [f"Learning curves of {len(told)} finished trials do not lead to their results ({told[0]})."]
+
+
+def _curves(
+    recorded: Mapping[str, list[MetricRecord]], header: SweepHeader, rows: Sequence[Row], points: Sequence[Group]
+) -> list[_Picture]:
+    """Learning curves of all trials with records: on the validation images where all finished trials have them."""
+    lines = {row.id: _curve(recorded[row.id]) for row in rows}
+    done = [row for row in rows if row.status == "done"]
+    split = VALIDATION if done and all(lines[row.id][VALIDATION] for row in done) else TEST
+    curves: dict[str, list[sweep_plots.Curve]] = {key(group.values): [] for group in points}
+    for row in rows:
+        if line := lines[row.id][split]:
+            at = key(values_at(row.point, header.fields))
+            curves[at].append(sweep_plots.Curve(line, row.status == "done"))
+    ranked = sorted(points, key=_gain, reverse=True)
+    drawn = [
+        sweep_plots.PointCurves(
+            name(header.fields, group.values), curves[key(group.values)], _is_baseline(header, group.values)
+        )
+        for group in ranked
+        if curves[key(group.values)]
+    ]
+    if not drawn:
+        return []
+    alt = f"{PRIMARY.heading} on the {split} images by epoch"
+    return [_Picture("learning_curves", alt, sweep_plots.learning_curves(drawn, split))]
+
+
+def _curve(recorded: Sequence[MetricRecord]) -> dict[str, list[tuple[float, float]]]:
+    """(epoch, value) of the primary metric by split."""
+    found: dict[str, list[tuple[float, float]]] = {TEST: [], VALIDATION: []}
+    for record in recorded:
+        value = record.values.get(PRIMARY.name, math.nan)
+        if math.isfinite(value) and math.isfinite(record.epoch):
+            found[record.split].append((record.epoch, value))
+    return found
+
+
+def _costs(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
+    """The primary metric against every cost that is not the same for all points."""
+    estimates = grouped(rows, header.fields)
+    pictures = []
+    for column in (each.column for each in columns() if each.column.axis):
+        costs = [group.estimate.mean for group in grouped(rows, header.fields, column.name)]
+        points = [
+            sweep_plots.Cost(name(header.fields, group.values), cost, group.estimate)
+            for group, cost in zip(estimates, costs, strict=True)
+            if cost is not None and group.estimate.mean is not None
+        ]
+        if len({point.cost for point in points}) > 1:
+            alt = f"Test {PRIMARY.title} against {column.axis}"
+            pictures.append(_Picture(f"cost_{column.name}", alt, sweep_plots.trade_off(points, column.axis)))
+    return pictures
+
+
+def _largest(compared: Sequence[Difference]) -> Sequence[Difference]:
+    """The differences that the page lists, in their order: of very many, the largest."""
+    if len(compared) <= _POINT_LINES:
+        return compared
+    ranked = sorted(range(len(compared)), key=lambda place: -abs(compared[place].estimate.mean or 0))
+    return [compared[place] for place in sorted(ranked[:_POINT_LINES])]
+
+
+def _forest(header: SweepHeader, compared: Sequence[Difference]) -> list[_Picture]:
+    pairs = [(name(header.fields, each.values), each) for each in compared if each.estimate.n]
+    if not pairs or header.baseline is None:
+        return []
+    baseline = name(header.fields, values_at(header.baseline, header.fields))
+    return [_Picture("differences", f"Differences from {baseline}", sweep_plots.forest(pairs, baseline))]

@@ -1,0 +1,124 @@
+"""Plots of a sweep's fields that take many numbers, such as a random search's: continuous axes, every trial a dot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cnn_jax import plot_text
+from cnn_jax.plot_style import BLUE, GREY, new_figure
+from cnn_jax.report.sweep_plots import BARS, TEST_LABEL, reaches, shown, titled_axes
+from cnn_jax.run.metrics import PRIMARY
+from cnn_jax.sweep.statistics import estimate
+
+LOGARITHMIC_FROM = 8  # positive values that differ by this factor stand on a logarithmic axis
+_PARTS, _PART = 12, 8  # of a main effect: at most so many parts of the trials, of at least so many trials each
+_LONGEST = 18  # characters of a value
+_WORST = 0.05  # share of the trials that may fall below the colours of a plot of two fields
+
+
+class Dot(NamedTuple):
+    """A finished trial.
+
+    Attributes:
+      values: Values of the plot's fields.
+      metric: The primary metric.
+    """
+
+    values: tuple[float, ...]
+    metric: float
+
+
+def continuous_effect(field: str, dots: Sequence[Dot], unset: Sequence[float]) -> Figure:
+    """Primary metric against one field, over all values of the others.
+
+    Args:
+      field: Dotted name of the field.
+      dots: Finished trials that set the field, at least one.
+      unset: Primary metric of the finished trials that do not set it.
+
+    Returns:
+      The figure: each trial, and the mean with its 95 % interval of parts of equally many trials.
+    """
+    figure = new_figure(6.4, 4.4)
+    without = f"\n(not set: n={len(unset)}, mean {PRIMARY.shown(float(np.mean(unset)))})" if unset else ""
+    axes = titled_axes(figure, f"Main effect of {field}", f"{field}{without}", TEST_LABEL)
+    order = np.argsort([dot.values[0] for dot in dots], kind="stable")
+    x = np.array([dots[place].values[0] for place in order])
+    metric = np.array([dots[place].metric for place in order])
+    axes.scatter(x, shown(metric), s=max(4, min(20, 8000 / len(x))), color=GREY, alpha=0.4, linewidths=0)
+    parts = min(_PARTS, len(x) // _PART)
+    if parts > 1:
+        places, values = (np.array_split(each, parts) for each in (x, metric))
+        estimates = [estimate(part.tolist()) for part in values]
+        means = shown([each.mean or 0.0 for each in estimates])
+        axes.errorbar([float(np.median(part)) for part in places], means, reaches(estimates), color=BLUE, **BARS)
+        _fit_height(axes, shown(metric), means)
+    _scale(axes, "x", x)
+    return figure
+
+
+def pair(fields: tuple[str, str], dots: Sequence[Dot], texts: tuple[Sequence[str], Sequence[str]]) -> Figure:
+    """Primary metric of the single trials by two fields.
+
+    Args:
+      fields: Dotted names, of the horizontal field first.
+      dots: Finished trials that set both, at least one; the values of a field with texts are places in these.
+      texts: For each field the texts of its values where they are few; empty for a continuous axis.
+
+    Returns:
+      The figure; the best trials lie on top.
+    """
+    figure = new_figure(6.4, 5.0)
+    axes = titled_axes(figure, f"{PRIMARY.heading} of the trials", *fields)
+    order = np.argsort([PRIMARY.gain(dot.metric) for dot in dots], kind="stable")
+    metric = shown([dots[place].metric for place in order])
+    places = []
+    for side, words in enumerate(texts):
+        values = np.array([dots[place].values[side] for place in order], float)
+        if words:
+            values += _spread(len(values))
+            ticks = axes.set_xticks if side == 0 else axes.set_yticks
+            ticks(range(len(words)), plot_text.labels(words, _LONGEST))
+        else:
+            _scale(axes, "xy"[side], values)
+        places.append(values)
+    low, high = np.quantile(metric, [_WORST, 1] if PRIMARY.higher_is_better else [0, 1 - _WORST])
+    least, greatest = (float(low), float(high)) if low < high else (None, None)
+    size = max(6, min(36, 14000 / len(metric)))
+    x, y = places
+    drawn = axes.scatter(x, y, c=metric, s=size, cmap="viridis", linewidths=0, vmin=least, vmax=greatest)
+    extends = "neither" if low <= metric.min() and metric.max() <= high else "min" if metric.min() < low else "max"
+    figure.colorbar(drawn, ax=axes, shrink=0.9, extend=extends).set_label(TEST_LABEL)
+    return figure
+
+
+def _spread(count: int) -> np.ndarray:
+    """Moves dots of one place apart, evenly and without chance: the same sweep gives the same picture."""
+    return (np.arange(count) * 0.618034 % 1 - 0.5) * 0.5
+
+
+def _scale(axes: Axes, axis: str, values: np.ndarray) -> None:
+    """Makes an axis logarithmic where that spreads the values more evenly."""
+    spread = values.min() > 0 and values.max() > LOGARITHMIC_FROM * values.min()
+    if spread and _unevenness(np.log(values)) < _unevenness(values):
+        axes.set(**{f"{axis}scale": "log"})
+
+
+def _unevenness(values: np.ndarray) -> float:
+    """Distance of the median from the middle of the range, as a share of the range."""
+    low, high = values.min(), values.max()
+    return abs(float((np.median(values) - low) / (high - low)) - 0.5)
+
+
+def _fit_height(axes: Axes, metric: np.ndarray, means: np.ndarray) -> None:
+    """Leaves out the worst few trials where the means would look like one beside them."""
+    low, high = np.quantile(metric, [_WORST / 2, 1] if PRIMARY.higher_is_better else [0, 1 - _WORST / 2])
+    low, high = min(low, means.min()), max(high, means.max())
+    margin = 0.06 * (high - low)
+    if margin > 0:
+        axes.set_ylim(low - margin, high + margin)
