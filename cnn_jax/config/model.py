@@ -337,5 +337,22 @@ Model = Annotated[
 ]
 
 PUBLISHED = (  # networks whose weights can be had
-    *("alexnet_torchvision", "googlenet_torchvision", "squeezenet1_0", "squeezenet1_1", "resnet"),
+    *(
+        "alexnet_torchvision",
+        "googlenet_torchvision",
+        "squeezenet1_0",
+        "squeezenet1_1",
+        "resnet",
+        "vgg",
+        "inception_v3",
+    ),
+    *(
+        "inception_v3",
+        "densenet",
+        "mobilenet_v2",
+        "mobilenet_v3_large",
+        "mobilenet_v3_small",
+        "efficientnet",
+        "convnext",
+    ),
 )

@@ -194,7 +194,7 @@ class EfficientNet(_Mobile):
     head_features: Width = Field(1280, description="maps of the last convolution, times width")
     drop_path: Fraction = Field(
         0.2,
-        description="share of the images for which a block is left out in training: from 0 it rises evenly towards this",
+        description="share of the images for which a block is left out in training; it rises from 0 towards this",
     )
 
 
@@ -223,7 +223,7 @@ class ConvNeXt(Network):
     )
     drop_path: Fraction = Field(
         0.1,
-        description="share of the images for which the last block is left out in training: it rises evenly from 0",
+        description="share of the images for which the last block is left out in training; it rises evenly from 0",
     )
 
 

@@ -16,7 +16,7 @@ LAST_EXPANSION = 6  # of the last convolution's maps over the last block's
 
 
 class Row(NamedTuple):
-    """Row of a paper's table: a block's kernel, inner and output maps, gate, early activation, and whether it halves."""
+    """Row of a paper's table: kernel, inner and output maps, gate, early activation, halved maps."""
 
     kernel: int
     expanded: int
