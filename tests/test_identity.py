@@ -191,7 +191,7 @@ def test_seeds_in_one_program_are_refused_likewise(copied):
 def test_images_that_are_split_in_another_way_are_refused(copied, monkeypatch):
     """As another NumPy might draw them: the same images, other ones for validation."""
     run, other = copied / "runs" / "csv", np.random.default_rng
-    monkeypatch.setattr(data.sources.np.random, "default_rng", lambda seed: other((*seed, 1)))
+    monkeypatch.setattr(data.loading.np.random, "default_rng", lambda seed: other((*seed, 1)))
     before = content(run)
     with pytest.raises(DataError, match="divided into training, validation and test in another way"):
         train(config("csv", copied), run)

@@ -384,7 +384,7 @@ def test_predict_lists_what_it_cannot_read_and_predicts_the_others(folder, tmp_p
 
 @pytest.mark.parametrize("backend", ["nonsense", "module://nobody.has_this", "tkagg"])
 def test_plots_do_not_depend_on_the_backend_that_the_environment_names(backend):
-    program = "from cnn_jax.cli.main import main; main(['--help']); from cnn_jax.analysis import plots"
+    program = "from cnn_jax.cli.main import main; main(['--help']); from cnn_jax.report import plots"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"MPLBACKEND": backend, "PYTHONPATH": str(ROOT)},

@@ -2,24 +2,16 @@
 
 from cnn_jax.config.data import Csv, Data, FashionMnist, Idx, ImageFolder, InMemory, Mnist, Records
 from cnn_jax.config.experiment import (
-    Adam,
-    AdamW,
     Augment,
     Checkpoint,
-    Constant,
-    Cosine,
     Experiment,
     Log,
-    OneCycle,
-    Optimizer,
     Pretrained,
-    Schedule,
-    Sgd,
-    Step,
     Train,
     impossible_combinations,
 )
 from cnn_jax.config.model import Cnn, Model
+from cnn_jax.config.optimizer import Adam, AdamW, Constant, Cosine, OneCycle, Optimizer, Schedule, Sgd, Step
 from cnn_jax.config.parsing import ConfigError, override, parse
 
 __all__ = [

@@ -1,4 +1,6 @@
-"""The networks' sections of the config: what can be chosen in each, with its legal range and its meaning.
+"""The networks, and their sections of the config: what can be chosen in each, with its legal range and its meaning.
+
+`NETWORKS` lists them.
 
 A network published in two versions has two names whose fields are the same and whose defaults differ, so that
 every difference between the versions is a field that can be set.
@@ -7,11 +9,11 @@ A section has as many fields as there are settings of its network, some more tha
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from cnn_jax.config.network import NORM_MEANING, Network
+from cnn_jax.config.network import NORM_MEANING, Faults, Network
 from cnn_jax.config.networks import (
     ConvNeXt,
     DenseNet,
@@ -23,6 +25,7 @@ from cnn_jax.config.networks import (
     Vgg,
     ZFNet,
 )
+from cnn_jax.config.registry import Entry, by_name, choice
 from cnn_jax.config.types import (
     LARGEST_DEPTH,
     Activation,
@@ -70,6 +73,42 @@ class Cnn(Network):
     dropout: Fraction = Field(0.0, description="share of each hidden dense layer's outputs dropped in training")
     kernel_init: KernelInit = Field("glorot_uniform", description="initial weights; biases start at zero")
 
+    def faults(self) -> Faults:
+        stages = len(self.features)
+        for field in _PER_STAGE:
+            value = getattr(self, field)
+            if is_per_stage(field, value) and len(value) not in (1, stages):
+                yield (
+                    (field, "features"),
+                    f"config.model.{field} has {len(value)} entries, one for each stage, and config.model.features has "
+                    f"{stages}; give {stages} entries, or one value for all stages"
+                    + f" (a {value[0]}x{value[1]} one is written (({value[0]}, {value[1]}),))"
+                    * _is_pair(value),
+                )
+
+
+_PER_STAGE = (
+    *("kernel_size", "strides", "padding", "dilation", "groups"),
+    *("pooling", "pool_window", "pool_strides", "pool_padding"),
+)
+
+
+def _is_pair(value: tuple[object, ...]) -> bool:
+    return len(value) == 2 and all(isinstance(entry, int) for entry in value)
+
+
+def is_per_stage(field: str, value: object) -> bool:
+    """Tells whether a field of the network `cnn` lists one entry per stage, rather than one value for all.
+
+    A tuple lists stages, but for the explicit pads of one padding, ((low, high), (low, high)).
+    """
+    if not isinstance(value, tuple):
+        return False
+    explicit_pads = len(value) == 2 and all(
+        isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(pad, int) for pad in pair) for pair in value
+    )
+    return not (explicit_pads and field in ("padding", "pool_padding"))
+
 
 class LeNet5(Network):
     """LeCun, Bottou, Bengio and Haffner, 1998; the lecture's table 13-1."""
@@ -105,6 +144,21 @@ class LeNet5(Network):
     )
     dropout: Fraction = Field(0.0, description="share of each hidden dense layer's outputs dropped in training")
     kernel_init: KernelInit = Field("glorot_uniform", description="initial weights; biases start at zero")
+
+    def faults(self) -> Faults:
+        if self.connection == "table" and self.features[:2] != (6, 16):
+            yield (
+                ("connection", "features"),
+                f"config.model.connection=table joins 6 maps to 16, and config.model.features begins with "
+                f"{self.features[:2]}; use features=(6,16,{self.features[2]}), or connection=full",
+            )
+        width = self.dense[-1] if self.dense else self.features[2]
+        if self.output == "rbf" and self.prototypes == "digits" and width != 84:
+            yield (
+                ("output", "prototypes", "dense"),
+                f"config.model.prototypes=digits are pictures of 7x12 = 84 pixels, and the last hidden layer has "
+                f"{width} units; use dense=(84,), or prototypes=random",
+            )
 
 
 class _AlexNet(Network):
@@ -143,6 +197,7 @@ class AlexNet(_AlexNet):
 class TorchvisionAlexNet(_AlexNet):
     """torchvision's, after Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014."""
 
+    published: ClassVar[bool] = True
     name: Literal["alexnet_torchvision"] = Field(
         "alexnet_torchvision", description="torchvision's AlexNet, narrower and without response normalisation"
     )
@@ -198,6 +253,7 @@ class GoogLeNet(_GoogLeNet):
 class TorchvisionGoogLeNet(_GoogLeNet):
     """torchvision's, whose weights are published."""
 
+    published: ClassVar[bool] = True
     name: Literal["googlenet_torchvision"] = Field(
         "googlenet_torchvision", description="torchvision's GoogLeNet: batch norm, 3x3 in place of 5x5 kernels"
     )
@@ -230,6 +286,7 @@ class _ResNet(Network):
 class ResNet(_ResNet):
     """He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016, table 1."""
 
+    published: ClassVar[bool] = True
     name: Literal["resnet"] = Field("resnet", description="He et al., 2016, table 1: four stages")
     depth: Literal[18, 34, 50, 101, 152] = Field(18, description="layers; from 50 on of bottleneck blocks")
     width: Width = Field(64, description="maps of the stem and of the first stage's inner convolutions")
@@ -250,6 +307,22 @@ class ResNet(_ResNet):
     stem_pool_window: Size = Field(3, description="pixels")
     stem_pool_strides: Size = Field(2, description="pixels between windows")
     stem_pool_padding: PoolPadding = Field("TORCH", description="padding of that pooling")
+
+    def faults(self) -> Faults:
+        if self.depth >= 50:
+            return
+        none = f"and config.model.depth={self.depth} has none; use depth=50, 101 or 152"
+        if self.bottleneck_width != 1:
+            yield (
+                ("bottleneck_width", "depth"),
+                f"config.model.bottleneck_width={self.bottleneck_width} widens bottlenecks, {none}, or another "
+                "config.model.width",
+            )
+        if self.bottleneck_groups != 1:
+            yield (
+                ("bottleneck_groups", "depth"),
+                f"config.model.bottleneck_groups={self.bottleneck_groups} splits bottlenecks, {none}",
+            )
 
 
 class CifarResNet(_ResNet):
@@ -272,6 +345,7 @@ class CifarResNet(_ResNet):
 
 
 class _SqueezeNet(Network):
+    published: ClassVar[bool] = True
     kernel_init: KernelInit = Field("he_uniform", description="initial weights; biases start at zero")
     stem_padding: Padding = Field("VALID", description="padding of the first convolution")
     stem_strides: Size = Field(2, description="strides of the first convolution; 1 for images of 28 or 32")
@@ -289,6 +363,16 @@ class _SqueezeNet(Network):
     head_activation: Activation = Field(
         "relu", description="activation of the classes' maps, whose means are the logits"
     )
+    if TYPE_CHECKING:
+        pool_after: tuple[PaperLayer, ...]  # each version has its own default
+
+    def faults(self) -> Faults:
+        if len(set(self.pool_after)) < len(self.pool_after):
+            yield (
+                ("pool_after",),
+                f"config.model.pool_after={self.pool_after} names a layer twice; "
+                f"the nearest is {tuple(sorted(set(self.pool_after)))}",
+            )
 
 
 class SqueezeNet10(_SqueezeNet):
@@ -313,46 +397,29 @@ class SqueezeNet11(_SqueezeNet):
     )
 
 
-Model = Annotated[
-    Cnn
-    | LeNet5
-    | AlexNet
-    | TorchvisionAlexNet
-    | GoogLeNet
-    | TorchvisionGoogLeNet
-    | SqueezeNet10
-    | SqueezeNet11
-    | ResNet
-    | CifarResNet
-    | ZFNet
-    | Vgg
-    | InceptionV3
-    | DenseNet
-    | MobileNetV2
-    | MobileNetV3Large
-    | MobileNetV3Small
-    | EfficientNet
-    | ConvNeXt,
-    Field(discriminator="name"),
-]
-
-PUBLISHED = (  # networks whose weights can be had
-    *(
-        "alexnet_torchvision",
-        "googlenet_torchvision",
-        "squeezenet1_0",
-        "squeezenet1_1",
-        "resnet",
-        "vgg",
-        "inception_v3",
-    ),
-    *(
-        "inception_v3",
-        "densenet",
-        "mobilenet_v2",
-        "mobilenet_v3_large",
-        "mobilenet_v3_small",
-        "efficientnet",
-        "convnext",
-    ),
+# Every network. Its fields in `--help`, its checks and its tests follow from here.
+NETWORKS: dict[str, Entry[Network]] = by_name(
+    Entry(Cnn, "cnn_jax.models.cnn:CnnModule"),
+    Entry(LeNet5, "cnn_jax.models.lenet5:LeNet5Module"),
+    Entry(AlexNet, "cnn_jax.models.alexnet:AlexNetModule"),
+    Entry(TorchvisionAlexNet, "cnn_jax.models.alexnet:AlexNetModule"),
+    Entry(GoogLeNet, "cnn_jax.models.googlenet:GoogLeNetModule"),
+    Entry(TorchvisionGoogLeNet, "cnn_jax.models.googlenet:GoogLeNetModule"),
+    Entry(SqueezeNet10, "cnn_jax.models.squeezenet:SqueezeNetModule"),
+    Entry(SqueezeNet11, "cnn_jax.models.squeezenet:SqueezeNetModule"),
+    Entry(ZFNet, "cnn_jax.models.zfnet:ZFNetModule"),
+    Entry(Vgg, "cnn_jax.models.vgg:VggModule"),
+    Entry(InceptionV3, "cnn_jax.models.inception_v3:InceptionV3Module"),
+    Entry(ResNet, "cnn_jax.models.resnet:ResNetModule"),
+    Entry(CifarResNet, "cnn_jax.models.resnet:CifarResNetModule"),
+    Entry(DenseNet, "cnn_jax.models.densenet:DenseNetModule"),
+    Entry(MobileNetV2, "cnn_jax.models.mobilenet_v2:MobileNetV2Module"),
+    Entry(MobileNetV3Large, "cnn_jax.models.mobilenet_v3:MobileNetV3Module"),
+    Entry(MobileNetV3Small, "cnn_jax.models.mobilenet_v3:MobileNetV3Module"),
+    Entry(EfficientNet, "cnn_jax.models.efficientnet:EfficientNetModule"),
+    Entry(ConvNeXt, "cnn_jax.models.convnext:ConvNeXtModule"),
 )
+if TYPE_CHECKING:
+    Model = Network
+else:
+    Model = choice(NETWORKS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +20,7 @@ from cnn_jax.config.types import (
     Width,
 )
 
+Faults = Iterator[tuple[tuple[str, ...], str]]
 NORM_MEANING = (
     "normalisation of convolutions' maps: by batch, by groups of channels, by layer (each pixel's channels), none"
 )
@@ -26,6 +28,10 @@ NORM_MEANING = (
 
 class Network(Section):
     """Fields that every network has: the policies that its blocks are built by."""
+
+    published: ClassVar[bool] = False  # whether weights can be had: pretrained/names.py has their layers' names
+    if TYPE_CHECKING:
+        name: str  # each network's own word
 
     padding: Padding = Field("SAME", description="padding of the convolutions whose kernels exceed a pixel")
     activation: Activation = Field("relu", description="between the layers")
@@ -43,3 +49,11 @@ class Network(Section):
         "float32", description="type of maps and products; parameters, statistics and loss stay float32"
     )
     lowering: Lowering = Field("auto", description="how convolutions are computed: auto chooses by platform")
+
+    def faults(self) -> Faults:
+        """Lists what is legal field by field and impossible together.
+
+        Yields:
+          One entry for each fault: the names of the fields in it, and the message.
+        """
+        yield from ()

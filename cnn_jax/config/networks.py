@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -35,6 +35,7 @@ UpTo15 = Annotated[int, Field(ge=0, le=15)]
 class Vgg(Network):
     """Simonyan and Zisserman, 2015, table 1; torchvision's."""
 
+    published: ClassVar[bool] = True
     name: Literal["vgg"] = Field("vgg", description="Simonyan and Zisserman, 2015: 3x3 convolutions in five stages")
     depth: Literal[11, 13, 16, 19] = Field(16, description="layers with weights: the paper's A, B, D and E")
     width: Factor = Field(1.0, description="factor on the maps of every convolution, rounded to at least 1")
@@ -89,6 +90,7 @@ class ZFNet(Network):
 class DenseNet(Network):
     """Huang, Liu, van der Maaten and Weinberger, 2017, table 1; torchvision's."""
 
+    published: ClassVar[bool] = True
     name: Literal["densenet"] = Field(
         "densenet", description="Huang et al., 2017: every layer reads all before it; the default is DenseNet-121"
     )
@@ -119,6 +121,7 @@ class DenseNet(Network):
 class _Mobile(Network):
     """Fields of the networks of inverted residual blocks."""
 
+    published: ClassVar[bool] = True
     padding: Padding = Field("TORCH", description="padding of the convolutions whose kernels exceed a pixel")
     norm: Norm = Field("batch", description=NORM_MEANING)
     kernel_init: KernelInit = Field("he_fan_out", description="initial weights; biases start at zero")
@@ -201,6 +204,7 @@ class EfficientNet(_Mobile):
 class ConvNeXt(Network):
     """Liu, Mao, Wu, Feichtenhofer, Darrell and Xie, 2022; torchvision's."""
 
+    published: ClassVar[bool] = True
     name: Literal["convnext"] = Field(
         "convnext", description="Liu et al., 2022: layer norm, GELU, 7x7 depthwise; the default is ConvNeXt-T"
     )
@@ -230,6 +234,7 @@ class ConvNeXt(Network):
 class InceptionV3(Network):
     """Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, 2016, table 1; torchvision's."""
 
+    published: ClassVar[bool] = True
     name: Literal["inception_v3"] = Field(
         "inception_v3", description="Szegedy et al., 2016: factorised convolutions; images of 299"
     )

@@ -18,46 +18,12 @@ from cnn_jax.blocks import Policy
 from cnn_jax.blocks.flax_layers import emitting_flax_layers
 from cnn_jax.blocks.kernels import KernelSpec, initial_kernels_from, split_kernels, standard_numbers
 from cnn_jax.config import Model as ModelConfig
+from cnn_jax.config import registry
+from cnn_jax.config.model import NETWORKS
 from cnn_jax.layer_rows import LayerRow, check_rows, trace_layers
-from cnn_jax.models.alexnet import AlexNetModule
-from cnn_jax.models.cnn import CnnModule
-from cnn_jax.models.convnext import ConvNeXtModule
-from cnn_jax.models.densenet import DenseNetModule
-from cnn_jax.models.efficientnet import EfficientNetModule
-from cnn_jax.models.googlenet import GoogLeNetModule
-from cnn_jax.models.inception_v3 import InceptionV3Module
-from cnn_jax.models.lenet5 import LeNet5Module
-from cnn_jax.models.mobilenet_v2 import MobileNetV2Module
-from cnn_jax.models.mobilenet_v3 import MobileNetV3Module
-from cnn_jax.models.resnet import CifarResNetModule, ResNetModule
-from cnn_jax.models.squeezenet import SqueezeNetModule
-from cnn_jax.models.vgg import VggModule
-from cnn_jax.models.zfnet import ZFNetModule
 from cnn_jax.ops.platform import building_for
 
 Variables = Mapping[str, Any]
-
-REGISTRY: dict[str, type[nn.Module]] = {
-    "cnn": CnnModule,
-    "lenet5": LeNet5Module,
-    "alexnet": AlexNetModule,
-    "alexnet_torchvision": AlexNetModule,
-    "googlenet": GoogLeNetModule,
-    "googlenet_torchvision": GoogLeNetModule,
-    "squeezenet1_0": SqueezeNetModule,
-    "squeezenet1_1": SqueezeNetModule,
-    "resnet": ResNetModule,
-    "resnet_cifar": CifarResNetModule,
-    "zfnet": ZFNetModule,
-    "vgg": VggModule,
-    "inception_v3": InceptionV3Module,
-    "densenet": DenseNetModule,
-    "mobilenet_v2": MobileNetV2Module,
-    "mobilenet_v3_large": MobileNetV3Module,
-    "mobilenet_v3_small": MobileNetV3Module,
-    "efficientnet": EfficientNetModule,
-    "convnext": ConvNeXtModule,
-}
 
 
 def _initialize(module: nn.Module, image_shape: tuple[int, int, int], key: PRNGKeyArray) -> Variables:
@@ -266,7 +232,7 @@ def _unknown_layer(name: str, ran: Iterable[LayerRow], rows: Iterable[LayerRow])
 
 
 def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) -> Model:
-    """Builds the network that a config names.
+    """Builds the network that a config names, by its entry in `NETWORKS`.
 
     Args:
       config: Config of one architecture, told by its `name`.
@@ -277,9 +243,7 @@ def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) 
       The network.
 
     Raises:
-      ValueError: for a name that is not in the registry.
+      ValueError: Where no network has this name.
     """
-    if config.name not in REGISTRY:
-        raise ValueError(f"model {config.name!r}: expected one of: {', '.join(sorted(REGISTRY))}")
-    policy = Policy.of(config, frozen)
-    return Model(REGISTRY[config.name](config=config, num_classes=num_classes, policy=policy))
+    module = registry.builder(NETWORKS, config.name)
+    return Model(module(config=config, num_classes=num_classes, policy=Policy.of(config, frozen)))

@@ -71,7 +71,7 @@ TINY_CASES = [
 
 
 def test_no_network_is_left_out():
-    assert {config.name for config, _ in NETWORKS} | {config.name for config in TINY} == set(models.REGISTRY)
+    assert {config.name for config, _ in NETWORKS} | {config.name for config in TINY} == set(models.NETWORKS)
 
 
 @pytest.mark.parametrize(("config", "padding", "side"), CASES + TINY_CASES)

@@ -46,7 +46,7 @@ ALIKE = ("zfnet", "vgg", "inception_v3", "mobilenet_v3_large", "efficientnet")
 
 
 def test_no_network_is_left_out():
-    assert {config.name for config, _ in NETWORKS} == set(models.REGISTRY)
+    assert {config.name for config, _ in NETWORKS} == set(models.NETWORKS)
 
 
 def started(config, side):

@@ -51,7 +51,12 @@ COUNTS = [
     (ZFNet(), 224, 5 + 2, 5 + 2),
     (Vgg(norm="batch"), 224, 13 + 2, 13 + 2),
     (InceptionV3(modules=(0, 1, 1)), 299, 5 + 4 + 10 + 6 + 9, 34 + 2),  # all convolutions
-    (DenseNet(blocks=(2, 1)), 64, 1 + 3 * 2 + 1 + 1, 1 + 3 * 2 + 1 + 1),  # the stem, the layers, the transitions, the last norm
+    (
+        DenseNet(blocks=(2, 1)),
+        64,
+        1 + 3 * 2 + 1 + 1,
+        1 + 3 * 2 + 1 + 1,
+    ),  # the layers have two
     (MobileNetV2(), 224, 1 + 1 + 16 * 2 + 1, 1 + 1 + 16 * 2 + 1),
     (MobileNetV3Large(), 224, 1 + 5 * 2 + 8, 1 + 5 * 2 + 8),  # the first six blocks, and every gate's squeezed values
     (MobileNetV3Small(), 224, 1 + 2 * 2 + 9, 1 + 2 * 2 + 9),
@@ -64,7 +69,7 @@ CASES = [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in 
 
 
 def test_no_network_is_left_out():
-    assert {config.name for config, *_ in COUNTS} == set(models.REGISTRY)
+    assert {config.name for config, *_ in COUNTS} == set(models.NETWORKS)
 
 
 @pytest.mark.parametrize(("config", "side", "in_evaluation", "in_training"), CASES)
