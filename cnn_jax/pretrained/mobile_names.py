@@ -96,14 +96,15 @@ def _efficientnet(config: Network, layer: Layer) -> str | None:
         case ("stem", *norm):
             return f"features.0.{len(norm)}"
         case ("last", *norm):
-            return f"features.8.{len(norm)}"
+            return f"features.{sum(count > 0 for count in config.blocks) + 1}.{len(norm)}"
         case ("head", "logits"):
             return "classifier.1"
     if (found := _staged(layer[0])) is None:
         return None
     stage, number = found
     part = _block_part(layer[1:], stage > 1 and config.expansion > 1, config.squeeze_ratio > 0)
-    return part and f"features.{stage}.{number - 1}.{part}"
+    place = sum(count > 0 for count in config.blocks[:stage])
+    return part and f"features.{place}.{number - 1}.{part}"
 
 
 # --- timm ----------------------------------------------------------------------------------------------
