@@ -113,4 +113,6 @@ def adaptive_pool(name: str, x: Float[Array, "b h w c"], size: IntPair) -> Float
         dilation=(1, 1),
         pads=((0, 0), (0, 0)),
     )
+    if outputs == (1, 1):
+        return emit(row, ops.global_avg_pool(x)[:, None, None])
     return emit(row, ops.adaptive_avg_pool(x, size))

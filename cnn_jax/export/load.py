@@ -10,6 +10,7 @@ from jaxtyping import Float32, UInt8
 
 from cnn_jax.config import Experiment
 from cnn_jax.config.parsing import ConfigError
+from cnn_jax.data.host.evaluation_picture import read_picture
 from cnn_jax.export import archive, onnx_file, seal, stablehlo
 from cnn_jax.export.description import Description
 
@@ -37,6 +38,20 @@ class ExportedNetwork:
         self.experiment: Experiment = program.description.experiment
         self.image_shape = program.description.image_shape
         self.class_names = program.description.class_names
+
+    def read_picture(self, file: Path) -> tuple[UInt8[np.ndarray, "h w c"], str]:
+        """Reads a picture file as the evaluation of the data source does.
+
+        Args:
+          file: Picture file.
+
+        Returns:
+          (pixels, what was changed, in words; empty where it fitted).
+
+        Raises:
+          UnreadablePictureError: Where it cannot be read whole.
+        """
+        return read_picture(file, self.experiment.data, self.image_shape)
 
     def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
         """Computes the probabilities of any number of images.

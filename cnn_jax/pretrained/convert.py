@@ -185,6 +185,15 @@ def to_torch(
     return state_dict
 
 
+def library_of(state_dict: Mapping[str, Any], model_config: ModelConfig) -> str:
+    """Tells which library's names entries have, "torchvision" where both have the same.
+
+    Raises:
+      WeightsError: where there are no published weights for the network.
+    """
+    return _names_of(state_dict, model_config).library.split(" and ")[0]
+
+
 def _schemes(config: ModelConfig) -> tuple[Names, ...]:
     if config.name not in NAMES:
         raise _unpublished(config)

@@ -12,7 +12,6 @@ from jaxtyping import Float32, UInt8
 
 from cnn_jax.config import Experiment
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.host.evaluation_picture import read_picture
 from cnn_jax.data.host.picture import SUFFIXES, UnreadablePictureError
 from cnn_jax.data.sources import listing
 from cnn_jax.data.sources.image_folder import passed_over, pictures_of
@@ -32,6 +31,9 @@ class Network(Protocol):
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes in label order."""
+
+    def read_picture(self, file: Path) -> tuple[UInt8[np.ndarray, "h w c"], str]:
+        """Reads a picture file as the network sees it; gives the pixels, and what was changed in words."""
 
     def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
         """Computes the probabilities of images."""
@@ -104,7 +106,7 @@ def predict(network: Network, files: Sequence[Path]) -> Iterator[Prediction | Un
     """Classifies pictures, so many at a time as the network's evaluation takes.
 
     Args:
-      network: Network, as `restore.load` or `load.load` opens it.
+      network: Network, as `restore.load`, `load.load` or `published.load` opens it.
       files: picture files.
 
     Yields:
@@ -116,7 +118,7 @@ def predict(network: Network, files: Sequence[Path]) -> Iterator[Prediction | Un
     count = 0
     for file in files:
         try:
-            images[count], changes = read_picture(file, network.experiment.data, network.image_shape)
+            images[count], changes = network.read_picture(file)
         except UnreadablePictureError as error:
             batch.append(Unreadable(listing.as_text(file), listing.as_text(str(error))))
         else:

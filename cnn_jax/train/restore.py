@@ -18,6 +18,7 @@ from cnn_jax.data import DataError
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.device.pipeline import Normalization, Preprocessing
+from cnn_jax.data.host.evaluation_picture import read_picture
 from cnn_jax.data.split import Split
 from cnn_jax.geometry import preflight
 from cnn_jax.models import Variables
@@ -32,36 +33,30 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class FinishedRun:
-    """The network of a finished run, with what it takes to use it.
+class ReadyNetwork:
+    """A network with what it takes to use it.
 
     Attributes:
-      folder: Folder of the run.
-      experiment: Config of the run.
-      result: Figures of the run.
+      experiment: Config whose data section says how pictures are read.
       image_shape: (height, width, channels) in pixels that the network takes.
       class_names: Names of the classes in label order.
       config: Static part of the network's programs.
       normalization: Constants that normalize the pixels.
-      variables: Variables of the network at the step that the result names.
-      records_seen: Digest of the records up to that step; None for a run of an older version.
+      variables: Variables of the network.
     """
 
-    folder: RunFolder
     experiment: Experiment
-    result: Result
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     config: StepConfig
     normalization: Normalization
     variables: Variables
-    records_seen: RecordsDigest | None = None
 
     def logits(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
         """Computes the logits of any number of images as evaluation does.
 
         Args:
-          images: Pixels 0 to 255, of the run's image shape.
+          images: Pixels 0 to 255, of the network's image shape.
         """
         size = min(self.experiment.train.eval_batch_size, len(images))
         arguments = (self.variables, images[:size], self.normalization)
@@ -74,13 +69,42 @@ class FinishedRun:
             parts.append(np.asarray(compiled(self.variables, filled, self.normalization))[: len(batch)])
         return np.concatenate(parts)
 
+    def read_picture(self, file: Path) -> tuple[UInt8[np.ndarray, "h w c"], str]:
+        """Reads a picture file as the evaluation of the data source does.
+
+        Args:
+          file: Picture file.
+
+        Returns:
+          (pixels, what was changed, in words; empty where it fitted).
+
+        Raises:
+          UnreadablePictureError: Where it cannot be read whole.
+        """
+        return read_picture(file, self.experiment.data, self.image_shape)
+
     def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
         """Computes the softmax probabilities of any number of images.
 
         Args:
-          images: Pixels 0 to 255, of the run's image shape.
+          images: Pixels 0 to 255, of the network's image shape.
         """
         return np.asarray(jax.nn.softmax(self.logits(images)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinishedRun(ReadyNetwork):
+    """The network of a finished run.
+
+    Attributes:
+      folder: Folder of the run.
+      result: Figures of the run.
+      records_seen: Digest of the records up to the step that the result names; None for a run of an older version.
+    """
+
+    folder: RunFolder
+    result: Result
+    records_seen: RecordsDigest | None = None
 
     def evaluate(self, split: Split | Stream) -> dict[str, float]:
         """Measures the network on a split, by the evaluation that training uses.

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from support.tiny_networks import SIDE, TINY
 
 from cnn_jax.config.parsing import ConfigError, parse
 from cnn_jax.data.device.pipeline import Normalization
@@ -34,6 +35,11 @@ NETWORKS = {
         (32, 32, 1),
     ),
     "cifar resnet": ({"name": "resnet_cifar", "depth": 8}, (16, 16, 3)),
+    **{
+        config.name: (config.model_dump(), (SIDE, SIDE, 3))
+        for config in TINY
+        if config.name in ("densenet", "mobilenet_v3_small", "efficientnet", "convnext")
+    },
 }
 
 

@@ -28,9 +28,22 @@ def read_picture(file: Path, config: Data, image_shape: tuple[int, int, int]) ->
     Raises:
       UnreadablePictureError: Where it cannot be read whole.
     """
-    if not isinstance(config, Records):
-        return fit(file, image_shape)
-    view = CentreCrop.of(config)
+    return read_middle(file, CentreCrop.of(config)) if isinstance(config, Records) else fit(file, image_shape)
+
+
+def read_middle(file: Path, view: CentreCrop) -> tuple[UInt8[np.ndarray, "h w c"], str]:
+    """Reads the middle of a picture file.
+
+    Args:
+      file: Picture file.
+      view: Sizes of the middle and of what it is taken from.
+
+    Returns:
+      As `read_picture`.
+
+    Raises:
+      UnreadablePictureError: Where it cannot be read whole.
+    """
     try:
         with open_picture(file):  # before a large file of another kind is read whole
             content = file.read_bytes()
