@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from cnn_jax.convolution_choices import DIALECTS, Lowering, border_mode
 from cnn_jax.ops import patches, space_to_depth, winograd
 from cnn_jax.ops.padding import (
-    BORDER_MODES,
     GeometryError,
     IntPair,
     Padding,
@@ -24,7 +23,6 @@ from cnn_jax.ops.padding import (
 from cnn_jax.ops.platform import platform
 from cnn_jax.ops.windows import MANY_TAPS, Windows
 
-Lowering = Literal["auto", "xla", "patches", "winograd", "space_to_depth"]
 _FEW_CHANNELS = 4  # of an image: matrix units stand idle for so few
 _WINOGRAD_CHANNELS = 8  # with fewer, the transforms cost more than they save
 _WINOGRAD_SHARE = 3 / 4  # of the definition's multiplications: the most with which it gains
@@ -73,8 +71,8 @@ def conv2d(
     size = (x.shape[1], x.shape[2])
     outputs = output_sizes(size, (kh, kw), steps, padding, dilations)
     pads = resolve_padding(padding, size, (kh, kw), steps, dilations)
-    if str(padding) in BORDER_MODES:
-        x = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode=BORDER_MODES[str(padding)])
+    if mode := border_mode(padding):
+        x = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode=mode)
         pads = ((0, 0), (0, 0))
     windows = Windows((kh, kw), steps, dilations, pads, outputs)
     chosen = _choose(lowering, windows, channels, features, groups)
@@ -127,8 +125,8 @@ def conv_transpose2d(
             zip(x.shape[1:3], kernel.shape[:2], steps, dilations, strict=True)
         )
     ]
-    named_same = isinstance(padding, str) and padding not in ("VALID", "TORCH")
-    size = tuple(axis[-1] if named_same else axis[0] for axis in axes)
+    scales = isinstance(padding, str) and DIALECTS[padding].scales
+    size = tuple(axis[-1] if scales else axis[0] for axis in axes)
     if output_size is not None:
         size = pair(output_size, "output_size")
         for wanted, possible in zip(size, axes, strict=True):
