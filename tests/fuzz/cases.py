@@ -45,7 +45,7 @@ def legal(seed: int, number: int, sources: Sources) -> Tree:
 
     Args:
       seed: Seed of all cases.
-      number: Number of the case; networks and data sources take turns.
+      number: Number of the case; networks take turns.
       sources: The section `data` of tiny data sets, by name.
     """
     draw = random.Random(f"{seed}/legal/{number}")
@@ -54,7 +54,7 @@ def legal(seed: int, number: int, sources: Sources) -> Tree:
         tree = _section_values(draw, Experiment, ())
         network = networks[number % len(networks)]
         tree["model"] = _variant_values(draw, Experiment.model_fields["model"], ("model",), network)
-        source = sources[list(sources)[number // len(networks) % len(sources)]]
+        source = sources[draw.choice(list(sources))]
         data = _variant_values(draw, Experiment.model_fields["data"], ("data",), source["name"])
         tree["data"] = data | {"test_examples": 4} | source
         _shorten(draw, tree)
