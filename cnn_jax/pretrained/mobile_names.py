@@ -1,4 +1,4 @@
-"""The names that torchvision and timm have for the layers of MobileNets and EfficientNet.
+"""The names that torchvision, timm and others have for the layers of MobileNets and EfficientNet.
 
 torchvision numbers the parts of a block, of which some blocks lack the first or the gate; timm names them, otherwise
 where there is no first part.
@@ -163,6 +163,54 @@ def _timm_v3(config: Network, layer: Layer) -> str | None:
     return part and f"blocks.{stage}.{number - 1 - sum(stages[:stage])}.{part}"
 
 
-MOBILENET_V2 = (Names("torchvision", _mobilenet_v2), Names("timm", _timm_staged))
+# --- older and other files ------------------------------------------------------------------------------
+
+
+def _flat_v2(config: Network, layer: Layer) -> str | None:
+    """The first ones in PyTorch, torchvision's too: the parts of a block are numbered in a row."""
+    assert isinstance(config, MobileNetV2)
+    if (found := _staged(layer[0])) is None:
+        return _mobilenet_v2(config, layer)
+    stage, number = found
+    parts = ("expand", "depthwise", "project") if stage > 1 and config.expansion > 1 else ("depthwise", "project")
+    match layer[1:]:
+        case (part, *norm) if part in parts:  # convolution, norm, activation
+            place = sum(config.blocks[: stage - 1]) + number
+            return f"features.{place}.conv.{3 * parts.index(part) + len(norm)}"
+    return None
+
+
+def _efficientnet_pytorch(config: Network, layer: Layer) -> str | None:
+    """Those of the package efficientnet_pytorch: blocks numbered in a row."""
+    assert isinstance(config, EfficientNet)
+    match layer:
+        case ("stem", *norm):
+            return "_bn0" if norm else "_conv_stem"
+        case ("last", *norm):
+            return "_bn1" if norm else "_conv_head"
+        case ("head", "logits"):
+            return "_fc"
+    if (found := _staged(layer[0])) is None:
+        return None
+    stage, number = found
+    block = f"_blocks.{sum(config.blocks[: stage - 1]) + number - 1}"
+    parts = ("expand", "depthwise", "project")
+    match layer[1:]:
+        case ("squeeze", ("reduce" | "expand") as conv):
+            return f"{block}._se_{conv}"
+        case (part, *norm) if part in parts:
+            return f"{block}._bn{parts.index(part)}" if norm else f"{block}._{part}_conv"
+    return None
+
+
+MOBILENET_V2 = (
+    Names("torchvision", _mobilenet_v2),
+    Names("timm", _timm_staged),
+    Names("early torchvision", _flat_v2),
+)
 MOBILENET_V3 = (Names("torchvision", _mobilenet_v3), Names("timm", _timm_v3, kept={"dense1": "conv"}))
-EFFICIENTNET = (Names("torchvision", _efficientnet), Names("timm", _timm_staged))
+EFFICIENTNET = (
+    Names("torchvision", _efficientnet),
+    Names("timm", _timm_staged),
+    Names("efficientnet_pytorch", _efficientnet_pytorch),
+)
