@@ -82,8 +82,11 @@ class Cnn(Network):
                     (field, "features"),
                     f"config.model.{field} has {len(value)} entries, one for each stage, and config.model.features has "
                     f"{stages}; give {stages} entries, or one value for all stages"
-                    + f" (a {value[0]}x{value[1]} one is written (({value[0]}, {value[1]}),))"
-                    * _is_pair(value),
+                    + (
+                        f" (a {value[0]}x{value[1]} one is written (({value[0]}, {value[1]}),))"
+                        if _is_pair(value)
+                        else ""
+                    ),
                 )
 
 
