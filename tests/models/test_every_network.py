@@ -6,7 +6,8 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
-from support.tiny_networks import TINY
+from support.tiny_networks import SIDE, TINY
+from support.training_step import CLASSES, check_step
 
 from cnn_jax import models
 from cnn_jax.config import Augment, Experiment, Sgd, Train
