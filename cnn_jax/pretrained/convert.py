@@ -94,8 +94,10 @@ def from_torch(
         lists["not finite"] = [name for name, array in found.items() if not np.isfinite(array).all()]
     if any(lists.values()):
         hint = ""
-        if any(name.startswith("aux") for name in lists["left over"]):
+        if any(name.lower().startswith("aux") for name in lists["left over"]):
             hint = "\nconfig.model.aux_heads=true takes the auxiliary classifiers"
+        elif missing and all(entries[name].path[1].startswith("aux") for name in entries if name not in arrays):
+            hint = "\nconfig.model.aux_heads=false does without the auxiliary classifiers"
         elif missing and all("logits" in entries[name].path for name in entries if name not in arrays):
             hint = "\nconfig.pretrained.head=new draws the last layer, which the file need not have then"
         raise WeightsError(
