@@ -187,13 +187,31 @@ def to_torch(
     return state_dict
 
 
-def library_of(state_dict: Mapping[str, Any], model_config: ModelConfig) -> str:
-    """Tells which library's names entries have, "torchvision" where both have the same.
+class Origin(NamedTuple):
+    """Origin of weights.
+
+    Attributes:
+      library: Library whose names they have; "torchvision" where timm has the same.
+      classes, channels: Number of classes and of image channels.
+    """
+
+    library: str
+    classes: int
+    channels: int
+
+
+def origin_of(state_dict: Mapping[str, Any], model_config: ModelConfig) -> Origin:
+    """Reads off entries where they come from and what they classify.
+
+    Args:
+      state_dict, model_config: as `from_torch` takes them.
 
     Raises:
       WeightsError: where there are no published weights for the network.
     """
-    return _names_of(state_dict, model_config).library.split(" and ")[0]
+    names = _names_of(state_dict, model_config)
+    classes, channels = _classes_and_channels(_as_arrays(state_dict), model_config, names)
+    return Origin(names.library.split(" and ")[0], classes, channels)
 
 
 def _schemes(config: ModelConfig) -> tuple[Names, ...]:

@@ -18,7 +18,7 @@ from cnn_jax.data.host.crops import CentreCrop
 from cnn_jax.data.host.evaluation_picture import read_middle
 from cnn_jax.geometry import preflight
 from cnn_jax.pretrained import WeightsError, from_torch
-from cnn_jax.pretrained.convert import library_of
+from cnn_jax.pretrained.convert import origin_of
 from cnn_jax.pretrained.files import read_entries
 from cnn_jax.pretrained.published import PUBLISHED, Preprocessing, imagenet_classes
 from cnn_jax.train import compilation
@@ -88,27 +88,27 @@ def load(name: str, file: Path) -> PublishedNetwork:
     except WeightsError as error:
         raise WeightsError(f"--pretrained: {error}") from error
     try:
-        library = library_of(entries, published.config)
-        config = published.config_for(entries, library)
+        origin = origin_of(entries, published.config)
+        config = published.config_for(entries, origin.library)
         variables = from_torch(entries, config)
     except WeightsError as error:
         raise WeightsError(f"--pretrained: {file}, --model={name}: {error}") from error
-    how = published.for_file(file.name, library)
-    classes = variables["params"]["head"]["logits"]["bias"].shape[0]
+    how = published.for_file(file.name, origin.library)
     names = imagenet_classes()
-    if classes != len(names):
-        names = tuple(map(str, range(classes)))
-    channels = next(leaf for leaf in jax.tree.leaves(variables) if leaf.ndim == 4).shape[2]
+    if origin.classes != len(names):
+        names = tuple(map(str, range(origin.classes)))
+    if origin.channels != len(how.mean):
+        raise WeightsError(f"--pretrained: {file}: its network takes {origin.channels} channels, expected RGB's 3")
     compilation.enable_cache()
     experiment = Experiment(model=config)
     return PublishedNetwork(
         experiment=experiment,
-        image_shape=(how.side, how.side, channels),
+        image_shape=(how.side, how.side, origin.channels),
         class_names=names,
-        config=StepConfig.of(experiment, classes),
+        config=StepConfig.of(experiment, origin.classes),
         normalization=Normalization(255 * jnp.asarray(how.mean), 255 * jnp.asarray(how.std)),
         variables=jax.tree.map(jnp.asarray, variables),
         name=name,
-        library=library,
+        library=origin.library,
         preprocessing=how,
     )

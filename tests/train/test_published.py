@@ -1,5 +1,7 @@
 """Published networks are used without a run: preprocessing, classes, faults."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from cnn_jax import models
 from cnn_jax.cli import main
 from cnn_jax.config.model import SqueezeNet11
 from cnn_jax.config.parsing import ConfigError
-from cnn_jax.pretrained import WeightsError, from_torch
+from cnn_jax.pretrained import WeightsError, from_torch, to_torch
 from cnn_jax.pretrained.published import PUBLISHED, imagenet_classes
 from cnn_jax.train import published
 
@@ -58,6 +60,20 @@ def test_a_picture_by_hand(weights, picture, capsys):
     printed, said = capsys.readouterr()
     assert imagenet_classes()[int(found.argmax())] in printed.splitlines()[1]
     assert "squeezenet1_1 of torchvision: shorter side resized to 256 pixels (bilinear), the middle 224x224" in said
+
+
+@pytest.mark.parametrize("name", ["convnext_tiny", "densenet121", "efficientnet_b0", "inception_v3", "resnet50"])
+def test_networks_take_rgb_pictures_and_tell_their_classes(name, monkeypatch):
+    """Whatever the order of their layers' names; nothing is computed."""
+    config = PUBLISHED[name].config
+    side = PUBLISHED[name].preprocessing.side
+    shapes = models.create(config, 7).variable_shapes((side, side, 3))
+    entries = to_torch(jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes), config)
+    monkeypatch.setattr(published, "read_entries", lambda file: entries)
+    network = published.load(name, Path("drawn.pth"))
+    assert network.image_shape == (side, side, 3)
+    assert network.class_names == tuple("0123456")
+    assert network.library == "torchvision"
 
 
 def test_imagenets_classes():
