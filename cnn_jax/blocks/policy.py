@@ -42,7 +42,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 def activate(kind: str, x: Array) -> Array:
     """Applies an activation, a key of ACTIVATIONS, to the output of the layer before it."""
-    return emit_activation(ACTIVATIONS[kind](x))
+    return emit_activation(kind, ACTIVATIONS[kind](x))
 
 
 MONOTONIC_ACTIVATIONS = frozenset(

@@ -15,6 +15,7 @@ from cnn_jax.cli.shared_flags import FORMAT, OUTPUT, WORKDIR, read_output
 from cnn_jax.config.parsing import ConfigError
 
 if TYPE_CHECKING:
+    from cnn_jax.data.host.crops import CentreCrop
     from cnn_jax.report.prediction import Network
 
 
@@ -71,33 +72,33 @@ def predict(request: PredictRequest) -> None:
     from cnn_jax.data import UnreadPicturesError
     from cnn_jax.report import prediction, prediction_output
 
-    network = _network(request)
-    files, passed_over = prediction.find_pictures(request.images)
+    network, view = _network(request)
+    files, passed_over = prediction.find_pictures(request.images, network.experiment.data)
     for warning in passed_over:
         say(f"warning: {warning}", sys.stderr)
-    rows = prediction.predict(network, files)
+    rows = prediction.predict(network, files, view)
     if unreadable := prediction_output.write(rows, network.class_names, request.format, request.output):
         raise UnreadPicturesError(prediction_output.listed(unreadable, len(files)))
 
 
-def _network(request: PredictRequest) -> Network:
-    """Opens the run, the exported file or the published weights."""
+def _network(request: PredictRequest) -> tuple[Network, CentreCrop | None]:
+    """Opens the run, the exported file or the published weights, which come with what they see of a picture."""
     if request.pretrained is not None:
         return _published(str(request.model), request.pretrained)
     if request.model is not None:
         from cnn_jax.export import load
 
-        return load.load(request.model)
+        return load.load(request.model), None
     from cnn_jax.train import restore
 
     assert request.workdir is not None  # one of the two is given
     finished = restore.load(request.workdir, request.moved)
     if request.moved:
         finished.dataset()  # which is refused where it is not the run's
-    return finished
+    return finished, None
 
 
-def _published(name: str, file: Path) -> Network:
+def _published(name: str, file: Path) -> tuple[Network, CentreCrop]:
     """Opens published weights, and says how pictures are read for them."""
     from cnn_jax.pretrained.published import imagenet_classes
     from cnn_jax.train import published
@@ -107,7 +108,7 @@ def _published(name: str, file: Path) -> Network:
     classes = len(network.class_names)
     if classes != len(imagenet_classes()):
         say(f"warning: the weights have {classes} classes, not ImageNet's 1000; they are named by number", sys.stderr)
-    return network
+    return network, network.view
 
 
 def run(request: PredictRequest) -> int:

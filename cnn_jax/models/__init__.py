@@ -21,6 +21,7 @@ from cnn_jax.config import Model as ModelConfig
 from cnn_jax.config import registry
 from cnn_jax.config.model import NETWORKS
 from cnn_jax.layer_rows import LayerRow, check_rows, trace_layers
+from cnn_jax.models.layer_graph import LayerNode, trace_graph
 from cnn_jax.ops.platform import building_for
 
 Variables = Mapping[str, Any]
@@ -204,12 +205,28 @@ class Model:
           image_shape: (height, width, channels) of an image in pixels.
 
         Returns:
-          Names in the order of computation: each a layer's with "/activation" after it.
+          Names in the order of computation: each a layer's with "/activation" after it, or "image/activation".
 
         Raises:
           GeometryError: As for `init`.
         """
         return _activations(self, image_shape)
+
+    def layer_graph(self, image_shape: tuple[int, int, int]) -> tuple[LayerNode, ...]:
+        """Gives the layers and activations that run in evaluation, and what each reads; nothing is computed.
+
+        Args:
+          image_shape: (height, width, channels) of an image in pixels.
+
+        Returns:
+          The nodes in the order of computation; the last one's output is the logits.
+
+        Raises:
+          GeometryError: As for `init`.
+        """
+        names = [row.name for row in self.layers(image_shape)] + list(self.activations(image_shape))
+        shapes = self.variable_shapes(image_shape)
+        return trace_graph(lambda v, x: self.apply(v, x, train=False)[0], shapes, image_shape, frozenset(names))
 
 
 @functools.lru_cache(maxsize=16)

@@ -8,14 +8,11 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import UInt8
 
 from cnn_jax.config import Experiment
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.device.pipeline import Normalization
 from cnn_jax.data.host.crops import CentreCrop
-from cnn_jax.data.host.evaluation_picture import read_middle
 from cnn_jax.geometry import preflight
 from cnn_jax.pretrained import WeightsError, from_torch
 from cnn_jax.pretrained.convert import origin_of
@@ -45,10 +42,6 @@ class PublishedNetwork(ReadyNetwork):
         """The middle of a picture that the network sees."""
         how = self.preprocessing
         return CentreCrop(how.side, self.image_shape[2], how.shorter_side, how.interpolation)
-
-    def read_picture(self, file: Path) -> tuple[UInt8[np.ndarray, "h w c"], str]:
-        """Reads the middle of a picture file, as `ReadyNetwork.read_picture`."""
-        return read_middle(file, self.view)
 
     def described(self) -> str:
         """The network and its preprocessing, in a line."""

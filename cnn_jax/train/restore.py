@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from cnn_jax import data, identity
 from cnn_jax.config import Experiment, locations
@@ -18,8 +18,7 @@ from cnn_jax.data import DataError
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.device.pipeline import Normalization, Preprocessing
-from cnn_jax.data.host.evaluation_picture import read_picture
-from cnn_jax.data.split import Split
+from cnn_jax.data.split import Images, Split
 from cnn_jax.geometry import preflight
 from cnn_jax.models import Variables
 from cnn_jax.run.folder import RunFolder, RunFolderError
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from cnn_jax.data.sources.stream import Stream
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadyNetwork:
     """A network with what it takes to use it.
 
@@ -43,6 +42,7 @@ class ReadyNetwork:
       config: Static part of the network's programs.
       normalization: Constants that normalize the pixels.
       variables: Variables of the network.
+      dtype: Type of the pixels that it takes, "uint8" or "float32".
     """
 
     experiment: Experiment
@@ -51,8 +51,9 @@ class ReadyNetwork:
     config: StepConfig
     normalization: Normalization
     variables: Variables
+    dtype: str = "uint8"
 
-    def logits(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+    def logits(self, images: Images) -> Float32[np.ndarray, "n k"]:
         """Computes the logits of any number of images as evaluation does.
 
         Args:
@@ -69,21 +70,7 @@ class ReadyNetwork:
             parts.append(np.asarray(compiled(self.variables, filled, self.normalization))[: len(batch)])
         return np.concatenate(parts)
 
-    def read_picture(self, file: Path) -> tuple[UInt8[np.ndarray, "h w c"], str]:
-        """Reads a picture file as the evaluation of the data source does.
-
-        Args:
-          file: Picture file.
-
-        Returns:
-          (pixels, what was changed, in words; empty where it fitted).
-
-        Raises:
-          UnreadablePictureError: Where it cannot be read whole.
-        """
-        return read_picture(file, self.experiment.data, self.image_shape)
-
-    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+    def probabilities(self, images: Images) -> Float32[np.ndarray, "n k"]:
         """Computes the softmax probabilities of any number of images.
 
         Args:
@@ -94,12 +81,12 @@ class ReadyNetwork:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FinishedRun(ReadyNetwork):
-    """The network of a finished run.
+    """The network of a finished run, at the step that its result names.
 
     Attributes:
       folder: Folder of the run.
       result: Figures of the run.
-      records_seen: Digest of the records up to the step that the result names; None for a run of an older version.
+      records_seen: Digest of the records up to that step; None for a run of an older version.
     """
 
     folder: RunFolder
@@ -183,6 +170,7 @@ def load(workdir: Path, moved: Mapping[str, str] | None = None) -> FinishedRun:
         experiment=experiment,
         result=result,
         image_shape=described.image_shape,
+        dtype=described.dtype,
         class_names=described.class_names,
         config=config,
         normalization=Normalization(jnp.asarray(described.mean), jnp.asarray(described.std)),

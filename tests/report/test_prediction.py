@@ -150,17 +150,17 @@ def test_pictures_are_read_a_batch_at_a_time(small_run, tmp_path, monkeypatch):
         Image.fromarray(draws.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / f"{number:02}.png")
     (tmp_path / "05.png").write_text("no picture")
     reads, batches = [], []
-    read, classify = type(small_run).read_picture, type(small_run).probabilities
+    read, classify = prediction.read_picture, type(small_run).probabilities
 
-    def counted(run, file):
+    def counted(file, *others):
         reads.append(file.name)
-        return read(run, file)
+        return read(file, *others)
 
     def batched(run, images):
         batches.append((len(reads), images.shape))
         return classify(run, images)
 
-    monkeypatch.setattr(type(small_run), "read_picture", counted)
+    monkeypatch.setattr(prediction, "read_picture", counted)
     monkeypatch.setattr(type(small_run), "probabilities", batched)
     rows = list(prediction.predict(small_run, sorted(tmp_path.iterdir())))
     assert batches == [(4, (4, 8, 8, 3)), (9, (4, 8, 8, 3)), (11, (4, 8, 8, 3))]

@@ -13,6 +13,7 @@ from cnn_jax import models
 from cnn_jax.cli import main
 from cnn_jax.config.model import SqueezeNet11
 from cnn_jax.config.parsing import ConfigError
+from cnn_jax.data.sources.evaluation_picture import read_middle
 from cnn_jax.pretrained import WeightsError, from_torch, to_torch
 from cnn_jax.pretrained.published import PUBLISHED, imagenet_classes
 from cnn_jax.train import published
@@ -43,7 +44,7 @@ def test_a_picture_by_hand(weights, picture, capsys):
     """The middle 224x224 of the pixels, standardised as torchvision does, through the network."""
     path, pixels = picture
     network = published.load("squeezenet1_1", weights / "squeezenet1_1-b8a52dc0.safetensors")
-    seen, changes = network.read_picture(path)
+    seen, changes = read_middle(path, network.view)
     np.testing.assert_array_equal(seen, pixels[16:240, 38:262])
     assert "224" in changes
     (found,) = network.probabilities(seen[None])
@@ -107,7 +108,7 @@ def test_bicubic_pictures_are_pillows(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     how = PUBLISHED["efficientnet_b0"].preprocessing
     view = published.CentreCrop(how.side, 3, how.shorter_side, how.interpolation)
-    seen, _ = published.read_middle(tmp_path / "a.png", view)
+    seen, _ = read_middle(tmp_path / "a.png", view)
     expected = Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC)
     # the part alone is resized, a little of which Pillow sees beyond it
     difference = np.abs(seen.astype(int) - np.asarray(expected)[16:240, 16:240])[2:-2, 2:-2]
