@@ -10,11 +10,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.config_fields import FieldRow
-
 from cnn_jax import config_fields
 from cnn_jax.cli.command import Command, Flag
 from cnn_jax.cli.main import COMMANDS
+from cnn_jax.config_fields import FieldRow
 
 _EXPLORER = re.compile(r"\[([^\]]+)\]\(((?:\.\./)*explorer/index\.html(?:#[\w-]+)?)\)")
 _OUTSIDE = {"../CONTRIBUTING.md": "/project/contributing.md", "../CHANGELOG.md": "/project/changelog.md"}
