@@ -27,8 +27,8 @@ test-export: $(VENV)/development $(ALONE_VENV)/installed ## exported networks of
 test-faults: $(VENV)/development ## a full disk at ten levels, an error at every read and write of a run, a kill at each
 	@$(VENV)/bin/python -m pytest tests/test_faults.py tests/test_failed_reads.py --every=1 --numprocesses=auto $(ARGS)
 
-test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow, attributions beside captum
-	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py tests/peers/check_captum.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
+test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow, networks beside torchvision's, attributions beside captum
+	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py tests/peers/check_networks.py tests/peers/check_real_weights.py tests/peers/check_captum.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
 
 test-data-peers: $(VENV)/development $(TFDS_VENV)/installed ## data sets that TensorFlow and Hugging Face datasets write, read pixel for pixel
 	@$(VENV)/bin/python -m pytest tests/peers/check_data_sets.py --tfds=$(abspath $(TFDS_VENV)/bin/python) $(ARGS)

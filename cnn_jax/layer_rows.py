@@ -48,8 +48,8 @@ class LayerRow:
     Attributes:
       name: Path of the layer in the network, like no other's; its parameters stand under it.
       kind: "conv", "max_pool", "avg_pool", "min_pool", "adaptive_avg_pool", "global_avg_pool", "batch_norm",
-        "group_norm", "layer_norm", "lrn", "pad", "crop", "scale", "add", "concat", "flatten", "dense", "rbf" or
-        "dropout".
+        "group_norm", "layer_norm", "lrn", "pad", "crop", "scale", "add", "multiply", "concat", "flatten", "dense",
+        "rbf" or "dropout".
       input_shape: Shape without the batch; of several inputs, the first's.
       output_shape: Shape without the batch.
       parameters: Number of weights and biases.

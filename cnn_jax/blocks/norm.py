@@ -1,4 +1,4 @@
-"""Normalisation: batch norm with its running statistics, group norm, and local response normalisation."""
+"""Normalisation: batch norm with its running statistics, group and layer norm, and local response normalisation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FusedNorm(NamedTuple):
 
 
 class Norm(nn.Module):
-    """Batch or group norm, as the policy has it, with a scale and a bias for each channel.
+    """Batch, group or layer norm, as the policy has it, with a scale and a bias for each channel.
 
     In training batch norm uses the mean and variance of the batch, or of every norm_images of it, and moves the
     running ones towards their mean (the variance by its unbiased estimate, as PyTorch does); otherwise, and in a frozen
@@ -96,6 +96,8 @@ class Norm(nn.Module):
                         f"use norm_groups={math.gcd(policy.norm_groups, channels)}"
                     )
             return emit(row, ops.group_norm(x, scale, bias, groups=policy.norm_groups, eps=policy.norm_eps))
+        if policy.norm == "layer":
+            return emit(row, ops.layer_norm(x, scale, bias, eps=policy.norm_eps))
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
         running_variance = self.variable("batch_stats", "variance", jnp.ones, (channels,))
         if not policy.uses_batch_statistics(self.path, train):

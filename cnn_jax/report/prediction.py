@@ -12,9 +12,10 @@ from jaxtyping import Float32
 
 from cnn_jax.config import Data, Experiment, Npz
 from cnn_jax.data.errors import DataError
+from cnn_jax.data.host.crops import CentreCrop
 from cnn_jax.data.host.picture import SUFFIXES, UnreadablePictureError
 from cnn_jax.data.sources import listing
-from cnn_jax.data.sources.evaluation_picture import read_picture
+from cnn_jax.data.sources.evaluation_picture import read_middle, read_picture
 from cnn_jax.data.sources.image_folder import passed_over, pictures_of
 from cnn_jax.data.split import Images
 
@@ -107,12 +108,15 @@ def find_pictures(paths: Sequence[Path], config: Data | None = None) -> tuple[li
     return files, tuple(warnings)
 
 
-def predict(network: Network, files: Sequence[Path]) -> Iterator[Prediction | Unreadable]:
+def predict(
+    network: Network, files: Sequence[Path], view: CentreCrop | None = None
+) -> Iterator[Prediction | Unreadable]:
     """Classifies pictures, so many at a time as the network's evaluation takes.
 
     Args:
-      network: Network, as `restore.load` or `load.load` opens it.
+      network: Network, as `restore.load`, `load.load` or `published.load` opens it.
       files: picture files.
+      view: The middle of a picture that the network sees; None reads pictures as its data source does.
 
     Yields:
       One prediction for each picture, and what cannot be read, in the files' order.
@@ -123,7 +127,10 @@ def predict(network: Network, files: Sequence[Path]) -> Iterator[Prediction | Un
     count = 0
     for file in files:
         try:
-            images[count], changes = read_picture(file, network.experiment.data, network.image_shape, network.dtype)
+            if view is not None:
+                images[count], changes = read_middle(file, view)
+            else:
+                images[count], changes = read_picture(file, network.experiment.data, network.image_shape, network.dtype)
         except UnreadablePictureError as error:
             batch.append(Unreadable(listing.as_text(file), listing.as_text(str(error))))
         else:

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from support.tiny_networks import SIDE, TINY
 from support.untrained_run import images, untrained_run
 
 from cnn_jax.config.parsing import ConfigError
@@ -33,6 +34,11 @@ NETWORKS = {
         (32, 32, 1),
     ),
     "cifar resnet": ({"name": "resnet_cifar", "depth": 8}, (16, 16, 3)),
+    **{
+        config.name: (config.model_dump(), (SIDE, SIDE, 3))
+        for config in TINY
+        if config.name in ("densenet", "mobilenet_v3_small", "efficientnet", "convnext")
+    },
 }
 
 

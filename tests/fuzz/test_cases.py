@@ -49,7 +49,7 @@ def test_legal_experiments_are_refused_or_can_be_traced(tiny, monkeypatch):
         except preflight.REFUSALS as error:
             refusals.append(str(error))
             continue
-        if experiment.model.name in ("cnn", "lenet5"):
+        if experiment.model.name in ("cnn", "lenet5", "convnext", "mobilenet_v2"):
             job = Job(experiment, dataset.image_shape, dataset.num_classes, "cpu", "train")
             lowering.lower(job, experiment.train.batch_size, jax.devices()[:1])
             traced += 1

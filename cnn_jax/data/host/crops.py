@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
+from PIL import Image
 
 from cnn_jax.config import Pictures, Records
 from cnn_jax.data.host import resize
@@ -146,11 +148,13 @@ class CentreCrop:
       side: Side of the square, in pixels.
       channels: 1 for grey, 3 for RGB.
       shorter_side: in pixels, what the picture's shorter side is resized to; at least `side`.
+      interpolation: Filter of the resizing.
     """
 
     side: int
     channels: int
     shorter_side: int
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     @property
     def dtype(self) -> str:
@@ -182,7 +186,8 @@ class CentreCrop:
         """
         picture = Picture(content)
         box = self.box(picture.width, picture.height)
-        pixels = picture.part(box, self.side, self.channels, resize.exactly)
+        how = functools.partial(resize.exactly, interpolation=Image.Resampling[self.interpolation.upper()])
+        pixels = picture.part(box, self.side, self.channels, how)
         return pixels, box, (picture.width, picture.height)
 
     def box(self, width: int, height: int) -> Box:

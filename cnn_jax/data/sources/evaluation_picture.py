@@ -41,8 +41,22 @@ def read_picture(
         view = CentreCrop.of(config)
     elif isinstance(config, Pictures):
         view = evaluation_crop(config, image_shape)
-    if view is None:
-        return fit(file, image_shape)
+    return fit(file, image_shape) if view is None else read_middle(file, view)
+
+
+def read_middle(file: Path, view: CentreCrop) -> tuple[UInt8[np.ndarray, "h w c"], str]:
+    """Reads the middle of a picture file.
+
+    Args:
+      file: Picture file.
+      view: Sizes of the middle and of what it is taken from.
+
+    Returns:
+      (pixels, what was changed, in words; empty where it fitted).
+
+    Raises:
+      UnreadablePictureError: Where it cannot be read whole.
+    """
     try:
         with open_picture(file):  # before a large file of another kind is read whole
             content = file.read_bytes()
