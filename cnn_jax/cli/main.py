@@ -9,7 +9,7 @@ from typing import Any
 from cnn_jax import jax_settings, xla_flags
 from cnn_jax.cli import compile as compile_
 from cnn_jax.cli import eval as eval_
-from cnn_jax.cli import export, parser, predict, prepare, report, summary, sweep, train
+from cnn_jax.cli import export, parser, predict, prepare, report, search, summary, sweep, train
 from cnn_jax.cli import filter as filter_
 from cnn_jax.cli import inspect as inspect_
 from cnn_jax.cli.command import Command
@@ -20,7 +20,7 @@ from cnn_jax.run.exit_codes import DONE
 
 COMMANDS: dict[str, Command] = {
     module.COMMAND.name: module.COMMAND
-    for module in (train, eval_, predict, inspect_, export, summary, report, compile_, prepare, filter_, sweep)
+    for module in (train, eval_, predict, inspect_, export, summary, report, compile_, prepare, filter_, sweep, search)
 }
 
 

@@ -4,10 +4,14 @@ What an experiment file's `get_sweep()` and `get_search()` are built with can be
 """
 
 from cnn_jax.sweep.ranges import choice, halton, integers, log_uniform, sobol, uniform
+from cnn_jax.sweep.search.declaration import Halving, Hyperband, Search
 from cnn_jax.sweep.space import Named, Sweep, assign, chain, keep, product, repeat_seeds, zip_
 
 __all__ = [
+    "Halving",
+    "Hyperband",
     "Named",
+    "Search",
     "Sweep",
     "assign",
     "chain",

@@ -32,11 +32,19 @@ _OWN = {
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A trial with its name, and what is known of it before it runs."""
+    """A trial with its name, and what is known of it before it runs.
+
+    Attributes:
+      id: Name of the trial.
+      trial: The trial.
+      examined: Findings about it.
+      until_epoch: Epoch after which it pauses; None trains it to the end.
+    """
 
     id: str
     trial: Trial
     examined: Examined
+    until_epoch: int | None = None
 
 
 class SweepFolder:

@@ -14,7 +14,7 @@ from rich.text import Text
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.metrics import PRIMARY
 from cnn_jax.sweep.folder import Entry, SweepFolder
-from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING, Standing, Status
+from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, PAUSED, RUNNING, STOPPED, WAITING, Standing, Status
 from cnn_jax.terminal import cell, print_line
 
 _ROWS = 25  # of the live table
@@ -23,10 +23,11 @@ _COLOURS: dict[Standing, str] = {
     FAILED: "red",
     RUNNING: "cyan",
     STOPPED: "yellow",
+    PAUSED: "blue",
     INFEASIBLE: "magenta",
     WAITING: "dim",
 }
-_ORDER: tuple[Standing, ...] = (RUNNING, FAILED, STOPPED, DONE, WAITING, INFEASIBLE)  # of the live table
+_ORDER: tuple[Standing, ...] = (RUNNING, FAILED, STOPPED, PAUSED, DONE, WAITING, INFEASIBLE)  # of the live table
 
 
 class SweepView:
@@ -68,7 +69,7 @@ class SweepView:
         del self._entries[self._statuses[entry.id].status][entry.id]
         self._entries[status.status][entry.id] = entry
         self._statuses[entry.id] = status
-        if status.status in (DONE, FAILED):
+        if status.status in (DONE, FAILED, PAUSED):
             value = self._values[entry.id] = _measured(self._folder, entry)
             if value is not None:
                 self._best = value if self._best is None else max(self._best, value, key=PRIMARY.gain)
