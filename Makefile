@@ -7,7 +7,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-faults test-peers fuzz fuzz-data golden pictures gallery lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
+.PHONY: help train test test-faults test-peers fuzz fuzz-data golden pictures gallery lint data bench bench-gpu bench-inspect bench-loader bench-sweep bench-sweep-scale lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench-loader: $(VENV)/runtime $(BENCH_VENV)/installed ## loading of large data b
 
 bench-sweep: $(VENV)/runtime data ## what a sweep costs beside its trials' training; ARGS="--rounds=1 --jobs 1"
 	@$(VENV)/bin/python -m benchmarks.sweep_overhead $(ARGS)
+
+bench-sweep-scale: $(VENV)/runtime ## what 100 to 10,000 trials cost apart from their training; ARGS="--trials 100 --kinds grid"
+	@$(VENV)/bin/python -m benchmarks.sweep_scale $(ARGS)
 
 lock: $(VENV)/development ## compile requirements*.txt from pyproject.toml
 	@for each in "requirements.txt" "requirements-dev.txt --group dev" "requirements-cuda.txt --extra cuda" \

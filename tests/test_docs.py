@@ -13,7 +13,7 @@ PAGE = DOCS / "convolution.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", ["convolution.md", "filters.md", "inspect.md"])
+@pytest.mark.parametrize("page", ["convolution.md", "filters.md", "inspect.md", "search.md"])
 def test_the_blocks_of_a_page_run(page):
     text = (DOCS / page).read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(text))

@@ -25,7 +25,17 @@ from cnn_jax.sweep.trial_files import is_held, read_trial
 
 # What a sweep writes, by which its folder is recognised where sweep.json is missing.
 _OWN = {
-    *("trials", "tensorboard", "report", "verified", "table.csv", "table.parquet", "points.csv", "report.log"),
+    *(
+        "trials",
+        "tensorboard",
+        "report",
+        "verified",
+        "search.json",
+        "table.csv",
+        "table.parquet",
+        "points.csv",
+        "report.log",
+    ),
     f"{sweep_file.NAME}.damaged",
 }
 

@@ -18,7 +18,8 @@ from cnn_jax.sweep.rows import read_rows
 from cnn_jax.sweep.search import plan, record
 from cnn_jax.sweep.search.driver import Driver, SearchBlocked
 from sweep.search import killed_search
-from sweep.search.stand_in import StandIn, score, write
+from sweep.search.made_up import score
+from sweep.search.stand_in import StandIn, write
 
 TESTS = Path(__file__).parents[2]
 HALVED = "Search(SPACE, trials=18, sampler='halton', batch=9, stopping=Halving(), confirm=2, seeds=3)"
