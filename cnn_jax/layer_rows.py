@@ -2,7 +2,7 @@
 
 Every layer ends with `emit(row, output)`. While `trace_layers` is active this records the row, so that the table is
 read off the network itself, adds the layer's perturbation to the output, and keeps the output if it is to be captured.
-An activation has no row; it ends with `emit_activation(output)`, and is named for the layer before it.
+An activation has no row; it ends with `emit_activation(kind, output)`, and is named for the layer before it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ LARGEST_KERNEL_BYTES = 4 * 2**30
 LARGEST_MARGIN = 32  # pixels of padding on a side beyond the map's own size
 IMAGE = -1  # the source of a layer that reads the image
 ACTIVATION = "/activation"  # after a layer's name: the output of the activation that follows it directly
+IMAGE_NAME = "image"  # in place of a layer's name where an activation reads the image
 _TWICE = "two layers are named {}: a module runs twice, or two have one path"
 
 
@@ -32,10 +33,10 @@ class LayerTableError(ValueError):
     """A layer table that does not describe its network; the message names the layer."""
 
 
-# Thirteen fields: one for each column of the layer table.
+# Fourteen fields: one for each column of the layer table, and the settings that have no column.
 @dataclasses.dataclass(frozen=True)
 class LayerRow:
-    """One layer of a network, one field for each column of the table. Shapes are of one image, channels last.
+    """One layer of a network. Shapes are of one image, channels last.
 
     Attributes:
       name: Path of the layer in the network, like no other's; its parameters stand under it.
@@ -53,6 +54,7 @@ class LayerRow:
       pads: Padding as resolved, ((top, bottom), (left, right)), negative where a map is cropped; None without a window.
       groups: Groups of a convolution.
       sources: Numbers of the rows whose outputs come in, from 0; -1 is the image.
+      settings: Further settings of the layer's arithmetic, (name, value) each, as its function in `ops` takes them.
     """
 
     name: str
@@ -68,6 +70,7 @@ class LayerRow:
     pads: tuple[Pads, Pads] | None = None
     groups: int = 1
     sources: tuple[int, ...] = (IMAGE,)
+    settings: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +122,7 @@ def window_row(name: str, kind: str, shape: tuple[int, ...], features: int, wind
         dilation=dilations,
         padding=window.padding,
         pads=pads,
+        settings=(("ceil_mode", True),) if window.ceil_mode else (),
     )
 
 
@@ -164,6 +168,7 @@ class LayerTrace:
       perturb: Arrays to add to layers' outputs, by the layers' names.
       outputs: Outputs kept, by the layers' names, perturbations included.
       activations: Names of the activations that ran, each a layer's with ACTIVATION after it.
+      activation_kinds: Kind of each activation, by its name.
     """
 
     capture: Collection[str] | Literal["all"] = ()
@@ -172,6 +177,7 @@ class LayerTrace:
     rows: list[LayerRow] = dataclasses.field(default_factory=list)
     ends: tuple[int, ...] = (IMAGE,)
     activations: list[str] = dataclasses.field(default_factory=list)
+    activation_kinds: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def record(self, row: LayerRow) -> None:
         """Adds a row, which reads the rows before it."""
@@ -252,12 +258,13 @@ def emit(row: LayerRow, y: Array) -> Array:
     return y
 
 
-def emit_activation(y: Array) -> Array:
+def emit_activation(kind: str, y: Array) -> Array:
     """Passes on the output of an activation; every activation ends with it.
 
     Its name is that of the layer before it with ACTIVATION after that; to capture "all" does not capture it.
 
     Args:
+      kind: Name of the activation function.
       y: Output of the activation, batch first.
 
     Returns:
@@ -267,9 +274,11 @@ def emit_activation(y: Array) -> Array:
       ValueError, LayerTableError: As for `LayerTrace.pass_through`.
     """
     trace = _trace.get()
-    if trace is None or len(trace.ends) != 1 or trace.ends == (IMAGE,):
+    if trace is None or len(trace.ends) != 1:
         return y
-    trace.activations.append(name := trace.rows[trace.ends[0]].name + ACTIVATION)
+    before = IMAGE_NAME if trace.ends == (IMAGE,) else trace.rows[trace.ends[0]].name
+    trace.activations.append(name := before + ACTIVATION)
+    trace.activation_kinds[name] = kind
     captured = trace.capture != "all" and name in trace.capture
     return trace.pass_through(name, y) if captured or name in trace.perturb else y
 

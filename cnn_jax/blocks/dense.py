@@ -8,7 +8,7 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Float32
 
 from cnn_jax import ops
 from cnn_jax.blocks.conv import ConvBlock
@@ -158,12 +158,24 @@ class RbfUnits(nn.Module):
                     f"prototypes=digits are 10 pictures of 84 pixels, and {shape[0]} classes of {shape[1]} values are "
                     "needed; use prototypes=random or prototypes=learned"
                 )
-        signs = DIGITS if self.prototypes == "digits" else _random_signs(shape)
+        signs = initial_prototypes(self.prototypes, shape)
         learned = self.prototypes == "learned"
         centres = self.param("prototypes", lambda key: jnp.asarray(signs)) if learned else jnp.asarray(signs)
         y = -jnp.sum(jnp.square(x[:, None, :].astype(jnp.float32) - centres), axis=-1)
-        return emit(LayerRow(name, "rbf", x.shape[1:], shape[:1], math.prod(shape) * learned, math.prod(shape)), y)
+        row = LayerRow(name, "rbf", x.shape[1:], shape[:1], math.prod(shape) * learned, math.prod(shape))
+        return emit(dataclasses.replace(row, settings=(("prototypes", self.prototypes),)), y)
 
 
-def _random_signs(shape: tuple[int, int]) -> np.ndarray:
+def initial_prototypes(kind: str, shape: tuple[int, int]) -> Float32[np.ndarray, "k n"]:
+    """Makes the prototypes that radial basis units have, or start from where they learn.
+
+    Args:
+      kind: Prototypes as for `RbfUnits`.
+      shape: (units, inputs).
+
+    Returns:
+      Signs, +1 and -1.
+    """
+    if kind == "digits":
+        return DIGITS
     return 2 * np.random.default_rng(0).integers(0, 2, shape).astype(np.float32) - 1

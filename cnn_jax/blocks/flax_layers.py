@@ -82,5 +82,5 @@ def _padding(padding: Any, taps: tuple[int, int], dilation: tuple[int, int]) -> 
         spans = [effective_window(*sizes) for sizes in zip(taps, dilation, strict=True)]
         return tuple(((span - 1) // 2, span // 2) for span in spans)
     if isinstance(padding, str | int):
-        return padding  # type: ignore[return-value]  # "SAME" or "VALID" where Flax takes it
+        return padding
     return tuple((side, side) if isinstance(side, int) else (side[0], side[1]) for side in padding)

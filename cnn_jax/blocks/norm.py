@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -63,7 +63,10 @@ class Norm(nn.Module):
         Returns:
           The row, without sources.
         """
-        return LayerRow("/".join(self.path), f"{self.policy.norm}_norm", shape, shape, 2 * shape[-1])
+        settings: tuple[tuple[str, Any], ...] = (("eps", self.policy.norm_eps),)
+        if self.policy.norm == "group":
+            settings += (("groups", self.policy.norm_groups),)
+        return LayerRow("/".join(self.path), f"{self.policy.norm}_norm", shape, shape, 2 * shape[-1], settings=settings)
 
     @nn.compact
     def __call__(
@@ -132,4 +135,5 @@ def lrn(name: str, x: Float[Array, "b h w c"], k: float, mean: bool) -> Float[Ar
     Returns:
       Feature maps of the same shape.
     """
-    return emit(LayerRow(name, "lrn", x.shape[1:], x.shape[1:]), ops.local_response_norm(x, k=k, mean=mean))
+    row = LayerRow(name, "lrn", x.shape[1:], x.shape[1:], settings=(("k", k), ("mean", mean)))
+    return emit(row, ops.local_response_norm(x, k=k, mean=mean))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from cnn_jax import ops
-from cnn_jax.config.model import Network
+from cnn_jax.config.network import Network
 from cnn_jax.layer_rows import emit_activation
 from cnn_jax.ops.padding import Padding
 
@@ -30,7 +30,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 def activate(kind: str, x: Array) -> Array:
     """Applies an activation, a key of ACTIVATIONS, to the output of the layer before it."""
-    return emit_activation(ACTIVATIONS[kind](x))
+    return emit_activation(kind, ACTIVATIONS[kind](x))
 
 
 MONOTONIC_ACTIVATIONS = frozenset({"relu", "tanh", "scaled_tanh", "sigmoid", "leaky_relu", "elu", "identity"})

@@ -62,7 +62,7 @@ def predict(request: PredictRequest) -> None:
     from cnn_jax.report import prediction, prediction_output
 
     network = _network(request)
-    files, passed_over = prediction.find_pictures(request.images)
+    files, passed_over = prediction.find_pictures(request.images, network.experiment.data)
     for warning in passed_over:
         say(f"warning: {warning}", sys.stderr)
     rows = prediction.predict(network, files)

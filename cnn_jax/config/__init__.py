@@ -1,25 +1,33 @@
 """The experiment's config: frozen, typed sections, parsed and validated, with the nearest fix of each fault."""
 
-from cnn_jax.config.data import Csv, Data, FashionMnist, Idx, ImageFolder, InMemory, Mnist, Records
+from cnn_jax.config.data import (
+    Cifar10,
+    Cifar100,
+    Csv,
+    Data,
+    FashionMnist,
+    Idx,
+    ImageFolder,
+    InMemory,
+    Mnist,
+    Npz,
+    Parquet,
+    Pictures,
+    Records,
+    Tfds,
+    WebDataset,
+)
 from cnn_jax.config.experiment import (
-    Adam,
-    AdamW,
     Augment,
     Checkpoint,
-    Constant,
-    Cosine,
     Experiment,
     Log,
-    OneCycle,
-    Optimizer,
     Pretrained,
-    Schedule,
-    Sgd,
-    Step,
     Train,
     impossible_combinations,
 )
 from cnn_jax.config.model import Cnn, Model
+from cnn_jax.config.optimizer import Adam, AdamW, Constant, Cosine, OneCycle, Optimizer, Schedule, Sgd, Step
 from cnn_jax.config.parsing import ConfigError, override, parse
 
 __all__ = [
@@ -27,6 +35,8 @@ __all__ = [
     "AdamW",
     "Augment",
     "Checkpoint",
+    "Cifar10",
+    "Cifar100",
     "Cnn",
     "ConfigError",
     "Constant",
@@ -41,14 +51,19 @@ __all__ = [
     "Log",
     "Mnist",
     "Model",
+    "Npz",
     "OneCycle",
     "Optimizer",
+    "Parquet",
+    "Pictures",
     "Pretrained",
     "Records",
     "Schedule",
     "Sgd",
     "Step",
+    "Tfds",
     "Train",
+    "WebDataset",
     "impossible_combinations",
     "override",
     "parse",

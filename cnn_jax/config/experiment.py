@@ -14,15 +14,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from cnn_jax.config import combinations
-from cnn_jax.config.data import Data, FashionMnist, FilePath, Records, Text
-from cnn_jax.config.model import PUBLISHED, Cnn, Model
+from cnn_jax.config.data import Data, FashionMnist, FilePath, Npz, Pictures, Records, Text, Tfds
+from cnn_jax.config.model import NETWORKS, Cnn, Model
+from cnn_jax.config.optimizer import Adam, AnyOptimizer, Constant, Schedule, Step
 from cnn_jax.config.types import (
     Count,
     Decay,
-    Epsilon,
     Factor,
-    NonNegative,
     NonNegativeInt,
     Positive,
     PositiveShare,
@@ -33,7 +31,6 @@ from cnn_jax.config.types import (
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 LEAST_ALPHA = 1e-3  # below it all shares are 0 or 1 and, in float32, not a number
 Alpha = Annotated[float, Field(ge=0, le=1e3, allow_inf_nan=False)]
-Rate = Annotated[float, Field(ge=1e-12, le=3e38, allow_inf_nan=False)]
 MatmulPrecision = Literal["default", "high", "highest", "bfloat16", "tensorfloat32", "float32"]
 
 # --- augmentation -------------------------------------------------------------------------------------
@@ -73,79 +70,6 @@ class Augment(Section):
     cutmix: Alpha = Field(
         0.0, description="alpha: paste a rectangle of another image, shares from Beta(alpha, alpha); labels by area"
     )
-
-
-# --- optimizer and schedule ---------------------------------------------------------------------------
-
-
-class _Optimizer(Section):
-    learning_rate: Rate = Field(1e-3, description="the schedule's highest value")
-    weight_decay: Weight = Field(0.0, description="decay a step, times the rate; adam and sgd add it to the gradient")
-    weight_decay_mask: Literal["kernels", "all"] = Field(
-        "kernels", description="kernels: biases and scales are spared; all: every parameter decays"
-    )
-    clip_norm: Rate | None = Field(None, description="gradients of a larger global L2 norm are scaled down to it")
-
-
-class Sgd(_Optimizer):
-    name: Literal["sgd"] = Field("sgd", description="stochastic gradient descent")
-    momentum: Decay = Field(0.9, description="share of the last update kept")
-    nesterov: bool = Field(False, description="look ahead by the momentum")
-
-
-class Adam(_Optimizer):
-    name: Literal["adam"] = Field("adam", description="Kingma and Ba, 2015")
-    b1: Decay = Field(0.9, description="decay of the gradient's running mean")
-    b2: Decay = Field(0.999, description="decay of the squared gradient's running mean")
-    eps: Epsilon = Field(1e-7, description="added to the denominator; 1e-7 is Keras's, 1e-8 PyTorch's")
-
-
-class AdamW(_Optimizer):
-    name: Literal["adamw"] = Field("adamw", description="Loshchilov and Hutter, 2019: decoupled weight decay")
-    weight_decay: Weight = Field(1e-4, description="decay each step, times the rate, apart from the gradient")
-    b1: Decay = Field(0.9, description="decay of the gradient's running mean")
-    b2: Decay = Field(0.999, description="decay of the squared gradient's running mean")
-    eps: Epsilon = Field(1e-8, description="added to the denominator")
-
-
-Optimizer = Annotated[Sgd | Adam | AdamW, Field(discriminator="name")]
-
-
-class _Schedule(Section):
-    warmup_epochs: NonNegative = Field(0.0, description="epochs of linear growth from 0 before the schedule starts")
-
-
-class Constant(_Schedule):
-    name: Literal["constant"] = Field("constant", description="the learning rate itself")
-
-
-class Cosine(_Schedule):
-    name: Literal["cosine"] = Field("cosine", description="half a cosine down to final_fraction")
-    final_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.0, description="last learning rate, as a fraction of the highest"
-    )
-
-
-class OneCycle(Section):
-    name: Literal["one_cycle"] = Field("one_cycle", description="Smith, 2018: cosine up, then cosine down")
-    peak: Annotated[float, Field(gt=0, lt=1)] = Field(0.3, description="share of the training at which it is highest")
-    initial_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.04, description="first learning rate, as a fraction of the highest"
-    )
-    final_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
-        1e-4, description="last learning rate, as a fraction of the highest"
-    )
-
-
-class Step(_Schedule):
-    name: Literal["step"] = Field("step", description="multiplied by factor at each boundary")
-    boundaries: tuple[Positive, ...] = Field(
-        (), max_length=10_000, description="epochs, rising, at which the rate drops"
-    )
-    factor: Annotated[float, Field(ge=1e-6, lt=1)] = Field(0.1, description="what the rate is multiplied by")
-
-
-Schedule = Annotated[Constant | Cosine | OneCycle | Step, Field(discriminator="name")]
 
 
 # --- training, checkpoints, logging -------------------------------------------------------------------
@@ -229,7 +153,7 @@ class Experiment(Section):
     augment: Augment = Field(default_factory=Augment, description="random changes of the training images")
     model: Model = Field(default_factory=Cnn, description="the network")
     pretrained: Pretrained = Field(default_factory=Pretrained, description="what the network starts from")
-    optimizer: Optimizer = Field(default_factory=Adam, description="how parameters follow gradients")
+    optimizer: AnyOptimizer = Field(default_factory=Adam, description="how parameters follow gradients")
     schedule: Schedule = Field(default_factory=Constant, description="the learning rate over the training")
     train: Train = Field(default_factory=Train, description="length and batches")
     checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="what is saved, and when")
@@ -261,7 +185,7 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
     def fault(fields: tuple[str, ...], message: str) -> None:
         faults.append((fields, message))
 
-    for fields, message in combinations.impossible_combinations(experiment.model):
+    for fields, message in experiment.model.faults():
         fault(tuple(f"model.{field}" for field in fields), message)
     train, schedule = experiment.train, experiment.schedule
     if experiment.checkpoint.select == "best" and experiment.data.validation_fraction == 0:
@@ -292,11 +216,12 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
     for fields, message in _impossible_parts(experiment.model, train):
         fault(fields, message)
     network = experiment.model.name
-    if experiment.pretrained.weights is not None and network not in PUBLISHED:
+    published = [name for name, entry in NETWORKS.items() if entry.config.published]
+    if experiment.pretrained.weights is not None and network not in published:
         fault(
             ("pretrained.weights", "model.name"),
             f"config.pretrained.weights: there are no published weights for config.model.name={network}, "
-            f"only for {', '.join(PUBLISHED)}",
+            f"only for {', '.join(published)}",
         )
     examples = experiment.data.train_examples
     if examples is not None and train.batch_size > examples:
@@ -308,6 +233,12 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
 
 
 def _impossible_views(data: Data) -> list[tuple[tuple[str, ...], str]]:
+    if isinstance(data, Npz) and data.value_range is not None and data.value_range[0] >= data.value_range[1]:
+        low, high = data.value_range
+        message = f"config.data.value_range=({low:g}, {high:g}) must rise: first the value of black, then that of white"
+        return [(("data.value_range",), message)]
+    if isinstance(data, Pictures):
+        return _impossible_pictures(data)
     if not isinstance(data, Records):
         return []
     faults = [fault for field in ("crop_area", "crop_aspect") if (fault := _falling("data", field, data))]
@@ -320,8 +251,47 @@ def _impossible_views(data: Data) -> list[tuple[tuple[str, ...], str]]:
     return faults
 
 
+def _impossible_pictures(data: Pictures) -> list[tuple[tuple[str, ...], str]]:
+    """Tells of settings of encoded pictures that are impossible together."""
+    faults = [fault for field in ("crop_area", "crop_aspect") if (fault := _falling("data", field, data))]
+    size = data.height, data.width
+    if None in size and size != (None, None):
+        one, other = ("height", "width") if data.width is None else ("width", "height")
+        message = f"config.data.{other}: got none beside config.data.{one}={getattr(data, one)}; set both, or neither"
+        faults.append((("data.height", "data.width"), message))
+    cut = [field for field in ("crop_area", "shorter_side") if getattr(data, field) is not None]
+    if cut and (None in size or data.height != data.width):
+        message = f"config.data.{cut[0]} cuts squares: set config.data.height and config.data.width to one number"
+        faults.append(((f"data.{cut[0]}", "data.height", "data.width"), message))
+    elif data.shorter_side is not None and data.height is not None and data.shorter_side < data.height:
+        message = (
+            f"config.data.shorter_side={data.shorter_side} is less than config.data.height={data.height}, which is cut "
+            f"from it; use {data.height} or more, or none"
+        )
+        faults.append((("data.shorter_side", "data.height"), message))
+    if data.crop_area is not None and data.memory in ("device", "host"):
+        message = (
+            f"config.data.memory={data.memory} holds pictures as they are seen, and config.data.crop_area draws their "
+            "parts anew in each epoch; use config.data.memory=stream, or config.data.crop_area=none"
+        )
+        faults.append((("data.memory", "data.crop_area"), message))
+    if data.validation_split is not None and data.validation_fraction:
+        message = (
+            f"config.data.validation_split={data.validation_split} and config.data.validation_fraction="
+            f"{data.validation_fraction:g} both make validation images; set one of them"
+        )
+        faults.append((("data.validation_split", "data.validation_fraction"), message))
+    if isinstance(data, Tfds) and (data.dataset is None) == (data.folder is None):
+        got = "neither" if data.folder is None else "both"
+        message = f"config.data.dataset and config.data.folder: got {got}; name the data set, or give its folder"
+        faults.append((("data.dataset", "data.folder"), message))
+    return faults
+
+
 def _falling(section: str, field: str, values: Section) -> tuple[tuple[str, ...], str] | None:
     """Tells of a range whose ends are the wrong way round."""
+    if getattr(values, field) is None:
+        return None
     low, high = getattr(values, field)
     if low <= high:
         return None

@@ -1,4 +1,6 @@
-"""The networks' sections of the config: what can be chosen in each, with its legal range and its meaning.
+"""The networks, and their sections of the config: what can be chosen in each, with its legal range and its meaning.
+
+`NETWORKS` lists them.
 
 A network published in two versions has two names whose fields are the same and whose defaults differ, so that
 every difference between the versions is a field that can be set.
@@ -7,20 +9,19 @@ A section has as many fields as there are settings of its network, some more tha
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from cnn_jax.config.network import NORM_MEANING, Faults, Network
+from cnn_jax.config.registry import Entry, by_name, choice
 from cnn_jax.config.types import (
     LARGEST_DEPTH,
     Activation,
-    Count,
-    Decay,
     Epsilon,
     Factor,
     Fraction,
     KernelInit,
-    Lowering,
     Norm,
     Order,
     Padding,
@@ -30,32 +31,10 @@ from cnn_jax.config.types import (
     PoolKind,
     PoolPadding,
     PositiveShare,
-    Section,
     Shortcut,
     Size,
     Width,
 )
-
-
-class Network(Section):
-    """Fields that every network has: the policies that its blocks are built by."""
-
-    padding: Padding = Field("SAME", description="padding of the convolutions whose kernels exceed a pixel")
-    activation: Activation = Field("relu", description="between the layers")
-    norm: Norm = Field("none", description="normalisation of convolutions' maps: by batch, by groups of channels, none")
-    norm_momentum: Decay = Field(0.9, description="share of batch norm's running statistics that a step keeps")
-    norm_eps: Epsilon = Field(1e-5, description="added to the variance")
-    norm_groups: Width = Field(8, description="number of channel groups in group norm")
-    norm_images: Count | None = Field(
-        None,
-        description="images of a batch whose statistics batch norm takes together; none: all. "
-        "With batch_size / devices no device waits for another's",
-    )
-    kernel_init: KernelInit = Field("he_normal", description="initial weights; biases start at zero")
-    compute: Literal["float32", "bfloat16"] = Field(
-        "float32", description="type of maps and products; parameters, statistics and loss stay float32"
-    )
-    lowering: Lowering = Field("auto", description="how convolutions are computed: auto chooses by platform")
 
 
 class Cnn(Network):
@@ -82,6 +61,42 @@ class Cnn(Network):
     )
     dropout: Fraction = Field(0.0, description="share of each hidden dense layer's outputs dropped in training")
     kernel_init: KernelInit = Field("glorot_uniform", description="initial weights; biases start at zero")
+
+    def faults(self) -> Faults:
+        stages = len(self.features)
+        for field in _PER_STAGE:
+            value = getattr(self, field)
+            if is_per_stage(field, value) and len(value) not in (1, stages):
+                yield (
+                    (field, "features"),
+                    f"config.model.{field} has {len(value)} entries, one for each stage, and config.model.features has "
+                    f"{stages}; give {stages} entries, or one value for all stages"
+                    + f" (a {value[0]}x{value[1]} one is written (({value[0]}, {value[1]}),))"
+                    * _is_pair(value),
+                )
+
+
+_PER_STAGE = (
+    *("kernel_size", "strides", "padding", "dilation", "groups"),
+    *("pooling", "pool_window", "pool_strides", "pool_padding"),
+)
+
+
+def _is_pair(value: tuple[object, ...]) -> bool:
+    return len(value) == 2 and all(isinstance(entry, int) for entry in value)
+
+
+def is_per_stage(field: str, value: object) -> bool:
+    """Tells whether a field of the network `cnn` lists one entry per stage, rather than one value for all.
+
+    A tuple lists stages, but for the explicit pads of one padding, ((low, high), (low, high)).
+    """
+    if not isinstance(value, tuple):
+        return False
+    explicit_pads = len(value) == 2 and all(
+        isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(pad, int) for pad in pair) for pair in value
+    )
+    return not (explicit_pads and field in ("padding", "pool_padding"))
 
 
 class LeNet5(Network):
@@ -118,6 +133,21 @@ class LeNet5(Network):
     )
     dropout: Fraction = Field(0.0, description="share of each hidden dense layer's outputs dropped in training")
     kernel_init: KernelInit = Field("glorot_uniform", description="initial weights; biases start at zero")
+
+    def faults(self) -> Faults:
+        if self.connection == "table" and self.features[:2] != (6, 16):
+            yield (
+                ("connection", "features"),
+                f"config.model.connection=table joins 6 maps to 16, and config.model.features begins with "
+                f"{self.features[:2]}; use features=(6,16,{self.features[2]}), or connection=full",
+            )
+        width = self.dense[-1] if self.dense else self.features[2]
+        if self.output == "rbf" and self.prototypes == "digits" and width != 84:
+            yield (
+                ("output", "prototypes", "dense"),
+                f"config.model.prototypes=digits are pictures of 7x12 = 84 pixels, and the last hidden layer has "
+                f"{width} units; use dense=(84,), or prototypes=random",
+            )
 
 
 class _AlexNet(Network):
@@ -156,6 +186,7 @@ class AlexNet(_AlexNet):
 class TorchvisionAlexNet(_AlexNet):
     """torchvision's, after Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014."""
 
+    published: ClassVar[bool] = True
     name: Literal["alexnet_torchvision"] = Field(
         "alexnet_torchvision", description="torchvision's AlexNet, narrower and without response normalisation"
     )
@@ -211,13 +242,12 @@ class GoogLeNet(_GoogLeNet):
 class TorchvisionGoogLeNet(_GoogLeNet):
     """torchvision's, whose weights are published."""
 
+    published: ClassVar[bool] = True
     name: Literal["googlenet_torchvision"] = Field(
         "googlenet_torchvision", description="torchvision's GoogLeNet: batch norm, 3x3 in place of 5x5 kernels"
     )
     padding: Padding = Field("TORCH", description="padding of the convolutions whose kernels exceed a pixel")
-    norm: Norm = Field(
-        "batch", description="normalisation of convolutions' maps: by batch, by groups of channels, none"
-    )
+    norm: Norm = Field("batch", description=NORM_MEANING)
     norm_eps: Epsilon = Field(1e-3, description="added to the variance")
     five_by_five: Size = Field(3, description="kernel of the modules' third branch, pixels")
     last_pool_window: Size = Field(2, description="window of the pooling before the last stage, pixels")
@@ -233,9 +263,7 @@ class TorchvisionGoogLeNet(_GoogLeNet):
 
 class _ResNet(Network):
     padding: Padding = Field("TORCH", description="padding of the convolutions whose kernels exceed a pixel")
-    norm: Norm = Field(
-        "batch", description="normalisation of convolutions' maps: by batch, by groups of channels, none"
-    )
+    norm: Norm = Field("batch", description=NORM_MEANING)
     kernel_init: KernelInit = Field("he_fan_out", description="initial weights; biases start at zero")
     activation_order: Literal["post", "pre"] = Field(
         "post", description="order in the blocks: conv-norm-activation, or (v2) norm-activation-conv"
@@ -247,6 +275,7 @@ class _ResNet(Network):
 class ResNet(_ResNet):
     """He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016, table 1."""
 
+    published: ClassVar[bool] = True
     name: Literal["resnet"] = Field("resnet", description="He et al., 2016, table 1: four stages")
     depth: Literal[18, 34, 50, 101, 152] = Field(18, description="layers; from 50 on of bottleneck blocks")
     width: Width = Field(64, description="maps of the stem and of the first stage's inner convolutions")
@@ -264,6 +293,14 @@ class ResNet(_ResNet):
     stem_pool_window: Size = Field(3, description="pixels")
     stem_pool_strides: Size = Field(2, description="pixels between windows")
     stem_pool_padding: PoolPadding = Field("TORCH", description="padding of that pooling")
+
+    def faults(self) -> Faults:
+        if self.depth < 50 and self.bottleneck_width != 1:
+            yield (
+                ("bottleneck_width", "depth"),
+                f"config.model.bottleneck_width={self.bottleneck_width} widens bottlenecks, and "
+                f"config.model.depth={self.depth} has none; use depth=50, 101 or 152, or another config.model.width",
+            )
 
 
 class CifarResNet(_ResNet):
@@ -286,6 +323,7 @@ class CifarResNet(_ResNet):
 
 
 class _SqueezeNet(Network):
+    published: ClassVar[bool] = True
     kernel_init: KernelInit = Field("he_uniform", description="initial weights; biases start at zero")
     stem_padding: Padding = Field("VALID", description="padding of the first convolution")
     stem_strides: Size = Field(2, description="strides of the first convolution; 1 for images of 28 or 32")
@@ -303,6 +341,16 @@ class _SqueezeNet(Network):
     head_activation: Activation = Field(
         "relu", description="activation of the classes' maps, whose means are the logits"
     )
+    if TYPE_CHECKING:
+        pool_after: tuple[PaperLayer, ...]  # each version has its own default
+
+    def faults(self) -> Faults:
+        if len(set(self.pool_after)) < len(self.pool_after):
+            yield (
+                ("pool_after",),
+                f"config.model.pool_after={self.pool_after} names a layer twice; "
+                f"the nearest is {tuple(sorted(set(self.pool_after)))}",
+            )
 
 
 class SqueezeNet10(_SqueezeNet):
@@ -327,20 +375,20 @@ class SqueezeNet11(_SqueezeNet):
     )
 
 
-Model = Annotated[
-    Cnn
-    | LeNet5
-    | AlexNet
-    | TorchvisionAlexNet
-    | GoogLeNet
-    | TorchvisionGoogLeNet
-    | SqueezeNet10
-    | SqueezeNet11
-    | ResNet
-    | CifarResNet,
-    Field(discriminator="name"),
-]
-
-PUBLISHED = (  # networks whose weights can be had
-    *("alexnet_torchvision", "googlenet_torchvision", "squeezenet1_0", "squeezenet1_1", "resnet"),
+# Every network. Its fields in `--help`, its checks and its tests follow from here.
+NETWORKS: dict[str, Entry[Network]] = by_name(
+    Entry(Cnn, "cnn_jax.models.cnn:CnnModule"),
+    Entry(LeNet5, "cnn_jax.models.lenet5:LeNet5Module"),
+    Entry(AlexNet, "cnn_jax.models.alexnet:AlexNetModule"),
+    Entry(TorchvisionAlexNet, "cnn_jax.models.alexnet:AlexNetModule"),
+    Entry(GoogLeNet, "cnn_jax.models.googlenet:GoogLeNetModule"),
+    Entry(TorchvisionGoogLeNet, "cnn_jax.models.googlenet:GoogLeNetModule"),
+    Entry(SqueezeNet10, "cnn_jax.models.squeezenet:SqueezeNetModule"),
+    Entry(SqueezeNet11, "cnn_jax.models.squeezenet:SqueezeNetModule"),
+    Entry(ResNet, "cnn_jax.models.resnet:ResNetModule"),
+    Entry(CifarResNet, "cnn_jax.models.resnet:CifarResNetModule"),
 )
+if TYPE_CHECKING:
+    Model = Network
+else:
+    Model = choice(NETWORKS)

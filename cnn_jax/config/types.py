@@ -6,6 +6,9 @@ from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from cnn_jax.convolution_choices import Lowering as Lowering
+from cnn_jax.convolution_choices import PaddingName, PoolPaddingName
+
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -25,10 +28,8 @@ Pixels = Annotated[int, Field(ge=1, le=LARGEST_PIXELS)]
 Pad = Annotated[int, Field(ge=0, le=LARGEST_PIXELS)]
 Width = Annotated[int, Field(ge=1, le=LARGEST_WIDTH)]
 Size = Pixels | tuple[Pixels, Pixels]
-PaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR"]
 PadPair = tuple[Pad, Pad]
 Padding = PaddingName | Pad | tuple[PadPair, PadPair]
-PoolPaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH"]
 PoolPadding = PoolPaddingName | Pad | tuple[PadPair, PadPair]
 PoolKind = Literal["max", "avg", "min"]
 # On the command line `none` is Python's None; where it is a legal word, it is that word.
@@ -39,7 +40,6 @@ Shortcut = Annotated[Literal["projection", "padded", "none"], NoneIsAWord]
 Order = Literal["conv-norm-activation", "conv-activation-norm", "norm-activation-conv"]
 Activation = Literal["relu", "tanh", "scaled_tanh", "sigmoid", "gelu", "silu", "leaky_relu", "elu", "identity"]
 KernelInit = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "he_fan_out", "lecun_normal"]
-Lowering = Literal["auto", "xla", "patches", "winograd", "space_to_depth"]
 
 T = TypeVar("T")
 PerStage: TypeAlias = T | tuple[T, ...]

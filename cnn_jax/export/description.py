@@ -32,6 +32,8 @@ class Description(BaseModel):
     """Names of the classes in the order of the probabilities."""
     image_shape: tuple[int, int, int]
     """(height, width, channels) of the images in pixels."""
+    dtype: str = "uint8"
+    """Type of the pixels, "uint8" or "float32"."""
     input: str
     """Meaning of the input."""
     output: str
@@ -62,7 +64,8 @@ def describe(run: FinishedRun) -> Description:
         jax=jax.__version__,
         class_names=run.class_names,
         image_shape=run.image_shape,
-        input="images: uint8 [batch, height, width, channels], pixels of 0 to 255, which the program normalizes",
+        dtype=run.dtype,
+        input=f"images: {run.dtype} [batch, height, width, channels], pixels of 0 to 255, which the program normalizes",
         output="probabilities: float32 [batch, classes]",
         mean=mean,
         std=std,

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
+from cnn_jax.convolution_choices import border_mode
 from cnn_jax.layer_rows import ACTIVATION, IMAGE, LayerRow
-from cnn_jax.ops.padding import BORDER_MODES
 from cnn_jax.ops.pool import adaptive_shares
 
 # Kinds of layers each of whose channels depends on that channel of the input alone.
@@ -45,7 +45,7 @@ class UnitFields:
         self._rows = tuple(rows)
         self._image_shape = image_shape
         self._numbers = {row.name: number for number, row in enumerate(rows)}
-        self._wraps = any(row.padding == "CIRCULAR" for row in rows)
+        self._wraps = any(border_mode(row.padding) == "wrap" for row in rows)
         self._seen = functools.cache(self._follow)
 
     def seen(self, layer: str, channel: int | None = None) -> tuple[Bool[np.ndarray, "oh h"], Bool[np.ndarray, "ow w"]]:
@@ -130,7 +130,7 @@ def _windows(row: LayerRow, axis: int, incoming: Bool[np.ndarray, "n pixels"]) -
     assert row.pads is not None
     (low, high), count = row.pads[axis], row.input_shape[axis]
     numbers = np.arange(count)  # of the input's places, -1 for zeros
-    mode = BORDER_MODES.get(str(row.padding))
+    mode = border_mode(row.padding)
     if mode:
         numbers = np.pad(numbers, (low, high), mode)
     else:

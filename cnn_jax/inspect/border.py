@@ -14,11 +14,12 @@ from jaxtyping import Array, Float, Int
 
 from cnn_jax import models
 from cnn_jax.config import Model as ModelConfig
+from cnn_jax.convolution_choices import DIALECTS, border_mode
 from cnn_jax.inspect.attribution import Images, apply_in_batches, batch_size
 from cnn_jax.layer_rows import ACTIVATION, IMAGE, LayerRow
 from cnn_jax.models import Model, Variables
 from cnn_jax.ops import GeometryError
-from cnn_jax.ops.padding import BORDER_MODES, PADDING_NAMES, Padding
+from cnn_jax.ops.padding import Padding
 
 _LAYERS = 6  # that are shown by default
 
@@ -74,7 +75,7 @@ def border_effects(
     variables: Variables,
     images: Float[Array, "b h w c"],
     layers: Sequence[str] | None = None,
-    paddings: Sequence[Padding] = PADDING_NAMES,
+    paddings: Sequence[Padding] = tuple(DIALECTS),
 ) -> tuple[LayerBorder, ...]:
     """Computes mean activations by place, with the network's own padding and with others.
 
@@ -192,7 +193,7 @@ def _pads(rows: Sequence[LayerRow]) -> tuple[object, ...]:
 def _border(row: LayerRow) -> str | None:
     if row.pads is None or row.pads == ((0, 0), (0, 0)):
         return None
-    return BORDER_MODES.get(str(row.padding))
+    return border_mode(row.padding)
 
 
 def _label(padding: Any) -> str:

@@ -147,7 +147,7 @@ def _checked(rows: object) -> Float[np.ndarray, "kh kw"]:
 
 
 def respond(
-    image: Float[Array, "h w c"] | UInt8[np.ndarray, "h w c"],
+    image: Float[Array, "h w c"] | Float[np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"],
     weights: Float[np.ndarray, "kh kw"],
     sliding: Sliding = Sliding(),  # noqa: B008 - frozen
 ) -> Float[np.ndarray, "oh ow c"]:

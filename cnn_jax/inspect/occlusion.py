@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from cnn_jax import ops
 from cnn_jax.inspect.attribution import apply_in_batches, batch_size, broadcast_baseline, checked
 from cnn_jax.models import Model, Variables
 from cnn_jax.ops.padding import IntPair, pair
@@ -104,5 +105,6 @@ def _covered_logits(
         offsets = jnp.arange(image.shape[axis]) - starts[:, axis, None]
         inside.append((offsets >= 0) & (offsets < size[axis]))
     covered = inside[0][:, :, None, None] & inside[1][:, None, :, None]
-    logits = model.apply(variables, jnp.where(covered, cover, image), train=False)[0]
+    with ops.on_one_core():
+        logits = model.apply(variables, jnp.where(covered, cover, image), train=False)[0]
     return logits[:, class_number].astype(jnp.float32)

@@ -18,29 +18,13 @@ from cnn_jax.blocks import Policy
 from cnn_jax.blocks.flax_layers import emitting_flax_layers
 from cnn_jax.blocks.kernels import KernelSpec, initial_kernels_from, split_kernels, standard_numbers
 from cnn_jax.config import Model as ModelConfig
+from cnn_jax.config import registry
+from cnn_jax.config.model import NETWORKS
 from cnn_jax.layer_rows import LayerRow, check_rows, trace_layers
-from cnn_jax.models.alexnet import AlexNetModule
-from cnn_jax.models.cnn import CnnModule
-from cnn_jax.models.googlenet import GoogLeNetModule
-from cnn_jax.models.lenet5 import LeNet5Module
-from cnn_jax.models.resnet import CifarResNetModule, ResNetModule
-from cnn_jax.models.squeezenet import SqueezeNetModule
+from cnn_jax.models.layer_graph import LayerNode, trace_graph
 from cnn_jax.ops.platform import building_for
 
 Variables = Mapping[str, Any]
-
-REGISTRY: dict[str, type[nn.Module]] = {
-    "cnn": CnnModule,
-    "lenet5": LeNet5Module,
-    "alexnet": AlexNetModule,
-    "alexnet_torchvision": AlexNetModule,
-    "googlenet": GoogLeNetModule,
-    "googlenet_torchvision": GoogLeNetModule,
-    "squeezenet1_0": SqueezeNetModule,
-    "squeezenet1_1": SqueezeNetModule,
-    "resnet": ResNetModule,
-    "resnet_cifar": CifarResNetModule,
-}
 
 
 def _initialize(module: nn.Module, image_shape: tuple[int, int, int], key: PRNGKeyArray) -> Variables:
@@ -221,12 +205,28 @@ class Model:
           image_shape: (height, width, channels) of an image in pixels.
 
         Returns:
-          Names in the order of computation: each a layer's with "/activation" after it.
+          Names in the order of computation: each a layer's with "/activation" after it, or "image/activation".
 
         Raises:
           GeometryError: As for `init`.
         """
         return _activations(self, image_shape)
+
+    def layer_graph(self, image_shape: tuple[int, int, int]) -> tuple[LayerNode, ...]:
+        """Gives the layers and activations that run in evaluation, and what each reads; nothing is computed.
+
+        Args:
+          image_shape: (height, width, channels) of an image in pixels.
+
+        Returns:
+          The nodes in the order of computation; the last one's output is the logits.
+
+        Raises:
+          GeometryError: As for `init`.
+        """
+        names = [row.name for row in self.layers(image_shape)] + list(self.activations(image_shape))
+        shapes = self.variable_shapes(image_shape)
+        return trace_graph(lambda v, x: self.apply(v, x, train=False)[0], shapes, image_shape, frozenset(names))
 
 
 @functools.lru_cache(maxsize=16)
@@ -249,7 +249,7 @@ def _unknown_layer(name: str, ran: Iterable[LayerRow], rows: Iterable[LayerRow])
 
 
 def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) -> Model:
-    """Builds the network that a config names.
+    """Builds the network that a config names, by its entry in `NETWORKS`.
 
     Args:
       config: Config of one architecture, told by its `name`.
@@ -260,9 +260,7 @@ def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) 
       The network.
 
     Raises:
-      ValueError: for a name that is not in the registry.
+      ValueError: Where no network has this name.
     """
-    if config.name not in REGISTRY:
-        raise ValueError(f"model {config.name!r}: expected one of: {', '.join(sorted(REGISTRY))}")
-    policy = Policy.of(config, frozen)
-    return Model(REGISTRY[config.name](config=config, num_classes=num_classes, policy=policy))
+    module = registry.builder(NETWORKS, config.name)
+    return Model(module(config=config, num_classes=num_classes, policy=Policy.of(config, frozen)))

@@ -9,8 +9,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, DenseHead, Policy, Pooling
-from cnn_jax.config.combinations import is_per_stage
-from cnn_jax.config.model import Cnn
+from cnn_jax.config.model import Cnn, is_per_stage
 
 
 class CnnModule(nn.Module):

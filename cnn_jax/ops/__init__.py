@@ -1,7 +1,8 @@
 """Pure array functions: no parameters of their own, no Flax."""
 
+from cnn_jax.convolution_choices import Lowering
 from cnn_jax.ops.activation import has_relu_backward, relu, relu_backward
-from cnn_jax.ops.conv import Lowering, conv2d, conv_transpose2d
+from cnn_jax.ops.conv import conv2d, conv_transpose2d, on_one_core
 from cnn_jax.ops.conv_pool import conv2d_relu_max_pool
 from cnn_jax.ops.norm import batch_norm, batch_norm_train, batch_statistics, group_norm, local_response_norm
 from cnn_jax.ops.norm_pool import batch_norm_max_pool_train
@@ -47,6 +48,7 @@ __all__ = [
     "max_pool_with_argmax",
     "max_unpool",
     "min_pool",
+    "on_one_core",
     "output_size",
     "output_sizes",
     "pointwise_batch_norm_train",

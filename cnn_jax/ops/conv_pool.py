@@ -14,11 +14,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from cnn_jax.convolution_choices import Lowering, border_mode
 from cnn_jax.ops import phases, winograd
 from cnn_jax.ops.activation import has_relu_backward, relu
 from cnn_jax.ops.chunks import chunk_count, map_chunks
-from cnn_jax.ops.conv import Lowering, conv2d, summed_in
-from cnn_jax.ops.padding import BORDER_MODES, Padding, output_sizes, resolve_padding
+from cnn_jax.ops.conv import conv2d, summed_in
+from cnn_jax.ops.padding import Padding, output_sizes, resolve_padding
 from cnn_jax.ops.platform import platform
 from cnn_jax.ops.pool import max_pool
 
@@ -62,7 +63,7 @@ def conv2d_relu_max_pool(
     if x.shape[-1] != channels:
         raise ValueError(f"input has {x.shape[-1]} channels, kernel {kernel.shape} expects {channels}")
     pads = resolve_padding(padding, size, (kh, kw))
-    mode = BORDER_MODES.get(str(padding), "constant")
+    mode = border_mode(padding) or "constant"
     used = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode=mode)[
         :, : outputs[0] // 2 * 2 + kh - 1, : outputs[1] // 2 * 2 + kw - 1
     ]

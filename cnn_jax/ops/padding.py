@@ -12,19 +12,11 @@ division is exact. Its P = (K - 1)/2 keeps the size for odd K and stride 1, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-PaddingName = Literal["VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR"]
-Pads = tuple[int, int]
+from cnn_jax.convolution_choices import DIALECTS, PaddingName, Pads
+
 Padding = PaddingName | int | Sequence[Sequence[int]]
 IntPair = int | Sequence[int]
-
-PADDING_NAMES: tuple[PaddingName, ...] = ("VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR")
-BORDER_MODES: dict[str, Literal["reflect", "edge", "wrap"]] = {
-    "REFLECT": "reflect",
-    "REPLICATE": "edge",
-    "CIRCULAR": "wrap",
-}
 
 
 class GeometryError(ValueError):
@@ -82,10 +74,10 @@ def resolve_padding(
     sizes, windows = pair(size, "size"), pair(window, "window")
     steps, dilations = pair(strides, "strides"), pair(dilation, "dilation")
     if isinstance(padding, str):
-        if padding not in PADDING_NAMES:
-            raise ValueError(f"padding={padding!r}: expected one of {', '.join(PADDING_NAMES)}, an integer or pads")
+        if padding not in DIALECTS:
+            raise ValueError(f"padding={padding!r}: expected one of {', '.join(DIALECTS)}, an integer or pads")
         top_bottom, left_right = (
-            _named_pads(padding, n, k, s, d) for n, k, s, d in zip(sizes, windows, steps, dilations, strict=True)
+            DIALECTS[padding].pads(n, k, s, d) for n, k, s, d in zip(sizes, windows, steps, dilations, strict=True)
         )
         return top_bottom, left_right
     if isinstance(padding, int):
@@ -96,27 +88,17 @@ def resolve_padding(
     return pair(padding[0], "padding", minimum=0), pair(padding[1], "padding", minimum=0)
 
 
-def _named_pads(padding: PaddingName, n: int, k: int, s: int, d: int) -> Pads:
-    if padding == "VALID":
-        return 0, 0
-    if padding == "TORCH":
-        return d * (k - 1) // 2, d * (k - 1) // 2
-    total = max((-(-n // s) - 1) * s + effective_window(k, d) - n, 0)
-    small, large = total // 2, total - total // 2
-    return (large, small) if padding == "SAME_LOWER" else (small, large)
-
-
 def check_border(padding: Padding, pads: tuple[Pads, Pads], size: tuple[int, int]) -> None:
     """Refuses a border that wants more pixels than the image has.
 
     Raises:
       GeometryError: for a reflection of size or more pixels, or a wrap of more than size.
     """
-    limits = {"REFLECT": [n - 1 for n in size], "CIRCULAR": list(size)}
-    for sides, limit, n in zip(pads, limits.get(str(padding), [max(map(max, pads))] * 2), size, strict=True):
-        if max(sides) > limit:
+    most = DIALECTS[padding].most if isinstance(padding, str) else None
+    for sides, n in zip(pads, size, strict=True):
+        if most is not None and max(sides) > most(n):
             raise GeometryError(
-                f"padding {padding} of {max(sides)} pixels exceeds what {n} pixels can give ({limit}); "
+                f"padding {padding} of {max(sides)} pixels exceeds what {n} pixels can give ({most(n)}); "
                 "use a smaller window, or padding SAME or REPLICATE"
             )
 

@@ -13,8 +13,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int32
 
+from cnn_jax.convolution_choices import POOL_DIALECTS, border_mode
 from cnn_jax.ops.padding import (
-    BORDER_MODES,
     GeometryError,
     IntPair,
     Padding,
@@ -245,8 +245,8 @@ def _windows(
     x: Array, window: IntPair, strides: IntPair | None, padding: Padding, dilation: IntPair, ceil_mode: bool
 ) -> tuple[Windows, tuple[Pads, Pads]]:
     """How the window moves, what ceil_mode adds being padding at the end; and the padding without it."""
-    if str(padding) in BORDER_MODES:
-        raise ValueError(f"padding={padding!r}: pooling takes VALID, SAME, SAME_LOWER, TORCH, an integer or pads")
+    if border_mode(padding):
+        raise ValueError(f"padding={padding!r}: pooling takes {', '.join(POOL_DIALECTS)}, an integer or pads")
     taps = pair(window, "window")
     steps, apart = taps if strides is None else pair(strides, "strides"), pair(dilation, "dilation")
     size = (x.shape[1], x.shape[2])

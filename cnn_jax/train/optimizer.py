@@ -12,6 +12,8 @@ import optax
 from jaxtyping import Float32
 
 from cnn_jax import config as cfg
+from cnn_jax.config import registry
+from cnn_jax.config.optimizer import OPTIMIZERS
 
 
 def build(config: cfg.Optimizer) -> optax.GradientTransformation:
@@ -20,26 +22,36 @@ def build(config: cfg.Optimizer) -> optax.GradientTransformation:
     The rate stays out so that runs which differ in it alone share one compiled program.
 
     Args:
-      config: SGD with momentum, Adam or AdamW, with weight decay and clipping.
+      config: Section of an optimizer in `OPTIMIZERS`, with weight decay and clipping.
 
     Returns:
       A transformation of gradients into updates, which are subtracted.
+
+    Raises:
+      ValueError: Where no optimizer has this name.
     """
-    parts = []
-    if config.clip_norm is not None:
-        parts.append(optax.clip_by_global_norm(config.clip_norm))
+    clip = () if config.clip_norm is None else (optax.clip_by_global_norm(config.clip_norm),)
     mask = decayed if config.weight_decay_mask == "kernels" else None
     decay = optax.add_decayed_weights(config.weight_decay, mask) if config.weight_decay else optax.identity()
-    match config:
-        case cfg.Sgd():
-            parts += [decay, optax.trace(config.momentum, config.nesterov)]
-        case cfg.Adam():
-            parts += [decay, optax.scale_by_adam(config.b1, config.b2, config.eps)]
-        case cfg.AdamW():
-            parts += [optax.scale_by_adam(config.b1, config.b2, config.eps), decay]
-        case _:
-            assert_never(config)
-    return optax.chain(*parts)
+    return optax.chain(*clip, *registry.builder(OPTIMIZERS, config.name)(config, decay))
+
+
+Parts = tuple[optax.GradientTransformation, ...]
+
+
+def sgd(config: cfg.Sgd, decay: optax.GradientTransformation) -> Parts:
+    """Stochastic gradient descent with momentum."""
+    return decay, optax.trace(config.momentum, config.nesterov)
+
+
+def adam(config: cfg.Adam, decay: optax.GradientTransformation) -> Parts:
+    """Adam; the decay is part of the gradient."""
+    return decay, optax.scale_by_adam(config.b1, config.b2, config.eps)
+
+
+def adamw(config: cfg.AdamW, decay: optax.GradientTransformation) -> Parts:
+    """Adam with the decay apart from the gradient."""
+    return optax.scale_by_adam(config.b1, config.b2, config.eps), decay
 
 
 def decayed(params: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from cnn_jax import data, identity
 from cnn_jax.config import Experiment, locations
@@ -18,7 +18,7 @@ from cnn_jax.data import DataError
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.device.pipeline import Normalization, Preprocessing
-from cnn_jax.data.split import Split
+from cnn_jax.data.split import Images, Split
 from cnn_jax.geometry import preflight
 from cnn_jax.models import Variables
 from cnn_jax.run.folder import RunFolder, RunFolderError
@@ -45,6 +45,7 @@ class FinishedRun:
       normalization: Constants that normalize the pixels.
       variables: Variables of the network at the step that the result names.
       records_seen: Digest of the records up to that step; None for a run of an older version.
+      dtype: Type of the pixels that it takes, "uint8" or "float32".
     """
 
     folder: RunFolder
@@ -56,8 +57,9 @@ class FinishedRun:
     normalization: Normalization
     variables: Variables
     records_seen: RecordsDigest | None = None
+    dtype: str = "uint8"
 
-    def logits(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+    def logits(self, images: Images) -> Float32[np.ndarray, "n k"]:
         """Computes the logits of any number of images as evaluation does.
 
         Args:
@@ -74,7 +76,7 @@ class FinishedRun:
             parts.append(np.asarray(compiled(self.variables, filled, self.normalization))[: len(batch)])
         return np.concatenate(parts)
 
-    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+    def probabilities(self, images: Images) -> Float32[np.ndarray, "n k"]:
         """Computes the softmax probabilities of any number of images.
 
         Args:
@@ -159,6 +161,7 @@ def load(workdir: Path, moved: Mapping[str, str] | None = None) -> FinishedRun:
         experiment=experiment,
         result=result,
         image_shape=described.image_shape,
+        dtype=described.dtype,
         class_names=described.class_names,
         config=config,
         normalization=Normalization(jnp.asarray(described.mean), jnp.asarray(described.std)),

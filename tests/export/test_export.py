@@ -4,18 +4,15 @@ import io
 import json
 import zipfile
 
-import jax
 import jax.export
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from support.untrained_run import images, untrained_run
 
-from cnn_jax.config.parsing import ConfigError, parse
-from cnn_jax.data.device.pipeline import Normalization
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.export import archive, load, onnx_file, stablehlo
-from cnn_jax.train.restore import FinishedRun
-from cnn_jax.train.step import StepConfig
 
 # Both sum in float32, in another order; probabilities of logits of a few units.
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -37,40 +34,9 @@ NETWORKS = {
 }
 
 
-class Result:
-    """Figures that a description tells."""
-
-    test_accuracy = 0.5
-
-
 def untrained(name):
-    """A finished run that has not been trained: its network's variables are random."""
     model, image_shape = NETWORKS[name]
-    train = {"eval_mirrored": True, "eval_shift": 1} if name == "views" else {}
-    experiment = parse({"model": model, "train": train})
-    config = StepConfig.of(experiment, 10)
-    rng = np.random.default_rng(0)
-    variables = jax.tree.map(
-        lambda leaf: (leaf + 0.1 * rng.random(leaf.shape)).astype(leaf.dtype),
-        config.network.init(jax.random.key(0), image_shape),
-    )
-    channels = image_shape[2]
-    return FinishedRun(
-        folder=None,
-        experiment=experiment,
-        result=Result,
-        image_shape=image_shape,
-        class_names=tuple(f"class {number}" for number in range(10)),
-        config=config,
-        normalization=Normalization(
-            np.linspace(90, 110, channels, dtype=np.float32), np.full(channels, 60, np.float32)
-        ),
-        variables=variables,
-    )
-
-
-def images(run, count):
-    return np.random.default_rng(count).integers(0, 256, (count, *run.image_shape), dtype=np.uint8)
+    return untrained_run(model, image_shape, {"eval_mirrored": True, "eval_shift": 1} if name == "views" else {})
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -56,7 +56,7 @@ CASES = [pytest.param(config, size, id=f"{config.name}-{number}") for number, (c
 
 
 def test_no_network_is_left_out():
-    assert {config.name for config, _ in NETWORKS} == set(models.REGISTRY)
+    assert {config.name for config, _ in NETWORKS} == set(models.NETWORKS)
 
 
 def perturbed(model, shape, names):

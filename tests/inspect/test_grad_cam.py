@@ -53,7 +53,7 @@ LAST_MAPS = [
 
 
 def test_no_network_is_left_out():
-    assert {config.name for config, *_ in LAST_MAPS} == set(models.REGISTRY)
+    assert {config.name for config, *_ in LAST_MAPS} == set(models.NETWORKS)
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ CASES = [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in 
 
 
 def test_no_network_is_left_out():
-    assert {config.name for config, *_ in NETWORKS} == set(models.REGISTRY)
+    assert {config.name for config, *_ in NETWORKS} == set(models.NETWORKS)
 
 
 def units_of(model, image, layer):

@@ -55,7 +55,7 @@ CASES = [
 
 
 def test_no_network_is_left_out():
-    assert {config.name for config, _ in NETWORKS} == set(models.REGISTRY)
+    assert {config.name for config, _ in NETWORKS} == set(models.NETWORKS)
 
 
 @pytest.mark.parametrize(("config", "padding", "side"), CASES)

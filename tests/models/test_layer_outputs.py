@@ -41,7 +41,7 @@ CASES = [pytest.param(config, side, id=f"{config.name}-{number}") for number, (c
 
 
 def test_no_network_is_left_out():
-    assert {config.name for config, _ in NETWORKS} == set(models.REGISTRY)
+    assert {config.name for config, _ in NETWORKS} == set(models.NETWORKS)
 
 
 def started(config, side):

@@ -61,7 +61,7 @@ COUNTS = [
 
 
 def test_every_network_has_its_count():
-    assert {config.name for config, *_ in COUNTS} == set(models.REGISTRY)
+    assert {config.name for config, *_ in COUNTS} == set(models.NETWORKS)
 
 
 @pytest.mark.parametrize(("config", "image_shape", "classes", "count"), COUNTS)

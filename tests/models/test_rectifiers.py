@@ -42,7 +42,7 @@ CASES = [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in 
 
 
 def test_no_network_is_left_out():
-    assert {config.name for config, *_ in COUNTS} == set(models.REGISTRY)
+    assert {config.name for config, *_ in COUNTS} == set(models.NETWORKS)
 
 
 @pytest.mark.parametrize(("config", "side", "in_evaluation", "in_training"), CASES)

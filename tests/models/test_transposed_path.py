@@ -102,7 +102,7 @@ def close(ours, expected, tolerance):
 
 
 def test_no_network_and_no_kind_of_layer_is_left_out():
-    assert {config.name for config, _ in NETWORKS} == set(models.REGISTRY)
+    assert {config.name for config, _ in NETWORKS} == set(models.NETWORKS)
     rows = [row for config, side in NETWORKS for row in models.create(config, CLASSES).layers((side, side, 3))]
     kinds = {
         "conv",

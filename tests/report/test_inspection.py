@@ -12,6 +12,7 @@ from in_browser import lies_well, show
 from PIL import Image
 from rich.console import Console
 
+from cnn_jax import models
 from cnn_jax.cli.main import main
 from cnn_jax.config.model import (
     AlexNet,
@@ -29,7 +30,6 @@ from cnn_jax.config.parsing import parse
 from cnn_jax.data.device.pipeline import Normalization
 from cnn_jax.inspect import layer_choice
 from cnn_jax.inspect.inspect_request import SECTIONS, InspectRequest
-from cnn_jax.models import REGISTRY
 from cnn_jax.report.inspection import page as inspection_page
 from cnn_jax.report.inspection import sections as inspection_sections
 from cnn_jax.report.inspection.subject import SeenPicture, Source, Subject, open_subject
@@ -178,7 +178,7 @@ NETWORKS = [
 
 
 def test_no_network_is_left_out():
-    assert {config.name for config, _ in NETWORKS} == set(REGISTRY)
+    assert {config.name for config, _ in NETWORKS} == set(models.NETWORKS)
 
 
 @pytest.mark.parametrize(("config", "shape"), [pytest.param(*case, id=case[0].name) for case in NETWORKS])

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnn_jax.convolution_choices import DIALECTS
 from cnn_jax.inspect import (
     activation_pictures,
     behaviour_pictures,
@@ -145,7 +146,7 @@ def behaviour(subject: Subject) -> Section:
         subject.variables,
         jnp.asarray(border.rolled(np.asarray(subject.normalized(pictures[:_BORDER_IMAGES])), run.experiment.seed)),
         None,
-        ("REFLECT",) if subject.large else border.PADDING_NAMES,
+        ("REFLECT",) if subject.large else tuple(DIALECTS),
     )
     behaviour_rows = [row for each in found for row in each.rows()]
     border_rows = [row for each in borders for row in each.rows()]

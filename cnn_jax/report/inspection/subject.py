@@ -16,9 +16,9 @@ from jaxtyping import Array, Float, Int, UInt8
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.host import picture
-from cnn_jax.data.host.evaluation_picture import read_picture
 from cnn_jax.data.host.picture import UnreadablePictureError
 from cnn_jax.data.sources import listing
+from cnn_jax.data.sources.evaluation_picture import read_picture
 from cnn_jax.data.split import Split
 from cnn_jax.inspect import layer_choice
 from cnn_jax.inspect.feature_maps import layer_outputs
@@ -225,7 +225,7 @@ def open_subject(source: Source, request: InspectRequest) -> Subject:
     classes, class_faults = _classes(request.classes, run.class_names)
     if faults := faults + class_faults:
         raise ConfigError(faults)
-    files, _ = find_pictures(source.images) if source.images else ([], ())
+    files, _ = find_pictures(source.images, run.experiment.data) if source.images else ([], ())
     if len(files) > _MOST_PICTURES:
         raise ConfigError([f"--images: {len(files)} pictures, expected at most {_MOST_PICTURES}; name some files"])
     pairs = (len(files) or _STANDARD_PICTURES) * len(classes)
@@ -293,7 +293,7 @@ def _read(files: Sequence[Path], run: FinishedRun) -> tuple[SeenPicture, ...]:
     for number, file in enumerate(files, 1):
         name = listing.as_text(file)
         try:
-            pixels, changes = read_picture(file, run.experiment.data, run.image_shape)
+            pixels, changes = read_picture(file, run.experiment.data, run.image_shape, run.dtype)
             original = pixels
             if changes:
                 with picture.open_picture(file) as opened:

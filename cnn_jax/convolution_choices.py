@@ -1,0 +1,74 @@
+"""Choices of a convolution that config fields and array functions share: padding dialects and lowerings. A leaf."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+Pads = tuple[int, int]
+Lowering = Literal["auto", "xla", "patches", "winograd", "space_to_depth"]
+
+
+def _no_pads(n: int, k: int, s: int, d: int) -> Pads:
+    return 0, 0
+
+
+def _same(n: int, k: int, s: int, d: int) -> Pads:
+    total = max((-(-n // s) - 1) * s + d * (k - 1) + 1 - n, 0)
+    return total // 2, total - total // 2
+
+
+def _same_lower(n: int, k: int, s: int, d: int) -> Pads:
+    low, high = _same(n, k, s, d)
+    return high, low
+
+
+def _torch(n: int, k: int, s: int, d: int) -> Pads:
+    return d * (k - 1) // 2, d * (k - 1) // 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Dialect:
+    """A padding that has a name.
+
+    Attributes:
+      pads: Pixels added (low, high) along an axis of n pixels, for k taps, s pixels between windows and d between taps.
+      border: Where the added pixels come from, a mode of `numpy.pad`; "constant" for zeros. Pooling takes zeros only.
+      most: Most pixels that can be added on a side of n pixels; None for any number.
+      scales: Whether ceil(n / s) outputs come out, so that the transposed convolution makes s times as many pixels.
+    """
+
+    pads: Callable[[int, int, int, int], Pads]
+    border: Literal["constant", "reflect", "symmetric", "edge", "wrap"] = "constant"
+    most: Callable[[int], int] | None = None
+    scales: bool = True
+
+
+DIALECTS: dict[str, Dialect] = {
+    "VALID": Dialect(_no_pads, scales=False),
+    "SAME": Dialect(_same),
+    "SAME_LOWER": Dialect(_same_lower),
+    "TORCH": Dialect(_torch, scales=False),
+    "REFLECT": Dialect(_same, border="reflect", most=lambda n: n - 1),
+    "REPLICATE": Dialect(_same, border="edge"),
+    "CIRCULAR": Dialect(_same, border="wrap", most=lambda n: n),
+}
+POOL_DIALECTS = tuple(name for name, dialect in DIALECTS.items() if dialect.border == "constant")
+
+if TYPE_CHECKING:
+    PaddingName = str
+    PoolPaddingName = str
+else:
+    PaddingName = Literal[tuple(DIALECTS)]
+    PoolPaddingName = Literal[POOL_DIALECTS]
+
+
+def border_mode(padding: object) -> Literal["reflect", "symmetric", "edge", "wrap"] | None:
+    """Gives the mode of `numpy.pad` that a padding's border has; None where it is of zeros.
+
+    Args:
+      padding: Name of a dialect, an integer or pads.
+    """
+    dialect = DIALECTS.get(padding) if isinstance(padding, str) else None
+    return None if dialect is None or dialect.border == "constant" else dialect.border
