@@ -71,7 +71,7 @@ def _load() -> None:
 
 
 def _train_logged(
-    folders: list[Path], data_dir: Path | None, group: dict[str, Any] | None, until: int | None
+    folders: list[Path], data_dir: Path | None, group: dict[str, Any] | None, until: int | None = None
 ) -> list[tuple[int, str]]:
     """Trains, and tells the logs how each trial ended."""
     name = f"log-{group['number']}.txt" if group and group["number"] else "log.txt"
