@@ -17,6 +17,7 @@ from cnn_jax.config import Model as ModelConfig
 from cnn_jax.pretrained.errors import WeightsError
 from cnn_jax.pretrained.names import AVERAGED, COUNTER, ENTRY_NAMES, FIRST_LAYERS, LAYER_NAMES
 from cnn_jax.pretrained.tensors import Unread
+from cnn_jax.words import by
 
 _IMAGE = (224, 224)  # dense layers that follow maps average these down to one size before, so that any image would do
 
@@ -242,4 +243,4 @@ def _to_torch(array: np.ndarray, entry: _Entry) -> np.ndarray:
 
 
 def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a single number"
+    return by(shape) or "a single number"

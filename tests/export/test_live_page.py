@@ -79,7 +79,7 @@ def classified(page, pixels, changes=None):
 
 
 def test_no_network_is_left_out():
-    assert {model.get("name", "cnn") for model, _ in NETWORKS.values()} == set(models.REGISTRY)
+    assert {model.get("name", "cnn") for model, _ in NETWORKS.values()} == set(models.NETWORKS)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
