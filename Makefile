@@ -10,7 +10,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-export test-faults test-peers test-data-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
+.PHONY: help train test test-export test-faults test-peers test-data-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep bench-sweep-scale lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,9 +86,13 @@ bench-loader: $(VENV)/runtime $(BENCH_VENV)/installed ## loading of large data b
 bench-sweep: $(VENV)/runtime data ## what a sweep costs beside its trials' training; ARGS="--rounds=1 --jobs 1"
 	@$(VENV)/bin/python -m benchmarks.sweep_overhead $(ARGS)
 
+bench-sweep-scale: $(VENV)/runtime ## what 100 to 10,000 trials cost apart from their training; ARGS="--trials 100 --kinds grid"
+	@$(VENV)/bin/python -m benchmarks.sweep_scale $(ARGS)
+
 lock: $(VENV)/development ## compile requirements*.txt from pyproject.toml
 	@for each in "requirements.txt" "requirements-dev.txt --group dev" "requirements-cuda.txt --extra cuda" \
-		"requirements-tpu.txt --extra tpu" "requirements-ray.txt --extra ray" "requirements-docs.txt --extra docs"; do \
+		"requirements-tpu.txt --extra tpu" "requirements-ray.txt --extra ray" "requirements-docs.txt --extra docs" \
+		"requirements-search.txt --extra search"; do \
 		set -- $$each; out=$$1; shift; \
 		$(VENV)/bin/uv pip compile pyproject.toml $$@ --universal --python-version 3.11 --no-annotate \
 			--custom-compile-command "make lock" --quiet --output-file $$out || exit 1; \

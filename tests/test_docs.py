@@ -17,6 +17,7 @@ PAGES = [
     "convolution.md",
     "filters.md",
     "inspect.md",
+    "search.md",
     *(f"lecture/{path.name}" for path in sorted(DOCS.glob("lecture/[01]*.md"))),
 ]
 

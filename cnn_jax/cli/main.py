@@ -28,6 +28,7 @@ _NAMES = (
     "prepare",
     "filter",
     "sweep",
+    "search",
 )
 COMMANDS: dict[str, Command] = {name: importlib.import_module(f"cnn_jax.cli.{name}").COMMAND for name in _NAMES}
 

@@ -61,6 +61,23 @@ def load_sweep(path: Path) -> Any:
     return _call(path, "get_sweep")
 
 
+def load_search(path: Path) -> Any:
+    """Asks an experiment file for its search.
+
+    Args:
+      path: a Python file with `get_search()`, which takes nothing.
+
+    Returns:
+      What it gave.
+
+    Raises:
+      ConfigError: where there is no such file, it fails, or it lacks get_search().
+    """
+    if path.suffix == ".json":
+        raise ConfigError([f"--config: {path} holds one run's config; a search needs a Python file with get_search()"])
+    return _call(path, "get_search")
+
+
 def _read_json(path: Path) -> Mapping[str, Any]:
     _must_exist(path, "*.json")
     try:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from cnn_jax.report import report_folder, sweep_plots, sweep_scatter
+from cnn_jax.report.sweep_table import LEGIBLE_VALUES, FieldText, is_continuous, rounded, trial_rows
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.folder import result_fault
 from cnn_jax.run.metrics import PRIMARY
@@ -24,13 +25,11 @@ from cnn_jax.sweep.rows import Row, SweepHeader, code_warnings, columns, read_ro
 from cnn_jax.sweep.statistics import Difference, Group, averaged, differences, grouped, measured
 from cnn_jax.sweep.status import STANDINGS
 
-_VALUES_OF_HEAT_MAP = 12  # of either field; more are no longer legible
 _PAIRS = 10
 _EFFECT_VALUES = 40  # of a field whose values are no numbers; of more, the best are drawn
 _LISTED_VALUES = 20  # of a field, in words; of more, their range
 _CHOSEN_VALUES = 60  # of a field whose values are chosen from a list; more are searched
 _POINT_LINES = 500  # points that the page lists; of more, the best
-_DRAWABLE = 1e-100, 1e100  # sizes of numbers that an axis can show
 _SHOWN_TRIALS = 500  # trials that the page shows at first
 _DRAWN = ("id", "status", "fault", "message", "log_tail")  # columns of a trial that the template writes by itself
 
@@ -63,6 +62,8 @@ def write_sweep_report(folder: Path) -> Path:
         "costs": _costs(header, rows),
         "forest": _forest(header, compared),
     }
+    listed = [each for each in columns() if "trials" in each.column.shown_in and each.column.name not in _DRAWN]
+    values = {field: FieldText.of(field, _values(rows, field)) for field in header.fields}
     images = {each.name: report_folder.png(each.figure) for each in itertools.chain(*sections.values())}
     page = report_folder.page(
         "sweep_report.html.j2",
@@ -76,7 +77,7 @@ def write_sweep_report(folder: Path) -> Path:
         seeds=sorted({row.seed for row in rows}),
         short=short_names(header.fields),
         primary=PRIMARY,
-        columns=[each for each in columns() if "trials" in each.column.shown_in and each.column.name not in _DRAWN],
+        columns=listed,
         averaged=averaged(),
         points=_point_lines(header, rows, points),
         num_points=len(points),
@@ -87,9 +88,10 @@ def write_sweep_report(folder: Path) -> Path:
         num_compared=len(compared),
         sections=sections,
         rows=rows,
+        trial_rows=trial_rows(rows, [values[field] for field in header.fields], listed),
         value_text=value_text,
-        cell_text={field: _rounded if _is_continuous(_values(rows, field)) else value_text for field in header.fields},
-        numeric={field: _is_numeric(_values(rows, field)) for field in header.fields},
+        cell_text={field: values[field].text for field in header.fields},
+        numeric={field: values[field].numeric for field in header.fields},
         statuses=[status for status in STANDINGS if any(row.status == status for row in rows)],
     )
     files = {f"{image}.png": content for image, content in images.items()} | {"index.html": page.encode()}
@@ -108,34 +110,16 @@ def _values(rows: Sequence[Row], field: str) -> list[Any]:
     return list({key([row.point[field]]): row.point[field] for row in rows}.values())
 
 
-def _is_numeric(values: Sequence[Any]) -> bool:
-    """Whether a column sorts by number: what is set is a number, and something is set."""
-    present = [value for value in values if value is not None]
-    return bool(present) and all(type(value) in (int, float) for value in present)
-
-
-def _is_continuous(values: Sequence[Any]) -> bool:
-    """Whether a field takes so many numbers that plots and filters have continuous axes."""
-    if len(values) <= _VALUES_OF_HEAT_MAP or not _is_numeric(values):
-        return False
-    return all(value is None or value == 0 or _DRAWABLE[0] < abs(value) < _DRAWABLE[1] for value in values)
-
-
-def _rounded(value: Any) -> str:
-    """A value as the page shows it where there are many numbers."""
-    return f"{value:.6g}" if type(value) is float else value_text(value)
-
-
 def _varied(rows: Sequence[Row], field: str) -> dict[str, Any]:
     """Describes a field's values for the page, and how it filters by them: by "choice", "range" or "search"."""
     values = _values(rows, field)
     texts = [value_text(value) for value in values]
     told, filtered = ", ".join(texts), "choice"
-    if _is_continuous(values):
+    if is_continuous(values):
         numbers = [value for value in values if value is not None]
-        told = f"{len(numbers):,} values from {_rounded(min(numbers))} to {_rounded(max(numbers))}"
+        told = f"{len(numbers):,} values from {rounded(min(numbers))} to {rounded(max(numbers))}"
         told += f", {NOT_SET}" if len(numbers) < len(values) else ""
-        filtered, texts = "range", [_rounded(min(numbers)), _rounded(max(numbers))]
+        filtered, texts = "range", [rounded(min(numbers)), rounded(max(numbers))]
     elif len(texts) > _CHOSEN_VALUES:
         filtered = "search"
     if filtered != "range" and len(texts) > _LISTED_VALUES:
@@ -192,7 +176,7 @@ def _effects(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
     pictures = []
     for field in header.fields:
         values = _values(rows, field)
-        figure = _continuous_effect(rows, field) if _is_continuous(values) else _effect(rows, field)
+        figure = _continuous_effect(rows, field) if is_continuous(values) else _effect(rows, field)
         if len(values) > 1 and figure is not None:
             pictures.append(_Picture(f"effect_{field}", f"Test {PRIMARY.title} by {field}", figure))
     return pictures
@@ -225,8 +209,8 @@ def _pairs(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
     if not any(row.status == "done" for row in rows):
         return []
     values = {field: _values(rows, field) for field in header.fields}
-    continuous = {field for field in header.fields if _is_continuous(values[field])}
-    legible = [field for field in header.fields if 2 <= len(values[field]) <= _VALUES_OF_HEAT_MAP]
+    continuous = {field for field in header.fields if is_continuous(values[field])}
+    legible = [field for field in header.fields if 2 <= len(values[field]) <= LEGIBLE_VALUES]
     drawn = [field for field in header.fields if field in continuous or field in legible]
     pictures = []
     for pair in itertools.islice(itertools.combinations(drawn, 2), _PAIRS):

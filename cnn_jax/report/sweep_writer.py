@@ -20,7 +20,7 @@ from typing import Any
 
 from cnn_jax.sweep.engines import confinement
 
-_UNFINISHED = re.compile(r"\.(?:report|table\.csv|table\.parquet|points\.csv|sweep\.json)\.(\d+)")
+_UNFINISHED = re.compile(r"\.(?:report|table\.csv|table\.parquet|points\.csv|sweep\.json|search\.json)\.(\d+)")
 
 
 def main(folder: Path) -> None:

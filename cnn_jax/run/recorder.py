@@ -29,6 +29,10 @@ class Stopped(Exception):
     """A signal stopped the run; its state is saved, and the same command continues."""
 
 
+class Paused(Exception):
+    """A run has reached the epoch that it was to be trained to; its state is saved, and it can go on."""
+
+
 class Recorder:
     """Writes the folder of one run. A context that locks the folder, and closes its files.
 

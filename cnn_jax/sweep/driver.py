@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import os
@@ -154,14 +155,17 @@ def run(
     for warning in [*folder.warnings, *filter(None, [unlinked])]:
         print_line(console, f"warning: {warning}")
     with StopSignal() as stop, SweepView(console, folder, mine, statuses) as view, folder.marking_stopped(statuses):
+        # Counted and not searched for, or ten thousand trials would be looked through for each of them.
+        tally = collections.Counter(_kind(status) for status in statuses.values())
 
         def report(entry: Entry, status: Status) -> None:
+            tally[_kind(statuses[entry.id])] -= 1
+            tally[_kind(status)] += 1
             statuses[entry.id] = status
             folder.write_status(entry.id, status)
             view.changed(entry, status)
             # Where others wait, the next begins at once, and should not have to wait for this.
-            waits = any(_is_left(each, retry_failed=False) for each in statuses.values())
-            if status.status == RUNNING or (not waits and any(each.status == RUNNING for each in statuses.values())):
+            if status.status == RUNNING or (not tally["left"] and tally[RUNNING]):
                 on_change()
 
         if left:
@@ -208,6 +212,11 @@ def _is_left(status: Status, retry_failed: bool) -> bool:
     if status.status == FAILED:
         return status.fault in (faults.KILLED, DAMAGED) or (retry_failed and status.fault != CHANGED)
     return status.status in (WAITING, STOPPED)
+
+
+def _kind(status: Status) -> str:
+    """Tells of a trial whether it is left to run, runs, or neither."""
+    return "left" if _is_left(status, retry_failed=False) else status.status
 
 
 def _begin(

@@ -30,7 +30,7 @@ from cnn_jax.data.sources import memory
 from cnn_jax.data.split import Split
 from cnn_jax.geometry import preflight
 from cnn_jax.models import Variables
-from cnn_jax.run.recorder import Recorder, Stopped
+from cnn_jax.run.recorder import Paused, Recorder, Stopped
 from cnn_jax.run.records import DatasetInfo
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import compilation, inputs, optimizer, sharding
@@ -49,7 +49,9 @@ class Member(NamedTuple):
     console: Console | None = None
 
 
-def train_and_evaluate(members: Sequence[Member], data_dir: Path | None = None) -> list[dict[str, Any] | BaseException]:
+def train_and_evaluate(
+    members: Sequence[Member], data_dir: Path | None = None, until_epoch: int | None = None
+) -> list[dict[str, Any] | BaseException]:
     """Trains the networks of an ensemble, or continues training them.
 
     Members that are done are not repeated; those that cannot start leave the others to train. All others start from the
@@ -58,6 +60,7 @@ def train_and_evaluate(members: Sequence[Member], data_dir: Path | None = None) 
     Args:
       members: Runs whose configs differ in the seed alone, their images in memory.
       data_dir: Folder of prepared data; None is the default folder.
+      until_epoch: Epoch after whose end they save and pause; None trains to the end.
 
     Returns:
       For each member the content of its result.json, or the exception that ended it.
@@ -85,10 +88,11 @@ def train_and_evaluate(members: Sequence[Member], data_dir: Path | None = None) 
             group = RunGroup(list(runs.values()), described, stacked=True)
             try:
                 trainer = _prepare(group, list(datasets.values()))
-                results = train(group, trainer, stop, compile_seconds=time.monotonic() - started)
+                seconds = time.monotonic() - started
+                results = train(group, trainer, stop, compile_seconds=seconds, until_epoch=until_epoch)
                 ends |= {n: end.to_json() for n, end in zip(runs, results, strict=True) if end is not None}
-            except Stopped as stopped:
-                ends |= dict.fromkeys(runs, stopped)
+            except (Paused, Stopped) as end:
+                ends |= dict.fromkeys(runs, end)
             ends |= {number: run.error for number, run in runs.items() if run.error is not None}
     return [ends[number] for number in range(len(members))]
 

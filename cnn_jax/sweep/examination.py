@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,11 @@ class Examiner:
         return self._datasets[key]
 
 
+@functools.cache  # a search asks again and again
+def _examiner(data_dir: Path | None) -> Examiner:
+    return Examiner(data_dir)
+
+
 def answer(experiments: Sequence[Mapping[str, Any]], data_dir: Path | None) -> dict[str, Any]:
     """Answers what `feasibility.ask` asks.
 
@@ -70,7 +76,7 @@ def answer(experiments: Sequence[Mapping[str, Any]], data_dir: Path | None) -> d
     Returns:
       The fields of `feasibility.Findings`, as a JSON object.
     """
-    examine = Examiner(data_dir)
+    examine = _examiner(data_dir)
     return {
         "trials": [dataclasses.asdict(examine(parse(each))) for each in experiments],
         "platform": jax.default_backend(),

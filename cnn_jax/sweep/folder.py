@@ -25,18 +25,36 @@ from cnn_jax.sweep.trial_files import is_held, read_trial
 
 # What a sweep writes, by which its folder is recognised where sweep.json is missing.
 _OWN = {
-    *("trials", "tensorboard", "report", "verified", "table.csv", "table.parquet", "points.csv", "report.log"),
+    *(
+        "trials",
+        "tensorboard",
+        "report",
+        "verified",
+        "search.json",
+        "table.csv",
+        "table.parquet",
+        "points.csv",
+        "report.log",
+    ),
     f"{sweep_file.NAME}.damaged",
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A trial with its name, and what is known of it before it runs."""
+    """A trial with its name, and what is known of it before it runs.
+
+    Attributes:
+      id: Name of the trial.
+      trial: The trial.
+      examined: Findings about it.
+      until_epoch: Epoch after which it pauses; None trains it to the end.
+    """
 
     id: str
     trial: Trial
     examined: Examined
+    until_epoch: int | None = None
 
 
 class SweepFolder:

@@ -74,8 +74,9 @@ def read(path: Path, overrides: Overrides) -> Plan:
     for number, given in enumerate(sweep.trials, start=1):
         place = f"trial {number} of {total}"
         try:
-            point = {field: _shown(value) for field, value in given.items()}
-            own = {field: _plain(value.value if isinstance(value, Named) else value) for field, value in given.items()}
+            point = {field: shown_value(value) for field, value in given.items()}
+            values = {field: value.value if isinstance(value, Named) else value for field, value in given.items()}
+            own = {field: plain_value(value) for field, value in values.items()}
             place += f" ({', '.join(f'{field}={short(value)}' for field, value in point.items())})"
             experiment = parsing.parse(parsing.override(parsing.override(raw, own), overrides))
         except ConfigError as error:
@@ -162,7 +163,7 @@ def _declared(path: Path, given: Any) -> Sweep:
     if faults:
         raise ConfigError(some_of(faults))
     try:
-        shown_baseline = baseline and {str(field): _shown(value) for field, value in baseline.items()}
+        shown_baseline = baseline and {str(field): shown_value(value) for field, value in baseline.items()}
     except RecursionError:
         raise ConfigError([f"{told} a baseline in which a value holds itself"]) from None
     return Sweep(
@@ -194,18 +195,18 @@ def same_names(trials: Iterable[Trial]) -> list[str]:
     return faults
 
 
-def _shown(value: Any) -> Any:
+def shown_value(value: Any) -> Any:
     """A field's value as tables and plots show it, in Python's own types."""
-    return _plain(shown(value))
+    return plain_value(shown(value))
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """A value whose scalars and arrays are Python's own, at every depth."""
     value = parsing.plain(value)
     if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: plain_value(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else [*map(_plain, value)]
+        return type(value)(map(plain_value, value)) if type(value) in (list, tuple) else [*map(plain_value, value)]
     return value
 
 

@@ -49,7 +49,7 @@ class Group:
       values: Values of those fields.
       estimate: Estimate of the metric, over the finished trials.
       n_failed, n_infeasible: trials that gave nothing, and will not.
-      n_unfinished: trials that wait, run or were stopped.
+      n_unfinished: trials that wait, run, were stopped, or are paused at a rung of a search.
     """
 
     values: tuple[Any, ...]
@@ -140,7 +140,7 @@ def grouped(rows: Sequence[Row], fields: Sequence[str], metric: str = metrics.PR
                 estimate=estimate([value for row in group if (value := measured(row, metric)) is not None]),
                 n_failed=counts["failed"],
                 n_infeasible=counts["infeasible"],
-                n_unfinished=counts["waiting"] + counts["running"] + counts["stopped"],
+                n_unfinished=sum(counts[each] for each in ("waiting", "running", "stopped", "paused")),
             )
         )
     return groups

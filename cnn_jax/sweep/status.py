@@ -9,9 +9,9 @@ from pydantic.dataclasses import dataclass
 
 from cnn_jax.run.columns import Column
 
-Standing = Literal["done", "failed", "infeasible", "running", "stopped", "waiting"]
-STANDINGS: tuple[Standing, ...] = ("done", "failed", "infeasible", "running", "stopped", "waiting")
-DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING = STANDINGS
+Standing = Literal["done", "failed", "infeasible", "paused", "running", "stopped", "waiting"]
+STANDINGS: tuple[Standing, ...] = ("done", "failed", "infeasible", "paused", "running", "stopped", "waiting")
+DONE, FAILED, INFEASIBLE, PAUSED, RUNNING, STOPPED, WAITING = STANDINGS
 # Faults of a trial's files, beside those of `faults`.
 DAMAGED, UNREADABLE, CHANGED = "damaged", "unreadable", "changed"
 ENDED = "the sweep ended before the trial did"  # message of a trial that nothing runs any more

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import collections
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 
@@ -14,11 +14,20 @@ from rich.text import Text
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.metrics import PRIMARY
 from cnn_jax.sweep.folder import Entry, SweepFolder
-from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, RUNNING, STOPPED, WAITING, Status
+from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, PAUSED, RUNNING, STOPPED, WAITING, Standing, Status
 from cnn_jax.terminal import cell, print_line
 
 _ROWS = 25  # of the live table
-_COLOURS = {DONE: "green", FAILED: "red", RUNNING: "cyan", STOPPED: "yellow", INFEASIBLE: "magenta", WAITING: "dim"}
+_COLOURS: dict[Standing, str] = {
+    DONE: "green",
+    FAILED: "red",
+    RUNNING: "cyan",
+    STOPPED: "yellow",
+    PAUSED: "blue",
+    INFEASIBLE: "magenta",
+    WAITING: "dim",
+}
+_ORDER: tuple[Standing, ...] = (RUNNING, FAILED, STOPPED, PAUSED, DONE, WAITING, INFEASIBLE)  # of the live table
 
 
 class SweepView:
@@ -33,9 +42,14 @@ class SweepView:
           entries: the trials of this command.
           statuses: Present statuses of those trials, by id.
         """
-        self._console, self._folder, self._entries = console, folder, entries
+        self._console, self._folder = console, folder
         self._statuses = dict(statuses)
+        self._entries: dict[Standing, dict[str, Entry]] = {status: {} for status in _ORDER}  # none is looked for
+        for entry in entries:
+            self._entries[self._statuses[entry.id].status][entry.id] = entry
         self._values = {entry.id: _measured(folder, entry) for entry in entries}
+        measured = [value for value in self._values.values() if value is not None]
+        self._best = max(measured, key=PRIMARY.gain, default=None)
         self._began = time.monotonic()
         self._ended = 0
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
@@ -52,9 +66,13 @@ class SweepView:
 
     def changed(self, entry: Entry, status: Status) -> None:
         """Shows a trial's new status."""
+        del self._entries[self._statuses[entry.id].status][entry.id]
+        self._entries[status.status][entry.id] = entry
         self._statuses[entry.id] = status
-        if status.status in (DONE, FAILED):
-            self._values[entry.id] = _measured(self._folder, entry)
+        if status.status in (DONE, FAILED, PAUSED):
+            value = self._values[entry.id] = _measured(self._folder, entry)
+            if value is not None:
+                self._best = value if self._best is None else max(self._best, value, key=PRIMARY.gain)
             self._ended += 1
         if self._live:
             self._refresh()
@@ -63,11 +81,10 @@ class SweepView:
 
     def counts(self) -> str:
         """How many trials stand how, the best so far, and the time left."""
-        tally = collections.Counter(status.status for status in self._statuses.values())
-        told = [f"{count} {status}" for status in _COLOURS if (count := tally[status])]
-        if best := max((value for value in self._values.values() if value is not None), key=PRIMARY.gain, default=None):
-            told.append(f"best {best:.4f}")
-        left = tally[WAITING] + tally[RUNNING] + tally[STOPPED]
+        told = [f"{count} {status}" for status in _COLOURS if (count := len(self._entries[status]))]
+        if self._best:
+            told.append(f"best {self._best:.4f}")
+        left = sum(len(self._entries[status]) for status in (WAITING, RUNNING, STOPPED))
         if self._ended and left:
             told.append(f"about {_time((time.monotonic() - self._began) / self._ended * left)} left")
         return ", ".join(told)
@@ -77,9 +94,8 @@ class SweepView:
         table = Table(title="trials", title_justify="left", expand=True)
         for heading in ("trial", "status", PRIMARY.title, "time", "attempts"):
             table.add_column(heading, justify="left" if heading in ("trial", "status") else "right")
-        order = (RUNNING, FAILED, STOPPED, DONE, WAITING, INFEASIBLE)
-        ranked = sorted(self._entries, key=lambda entry: order.index(self._statuses[entry.id].status))
-        for entry in ranked[:_ROWS]:
+        ranked = itertools.chain.from_iterable(self._entries[status].values() for status in _ORDER)
+        for entry in itertools.islice(ranked, _ROWS):
             status, value = self._statuses[entry.id], self._values[entry.id]
             table.add_row(
                 cell(entry.trial),
@@ -88,7 +104,7 @@ class SweepView:
                 _time(status.seconds) if status.seconds else "",
                 str(status.attempts or ""),
             )
-        more = len(ranked) - _ROWS
+        more = len(self._statuses) - _ROWS
         below = [Text(f"and {more} more trials", style="dim")] if more > 0 else []
         self._live.update(Group(table, *below, Text(self.counts())), refresh=True)
 

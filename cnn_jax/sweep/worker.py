@@ -1,9 +1,10 @@
 """A process that trains one trial after another, each as `launch.py train` would, into its own folder.
 
-It reads a JSON object a line from standard input, {"folders": [...], "data_dir": ..., "group": ...}, and writes one a
-line when the trials of these folders have ended, {"ends": [{"exit_code": ..., "message": ...}, ...]}, with launch.py's
-exit codes. The trials of several folders are trained together. All that a trial prints goes to log.txt in its folder,
-what native libraries print to that of the first. A group makes this process one of several of the trial.
+It reads a JSON object a line from standard input, {"folders": [...], "data_dir": ..., "group": ...,
+"until_epoch": ...}, and writes one a line when the trials of these folders have ended, or paused after that epoch,
+{"ends": [{"exit_code": ..., "message": ...}, ...]}, with launch.py's exit codes. The trials of several folders are
+trained together. All that a trial prints goes to log.txt in its folder, what native libraries print to that of the
+first. A group makes this process one of several of the trial.
 What the trials have in common, data and compiled programs, is loaded and compiled once.
 
 Before its first trial it may be asked to examine trials, {"experiments": [...], "data_dir": ...}, to which it writes
@@ -26,7 +27,7 @@ from typing import Any, TextIO
 from cnn_jax.plain_text import plain_lines
 from cnn_jax.run import standard_streams
 from cnn_jax.run.errors import explain
-from cnn_jax.run.exit_codes import DONE, FAILED, REFUSED, STOPPED
+from cnn_jax.run.exit_codes import DONE, FAILED, PAUSED, REFUSED, STOPPED
 
 
 def main() -> None:
@@ -43,7 +44,9 @@ def main() -> None:
                 print(json.dumps(_examine(task["experiments"], data_dir)), file=answers, flush=True)
             _load()
             continue
-        ends = _train_logged([Path(folder) for folder in task["folders"]], data_dir, task["group"])
+        ends = _train_logged(
+            [Path(folder) for folder in task["folders"]], data_dir, task["group"], task.get("until_epoch")
+        )
         told = [{"exit_code": code, "message": message} for code, message in ends]
         print(json.dumps({"ends": told}), file=answers, flush=True)
         if any(code == STOPPED for code, _ in ends):
@@ -67,7 +70,9 @@ def _load() -> None:
     threading.Thread(target=lambda: importlib.import_module("tensorboardX")).start()
 
 
-def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, Any] | None) -> list[tuple[int, str]]:
+def _train_logged(
+    folders: list[Path], data_dir: Path | None, group: dict[str, Any] | None, until: int | None = None
+) -> list[tuple[int, str]]:
     """Trains, and tells the logs how each trial ended."""
     name = f"log-{group['number']}.txt" if group and group["number"] else "log.txt"
     with contextlib.ExitStack() as closing:
@@ -88,7 +93,8 @@ def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, A
                 from cnn_jax.run.process_group import ProcessGroup, join
 
                 join(ProcessGroup(**group), jax.distributed.initialize)
-            errors = _train(folders[0], data_dir) if len(folders) == 1 else _train_ensemble(folders, logs, data_dir)
+            alone = len(folders) == 1
+            errors = _train(folders[0], data_dir, until) if alone else _train_ensemble(folders, logs, data_dir, until)
         except Exception as error:  # whatever it is, it is these trials' failure alone
             errors = [error] * len(folders)
         sys.stdout.flush()
@@ -96,16 +102,16 @@ def _train_logged(folders: list[Path], data_dir: Path | None, group: dict[str, A
         return [_end(error, log) for error, log in zip(errors, logs, strict=True)]
 
 
-def _train(folder: Path, data_dir: Path | None) -> list[BaseException | None]:
+def _train(folder: Path, data_dir: Path | None, until: int | None) -> list[BaseException | None]:
     from cnn_jax.run.folder import RunFolder
     from cnn_jax.train.loop import train_and_evaluate
 
-    train_and_evaluate(RunFolder(folder).experiment(), folder, data_dir)
+    train_and_evaluate(RunFolder(folder).experiment(), folder, data_dir, until_epoch=until)
     return [None]
 
 
 def _train_ensemble(
-    folders: Sequence[Path], logs: Sequence[TextIO], data_dir: Path | None
+    folders: Sequence[Path], logs: Sequence[TextIO], data_dir: Path | None, until: int | None
 ) -> list[BaseException | None]:
     from rich.console import Console
 
@@ -116,7 +122,7 @@ def _train_ensemble(
         ensemble.Member(RunFolder(folder).experiment(), folder, Console(file=log))
         for folder, log in zip(folders, logs, strict=True)
     ]
-    ends = ensemble.train_and_evaluate(members, data_dir)
+    ends = ensemble.train_and_evaluate(members, data_dir, until)
     return [end if isinstance(end, BaseException) else None for end in ends]
 
 
@@ -128,13 +134,15 @@ def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
     from cnn_jax.geometry.preflight import REFUSALS
     from cnn_jax.run.errors import RunFailed
     from cnn_jax.train.distributed import OtherProcessFailed
-    from cnn_jax.train.loop import DivergedError, Stopped
+    from cnn_jax.train.loop import DivergedError, Paused, Stopped
 
     code, message = FAILED, (explain(error) if isinstance(error, OSError) else None) or str(error)
     if isinstance(error, REFUSALS):
         code = REFUSED
     elif isinstance(error, Stopped):
         code = STOPPED
+    elif isinstance(error, Paused):
+        return PAUSED, str(error)
     elif isinstance(error, DivergedError):
         message = f"diverged: {error}"
     elif not isinstance(error, OtherProcessFailed | UnreadableRecordError | RunFailed | OSError):

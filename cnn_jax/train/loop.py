@@ -23,7 +23,7 @@ from cnn_jax.geometry import preflight
 from cnn_jax.run import errors
 from cnn_jax.run.errors import RunFailed
 from cnn_jax.run.metrics_log import TRAIN, TRAIN_WINDOW
-from cnn_jax.run.recorder import DivergedError, Recorder, Stopped
+from cnn_jax.run.recorder import DivergedError, Paused, Recorder, Stopped
 from cnn_jax.run.records import Result
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import compilation, distributed, inputs, optimizer, sharding
@@ -32,7 +32,7 @@ from cnn_jax.train.profiling import Chunk, StepTimer, Trace
 from cnn_jax.train.run_group import RunGroup
 from cnn_jax.train.step import StepConfig, TrainState, create_state
 
-__all__ = ["DivergedError", "RunFailed", "Stopped", "train_and_evaluate"]
+__all__ = ["DivergedError", "Paused", "RunFailed", "Stopped", "train_and_evaluate"]
 
 
 def train_and_evaluate(
@@ -41,6 +41,7 @@ def train_and_evaluate(
     data_dir: Path | None = None,
     console: Console | None = None,
     profile: bool = False,
+    until_epoch: int | None = None,
 ) -> dict[str, Any]:
     """Trains one network, or continues training it, and measures it on the test images.
 
@@ -51,6 +52,8 @@ def train_and_evaluate(
       console: Where progress is printed; None is standard output.
       profile: Whether to trace some steps (`profiling.Trace`); of several processes the first traces, where any is
         asked to.
+      until_epoch: Epoch after whose end the run saves and pauses, its schedule that of all epochs; None trains to the
+        end.
 
     Returns:
       The content of result.json.
@@ -63,6 +66,7 @@ def train_and_evaluate(
       WeightsError: Where the weights to start from cannot be read or do not fit.
       DivergedError: Where the loss becomes infinite or not a number.
       Stopped: On SIGTERM or SIGINT, once the state is saved.
+      Paused: After `until_epoch`, once the state is saved.
       RunFailed: Where the machine refuses memory or a file while it trains, or a record cannot be read.
       OtherProcessFailed: Where the first of several processes raised one of these before the training began.
     """
@@ -107,7 +111,7 @@ def train_and_evaluate(
             examples=len(dataset.train),
             summary=summary,
         )
-        [result] = train(group, trainer, stop, profile, time.monotonic() - started)
+        [result] = train(group, trainer, stop, profile, time.monotonic() - started, until_epoch)
     if result is None:
         raise run.error or AssertionError("a run without a result has an error")
     return result.to_json()
@@ -161,7 +165,12 @@ def chunks(
 
 @errors.started(DataError, UnreadableRecordError)
 def train(
-    runs: RunGroup, trainer: Trainer, stop: StopSignal, profile: bool = False, compile_seconds: float = 0.0
+    runs: RunGroup,
+    trainer: Trainer,
+    stop: StopSignal,
+    profile: bool = False,
+    compile_seconds: float = 0.0,
+    until_epoch: int | None = None,
 ) -> list[Result | None]:
     """Trains the network of a run, or the networks of an ensemble in lockstep, to the end of their epochs.
 
@@ -172,12 +181,14 @@ def train(
       stop: Signal to stop between two dispatches.
       profile: Whether to trace some steps.
       compile_seconds: Wall time of the preparation.
+      until_epoch: Epoch after whose end the runs save and pause; None trains to the end.
 
     Returns:
       The result of each run; None where it has an error.
 
     Raises:
       Stopped: On a signal, once the states are saved.
+      Paused: After `until_epoch`, once the states are saved.
       RunFailed: Where the machine refuses memory or a file, or a record cannot be read.
     """
     experiment, state, step = runs.experiment, trainer.state, int(np.ravel(trainer.state.step)[0])
@@ -201,6 +212,9 @@ def train(
 
     with contextlib.closing(trainer.inputs), contextlib.closing(timer):
         for epoch in range(step // steps_per_epoch, epochs):
+            if until_epoch is not None and epoch >= until_epoch:
+                runs.save(step, state)
+                raise runs.paused(epoch, step)
             epoch_started, first_step = time.monotonic(), step
             for chunk in chunks(experiment, steps_per_epoch, step, timer.affordable_steps):
                 state = timer(state, epoch, trainer.learning_rates[epoch], chunk)

@@ -17,7 +17,7 @@ from cnn_jax.geometry import Summary
 from cnn_jax.run import metrics_log
 from cnn_jax.run.metrics_log import TRAIN
 from cnn_jax.run.performance import performance
-from cnn_jax.run.recorder import Recorder, Stopped
+from cnn_jax.run.recorder import Paused, Recorder, Stopped
 from cnn_jax.run.records import DatasetInfo, MetricRecord, Percentiles, Result
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import distributed, sharding
@@ -150,6 +150,13 @@ class RunGroup:
             checkpoints.wait()
             run.display.line(f"{signal}: saved at step {step}; the same command goes on")
         return Stopped(signal)
+
+    def paused(self, epoch: int, step: int) -> Paused:
+        """Waits until all is saved, and says so."""
+        for run, checkpoints in zip(self.runs, self.checkpoints, strict=True):
+            checkpoints.wait()
+            run.display.line(f"paused after epoch {epoch}: saved at step {step}")
+        return Paused(f"paused after epoch {epoch}")
 
     def write_results(
         self, summary: Summary, step_seconds: Percentiles | None, seconds: Mapping[str, float]

@@ -15,7 +15,7 @@ if "cnn_jax.sweep.worker" in words:
 
     train_and_evaluate = loop.train_and_evaluate
 
-    def faulty(experiment: Any, *rest: Any) -> Any:
+    def faulty(experiment: Any, *rest: Any, **more: Any) -> Any:
         if experiment.seed == CRASH:
             print("about to crash", flush=True)
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -27,7 +27,7 @@ if "cnn_jax.sweep.worker" in words:
             taken = bytearray(os.urandom(2**20)) * (_TAKEN // 2**20)
             forever()
             del taken
-        return train_and_evaluate(experiment, *rest)
+        return train_and_evaluate(experiment, *rest, **more)
 
     def forever() -> None:
         while True:

@@ -21,7 +21,7 @@ from cnn_jax.sweep import faults
 from cnn_jax.sweep.engines import confinement, worker_process
 from cnn_jax.sweep.engines.worker_process import Workers
 from cnn_jax.sweep.folder import Entry, SweepFolder
-from cnn_jax.sweep.status import DONE, FAILED, RUNNING, STOPPED, WAITING, Status
+from cnn_jax.sweep.status import DONE, FAILED, PAUSED, RUNNING, STOPPED, WAITING, Status
 from cnn_jax.sweep.trial_groups import TrialGroup
 
 Report = Callable[[Entry, Status], None]
@@ -98,6 +98,8 @@ class LocalEngine:
                     self._fill(queue, report, ready)
                     self._wait(queue, report, ready)
                 self._stop(report, ready)
+                for slot in self._slots:
+                    slot.give_back(ready)
             finally:
                 for slot in self._slots:
                     slot.kill(ready)
@@ -145,7 +147,8 @@ class LocalEngine:
             )
             slot.statuses.append(status)
         folders = [str(self._folder.trial(entry.id).path.absolute()) for entry in trials]
-        slot.begin(trials, {"folders": folders, "data_dir": self._data_dir, "group": self._group}, ready, cores)
+        task = {"folders": folders, "data_dir": self._data_dir, "group": self._group}
+        slot.begin(trials, task | {"until_epoch": trials[0].until_epoch}, ready, cores)
         for entry, status in zip(trials, slot.statuses, strict=True):
             report(entry, status)
 
@@ -165,7 +168,7 @@ class LocalEngine:
 
     def _answered(self, slot: _Slot, ends: Sequence[_End], report: Report, ready: selectors.BaseSelector) -> None:
         self._close(slot, report, [self._ending(entry, end) for entry, end in zip(slot.trials, ends, strict=True)])
-        if all(end["exit_code"] == exit_codes.DONE for end in ends):
+        if all(end["exit_code"] in (exit_codes.DONE, exit_codes.PAUSED) for end in ends):
             if self._group or (self._limits.bytes and slot.resident() > self._limits.bytes / 2):
                 # What is left of many trials must not count as the next one's; a group's processes leave together.
                 slot.kill(ready, patience=10 if self._group else 0)
@@ -177,6 +180,8 @@ class LocalEngine:
         code, message = end["exit_code"], end["message"]
         if code == exit_codes.DONE:
             return {"status": DONE, "exit_code": code, "result_sha256": self._folder.result_sha256(entry.id)}
+        if code == exit_codes.PAUSED:
+            return {"status": PAUSED, "message": message, "exit_code": code}
         if code == exit_codes.STOPPED:
             return {"status": STOPPED, "message": message, "exit_code": code}
         tail = self._tail(entry)
@@ -308,6 +313,13 @@ class _Slot:
         """Sends a signal to the worker."""
         if self._process is not None:
             self._process.send_signal(number)
+
+    def give_back(self, ready: selectors.BaseSelector) -> None:
+        """Gives an idle worker to those who ask the pool for one of this place; the pool's owner ends it."""
+        if self.workers.reused and self._process is not None and not self.trials:
+            ready.unregister(_pipe(self._process.stdout))
+            self.workers.give_back(self._started_with, self._process)
+            self._process = None
 
     def kill(self, ready: selectors.BaseSelector, patience: float = 0) -> int:
         """Ends the worker, after some seconds of patience, with all that it has started; gives its exit code."""

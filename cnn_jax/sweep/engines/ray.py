@@ -21,6 +21,7 @@ from cnn_jax.config.parsing import ConfigError
 from cnn_jax.sweep import faults
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
+from cnn_jax.sweep.engines.worker_process import COMMAND, Workers
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.status import DONE, FAILED, RUNNING, STOPPED, Status
 from cnn_jax.sweep.trial_groups import TrialGroup
@@ -57,7 +58,14 @@ class RayEngine:
     """Runs each group of trials as a task: Ray chooses the node, a process of its own there trains."""
 
     def __init__(
-        self, folder: SweepFolder, data_dir: Path | None, limits: Limits, needs: Needs, address: str | None, jobs: int
+        self,
+        folder: SweepFolder,
+        data_dir: Path | None,
+        limits: Limits,
+        needs: Needs,
+        address: str | None,
+        jobs: int,
+        command: Sequence[str] = COMMAND,
     ):
         """Prepares; nothing is started yet.
 
@@ -68,9 +76,10 @@ class RayEngine:
           needs: Resources of every trial.
           address: Address of a Ray cluster, "auto" for the one of this machine; None starts one for this sweep.
           jobs: trials at a time where Ray is started here; a cluster decides by itself.
+          command: Command of a worker on each node.
         """
         self._folder, self._data_dir, self._limits, self._needs = folder, data_dir, limits, needs
-        self._address, self._jobs = address, jobs
+        self._address, self._jobs, self._command = address, jobs, tuple(command)
         self._stop_file = folder.path.absolute() / ".stop"
         self._told: dict[str, Status] = {}  # of running trials
 
@@ -95,7 +104,8 @@ class RayEngine:
             # The task that only leads several processes takes nothing for itself.
             options = _options(self._needs) if alone else {"num_cpus": 0}
             attempt = ray.remote(_attempt if alone else _attempt_by_several).options(**options, max_retries=_RETRIES)
-            tasks = {attempt.remote(path, trials, data_dir, self._limits, self._needs): trials for trials in groups}
+            given = data_dir, self._limits, self._needs, self._command
+            tasks = {attempt.remote(path, trials, *given): trials for trials in groups}
             while tasks and not stopping():
                 self._wait(tasks, report)
             self._stop(tasks, report)
@@ -183,6 +193,7 @@ def _attempt(
     data_dir: Path | None,
     limits: Limits,
     needs: Needs,
+    command: Sequence[str],
     group: dict[str, Any] | None = None,
 ) -> dict[str, Status]:
     """The task: waits until no lost attempt holds a trial any more, then trains them in a process of its own."""
@@ -201,13 +212,14 @@ def _attempt(
             folder.write_status(entry.id, status)
 
     with confinement.claimed(needs.cpus) as held:
-        engine = LocalEngine(folder, data_dir, 1, limits, cores=held, name="ray", group=group)
+        workers = Workers(command)
+        engine = LocalEngine(folder, data_dir, 1, limits, cores=held, name="ray", group=group, workers=workers)
         engine.run([left], report, stopping=stop.exists)
     return last
 
 
 def _attempt_by_several(
-    path: Path, trials: TrialGroup, data_dir: Path | None, limits: Limits, needs: Needs
+    path: Path, trials: TrialGroup, data_dir: Path | None, limits: Limits, needs: Needs, command: Sequence[str]
 ) -> dict[str, Status]:
     """The task of a trial with several processes: sets places aside for all at once, and leads them."""
     places = placement_group([needs.bundle] * needs.processes, strategy="SPREAD")
@@ -222,7 +234,9 @@ def _attempt_by_several(
         group = {"how": "explicit", "coordinator": coordinator, "count": needs.processes}
         member = ray.remote(_attempt)
         members = [
-            member.options(**at(number)).remote(path, trials, data_dir, limits, needs, {**group, "number": number})
+            member.options(**at(number)).remote(
+                path, trials, data_dir, limits, needs, command, {**group, "number": number}
+            )
             for number in range(needs.processes)
         ]
         statuses: dict[str, Status] = ray.get(members[0])

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from cnn_jax.sweep.engines import confinement
 
+COMMAND = (sys.executable, "-m", "cnn_jax.sweep.worker")
 _ATTEMPTS = 3  # to get an answer
 
 _Place = tuple[tuple[int, ...], dict[str, str]]
@@ -26,8 +27,16 @@ class WorkerEnded(Exception):
 class Workers:
     """Starts workers. Those that are started ahead load what they need before they get a trial."""
 
-    def __init__(self) -> None:
-        self._ahead: list[tuple[_Place, subprocess.Popen[str], IO[bytes]]] = []
+    def __init__(self, command: Sequence[str] = COMMAND, reused: bool = False) -> None:
+        """Starts nothing yet.
+
+        Args:
+          command: Command of a worker, which answers as `cnn_jax.sweep.worker` does.
+          reused: Whether engines give idle workers back, for the next one of this pool.
+        """
+        self.reused = reused
+        self._command = tuple(command)
+        self._ahead: list[tuple[_Place, subprocess.Popen[str], IO[bytes] | None]] = []
 
     def start_ahead(self, places: Sequence[tuple[Sequence[int], Mapping[str, str]]]) -> None:
         """Starts workers for places that are likely to be asked for, in place of those of before.
@@ -38,7 +47,7 @@ class Workers:
         self.close()
         for number, (cores, variables) in enumerate(places):
             errors = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the worker
-            process = _started(cores, variables, errors)
+            process = self._started(cores, variables, errors)
             self._ahead.append(((tuple(cores), dict(variables)), process, errors))
             if number:
                 _tell(process, {"load": True})
@@ -62,8 +71,10 @@ class Workers:
             if line := process.stdout.readline():
                 return json.loads(line)
             code = process.wait()
-            errors.seek(0)
-            last_lines = errors.read()[-2000:].decode(errors="replace")
+            last_lines = ""
+            if errors is not None:
+                errors.seek(0)
+                last_lines = errors.read()[-2000:].decode(errors="replace")
             if code != -signal.SIGKILL or attempt + 1 == _ATTEMPTS:
                 break
             self.start_ahead([place for place, _, _ in self._ahead])
@@ -85,17 +96,47 @@ class Workers:
             place, process, errors = waiting
             if place == (tuple(cores), dict(variables)):
                 self._ahead.remove(waiting)
-                errors.close()
+                if errors is not None:
+                    errors.close()
                 return process
         self.close()
-        return _started(cores, variables)
+        return self._started(cores, variables)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a worker that can be asked."""
+        return bool(self._ahead)
+
+    def give_back(self, place: _Place, process: subprocess.Popen[str]) -> None:
+        """Takes an idle worker, which the next to ask for its place gets.
+
+        Args:
+          place: Cores and variables that it was started with.
+          process: The worker.
+        """
+        self._ahead.append((place, process, None))
 
     def close(self) -> None:
         """Ends the workers that were started ahead and that nobody has taken."""
         while self._ahead:
             _, process, errors = self._ahead.pop()
             end(process)
-            errors.close()
+            if errors is not None:
+                errors.close()
+
+    def _started(
+        self, cores: Sequence[int], variables: Mapping[str, str], errors: IO[bytes] | None = None
+    ) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=confinement.environment(variables),
+            start_new_session=True,  # Ctrl-C is for the sweep, which tells its workers
+            preexec_fn=confinement.confined(cores),
+        )
 
 
 def _tell(process: subprocess.Popen[str], words: Mapping[str, Any]) -> None:
@@ -127,18 +168,3 @@ def end(process: subprocess.Popen[str], patience: float = 0) -> int:
     code = process.wait()
     process.stdout.close()
     return code
-
-
-def _started(
-    cores: Sequence[int], variables: Mapping[str, str], errors: IO[bytes] | None = None
-) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "cnn_jax.sweep.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        text=True,
-        env=confinement.environment(variables),
-        start_new_session=True,  # Ctrl-C is for the sweep, which tells its workers
-        preexec_fn=confinement.confined(cores),
-    )

@@ -1,0 +1,118 @@
+"""`launch.py search`: searches the fields of an experiment file's get_search() by validation images."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from cnn_jax.cli.command import Arguments, Command, Flag
+from cnn_jax.cli.output import fail, refuse, say
+from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, REPORT, WORKDIR, folder_name
+from cnn_jax.config.parsing import ConfigError
+from cnn_jax.run.errors import RunFailed, explain
+from cnn_jax.run.exit_codes import DONE, STOPPED
+from cnn_jax.run.folder import RunFolderError
+from cnn_jax.sweep.options import Options
+from cnn_jax.sweep.search import plan
+from cnn_jax.sweep.search.plan import SearchPlan
+
+_RAY = (
+    Flag("address", "address of a Ray cluster, auto for this machine's; default: starts one"),
+    Flag("gpus", "GPUs that Ray sets aside for a trial", 0, int, least=0),
+    Flag("tpus", "TPU chips that Ray sets aside for a trial", 0, int, least=0),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchRequest:
+    """Request of the command line.
+
+    Attributes:
+      plan: The search.
+      options: How its trials run.
+      workdir: Folder of the search.
+      data_dir: Folder of prepared data; None is the default folder.
+      report: Whether the report is written.
+    """
+
+    plan: SearchPlan
+    options: Options
+    workdir: Path
+    data_dir: Path | None
+    report: bool
+
+
+def read(arguments: Arguments) -> SearchRequest:
+    """Reads the flags, and the search from an experiment file."""
+    if arguments["engine"] != "ray" and (given := [flag.name for flag in _RAY if flag.name in arguments.given]):
+        raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
+    found = plan.read(arguments["config"], dict(arguments.overrides))
+    names = ("engine", "jobs", "time_limit", "memory_limit", "vectorize", *(flag.name for flag in _RAY))
+    return SearchRequest(
+        plan=found,
+        options=Options(**{name: arguments[name] for name in names}),
+        workdir=arguments["workdir"] or Path("runs") / f"{folder_name(found.experiment)}-search-{found.digest}",
+        data_dir=arguments["data_dir"],
+        report=arguments["report"],
+    )
+
+
+def run(request: SearchRequest) -> int:
+    """Runs the command, without JAX, which its trials need alone."""
+    from rich.console import Console
+
+    from cnn_jax.report.periodic_writer import PeriodicWriter
+    from cnn_jax.sweep.feasibility import ExaminationError
+    from cnn_jax.sweep.folder import SweepFolder
+    from cnn_jax.sweep.search.driver import Driver, SearchBlocked, SearchStopped
+    from cnn_jax.sweep.search.machine import WorkerMachine
+
+    console, workdir = Console(), request.workdir
+    folder = SweepFolder(workdir)
+    machine = WorkerMachine(folder, request.data_dir, request.options, request.plan.search.cores)
+    try:
+        with PeriodicWriter(workdir, request.report, console) as writer:
+            found = Driver(request.plan, folder, machine, console, writer.update).run()
+            writer.finish()
+    except (ConfigError, ExaminationError, RunFolderError) as error:
+        return refuse(error)
+    except SearchBlocked as error:
+        return fail(error)
+    except SearchStopped:
+        return STOPPED
+    except RunFailed:
+        raise
+    except Exception as error:  # of this machine, when trials may have begun
+        if (fault := explain(error)) is None:
+            raise
+        return fail(f"{fault}; the same command goes on")
+    metric = request.plan.metric
+    say(f"{found.spent} of at most {found.budget} epochs were spent on {len(found.points)} points")
+    for each in found.confirmed:
+        told = f"point {each.number}: validation {metric.title} {metric.shown(each.search_score)} in the search"
+        if each.scores:
+            mean = sum(each.scores) / len(each.scores)
+            told += f", {metric.shown(mean)} on {len(each.scores)} fresh seeds"
+        if each.test:
+            told += f"; test {metric.title} {metric.shown(sum(each.test) / len(each.test))}"
+        say(told)
+    return DONE
+
+
+COMMAND = Command(
+    name="search",
+    help="search the fields of an experiment file's get_search(); the same command goes on with it",
+    flags=(
+        CONFIG,
+        *(WORKDIR, DATA_DIR, REPORT),
+        Flag("engine", "what runs the trials", "local", choices=("local", "ray")),
+        Flag("jobs", "trials at a time; default: as many as the cores or accelerators allow", None, int, least=1),
+        Flag("time_limit", "minutes of one attempt at a trial, after which it has failed", None, float, least=0),
+        Flag("memory_limit", "GiB of one trial; default: its share of the machine", None, float, least=0),
+        Flag("vectorize", "seeds: one program confirms all seeds of a point", "off", choices=("off", "seeds")),
+        *_RAY,
+    ),
+    read=read,
+    run=run,
+    config="fields",
+)

@@ -1,0 +1,114 @@
+"""Result of an experiment file's `get_search()`: what is searched, and how."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from cnn_jax.sweep.ranges import Range
+
+Sampler = Literal["random", "halton", "sobol", "tpe", "cma_es", "gp"]
+SAMPLERS: tuple[str, ...] = get_args(Sampler)
+ADAPTIVE = ("tpe", "cma_es", "gp")  # which learn from the results of earlier batches
+FULL_LENGTH = ("cma_es", "gp")  # which learn from trials of the full length alone
+
+
+@dataclasses.dataclass(frozen=True)
+class Halving:
+    """Synchronous successive halving: of each batch the best 1/eta train on from rung to rung.
+
+    Attributes:
+      eta: Ratio of the numbers of trials, and of the epochs, of neighbouring rungs.
+      min_epochs: Least epochs of the first rung; the last one is the full length.
+
+    Source: K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization",
+      AISTATS (2016).
+    """
+
+    eta: int = 3
+    min_epochs: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyperband:
+    """Hyperband: brackets of successive halving in turn, from many short trials to few of the full length.
+
+    Attributes:
+      eta: Ratio of the numbers of trials, and of the epochs, of neighbouring rungs.
+      min_epochs: Least epochs of the first rung; the last one is the full length.
+
+    Source: L. Li, K. Jamieson, G. DeSalvo, A. Rostamizadeh, A. Talwalkar, "Hyperband: a novel bandit-based approach to
+      hyperparameter optimization", JMLR 18 (2018).
+    """
+
+    eta: int = 3
+    min_epochs: int = 1
+
+
+# More than eight fields: one for each choice of the experimenter.
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """A search for the best values of some fields, by the validation images alone.
+
+    Attributes:
+      space: Range of each searched field.
+      trials: Number of points that are drawn.
+      sampler: What draws them: "random", "halton", "sobol"; or "tpe", "cma_es", "gp", which learn from the results.
+      batch: Points drawn at a time, each batch from the results of all before it; with Hyperband its brackets are the
+        batches, and None is expected.
+      seed: Seed of the sampler. The trials' own seed is that of the config.
+      metric: Metric of the validation images that decides.
+      stopping: Halving(), Hyperband(), or None to train every trial to the end.
+      confirm: Number of best points that are trained anew on fresh seeds in the end; 0 confirms none.
+      seeds: Fresh seeds of each of these.
+      cores: Processor cores of a trial, whatever the machine and --jobs: on a CPU the last bits depend on it.
+      description: Question of the search, for the report.
+    """
+
+    space: Mapping[str, Range]
+    trials: int
+    sampler: Sampler = "tpe"
+    batch: int | None = None
+    seed: int = 0
+    metric: str = "accuracy"
+    stopping: Halving | Hyperband | None = None
+    confirm: int = 3
+    seeds: int = 5
+    cores: int = 1
+    description: str = ""
+
+    @property
+    def batch_size(self) -> int:
+        """Points of a batch where Hyperband does not choose: eight, or those of `batch`."""
+        return min(self.batch or 8, self.trials)
+
+
+def identity(search: Search) -> dict[str, Any]:
+    """Describes all that a search's trials depend on, as JSON."""
+    described = {
+        field.name: getattr(search, field.name)
+        for field in dataclasses.fields(search)
+        if field.name not in ("space", "stopping", "description")
+    }
+    stopping = search.stopping
+    described["stopping"] = stopping and {"name": type(stopping).__name__, **dataclasses.asdict(stopping)}
+    described["space"] = {field: _described(values) for field, values in search.space.items()}
+    return described
+
+
+def _described(values: Range) -> list[Any]:
+    return [type(values).__name__, *(_plain(getattr(values, each.name)) for each in dataclasses.fields(values))]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    from cnn_jax.sweep.space import Named
+
+    if isinstance(value, Named):
+        return [_plain(value.name), _plain(value.value)]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return value

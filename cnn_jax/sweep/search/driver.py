@@ -1,0 +1,346 @@
+"""A search from its plan to its confirmed winners.
+
+The search is a pure function of its plan and of the results of finished batches: batches are drawn one after the other,
+each trains from rung to rung with all its trials side by side, and nothing is decided before all of them are there. So
+the same command goes on after any kill by doing the same from the first batch, where finished trials are only read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from cnn_jax.config import parsing
+from cnn_jax.config.parsing import ConfigError
+from cnn_jax.run.errors import RunFolderError
+from cnn_jax.run.metrics_log import VALIDATION, read_records
+from cnn_jax.run.stop_signal import StopSignal
+from cnn_jax.sweep import faults
+from cnn_jax.sweep.feasibility import Examined
+from cnn_jax.sweep.folder import Entry, SweepFolder
+from cnn_jax.sweep.plan import Plan, plain_value, shown_value
+from cnn_jax.sweep.search import record, samplers
+from cnn_jax.sweep.search.declaration import identity
+from cnn_jax.sweep.search.machine import Machine
+from cnn_jax.sweep.search.plan import SearchPlan
+from cnn_jax.sweep.search.record import Confirmed, PointRecord, SearchFile
+from cnn_jax.sweep.search.rungs import promoted
+from cnn_jax.sweep.search.samplers import Told
+from cnn_jax.sweep.space import Named, Sweep
+from cnn_jax.sweep.status import CHANGED, DONE, ENDED, FAILED, PAUSED, RUNNING, STOPPED, UNREADABLE, Status
+from cnn_jax.sweep.trial import Trial, digest, trial_id
+from cnn_jax.sweep.view import SweepView
+from cnn_jax.terminal import print_line
+
+# Failures that belong to a point, of which the sampler is told; after any other the search cannot go on.
+OF_THE_POINT = (faults.DIVERGED, faults.MEMORY, faults.HANG)
+
+
+class SearchStopped(Exception):
+    """A signal stopped the search; the same command goes on."""
+
+
+class SearchBlocked(Exception):
+    """Trials have failed for reasons of the machine, so that nothing can be decided; the message names them."""
+
+
+@dataclasses.dataclass
+class _Point:
+    """A point, and what is known of it."""
+
+    number: int
+    batch: int
+    values: Mapping[str, Any]
+    entry: Entry
+    gains: dict[int, float] = dataclasses.field(default_factory=dict)
+    scores: dict[int, float] = dataclasses.field(default_factory=dict)
+    failed: bool = False
+
+
+class Driver:
+    """Runs one search in its folder."""
+
+    def __init__(
+        self,
+        plan: SearchPlan,
+        folder: SweepFolder,
+        machine: Machine,
+        console: Console,
+        on_change: Callable[[], None] = lambda: None,
+    ):
+        """Prepares; nothing is started yet.
+
+        Args:
+          plan: The search.
+          folder: Its folder.
+          machine: Examines and trains its trials.
+          console: Where progress is printed.
+          on_change: Called whenever a trial has begun.
+        """
+        self._plan, self._folder, self._machine = plan, folder, machine
+        self._console, self._on_change = console, on_change
+        self._points: list[_Point] = []
+        self._confirmations: list[Entry] = []
+        self._known: tuple[str, ...] = ()
+
+    def run(self) -> SearchFile:
+        """Runs the search, or goes on with it.
+
+        Returns:
+          What search.json then holds.
+
+        Raises:
+          ConfigError: where the machine cannot give what the search needs.
+          RunFolderError: where the folder cannot be used.
+          SearchStopped: on a signal.
+          SearchBlocked: where trials have failed for reasons of the machine.
+        """
+        plan = self._plan
+        try:
+            held = self._claim()
+            self._known = tuple(each.trial for each in held.points) if held else ()
+            self._say(
+                f"{plan.search.trials} points in {len(plan.brackets)} batches, at most {plan.budget} epochs; "
+                f"{plan.search.confirm} confirmed on {plan.search.seeds} seeds each"
+            )
+            for batch, bracket in enumerate(plan.brackets):
+                self._run_batch(batch, bracket.sizes, bracket.epochs)
+            confirmed = self._confirm()
+            return self._write(confirmed)
+        finally:
+            self._machine.close()
+            self._folder.release()
+
+    def _claim(self) -> SearchFile | None:
+        plan = self._plan
+        self._folder.claim(self._sweep_plan())
+        held = record.check_same(self._folder.path, identity(plan.search), plan.versions)
+        for warning in self._folder.warnings:
+            self._say(f"warning: {warning}")
+        return held
+
+    # --- batches ---
+
+    def _run_batch(self, batch: int, sizes: Sequence[int], epochs: Sequence[int]) -> None:
+        """Draws a batch and trains it from rung to rung."""
+        drawn = samplers.suggest(self._plan.search, batch, sizes[0], [self._told(each) for each in self._points])
+        made = [self._trial(len(self._points) + place, values) for place, values in enumerate(drawn, start=1)]
+        examined = iter(self._machine.examine([trial for trial, known in made if known is None]))
+        members = []
+        for (trial, impossible), values in zip(made, drawn, strict=True):
+            if impossible is not None:  # which has no config, so that its values name it
+                entry = Entry(digest(trial.overrides, ""), trial, impossible)
+            else:
+                known = next(examined)
+                if known.fault is not None:
+                    raise ConfigError([f"trial {trial.number} ({trial}): {known.fault}"])
+                entry = Entry(trial_id(trial.experiment, known.checksum), trial, known)
+            members.append(_Point(trial.number, batch, values, entry))
+        self._check_known(members)
+        self._points += members
+        self._declare()
+        alive = [each for each in members if each.entry.examined.infeasible is None]
+        for place, (size, rung) in enumerate(zip(sizes, epochs, strict=True)):
+            if place:
+                gains = {each.number: each.gains.get(epochs[place - 1]) for each in alive}
+                chosen = set(promoted(gains, size))
+                alive = [each for each in alive if each.number in chosen]
+            self._train([each.entry for each in alive], rung)
+            for each in alive:
+                self._read(each, rung)
+            if len(self._points) >= len(self._known):
+                self._write(())
+
+    def _trial(self, number: int, values: Mapping[str, Any]) -> tuple[Trial, Examined | None]:
+        """Makes a point's trial; where its values do not go together, with the reason."""
+        plan = self._plan
+        point = {field: shown_value(value) for field, value in values.items()}
+        own = {
+            field: plain_value(value.value if isinstance(value, Named) else value) for field, value in values.items()
+        }
+        try:
+            return Trial(number, own, point, parsing.parse(parsing.override(plan.raw, own))), None
+        except ConfigError as error:
+            return Trial(number, own, point, plan.base), Examined("", infeasible="; ".join(error.faults))
+
+    def _check_known(self, members: Sequence[_Point]) -> None:
+        """Refuses to go on where other points are drawn than when the search began."""
+        for each in members:
+            if each.number <= len(self._known) and self._known[each.number - 1] != each.entry.id:
+                raise RunFolderError(
+                    f"--workdir: {self._folder.path}: point {each.number} is now {each.entry.trial}, and was another "
+                    "one before: data, results or the machine have changed; give another folder"
+                )
+
+    def _train(self, entries: Sequence[Entry], rung: int) -> None:
+        """Trains trials to a rung; those that have reached it are only read."""
+        whole = rung == self._plan.base.train.epochs
+        unique = list({entry.id: entry for entry in entries}.values())
+        own = [dataclasses.replace(entry, until_epoch=None if whole else rung) for entry in unique]
+        standing = {entry.id: self._folder.status(entry.id) for entry in own}
+        left = [entry for entry in own if self._is_left(entry, standing[entry.id], rung)]
+        if left:
+            self._run_engine(own, standing, left)
+        told = []
+        for entry in own:
+            status = standing[entry.id]
+            if status.status == FAILED and status.fault not in OF_THE_POINT:
+                told.append(f"{entry.trial}: {status.fault}: {status.message}")
+        if told:
+            more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+            raise SearchBlocked(
+                f"{'; '.join(told[:3])}{more}; nothing is decided without them, and the same command tries again"
+            )
+
+    def _is_left(self, entry: Entry, status: Status, rung: int) -> bool:
+        """Whether a trial has still to train to a rung."""
+        if status.status == FAILED:
+            return status.fault not in (*OF_THE_POINT, CHANGED, UNREADABLE)
+        if status.status == DONE:
+            return False
+        return entry.until_epoch is None or self._score(entry, rung) is None or status.status != PAUSED
+
+    def _run_engine(self, own: Sequence[Entry], standing: dict[str, Status], left: Sequence[Entry]) -> None:
+        folder = self._folder
+        for entry in own:
+            if standing[entry.id].status == RUNNING:
+                standing[entry.id] = dataclasses.replace(standing[entry.id], status=STOPPED, message=ENDED)
+        view = SweepView(self._console, folder, own, standing)
+        with StopSignal() as stop, view, folder.marking_stopped(standing):
+
+            def report(entry: Entry, status: Status) -> None:
+                standing[entry.id] = status
+                folder.write_status(entry.id, status)
+                view.changed(entry, status)
+                if status.status == RUNNING:
+                    self._on_change()
+
+            self._machine.run(left, report, lambda: stop.received is not None)
+        if stop.received is not None:
+            raise SearchStopped(stop.received)
+
+    # --- scores ---
+
+    def _read(self, point: _Point, rung: int) -> None:
+        """Reads what a trial has measured at a rung."""
+        score = self._score(point.entry, rung)
+        if score is None:  # a trial that has failed at a later rung counts at this one
+            point.failed = True
+            return
+        point.scores[rung] = score
+        point.gains[rung] = self._plan.metric.gain(score)
+
+    def _score(self, entry: Entry, rung: int) -> float | None:
+        """The metric on the validation images after an epoch; None if it was not measured."""
+        for measured in read_records(self._folder.trial(entry.id).metrics):
+            if measured.split == VALIDATION and measured.epoch == rung:
+                return measured.values.get(self._plan.search.metric)
+        return None
+
+    def _told(self, point: _Point) -> Told:
+        usable = not point.failed and point.entry.examined.infeasible is None
+        finished = self._plan.base.train.epochs in point.gains
+        return Told(point.batch, point.values, point.gains, usable, finished)
+
+    # --- confirmation ---
+
+    def _confirm(self) -> tuple[Confirmed, ...]:
+        """Trains the best points anew on fresh seeds."""
+        search, epochs = self._plan.search, self._plan.base.train.epochs
+        gains = {each.number: each.gains.get(epochs) for each in self._points}
+        distinct: dict[str, _Point] = {}
+        for number in sorted((n for n in gains if gains[n] is not None), key=lambda n: (-(gains[n] or 0.0), n)):
+            distinct.setdefault(self._points[number - 1].entry.id, self._points[number - 1])
+        best = list(distinct.values())[: search.confirm]
+        if not best:
+            return ()
+        first = self._plan.base.seed + 1
+        trials = [
+            (point, dataclasses.replace(point.entry.trial, **self._seeded(point.entry.trial, first + number, place)))
+            for place, point in enumerate(best)
+            for number in range(search.seeds)
+        ]
+        examined = self._machine.examine([trial for _, trial in trials])
+        entries = [
+            (point, Entry(trial_id(trial.experiment, known.checksum), trial, known))
+            for (point, trial), known in zip(trials, examined, strict=True)
+        ]
+        self._confirmations = [entry for _, entry in entries]
+        self._declare()
+        self._train(self._confirmations, epochs)
+        found = []
+        for point in best:
+            own = [entry for chosen, entry in entries if chosen is point]
+            done = [entry for entry in own if self._folder.status(entry.id).status == DONE]
+            scores = [score for entry in done if (score := self._score(entry, epochs)) is not None]
+            results = [self._folder.trial(entry.id).result() for entry in done]
+            test = [value for each in results if each and (value := each.test[search.metric]) is not None]
+            found.append(
+                Confirmed(
+                    number=point.number, search_score=point.scores[epochs], scores=tuple(scores), test=tuple(test)
+                )
+            )
+        return tuple(found)
+
+    def _seeded(self, trial: Trial, seed: int, place: int) -> dict[str, Any]:
+        """Fields of a trial of another seed."""
+        number = self._plan.search.trials + place * self._plan.search.seeds + seed - self._plan.base.seed
+        return {
+            "number": number,
+            "overrides": {**trial.overrides, "seed": seed},
+            "experiment": trial.experiment.model_copy(update={"seed": seed}),
+        }
+
+    # --- files ---
+
+    def _sweep_plan(self) -> Plan:
+        plan = self._plan
+        trials = [each.entry.trial for each in self._points] + [each.trial for each in self._confirmations]
+        sweep = Sweep([trial.overrides for trial in trials], plan.search.description, None, skip_infeasible=True)
+        return Plan(plan.experiment, sweep, plan.base, tuple(plan.search.space), tuple(trials), 0)
+
+    def _declare(self) -> None:
+        """Writes sweep.json, which table and report are made from."""
+        entries = {each.entry.id: each.entry for each in self._points}
+        entries |= {each.id: each for each in self._confirmations}
+        self._folder.declare(self._sweep_plan(), list(entries.values()))
+
+    def _write(self, confirmed: tuple[Confirmed, ...]) -> SearchFile:
+        """Writes search.json."""
+        plan = self._plan
+        reached = {each.entry.id: max(each.scores, default=0) for each in self._points}
+        content = SearchFile(
+            search=identity(plan.search),
+            versions=plan.versions,
+            epochs=plan.base.train.epochs,
+            budget=plan.budget,
+            spent=sum(reached.values()),
+            points=tuple(self._point_record(each) for each in self._points),
+            confirmed=confirmed,
+        )
+        record.write(self._folder.path, content)
+        return content
+
+    def _point_record(self, point: _Point) -> PointRecord:
+        epochs = self._plan.base.train.epochs
+        state: record.State = "stopped early" if point.scores else "unfinished"
+        if point.entry.examined.infeasible is not None:
+            state = "infeasible"
+        elif point.failed:
+            state = "failed"
+        elif epochs in point.scores:
+            state = "finished"
+        return PointRecord(
+            number=point.number,
+            batch=point.batch,
+            point={field: point.entry.trial.point[field] for field in self._plan.search.space},
+            trial=point.entry.id,
+            state=state,
+            scores={str(rung): score for rung, score in point.scores.items()},
+        )
+
+    def _say(self, text: str) -> None:
+        print_line(self._console, text)

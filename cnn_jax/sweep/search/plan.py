@@ -1,0 +1,237 @@
+"""From an experiment file's search to a sound plan, or to everything that is wrong with it; without JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.config import Experiment, experiment_file, parsing
+from cnn_jax.config.parsing import ConfigError
+from cnn_jax.plain_text import valid_unicode
+from cnn_jax.run.machine import available_cores
+from cnn_jax.run.metrics import METRICS, Metric
+from cnn_jax.sweep.ranges import MOST_POINTS, Choices, Range
+from cnn_jax.sweep.search.declaration import ADAPTIVE, FULL_LENGTH, SAMPLERS, Halving, Hyperband, Search, identity
+from cnn_jax.sweep.search.rungs import Bracket, brackets
+from cnn_jax.sweep.search.samplers import versions
+from cnn_jax.sweep.space import Named, Overrides
+
+_FIXED = ("seed", "train.epochs", "train.eval_every_epochs", "data.validation_fraction", "data.name")
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchPlan:
+    """A search that is sound.
+
+    Attributes:
+      experiment: The file's name without its ending.
+      search: As the file declares it.
+      raw: The config that the trials change, not yet validated.
+      base: The same, resolved.
+      brackets: Its batches.
+      versions: Versions of the packages that its points depend on.
+    """
+
+    experiment: str
+    search: Search
+    raw: Mapping[str, Any]
+    base: Experiment
+    brackets: tuple[Bracket, ...]
+    versions: Mapping[str, str]
+
+    @property
+    def metric(self) -> Metric:
+        """The metric of the validation images that decides."""
+        return next(each for each in METRICS if each.name == self.search.metric)
+
+    @property
+    def budget(self) -> int:
+        """Epochs that all trials of the search train together at most, without the confirmation."""
+        return sum(bracket.cost for bracket in self.brackets)
+
+    @property
+    def digest(self) -> str:
+        """Names the search: 8 hexadecimal digits of its config and of all that its points depend on."""
+        content = {"config": self.base.model_dump(mode="json"), "search": identity(self.search)}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def read(path: Path, overrides: Overrides) -> SearchPlan:
+    """Asks an experiment file for its search and checks it.
+
+    Args:
+      path: Path of the file, with get_config() and get_search().
+      overrides: Overrides of the command line, for all trials.
+
+    Returns:
+      The plan.
+
+    Raises:
+      ConfigError: with all faults.
+    """
+    raw = parsing.override(experiment_file.load_config(path), overrides)
+    base = parsing.parse(raw)
+    search = experiment_file.load_search(path)
+    if not isinstance(search, Search):
+        raise ConfigError([f"--config: get_search() of {path} gave {search!r}, expected a Search"])
+    search = _plain(search)
+    faults = _faulty_numbers(search) + _faulty_ranges(search)
+    if not faults:
+        faults = _faulty_choices(search) + _faulty_length(search, base) + _faulty_fields(search, raw, overrides)
+        if base.data.validation_fraction == 0:
+            faults.append(
+                "a search decides by validation images, and config.data.validation_fraction is 0; "
+                "set config.data.validation_fraction=0.1"
+            )
+    if faults:
+        raise ConfigError([fault if fault.startswith("config.") else f"get_search(): {fault}" for fault in faults])
+    known = versions(search)
+    return SearchPlan(valid_unicode(path.stem), search, raw, base, brackets(search, base.train.epochs), known)
+
+
+def _plain(search: Search) -> Search:
+    """Turns the scalars of NumPy and JAX into Python's."""
+    numbers = ("trials", "batch", "seed", "confirm", "seeds", "cores")
+    return dataclasses.replace(search, **{name: parsing.plain(getattr(search, name)) for name in numbers})
+
+
+def _faulty_numbers(search: Search) -> list[str]:
+    """Tells of numbers and words of a search that are out of bounds."""
+    faults = []
+    bounds = {
+        "trials": (1, MOST_POINTS),
+        "batch": (1, MOST_POINTS),
+        "seed": (0, 2**31 - 1),
+        "confirm": (0, 1000),
+        "seeds": (1, 1000),
+        "cores": (1, available_cores()[-1] + 1),
+    }
+    for name, (least, most) in bounds.items():
+        value = getattr(search, name)
+        if name == "batch" and value is None:
+            continue
+        if type(value) is not int or not least <= value <= most:
+            faults.append(f"{name}: got {value!r}, expected an integer from {least} to {most:,}")
+    metrics = [each.name for each in METRICS]
+    for name, words in (("sampler", list(SAMPLERS)), ("metric", metrics)):
+        value = getattr(search, name)
+        if value not in words:
+            near = parsing.nearest(value, words) if isinstance(value, str) else None
+            hint = f"; did you mean {near!r}?" if near else ""
+            faults.append(f"{name}: got {value!r}, expected one of: {', '.join(words)}{hint}")
+    stopping = search.stopping
+    if isinstance(stopping, (Halving, Hyperband)):
+        for name, least in (("eta", 2), ("min_epochs", 1)):
+            value = parsing.plain(getattr(stopping, name))
+            if type(value) is not int or value < least:
+                faults.append(f"stopping.{name}: got {value!r}, expected an integer of {least} or more")
+    elif stopping is not None:
+        faults.append(f"stopping: got {stopping!r}, expected Halving(), Hyperband() or None")
+    if not isinstance(search.description, str):
+        faults.append(f"description: got {search.description!r}, expected text")
+    return faults
+
+
+def _faulty_ranges(search: Search) -> list[str]:
+    """Tells of a space that holds no ranges."""
+    space = search.space
+    if not isinstance(space, Mapping) or not space:
+        return [f"space: got {space!r}, expected a mapping of fields to ranges"]
+    expected = "uniform(...), log_uniform(...), integers(...) or choice(...)"
+    return [
+        f"space: {field!r}: got {values!r}, expected {expected}"
+        for field, values in space.items()
+        if not isinstance(field, str) or not isinstance(values, Range)
+    ]
+
+
+def _faulty_choices(search: Search) -> list[str]:
+    """Tells of parts of a search that do not go together."""
+    faults = []
+    if search.stopping is not None and search.sampler in FULL_LENGTH:
+        others = [sampler for sampler in SAMPLERS if sampler not in FULL_LENGTH]
+        faults.append(
+            f"sampler: {search.sampler!r} learns from trials of the full length alone, and stopping ends most before; "
+            f"use {', '.join(others)}, or stopping=None"
+        )
+    if isinstance(search.stopping, Hyperband) and search.batch is not None:
+        faults.append(f"batch: got {search.batch}, and the brackets of Hyperband are its batches; leave it out")
+    if search.batch is not None and search.batch > search.trials:
+        faults.append(f"batch: got {search.batch}, and there are trials={search.trials}; give at most so many")
+    if search.sampler in ADAPTIVE and search.batch is not None and search.batch == search.trials > 1:
+        faults.append(
+            f"batch: {search.sampler!r} learns between batches, and batch={search.batch} draws all trials at once; "
+            "give a smaller one, or sampler='halton'"
+        )
+    if search.confirm > search.trials:
+        faults.append(f"confirm: got {search.confirm}, and there are trials={search.trials}; give at most so many")
+    return faults
+
+
+def _faulty_length(search: Search, base: Experiment) -> list[str]:
+    """Tells of rungs that no trial of this length has, or at which nothing is measured."""
+    epochs, every = base.train.epochs, base.train.eval_every_epochs
+    if search.stopping is None:
+        return []
+    least = search.stopping.min_epochs
+    if least > epochs:
+        return [f"stopping.min_epochs: the rung of {least} epochs lies beyond config.train.epochs={epochs}"]
+    planned = sorted({rung for bracket in brackets(search, epochs) for rung in bracket.epochs})
+    if len(planned) == 1:
+        return [
+            f"stopping: config.train.epochs={epochs} has no rung but the last, with eta={search.stopping.eta} and "
+            f"min_epochs={least}; train for {search.stopping.eta * least} epochs or more, or give stopping=None"
+        ]
+    unmeasured = [rung for rung in planned if rung % every and rung != epochs]
+    if unmeasured:
+        return [
+            f"stopping: nothing is measured after epochs {', '.join(map(str, unmeasured))}, since "
+            f"config.train.eval_every_epochs={every}; set it to 1, or other rungs"
+        ]
+    return []
+
+
+def _faulty_fields(search: Search, raw: Mapping[str, Any], overrides: Overrides) -> list[str]:
+    """Tells of searched fields that there are not, that may not vary, or whose range holds illegal values."""
+    faults = []
+    fields = list(search.space)
+    for field, values in search.space.items():
+        if fixed := next((name for name in _FIXED if _holds(field, name)), None):
+            faults.append(f"space: {field!r} holds {fixed}, which is the same for all trials of a search; leave it out")
+            continue
+        if owner := next((other for other in fields if other != field and _holds(other, field)), None):
+            faults.append(f"space: {field!r} lies in {owner!r}, which is searched too; leave one of them out")
+            continue
+        if taken := next((name for name in overrides if _holds(field, name) or _holds(name, field)), None):
+            faults.append(f"--config.{taken}: the search varies {field}; leave it out")
+            continue
+        for value in _ends(values):
+            faults += [fault for fault in _illegal(raw, field, value) if fault not in faults]
+    return faults
+
+
+def _holds(section: str, field: str) -> bool:
+    return field == section or field.startswith(f"{section}.")
+
+
+def _ends(values: Range) -> Iterator[Any]:
+    """Values by which a range is checked: the ends of an interval, or all."""
+    if isinstance(values, Choices):
+        yield from (value.value if isinstance(value, Named) else value for value in values.values)
+    else:
+        yield from (values.low, values.high)
+
+
+def _illegal(raw: Mapping[str, Any], field: str, value: Any) -> list[str]:
+    """Tells why a value cannot be set; what only does not go with other fields is a point without a network."""
+    try:
+        parsing.parse(parsing.override(raw, {field: value}))
+    except ConfigError as error:
+        return [fault for fault in error.faults if fault.startswith((f"config.{field}:", f"config.{field}."))]
+    except RecursionError:
+        return [f"config.{field}: a value holds itself, or is nested too deeply"]
+    return []

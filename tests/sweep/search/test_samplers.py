@@ -1,0 +1,79 @@
+"""Batches are pure functions of what is finished."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cnn_jax.config.parsing import ConfigError
+from cnn_jax.sweep import Search, choice, halton, integers, log_uniform, uniform
+from cnn_jax.sweep.search import samplers
+from cnn_jax.sweep.search.samplers import Told, suggest
+
+SPACE = {
+    "optimizer.learning_rate": log_uniform(1e-4, 1),
+    "train.label_smoothing": uniform(0, 1),
+    "model.padding": choice(["SAME", "VALID", (1, 2)]),
+    "train.batch_size": integers(8, 64),
+}
+
+
+def run(sampler, batches=6):
+    """The points of all batches, with what was told of them."""
+    search, told = Search(SPACE, trials=8 * batches, sampler=sampler, batch=8, seed=1), []
+    for batch in range(batches):
+        points = suggest(search, batch, 8, told)
+        assert points == suggest(search, batch, 8, list(told)), "the same again"
+        for point in points:
+            rate, smoothing = point["optimizer.learning_rate"], point["train.label_smoothing"]
+            gain = -((math.log10(rate) + 2) ** 2) - (smoothing - 0.3) ** 2 + (point["model.padding"] == "VALID")
+            usable = point["train.batch_size"] < 56
+            told.append(Told(batch, point, {1: gain - 1, 3: gain} if usable else {}, usable, True))
+    return told
+
+
+@pytest.mark.parametrize("sampler", ["random", "halton", "sobol", "tpe", "cma_es"])
+def test_points_lie_in_their_ranges(sampler):
+    if sampler in ("tpe", "cma_es"):
+        pytest.importorskip("optuna")
+        pytest.importorskip("cmaes")
+    told = run(sampler, batches=3)
+    assert len({str(each.values) for each in told}) > 20
+    for each in told:
+        assert list(each.values) == list(SPACE)
+        rate = each.values["optimizer.learning_rate"]
+        assert 1e-4 <= rate <= 1
+        assert rate == float(f"{rate:.6g}")
+        assert each.values["model.padding"] in ("SAME", "VALID", (1, 2))
+        assert type(each.values["train.batch_size"]) is int
+        assert 8 <= each.values["train.batch_size"] <= 64
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cma_es"])
+def test_an_adaptive_sampler_learns(sampler):
+    pytest.importorskip("optuna")
+    pytest.importorskip("cmaes")
+    told = run(sampler)
+    means = [np.mean([each.gains[3] for each in told if each.batch == batch and each.usable]) for batch in (0, 5)]
+    assert means[1] > means[0] + 0.5
+
+
+def test_infeasible_points_are_avoided():
+    pytest.importorskip("optuna")
+    told = run("tpe", batches=8)
+    drawn = [sum(not each.usable for each in told if each.batch in part) for part in ((0, 1), (6, 7))]
+    assert drawn[1] <= drawn[0]
+    assert sum(not each.usable for each in told if each.batch > 3) < 5  # 32 points; by chance a sixth of them, 5
+
+
+def test_batches_of_halton_are_one_sequence():
+    assert [each.values for each in run("halton", batches=3)] == halton(SPACE, 24, seed=1)
+
+
+def test_a_missing_package_is_told(monkeypatch):
+    def version(name):
+        raise samplers.importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(samplers.importlib.metadata, "version", version)
+    with pytest.raises(ConfigError, match=r"needs numpy and optuna: pip install -r requirements-search.txt; random"):
+        samplers.versions(Search(SPACE, trials=8, sampler="tpe"))

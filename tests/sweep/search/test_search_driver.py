@@ -1,0 +1,162 @@
+"""A search is a pure function: whatever the order, wherever it is killed."""
+
+import collections
+import io
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cnn_jax.run.errors import RunFolderError
+from cnn_jax.sweep.engines import confinement
+from cnn_jax.sweep.folder import SweepFolder
+from cnn_jax.sweep.rows import read_rows
+from cnn_jax.sweep.search import plan, record
+from cnn_jax.sweep.search.driver import Driver, SearchBlocked
+from sweep.search import killed_search
+from sweep.search.made_up import score
+from sweep.search.stand_in import StandIn, write
+
+TESTS = Path(__file__).parents[2]
+HALVED = "Search(SPACE, trials=18, sampler='halton', batch=9, stopping=Halving(), confirm=2, seeds=3)"
+ADAPTIVE = "Search(SPACE, trials=27, sampler='tpe', batch=9, stopping=Halving(), confirm=2, seeds=3)"
+
+
+def searched(file, workdir, order=0):
+    folder = SweepFolder(workdir)
+    machine = StandIn(folder, order)
+    found = Driver(plan.read(file, {}), folder, machine, Console(file=io.StringIO())).run()
+    return found, machine
+
+
+def state(workdir):
+    """All that a search has found: points, scores, confirmations, the table's rows, all measurements."""
+    header, rows = read_rows(workdir)
+    measured = {path.parent.name: path.read_text() for path in workdir.glob("trials/*/metrics.jsonl")}
+    return record.read(workdir), header, [(row.id, row.status, dict(row.point)) for row in rows], measured
+
+
+def test_halving_promotes_the_best(tmp_path):
+    found, machine = searched(write(tmp_path, HALVED), tmp_path / "search")
+    assert (found.epochs, found.budget) == (9, 2 * (9 * 1 + 3 * 2 + 1 * 6))  # rungs of 1, 3 and 9 epochs
+    assert found.spent <= found.budget
+    for batch in (0, 1):
+        members = [each for each in found.points if each.batch == batch]
+        assert len(members) == 9
+        usable = [each for each in members if each.state != "infeasible"]
+        assert {each.state for each in members} <= {"finished", "stopped early", "failed", "infeasible"}
+        first = sorted(usable, key=lambda each: -each.scores["1"])
+        promoted = [each for each in usable if "3" in each.scores or each.state == "failed"]
+        assert {each.number for each in promoted} == {each.number for each in first[:3]}
+        alive = sorted((each for each in promoted if "3" in each.scores), key=lambda each: -each.scores["3"])
+        assert [each.number for each in members if each.state == "finished"] == [each.number for each in alive[:1]]
+    counts = collections.Counter(machine.trained)
+    assert max(counts.values()) == 3, "a finished trial has trained three times, from rung to rung"
+
+
+def test_an_infeasible_point_is_in_the_table_and_not_trained(tmp_path):
+    found, machine = searched(write(tmp_path, HALVED), tmp_path / "search")
+    infeasible = [each for each in found.points if each.state == "infeasible"]
+    assert [each.number for each in infeasible] == [
+        each.number for each in found.points if each.point["train.batch_size"] < 16
+    ]
+    assert infeasible
+    assert not {each.trial for each in infeasible} & set(machine.trained)
+    statuses = {row.id: row.status for row in read_rows(tmp_path / "search")[1]}
+    assert {statuses[each.trial] for each in infeasible} == {"infeasible"}
+
+
+def test_winners_are_confirmed_on_fresh_seeds(tmp_path):
+    found, _ = searched(write(tmp_path, HALVED), tmp_path / "search")
+    finished = sorted((each for each in found.points if each.state == "finished"), key=lambda each: -each.scores["9"])
+    assert [each.number for each in found.confirmed] == [each.number for each in finished[:2]]
+    for each in found.confirmed:
+        rate = found.points[each.number - 1].point["optimizer.learning_rate"]
+        configs = [{"seed": seed, "optimizer": {"learning_rate": rate}} for seed in (0, 1, 2, 3)]
+        expected = [score(config, 9) for config in configs]
+        assert each.search_score == expected[0]
+        assert each.scores == tuple(expected[1:])
+        assert each.test == tuple(1 - value for value in expected[1:])
+
+
+@pytest.mark.parametrize("search", [HALVED, ADAPTIVE, HALVED.replace("Halving(), ", "Hyperband(), ")])
+def test_the_order_in_which_trials_end_changes_nothing(tmp_path, search):
+    if "tpe" in search:
+        pytest.importorskip("optuna")
+    search = search.replace("batch=9, ", "") if "Hyperband" in search else search
+    file = write(tmp_path, search)
+    states = []
+    for order in range(4):
+        searched(file, tmp_path / str(order), order)
+        states.append(state(tmp_path / str(order)))
+    assert any(each.state == "failed" for each in states[0][0].points)
+    assert all(each == states[0] for each in states[1:])
+
+
+@pytest.mark.parametrize("search", [HALVED, ADAPTIVE])
+def test_ten_kills_change_nothing(tmp_path, search):
+    if "tpe" in search:
+        pytest.importorskip("optuna")
+    file = write(tmp_path, search)
+    searched(file, tmp_path / "whole")
+    environment = confinement.environment({})
+    environment["PYTHONPATH"] += f":{TESTS}"
+    words = [sys.executable, killed_search.__file__, str(file), str(tmp_path / "killed")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+    assert json.loads(done.stdout) == [-signal.SIGKILL] * 10 + [0], done.stderr
+    assert state(tmp_path / "killed") == state(tmp_path / "whole")
+    again, machine = searched(file, tmp_path / "killed")
+    assert not machine.trained
+    assert again == record.read(tmp_path / "whole")
+
+
+def test_another_search_in_the_folder_is_refused(tmp_path):
+    searched(write(tmp_path, HALVED), tmp_path / "search")
+    for other, told in (("batch=6", "batch: 9 -> 6"), ("batch=9, seed=1", "seed: 0 -> 1")):
+        with pytest.raises(RunFolderError, match=told):
+            searched(write(tmp_path, HALVED.replace("batch=9", other)), tmp_path / "search")
+
+
+def test_other_versions_are_refused(tmp_path):
+    file = write(tmp_path, HALVED)
+    searched(file, tmp_path / "search")
+    path = tmp_path / "search" / "search.json"
+    content = json.loads(path.read_text())
+    content["versions"]["scipy"] = "1.0"
+    path.write_text(json.dumps(content))
+    with pytest.raises(RunFolderError, match=r"begun with scipy 1.0.*pip install scipy==1.0"):
+        searched(file, tmp_path / "search")
+
+
+def test_results_that_were_changed_are_noticed(tmp_path):
+    pytest.importorskip("optuna")
+    file = write(tmp_path, ADAPTIVE)
+    found, _ = searched(file, tmp_path / "search")
+    best = max((each for each in found.points if each.batch == 0 and each.scores), key=lambda each: each.scores["1"])
+    path = tmp_path / "search" / "trials" / best.trial / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"accuracy": 0.', '"accuracy": 0.0'))
+    with pytest.raises(RunFolderError, match=r"is now .* and was another one before"):
+        searched(file, tmp_path / "search")
+
+
+def test_a_failure_of_the_machine_decides_nothing(tmp_path):
+    file, folder = write(tmp_path, HALVED), SweepFolder(tmp_path / "search")
+
+    class Crashing(StandIn):
+        def run(self, entries, report, stopping):
+            super().run(entries, report, stopping)
+            path = self.folder.trial(entries[0].id).path
+            (path / "metrics.jsonl").unlink()
+            status = self.folder.status(entries[0].id)
+            report(entries[0], type(status)("failed", fault="crash", message="the disk is full", attempts=1))
+
+    driver = Driver(plan.read(file, {}), folder, Crashing(folder), Console(file=io.StringIO()))
+    with pytest.raises(SearchBlocked, match=r"crash: the disk is full.*the same command tries again"):
+        driver.run()
+    found, _ = searched(file, tmp_path / "search")
+    whole, _ = searched(file, tmp_path / "whole")
+    assert found == whole
