@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from cnn_jax.ops.padding import GeometryError, IntPair, Padding, Pads, output_sizes, pair, resolve_padding
+from cnn_jax.words import by
 
 LARGEST_KERNEL_BYTES = 4 * 2**30
 LARGEST_MARGIN = 32  # pixels of padding on a side beyond the map's own size
@@ -251,7 +252,7 @@ def emit(row: LayerRow, y: Array) -> Array:
     if trace is not None:
         if y.shape[1:] != row.output_shape:
             raise LayerTableError(
-                f"layer {row.name}: its row says {_by(row.output_shape)}, its output is {_by(y.shape[1:])}"
+                f"layer {row.name}: its row says {by(row.output_shape)}, its output is {by(y.shape[1:])}"
             )
         trace.record(row)
         y = trace.pass_through(row.name, y)
@@ -374,7 +375,7 @@ def naming(layer: str, shape: tuple[int, ...]) -> Iterator[None]:
     try:
         yield
     except GeometryError as error:
-        raise GeometryError(f"layer {layer}, input {_by(shape)}: {error}") from error
+        raise GeometryError(f"layer {layer}, input {by(shape)}: {error}") from error
 
 
 def check_kernel_size(shape: tuple[int, ...]) -> None:
@@ -386,7 +387,7 @@ def check_kernel_size(shape: tuple[int, ...]) -> None:
     size = 4 * math.prod(shape)
     if size > LARGEST_KERNEL_BYTES:
         raise GeometryError(
-            f"{_by(shape)} weights take {size / 2**30:.1f} GiB, above the bound of "
+            f"{by(shape)} weights take {size / 2**30:.1f} GiB, above the bound of "
             f"{LARGEST_KERNEL_BYTES / 2**30:.0f} GiB; use smaller maps or fewer features"
         )
 
@@ -403,7 +404,3 @@ def check_padding_size(padding: Padding, pads: tuple[Pads, Pads], size: tuple[in
                 f"padding {padding!r} adds {max(sides):,} pixels of zeros on a side of a map of {pixels}, above the "
                 f"bound of {pixels + LARGEST_MARGIN}; use a smaller window or dilation, or padding VALID"
             )
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""The notebook docs/tutorial.ipynb: its cells run on small data, its outputs name no machine, its first cell installs."""
+"""The notebook docs/tutorial.ipynb: its cells run, its outputs name no machine, its first cell installs."""
 
 import importlib.util
 import json
@@ -21,8 +21,6 @@ DATA, EPOCHS = 'DATA = {"name": "fashion_mnist", "normalize": "scale"}', "EPOCHS
 @pytest.fixture
 def squares(tmp_path):
     """The config's `data` section for 28x28 pictures of bright squares, in ten places for ten classes."""
-    from conftest import write_idx
-
     section = {"name": "idx", "normalize": "scale"}
     for split, count in (("train", 320), ("test", 100)):
         labels = np.arange(count) % 10
@@ -31,7 +29,8 @@ def squares(tmp_path):
             row, column = divmod(int(label), 5)
             image[14 * row : 14 * row + 9, 5 * column : 5 * column + 6] += 180
         for kind, array in (("images", images), ("labels", labels)):
-            write_idx(tmp_path / f"{split}-{kind}", array)
+            header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+            (tmp_path / f"{split}-{kind}").write_bytes(header + array.astype(np.uint8).tobytes())
             section[f"{split}_{kind}"] = str(tmp_path / f"{split}-{kind}")
     return section
 

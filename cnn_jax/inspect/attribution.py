@@ -19,6 +19,7 @@ from cnn_jax.models import Model, Variables
 from cnn_jax.ops.activation import ReluBackward
 from cnn_jax.ops.platform import platform
 from cnn_jax.run.machine import cores_of_xla
+from cnn_jax.words import by
 
 BATCH_PIXELS = 2**19  # of images computed at once, 10 of 224x224: the gradients of a ResNet-50 take about 2 GB
 LARGEST_BATCH = 64  # images computed at once, however small
@@ -245,7 +246,7 @@ def checked(
     for path in (*needed, *given):
         if needed.get(path) != given.get(path):
             raise ValueError(
-                f"images of {'x'.join(map(str, shape))}: the network of such images has "
+                f"images of {by(shape)}: the network of such images has "
                 f"{jax.tree_util.keystr(path, simple=True, separator='/')} of the shape {needed.get(path)}, and the "
                 f"variables have {given.get(path)}"
             )

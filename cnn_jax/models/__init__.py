@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -23,6 +22,7 @@ from cnn_jax.config.model import NETWORKS
 from cnn_jax.layer_rows import LayerRow, check_rows, trace_layers
 from cnn_jax.models.layer_graph import LayerNode, trace_graph
 from cnn_jax.ops.platform import building_for
+from cnn_jax.words import nearest
 
 Variables = Mapping[str, Any]
 
@@ -244,8 +244,7 @@ def _unknown_layer(name: str, ran: Iterable[LayerRow], rows: Iterable[LayerRow])
     if any(row.name == name for row in rows):
         return f"layer {name!r} runs in training alone; use train=True"
     names = [row.name for row in ran]
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-    return f"layer {name!r}: did you mean {nearest[0]!r}? The layers are: {', '.join(names)}"
+    return f"layer {name!r}: did you mean {nearest(name, names, least=0)!r}? The layers are: {', '.join(names)}"
 
 
 def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) -> Model:

@@ -18,6 +18,7 @@ from cnn_jax.pretrained.errors import WeightsError
 from cnn_jax.pretrained.name_scheme import Kept, Names
 from cnn_jax.pretrained.names import AVERAGED, COUNTER, ENTRY_NAMES, NAMES
 from cnn_jax.pretrained.tensors import Unread
+from cnn_jax.words import by
 
 # Sides of an image: dense layers that follow maps average them down to one size before, so that any large one does.
 _SIDES = {"inception_v3": 299}
@@ -322,4 +323,4 @@ def _to_torch(array: np.ndarray, entry: _Entry) -> np.ndarray:
 
 
 def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a single number"
+    return by(shape) or "a single number"

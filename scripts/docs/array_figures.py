@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from sklearn.datasets import load_sample_images
 
 from cnn_jax import geometry, ops
-from cnn_jax.config_parse import parse
+from cnn_jax.config import parse
 from cnn_jax.inspect.filters import KERNELS
 from cnn_jax.plot_style import BLUE, GREEN, GREY, ORANGE
 from scripts.docs.figure_parts import axes_of, convolve, numbers, picture
@@ -208,10 +208,17 @@ def equivariance() -> Figure:
     return figure
 
 
-FIGURES = {
-    each.__name__: each
-    for each in (
-        orientation, receptive_fields, line_filters, image_kernels, padding_13, stride, channels, pooling, parameter_counts,
-        convolution_matrix, equivariance,
-    )
-}  # fmt: skip
+_DRAWN = (
+    orientation,
+    receptive_fields,
+    line_filters,
+    image_kernels,
+    padding_13,
+    stride,
+    channels,
+    pooling,
+    parameter_counts,
+    convolution_matrix,
+    equivariance,
+)
+FIGURES = {each.__name__: each for each in _DRAWN}

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from cnn_jax import data, geometry, ops
-from cnn_jax.config_parse import parse
+from cnn_jax.config import parse
 from cnn_jax.plot_style import BLUE, GREEN, GREY, ORANGE
 from scripts.docs.figure_parts import axes_of, boxes, shares
 

@@ -10,12 +10,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from cnn_jax import config_fields
 from cnn_jax.cli.command import Command, Flag
 from cnn_jax.cli.main import COMMANDS
-from cnn_jax.config_fields import FieldRow
+from cnn_jax.config import fields
+from cnn_jax.config.fields import FieldRow
 
-_EXPLORER = re.compile(r"\[([^\]]+)\]\(((?:\.\./)*explorer/index\.html(?:#[\w-]+)?)\)")
+_EXPLORER = re.compile(r"\[([^\[\]\n]+)\]\(((?:\.\./)*explorer/index\.html(?:#[\w-]+)?)\)")
 _OUTSIDE = {"../CONTRIBUTING.md": "/project/contributing.md", "../CHANGELOG.md": "/project/changelog.md"}
 _SECTIONS = {"seed": "The seed"}
 
@@ -53,8 +53,8 @@ def commands_page(commands: dict[str, Command]) -> str:
     lines = [
         "# Commands",
         "",
-        "`python launch.py VERB --flag=value ...`, or `cnn-jax VERB ...` after `pip install .`. Exit codes: 0 done, 1 the work failed,",
-        "2 refused before anything started, 75 stopped by a signal with the state saved.",
+        "`python launch.py VERB --flag=value ...`, or `cnn-jax VERB ...` after `pip install .`. Exit codes: 0 done,",
+        "1 the work failed, 2 refused before anything started, 75 stopped by a signal with the state saved.",
         "",
     ]
     for command in commands.values():
@@ -73,12 +73,12 @@ def config_page() -> str:
     lines = [
         "# Config fields",
         "",
-        "Every field of an experiment, with its values, its default and its meaning. In a file it stands in a section of",
-        "`get_config()`'s dictionary, on the command line it is `--config.SECTION.FIELD=VALUE`.",
+        "Every field of an experiment, with its values, its default and its meaning. In a file it stands in",
+        "a section of `get_config()`'s dictionary, on the command line it is `--config.SECTION.FIELD=VALUE`.",
         "",
     ]
     sections: dict[str, list[FieldRow]] = {}
-    for row in config_fields.field_rows():
+    for row in fields.field_rows():
         sections.setdefault(row.path.split(".", 1)[0], []).append(row)
     for name, rows in sections.items():
         lines += [f"## {_SECTIONS.get(name, name)}", ""]
@@ -154,7 +154,8 @@ def write_versions(site: Path, url: str) -> None:
     names = sorted((path.name for path in folders), key=_version, reverse=True)
     entries = [{"name": name, "version": name, "url": f"{url}/{name}/"} for name in names]
     (parent / "versions.json").write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
-    page = f'<!doctype html><meta charset="utf-8"><title>cnn_jax</title><meta http-equiv="refresh" content="0; url={names[0]}/">'
+    page = '<!doctype html><meta charset="utf-8"><title>cnn_jax</title>'
+    page += f'<meta http-equiv="refresh" content="0; url={names[0]}/">'
     (parent / "index.html").write_text(f'{page}<a href="{names[0]}/">cnn_jax {names[0]}</a>\n', encoding="utf-8")
 
 

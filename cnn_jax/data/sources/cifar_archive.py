@@ -33,7 +33,7 @@ _KNOWN_GLOBALS = {
 } | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
 # Errors of readers for damaged content; pickle, NumPy and SciPy raise whatever they stumble on.
 _FAULTS = (
-    *(pickle.UnpicklingError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, ImportError),
+    *(pickle.UnpicklingError, ValueError, TypeError, LookupError, AttributeError, EOFError, ImportError),
     *(OverflowError, MemoryError, NotImplementedError, AssertionError, zlib.error, RecursionError, OSError),
 )
 
@@ -96,9 +96,9 @@ def read(path: Path, known: CifarSet, field: str) -> dict[str, CifarImages]:
 
 
 def is_published(path: Path, known: CifarSet) -> bool:
-    """Whether a file is one of the published archives byte by byte, or a folder, of which this is not known."""
+    """Whether a file is one of the published archives byte by byte; of a folder this is not known."""
     if path.is_dir():
-        return True
+        return False
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     return digest in {archive.md5 for archive in known.archives}
@@ -131,7 +131,9 @@ def _of_archive(path: Path, known: CifarSet, where: str) -> dict[str, bytes]:
     except FileNotFoundError:
         raise DataError(f"{where.partition(':')[0]}: there is no file or folder {path}") from None
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(f"{where} is no tar archive, or a damaged one ({plain(error)}); fetch it again") from error
+        raise DataError(
+            f"{where} is no tar archive, or a damaged one ({plain(str(error).partition(':')[0])}); fetch it again"
+        ) from error
     except OSError as error:
         raise DataError(f"{where} cannot be read: {error.strerror or error}") from error
     return contents
@@ -170,9 +172,12 @@ def _of_pickle(content: bytes, known: CifarSet) -> _Rows:
 
 
 def _of_matlab(content: bytes, known: CifarSet) -> _Rows:
-    from scipy.io import loadmat  # half a second
+    from scipy.io import loadmat, matlab  # half a second
 
-    named = loadmat(io.BytesIO(content), variable_names=["data", *known.labels])
+    try:
+        named = loadmat(io.BytesIO(content), variable_names=["data", *known.labels])
+    except matlab.MatReadError as error:
+        raise ValueError(str(error)) from error
     return _Rows(named["data"], {name: named[name].ravel() for name in known.labels})
 
 

@@ -60,6 +60,20 @@ def declared(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
             return (data.image_size, data.image_size, data.channels), classes
 
 
+def pixel_type(data: cfg.Data) -> str:
+    """Finds the type of a config's pixels, "uint8" or "float32".
+
+    Args:
+      data: Data section of the config.
+
+    Raises:
+      DataError: If a file that is there cannot be used.
+    """
+    if isinstance(data, cfg.Npz) and (path := Path(data.file).expanduser()).is_file():
+        return npz_file.dtype(path, "config.data.file", data.value_range)
+    return "uint8"
+
+
 def _given(data: cfg.Pictures) -> ImageShape | None:
     if data.height is None or data.width is None or data.channels is None:
         return None

@@ -62,6 +62,8 @@ def open_pictures(config: cfg.Pictures) -> Opened:
     found = _source(config)
     if len(found.class_names) < 2:
         raise DataError(f"config.data: {found.train.name} has {len(found.class_names)} classes, expected at least two")
+    if len(set(found.class_names)) < len(found.class_names):
+        raise DataError(f"config.data: two classes of {found.train.name} have the same name")
     image_shape = _image_shape(config, found.train)
     splits = [found.train, found.test] + [found.validation] * (found.validation is not None)
     count = sum(len(each) for each in splits if each is not None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from cnn_jax.report.prediction import find_pictures
 from cnn_jax.run.errors import RunFailed
 from cnn_jax.train import restore
 from cnn_jax.train.restore import FinishedRun
+from cnn_jax.words import did_you_mean
 
 if TYPE_CHECKING:
     from cnn_jax.data.sources.stream import Stream
@@ -257,9 +257,7 @@ def _classes(words: Sequence[str], names: Sequence[str]) -> tuple[tuple[int, ...
             if number is not None:
                 numbers.append(number)
                 continue
-            lower = {name.lower(): name for name in reversed(names)}
-            near = difflib.get_close_matches(part.lower(), lower, n=1, cutoff=0.6)
-            meant = f"; did you mean {lower[near[0]]!r}?" if near else ""
+            meant = did_you_mean(part, names)
             known = f"one of {', '.join(names)}" if len(names) <= 20 else "the name of a class"
             faults.append(f"--classes: got {part!r}, expected {known}, or a number from 0 to {len(names) - 1}{meant}")
     return tuple(dict.fromkeys(numbers)), faults

@@ -89,6 +89,13 @@ def test_an_unpacked_folder_and_fine_labels(tmp_path):
     loaded = data.load(cfg.Cifar100(archive=str(tmp_path)), 0)
     np.testing.assert_array_equal(loaded.train.labels, drawn(CIFAR100)["train"][1]["fine_labels"])
     assert (len(loaded.class_names), loaded.class_names[-1]) == (100, "worm")
+    assert any("its images are not verified" in warning for warning in loaded.warnings)
+
+
+def test_an_empty_file_of_matlab(tmp_path):
+    contents = files(CIFAR10, "matlab") | {"data_batch_3.mat": b""}
+    with pytest.raises(DataError, match=r"data_batch_3.mat is damaged: Mat file appears to be truncated"):
+        data.load(cfg.Cifar10(archive=str(archive(tmp_path / "cifar.tar.gz", contents))), 0)
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path):

@@ -12,7 +12,7 @@ from cnn_jax import data
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.sources import npz_file
-from cnn_jax.data.sources.declared import declared
+from cnn_jax.data.sources.declared import declared, pixel_type
 
 
 def arrays(pixels=np.uint8, channels=None, count=6, top=255):
@@ -161,6 +161,8 @@ def test_shape_and_classes_are_known_before(tmp_path):
     path = written(tmp_path / "a.npz", arrays(channels=13))
     assert declared(cfg.Npz(file=str(path), class_names=("a", "b"))) == ((4, 5, 13), 2)
     assert declared(cfg.Npz(file=str(tmp_path / "later.npz"))) == (None, None)
+    assert pixel_type(cfg.Npz(file=str(path))) == "uint8"
+    assert pixel_type(cfg.Npz(file=str(path), value_range=(0, 100))) == "float32"
 
 
 def test_the_constants_of_float_pixels(tmp_path):

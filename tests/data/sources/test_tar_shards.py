@@ -182,6 +182,12 @@ def test_files_that_are_missing_or_damaged(shards):
         data.load(config(folder), 0)
 
 
+def test_two_classes_of_one_name_are_refused(shards):
+    folder, *_ = shards
+    with pytest.raises(DataError, match=r"two classes of .* have the same name"):
+        data.load(config(folder, class_names=("a", "b", "a"), memory="stream", workers=0), 0)
+
+
 def test_a_changed_file_changes_the_checksum(shards):
     folder, train, _ = shards
     before = data.load(config(folder), 0).checksum
