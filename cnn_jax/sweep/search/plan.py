@@ -19,6 +19,7 @@ from cnn_jax.sweep.search.declaration import ADAPTIVE, FULL_LENGTH, SAMPLERS, Ha
 from cnn_jax.sweep.search.rungs import Bracket, brackets
 from cnn_jax.sweep.search.samplers import versions
 from cnn_jax.sweep.space import Named, Overrides
+from cnn_jax.words import nearest
 
 _FIXED = ("seed", "train.epochs", "train.eval_every_epochs", "data.validation_fraction", "data.name")
 
@@ -120,7 +121,7 @@ def _faulty_numbers(search: Search) -> list[str]:
     for name, words in (("sampler", list(SAMPLERS)), ("metric", metrics)):
         value = getattr(search, name)
         if value not in words:
-            near = parsing.nearest(value, words) if isinstance(value, str) else None
+            near = nearest(value, words) if isinstance(value, str) else None
             hint = f"; did you mean {near!r}?" if near else ""
             faults.append(f"{name}: got {value!r}, expected one of: {', '.join(words)}{hint}")
     stopping = search.stopping
