@@ -68,7 +68,7 @@ bench-sweep: $(VENV)/runtime data ## what a sweep costs beside its trials' train
 
 lock: $(VENV)/development ## compile requirements*.txt from pyproject.toml
 	@for each in "requirements.txt" "requirements-dev.txt --group dev" "requirements-cuda.txt --extra cuda" \
-		"requirements-tpu.txt --extra tpu" "requirements-ray.txt --extra ray"; do \
+		"requirements-tpu.txt --extra tpu" "requirements-gpu-compile.txt --extra gpu-compile" "requirements-ray.txt --extra ray"; do \
 		set -- $$each; out=$$1; shift; \
 		$(VENV)/bin/uv pip compile pyproject.toml $$@ --universal --python-version 3.11 --no-annotate \
 			--custom-compile-command "make lock" --quiet --output-file $$out || exit 1; \

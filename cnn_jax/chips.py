@@ -41,6 +41,11 @@ class Chip:
         """FLOP/s of the narrowest numbers that it multiplies."""
         return next(peak for peak in (self.bfloat16, self.tf32, self.float32) if peak is not None)
 
+    @property
+    def narrowest(self) -> str:
+        """Name of the numbers that `flops` is of."""
+        return "bfloat16" if self.bfloat16 is not None else "TF32" if self.tf32 is not None else "float32"
+
 
 _EXACT = ("highest", "float32")
 _TERA, _GIGA, _GIB = 1e12, 1e9, 2**30
