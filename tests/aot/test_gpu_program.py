@@ -95,3 +95,9 @@ def test_no_product_of_the_backward_pass_waits_for_an_exchange_of_gradients():
     found = compiled({**BOTTLENECKS, "norm_images": 8}, "h100:8").collectives
     assert 1 < len(found) <= 5  # 38 where updates are fused with the casts of kernels
     assert all("statistics" not in each.carries for each in found)
+
+
+@WITH_PLUGIN
+def test_statistics_take_one_pass(alone):
+    # With a pass for the mean and another for the variance it is 925 kernels, which leaves fewer than two a norm.
+    assert alone.gpu.launches.kernels <= 925 - 53
