@@ -108,6 +108,21 @@ def of_kind(kind: str) -> Chip | None:
     return _OF_KIND.get(kind)
 
 
+def arithmetic_fault(experiment: Experiment, device_kind: str) -> str | None:
+    """Says that a device has no arithmetic for the config's numbers; None where it has, or is not in the table.
+
+    XLA would compute in float32 there, in another layout, and say nothing of it.
+
+    Args:
+      experiment: The resolved config.
+      device_kind: Name of the device as JAX gives it (`jax.Device.device_kind`).
+    """
+    chip = of_kind(device_kind)
+    if chip is None or chip.bfloat16 is not None or experiment.model.compute != "bfloat16":
+        return None
+    return f"config.model.compute=bfloat16: {device_kind} has no bfloat16 arithmetic; use config.model.compute=float32"
+
+
 def peak(experiment: Experiment, device_kind: str) -> float | None:
     """The peak of one device in the arithmetic that an experiment's products are done in.
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import jax
 
-from cnn_jax import whole_file
+from cnn_jax import chips, whole_file
 from cnn_jax.aot import collectives, gpu_program, lowering, matrix_unit, topology, traffic
 from cnn_jax.aot.job import ANSWER, JOB, Answer, Compiled, Failed, Job, Memory, OutOfMemory, Refused
 from cnn_jax.aot.topology import Topology
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.device import views
 from cnn_jax.geometry import preflight
 from cnn_jax.geometry.preflight import REFUSALS
@@ -43,6 +44,8 @@ def answer(job: Job) -> Answer:
         try:
             summary = preflight.check_network(job.experiment, job.image_shape, job.classes)
             devices = lowering.devices_of(asked)
+            if (fault := chips.arithmetic_fault(job.experiment, devices[0].device_kind)) is not None:
+                raise ConfigError([fault])
             batch = lowering.batch_of(job, len(devices), asked.chip.devices if asked.chip else 1)
             if job.program == "train":
                 preflight.check_norms(lowering.with_batch(job.experiment, batch * len(devices)), summary)
