@@ -103,7 +103,8 @@ def batch_statistics(
       x: feature maps, channels last.
       shift: Values close to the means, such as the running ones, for TPUs and GPUs: known before the maps, they let one
         pass gather the statistics, on TPUs while a convolution writes. The variance is a difference of squares then,
-        which float32 loses where the means are off by a thousand standard deviations. Defaults to the first pixel of each channel.
+        which float32 loses where the means are off by a thousand standard deviations. Defaults to the first pixel of
+        each channel.
 
     Returns:
       (mean, variance).
