@@ -3,11 +3,14 @@
 SHELL := /bin/sh
 VENV := .venv
 BENCH_VENV := .venv-bench
+ALONE_VENV := .venv-alone
+TFDS_VENV := .venv-tfds
+DOCS_VENV := .venv-docs
 CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-faults test-peers fuzz fuzz-data golden pictures gallery lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
+.PHONY: help train test test-export test-faults test-peers test-data-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,11 +21,17 @@ train: $(VENV)/runtime data ## train on Fashion-MNIST; CONFIG=FILE another exper
 test: lint ## lint, then all tests
 	@$(VENV)/bin/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
+test-export: $(VENV)/development $(ALONE_VENV)/installed ## exported networks of full size beside the live ones; ARGS="--networks cnn --images=500"
+	@PYTHONPATH=tests $(VENV)/bin/python -m scripts.export_checks.check --alone=$(ALONE_VENV)/bin/python $(ARGS)
+
 test-faults: $(VENV)/development ## a full disk at ten levels, an error at every read and write of a run, a kill at each
 	@$(VENV)/bin/python -m pytest tests/test_faults.py tests/test_failed_reads.py --every=1 --numprocesses=auto $(ARGS)
 
-test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow, attributions beside captum
-	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py tests/peers/check_captum.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
+test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow, networks beside torchvision's, attributions beside captum
+	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py tests/peers/check_networks.py tests/peers/check_real_weights.py tests/peers/check_captum.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
+
+test-data-peers: $(VENV)/development $(TFDS_VENV)/installed ## data sets that TensorFlow and Hugging Face datasets write, read pixel for pixel
+	@$(VENV)/bin/python -m pytest tests/peers/check_data_sets.py --tfds=$(abspath $(TFDS_VENV)/bin/python) $(ARGS)
 
 fuzz: $(VENV)/development ## 300 random legal experiments and 300 bad ones; ARGS="--kind=bad --seed=1 --first=0 --count=60"
 	@PYTHONPATH=tests $(VENV)/bin/python -m tests.fuzz.run $(ARGS)
@@ -39,6 +48,17 @@ pictures: $(VENV)/runtime data ## draw the pictures of docs/augmentation.md anew
 
 gallery: $(VENV)/runtime ## fetch published weights and photographs, check them, draw docs/gallery anew
 	@$(VENV)/bin/python -m scripts.gallery.draw
+
+docs: $(DOCS_VENV)/installed ## build the documentation's site in build/docs; a warning or a broken link fails it
+	@version=$$(PYTHONPATH=. $(DOCS_VENV)/bin/python -c "import cnn_jax; print(cnn_jax.__version__)") && \
+		PYTHONPATH=. $(DOCS_VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet --builder=html docs build/docs/$$version $(ARGS) && \
+		echo "build/docs/$$version/index.html"
+
+figures: $(VENV)/runtime data ## draw the figures of docs/lecture anew; ARGS="stride pooling" draws some
+	@JAX_PLATFORMS=cpu $(VENV)/bin/python -m scripts.docs.figures $(ARGS)
+
+notebook: $(DOCS_VENV)/installed ## run docs/tutorial.ipynb on a CPU and keep its outputs
+	@JAX_PLATFORMS=cpu $(DOCS_VENV)/bin/python -m scripts.docs.notebook
 
 lint: $(VENV)/development ## style, types and the direction of imports
 	@$(VENV)/bin/ruff check .
@@ -68,14 +88,15 @@ bench-sweep: $(VENV)/runtime data ## what a sweep costs beside its trials' train
 
 lock: $(VENV)/development ## compile requirements*.txt from pyproject.toml
 	@for each in "requirements.txt" "requirements-dev.txt --group dev" "requirements-cuda.txt --extra cuda" \
-		"requirements-tpu.txt --extra tpu" "requirements-gpu-compile.txt --extra gpu-compile" "requirements-ray.txt --extra ray"; do \
+		"requirements-tpu.txt --extra tpu" "requirements-gpu-compile.txt --extra gpu-compile" \
+		"requirements-ray.txt --extra ray" "requirements-docs.txt --extra docs"; do \
 		set -- $$each; out=$$1; shift; \
 		$(VENV)/bin/uv pip compile pyproject.toml $$@ --universal --python-version 3.11 --no-annotate \
 			--custom-compile-command "make lock" --quiet --output-file $$out || exit 1; \
 	done
 
 clean: ## remove environments and caches; runs and prepared data stay
-	rm -rf $(VENV) $(BENCH_VENV) .*_cache build
+	rm -rf $(VENV) $(BENCH_VENV) $(ALONE_VENV) $(TFDS_VENV) $(DOCS_VENV) .*_cache build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments: a stamp is newer than its requirements once they are installed ---
@@ -98,8 +119,27 @@ $(VENV)/cuda: requirements-cuda.txt | $(VENV)/runtime
 	@$(VENV)/bin/python $(PIP) -r requirements-cuda.txt
 	@touch $@
 
+$(TFDS_VENV)/installed: requirements-tfds.txt
+	@sh scripts/make_venv.sh $(TFDS_VENV)
+	@echo "installing requirements-tfds.txt and datasets into $(TFDS_VENV)"
+	@$(TFDS_VENV)/bin/python $(PIP) -r requirements-tfds.txt datasets
+	@touch $@
+
 $(BENCH_VENV)/installed: benchmarks/requirements.txt
 	@sh scripts/make_venv.sh $(BENCH_VENV)
 	@echo "installing benchmarks/requirements.txt into $(BENCH_VENV)"
 	@$(BENCH_VENV)/bin/python $(PIP) -r benchmarks/requirements.txt
+	@touch $@
+
+$(ALONE_VENV)/installed: requirements.txt
+	@sh scripts/make_venv.sh $(ALONE_VENV)
+	@echo "installing jax and flatbuffers into $(ALONE_VENV)"
+	@grep '^jax==' requirements.txt > $(ALONE_VENV)/jax.txt
+	@$(ALONE_VENV)/bin/python $(PIP) flatbuffers -r $(ALONE_VENV)/jax.txt
+	@touch $@
+
+$(DOCS_VENV)/installed: requirements-docs.txt
+	@sh scripts/make_venv.sh $(DOCS_VENV)
+	@echo "installing requirements-docs.txt into $(DOCS_VENV)"
+	@$(DOCS_VENV)/bin/python $(PIP) -r requirements-docs.txt
 	@touch $@

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.arena import Contestant
 from cnn_jax import geometry
 from cnn_jax.config import parsing
 
@@ -24,6 +25,7 @@ class Network:
       optimizer: "adam" or "sgd", with momentum.
       steps: Steps in an epoch of synthetic images; None trains on Fashion-MNIST, and tests after every epoch.
       by_default: competes where no networks are named.
+      contestants: Words in the names of the contestants that have it; empty are all.
     """
 
     title: str
@@ -35,6 +37,13 @@ class Network:
     optimizer: str = "sgd"
     steps: int | None = None
     by_default: bool = True
+    contestants: tuple[str, ...] = ()
+
+    def among(self, contestants: Sequence[Contestant]) -> list[Contestant]:
+        """The contestants that have it, in their order."""
+        return [
+            each for each in contestants if not self.contestants or any(word in each.name for word in self.contestants)
+        ]
 
     def training_flop(self) -> int:
         """Multiplications and additions of one training image, from the geometry of the layers."""
@@ -56,4 +65,17 @@ NETWORKS = {
         "GoogLeNet", {"name": "googlenet_torchvision"}, 6_624_904, (224, 224, 3), 1000, (16,), steps=6
     ),
     "resnet50": Network("ResNet-50", {"name": "resnet", "depth": 50}, 25_557_032, (224, 224, 3), 1000, (16,), steps=4),
+    "vgg16": Network(
+        "VGG-16", {"name": "vgg"}, 138_357_544, (224, 224, 3), 1000, (8,), steps=3, contestants=("cnn_jax", "PyTorch")
+    ),
+    "convnext_tiny": Network(
+        "ConvNeXt-T",
+        {"name": "convnext"},
+        28_589_128,
+        (224, 224, 3),
+        1000,
+        (8,),
+        steps=3,
+        contestants=("cnn_jax", "PyTorch"),
+    ),
 }

@@ -84,7 +84,7 @@ def main() -> None:
             for number in range(options.rounds):
                 ceiling = take_turn(CEILING, options.peers, [precision], environment)
                 ceilings[name, size].append(ceiling["flop_per_second"])
-                for contestant in chosen[number % len(chosen) :] + chosen[: number % len(chosen)]:
+                for contestant in network.among(chosen[number % len(chosen) :] + chosen[: number % len(chosen)]):
                     begun = time.monotonic()
                     figures = take_turn(contestant, options.peers, arguments, environment)
                     figures = checked(figures, network, options.device)

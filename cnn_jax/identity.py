@@ -36,6 +36,7 @@ def dataset_info(dataset: Dataset, preprocessing: Preprocessing) -> DatasetInfo:
         name=dataset.name,
         checksum=dataset.checksum,
         image_shape=dataset.image_shape,
+        dtype=dataset.dtype,
         class_names=dataset.class_names,
         images=SplitSizes(**dict(zip(("train", "validation", "test"), sizes, strict=True))),
         mean=normalization.mean,
@@ -44,6 +45,7 @@ def dataset_info(dataset: Dataset, preprocessing: Preprocessing) -> DatasetInfo:
         warnings=dataset.warnings,
         split_checksum=dataset.split_checksum,
         files_checksum=dataset.files_checksum,
+        placement=dataset.placement,
     )
 
 
@@ -134,6 +136,8 @@ def data_changes(was: DatasetInfo, now: DatasetInfo) -> list[str]:
         lines.append(f"classes: {_class_changes(was.class_names, now.class_names)}")
     if was.image_shape != now.image_shape:
         lines.append(f"(height, width, channels) of an image: {was.image_shape} -> {now.image_shape}")
+    if was.dtype != now.dtype:
+        lines.append(f"type of the pixels: {was.dtype} -> {now.dtype}")
     for split in SplitSizes.model_fields:
         before, after = getattr(was.images, split), getattr(now.images, split)
         if before != after:

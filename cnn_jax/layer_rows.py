@@ -2,46 +2,54 @@
 
 Every layer ends with `emit(row, output)`. While `trace_layers` is active this records the row, so that the table is
 read off the network itself, adds the layer's perturbation to the output, and keeps the output if it is to be captured.
-An activation has no row; it ends with `emit_activation(output)`, and is named for the layer before it.
+An activation has no row; it ends with `emit_activation(kind, output)`, and is named for the layer before it.
 """
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import contextvars
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from cnn_jax.ops.padding import GeometryError, IntPair, Padding, Pads, output_sizes, pair, resolve_padding
+from cnn_jax.words import by
 
 LARGEST_KERNEL_BYTES = 4 * 2**30
 LARGEST_MARGIN = 32  # pixels of padding on a side beyond the map's own size
 IMAGE = -1  # the source of a layer that reads the image
 ACTIVATION = "/activation"  # after a layer's name: the output of the activation that follows it directly
-_TWICE = "two layers are named {}: a module runs twice, or two have one path"
+IMAGE_NAME = "image"  # in place of a layer's name where an activation reads the image
+TWICE = "two layers are named {}: a module runs twice, or two have one path"
+
+
+class Stopped(Exception):
+    """The computation has reached the layer that it was to stop at, whose output it carries."""
+
+    def __init__(self, output: Array) -> None:
+        super().__init__()
+        self.output = output
 
 
 class LayerTableError(ValueError):
     """A layer table that does not describe its network; the message names the layer."""
 
 
-# Thirteen fields: one for each column of the layer table.
+# Fourteen fields: one for each column of the layer table, and the settings that have no column.
 @dataclasses.dataclass(frozen=True)
 class LayerRow:
-    """One layer of a network, one field for each column of the table. Shapes are of one image, channels last.
+    """One layer of a network. Shapes are of one image, channels last.
 
     Attributes:
       name: Path of the layer in the network, like no other's; its parameters stand under it.
       kind: "conv", "max_pool", "avg_pool", "min_pool", "adaptive_avg_pool", "global_avg_pool", "batch_norm",
-        "group_norm", "layer_norm", "lrn", "pad", "crop", "scale", "add", "concat", "flatten", "dense", "rbf" or
-        "dropout".
+        "group_norm", "layer_norm", "lrn", "pad", "crop", "scale", "add", "multiply", "concat", "flatten", "dense",
+        "rbf" or "dropout".
       input_shape: Shape without the batch; of several inputs, the first's.
       output_shape: Shape without the batch.
       parameters: Number of weights and biases.
@@ -53,6 +61,7 @@ class LayerRow:
       pads: Padding as resolved, ((top, bottom), (left, right)), negative where a map is cropped; None without a window.
       groups: Groups of a convolution.
       sources: Numbers of the rows whose outputs come in, from 0; -1 is the image.
+      settings: Further settings of the layer's arithmetic, (name, value) each, as its function in `ops` takes them.
     """
 
     name: str
@@ -68,6 +77,7 @@ class LayerRow:
     pads: tuple[Pads, Pads] | None = None
     groups: int = 1
     sources: tuple[int, ...] = (IMAGE,)
+    settings: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +129,7 @@ def window_row(name: str, kind: str, shape: tuple[int, ...], features: int, wind
         dilation=dilations,
         padding=window.padding,
         pads=pads,
+        settings=(("ceil_mode", True),) if window.ceil_mode else (),
     )
 
 
@@ -162,16 +173,22 @@ class LayerTrace:
       ends: Numbers of the rows whose outputs the next layer reads.
       capture: Names of the layers whose outputs are kept, or "all".
       perturb: Arrays to add to layers' outputs, by the layers' names.
+      replace: Arrays in place of layers' outputs, by the layers' names.
+      stop: Name of the layer to stop at.
       outputs: Outputs kept, by the layers' names, perturbations included.
       activations: Names of the activations that ran, each a layer's with ACTIVATION after it.
+      activation_kinds: Kind of each activation, by its name.
     """
 
     capture: Collection[str] | Literal["all"] = ()
     perturb: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    replace: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    stop: str | None = None
     outputs: dict[str, Array] = dataclasses.field(default_factory=dict)
     rows: list[LayerRow] = dataclasses.field(default_factory=list)
     ends: tuple[int, ...] = (IMAGE,)
     activations: list[str] = dataclasses.field(default_factory=list)
+    activation_kinds: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def record(self, row: LayerRow) -> None:
         """Adds a row, which reads the rows before it."""
@@ -180,17 +197,23 @@ class LayerTrace:
 
     def watches(self, name: str) -> bool:
         """Tells whether a layer's output is read or perturbed."""
-        return self.capture == "all" or name in self.capture or name in self.perturb
+        changed = name in self.perturb or name in self.replace
+        return self.capture == "all" or name in self.capture or changed or name == self.stop
 
     def pass_through(self, name: str, y: Array) -> Array:
-        """Adds a layer's perturbation to its output and keeps what is to be captured.
+        """Replaces or perturbs a layer's output and keeps what is to be captured.
 
         Raises:
-          ValueError: Where the perturbation does not broadcast to the output.
+          ValueError: Where the perturbation does not broadcast to the output, or the replacement has another shape.
+          Stopped: At the layer to stop at.
           LayerTableError: Where two layers have this name.
         """
         if self.watches(name) and [*(row.name for row in self.rows), *self.activations].count(name) > 1:
-            raise LayerTableError(_TWICE.format(name))
+            raise LayerTableError(TWICE.format(name))
+        if name in self.replace:
+            if self.replace[name].shape != y.shape:
+                raise ValueError(f"replace[{name!r}] has the shape {self.replace[name].shape}, the output {y.shape}")
+            y = self.replace[name].astype(y.dtype)
         if name in self.perturb:
             change = jnp.asarray(self.perturb[name])
             try:
@@ -200,6 +223,8 @@ class LayerTrace:
                 raise ValueError(f"perturb[{name!r}] {fault}") from None
         if self.capture == "all" or name in self.capture:
             self.outputs[name] = y
+        if name == self.stop:
+            raise Stopped(y)
         return y
 
 
@@ -208,18 +233,23 @@ _trace: contextvars.ContextVar[LayerTrace | None] = contextvars.ContextVar("laye
 
 @contextlib.contextmanager
 def trace_layers(
-    capture: Collection[str] | Literal["all"] = (), perturb: Mapping[str, Array] | None = None
+    capture: Collection[str] | Literal["all"] = (),
+    perturb: Mapping[str, Array] | None = None,
+    replace: Mapping[str, Array] | None = None,
+    stop: str | None = None,
 ) -> Iterator[LayerTrace]:
     """Collects the row of every layer that runs inside the `with`, and the outputs of some.
 
     Args:
       capture: Names of the layers whose outputs are kept, or "all".
       perturb: Arrays to add to layers' outputs, by the layers' names; each broadcasts to the output.
+      replace: Arrays in place of layers' outputs, by the layers' names, of the outputs' shapes.
+      stop: Name of the layer that raises `Stopped`, if any.
 
     Yields:
       The trace, which grows as layers run.
     """
-    trace = LayerTrace(capture, perturb or {})
+    trace = LayerTrace(capture, perturb or {}, replace or {}, stop)
     token = _trace.set(trace)
     try:
         yield trace
@@ -245,19 +275,20 @@ def emit(row: LayerRow, y: Array) -> Array:
     if trace is not None:
         if y.shape[1:] != row.output_shape:
             raise LayerTableError(
-                f"layer {row.name}: its row says {_by(row.output_shape)}, its output is {_by(y.shape[1:])}"
+                f"layer {row.name}: its row says {by(row.output_shape)}, its output is {by(y.shape[1:])}"
             )
         trace.record(row)
         y = trace.pass_through(row.name, y)
     return y
 
 
-def emit_activation(y: Array) -> Array:
+def emit_activation(kind: str, y: Array) -> Array:
     """Passes on the output of an activation; every activation ends with it.
 
     Its name is that of the layer before it with ACTIVATION after that; to capture "all" does not capture it.
 
     Args:
+      kind: Name of the activation function.
       y: Output of the activation, batch first.
 
     Returns:
@@ -267,9 +298,11 @@ def emit_activation(y: Array) -> Array:
       ValueError, LayerTableError: As for `LayerTrace.pass_through`.
     """
     trace = _trace.get()
-    if trace is None or len(trace.ends) != 1 or trace.ends == (IMAGE,):
+    if trace is None or len(trace.ends) != 1:
         return y
-    trace.activations.append(name := trace.rows[trace.ends[0]].name + ACTIVATION)
+    before = IMAGE_NAME if trace.ends == (IMAGE,) else trace.rows[trace.ends[0]].name
+    trace.activations.append(name := before + ACTIVATION)
+    trace.activation_kinds[name] = kind
     captured = trace.capture != "all" and name in trace.capture
     return trace.pass_through(name, y) if captured or name in trace.perturb else y
 
@@ -324,48 +357,13 @@ class Branches:
         trace.ends = self._ends or self._start
 
 
-def check_rows(rows: Sequence[LayerRow], params: Mapping[str, Any]) -> None:
-    """Checks that rows have names of their own and account for all parameters of a network.
-
-    Args:
-      rows: Rows of the network's layers.
-      params: The network's parameters, or their shapes.
-
-    Raises:
-      LayerTableError: Where two layers have one name, a module that owns parameters has no row, or a row counts another
-        number of parameters than its module owns; the message names every such layer.
-    """
-    owned: dict[str, int] = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        name = "/".join(str(key.key) for key in path[:-1])
-        owned[name] = owned.get(name, 0) + math.prod(leaf.shape)
-    counted = {row.name: row.parameters for row in rows}
-    faults = [_TWICE.format(name) for name, times in collections.Counter(row.name for row in rows).items() if times > 1]
-    faults += [
-        f"module {name or 'the network itself'} owns {count:,} parameters and has no row; end its __call__ with "
-        "layer_rows.emit, or build it of cnn_jax.blocks or Flax's Conv, Dense and norms"
-        for name, count in owned.items()
-        if name not in counted
-    ]
-    faults += [
-        f"layer {row.name} has a row of {row.parameters:,} parameters and owns {owned.get(row.name, 0):,}"
-        for row in rows
-        if row.parameters != owned.get(row.name, 0)
-    ]
-    total = sum(row.parameters for row in rows)
-    if not faults and total != sum(owned.values()):
-        faults = [f"the rows count {total:,} parameters and the network has {sum(owned.values()):,}"]
-    if faults:
-        raise LayerTableError("the layer table does not describe the network: " + "; ".join(faults))
-
-
 @contextlib.contextmanager
 def naming(layer: str, shape: tuple[int, ...]) -> Iterator[None]:
     """Puts the layer's name and input into the error of a geometry that does not work."""
     try:
         yield
     except GeometryError as error:
-        raise GeometryError(f"layer {layer}, input {_by(shape)}: {error}") from error
+        raise GeometryError(f"layer {layer}, input {by(shape)}: {error}") from error
 
 
 def check_kernel_size(shape: tuple[int, ...]) -> None:
@@ -377,7 +375,7 @@ def check_kernel_size(shape: tuple[int, ...]) -> None:
     size = 4 * math.prod(shape)
     if size > LARGEST_KERNEL_BYTES:
         raise GeometryError(
-            f"{_by(shape)} weights take {size / 2**30:.1f} GiB, above the bound of "
+            f"{by(shape)} weights take {size / 2**30:.1f} GiB, above the bound of "
             f"{LARGEST_KERNEL_BYTES / 2**30:.0f} GiB; use smaller maps or fewer features"
         )
 
@@ -394,7 +392,3 @@ def check_padding_size(padding: Padding, pads: tuple[Pads, Pads], size: tuple[in
                 f"padding {padding!r} adds {max(sides):,} pixels of zeros on a side of a map of {pixels}, above the "
                 f"bound of {pixels + LARGEST_MARGIN}; use a smaller window or dilation, or padding VALID"
             )
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

@@ -41,6 +41,10 @@ def weights_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def images_of(purpose: str) -> np.ndarray:
-    """Draws the images of the evaluation, [2, 3, 224, 224], or of the training step, [4, 3, 64, 64]."""
-    seed, shape = {"eval": (0, (2, 3, 224, 224)), "train": (1, (4, 3, 64, 64))}[purpose]
+    """Draws the images of the evaluation, of the training step or of small networks, channels first."""
+    seed, shape = {
+        "eval": (0, (2, 3, 224, 224)),
+        "train": (1, (4, 3, 64, 64)),
+        "small": (2, (2, 3, 64, 64)),
+    }[purpose]
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)

@@ -28,6 +28,8 @@ def test_the_cost_of_the_lectures_network_by_hand():
         ("alexnet", 0.714, 55**2 * 11**2 * 3 * 64),
         ("googlenet", 1.498, 112**2 * 7**2 * 3 * 64),
         ("resnet50", 4.089, 112**2 * 7**2 * 3 * 64),
+        ("vgg16", 15.470, 224**2 * 3**2 * 3 * 64),
+        ("convnext_tiny", 4.456, 56**2 * 4**2 * 3 * 96),
     ],
 )
 def test_the_cost_of_torchvisions_networks(name, forward, first):

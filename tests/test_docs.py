@@ -1,4 +1,4 @@
-"""Pages whose Python blocks run, and the lecture companion's table of padding, which is what the ops say."""
+"""Pages whose Python blocks run, links that lead somewhere, and the table of padding, which is what the ops say."""
 
 import ast
 import re
@@ -13,7 +13,15 @@ PAGE = DOCS / "convolution.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", ["convolution.md", "filters.md", "inspect.md"])
+PAGES = [
+    "convolution.md",
+    "filters.md",
+    "inspect.md",
+    *(f"lecture/{path.name}" for path in sorted(DOCS.glob("lecture/[01]*.md"))),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page_run(page):
     text = (DOCS / page).read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(text))
@@ -34,6 +42,31 @@ def test_the_blocks_of_a_page_run(page):
             fault = f"{page}:{line}: {text.splitlines()[line - 1]}\n{error!r}"
         if fault:  # outside of the except, where pytest would show the whole page
             pytest.fail(fault, pytrace=False)
+
+
+def test_links_lead_to_files_headings_and_examples_that_exist():
+    presets = set(re.findall(r'\bid: "(\w+)"', (DOCS / "explorer/presets.js").read_text(encoding="utf-8")))
+    checked = 0
+    for page in DOCS.rglob("*.md"):
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            name, _, anchor = target.partition("#")
+            made_for_the_site = name.startswith("reference/") or page.parent.name == "reference"
+            if "://" in target or made_for_the_site:
+                continue
+            path = (page.parent / name).resolve() if name else page
+            assert path.exists(), f"{page.relative_to(DOCS)}: {target}"
+            if anchor and name.endswith("explorer/index.html"):
+                assert anchor in presets, f"{page.relative_to(DOCS)}: {target}"
+            elif anchor:
+                assert anchor in headings(path), f"{page.relative_to(DOCS)}: {target}"
+            checked += 1
+    assert checked > 100
+
+
+def headings(page):
+    """The anchors of a page's headings, as GitHub and Sphinx make them."""
+    found = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 def test_the_table_of_padding_dialects():

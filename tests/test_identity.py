@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 import jax
@@ -31,8 +32,20 @@ SOURCES = {
     | {f"{split}_{kind}": f"{split}-{kind}" for split in ("train", "test") for kind in ("images", "labels")},
     "image_folder": {"name": "image_folder", "height": 4, "width": 4, "channels": 1, "train_dir": "train"},
     "records": {"name": "records", "folder": "records", "image_size": 24, "workers": 0},
+    "npz": {"name": "npz", "file": "arrays.npz"},
+    "webdataset": {"name": "webdataset", "folder": "tars", "memory": "stream", "workers": 0},
 }
-PATHS = ("train_file", "test_file", "train_images", "train_labels", "test_images", "test_labels", "train_dir", "folder")
+PATHS = (
+    "train_file",
+    "test_file",
+    "train_images",
+    "train_labels",
+    "test_images",
+    "test_labels",
+    "train_dir",
+    "folder",
+    "file",
+)
 
 
 class StoppedAtOnce(StopSignal):
@@ -70,6 +83,7 @@ def content(folder):
 def stopped(tmp_path_factory, records_folder):
     """The data of each source, and for each a run that was stopped after its first steps."""
     folder, rng = tmp_path_factory.mktemp("identity"), np.random.default_rng(0)
+    arrays = {}
     for split, count in (("train", 24), ("test", 8)):
         images, labels = rng.integers(0, 256, (count, 4, 4)).astype(np.uint8), np.arange(count) % 2
         rows = np.column_stack([labels, images.reshape(count, -1)])
@@ -82,6 +96,15 @@ def stopped(tmp_path_factory, records_folder):
             place = folder / split / "ab"[number % 2]
             place.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(place / f"{number:02}.png")
+        arrays |= {f"x_{split}": images.astype(np.uint16) * 257, f"y_{split}": labels}
+        (folder / "tars").mkdir(exist_ok=True)
+        with tarfile.open(folder / "tars" / f"{split}.tar", "w") as tar:
+            for picture in sorted((folder / split).rglob("*.png")):
+                tar.add(picture, picture.name)
+                member = tarfile.TarInfo(f"{picture.stem}.cls")
+                member.size = 1
+                tar.addfile(member, io.BytesIO(b"01"["ab".index(picture.parent.name) :][:1]))
+    np.savez(folder / "arrays.npz", **arrays)
     shutil.copytree(records_folder, folder / "records")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "StopSignal", StoppedAtOnce)
@@ -139,6 +162,21 @@ def replace_a_shard(folder):
     writer.close()
 
 
+def change_an_array(folder):
+    with np.load(folder / "arrays.npz") as found:
+        arrays = dict(found)
+    arrays["x_test"][0, 0, 0] ^= 1  # of 16 bits
+    np.savez(folder / "arrays.npz", **arrays)
+
+
+def change_a_label(folder):
+    path = folder / "tars" / "train.tar"
+    held = path.read_bytes()
+    with tarfile.open(path) as tar:
+        place = tar.getmember("04.cls").offset_data
+    path.write_bytes(held[:place] + b"1" + held[place + 1 :])
+
+
 CHANGES = {
     "two labels are swapped": ("csv", swap_two_labels, ["checksum of pixels and labels"]),
     "a test line is gone": ("csv", drop_the_last_test_line, ["test images: 8 -> 7", "checksum"]),
@@ -161,6 +199,8 @@ CHANGES = {
         lambda f: (f / "train" / "a").rename(f / "train" / "z"),
         ["2 -> 2", "without a"],
     ),
+    "an array changes": ("npz", change_an_array, ["checksum of pixels and labels"]),
+    "a label in a tar file changes": ("webdataset", change_a_label, ["checksum of pixels and labels"]),
     "a shard is replaced": ("records", replace_a_shard, ["checksum of the record files"]),
 }
 

@@ -9,13 +9,13 @@ from cnn_jax.layer_rows import (
     LayerRow,
     LayerTableError,
     SlidingWindow,
-    check_rows,
     conv_row,
     emit,
     emit_activation,
     trace_layers,
     window_row,
 )
+from cnn_jax.models.row_checks import check_rows
 
 
 def row(name, parameters=0):
@@ -66,20 +66,20 @@ def test_a_name_is_used_once():
 
 def test_activations_are_named_for_the_layer_before_them():
     x = jnp.full((2, 3), 2.0)
-    assert emit_activation(x) is x  # outside of a trace
+    assert emit_activation("relu", x) is x  # outside of a trace
     with trace_layers(capture=("first/activation",), perturb={"second/activation": jnp.ones(3)}) as trace:
-        emit_activation(x)  # of the image: it has no name
-        emit_activation(emit(row("first"), 3 * x))
-        y = emit_activation(emit(row("second"), x))
-    assert trace.activations == ["first/activation", "second/activation"]
+        emit_activation("relu", x)  # it reads the image
+        emit_activation("relu", emit(row("first"), 3 * x))
+        y = emit_activation("relu", emit(row("second"), x))
+    assert trace.activations == ["image/activation", "first/activation", "second/activation"]
     assert [each.name for each in trace.rows] == ["first", "second"]
     assert set(trace.outputs) == {"first/activation"}
     assert (trace.outputs["first/activation"] == 6).all()
     assert (y == 3).all()
     with trace_layers(capture=("first/activation",)):
-        emit_activation(emit(row("first"), x))
+        emit_activation("relu", emit(row("first"), x))
         with pytest.raises(LayerTableError, match="two layers are named first/activation"):
-            emit_activation(x)
+            emit_activation("relu", x)
 
 
 def test_rows_of_windows_by_hand():

@@ -20,3 +20,7 @@ INCEPTIONS = (
 # Blocks of each stage, of 64, 128, 256 and 512 features; a bottleneck's last convolution has four times as many.
 RESNET18 = (2, 2, 2, 2)
 RESNET50 = (3, 4, 6, 3)
+
+# Features and number of convolutions of VGG-16's stages; features and blocks of ConvNeXt-T's.
+VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+CONVNEXT_TINY = ((96, 192, 384, 768), (3, 3, 9, 3))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from layouts import INCEPTIONS, RESNET18, RESNET50
+from layouts import CONVNEXT_TINY, INCEPTIONS, RESNET18, RESNET50, VGG16
 from torch import nn
 
 
@@ -172,7 +172,62 @@ def _imagenet_stem() -> list[nn.Module]:
     return [*_normed(3, 64, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1)]
 
 
+def vgg16(classes: int) -> nn.Module:
+    """Torchvision's VGG-16, for 224x224x3."""
+    layers: list[nn.Module] = []
+    inputs = 3
+    for features, count in VGG16:
+        for _ in range(count):
+            layers += [nn.Conv2d(inputs, features, 3, padding=1), nn.ReLU(inplace=True)]
+            inputs = features
+        layers.append(nn.MaxPool2d(2))
+    dense = [nn.Linear(inputs * 49, 4096), nn.ReLU(inplace=True), nn.Dropout()]
+    dense += [nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(4096, classes)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(7), nn.Flatten(), *dense)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of [n, c, h, w]."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class ConvNeXtBlock(nn.Module):
+    """Torchvision's: depthwise convolution, norm, two dense layers, a factor of each map, stochastic depth."""
+
+    def __init__(self, features: int, rate: float):
+        super().__init__()
+        self.depthwise = nn.Conv2d(features, features, 7, padding=3, groups=features)
+        self.norm = nn.LayerNorm(features, eps=1e-6)
+        self.dense = nn.Sequential(nn.Linear(features, 4 * features), nn.GELU(), nn.Linear(4 * features, features))
+        self.scale = nn.Parameter(torch.full((features, 1, 1), 1e-6))
+        self.rate = rate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.dense(self.norm(self.depthwise(x).permute(0, 2, 3, 1))).permute(0, 3, 1, 2) * self.scale
+        if self.training and self.rate:
+            y = y * torch.empty(len(x), 1, 1, 1, device=x.device).bernoulli_(1 - self.rate).div_(1 - self.rate)
+        return x + y
+
+
+def convnext_tiny(classes: int) -> nn.Module:
+    """Torchvision's ConvNeXt-T, for 224x224x3."""
+    features, blocks = CONVNEXT_TINY
+    layers: list[nn.Module] = [nn.Conv2d(3, features[0], 4, stride=4), ChannelNorm(features[0], eps=1e-6)]
+    for stage, count in enumerate(blocks):
+        if stage:
+            layers.append(ChannelNorm(features[stage - 1], eps=1e-6))
+            layers.append(nn.Conv2d(features[stage - 1], features[stage], 2, stride=2))
+        before = sum(blocks[:stage])
+        layers += [ConvNeXtBlock(features[stage], 0.1 * (before + i) / (sum(blocks) - 1)) for i in range(count)]
+    head = [ChannelNorm(features[-1], eps=1e-6), nn.Flatten(), nn.Linear(features[-1], classes)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), *head)
+
+
 NETWORKS = {
+    "vgg16": vgg16,
+    "convnext_tiny": convnext_tiny,
     "cnn": cnn,
     "alexnet": alexnet,
     "googlenet": googlenet,

@@ -14,6 +14,7 @@ from cnn_jax.aot.topology import Topology
 from cnn_jax.config import Experiment
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.device import pipeline
+from cnn_jax.data.sources.declared import pixel_type
 from cnn_jax.geometry import preflight
 from cnn_jax.train import sharding
 from cnn_jax.train.step import StepConfig, eval_step, state_shape, train_step
@@ -142,5 +143,8 @@ def _batch_like(job: Job, images: int) -> pipeline.Batch:
     if pipeline.wants_colours(job.experiment.augment):
         colours = pipeline.Colours(array(channels), array(channels), array(channels, channels))
     preprocessing = pipeline.Preprocessing(pipeline.Normalization(array(channels), array(channels)), colours)
-    pixels, labels = array(images, *job.image_shape, dtype=jnp.uint8), array(images, dtype=jnp.int32)
+    pixels, labels = (
+        array(images, *job.image_shape, dtype=pixel_type(job.experiment.data)),
+        array(images, dtype=jnp.int32),
+    )
     return pipeline.Batch(pixels, labels, array(images), preprocessing)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import math
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from cnn_jax import chips
 from cnn_jax.chips import TPUS, Chip
 from cnn_jax.config.parsing import ConfigError
+from cnn_jax.words import by, nearest
 
 _EXAMPLES = "v5e:4x4, v4:4x4x4, v3:4x4, v5e:1x1, h100, h100:8, cpu or gpu"
 _MOST_HOST_DEVICES = 1024
@@ -103,8 +103,8 @@ def parse(text: str) -> Topology:
             )
         return Topology(text, "gpu", (int(count),), chips.of_kind(GPUS[name]))
     if name not in TPUS:
-        near = difflib.get_close_matches(name, [*TPUS, *GPUS, "cpu", "gpu"], n=1, cutoff=0.5)
-        hint = f"did you mean {near[0] + (':' + size if size and near[0] in TPUS else '')!r}?" if near else ""
+        near = nearest(name, [*TPUS, *GPUS, "cpu", "gpu"], least=0.5)
+        hint = f"did you mean {near + (':' + size if size and near in TPUS else '')!r}?" if near else ""
         raise ConfigError(
             [
                 f"--topology: got {text!r}, expected one of {', '.join(TPUS)} with its sides, or {', '.join(GPUS)}, "
@@ -113,8 +113,8 @@ def parse(text: str) -> Topology:
         )
     shape = tuple(map(int, size.split("x"))) if re.fullmatch(r"\d+(x\d+)*", size) else ()
     if shape not in set(_legal(name)):
-        nearest = ", ".join(f"{name}:{_by(near)}" for near in _nearest(name, shape))
-        raise ConfigError([f"--topology: got {text!r}, which is no slice of {name}; the nearest are {nearest}"])
+        legal = ", ".join(f"{name}:{by(near)}" for near in _nearest(name, shape))
+        raise ConfigError([f"--topology: got {text!r}, which is no slice of {name}; the nearest are {legal}"])
     return Topology(text, "tpu", shape, TPUS[name])
 
 
@@ -143,7 +143,3 @@ def _nearest(generation: str, shape: Shape) -> list[Shape]:
         return abs(math.log(math.prod(legal) / chips)), sum(abs(mine - theirs) for mine, theirs in sides)
 
     return sorted(_legal(generation), key=distance)[:2]
-
-
-def _by(shape: Shape) -> str:
-    return "x".join(map(str, shape))

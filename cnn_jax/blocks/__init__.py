@@ -1,9 +1,14 @@
 """Flax modules that own parameters, over the array functions of `ops`; each records its row of the layer table."""
 
 from cnn_jax.blocks.conv import ConvBlock
+from cnn_jax.blocks.convnext_block import ConvNeXtBlock
 from cnn_jax.blocks.dense import ConvHead, Dense, DenseHead, GlobalHead, RbfUnits
+from cnn_jax.blocks.dense_layer import DenseLayer
+from cnn_jax.blocks.drop_path import DropPath, drop_rates
 from cnn_jax.blocks.fire import FireBlock
 from cnn_jax.blocks.inception import AuxiliaryHead, InceptionBlock
+from cnn_jax.blocks.inception_v3 import InceptionModule
+from cnn_jax.blocks.inverted_residual import InvertedResidual, Squeeze, SqueezeExcite, divisible
 from cnn_jax.blocks.norm import Norm, NormActivation, lrn
 from cnn_jax.blocks.policy import ACTIVATIONS, Policy
 from cnn_jax.blocks.pooling import Pooling, adaptive_pool, pool
@@ -14,18 +19,27 @@ __all__ = [
     "AuxiliaryHead",
     "ConvBlock",
     "ConvHead",
+    "ConvNeXtBlock",
     "Dense",
     "DenseHead",
+    "DenseLayer",
+    "DropPath",
     "FireBlock",
     "GlobalHead",
     "InceptionBlock",
+    "InceptionModule",
+    "InvertedResidual",
     "Norm",
     "NormActivation",
     "Policy",
     "Pooling",
     "RbfUnits",
     "ResidualBlock",
+    "Squeeze",
+    "SqueezeExcite",
     "adaptive_pool",
+    "divisible",
+    "drop_rates",
     "lrn",
     "pool",
 ]

@@ -44,7 +44,7 @@ class ConvBlock(KernelModule):
     `fusion.plan` chooses which of them are computed together. In the layer table the block itself is the row of the
     convolution, whose output is the convolution with its bias, before norm and activation.
 
-    It has eleven fields: those of a convolution as `ops.conv2d` takes them, and those of the layers around it.
+    It has twelve fields: those of a convolution as `ops.conv2d` takes them, and those of the layers around it.
 
     Attributes:
       features: Channels of the output.
@@ -58,6 +58,7 @@ class ConvBlock(KernelModule):
       dropout: Share of the convolution's inputs dropped in training.
       start_at_zero: Whether the block's last parameters begin at zero: the norm's scale, or the kernel where no norm
         follows it.
+      bias: Whether the convolution has a bias although a batch or group norm follows it.
     """
 
     features: int
@@ -71,6 +72,7 @@ class ConvBlock(KernelModule):
     pooling: Pooling | None = None
     dropout: float = 0.0
     start_at_zero: bool = False
+    bias: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b oh ow o"]:
@@ -195,8 +197,8 @@ class ConvBlock(KernelModule):
                 )
             shape = (*window, channels // self.groups, self.features)
             check_kernel_size(shape)
-        # A norm after the convolution takes a bias off again with the mean.
-        biased = policy.norm == "none" or after[:1] == ("activation",)
+        # Batch norm after the convolution takes a bias off again with the mean.
+        biased = self.bias or policy.norm in ("none", "layer") or after[:1] == ("activation",)
         row = conv_row(
             name,
             x.shape[1:],

@@ -8,12 +8,13 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Float32
 
 from cnn_jax import ops
 from cnn_jax.blocks.conv import ConvBlock
 from cnn_jax.blocks.digit_pictures import DIGITS
 from cnn_jax.blocks.kernels import KernelModule
+from cnn_jax.blocks.norm import Norm
 from cnn_jax.blocks.policy import Policy
 from cnn_jax.layer_rows import LayerRow, check_kernel_size, emit, naming
 from cnn_jax.ops import GeometryError
@@ -90,21 +91,35 @@ class DenseHead(nn.Module):
 
 
 class GlobalHead(nn.Module):
-    """The mean of every map, dropout, and the logits."""
+    """The mean of every map, a norm, hidden dense layers with activation, dropout, and the logits.
+
+    Attributes:
+      num_classes: Width of the logits.
+      policy: The network's policy.
+      dropout: Share of the logits' inputs dropped in training.
+      hidden: Widths of the hidden layers.
+      norm: Whether the means are normalised, where the policy has a norm.
+    """
 
     num_classes: int
     policy: Policy
     dropout: float = 0.0
+    hidden: tuple[int, ...] = ()
+    norm: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b k"]:
         pool = LayerRow("/".join((*self.path, "pool")), "global_avg_pool", x.shape[1:], x.shape[3:])
-        means = emit(pool, ops.global_avg_pool(x.astype(jnp.float32)))
+        values = emit(pool, ops.global_avg_pool(x.astype(jnp.float32)))
+        if self.norm and self.policy.norm != "none":
+            values = Flatten(name="flatten")(Norm(self.policy, name="norm")(values[:, None, None], train))
+        for number, width in enumerate(self.hidden, start=1):
+            values = self.policy.activate(Dense(width, self.policy, name=f"dense{number}")(values))
         if self.dropout:
-            means = Dropout(self.dropout, name="dropout")(means, train)
+            values = Dropout(self.dropout, name="dropout")(values, train)
         # Of variance 1 / inputs whatever the convolutions' scheme: one that looks at the outputs, of which few classes
         # have few, would begin with losses of 15.
-        return Dense(self.num_classes, self.policy, "lecun_normal", name="logits")(means)
+        return Dense(self.num_classes, self.policy, "lecun_normal", name="logits")(values)
 
 
 class ConvHead(nn.Module):
@@ -158,12 +173,24 @@ class RbfUnits(nn.Module):
                     f"prototypes=digits are 10 pictures of 84 pixels, and {shape[0]} classes of {shape[1]} values are "
                     "needed; use prototypes=random or prototypes=learned"
                 )
-        signs = DIGITS if self.prototypes == "digits" else _random_signs(shape)
+        signs = initial_prototypes(self.prototypes, shape)
         learned = self.prototypes == "learned"
         centres = self.param("prototypes", lambda key: jnp.asarray(signs)) if learned else jnp.asarray(signs)
         y = -jnp.sum(jnp.square(x[:, None, :].astype(jnp.float32) - centres), axis=-1)
-        return emit(LayerRow(name, "rbf", x.shape[1:], shape[:1], math.prod(shape) * learned, math.prod(shape)), y)
+        row = LayerRow(name, "rbf", x.shape[1:], shape[:1], math.prod(shape) * learned, math.prod(shape))
+        return emit(dataclasses.replace(row, settings=(("prototypes", self.prototypes),)), y)
 
 
-def _random_signs(shape: tuple[int, int]) -> np.ndarray:
+def initial_prototypes(kind: str, shape: tuple[int, int]) -> Float32[np.ndarray, "k n"]:
+    """Makes the prototypes that radial basis units have, or start from where they learn.
+
+    Args:
+      kind: Prototypes as for `RbfUnits`.
+      shape: (units, inputs).
+
+    Returns:
+      Signs, +1 and -1.
+    """
+    if kind == "digits":
+        return DIGITS
     return 2 * np.random.default_rng(0).integers(0, 2, shape).astype(np.float32) - 1

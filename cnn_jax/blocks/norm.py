@@ -1,10 +1,10 @@
-"""Normalisation: batch norm with its running statistics, group norm, and local response normalisation."""
+"""Normalisation: batch norm with its running statistics, group and layer norm, and local response normalisation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ class FusedNorm(NamedTuple):
 
 
 class Norm(nn.Module):
-    """Batch or group norm, as the policy has it, with a scale and a bias for each channel.
+    """Batch, group or layer norm, as the policy has it, with a scale and a bias for each channel.
 
     In training batch norm uses the mean and variance of the batch, or of every norm_images of it, and moves the
     running ones towards their mean (the variance by its unbiased estimate, as PyTorch does); otherwise, and in a frozen
@@ -63,7 +63,10 @@ class Norm(nn.Module):
         Returns:
           The row, without sources.
         """
-        return LayerRow("/".join(self.path), f"{self.policy.norm}_norm", shape, shape, 2 * shape[-1])
+        settings: tuple[tuple[str, Any], ...] = (("eps", self.policy.norm_eps),)
+        if self.policy.norm == "group":
+            settings += (("groups", self.policy.norm_groups),)
+        return LayerRow("/".join(self.path), f"{self.policy.norm}_norm", shape, shape, 2 * shape[-1], settings=settings)
 
     @nn.compact
     def __call__(
@@ -93,6 +96,8 @@ class Norm(nn.Module):
                         f"use norm_groups={math.gcd(policy.norm_groups, channels)}"
                     )
             return emit(row, ops.group_norm(x, scale, bias, groups=policy.norm_groups, eps=policy.norm_eps))
+        if policy.norm == "layer":
+            return emit(row, ops.layer_norm(x, scale, bias, eps=policy.norm_eps))
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
         running_variance = self.variable("batch_stats", "variance", jnp.ones, (channels,))
         if not policy.uses_batch_statistics(self.path, train):
@@ -132,4 +137,5 @@ def lrn(name: str, x: Float[Array, "b h w c"], k: float, mean: bool) -> Float[Ar
     Returns:
       Feature maps of the same shape.
     """
-    return emit(LayerRow(name, "lrn", x.shape[1:], x.shape[1:]), ops.local_response_norm(x, k=k, mean=mean))
+    row = LayerRow(name, "lrn", x.shape[1:], x.shape[1:], settings=(("k", k), ("mean", mean)))
+    return emit(row, ops.local_response_norm(x, k=k, mean=mean))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -14,14 +15,25 @@ from cnn_jax.config.network import Network
 from cnn_jax.layer_rows import emit_activation
 from cnn_jax.ops.padding import Padding
 
+
+def _relu6(x: Array) -> Array:
+    """min(max(x, 0), 6), with the gradient 0 from 6 on."""
+    y = ops.relu(x)
+    return jnp.where(y < 6, y, jnp.asarray(6, y.dtype))
+
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": ops.relu,
+    "relu6": _relu6,
     "tanh": jnp.tanh,
     # LeCun et al., 1998, appendix A: near 1 where the argument is 1, so that units stay where the slope is.
     "scaled_tanh": lambda x: 1.7159 * jnp.tanh(2 / 3 * x),
     "sigmoid": jax.nn.sigmoid,
-    "gelu": jax.nn.gelu,
+    "hard_sigmoid": jax.nn.hard_sigmoid,
+    "gelu": jax.nn.gelu,  # by tanh, as JAX has it
+    "gelu_exact": functools.partial(jax.nn.gelu, approximate=False),
     "silu": jax.nn.silu,
+    "hard_swish": jax.nn.hard_swish,
     "leaky_relu": jax.nn.leaky_relu,
     "elu": jax.nn.elu,
     "identity": lambda x: x,
@@ -30,10 +42,12 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 def activate(kind: str, x: Array) -> Array:
     """Applies an activation, a key of ACTIVATIONS, to the output of the layer before it."""
-    return emit_activation(ACTIVATIONS[kind](x))
+    return emit_activation(kind, ACTIVATIONS[kind](x))
 
 
-MONOTONIC_ACTIVATIONS = frozenset({"relu", "tanh", "scaled_tanh", "sigmoid", "leaky_relu", "elu", "identity"})
+MONOTONIC_ACTIVATIONS = frozenset(
+    {"relu", "relu6", "tanh", "scaled_tanh", "sigmoid", "hard_sigmoid", "leaky_relu", "elu", "identity"}
+)
 
 
 # Eleven fields: one for each setting that all networks share in the config.
@@ -44,7 +58,7 @@ class Policy:
     Attributes:
       padding: Padding of convolutions whose kernels exceed a pixel.
       activation: a key of ACTIVATIONS.
-      norm: "batch", "group" or "none".
+      norm: "batch", "group", "layer" or "none".
       norm_momentum: share of the running statistics that a training step keeps.
       norm_eps: added to the variance.
       norm_groups: Number of channel groups in group norm.

@@ -22,6 +22,7 @@ class Pooling:
       name: Name of the layer, in the table and in errors.
       kind: A key of POOLS.
       window, strides, padding, ceil_mode: Settings as the functions of `ops` take them.
+      count_include_pad: Whether the zeros of the padding count in an average.
     """
 
     name: str
@@ -30,12 +31,16 @@ class Pooling:
     strides: IntPair | None = None
     padding: Padding = "VALID"
     ceil_mode: bool = False
+    count_include_pad: bool = False
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b oh ow c"]:
         """Pools feature maps."""
         row = self.row(x.shape[1:])
+        counts = {"count_include_pad": True} if self.count_include_pad and self.kind == "avg" else {}
         with naming(self.name, x.shape[1:]):
-            y = POOLS[self.kind](x, self.window, strides=self.strides, padding=self.padding, ceil_mode=self.ceil_mode)
+            y = POOLS[self.kind](
+                x, self.window, strides=self.strides, padding=self.padding, ceil_mode=self.ceil_mode, **counts
+            )
         return emit(row, y)
 
     @property
@@ -108,4 +113,6 @@ def adaptive_pool(name: str, x: Float[Array, "b h w c"], size: IntPair) -> Float
         dilation=(1, 1),
         pads=((0, 0), (0, 0)),
     )
+    if outputs == (1, 1):
+        return emit(row, ops.global_avg_pool(x)[:, None, None])
     return emit(row, ops.adaptive_avg_pool(x, size))

@@ -26,6 +26,7 @@ class ResidualBlock(nn.Module):
       policy: Policy of the network.
       strides: Strides of the block.
       bottleneck_features: inner maps of a bottleneck; None is a basic block.
+      bottleneck_groups: Groups of a bottleneck's 3x3 convolution.
       stride_in: Strided convolution of a bottleneck, "3x3" or "1x1".
       shortcut: where shapes change, "projection" (1x1 convolution) or "padded" (strided, zeros for new channels);
         "none" leaves it out everywhere: a plain net.
@@ -34,13 +35,15 @@ class ResidualBlock(nn.Module):
       dropout: share of the last 3x3 convolution's inputs dropped in training.
 
     Source: He et al., "Deep residual learning for image recognition", 2016, figures 2 and 5; for `pre` He et al.,
-    "Identity mappings in deep residual networks", 2016, figure 1b.
+    "Identity mappings in deep residual networks", 2016, figure 1b; for groups Xie et al., "Aggregated residual
+    transformations for deep neural networks", 2017, figure 3c.
     """
 
     features: int
     policy: Policy
     strides: IntPair = 1
     bottleneck_features: int | None = None
+    bottleneck_groups: int = 1
     stride_in: str = "3x3"
     shortcut: str = "projection"
     pre: bool = False
@@ -90,6 +93,7 @@ class ResidualBlock(nn.Module):
                 kernel,
                 self.policy,
                 strides=strides,
+                groups=self.bottleneck_groups if kernel == 3 and self.bottleneck_features is not None else 1,
                 order=order,
                 dropout=self.dropout if number == last_3x3 else 0.0,
                 start_at_zero=last and self.start_at_identity,

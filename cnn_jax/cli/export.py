@@ -13,7 +13,7 @@ from cnn_jax.cli.shared_flags import FINISHED
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.errors import explain
 
-FORMATS = ("stablehlo", "onnx", "safetensors")
+FORMATS = ("stablehlo", "onnx", "safetensors", "tflite", "page")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,8 @@ class ExportRequest:
 
 def read(arguments: Arguments) -> ExportRequest:
     """Reads the flags."""
-    default = arguments["workdir"] / "export" / f"network.{arguments['format']}"
+    suffix = "html" if arguments["format"] == "page" else arguments["format"]
+    default = arguments["workdir"] / "export" / f"network.{suffix}"
     output: Path = arguments["output"] or default
     if output.is_dir():
         raise ConfigError([f"--output: {output} is a folder; name a file"])
@@ -45,10 +46,18 @@ def read(arguments: Arguments) -> ExportRequest:
 def export(request: ExportRequest) -> None:
     """Writes the file."""
     from cnn_jax import whole_file
-    from cnn_jax.export import archive, onnx_file, stablehlo
+    from cnn_jax.export import archive, onnx_file, stablehlo, tflite_file
+    from cnn_jax.export.page import write as page
     from cnn_jax.train import restore
 
-    write = {"stablehlo": stablehlo.write, "onnx": onnx_file.write, "safetensors": archive.write}[request.format]
+    writers = {
+        "stablehlo": stablehlo.write,
+        "onnx": onnx_file.write,
+        "safetensors": archive.write,
+        "tflite": tflite_file.write,
+        "page": page.write,
+    }
+    write = writers[request.format]
     content = write(restore.load(request.workdir))
     try:
         request.output.parent.mkdir(exist_ok=True)
@@ -69,7 +78,7 @@ COMMAND = Command(
     flags=(
         FINISHED,
         Flag("format", "kind of file", required=True, choices=FORMATS),
-        Flag("output", "file to write; default: DIR/export/network.<format>", path="read"),
+        Flag("output", "file to write; default: DIR/export/network.<format>, network.html of a page", path="read"),
     ),
     read=read,
     run=run,

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from cnn_jax import jax_settings, xla_flags
-from cnn_jax.cli import compile as compile_
-from cnn_jax.cli import eval as eval_
-from cnn_jax.cli import export, parser, predict, prepare, report, summary, sweep, train
-from cnn_jax.cli import filter as filter_
-from cnn_jax.cli import inspect as inspect_
+from cnn_jax.cli import parser
 from cnn_jax.cli.command import Command
 from cnn_jax.cli.output import fail, refuse
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.errors import RunFailed, explain
 from cnn_jax.run.exit_codes import DONE
 
-COMMANDS: dict[str, Command] = {
-    module.COMMAND.name: module.COMMAND
-    for module in (train, eval_, predict, inspect_, export, summary, report, compile_, prepare, filter_, sweep)
-}
+# Every command, in the order of --help; the file of this name in this package declares it.
+_NAMES = (
+    "train",
+    "eval",
+    "predict",
+    "inspect",
+    "export",
+    "summary",
+    "report",
+    "compile",
+    "prepare",
+    "filter",
+    "sweep",
+)
+COMMANDS: dict[str, Command] = {name: importlib.import_module(f"cnn_jax.cli.{name}").COMMAND for name in _NAMES}
 
 
 def parse(argv: Sequence[str]) -> tuple[Command, Any]:

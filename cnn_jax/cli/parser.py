@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from cnn_jax.config import locations
 from cnn_jax.config.fields import field_rows
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.plain_text import valid_unicode
+from cnn_jax.words import did_you_mean
 
 _HELP = ("-h", "--h", "-help", "--help", "--helpfull", "help")
 
@@ -45,7 +45,9 @@ def parse(argv: Sequence[str], commands: Mapping[str, Command]) -> tuple[Command
     if not words or any(word in _HELP for word in words):
         raise HelpRequested(help_text(commands.get(name), commands))
     if name not in commands:
-        raise ConfigError([f"verb: got {name!r}, expected one of: {', '.join(commands)}" + near(name, commands)])
+        raise ConfigError(
+            [f"verb: got {name!r}, expected one of: {', '.join(commands)}" + did_you_mean(name, commands)]
+        )
     words.remove(name)
     command = commands[name]
     arguments, faults = _read(command, words, commands)
@@ -153,7 +155,7 @@ def _flag_fault(command: Command, word: str, commands: Mapping[str, Command]) ->
         listed = ", ".join(f"--{each}" for each in legal)
         if {name, positive} & elsewhere:
             return f"--{name}: not a flag of {command.name}, which has: {listed}"
-        return f"--{name}: unknown flag" + (near(name, legal) or f"; {command.name} has: {listed}")
+        return f"--{name}: unknown flag" + (did_you_mean(name, legal) or f"; {command.name} has: {listed}")
     boolean = name not in legal or legal[name].kind is bool
     if "\0" in text:
         return f"--{name}: got {text!r}, expected text without NUL characters"
@@ -211,9 +213,3 @@ def help_text(command: Command | None, commands: Mapping[str, Command]) -> str:
 def _wrapped(head: str, text: str) -> list[str]:
     body = textwrap.wrap(text, width=100, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return [head, *body]
-
-
-def near(word: str, words: Iterable[str]) -> str:
-    """Suggests the nearest of some words, for the end of an error; empty where none is near."""
-    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]!r}?" if found else ""

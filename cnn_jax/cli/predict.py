@@ -1,4 +1,4 @@
-"""`launch.py predict`: classifies picture files with a finished run's network, or an exported one."""
+"""`launch.py predict`: classifies picture files with a finished run's network, an exported or a published one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cnn_jax.cli.shared_flags import FORMAT, OUTPUT, WORKDIR, read_output
 from cnn_jax.config.parsing import ConfigError
 
 if TYPE_CHECKING:
+    from cnn_jax.data.host.crops import CentreCrop
     from cnn_jax.report.prediction import Network
 
 
@@ -24,7 +25,8 @@ class PredictRequest:
 
     Attributes:
       workdir: Folder of a finished run; None where an exported file is used.
-      model: File that `export` wrote; None where a run is used.
+      model: File that `export` wrote, or with `pretrained` a published network's name; None where a run is used.
+      pretrained: File of published weights; None where there is none.
       images: Picture files and folders of pictures.
       format: "table", "json" or "csv".
       output: File that is written too; None for none.
@@ -33,6 +35,7 @@ class PredictRequest:
 
     workdir: Path | None
     model: Path | None
+    pretrained: Path | None
     images: tuple[Path, ...]
     format: str
     output: Path | None
@@ -41,14 +44,22 @@ class PredictRequest:
 
 def read(arguments: Arguments) -> PredictRequest:
     """Reads the flags."""
+    if arguments["pretrained"] is not None and arguments["model"] is None:
+        raise ConfigError(["--pretrained: needs --model=NAME, the published network's name, such as resnet50"])
     if (arguments["workdir"] is None) == (arguments["model"] is None):
-        raise ConfigError(["predict: needs --workdir=DIR of a finished run, or --model=FILE that export wrote"])
+        raise ConfigError(
+            [
+                "predict: needs --workdir=DIR of a finished run, --model=FILE that export wrote, or "
+                "--pretrained=FILE of published weights with --model=NAME"
+            ]
+        )
     if arguments["model"] is not None and arguments.overrides:
         raise ConfigError([f"--config.data.{name}: --model reads no data" for name in arguments.overrides])
     output = read_output(arguments)
     return PredictRequest(
         workdir=arguments["workdir"],
         model=arguments["model"],
+        pretrained=arguments["pretrained"],
         images=arguments["images"],
         format=arguments["format"],
         output=output,
@@ -61,28 +72,43 @@ def predict(request: PredictRequest) -> None:
     from cnn_jax.data import UnreadPicturesError
     from cnn_jax.report import prediction, prediction_output
 
-    network = _network(request)
-    files, passed_over = prediction.find_pictures(request.images)
+    network, view = _network(request)
+    files, passed_over = prediction.find_pictures(request.images, network.experiment.data)
     for warning in passed_over:
         say(f"warning: {warning}", sys.stderr)
-    rows = prediction.predict(network, files)
+    rows = prediction.predict(network, files, view)
     if unreadable := prediction_output.write(rows, network.class_names, request.format, request.output):
         raise UnreadPicturesError(prediction_output.listed(unreadable, len(files)))
 
 
-def _network(request: PredictRequest) -> Network:
-    """Opens the run or the exported file."""
+def _network(request: PredictRequest) -> tuple[Network, CentreCrop | None]:
+    """Opens the run, the exported file or the published weights, which come with what they see of a picture."""
+    if request.pretrained is not None:
+        return _published(str(request.model), request.pretrained)
     if request.model is not None:
         from cnn_jax.export import load
 
-        return load.load(request.model)
+        return load.load(request.model), None
     from cnn_jax.train import restore
 
     assert request.workdir is not None  # one of the two is given
     finished = restore.load(request.workdir, request.moved)
     if request.moved:
         finished.dataset()  # which is refused where it is not the run's
-    return finished
+    return finished, None
+
+
+def _published(name: str, file: Path) -> tuple[Network, CentreCrop]:
+    """Opens published weights, and says how pictures are read for them."""
+    from cnn_jax.pretrained.published import imagenet_classes
+    from cnn_jax.train import published
+
+    network = published.load(name, file)
+    say(network.described(), sys.stderr)
+    classes = len(network.class_names)
+    if classes != len(imagenet_classes()):
+        say(f"warning: the weights have {classes} classes, not ImageNet's 1000; they are named by number", sys.stderr)
+    return network, network.view
 
 
 def run(request: PredictRequest) -> int:
@@ -92,10 +118,11 @@ def run(request: PredictRequest) -> int:
 
 COMMAND = Command(
     name="predict",
-    help="classify picture files with a finished run's network",
+    help="classify picture files with a finished run's network, an exported or a published one",
     flags=(
         WORKDIR,
-        Flag("model", "file that export wrote, in place of --workdir", path="read"),
+        Flag("model", "file that export wrote, in place of --workdir; with --pretrained a network's name", path="read"),
+        Flag("pretrained", "file of published weights; --model names their network, such as resnet50", path="read"),
         Flag(
             "images",
             "picture file or folder of pictures; may be repeated",

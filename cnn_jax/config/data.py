@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, FiniteFloat
 from pydantic_core import PydanticCustomError
 
 from cnn_jax import user_path
@@ -52,6 +52,11 @@ class _Data(Section):
 
 
 class _InMemory(_Data):
+    memory: Literal["device", "host"] = Field(
+        "device",
+        description="where the images lie: device: on every device, from where steps take them; host: in the host's "
+        "memory, from where each step's batch is sent",
+    )
     test_shift: NonNegativeInt = Field(
         0,
         description="pixels that each test image is moved along both axes, either way, by the seed; black enters",
@@ -70,6 +75,21 @@ class Mnist(_InMemory):
     idx_dir: FilePath | None = Field(None, description="folder with the four IDX files, gz or not; none downloads them")
 
 
+class Cifar10(_InMemory):
+    name: Literal["cifar10"] = Field("cifar10", description="50,000 + 10,000 pictures of ten kinds, 32x32x3")
+    archive: FilePath | None = Field(
+        None, description="published archive (python, binary or matlab) or its unpacked folder; none downloads it"
+    )
+
+
+class Cifar100(_InMemory):
+    name: Literal["cifar100"] = Field("cifar100", description="50,000 + 10,000 pictures of 100 kinds, 32x32x3")
+    archive: FilePath | None = Field(
+        None, description="published archive (python, binary or matlab) or its unpacked folder; none downloads it"
+    )
+    labels: Literal["fine", "coarse"] = Field("fine", description="fine: the 100 classes; coarse: their 20 groups")
+
+
 class Csv(_InMemory):
     name: Literal["csv"] = Field("csv", description="CSV files: a label and height x width x channels pixels, 0 to 255")
     train_file: FilePath = Field(description="training images, a line each; gz or not")
@@ -82,7 +102,10 @@ class Csv(_InMemory):
     header: bool | None = Field(None, description="whether the first line names the columns; none finds out")
     height: Side = Field(28, description="pixels")
     width: Side = Field(28, description="pixels")
-    channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB, the channel varying fastest")
+    channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB")
+    layout: Literal["HWC", "CHW"] = Field(
+        "HWC", description="order of RGB pixels: HWC: each pixel's three values together; CHW: all red, green, blue"
+    )
     class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
 
 
@@ -92,6 +115,19 @@ class Idx(_InMemory):
     train_labels: FilePath = Field(description="IDX file of bytes, [n]")
     test_images: FilePath = Field(description="IDX file, as train_images")
     test_labels: FilePath = Field(description="IDX file, as train_labels")
+    class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
+
+
+class Npz(_InMemory):
+    name: Literal["npz"] = Field(
+        "npz", description="arrays of NumPy in one .npz file, named as Keras (x_train, y_train) or MedMNIST names them"
+    )
+    file: FilePath = Field(description="the .npz file; its validation images, if any, are used as such")
+    value_range: tuple[FiniteFloat, FiniteFloat] | None = Field(
+        None,
+        description="values that are black and white; none is 0 to 255 for uint8 and 0 to 65535 for uint16, and other "
+        "types need it",
+    )
     class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
 
 
@@ -134,5 +170,99 @@ class Records(_Data):
     )
 
 
-InMemory = FashionMnist | Mnist | Csv | Idx | ImageFolder
-Data = Annotated[InMemory | Records, Field(discriminator="name")]
+class _Pictures(_Data):
+    """Sources of encoded pictures, one by one, with their labels."""
+
+    memory: Literal["auto", "device", "host", "stream"] = Field(
+        "auto",
+        description="where the images lie: device: decoded, on every device; host: decoded, in the host's memory; "
+        "stream: read and decoded while the network trains; auto: device up to 2 GB, then host where they take less "
+        "than half of the free memory, else stream; with crop_area always stream",
+    )
+    height: Side | None = Field(
+        None,
+        description="pixels; pictures of another size are resized; none takes the pictures' own, which must be one",
+    )
+    width: Side | None = Field(None, description="pixels; as height")
+    channels: Literal[1, 3] | None = Field(
+        None, description="1 for grey, 3 for RGB; pictures of another colour are converted; none takes the first one's"
+    )
+    crop_area: tuple[PositiveShare, PositiveShare] | None = Field(
+        None,
+        description="least and greatest share of a training picture that is seen, at a random place, such as (0.08, 1);"
+        " none sees it whole",
+    )
+    crop_aspect: tuple[Factor, Factor] = Field(
+        (3 / 4, 4 / 3), description="least and greatest width over height of that part"
+    )
+    shorter_side: Side | None = Field(
+        None,
+        description="resize pictures' shorter side to so many pixels, then see the middle; where crop_area is set, "
+        "only in evaluation, and none is 8/7 of height; else none resizes whole pictures",
+    )
+    workers: Workers | None = Field(
+        None, description="processes that read and decode, for each process of the run; none is one for each core"
+    )
+    threads: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1, description="threads that read and decode in each of these processes, or in the run's own with workers=0"
+    )
+
+
+class Tfds(_Pictures):
+    name: Literal["tfds"] = Field("tfds", description="a data set that TFDS has prepared as ArrayRecord files")
+    dataset: Text | None = Field(
+        None, description="its name in data_dir: NAME, NAME/CONFIG or NAME:VERSION, such as cifar10:3.0.2"
+    )
+    data_dir: FilePath | None = Field(
+        None, description="TFDS's folder of data sets; none is TFDS_DATA_DIR, else ~/tensorflow_datasets"
+    )
+    folder: FilePath | None = Field(None, description="its folder, with dataset_info.json, in place of dataset")
+    train_split: Text = Field("train", description="TFDS's expression of the training split, such as train[:90%]")
+    validation_split: Text | None = Field(
+        None, description="the same of the validation split; none holds out validation_fraction"
+    )
+    test_split: Text | None = Field(None, description="the same of the test split; none is test, else validation")
+    image: Text | None = Field(None, description="feature of the images; none is the only one, or the supervised one")
+    label: Text | None = Field(None, description="feature of the labels; none is the only one, or the supervised one")
+
+
+class Parquet(_Pictures):
+    name: Literal["parquet"] = Field(
+        "parquet", description="Parquet files of pictures and labels, as the Hugging Face Hub"
+    )
+    folder: FilePath = Field(
+        description="the folder; its files are split by their names, such as train-00000-of-00002.parquet"
+    )
+    train_split: Text = Field("train", description="word in the names of the training files")
+    validation_split: Text | None = Field(
+        None, description="word in the names of the validation files; none holds out validation_fraction"
+    )
+    test_split: Text | None = Field(
+        None, description="word in the names of the test files; none is test, else validation"
+    )
+    image: Text | None = Field(None, description="column of the images; none is the only one of {bytes, path}")
+    label: Text | None = Field(None, description="column of the labels; none is label, labels or fine_label")
+    class_names: tuple[Text, ...] | None = Field(
+        None, description="names in label order; none takes those of the schema, else the labels"
+    )
+
+
+class WebDataset(_Pictures):
+    name: Literal["webdataset"] = Field(
+        "webdataset", description="tar files of pictures with labels beside them, as the webdataset package reads them"
+    )
+    folder: FilePath = Field(description="the folder of the tar files; their names tell the split, as train-000000.tar")
+    train_split: Text = Field("train", description="word in the names of the training files")
+    validation_split: Text | None = Field(
+        None, description="word in the names of the validation files; none holds out validation_fraction"
+    )
+    test_split: Text | None = Field(
+        None, description="word in the names of the test files; none is test, else validation or val"
+    )
+    label: Text = Field("cls", description="member that holds the label: cls, or json with label=KEY as json.KEY")
+    class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
+
+
+Pictures = Tfds | Parquet | WebDataset
+InMemory = FashionMnist | Mnist | Cifar10 | Cifar100 | Csv | Idx | Npz | ImageFolder
+Data = Annotated[InMemory | Records | Pictures, Field(discriminator="name")]

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from cnn_jax.config.data import Data, FashionMnist, FilePath, Records, Text
+from cnn_jax.config.data import Data, FashionMnist, FilePath, Npz, Pictures, Records, Text, Tfds
 from cnn_jax.config.model import NETWORKS, Cnn, Model
 from cnn_jax.config.optimizer import Adam, AnyOptimizer, Constant, Schedule, Step
 from cnn_jax.config.types import (
@@ -233,6 +233,12 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
 
 
 def _impossible_views(data: Data) -> list[tuple[tuple[str, ...], str]]:
+    if isinstance(data, Npz) and data.value_range is not None and data.value_range[0] >= data.value_range[1]:
+        low, high = data.value_range
+        message = f"config.data.value_range=({low:g}, {high:g}) must rise: first the value of black, then that of white"
+        return [(("data.value_range",), message)]
+    if isinstance(data, Pictures):
+        return _impossible_pictures(data)
     if not isinstance(data, Records):
         return []
     faults = [fault for field in ("crop_area", "crop_aspect") if (fault := _falling("data", field, data))]
@@ -245,8 +251,47 @@ def _impossible_views(data: Data) -> list[tuple[tuple[str, ...], str]]:
     return faults
 
 
+def _impossible_pictures(data: Pictures) -> list[tuple[tuple[str, ...], str]]:
+    """Tells of settings of encoded pictures that are impossible together."""
+    faults = [fault for field in ("crop_area", "crop_aspect") if (fault := _falling("data", field, data))]
+    size = data.height, data.width
+    if None in size and size != (None, None):
+        one, other = ("height", "width") if data.width is None else ("width", "height")
+        message = f"config.data.{other}: got none beside config.data.{one}={getattr(data, one)}; set both, or neither"
+        faults.append((("data.height", "data.width"), message))
+    cut = [field for field in ("crop_area", "shorter_side") if getattr(data, field) is not None]
+    if cut and (None in size or data.height != data.width):
+        message = f"config.data.{cut[0]} cuts squares: set config.data.height and config.data.width to one number"
+        faults.append(((f"data.{cut[0]}", "data.height", "data.width"), message))
+    elif data.shorter_side is not None and data.height is not None and data.shorter_side < data.height:
+        message = (
+            f"config.data.shorter_side={data.shorter_side} is less than config.data.height={data.height}, which is cut "
+            f"from it; use {data.height} or more, or none"
+        )
+        faults.append((("data.shorter_side", "data.height"), message))
+    if data.crop_area is not None and data.memory in ("device", "host"):
+        message = (
+            f"config.data.memory={data.memory} holds pictures as they are seen, and config.data.crop_area draws their "
+            "parts anew in each epoch; use config.data.memory=stream, or config.data.crop_area=none"
+        )
+        faults.append((("data.memory", "data.crop_area"), message))
+    if data.validation_split is not None and data.validation_fraction:
+        message = (
+            f"config.data.validation_split={data.validation_split} and config.data.validation_fraction="
+            f"{data.validation_fraction:g} both make validation images; set one of them"
+        )
+        faults.append((("data.validation_split", "data.validation_fraction"), message))
+    if isinstance(data, Tfds) and (data.dataset is None) == (data.folder is None):
+        got = "neither" if data.folder is None else "both"
+        message = f"config.data.dataset and config.data.folder: got {got}; name the data set, or give its folder"
+        faults.append((("data.dataset", "data.folder"), message))
+    return faults
+
+
 def _falling(section: str, field: str, values: Section) -> tuple[tuple[str, ...], str] | None:
     """Tells of a range whose ends are the wrong way round."""
+    if getattr(values, field) is None:
+        return None
     low, high = getattr(values, field)
     if low <= high:
         return None

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib.util
 import json
 import os
 import reprlib
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from cnn_jax.config.experiment import Experiment
 from cnn_jax.config.parsing import ConfigError
+from cnn_jax.words import did_you_mean
 
 _MODULE = "experiment_file"  # name that experiment files run under
 
@@ -146,9 +146,4 @@ def _must_exist(path: Path, pattern: str) -> None:
     if not path.is_file():
         siblings = [str(found) for found in sorted(path.parent.glob(pattern))] if path.parent.is_dir() else []
         siblings += [str(found) for found in sorted(Path("experiments").glob(pattern))]
-        raise ConfigError([f"--config: there is no file {str(path)!r}" + _near(str(path), siblings)])
-
-
-def _near(word: str, words: Iterable[str]) -> str:
-    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]!r}?" if found else ""
+        raise ConfigError([f"--config: there is no file {str(path)!r}" + did_you_mean(str(path), siblings)])

@@ -11,7 +11,7 @@ from cnn_jax.config.parsing import ConfigError, override, parse
 
 FIELDS = (
     *("idx_dir", "train_file", "test_file", "train_images", "train_labels", "test_images", "test_labels"),
-    *("train_dir", "test_dir", "folder"),
+    *("train_dir", "test_dir", "folder", "file", "data_dir", "archive"),
 )
 """Fields of the section `data` that name files or folders. They say where the images lie, and not which these are."""
 

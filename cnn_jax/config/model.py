@@ -14,6 +14,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from cnn_jax.config.network import NORM_MEANING, Faults, Network
+from cnn_jax.config.networks import (
+    ConvNeXt,
+    DenseNet,
+    EfficientNet,
+    InceptionV3,
+    MobileNetV2,
+    MobileNetV3Large,
+    MobileNetV3Small,
+    Vgg,
+    ZFNet,
+)
 from cnn_jax.config.registry import Entry, by_name, choice
 from cnn_jax.config.types import (
     LARGEST_DEPTH,
@@ -71,8 +82,11 @@ class Cnn(Network):
                     (field, "features"),
                     f"config.model.{field} has {len(value)} entries, one for each stage, and config.model.features has "
                     f"{stages}; give {stages} entries, or one value for all stages"
-                    + f" (a {value[0]}x{value[1]} one is written (({value[0]}, {value[1]}),))"
-                    * _is_pair(value),
+                    + (
+                        f" (a {value[0]}x{value[1]} one is written (({value[0]}, {value[1]}),))"
+                        if _is_pair(value)
+                        else ""
+                    ),
                 )
 
 
@@ -280,6 +294,9 @@ class ResNet(_ResNet):
     depth: Literal[18, 34, 50, 101, 152] = Field(18, description="layers; from 50 on of bottleneck blocks")
     width: Width = Field(64, description="maps of the stem and of the first stage's inner convolutions")
     bottleneck_width: Width = Field(1, description="factor on the inner maps of bottlenecks; 2 are wide ResNets")
+    bottleneck_groups: Width = Field(
+        1, description="groups of the bottlenecks' 3x3 convolutions: 32 with bottleneck_width=2 is ResNeXt 32x4d"
+    )
     stage_strides: tuple[Size, Size, Size, Size] = Field((1, 2, 2, 2), description="strides of stages' first blocks")
     stride_in: Literal["3x3", "1x1"] = Field(
         "3x3", description="the convolution of a bottleneck that strides: 3x3 is v1.5 (torchvision), 1x1 the paper's"
@@ -295,11 +312,19 @@ class ResNet(_ResNet):
     stem_pool_padding: PoolPadding = Field("TORCH", description="padding of that pooling")
 
     def faults(self) -> Faults:
-        if self.depth < 50 and self.bottleneck_width != 1:
+        if self.depth >= 50:
+            return
+        none = f"and config.model.depth={self.depth} has none; use depth=50, 101 or 152"
+        if self.bottleneck_width != 1:
             yield (
                 ("bottleneck_width", "depth"),
-                f"config.model.bottleneck_width={self.bottleneck_width} widens bottlenecks, and "
-                f"config.model.depth={self.depth} has none; use depth=50, 101 or 152, or another config.model.width",
+                f"config.model.bottleneck_width={self.bottleneck_width} widens bottlenecks, {none}, or another "
+                "config.model.width",
+            )
+        if self.bottleneck_groups != 1:
+            yield (
+                ("bottleneck_groups", "depth"),
+                f"config.model.bottleneck_groups={self.bottleneck_groups} splits bottlenecks, {none}",
             )
 
 
@@ -385,8 +410,17 @@ NETWORKS: dict[str, Entry[Network]] = by_name(
     Entry(TorchvisionGoogLeNet, "cnn_jax.models.googlenet:GoogLeNetModule"),
     Entry(SqueezeNet10, "cnn_jax.models.squeezenet:SqueezeNetModule"),
     Entry(SqueezeNet11, "cnn_jax.models.squeezenet:SqueezeNetModule"),
+    Entry(ZFNet, "cnn_jax.models.zfnet:ZFNetModule"),
+    Entry(Vgg, "cnn_jax.models.vgg:VggModule"),
+    Entry(InceptionV3, "cnn_jax.models.inception_v3:InceptionV3Module"),
     Entry(ResNet, "cnn_jax.models.resnet:ResNetModule"),
     Entry(CifarResNet, "cnn_jax.models.resnet:CifarResNetModule"),
+    Entry(DenseNet, "cnn_jax.models.densenet:DenseNetModule"),
+    Entry(MobileNetV2, "cnn_jax.models.mobilenet_v2:MobileNetV2Module"),
+    Entry(MobileNetV3Large, "cnn_jax.models.mobilenet_v3:MobileNetV3Module"),
+    Entry(MobileNetV3Small, "cnn_jax.models.mobilenet_v3:MobileNetV3Module"),
+    Entry(EfficientNet, "cnn_jax.models.efficientnet:EfficientNetModule"),
+    Entry(ConvNeXt, "cnn_jax.models.convnext:ConvNeXtModule"),
 )
 if TYPE_CHECKING:
     Model = Network

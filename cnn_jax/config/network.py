@@ -21,7 +21,9 @@ from cnn_jax.config.types import (
 )
 
 Faults = Iterator[tuple[tuple[str, ...], str]]
-NORM_MEANING = "normalisation of convolutions' maps: by batch, by groups of channels, none"
+NORM_MEANING = (
+    "normalisation of convolutions' maps: by batch, by groups of channels, by layer (each pixel's channels), none"
+)
 
 
 class Network(Section):

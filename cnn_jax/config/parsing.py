@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import reprlib
 import typing
@@ -14,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from cnn_jax.config.experiment import Experiment
 from cnn_jax.config.fields import default_variant, field_rows, section_of, type_text, variants_of, words_of
+from cnn_jax.words import nearest
 
 Path = tuple[str | int, ...]
 _DEEPEST = 16  # sections and tuples within one another; the legal ones are five at most
@@ -126,13 +126,6 @@ def changed_fields(old: Experiment, new: Experiment) -> list[str]:
             was_text, now_text = ("(absent)" if value is absent else repr(value) for value in (was, now))
             lines.append(f"config.{path}: {was_text} -> {now_text}")
     return lines
-
-
-def nearest(word: str, words: typing.Iterable[str]) -> str | None:
-    """Finds the word most like another, without regard to case; None where nothing is near."""
-    by_lower = {candidate.lower(): candidate for candidate in words}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
 
 
 # --- from pydantic's errors to ours -------------------------------------------------------------------

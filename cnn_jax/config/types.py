@@ -35,10 +35,24 @@ PoolKind = Literal["max", "avg", "min"]
 # On the command line `none` is Python's None; where it is a legal word, it is that word.
 NoneIsAWord = BeforeValidator(lambda value: "none" if value is None else value)
 Pooling = Annotated[Literal["max", "avg", "min", "none"], NoneIsAWord]
-Norm = Annotated[Literal["batch", "group", "none"], NoneIsAWord]
+Norm = Annotated[Literal["batch", "group", "layer", "none"], NoneIsAWord]
 Shortcut = Annotated[Literal["projection", "padded", "none"], NoneIsAWord]
 Order = Literal["conv-norm-activation", "conv-activation-norm", "norm-activation-conv"]
-Activation = Literal["relu", "tanh", "scaled_tanh", "sigmoid", "gelu", "silu", "leaky_relu", "elu", "identity"]
+Activation = Literal[
+    "relu",
+    "relu6",
+    "tanh",
+    "scaled_tanh",
+    "sigmoid",
+    "hard_sigmoid",
+    "gelu",
+    "gelu_exact",
+    "silu",
+    "hard_swish",
+    "leaky_relu",
+    "elu",
+    "identity",
+]
 KernelInit = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "he_fan_out", "lecun_normal"]
 
 T = TypeVar("T")

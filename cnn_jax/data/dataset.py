@@ -26,6 +26,7 @@ class Dataset:
       warnings: what is legal and yet perhaps not meant, in words.
       split_checksum: SHA-256 (hex) of which of them are in which split, and of how test images are moved.
       files_checksum: Checksum of the files of records by `records.files_checksum`; None for images in memory.
+      placement: Where the images lie while the network trains, and why, in words; None where there is no choice.
     """
 
     name: str
@@ -37,10 +38,16 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     split_checksum: str | None = None
     files_checksum: str | None = None
+    placement: str | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         return self.train.image_shape
+
+    @property
+    def dtype(self) -> str:
+        """Type of the pixels, "uint8" or "float32"."""
+        return self.train.images.dtype.name if isinstance(self.train, Split) else self.train.dtype
 
     @property
     def measured(self) -> dict[str, Split | Stream]:

@@ -7,7 +7,9 @@ import hashlib
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Int, Int32, UInt8
+from jaxtyping import Float32, Int, Int32, UInt8
+
+Images = UInt8[np.ndarray, "n h w c"] | Float32[np.ndarray, "n h w c"]  # pixels 0 to 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,12 +17,12 @@ class Split:
     """Images and their labels, in step.
 
     Attributes:
-      images: pixels 0 to 255, channels last.
+      images: pixels 0 to 255, channels last; float32 where they have more than 8 bits.
       labels: class numbers, 0 to num_classes - 1.
       files: the images' files, where each has one of its own; for messages.
     """
 
-    images: UInt8[np.ndarray, "n h w c"]
+    images: Images
     labels: Int32[np.ndarray, " n"]
     files: tuple[str, ...] | None = None
 

@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from safetensors.numpy import load, save
 
 from cnn_jax.data.device.pipeline import Normalization
+from cnn_jax.data.split import Images
 from cnn_jax.export import description
 from cnn_jax.export.description import Description
 from cnn_jax.export.seal import seal
@@ -54,6 +55,6 @@ class Program:
         constants = Normalization(jnp.asarray(self.description.mean), jnp.asarray(self.description.std))
         self._predict = jax.jit(lambda images: jax.nn.softmax(step.predict(config, variables, images, constants)))
 
-    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+    def probabilities(self, images: Images) -> Float32[np.ndarray, "n k"]:
         """Computes the probabilities of images."""
         return np.asarray(self._predict(images))

@@ -32,6 +32,8 @@ class Description(BaseModel):
     """Names of the classes in the order of the probabilities."""
     image_shape: tuple[int, int, int]
     """(height, width, channels) of the images in pixels."""
+    dtype: str = "uint8"
+    """Type of the pixels, "uint8" or "float32"."""
     input: str
     """Meaning of the input."""
     output: str
@@ -62,7 +64,8 @@ def describe(run: FinishedRun) -> Description:
         jax=jax.__version__,
         class_names=run.class_names,
         image_shape=run.image_shape,
-        input="images: uint8 [batch, height, width, channels], pixels of 0 to 255, which the program normalizes",
+        dtype=run.dtype,
+        input=f"images: {run.dtype} [batch, height, width, channels], pixels of 0 to 255, which the program normalizes",
         output="probabilities: float32 [batch, classes]",
         mean=mean,
         std=std,
@@ -83,16 +86,20 @@ def read(text: str | bytes, name: str) -> Description:
       ConfigError: Where it is of another version.
     """
     try:
-        found = Description.model_validate_json(text)
+        raw = json.loads(text)
+        number, writer = raw["format"], raw["cnn_jax"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ConfigError([f"--model: {name} has no description of a network; export the run again"]) from error
+    reader = f"cnn_jax {writer}, which wrote it, reads it"
+    if number != FORMAT:
+        raise ConfigError([f"--model: {name} has format {number}, and this version reads {FORMAT}; {reader}"])
+    try:
+        found = Description.model_validate(raw)
+        _ = found.experiment
     except ValidationError as error:
+        fields = ", ".join(sorted({".".join(map(str, each["loc"])) for each in error.errors()}))
+        this = f"cnn_jax {cnn_jax.__version__}"
         raise ConfigError(
-            [f"--model: {name} was written by another version of cnn_jax, or is no export of it"]
+            [f"--model: {name} has fields that {this} does not know or misses: {fields}; {reader}"]
         ) from error
-    if found.format != FORMAT:
-        raise ConfigError(
-            [
-                f"--model: {name} has format {found.format}, and this version reads {FORMAT}; cnn_jax {found.cnn_jax}, "
-                "which wrote it, reads it"
-            ]
-        )
     return found

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from cnn_jax.config import Experiment
 from cnn_jax.config.parsing import ConfigError
-from cnn_jax.export import archive, onnx_file, seal, stablehlo
+from cnn_jax.data.split import Images
+from cnn_jax.export import archive, onnx_file, seal, stablehlo, tflite_file
 from cnn_jax.export.description import Description
 
 
@@ -19,7 +20,7 @@ class Program(Protocol):
 
     description: Description
 
-    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+    def probabilities(self, images: Images) -> Float32[np.ndarray, "n k"]:
         """Computes the probabilities of images."""
 
 
@@ -29,6 +30,7 @@ class ExportedNetwork:
     Attributes:
       experiment: Config of the run that was exported.
       image_shape: (height, width, channels) in pixels that the network takes.
+      dtype: Type of the pixels that it takes, "uint8" or "float32".
       class_names: Names of the classes in label order.
     """
 
@@ -36,9 +38,10 @@ class ExportedNetwork:
         self._program = program
         self.experiment: Experiment = program.description.experiment
         self.image_shape = program.description.image_shape
+        self.dtype = program.description.dtype
         self.class_names = program.description.class_names
 
-    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+    def probabilities(self, images: Images) -> Float32[np.ndarray, "n k"]:
         """Computes the probabilities of any number of images.
 
         Args:
@@ -64,8 +67,13 @@ def load(file: Path) -> ExportedNetwork:
     except OSError as error:
         raise ConfigError([f"--model: cannot read {file}: {error.strerror}"]) from error
     seal.check(content, file.name)
+    if content.startswith(b"<!doctype html>"):
+        fix = "give a file of --format=stablehlo, onnx, safetensors or tflite"
+        raise ConfigError([f"--model: {file.name} is a live page, for a browser; {fix}"])
     if content.startswith(b"PK"):
         return ExportedNetwork(stablehlo.Program(content, file.name))
+    if content[4:8] == tflite_file.IDENTIFIER:
+        return ExportedNetwork(tflite_file.Program(content, file.name))
     if content[8:9] == b"{":
         return ExportedNetwork(archive.Program(content, file.name))
     return ExportedNetwork(onnx_file.Program(content, file.name))

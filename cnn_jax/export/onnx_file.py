@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from cnn_jax.config.parsing import ConfigError
+from cnn_jax.data.split import Images
 from cnn_jax.export import description, seal
 from cnn_jax.export.description import Description
 from cnn_jax.export.program import forward
@@ -41,14 +42,15 @@ def write(run: FinishedRun) -> bytes:
     from cnn_jax.export import onnx_graph
     from cnn_jax.export.onnx_values import UnsupportedError
 
-    pixels = jax.ShapeDtypeStruct((_BATCH, *run.image_shape), jnp.uint8)
+    pixels = jax.ShapeDtypeStruct((_BATCH, *run.image_shape), jnp.dtype(run.dtype))
     with building_for("tpu"):
         closed = jax.make_jaxpr(forward(run))(pixels)
     try:
         graph, output = onnx_graph.convert(closed, "images")
     except UnsupportedError as error:
         raise ConfigError([f"--format=onnx: {error}; --format=stablehlo writes every network"]) from error
-    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *run.image_shape])
+    pixel_type = TensorProto.UINT8 if run.dtype == "uint8" else TensorProto.FLOAT
+    images = helper.make_tensor_value_info("images", pixel_type, ["batch", *run.image_shape])
     probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(run.class_names)])
     graph.nodes.append(helper.make_node("Identity", [output], ["probabilities"], name="probabilities"))
     model = helper.make_model(
@@ -79,7 +81,7 @@ class Program:
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.description: Description = description.read(metadata.get(_KEY, "{}"), name)
 
-    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+    def probabilities(self, images: Images) -> Float32[np.ndarray, "n k"]:
         """Computes the probabilities of images."""
         found: np.ndarray = self._session.run(None, {"images": images})[0]
         return found

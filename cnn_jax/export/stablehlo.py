@@ -10,9 +10,10 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from cnn_jax.config.parsing import ConfigError
+from cnn_jax.data.split import Images
 from cnn_jax.export import description, seal
 from cnn_jax.export.description import Description
 from cnn_jax.export.program import forward
@@ -39,7 +40,7 @@ def write(run: FinishedRun) -> bytes:
       Content of the file.
     """
     (batch,) = jax.export.symbolic_shape("b")
-    pixels = jax.ShapeDtypeStruct((batch, *run.image_shape), jnp.uint8)
+    pixels = jax.ShapeDtypeStruct((batch, *run.image_shape), jnp.dtype(run.dtype))
     # An accelerator's program suits every platform; a CPU's own tricks would be frozen into it.
     with building_for("tpu"):
         exported = jax.export.export(jax.jit(forward(run)), platforms=PLATFORMS)(pixels)
@@ -74,6 +75,6 @@ class Program:
             ) from error
         self._call = exported.call
 
-    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+    def probabilities(self, images: Images) -> Float32[np.ndarray, "n k"]:
         """Computes the probabilities of images."""
         return np.asarray(self._call(images))

@@ -135,13 +135,15 @@ def check_norms(experiment: Experiment, summary: geometry.Summary) -> None:
     model, train = experiment.model, experiment.train
     policy = Policy.of(model, experiment.pretrained.freeze)
     images = model.norm_images or train.batch_size // train.accumulate
-    batch, group = [], []
+    batch, group, layer = [], [], []
     for row in summary.layers:
         places = math.prod(row.input_shape[:-1])
         if row.kind == "batch_norm" and policy.uses_batch_statistics(tuple(row.name.split("/")), train=True):
             batch += [row.name] * (images * places == 1)
         elif row.kind == "group_norm":
             group += [row.name] * (places * row.input_shape[-1] // model.norm_groups == 1)
+        elif row.kind == "layer_norm":
+            layer += [row.name] * (row.input_shape[-1] == 1)
     faults = []
     if batch:
         cause, fix = "config.model.norm_images=1", "config.model.norm_images=2 or more"
@@ -157,6 +159,11 @@ def check_norms(experiment: Experiment, summary: geometry.Summary) -> None:
         faults.append(
             f"config.model.norm_groups={model.norm_groups}: group norm of one channel and maps of 1x1 pixel normalises "
             f"a single value, always to zero, in layer {_first(group)}; use fewer groups, or config.model.norm=none"
+        )
+    if layer:
+        faults.append(
+            "config.model.norm=layer: layer norm of one channel normalises a single value, always to zero, in layer "
+            f"{_first(layer)}; use more channels, or config.model.norm=none"
         )
     if faults:
         raise ConfigError(faults)

@@ -182,6 +182,8 @@ def _located(rows: Iterable[LayerRow], image_shape: tuple[int, int, int]) -> Ite
             )
         elif row.kind in ("flatten", "global_avg_pool"):
             fields = [field.over(size) for field, size in zip(fields, row.input_shape, strict=False)]
+        elif row.kind == "multiply":  # by factors that depend on whole maps
+            fields = [dataclasses.replace(field, jump=0) for field in fields]
         elif row.kind in OVER_MAPS:
             fields = [
                 dataclasses.replace(field.over(size), jump=0)

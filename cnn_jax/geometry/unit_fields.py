@@ -25,7 +25,7 @@ from cnn_jax.ops.pool import adaptive_shares
 _CHANNELWISE = frozenset(
     {
         "max_pool", "avg_pool", "min_pool", "adaptive_avg_pool", "global_avg_pool", "batch_norm", "scale", "dropout",
-        "pad", "crop", "add",
+        "pad", "crop", "add", "multiply",
     }
 )  # fmt: skip
 # Kinds of layers that take statistics of whole maps.

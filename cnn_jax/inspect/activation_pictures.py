@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from cnn_jax import plot_text
+from cnn_jax import bands, plot_text
 from cnn_jax.inspect.activation_maximization import MaximizedActivations
 from cnn_jax.plot_style import STYLE, new_figure
 
@@ -48,7 +48,7 @@ def maximized(
         axes.axis("off")
     for place, axes in enumerate(grid.ravel()[:count]):
         channel, picture = int(found.channels[place]), found.pictures[place]
-        axes.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255)
+        axes.imshow(bands.shown(picture), cmap="gray", vmin=0, vmax=255)
         caption = f"channel {channel}" if captions is None else captions[channel]
         caption += f"\n{found.start_responses[place]:.2f} to {found.responses[place]:.2f}"
         if usual is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
+import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +17,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from cnn_jax import ops
 from cnn_jax.models import Model, Variables
 from cnn_jax.ops.activation import ReluBackward
+from cnn_jax.ops.platform import platform
+from cnn_jax.run.machine import cores_of_xla
+from cnn_jax.words import by
 
 BATCH_PIXELS = 2**19  # of images computed at once, 10 of 224x224: the gradients of a ResNet-50 take about 2 GB
 LARGEST_BATCH = 64  # images computed at once, however small
@@ -240,7 +246,7 @@ def checked(
     for path in (*needed, *given):
         if needed.get(path) != given.get(path):
             raise ValueError(
-                f"images of {'x'.join(map(str, shape))}: the network of such images has "
+                f"images of {by(shape)}: the network of such images has "
                 f"{jax.tree_util.keystr(path, simple=True, separator='/')} of the shape {needed.get(path)}, and the "
                 f"variables have {given.get(path)}"
             )
@@ -266,11 +272,15 @@ def in_batches(compute: Callable[..., Any], *arrays: np.ndarray) -> Any:
 
 
 def apply_in_batches(compute: Callable[..., Any], size: int, *arrays: np.ndarray) -> Any:
-    """Applies a function to batches of a size, the last of which is filled up, so that one program serves all.
+    """Applies a function to batches of bounded size, of equal sizes, so that one program serves all.
+
+    On a CPU several smaller batches are computed at once, one by each core, because XLA's convolutions run on one core;
+    together they have `size` entries at most. They are computed by threads of their own, which settings that JAX's
+    context managers make in the calling thread do not reach.
 
     Args:
       compute, arrays: As `in_batches` takes them; the first array may hold anything.
-      size: Entries of a batch.
+      size: Entries that are computed at once.
 
     Returns:
       The results, concatenated on the host.
@@ -278,10 +288,21 @@ def apply_in_batches(compute: Callable[..., Any], size: int, *arrays: np.ndarray
     Raises:
       ValueError: Where a result is not finite.
     """
-    count, results = len(arrays[0]), []
-    for start in range(0, count, size):
-        numbers = np.minimum(np.arange(start, start + size), count - 1)
-        results.append(jax.tree.map(np.asarray, compute(*(array[numbers] for array in arrays))))
+    count = len(arrays[0])
+    at_once = min(cores_of_xla(), size, count) if platform() == "cpu" else 1
+    batches = math.ceil(count / min(size // at_once, math.ceil(count / at_once)))
+    entries = math.ceil(count / batches)
+
+    def part(start: int) -> Any:
+        numbers = np.minimum(np.arange(start, start + entries), count - 1)
+        return jax.tree.map(np.asarray, compute(*(array[numbers] for array in arrays)))
+
+    with ThreadPoolExecutor(at_once) as threads:
+        computing = [threads.submit(contextvars.copy_context().run, part, start) for start in range(0, count, entries)]
+        try:
+            results = [each.result() for each in computing]
+        finally:
+            threads.shutdown(cancel_futures=True)
     whole = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *results)
     for leaf in jax.tree.leaves(whole):
         if not np.isfinite(leaf).all():
@@ -344,7 +365,7 @@ def _logit_gradient(
     """The gradient of each image's logit with respect to its pixels, and the logit."""
 
     def score(images: Array) -> tuple[Array, Array]:
-        with ops.relu_backward(backward) as rectifiers:
+        with ops.on_one_core(), ops.relu_backward(backward) as rectifiers:
             logits = model.apply(variables, images, train=False)[0]
         if backward != "gradient" and not rectifiers.count:
             raise ValueError(

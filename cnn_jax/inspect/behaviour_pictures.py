@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cnn_jax import plot_text
+from cnn_jax import bands, plot_text
 from cnn_jax.inspect.behaviour import Behaviour
 from cnn_jax.inspect.border import LayerBorder
 from cnn_jax.inspect.changes import UNITS, Pictures, change
@@ -73,7 +73,7 @@ def examples(picture: Pictures, measured: Sequence[Behaviour], seed: int = 0) ->
             if place >= len(each.levels):
                 continue
             shown = change(each.change, picture, each.levels[place], seed)[0]
-            axes.imshow(shown.squeeze(-1) if shown.shape[-1] == 1 else shown, cmap="gray", vmin=0, vmax=255)
+            axes.imshow(bands.shown(shown), cmap="gray", vmin=0, vmax=255)
             axes.set_title(f"{each.levels[place]:g}", fontsize=9)
         row[0].set_ylabel(each.change, fontsize=11)
     return figure

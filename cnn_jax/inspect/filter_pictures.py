@@ -9,14 +9,16 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
-from cnn_jax import whole_file
+from cnn_jax import bands, whole_file
 from cnn_jax.config.parsing import ConfigError
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.host import picture
+from cnn_jax.data.sources import npz_file
 from cnn_jax.inspect.filter_request import FilterRequest
 from cnn_jax.inspect.filters import ImageFilter, as_picture, feature_map, read_filters, respond
 from cnn_jax.ops.padding import GeometryError
@@ -26,6 +28,7 @@ _STYLE: Any = {"font.size": 11, "axes.titlesize": 12, "figure.dpi": 120}
 _SIDE = 3.0  # inches of a picture's longer side on the sheet
 _KERNEL_SIDE = 2.2  # inches
 _NUMBERED = 7  # rows or columns of a kernel whose weights are written on it
+_MAPS = 16  # channels of which maps are drawn
 _DRAWN = 1200  # pixels along the longer side of a map that is drawn
 
 
@@ -63,7 +66,8 @@ def write(request: FilterRequest) -> list[Path]:
     _check_target(request, files)
     drawn = []
     for each, response in zip(filters, responses, strict=True):
-        drawn += [_png_of(as_picture(response)), _png(_map(each, feature_map(response)))]
+        figure = _map(each, feature_map(response)) if image.shape[2] in (1, 3) else _maps(each, response)
+        drawn += [_png_of(as_picture(response)), _png(figure)]
     drawn.append(_png(_sheet(image, filters, responses)))
     try:
         request.target.mkdir(parents=True, exist_ok=True)
@@ -74,8 +78,16 @@ def write(request: FilterRequest) -> list[Path]:
     return files
 
 
-def _read(file: Path, grey: bool) -> UInt8[np.ndarray, "h w c"]:
-    """Reads a picture upright, grey where it is stored so."""
+def _read(file: Path, grey: bool) -> Shaped[np.ndarray, "h w c"]:
+    """Reads a picture upright, grey where it is stored so; or an image of any number of channels from a .npy file."""
+    if file.suffix.lower() == ".npy":
+        try:
+            array = npz_file.read_array(file)
+        except DataError as error:
+            raise ConfigError(
+                [f"--image: {error}".replace(": set config.data.value_range, such as (0, 1)", "")]
+            ) from error
+        return array.mean(axis=-1, keepdims=True) if grey else array
     try:
         with picture.open_picture(file) as opened:
             stored_grey = opened.mode in ("1", "L", "LA", "La") or opened.mode.startswith("I")
@@ -104,7 +116,7 @@ def _png_of(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
     note = PngImagePlugin.PngInfo()
     note.add_text("Software", _AUTHOR)
     content = io.BytesIO()
-    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(content, "PNG", pnginfo=note)
+    Image.fromarray(bands.shown(pixels)).save(content, "PNG", pnginfo=note)
     return content.getvalue()
 
 
@@ -123,6 +135,31 @@ def _map(each: ImageFilter, values: Float[np.ndarray, "h w"]) -> Figure:
         figure = Figure(figsize=(max(size[0], 4.2), max(size[1], 2.4)), layout="constrained", facecolor="white")
         axes = figure.subplots()
         _draw_map(figure, axes, values, f"{each.name}: feature map, {width}x{height}")
+    return figure
+
+
+def _maps(each: ImageFilter, response: Float[np.ndarray, "h w c"]) -> Figure:
+    """Draws the feature map of every channel, on one scale."""
+    height, width, channels = response.shape
+    shown = min(channels, _MAPS)
+    columns = min(shown, 4)
+    rows = -(-shown // columns)
+    wide, high = _SIDE * min(1, width / height), _SIDE * min(1, height / width)
+    limit = float(np.abs(response).max()) or 1.0
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(
+            figsize=(columns * max(wide, 1.2) + 1.2, rows * (high + 0.4) + 0.6), layout="constrained", facecolor="white"
+        )
+        more = f", first {shown} of {channels} channels" if shown < channels else ""
+        figure.suptitle(f"{each.name}: feature maps of the channels, {width}x{height}{more}")
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for channel, axes in enumerate(grid.ravel()):
+            axes.axis("off")
+            if channel < shown:
+                axes.set_title(f"channel {channel + 1}")
+                values = _smaller(response[..., channel])
+                drawn = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        figure.colorbar(drawn, ax=grid, shrink=0.85)
     return figure
 
 
@@ -148,7 +185,7 @@ def _smaller(values: np.ndarray) -> np.ndarray:
 
 
 def _sheet(
-    image: UInt8[np.ndarray, "h w c"], filters: Sequence[ImageFilter], responses: Sequence[Float[np.ndarray, "h w c"]]
+    image: Shaped[np.ndarray, "h w c"], filters: Sequence[ImageFilter], responses: Sequence[Float[np.ndarray, "h w c"]]
 ) -> Figure:
     """Draws all filters: kernel, filtered picture and feature map, a row each, under the picture itself."""
     height, width = image.shape[:2]
@@ -158,7 +195,8 @@ def _sheet(
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(sum(columns) + 0.4, (high + 0.4) * rows), layout="constrained", facecolor="white")
         grid = figure.subplots(rows, 3, squeeze=False, width_ratios=columns)
-        _draw_picture(grid[0, 1], image, f"picture, {width}x{height}")
+        mean = f", {bands.described(image.shape[2])}" if bands.described(image.shape[2]) else ""
+        _draw_picture(grid[0, 1], image, f"picture, {width}x{height}{mean}")
         for empty in (grid[0, 0], grid[0, 2]):
             empty.axis("off")
         for (left, middle, right), each, response in zip(grid[1:], filters, responses, strict=True):
@@ -168,9 +206,8 @@ def _sheet(
     return figure
 
 
-def _draw_picture(axes: Axes, pixels: UInt8[np.ndarray, "h w c"], title: str) -> None:
-    shown = np.rint(_smaller(pixels)).astype(np.uint8)
-    axes.imshow(shown.squeeze(-1) if shown.shape[-1] == 1 else shown, cmap="gray", vmin=0, vmax=255)
+def _draw_picture(axes: Axes, pixels: Shaped[np.ndarray, "h w c"], title: str) -> None:
+    axes.imshow(bands.shown(_smaller(pixels)), cmap="gray", vmin=0, vmax=255)
     axes.set_title(title)
     axes.axis("off")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from cnn_jax import ops
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.inspect.filter_request import Sliding
 from cnn_jax.plain_text import shortened
+from cnn_jax.words import nearest
 
 MAX_KERNEL = 255  # pixels along each axis
 
@@ -112,8 +112,8 @@ def _read_matrix(word: str) -> Float[np.ndarray, "kh kw"]:
     except (OSError, ValueError):
         found = False
     if not found:
-        near = difflib.get_close_matches(stripped.lower(), [*KERNELS, "all"], n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        near = nearest(stripped, [*KERNELS, "all"], least=0.5)
+        hint = f"; did you mean {near}?" if near else ""
         raise ValueError(f"is no file, no matrix, and none of {', '.join(KERNELS)}, all{hint}")
     try:
         if path.suffix.lower() == ".npy":
@@ -147,7 +147,7 @@ def _checked(rows: object) -> Float[np.ndarray, "kh kw"]:
 
 
 def respond(
-    image: Float[Array, "h w c"] | UInt8[np.ndarray, "h w c"],
+    image: Float[Array, "h w c"] | Float[np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"],
     weights: Float[np.ndarray, "kh kw"],
     sliding: Sliding = Sliding(),  # noqa: B008 - frozen
 ) -> Float[np.ndarray, "oh ow c"]:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from cnn_jax.inspect.attribution import Images, checked, guided_backprop, in_batches
 from cnn_jax.layer_rows import ACTIVATION, IMAGE, LayerRow
 from cnn_jax.models import Model, Variables
+from cnn_jax.words import by
 
 LOGITS = "logits"  # the layer of a head that makes a value, or a map, of each class
 # Kinds of layers that rearrange or scale the maps of the layers before them.
@@ -76,7 +77,7 @@ def grad_cam(
     )
     shape = output.shape[1:]
     if len(shape) != 3:
-        raise ValueError(f"layer {name!r} has no maps, but {'x'.join(map(str, shape))} values for each image")
+        raise ValueError(f"layer {name!r} has no maps, but {by(shape)} values for each image")
     results = in_batches(lambda *batch: _compute(model, variables, *batch, name, shape), pixels, numbers)
     return GradCam(name, *results)
 

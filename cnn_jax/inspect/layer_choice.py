@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from cnn_jax.inspect.grad_cam import PASSING, last_maps, on_all_paths
 from cnn_jax.layer_rows import ACTIVATION
 from cnn_jax.models import Model
+from cnn_jax.words import nearest
 
 
 class UnknownLayerError(ValueError):
@@ -50,9 +50,8 @@ def check_names(model: Model, image_shape: tuple[int, int, int], names: Sequence
             continue
         if name in (row.name for row in model.layers(image_shape)):
             raise UnknownLayerError(f"layer {name!r} runs in training alone; the others are: {', '.join(known)}")
-        lower = {each.lower(): each for each in reversed(known)}
-        near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
-        meant = f"did you mean {lower[near[0]]!r}? " if near else ""
+        near = nearest(name, known, least=0.5)
+        meant = f"did you mean {near!r}? " if near else ""
         raise UnknownLayerError(f"no layer {name!r}; {meant}The layers are: {', '.join(known)}")
 
 

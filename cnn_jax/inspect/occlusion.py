@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from cnn_jax import ops
 from cnn_jax.inspect.attribution import apply_in_batches, batch_size, broadcast_baseline, checked
+from cnn_jax.inspect.window_crops import Part, Places, changed_logits, plan_parts
 from cnn_jax.models import Model, Variables
 from cnn_jax.ops.padding import IntPair, pair
 
@@ -59,11 +61,14 @@ def occlusion(
     # First a window outside of the image: the logit of the whole image, by the same program.
     starts = np.array([pixels.shape[1:3], *((row, column) for row in rows for column in columns)], np.int32)
     count = batch_size(pixels.shape[1:3], len(starts))
+    shape, windows = (pixels.shape[1], pixels.shape[2], pixels.shape[3]), tuple(map(tuple, starts.tolist()))
+    parts, places = plan_parts(model, shape, windows, size)
+    targets = tuple(part.target for part in parts)
     maps = []
     for image, cover, number in zip(pixels, broadcast_baseline(baseline, pixels), numbers, strict=True):
-        logits = apply_in_batches(
-            functools.partial(_covered_logits, model, variables, image, cover, number, size), count, starts
-        )
+        kept = _outputs(model, variables, image, targets) if targets else []
+        compute = functools.partial(_covered_logits, model, variables, (image, cover), number, size, parts, kept)
+        logits = apply_in_batches(compute, count, starts, *(np.asarray(each) for place in places for each in place))
         falls = logits[0].astype(np.float64) - logits[1:]
         total, covered = np.zeros((2, *pixels.shape[1:3]))
         for (row, column), fall in zip(starts[1:], falls, strict=True):
@@ -88,21 +93,39 @@ def window_starts(pixels: int, window: int, stride: int) -> range:
     return range(0, pixels - window + stride, stride)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _outputs(
+    model: Model, variables: Variables, image: Float[Array, "h w c"], layers: tuple[str, ...]
+) -> list[Float[Array, "..."]]:
+    """The outputs of layers for an image."""
+    with ops.on_one_core():
+        outputs = model.apply_with_layers(variables, image[None], layers)[3]
+    return [outputs[name][0] for name in layers]
+
+
+# Seven parameters and arrays: the plan's places are cut into batches as the windows are.
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
 def _covered_logits(
     model: Model,
     variables: Variables,
-    image: Float[Array, "h w c"],
-    cover: Float[Array, "h w c"],
+    image_and_cover: tuple[Float[Array, "h w c"], Float[Array, "h w c"]],
     class_number: Int[Array, ""],
     size: tuple[int, int],
+    parts: tuple[Part, ...],
+    kept: list[Float[Array, "..."]],
     starts: Int[Array, "n 2"],
+    *arrays: Array,
 ) -> Float[Array, " n"]:
     """The logit of an image with each of some windows covered."""
+    image, cover = image_and_cover
     inside = []
     for axis in range(2):
         offsets = jnp.arange(image.shape[axis]) - starts[:, axis, None]
         inside.append((offsets >= 0) & (offsets < size[axis]))
     covered = inside[0][:, :, None, None] & inside[1][:, None, :, None]
-    logits = model.apply(variables, jnp.where(covered, cover, image), train=False)[0]
+    images = jnp.where(covered, cover, image)
+    fields = len(Places._fields)
+    places = [Places(*arrays[fields * number : fields * (number + 1)]) for number in range(len(parts))]
+    with ops.on_one_core():
+        logits = changed_logits(model, variables, images, parts, places, kept)
     return logits[:, class_number].astype(jnp.float32)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cnn_jax import plot_text
+from cnn_jax import bands, plot_text
 from cnn_jax.inspect.receptive_field import THRESHOLD, ReceptiveField
 from cnn_jax.plot_style import BLUE, GREY, ORANGE, STYLE, new_figure
 
@@ -60,7 +60,7 @@ def drawn(fields: Sequence[ReceptiveField], picture: UInt8[np.ndarray, "h w c"])
     for axes, field in zip(panels, fields, strict=False):
         shade = np.where(field.effective, 1.0, 0.45)[..., None]
         shown = np.rint(picture * shade + 255 * 0.25 * (1 - shade)).astype(np.uint8)
-        axes.imshow(shown.squeeze(-1) if shown.shape[-1] == 1 else shown, cmap="gray", vmin=0, vmax=255)
+        axes.imshow(bands.shown(shown), cmap="gray", vmin=0, vmax=255)
         _outline(axes, field.effective)
     return figure
 

@@ -17,6 +17,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
+from cnn_jax import bands
+
 STYLE: Any = {"font.size": 10, "axes.titlesize": 11, "figure.dpi": 120, "axes.linewidth": 0.6}
 _WIDEST, _TALLEST = 8.6, 9.0  # inches of a sheet, about
 _LETTER = 0.092  # inches of a title's letter, on average
@@ -220,7 +222,7 @@ def draw_picture(axes: Axes, picture: UInt8[np.ndarray, "h w c"]) -> None:
       axes: Where.
       picture: Pixels, 0 to 255.
     """
-    axes.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255)
+    axes.imshow(bands.shown(picture), cmap="gray", vmin=0, vmax=255)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -20,8 +19,11 @@ from cnn_jax.blocks.kernels import KernelSpec, initial_kernels_from, split_kerne
 from cnn_jax.config import Model as ModelConfig
 from cnn_jax.config import registry
 from cnn_jax.config.model import NETWORKS
-from cnn_jax.layer_rows import LayerRow, check_rows, trace_layers
+from cnn_jax.layer_rows import LayerRow, LayerTrace, Stopped, trace_layers
+from cnn_jax.models.layer_graph import LayerNode, trace_graph
+from cnn_jax.models.row_checks import check_rows
 from cnn_jax.ops.platform import building_for
+from cnn_jax.words import nearest
 
 Variables = Mapping[str, Any]
 
@@ -180,6 +182,73 @@ class Model:
                 raise ValueError(_unknown_layer(name, trace.rows, self.layers(image_shape)))
         return logits, aux_logits, batch_stats, trace.outputs
 
+    def apply_part(
+        self,
+        variables: Variables,
+        images: Float[Array, "b h w c"],
+        replace: Mapping[str, Array] | None = None,
+        stop: str | None = None,
+    ) -> Float[Array, "b ..."]:
+        """Computes a part of the network in evaluation: from given outputs of layers, up to a layer.
+
+        What only the replaced outputs depend on is not computed, once compiled. Up to a layer the images may have any
+        size that these layers take, even one that the network's dense layers are not made for.
+
+        Args:
+          variables: Variables as `init` gives them.
+          images: Normalised pixels; where all that reads them is replaced, their size alone counts.
+          replace: Arrays in place of layers' outputs, by the layers' names in the layer table.
+          stop: Name of the layer whose output is the result. Defaults to the logits.
+
+        Returns:
+          Output of the layer, before a norm or an activation that follows, or the logits.
+
+        Raises:
+          GeometryError: Where the images are too small for a layer.
+          ValueError: Where `stop` or a replaced layer is not among those that run, or a replacement has another shape
+            than the output.
+        """
+        return self._part(variables, images, replace, stop)[0]
+
+    def part_rows(self, variables: Variables, image_shape: tuple[int, int, int], stop: str) -> tuple[LayerRow, ...]:
+        """Lists the rows of the layers that `apply_part` runs up to a layer; nothing is computed.
+
+        Args:
+          variables: Variables, or their shapes.
+          image_shape: (height, width, channels) of an image in pixels.
+          stop: As for `apply_part`.
+
+        Returns:
+          The rows in the order of computation.
+
+        Raises:
+          GeometryError, ValueError: As for `apply_part`.
+        """
+        traces: list[LayerTrace] = []
+
+        def run(variables: Variables, images: Array) -> Array:
+            output, trace = self._part(variables, images, None, stop)
+            traces.append(trace)
+            return output
+
+        jax.eval_shape(run, variables, jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))
+        return tuple(traces[0].rows)
+
+    def _part(
+        self, variables: Variables, images: Array, replace: Mapping[str, Array] | None, stop: str | None
+    ) -> tuple[Array, LayerTrace]:
+        """The result of `apply_part`, and the layers that ran."""
+        with trace_layers(replace=replace, stop=stop) as trace, emitting_flax_layers():
+            try:
+                output = self.apply(variables, images, train=False)[0]
+            except Stopped as stopped:
+                output = stopped.output
+        ran = [row.name for row in trace.rows]
+        for name in (*(() if stop is None else (stop,)), *(replace or ())):
+            if name not in ran:
+                raise ValueError(f"layer {name!r} does not run here; the layers are: {', '.join(ran)}")
+        return output, trace
+
     def layers(self, image_shape: tuple[int, int, int]) -> tuple[LayerRow, ...]:
         """Lists the rows of the layer table in the order of computation; nothing is computed.
 
@@ -204,12 +273,28 @@ class Model:
           image_shape: (height, width, channels) of an image in pixels.
 
         Returns:
-          Names in the order of computation: each a layer's with "/activation" after it.
+          Names in the order of computation: each a layer's with "/activation" after it, or "image/activation".
 
         Raises:
           GeometryError: As for `init`.
         """
         return _activations(self, image_shape)
+
+    def layer_graph(self, image_shape: tuple[int, int, int]) -> tuple[LayerNode, ...]:
+        """Gives the layers and activations that run in evaluation, and what each reads; nothing is computed.
+
+        Args:
+          image_shape: (height, width, channels) of an image in pixels.
+
+        Returns:
+          The nodes in the order of computation; the last one's output is the logits.
+
+        Raises:
+          GeometryError: As for `init`.
+        """
+        names = [row.name for row in self.layers(image_shape)] + list(self.activations(image_shape))
+        shapes = self.variable_shapes(image_shape)
+        return trace_graph(lambda v, x: self.apply(v, x, train=False)[0], shapes, image_shape, frozenset(names))
 
 
 @functools.lru_cache(maxsize=16)
@@ -227,8 +312,7 @@ def _unknown_layer(name: str, ran: Iterable[LayerRow], rows: Iterable[LayerRow])
     if any(row.name == name for row in rows):
         return f"layer {name!r} runs in training alone; use train=True"
     names = [row.name for row in ran]
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-    return f"layer {name!r}: did you mean {nearest[0]!r}? The layers are: {', '.join(names)}"
+    return f"layer {name!r}: did you mean {nearest(name, names, least=0)!r}? The layers are: {', '.join(names)}"
 
 
 def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) -> Model:

@@ -92,6 +92,7 @@ def _stages(
                 policy,
                 strides=config.stage_strides[stage] if number == 0 else 1,
                 bottleneck_features=bottlenecks[stage] if bottlenecks else None,
+                bottleneck_groups=getattr(config, "bottleneck_groups", 1),
                 stride_in=getattr(config, "stride_in", "3x3"),
                 shortcut=config.shortcut,
                 pre=config.activation_order == "pre",

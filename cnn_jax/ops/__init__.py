@@ -2,9 +2,16 @@
 
 from cnn_jax.convolution_choices import Lowering
 from cnn_jax.ops.activation import has_relu_backward, relu, relu_backward
-from cnn_jax.ops.conv import conv2d, conv_transpose2d
+from cnn_jax.ops.conv import conv2d, conv_transpose2d, on_one_core
 from cnn_jax.ops.conv_pool import conv2d_relu_max_pool
-from cnn_jax.ops.norm import batch_norm, batch_norm_train, batch_statistics, group_norm, local_response_norm
+from cnn_jax.ops.norm import (
+    batch_norm,
+    batch_norm_train,
+    batch_statistics,
+    group_norm,
+    layer_norm,
+    local_response_norm,
+)
 from cnn_jax.ops.norm_pool import batch_norm_max_pool_train
 from cnn_jax.ops.padding import (
     GeometryError,
@@ -43,11 +50,13 @@ __all__ = [
     "group_norm",
     "has_relu_backward",
     "input_sizes",
+    "layer_norm",
     "local_response_norm",
     "max_pool",
     "max_pool_with_argmax",
     "max_unpool",
     "min_pool",
+    "on_one_core",
     "output_size",
     "output_sizes",
     "pointwise_batch_norm_train",

@@ -1,4 +1,4 @@
-"""Normalisation: over neighbouring channels, over the batch, and over groups of channels."""
+"""Normalisation: over neighbouring channels, over the batch, over groups of channels, over the channels of a place."""
 
 from __future__ import annotations
 
@@ -289,3 +289,26 @@ def group_norm(
     variance = jnp.mean(jnp.square(split - mean), axis=(1, 2, 4), keepdims=True)
     normal = ((split - mean) * lax.rsqrt(variance + eps)).reshape(x.shape)
     return (normal * scale + bias).astype(x.dtype)
+
+
+@jax.named_scope("normalisation")
+def layer_norm(
+    x: Float[Array, "b h w c"], scale: Float[Array, " c"], bias: Float[Array, " c"], *, eps: float = 1e-6
+) -> Float[Array, "b h w c"]:
+    """Normalises each place of each image over its channels, then scales and shifts each channel.
+
+    Args:
+      x: feature maps, channels last.
+      scale, bias: learned.
+      eps: keeps the root from zero.
+
+    Returns:
+      Feature maps of x's type; the arithmetic is float32.
+
+    Sources: Ba, Kiros and Hinton, "Layer normalization", 2016; over the channels of each place as in Liu et al., "A
+    ConvNet for the 2020s", 2022.
+    """
+    wide = x.astype(jnp.float32)
+    mean = jnp.mean(wide, axis=-1, keepdims=True)
+    variance = jnp.mean(jnp.square(wide - mean), axis=-1, keepdims=True)
+    return ((wide - mean) * lax.rsqrt(variance + eps) * scale + bias).astype(x.dtype)

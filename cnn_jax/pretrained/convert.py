@@ -1,4 +1,4 @@
-"""Between torchvision's entries and our variables: names, axes, and the order of flattened maps.
+"""Between torchvision's or timm's entries and our variables: names, axes, and the order of flattened maps.
 
 PyTorch keeps kernels as [out, in, height, width] and dense weights as [out, in], and flattens maps channels first;
 ours are [height, width, in, out], [in, out] and channels last.
@@ -15,10 +15,14 @@ import numpy as np
 from cnn_jax import models
 from cnn_jax.config import Model as ModelConfig
 from cnn_jax.pretrained.errors import WeightsError
-from cnn_jax.pretrained.names import AVERAGED, COUNTER, ENTRY_NAMES, FIRST_LAYERS, LAYER_NAMES
+from cnn_jax.pretrained.name_scheme import Kept, Names
+from cnn_jax.pretrained.names import AVERAGED, COUNTER, ENTRY_NAMES, NAMES
 from cnn_jax.pretrained.tensors import Unread
+from cnn_jax.words import by
 
-_IMAGE = (224, 224)  # dense layers that follow maps average these down to one size before, so that any image would do
+# Sides of an image: dense layers that follow maps average them down to one size before, so that any large one does.
+_SIDES = {"inception_v3": 299}
+_SIDE = 224
 
 
 class _Entry(NamedTuple):
@@ -28,11 +32,13 @@ class _Entry(NamedTuple):
       path: in our variables, the collection first.
       shape: ours.
       maps: (height, width, channels) that a dense kernel's inputs were flattened from; None for others.
+      kept: How the library keeps it, where it differs from what ours is.
     """
 
     path: tuple[str, ...]
     shape: tuple[int, ...]
     maps: tuple[int, int, int] | None
+    kept: Kept | None = None
 
 
 def from_torch(
@@ -45,7 +51,7 @@ def from_torch(
 
     Args:
       state_dict: PyTorch's names to arrays, or to tensors in the processor's memory.
-      model_config: Config of one of the networks in LAYER_NAMES; its fields must give the layers that the weights were
+      model_config: Config of one of the networks in NAMES; its fields must give the layers that the weights were
         trained with. The number of classes and of image channels is the weights' own.
       with_logits: False leaves out the layers that make logits, which the weights may then lack.
 
@@ -55,9 +61,14 @@ def from_torch(
     Raises:
       WeightsError: where entries are missing, left over, of another shape or type, or not finite; all are listed.
     """
-    given = {name: value for name, value in state_dict.items() if not name.endswith(COUNTER) and name != AVERAGED}
+    names = _names_of(state_dict, model_config)
+    given = {
+        names.today(name): value
+        for name, value in state_dict.items()
+        if not name.endswith(COUNTER) and name != AVERAGED
+    }
     arrays = _as_arrays(given)
-    entries = _entries(model_config, *_classes_and_channels(arrays, model_config))
+    entries = _entries(model_config, names, *_classes_and_channels(arrays, model_config, names))
     if not with_logits:
         heads = tuple(f"{name.rpartition('.')[0]}." for name, entry in entries.items() if "logits" in entry.path)
         entries = {name: entry for name, entry in entries.items() if not name.startswith(heads)}
@@ -73,7 +84,7 @@ def from_torch(
         "misshapen": [
             f"{name} is {_by(array.shape)}, the network's is {_by(_torch_shape(entries[name]))}"
             for name, array in found.items()
-            if array.shape != _torch_shape(entries[name])
+            if not _fits(array.shape, entries[name])
         ],
         "of another type than floating-point numbers": [
             f"{name} is {array.dtype}" for name, array in found.items() if not _is_floating(array)
@@ -84,8 +95,10 @@ def from_torch(
         lists["not finite"] = [name for name, array in found.items() if not np.isfinite(array).all()]
     if any(lists.values()):
         hint = ""
-        if any(name.startswith("aux") for name in lists["left over"]):
+        if any(name.lower().startswith("aux") for name in lists["left over"]):
             hint = "\nconfig.model.aux_heads=true takes the auxiliary classifiers"
+        elif missing and all(entries[name].path[1].startswith("aux") for name in entries if name not in arrays):
+            hint = "\nconfig.model.aux_heads=false does without the auxiliary classifiers"
         elif missing and all("logits" in entries[name].path for name in entries if name not in arrays):
             hint = "\nconfig.pretrained.head=new draws the last layer, which the file need not have then"
         raise WeightsError(
@@ -130,9 +143,9 @@ def adapted(state_dict: Mapping[str, Any], model_config: ModelConfig, channels: 
     Raises:
       WeightsError: where the images have neither one channel nor the weights' number.
     """
-    arrays = _as_arrays(state_dict)
-    _, expected = _classes_and_channels(arrays, model_config)
-    name = _first_kernel(model_config)
+    names, arrays = _names_of(state_dict, model_config), _as_arrays(state_dict)
+    _, expected = _classes_and_channels(arrays, model_config, names)
+    name = _first_kernel(model_config, names)
     kernel = arrays.get(name)
     if channels == expected or kernel is None or kernel.ndim != 4 or not kernel.size or not _is_floating(kernel):
         return dict(state_dict)  # what is wrong with it, `from_torch` says
@@ -141,76 +154,127 @@ def adapted(state_dict: Mapping[str, Any], model_config: ModelConfig, channels: 
     return {**state_dict, name: _as_float32(kernel).sum(axis=1, keepdims=True)}
 
 
-def to_torch(variables: models.Variables, model_config: ModelConfig) -> dict[str, np.ndarray]:
-    """Turns a network's variables into torchvision's entries, `from_torch` the other way.
+def to_torch(
+    variables: models.Variables, model_config: ModelConfig, library: str = "torchvision"
+) -> dict[str, np.ndarray]:
+    """Turns a network's variables into torchvision's or timm's entries, `from_torch` the other way.
 
     Args:
       variables: Variables of the network.
       model_config: as `from_torch` takes it.
+      library: Library whose names and layouts the entries have, "torchvision" or "timm".
 
     Returns:
       PyTorch's names to arrays, float32 but for the counters of batches beside running statistics, which are 0.
 
     Raises:
-      WeightsError: where torchvision has no such network.
+      WeightsError: where the library has no such network.
     """
     leaves = {_keys(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(variables)}
-    if model_config.name not in LAYER_NAMES:
-        raise _unpublished(model_config)
-    channels = leaves["params", FIRST_LAYERS[model_config.name], "kernel"].shape[2]
+    schemes = _schemes(model_config)
+    names = next((each for each in schemes if library in each.library.split(" and ")), None)
+    if names is None:
+        raise WeightsError(
+            f"library={library!r}: config.model.name={model_config.name} has names of "
+            f"{', '.join(each.library for each in schemes)}"
+        )
+    channels = leaves["params", names.first, "kernel"].shape[2]
     classes = leaves["params", "head", "logits", "bias"].shape[0]
     state_dict: dict[str, np.ndarray] = {}
-    for name, entry in _entries(model_config, classes, channels).items():
+    for name, entry in _entries(model_config, names, classes, channels).items():
         state_dict[name] = _to_torch(leaves[entry.path], entry)
         if entry.path[-1] == "variance":
-            state_dict[name.replace(ENTRY_NAMES["variance"], COUNTER)] = np.zeros((), np.int64)
+            state_dict[name.replace(ENTRY_NAMES["variance"], f".{COUNTER}")] = np.zeros((), np.int64)
     return state_dict
 
 
-def _classes_and_channels(arrays: Mapping[str, np.ndarray], config: ModelConfig) -> tuple[int, int]:
-    """Read off the first and the last layer; ImageNet's where these are missing."""
-    if config.name not in LAYER_NAMES:
+class Origin(NamedTuple):
+    """Origin of weights.
+
+    Attributes:
+      library: Library whose names they have; "torchvision" where timm has the same.
+      classes, channels: Number of classes and of image channels.
+    """
+
+    library: str
+    classes: int
+    channels: int
+
+
+def origin_of(state_dict: Mapping[str, Any], model_config: ModelConfig) -> Origin:
+    """Reads off entries where they come from and what they classify.
+
+    Args:
+      state_dict, model_config: as `from_torch` takes them.
+
+    Raises:
+      WeightsError: where there are no published weights for the network.
+    """
+    names = _names_of(state_dict, model_config)
+    classes, channels = _classes_and_channels(_as_arrays(state_dict), model_config, names)
+    return Origin(names.library.split(" and ")[0], classes, channels)
+
+
+def _schemes(config: ModelConfig) -> tuple[Names, ...]:
+    if config.name not in NAMES:
         raise _unpublished(config)
-    last = arrays.get(f"{LAYER_NAMES[config.name](('head', 'logits'))}.weight")
-    first = arrays.get(_first_kernel(config))
+    return NAMES[config.name]
+
+
+def _names_of(state_dict: Mapping[str, Any], config: ModelConfig) -> Names:
+    """The names that most of the entries have; torchvision's where it is even."""
+    schemes = _schemes(config)
+    if len(schemes) == 1:
+        return schemes[0]
+    return max(schemes, key=lambda names: len(_entries(config, names, 1000, 3).keys() & state_dict.keys()))
+
+
+def _classes_and_channels(arrays: Mapping[str, np.ndarray], config: ModelConfig, names: Names) -> tuple[int, int]:
+    """Read off the first and the last layer; ImageNet's where these are missing."""
+    last = arrays.get(f"{names.layer(config, ('head', 'logits'))}.weight")
+    first = arrays.get(_first_kernel(config, names))
     return (
         1000 if last is None or last.ndim not in (2, 4) or not last.size else last.shape[0],
         3 if first is None or first.ndim != 4 or not first.size else first.shape[1],
     )
 
 
-def _first_kernel(config: ModelConfig) -> str:
-    return f"{LAYER_NAMES[config.name]((FIRST_LAYERS[config.name],))}.weight"
+def _first_kernel(config: ModelConfig, names: Names) -> str:
+    return f"{names.layer(config, (names.first,))}.weight"
 
 
 def _unpublished(config: ModelConfig) -> WeightsError:
     return WeightsError(
-        f"config.model.name={config.name}: there are no published weights for it, only for {', '.join(LAYER_NAMES)}"
+        f"config.model.name={config.name}: there are no published weights for it, only for {', '.join(NAMES)}"
     )
 
 
-def _entries(config: ModelConfig, num_classes: int, channels: int) -> dict[str, _Entry]:
-    """All arrays of a network, by torchvision's names."""
+def _entries(config: ModelConfig, names: Names, num_classes: int, channels: int) -> dict[str, _Entry]:
+    """All arrays of a network, by a library's names."""
     model = models.create(config, num_classes)
-    image_shape = (*_IMAGE, channels)
+    side = _SIDES.get(config.name, _SIDE)
+    image_shape = (side, side, channels)
     flattened = {row.name: row.input_shape for row in model.layers(image_shape) if row.kind == "flatten"}
     variables = model.variable_shapes(image_shape)
     entries, unknown = {}, []
     for keys, leaf in jax.tree_util.tree_leaves_with_path(variables):
         path = _keys(keys)
         layer, entry_name = path[1:-1], path[-1]
-        torch_layer = LAYER_NAMES[config.name](layer)
+        torch_layer = names.layer(config, layer)
         if torch_layer is None:
             unknown.append("/".join(layer))
             continue
         maps = flattened.get("/".join((*layer[:-1], "flatten"))) if layer[-1] == "dense1" else None
-        entries[f"{torch_layer}.{ENTRY_NAMES[entry_name]}"] = _Entry(
-            path, leaf.shape, (maps[0], maps[1], maps[2]) if maps and entry_name == "kernel" else None
+        entries[f"{torch_layer}{ENTRY_NAMES[entry_name]}"] = _Entry(
+            path,
+            leaf.shape,
+            (maps[0], maps[1], maps[2]) if maps and entry_name == "kernel" else None,
+            names.kept.get(layer[-1]) if entry_name in ("kernel", "gamma") else None,
         )
     if unknown:
         raise WeightsError(
-            f"config.model.name={config.name}: torchvision's has no layers {', '.join(dict.fromkeys(unknown))}; "
-            "set the config's fields as published, the defaults"
+            f"config.model.name={config.name}: {names.library} has no layers "
+            f"{', '.join(dict.fromkeys(unknown))}; set the config's fields as published, the defaults"
         )
     return entries
 
@@ -220,26 +284,43 @@ def _keys(path: tuple[Any, ...]) -> tuple[str, ...]:
 
 
 def _torch_shape(entry: _Entry) -> tuple[int, ...]:
+    """The shape that the library keeps an array in."""
     shape = entry.shape
+    match entry.kept:
+        case "factors":
+            return (*shape, 1, 1)
+        case "dense":  # a 1x1 convolution
+            return shape[:1:-1]
+        case "conv":
+            height, width, channels = entry.maps or (1, 1, shape[0])
+            return (shape[1], channels, height, width)
     return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape[::-1]
 
 
+def _fits(shape: tuple[int, ...], entry: _Entry) -> bool:
+    """Whether an array has the library's shape, but for axes of one place at its end."""
+    expected = _torch_shape(entry)
+    least = min(len(shape), len(expected))
+    return shape[:least] == expected[:least] and set(shape[least:] + expected[least:]) <= {1}
+
+
 def _to_ours(array: np.ndarray, entry: _Entry) -> np.ndarray:
-    if array.ndim == 4:
-        return array.transpose(2, 3, 1, 0)
+    array = array.reshape(_torch_shape(entry))
     if entry.maps is not None:
         height, width, channels = entry.maps
         return array.reshape(-1, channels, height, width).transpose(2, 3, 1, 0).reshape(entry.shape)
-    return array.T
+    if entry.kept is not None:
+        return array.T.reshape(entry.shape)
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
 
 
 def _to_torch(array: np.ndarray, entry: _Entry) -> np.ndarray:
-    if array.ndim == 4:
-        return array.transpose(3, 2, 0, 1)
     if entry.maps is not None:
         return array.reshape(*entry.maps, -1).transpose(3, 2, 0, 1).reshape(_torch_shape(entry))
-    return array.T
+    if entry.kept is not None:
+        return array.reshape(array.shape[-2:]).T.reshape(_torch_shape(entry))
+    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
 
 
 def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a single number"
+    return by(shape) or "a single number"

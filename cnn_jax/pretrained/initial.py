@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from cnn_jax.config import Pretrained
 from cnn_jax.pretrained.convert import adapted, from_torch
 from cnn_jax.pretrained.errors import WeightsError
 from cnn_jax.pretrained.files import read_entries
+from cnn_jax.words import nearest
 
 
 def initial_variables(
@@ -97,8 +97,8 @@ def check_frozen(freeze: tuple[str, ...], layers: tuple[str, ...]) -> list[str]:
     faults = []
     for name in freeze:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"the network has {', '.join(known[:6])}, ..."
+            near = nearest(name, known, least=0.5)
+            hint = f"did you mean {near!r}?" if near else f"the network has {', '.join(known[:6])}, ..."
             faults.append(f"config.pretrained.freeze: no layer is named {name!r}; {hint}")
     if not faults and freeze and all(_lies_below(layer, freeze) for layer in layers):
         faults.append("config.pretrained.freeze leaves no layer that learns; leave out the head")

@@ -1,14 +1,17 @@
-"""torchvision's names for the layers of our networks; timm's ResNets share them."""
+"""The names that torchvision and timm have for the layers of our networks."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-Layer = tuple[str, ...]
+from cnn_jax.config.network import Network
+from cnn_jax.pretrained.later_names import CONVNEXT, DENSENET, INCEPTION_V3, VGG
+from cnn_jax.pretrained.mobile_names import EFFICIENTNET, MOBILENET_V2, MOBILENET_V3
+from cnn_jax.pretrained.name_scheme import Layer, Names
 
 
-def _alexnet(layer: Layer) -> str | None:
+def _alexnet(config: Network, layer: Layer) -> str | None:
     places = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
     heads = {"dense1": 1, "dense2": 4, "logits": 6}
     match layer:
@@ -19,7 +22,7 @@ def _alexnet(layer: Layer) -> str | None:
     return None
 
 
-def _googlenet(layer: Layer) -> str | None:
+def _googlenet(config: Network, layer: Layer) -> str | None:
     stem = {"conv1": "conv1", "conv2_reduce": "conv2", "conv2": "conv3"}
     branches = {
         "branch1": "branch1",
@@ -47,11 +50,11 @@ def _conv_or_norm(rest: list[str]) -> str:
     return "bn" if rest else "conv"
 
 
-def _squeezenet(fires: tuple[int, ...]) -> Callable[[Layer], str | None]:
+def _squeezenet(fires: tuple[int, ...]) -> Callable[[Network, Layer], str | None]:
     """Makes the function of a version, whose fire modules stand at these places of torchvision's sequence."""
     places = {f"fire{number}": place for number, place in enumerate(fires, start=2)}
 
-    def torch_name(layer: Layer) -> str | None:
+    def torch_name(config: Network, layer: Layer) -> str | None:
         match layer:
             case ("conv1",):
                 return "features.0"
@@ -64,7 +67,7 @@ def _squeezenet(fires: tuple[int, ...]) -> Callable[[Layer], str | None]:
     return torch_name
 
 
-def _resnet(layer: Layer) -> str | None:
+def _resnet(config: Network, layer: Layer) -> str | None:
     match layer:
         case ("stem",):
             return "conv1"
@@ -84,21 +87,31 @@ def _resnet(layer: Layer) -> str | None:
     return None
 
 
-# By the networks' names. Each maps a layer's path in our variables to torchvision's; None where it has no such layer.
-LAYER_NAMES: dict[str, Callable[[Layer], str | None]] = {
-    "alexnet_torchvision": _alexnet,
-    "googlenet_torchvision": _googlenet,
-    "squeezenet1_0": _squeezenet((3, 4, 5, 7, 8, 9, 10, 12)),
-    "squeezenet1_1": _squeezenet((3, 4, 6, 7, 9, 10, 11, 12)),
-    "resnet": _resnet,
+_BOTH = "torchvision and timm"
+
+# By the networks' names: the libraries' names, torchvision's first.
+NAMES: dict[str, tuple[Names, ...]] = {
+    "alexnet_torchvision": (Names("torchvision", _alexnet, "conv1"),),
+    "googlenet_torchvision": (Names("torchvision", _googlenet, "conv1"),),
+    "squeezenet1_0": (Names("torchvision", _squeezenet((3, 4, 5, 7, 8, 9, 10, 12)), "conv1"),),
+    "squeezenet1_1": (Names("torchvision", _squeezenet((3, 4, 6, 7, 9, 10, 11, 12)), "conv1"),),
+    "resnet": (Names(_BOTH, _resnet),),
+    "vgg": VGG,
+    "inception_v3": INCEPTION_V3,
+    "densenet": DENSENET,
+    "mobilenet_v2": MOBILENET_V2,
+    "mobilenet_v3_large": MOBILENET_V3,
+    "mobilenet_v3_small": MOBILENET_V3,
+    "efficientnet": EFFICIENTNET,
+    "convnext": CONVNEXT,
 }
-FIRST_LAYERS = {name: "stem" if name == "resnet" else "conv1" for name in LAYER_NAMES}
 ENTRY_NAMES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "bias": "bias",
-    "mean": "running_mean",
-    "variance": "running_var",
+    "kernel": ".weight",
+    "scale": ".weight",
+    "bias": ".bias",
+    "mean": ".running_mean",
+    "variance": ".running_var",
+    "gamma": "",
 }
 COUNTER = "num_batches_tracked"  # PyTorch's, beside each running mean
 AVERAGED = "n_averaged"  # PyTorch's, in the weights of an AveragedModel

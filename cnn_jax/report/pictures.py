@@ -7,17 +7,18 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped
 from matplotlib.figure import Figure
 
-from cnn_jax import plot_text
+from cnn_jax import bands, plot_text
 from cnn_jax.plot_style import GREEN, ORANGE, STYLE, new_figure
 
+_BAND_ROWS, _BAND_COLUMNS = 8, 16  # images and channels that are shown of images of many channels
 _CAPTION = 14  # characters of a class name over a picture
 
 
 def samples(
-    images: UInt8[np.ndarray, "n h w c"],
+    images: Shaped[np.ndarray, "n h w c"],
     labels: Int[np.ndarray, " n"],
     probabilities: Float[np.ndarray, "n k"],
     class_names: Sequence[str],
@@ -26,7 +27,7 @@ def samples(
     """Images with their predicted class and its probability, and the true class where it differs.
 
     Args:
-      images: pixels 0 to 255; all are shown.
+      images: pixels 0 to 255; all are shown, of more channels than colours have as many as fit.
       labels: true classes.
       probabilities: Probabilities of all classes, [images, classes].
       class_names: in label order.
@@ -35,6 +36,8 @@ def samples(
     Returns:
       The figure.
     """
+    if images.shape[-1] not in (1, 3):
+        return _band_samples(images, labels, probabilities, class_names, title)
     columns = min(6, len(images))
     rows = math.ceil(len(images) / columns)
     figure = new_figure(1.75 * max(columns, 3), 2.25 * rows + 0.4)
@@ -46,14 +49,45 @@ def samples(
         axes.axis("off")
         if place >= len(images):
             continue
-        axes.imshow(
-            images[place].squeeze(-1) if images.shape[-1] == 1 else images[place], cmap="gray", vmin=0, vmax=255
-        )
-        best, true = int(probabilities[place].argmax()), int(labels[place])
-        caption = f"{captions[best]} {probabilities[place, best]:.0%}"
-        if best != true:
-            caption += f"\ntrue: {captions[true]}"
-        axes.set_title(caption, fontsize=10, color=GREEN if best == true else ORANGE)
+        axes.imshow(bands.shown(images[place]), cmap="gray", vmin=0, vmax=255)
+        caption, is_right = _caption(probabilities[place], int(labels[place]), captions)
+        axes.set_title(caption, fontsize=10, color=GREEN if is_right else ORANGE)
+    return figure
+
+
+def _caption(probabilities: Float[np.ndarray, " k"], true: int, names: Sequence[str]) -> tuple[str, bool]:
+    """Words the prediction of an image; and tells whether it is right."""
+    best = int(probabilities.argmax())
+    caption = f"{names[best]} {probabilities[best]:.0%}"
+    return caption if best == true else f"{caption}\ntrue: {names[true]}", best == true
+
+
+def _band_samples(
+    images: Shaped[np.ndarray, "n h w c"],
+    labels: Int[np.ndarray, " n"],
+    probabilities: Float[np.ndarray, "n k"],
+    class_names: Sequence[str],
+    title: str,
+) -> Figure:
+    """Images of many channels, each in a row of grey maps, one for each channel; arguments as `samples`."""
+    shown = images[:_BAND_ROWS]
+    channels = min(shown.shape[-1], _BAND_COLUMNS)
+    figure = new_figure(1.6 + 0.85 * channels, 0.95 * len(shown) + 0.8)
+    more = f", first {channels} of {images.shape[-1]}" if channels < images.shape[-1] else ""
+    with matplotlib.rc_context(STYLE):
+        figure.suptitle(f"{title}: the channels as maps{more}")
+        grid = figure.subplots(len(shown), channels + 1, squeeze=False, width_ratios=(1.9, *([1] * channels)))
+    captions = plot_text.labels(class_names, _CAPTION)
+    for place, row in enumerate(grid):
+        image, label, each = shown[place], labels[place], probabilities[place]
+        caption, is_right = _caption(each, int(label), captions)
+        row[0].text(1, 0.5, caption, fontsize=10, ha="right", va="center", color=GREEN if is_right else ORANGE)
+        row[0].axis("off")
+        for channel, axes in enumerate(row[1:]):
+            axes.imshow(image[..., channel], cmap="gray", vmin=0, vmax=255)
+            axes.axis("off")
+            if place == 0:
+                axes.set_title(str(channel + 1), fontsize=10)
     return figure
 
 

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
-from cnn_jax.config import Experiment
+from cnn_jax.config import Data, Experiment, Npz
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.host.evaluation_picture import read_picture
+from cnn_jax.data.host.crops import CentreCrop
 from cnn_jax.data.host.picture import SUFFIXES, UnreadablePictureError
 from cnn_jax.data.sources import listing
+from cnn_jax.data.sources.evaluation_picture import read_middle, read_picture
 from cnn_jax.data.sources.image_folder import passed_over, pictures_of
+from cnn_jax.data.split import Images
 
 
 class Network(Protocol):
@@ -30,10 +32,14 @@ class Network(Protocol):
         """(height, width, channels) in pixels that the network takes."""
 
     @property
+    def dtype(self) -> str:
+        """Type of the pixels that it takes, "uint8" or "float32"."""
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes in label order."""
 
-    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+    def probabilities(self, images: Images) -> Float32[np.ndarray, "n k"]:
         """Computes the probabilities of images."""
 
 
@@ -69,11 +75,12 @@ class Unreadable:
     reason: str
 
 
-def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], tuple[str, ...]]:
+def find_pictures(paths: Sequence[Path], config: Data | None = None) -> tuple[list[Path], tuple[str, ...]]:
     """Lists picture files.
 
     Args:
       paths: picture files, whatever their names, and folders whose pictures (subfolders included) are taken in order.
+      config: Data section of the network's config; of NumPy arrays, .npy files count as pictures. None for no network.
 
     Returns:
       (the files, what was passed over in the folders).
@@ -83,15 +90,16 @@ def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], tuple[str, ...]]:
     """
     files: list[Path] = []
     warnings: list[str] = []
+    suffixes = (*SUFFIXES, ".npy") if isinstance(config, Npz) else SUFFIXES
     for path in paths:
         if path.is_dir():
             listed = listing.list_files(path, "--images")
-            found = pictures_of(listed)
+            found = pictures_of(listed, suffixes)
             if not found:
                 left_out = "; " * bool(listed.left_out) + ", ".join(listed.left_out)
-                raise DataError(f"--images: the folder {path} has no pictures ({', '.join(SUFFIXES)}){left_out}")
+                raise DataError(f"--images: the folder {path} has no pictures ({', '.join(suffixes)}){left_out}")
             files += found
-            warnings += passed_over(path, "--images", listed)
+            warnings += passed_over(path, "--images", listed, suffixes=suffixes)
         elif path.is_file():
             files.append(path)
         else:
@@ -100,23 +108,29 @@ def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], tuple[str, ...]]:
     return files, tuple(warnings)
 
 
-def predict(network: Network, files: Sequence[Path]) -> Iterator[Prediction | Unreadable]:
+def predict(
+    network: Network, files: Sequence[Path], view: CentreCrop | None = None
+) -> Iterator[Prediction | Unreadable]:
     """Classifies pictures, so many at a time as the network's evaluation takes.
 
     Args:
-      network: Network, as `restore.load` or `load.load` opens it.
+      network: Network, as `restore.load`, `load.load` or `published.load` opens it.
       files: picture files.
+      view: The middle of a picture that the network sees; None reads pictures as its data source does.
 
     Yields:
       One prediction for each picture, and what cannot be read, in the files' order.
     """
     size = min(network.experiment.train.eval_batch_size, len(files))
     batch: list[Prediction | Unreadable] = []
-    images = np.zeros((size, *network.image_shape), np.uint8)
+    images = np.zeros((size, *network.image_shape), network.dtype)
     count = 0
     for file in files:
         try:
-            images[count], changes = read_picture(file, network.experiment.data, network.image_shape)
+            if view is not None:
+                images[count], changes = read_middle(file, view)
+            else:
+                images[count], changes = read_picture(file, network.experiment.data, network.image_shape, network.dtype)
         except UnreadablePictureError as error:
             batch.append(Unreadable(listing.as_text(file), listing.as_text(str(error))))
         else:
@@ -129,7 +143,7 @@ def predict(network: Network, files: Sequence[Path]) -> Iterator[Prediction | Un
 
 
 def _classified(
-    network: Network, batch: Sequence[Prediction | Unreadable], images: UInt8[np.ndarray, "n h w c"], count: int
+    network: Network, batch: Sequence[Prediction | Unreadable], images: np.ndarray, count: int
 ) -> Iterator[Prediction | Unreadable]:
     """Fills in what the network says of the first `count` images of an array; it computes all, a shape it has seen."""
     probabilities = iter(network.probabilities(images)[:count] if count else ())

@@ -1,14 +1,15 @@
 """Metrics of a network, declared once: every table, report and statistic of them follows from this list.
 
-To add a metric, compute it in `train/metrics.py:means` and declare it in METRICS. It is then read from and written to
-result.json as `test_NAME`, and has its column in a sweep's tables, its figure and its curve in the reports, and its
-statistics.
+To add a metric, declare it in METRICS; where it needs other sums over the examples, add them to TERMS of
+`train/metrics.py`. It is then measured, read from and written to result.json as `test_NAME`, and has its column in a
+sweep's tables, its figure and its curve in the reports, and its statistics.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 Place = Literal["figures", "curves", "trials", "points"]
 
@@ -28,6 +29,8 @@ class Metric:
       shown_in: Where it is shown: "figures" at the head of a run's report, "curves" over the epochs in a run's report,
         "trials" and "points" in the tables of a sweep's report; "points" includes points.csv.
       table_name: Name of its column in table.csv; empty for `test_NAME`.
+      value: Its value by the sums over the examples (`train/metrics.py:TERMS`) and the number of classes; the value
+        is None where it has no meaning. None where no sums give it.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Metric:
     required: bool = False
     shown_in: tuple[Place, ...] = ("figures", "curves", "trials", "points")
     table_name: str = ""
+    value: Callable[[Any, int], float | None] | None = None
 
     @property
     def is_share(self) -> bool:
@@ -90,6 +94,7 @@ ACCURACY = Metric(
     meaning="share of images whose most probable class is their label",
     higher_is_better=True,
     required=True,
+    value=lambda sums, classes: int(sums.correct) / int(sums.examples),
 )
 LOSS = Metric(
     "loss",
@@ -98,6 +103,7 @@ LOSS = Metric(
     meaning="mean cross-entropy of an image's label, without label smoothing",
     higher_is_better=False,
     required=True,
+    value=lambda sums, classes: float(sums.loss) / int(sums.examples),
 )
 TOP1_ERROR = Metric(
     "top1_error",
@@ -108,6 +114,7 @@ TOP1_ERROR = Metric(
     required=True,
     shown_in=("figures",),
     table_name="top1_error",
+    value=lambda sums, classes: int(sums.examples - sums.correct) / int(sums.examples),
 )
 TOP5_ERROR = Metric(
     "top5_error",
@@ -117,6 +124,7 @@ TOP5_ERROR = Metric(
     higher_is_better=False,
     shown_in=("figures", "trials"),
     table_name="top5_error",
+    value=lambda sums, classes: int(sums.examples - sums.correct_top5) / int(sums.examples) if classes > 5 else None,
 )
 METRICS: tuple[Metric, ...] = (ACCURACY, LOSS, TOP1_ERROR, TOP5_ERROR)
 PRIMARY = ACCURACY  # the metric by which sweeps rank and compare

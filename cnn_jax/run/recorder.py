@@ -94,6 +94,8 @@ class Recorder:
           dataset: The data set, which is the one that the folder records.
           made_by: What the result depends on besides, as it is now.
         """
+        if dataset.placement is not None:
+            print_line(self.console, dataset.placement)
         for warning in dataset.warnings:
             print_line(self.console, f"warning: {warning}")
         changes = self._changes(made_by) if self._writes else ()

@@ -188,6 +188,8 @@ class DatasetInfo(Record):
     """SHA-256 of the data set, in hexadecimal digits."""
     image_shape: tuple[int, int, int]
     """Height, width and channels of an image."""
+    dtype: Literal["uint8", "float32"] = "uint8"
+    """Type of the pixels, 0 to 255; float32 where they have more than 8 bits."""
     class_names: tuple[str, ...]
     """Names of the classes, in the order of the labels."""
     images: SplitSizes
@@ -204,6 +206,8 @@ class DatasetInfo(Record):
     """SHA-256 of the numbers of the images in each split; None in files of older versions."""
     files_checksum: str | None = None
     """SHA-256 of names, sizes, first and last bytes of the record files; None for images in memory."""
+    placement: str | None = None
+    """Where the images lie while the network trains, and why; None where there is no choice."""
 
 
 class Git(Record):

@@ -33,6 +33,7 @@ def by_point(entries: Sequence[Entry]) -> list[TrialGroup]:
 def _point(trial: Trial) -> str | None:
     """The config without its seed; None where it cannot be trained with others."""
     experiment = trial.experiment
-    if experiment.data.name == "records" or experiment.train.shard_optimizer or experiment.train.shard_dense:
+    on_devices = getattr(experiment.data, "memory", None) == "device"  # records have no such choice
+    if not on_devices or experiment.train.shard_optimizer or experiment.train.shard_dense:
         return None
     return experiment.model_copy(update={"seed": 0}).model_dump_json()

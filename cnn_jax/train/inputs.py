@@ -173,7 +173,7 @@ def evaluation(
     one_batch = compilation.compile_once(eval_step, config, (variables, like), out_shardings=everywhere)
 
     def streamed(variables: Variables) -> Sums:
-        sums = Sums.zero()
+        sums = Sums.zero(config.num_classes)
         with DeviceFeed(batches, 0, sharding.one_batch(mesh)) as feed:
             for arrays in itertools.islice(feed, batches.steps_per_epoch):
                 sums += one_batch(variables, Batch(*arrays, preprocessing))
@@ -206,6 +206,7 @@ def _streamed(stream: Stream, size: int, preprocessing: Preprocessing, mesh: Mes
     from cnn_jax.data.sources.stream import Share
 
     batches = stream.in_batches(size, Share(jax.process_index(), jax.process_count()))
-    host = np.zeros((size, *stream.image_shape), np.uint8), np.zeros(size, np.int32), np.zeros(size, np.float32)
+    labels_and_weights = np.zeros(size, np.int32), np.zeros(size, np.float32)
+    host = np.zeros((size, *stream.image_shape), stream.dtype), *labels_and_weights
     images, labels, weights = jax.device_put(host, sharding.one_batch(mesh))
     return batches, Batch(images, labels, weights, preprocessing)

@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
+import collections
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float, Int32
+from jaxtyping import Array, Bool, Float, Int32
+
+from cnn_jax.run import metrics
 
 
-class Sums(NamedTuple):
-    """Sums of the metrics over examples.
+class Predictions(NamedTuple):
+    """One batch as the metrics see it.
 
     Attributes:
-      loss: Cross-entropy in nats, without label smoothing.
-      correct: Examples whose largest logit is their label's.
-      correct_top5: Examples whose label's logit is among the five largest.
-      examples: Number of examples.
+      losses: Cross-entropy of each example in nats, without label smoothing; 0 for what fills up a batch.
+      labels: One-hot labels; zeros for what fills up a batch.
+      rank: Number of classes that the network puts before each label, as `rank` counts them.
+      real: True for an example, False for what fills up a batch.
     """
 
-    loss: Float[Array, ""]
-    correct: Int32[Array, ""]
-    correct_top5: Int32[Array, ""]
-    examples: Int32[Array, ""]
+    losses: Float[Array, " b"]
+    labels: Int32[Array, "b k"]
+    rank: Int32[Array, " b"]
+    real: Bool[Array, " b"]
+
+
+# What is summed over the examples; `run/metrics.py` makes the metrics of the sums.
+TERMS: dict[str, Callable[[Predictions], Array]] = {
+    "loss": lambda batch: jnp.sum(batch.losses),
+    "correct": lambda batch: jnp.sum((batch.rank < 1) & batch.real, dtype=jnp.int32),
+    "correct_top5": lambda batch: jnp.sum((batch.rank < 5) & batch.real, dtype=jnp.int32),
+    "examples": lambda batch: jnp.sum(batch.real, dtype=jnp.int32),
+}
+
+
+class Sums(collections.namedtuple("Sums", TERMS)):  # type: ignore[misc]  # its fields are the terms
+    """Sums over examples, one for each of TERMS."""
+
+    __slots__ = ()
 
     @classmethod
-    def zero(cls) -> Sums:
-        return cls(jnp.zeros((), jnp.float32), *(jnp.zeros((), jnp.int32) for _ in range(3)))
+    def zero(cls, classes: int) -> Sums:
+        """Makes the sums over no example."""
+        logits, weights = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((1, classes), (1,)))
+        shapes = jax.eval_shape(measure, logits, logits, weights)
+        zeros: Sums = jax.tree.map(lambda term: jnp.zeros(term.shape, term.dtype), shapes)
+        return zeros
 
     def __add__(self, other: Sums) -> Sums:  # type: ignore[override]  # sums add up, they do not concatenate
         return jax.tree.map(jnp.add, self, other)
@@ -45,13 +69,14 @@ def measure(logits: Float[Array, "b k"], targets: Float[Array, "b k"], weights: 
     Returns:
       The sums over the examples.
     """
-    losses = optax.softmax_cross_entropy(logits, targets)
-    before = rank(logits, jnp.argmax(targets, axis=-1).astype(jnp.int32))
-    real = weights > 0
-    correct, correct_top5, examples = (
-        jnp.sum(counted, dtype=jnp.int32) for counted in ((before < 1) & real, (before < 5) & real, real)
+    labels, real = jnp.argmax(targets, axis=-1).astype(jnp.int32), weights > 0
+    batch = Predictions(
+        losses=optax.softmax_cross_entropy(logits, targets) * weights,
+        labels=jax.nn.one_hot(labels, logits.shape[1], dtype=jnp.int32) * real[:, None],
+        rank=rank(logits, labels),
+        real=real,
     )
-    return Sums(jnp.sum(losses * weights), correct, correct_top5, examples)
+    return Sums(**{name: term(batch) for name, term in TERMS.items()})
 
 
 def rank(logits: Float[Array, "b k"], labels: Int32[Array, " b"]) -> Int32[Array, " b"]:
@@ -79,15 +104,8 @@ def means(sums: Sums, classes: int) -> dict[str, float]:
       classes: Number of classes.
 
     Returns:
-      loss, accuracy, top1_error, which is what accuracy leaves of 1, and top5_error, the share of examples whose label
-      is not among the five likeliest classes; with five classes or fewer it would always be 0, and is left out.
+      The metrics of METRICS that have a meaning for so many classes, by name.
     """
-    examples, correct = int(sums.examples), int(sums.correct)
-    values = {
-        "loss": float(sums.loss) / examples,
-        "accuracy": correct / examples,
-        "top1_error": (examples - correct) / examples,
-    }
-    if classes > 5:
-        values["top5_error"] = (examples - int(sums.correct_top5)) / examples
-    return values
+    host = jax.tree.map(np.asarray, sums)
+    values = {metric.name: metric.value(host, classes) for metric in metrics.METRICS if metric.value is not None}
+    return {name: value for name, value in values.items() if value is not None}

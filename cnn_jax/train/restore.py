@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from cnn_jax import data, identity
 from cnn_jax.config import Experiment, locations
@@ -18,7 +18,7 @@ from cnn_jax.data import DataError
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.device.pipeline import Normalization, Preprocessing
-from cnn_jax.data.split import Split
+from cnn_jax.data.split import Images, Split
 from cnn_jax.geometry import preflight
 from cnn_jax.models import Variables
 from cnn_jax.run.folder import RunFolder, RunFolderError
@@ -31,37 +31,33 @@ if TYPE_CHECKING:
     from cnn_jax.data.sources.stream import Stream
 
 
-@dataclasses.dataclass(frozen=True)
-class FinishedRun:
-    """The network of a finished run, with what it takes to use it.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReadyNetwork:
+    """A network with what it takes to use it.
 
     Attributes:
-      folder: Folder of the run.
-      experiment: Config of the run.
-      result: Figures of the run.
+      experiment: Config whose data section says how pictures are read.
       image_shape: (height, width, channels) in pixels that the network takes.
       class_names: Names of the classes in label order.
       config: Static part of the network's programs.
       normalization: Constants that normalize the pixels.
-      variables: Variables of the network at the step that the result names.
-      records_seen: Digest of the records up to that step; None for a run of an older version.
+      variables: Variables of the network.
+      dtype: Type of the pixels that it takes, "uint8" or "float32".
     """
 
-    folder: RunFolder
     experiment: Experiment
-    result: Result
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     config: StepConfig
     normalization: Normalization
     variables: Variables
-    records_seen: RecordsDigest | None = None
+    dtype: str = "uint8"
 
-    def logits(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+    def logits(self, images: Images) -> Float32[np.ndarray, "n k"]:
         """Computes the logits of any number of images as evaluation does.
 
         Args:
-          images: Pixels 0 to 255, of the run's image shape.
+          images: Pixels 0 to 255, of the network's image shape.
         """
         size = min(self.experiment.train.eval_batch_size, len(images))
         arguments = (self.variables, images[:size], self.normalization)
@@ -74,13 +70,28 @@ class FinishedRun:
             parts.append(np.asarray(compiled(self.variables, filled, self.normalization))[: len(batch)])
         return np.concatenate(parts)
 
-    def probabilities(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n k"]:
+    def probabilities(self, images: Images) -> Float32[np.ndarray, "n k"]:
         """Computes the softmax probabilities of any number of images.
 
         Args:
-          images: Pixels 0 to 255, of the run's image shape.
+          images: Pixels 0 to 255, of the network's image shape.
         """
         return np.asarray(jax.nn.softmax(self.logits(images)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinishedRun(ReadyNetwork):
+    """The network of a finished run, at the step that its result names.
+
+    Attributes:
+      folder: Folder of the run.
+      result: Figures of the run.
+      records_seen: Digest of the records up to that step; None for a run of an older version.
+    """
+
+    folder: RunFolder
+    result: Result
+    records_seen: RecordsDigest | None = None
 
     def evaluate(self, split: Split | Stream) -> dict[str, float]:
         """Measures the network on a split, by the evaluation that training uses.
@@ -159,6 +170,7 @@ def load(workdir: Path, moved: Mapping[str, str] | None = None) -> FinishedRun:
         experiment=experiment,
         result=result,
         image_shape=described.image_shape,
+        dtype=described.dtype,
         class_names=described.class_names,
         config=config,
         normalization=Normalization(jnp.asarray(described.mean), jnp.asarray(described.std)),

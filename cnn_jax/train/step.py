@@ -133,8 +133,8 @@ def create_state(config: StepConfig, variables: Variables) -> TrainState:
         batch_stats=variables.get("batch_stats", {}),
         opt_state=optimizer.build(config.optimizer).init(params),
         averaged=jax.tree.map(jnp.copy, params) if config.train.ema_decay > 0 else {},
-        epoch_sums=Sums.zero(),
-        window_sums=Sums.zero(),
+        epoch_sums=Sums.zero(config.num_classes),
+        window_sums=Sums.zero(config.num_classes),
     )
 
 
@@ -243,7 +243,7 @@ def _accumulate(
         gradients, (batch_stats, more) = grad_fn(state.params, batch_stats, some, jax.random.fold_in(key, number))
         return (jax.tree.map(jnp.add, total, gradients), (batch_stats, sums + more)), None
 
-    start = (jax.tree.map(jnp.zeros_like, state.params), (state.batch_stats, Sums.zero()))
+    start = (jax.tree.map(jnp.zeros_like, state.params), (state.batch_stats, Sums.zero(whole[1].shape[1])))
     done, _ = jax.lax.scan(body, start, (jax.tree.map(split, whole), jnp.arange(parts)))
     return done
 
@@ -356,4 +356,4 @@ def evaluate(config: StepConfig, variables: Variables, data: DeviceSplit, order:
     def body(step: Array, sums: Sums) -> Sums:
         return sums + eval_step(config, variables, pipeline.take(data, order, step))
 
-    return jax.lax.fori_loop(0, order.shape[0], body, Sums.zero())
+    return jax.lax.fori_loop(0, order.shape[0], body, Sums.zero(config.num_classes))

@@ -173,6 +173,88 @@ const convolution = (() => {
     return y;
   }
 
+  /** Mean of each of several groups of neighbouring channels 0 and variance 1 over all places; then scale and bias by channel. */
+  function groupNorm(x, { scale, bias, groups, eps = 1e-5 }) {
+    const perGroup = x.channels / groups;
+    const count = x.height * x.width * perGroup;
+    const group = (i) => Math.floor((i % x.channels) / perGroup);
+    const [means, variances] = [new Float64Array(groups), new Float64Array(groups)];
+    for (let i = 0; i < x.data.length; i++) means[group(i)] += x.data[i] / count;
+    for (let i = 0; i < x.data.length; i++) variances[group(i)] += (x.data[i] - means[group(i)]) ** 2 / count;
+    return pointwise(x, (value, c) => {
+      const g = Math.floor(c / perGroup);
+      return ((value - means[g]) / Math.sqrt(variances[g] + eps)) * scale[c] + bias[c];
+    });
+  }
+
+  /** Map of another size around the same places: zeros where pads [[top, bottom], [left, right]] are positive, cut where negative. */
+  function pad(x, [[top, bottom], [left, right]], strides = 1) {
+    const [down, across] = pair(strides);
+    const [height, width] = [Math.ceil((x.height + top + bottom) / down), Math.ceil((x.width + left + right) / across)];
+    if (height < 1 || width < 1) throw new GeometryError(`a map of ${x.height}x${x.width} is too small for its cut`);
+    const y = zeros(height, width, x.channels);
+    for (let row = 0; row < height; row++)
+      for (let column = 0; column < width; column++) {
+        const [i, j] = [row * down - top, column * across - left];
+        if (i < 0 || j < 0 || i >= x.height || j >= x.width) continue;
+        const from = (i * x.width + j) * x.channels;
+        y.data.set(x.data.slice(from, from + x.channels), (row * width + column) * x.channels);
+      }
+    return y;
+  }
+
+  /** Map with more channels, the new ones zeros. */
+  function padChannels(x, channels) {
+    const y = zeros(x.height, x.width, channels);
+    for (let i = 0; i < x.data.length; i++) y.data[Math.floor(i / x.channels) * channels + (i % x.channels)] = x.data[i];
+    return y;
+  }
+
+  /** Means over windows that cut a map of any size into a grid of [height, width]; neighbours overlap where sizes do not divide. */
+  function adaptiveAvgPool(x, [height, width]) {
+    const y = zeros(height, width, x.channels);
+    const span = (output, outputs, size) => [Math.floor((output * size) / outputs), Math.ceil(((output + 1) * size) / outputs)];
+    for (let row = 0; row < height; row++)
+      for (let column = 0; column < width; column++) {
+        const [[top, bottom], [left, right]] = [span(row, height, x.height), span(column, width, x.width)];
+        for (let c = 0; c < x.channels; c++) {
+          let sum = 0;
+          for (let i = top; i < bottom; i++) for (let j = left; j < right; j++) sum += x.data[(i * x.width + j) * x.channels + c];
+          y.data[(row * width + column) * x.channels + c] = sum / ((bottom - top) * (right - left));
+        }
+      }
+    return y;
+  }
+
+  /** Minus the squared distance of a map's values to each of some prototypes [units, values]. */
+  function radialBasis(x, prototypes) {
+    const inputs = x.data.length;
+    const y = zeros(1, 1, prototypes.length / inputs);
+    for (let unit = 0; unit < y.channels; unit++) {
+      let sum = 0;
+      for (let i = 0; i < inputs; i++) sum += (x.data[i] - prototypes[unit * inputs + i]) ** 2;
+      y.data[unit] = -sum;
+    }
+    return y;
+  }
+
+  const sigmoid = (value) => 1 / (1 + Math.exp(-value));
+
+  /** Activation functions, by cnn_jax's names for them. */
+  const ACTIVATIONS = {
+    relu: (value) => Math.max(value, 0),
+    tanh: Math.tanh,
+    scaled_tanh: (value) => 1.7159 * Math.tanh((2 / 3) * value),
+    sigmoid,
+    gelu: (value) => 0.5 * value * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (value + 0.044715 * value ** 3))),
+    silu: (value) => value * sigmoid(value),
+    leaky_relu: (value) => (value >= 0 ? value : 0.01 * value),
+    elu: (value) => (value > 0 ? value : Math.expm1(value)),
+    identity: (value) => value,
+  };
+
+  const activate = (x, name) => pointwise(x, ACTIVATIONS[name]);
+
   const relu = (x) => pointwise(x, (value) => Math.max(value, 0));
 
   /** Values of a map times weights [values, outputs], plus a bias: a map of one pixel. */
@@ -249,8 +331,8 @@ const convolution = (() => {
   }
 
   return {
-    DIALECTS, BORDERS, GeometryError, effectiveWindow, resolvePadding, axis, axes, conv2d, pool, batchNorm, localResponseNorm, relu,
-    dense, add, concatenate, softmax, receptiveField,
+    DIALECTS, BORDERS, GeometryError, effectiveWindow, resolvePadding, axis, axes, conv2d, pool, batchNorm, groupNorm, localResponseNorm,
+    relu, ACTIVATIONS, activate, pointwise, pad, padChannels, adaptiveAvgPool, radialBasis, dense, add, concatenate, softmax, receptiveField,
   };
 })();
 

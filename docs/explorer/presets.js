@@ -25,6 +25,11 @@ const presets = (() => {
     examples: [
       { id: "window", title: "One window: 429", values: grey, kernel: [[1, 0, 1], [0, 1, 0], [1, 0, 1]],
         story: "Each weight is multiplied by the pixel under it, and the products are summed: 18 + 51 + 121 + 35 + 204 = 429." },
+      { id: "binary", title: "Zeros and ones: 5x5 gives 3x3", kernel: [[1, 0, 1], [0, 1, 0], [1, 0, 1]],
+        values: [[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0], [0, 1, 1, 0, 0]],
+        story: "Five weights are one: each output counts the ones under them, 4 in the first window." },
+      { id: "impulse", title: "A single one shows the kernel turned", values: [[0, 0, 0], [0, 1, 0], [0, 0, 0]], kernel: count(3, 3), padding: "SAME",
+        story: "The map is the kernel turned by 180 degrees. Mathematics turns the kernel first, so that the map is the kernel; networks do not." },
       { id: "edge", title: "Vertical edges: 6x6 gives 4x4", values: picture,
         story: "The left column minus the right one. The last of the sixteen is 11 = 22 - 11; the lecture prints 10, a misprint." },
       { id: "stride", title: "Stride 2: 6x6 gives 2x2", values: picture, strides: [2, 2],

@@ -123,3 +123,17 @@ def test_half_precision_keeps_float32_statistics():
     wide = np.asarray(x.astype(jnp.bfloat16), np.float64).reshape(-1, 2)
     np.testing.assert_allclose(mean, wide.mean(0), rtol=1e-6)
     np.testing.assert_allclose(variance, wide.var(0), rtol=1e-3)
+
+
+def test_layer_norm_by_hand():
+    """Over the channels of each pixel."""
+    x = np.random.default_rng(3).standard_normal((2, 3, 2, 6)).astype(np.float32)
+    scale, bias = np.random.default_rng(4).standard_normal((2, 6)).astype(np.float32)
+    norm = Norm(Policy(norm="layer", norm_eps=1e-6))
+    variables = {"params": {"scale": jnp.asarray(scale), "bias": jnp.asarray(bias)}}
+    y = norm.apply(variables, jnp.asarray(x), train=True)
+    expected = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * scale + bias
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+    half = norm.apply(variables, jnp.asarray(x, jnp.bfloat16), train=True)
+    assert half.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.asarray(half, np.float32), expected, rtol=0.02, atol=0.03)

@@ -15,6 +15,7 @@ from cnn_jax.config import (
     Train,
     impossible_combinations,
 )
+from cnn_jax.config.model import ResNet
 
 
 def test_the_default_is_the_lectures():
@@ -38,6 +39,11 @@ def test_alternatives_are_told_apart_by_name():
     ("fields", "named"),
     [
         ({"model": Cnn(features=(8, 8), kernel_size=(3, 3, 3))}, {"model.kernel_size", "model.pooling"}),
+        ({"model": Cnn(features=(8, 8), kernel_size=(), pooling="max")}, {"model.kernel_size"}),
+        (
+            {"model": ResNet(bottleneck_groups=32, bottleneck_width=2)},
+            {"model.bottleneck_groups", "model.bottleneck_width"},
+        ),
         ({"checkpoint": Checkpoint(select="best")}, {"checkpoint.select"}),
         ({"schedule": Step(boundaries=(3.0, 2.0))}, {"schedule.boundaries"}),
         ({"schedule": Step(boundaries=(9.0,))}, {"schedule.boundaries"}),

@@ -6,7 +6,8 @@ import pytest
 
 from cnn_jax.config import Experiment
 from cnn_jax.config.fields import field_rows
-from cnn_jax.config.parsing import ConfigError, changed_fields, nearest, override, parse
+from cnn_jax.config.parsing import ConfigError, changed_fields, override, parse
+from cnn_jax.words import nearest
 
 
 def faults(raw):

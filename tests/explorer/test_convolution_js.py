@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import ops
+from cnn_jax.blocks.policy import ACTIVATIONS
 
 PAGE = Path(__file__).parents[2] / "docs/explorer/index.html"
 DIALECTS = ("VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR", "number", "explicit")
@@ -153,6 +154,17 @@ def test_normalisation_dense_and_merging(page):
         "convolution.add(job.x, job.y)": x + y,
         "convolution.concatenate(job.x, job.y)": np.concatenate([x, y], -1),
         "convolution.relu(job.x)": np.maximum(x, 0),
+        "convolution.groupNorm(job.x, {...window.shared.norm, groups: 3})": ops.group_norm(
+            *map(jnp.asarray, (x, scale, bias)), groups=3, eps=1e-3
+        ),
+        "convolution.adaptiveAvgPool(job.x, [2, 3])": ops.adaptive_avg_pool(jnp.asarray(x), (2, 3)),
+        "convolution.pad(job.x, [[1, -1], [2, 0]], [1, 2])": np.pad(x[:, :2], ((0, 0), (1, 0), (2, 0), (0, 0)))[
+            :, :, ::2
+        ],
+        "convolution.padChannels(job.x, 8)": np.pad(x, ((0, 0), (0, 0), (0, 0), (0, 2))),
+        **{
+            f"convolution.activate(job.x, '{name}')": function(jnp.asarray(x)) for name, function in ACTIVATIONS.items()
+        },
     }
     for body, expected in cases.items():
         for found, wanted in zip(computed(page, body, jobs), np.asarray(expected), strict=True):

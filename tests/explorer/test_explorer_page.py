@@ -14,9 +14,11 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 PAGE = Path(__file__).parents[2] / "docs/explorer/index.html"
 AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
-# The lecture's numbers; where it errs, the right ones (docs/convolution.md derives each).
+# The lecture's numbers; where it errs, the right ones (docs/lecture derives each).
 OUTPUTS = {
     "window": (4, 4, 429),
+    "binary": [[4, 3, 4], [2, 4, 3], [2, 3, 4]],
+    "impulse": [[9, 8, 7], [6, 5, 4], [3, 2, 1]],
     "edge": [[-14, -1, 10, -1], [-11, -11, 7, 12], [-7, -10, 1, 13], [5, -16, -4, 11]],
     "stride": [[-14, 10], [-7, 1]],
     "same": [[4, 6, 6, 6, 4], [6, 9, 9, 9, 6], [6, 9, 9, 9, 6], [6, 9, 9, 9, 6], [4, 6, 6, 6, 4]],

@@ -2,20 +2,20 @@
 
 import io
 import json
+import re
+import sys
 import zipfile
 
-import jax
 import jax.export
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from support.tiny_networks import SIDE, TINY
+from support.untrained_run import images, untrained_run
 
-from cnn_jax.config.parsing import ConfigError, parse
-from cnn_jax.data.device.pipeline import Normalization
-from cnn_jax.export import archive, load, onnx_file, stablehlo
-from cnn_jax.train.restore import FinishedRun
-from cnn_jax.train.step import StepConfig
+from cnn_jax.config.parsing import ConfigError
+from cnn_jax.export import archive, load, onnx_file, seal, stablehlo, tflite_file
 
 # Both sum in float32, in another order; probabilities of logits of a few units.
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -34,43 +34,17 @@ NETWORKS = {
         (32, 32, 1),
     ),
     "cifar resnet": ({"name": "resnet_cifar", "depth": 8}, (16, 16, 3)),
+    **{
+        config.name: (config.model_dump(), (SIDE, SIDE, 3))
+        for config in TINY
+        if config.name in ("densenet", "mobilenet_v3_small", "efficientnet", "convnext")
+    },
 }
 
 
-class Result:
-    """Figures that a description tells."""
-
-    test_accuracy = 0.5
-
-
 def untrained(name):
-    """A finished run that has not been trained: its network's variables are random."""
     model, image_shape = NETWORKS[name]
-    train = {"eval_mirrored": True, "eval_shift": 1} if name == "views" else {}
-    experiment = parse({"model": model, "train": train})
-    config = StepConfig.of(experiment, 10)
-    rng = np.random.default_rng(0)
-    variables = jax.tree.map(
-        lambda leaf: (leaf + 0.1 * rng.random(leaf.shape)).astype(leaf.dtype),
-        config.network.init(jax.random.key(0), image_shape),
-    )
-    channels = image_shape[2]
-    return FinishedRun(
-        folder=None,
-        experiment=experiment,
-        result=Result,
-        image_shape=image_shape,
-        class_names=tuple(f"class {number}" for number in range(10)),
-        config=config,
-        normalization=Normalization(
-            np.linspace(90, 110, channels, dtype=np.float32), np.full(channels, 60, np.float32)
-        ),
-        variables=variables,
-    )
-
-
-def images(run, count):
-    return np.random.default_rng(count).integers(0, 256, (count, *run.image_shape), dtype=np.uint8)
+    return untrained_run(model, image_shape, {"eval_mirrored": True, "eval_shift": 1} if name == "views" else {})
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -138,4 +112,24 @@ def test_another_version_says_what_reads_it(tmp_path, monkeypatch):
     file.write_bytes(archive.write(untrained("same lower, average")))
     monkeypatch.undo()
     with pytest.raises(ConfigError, match=r"has format 9, and this version reads 1; cnn_jax 0\.1\.0"):
+        load.load(file)
+    monkeypatch.setattr("cnn_jax.__version__", "9.9")
+    content = archive.write(untrained("same lower, average"))
+    monkeypatch.undo()
+    changed = content.replace(b'\\"padding\\"', b'\\"qadding\\"')
+    assert changed != content
+    mark = re.search(rb"cnn_jax-sha256:[0-9a-f]{64}", changed)[0]
+    file.write_bytes(seal.seal(changed.replace(mark, seal.PLACE.encode())))
+    with pytest.raises(ConfigError, match=r"does not know or misses: .*qadding.*; cnn_jax 9\.9, which wrote it, reads"):
+        load.load(file)
+
+
+def test_tflite_names_the_package_that_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "litert_converter", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    with pytest.raises(ConfigError, match="needs the package litert-converter"):
+        tflite_file.write(untrained("same lower, average"))
+    file = tmp_path / "network"
+    file.write_bytes(seal.seal(b"abcdTFL3" + seal.PLACE.encode()))
+    with pytest.raises(ConfigError, match="needs the package ai-edge-litert"):
         load.load(file)

@@ -25,6 +25,19 @@ STEPS = 2  # of every legal experiment
 _SET = 0.35  # share of the fields that are drawn; the others keep their defaults
 _WIDTHS = (1, 2, 2, 4, 12)  # of the ranges, from the least legal one on, that whole numbers are drawn from
 _TRIES = 200
+# Values of fields with which the deeper networks compile quickly.
+_MOBILE = {"blocks": ((1, 0, 0, 0, 0, 0, 0), (1, 1, 0, 0, 0, 1, 0), (0, 2, 1, 0, 0, 0, 0)), "width": (0.1, 0.2)}
+_SHORT: dict[str, dict[str, tuple[Any, ...]]] = {
+    "vgg": {"depth": (11, 11, 13), "width": (0.01, 0.05), "dense": ((8,), ())},
+    "zfnet": {"features": ((2, 3, 2, 4, 2), (4, 4, 4, 4, 8)), "dense": ((8,), ())},
+    "inception_v3": {"modules": ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)), "width": (0.02, 0.1)},
+    "densenet": {"blocks": ((1,), (2, 1), (0, 2), (1, 1, 1))},
+    "mobilenet_v2": _MOBILE,
+    "mobilenet_v3_large": {"modules": (0, 1, 4), "width": (0.1, 0.2)},
+    "mobilenet_v3_small": {"modules": (0, 1, 4), "width": (0.1, 0.2)},
+    "efficientnet": _MOBILE,
+    "convnext": {"blocks": ((1, 0, 0, 0), (0, 1, 1, 0), (0, 0, 0, 2)), "features": ((2, 3, 4, 4), (8, 4, 8, 4))},
+}
 
 
 def legal(seed: int, number: int, sources: Sources) -> Tree:
@@ -32,7 +45,7 @@ def legal(seed: int, number: int, sources: Sources) -> Tree:
 
     Args:
       seed: Seed of all cases.
-      number: Number of the case; networks and data sources take turns.
+      number: Number of the case; networks take turns.
       sources: The section `data` of tiny data sets, by name.
     """
     draw = random.Random(f"{seed}/legal/{number}")
@@ -41,7 +54,7 @@ def legal(seed: int, number: int, sources: Sources) -> Tree:
         tree = _section_values(draw, Experiment, ())
         network = networks[number % len(networks)]
         tree["model"] = _variant_values(draw, Experiment.model_fields["model"], ("model",), network)
-        source = sources[list(sources)[number // len(networks) % len(sources)]]
+        source = sources[draw.choice(list(sources))]
         data = _variant_values(draw, Experiment.model_fields["data"], ("data",), source["name"])
         tree["data"] = data | {"test_examples": 4} | source
         _shorten(draw, tree)
@@ -70,6 +83,8 @@ def _shorten(draw: random.Random, tree: Tree) -> None:
         model["modules"] = draw.choice((0, 1, 2, 4))
     if model["name"].startswith("googlenet"):
         model["modules"] = draw.choice(((1, 1, 1), (0, 2, 0), (1, 2, 2), (2, 0, 1), (0, 0, 0)))
+    for field, choices in _SHORT.get(model["name"], {}).items():
+        model[field] = draw.choice(choices)
 
 
 def _repaired(draw: random.Random, tree: Tree) -> Tree | None:

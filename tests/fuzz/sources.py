@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from cnn_jax.data.sources import convert
@@ -42,10 +46,43 @@ def write(folder: Path) -> dict[str, dict[str, Any]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draw.integers(0, 256, (30, 28, 3)).astype(np.uint8)).save(path)
     records = convert.prepare(folder / "pictures", folder / "records", test_fraction=0.2)
+    arrays: dict[str, np.ndarray] = {}
+    for split, count in _COUNTS.items():
+        arrays[f"x_{split}"] = draw.integers(0, 2**16, (count, 14, 11, 5)).astype(np.uint16)
+        arrays[f"y_{split}"] = np.arange(count) % CLASSES
+        _write_pictures(folder, split, draw.integers(0, 256, (count, 36, 36), np.uint8))
+    np.savez(folder / "arrays.npz", **arrays)
+    # Which files, features and classes there are is not drawn.
+    fixed = {"train_split": "train", "validation_split": None, "test_split": None, "workers": 0}
+    files = fixed | {"class_names": None, "height": None, "width": None, "crop_area": None, "shorter_side": None}
+    square = {"height": 40, "width": 40, "shorter_side": None}
+    tfds = fixed | square | dict.fromkeys(("dataset", "image", "label"))
     return {
         "idx": small,
         "larger idx": large,
+        "npz": {"name": "npz", "file": str(folder / "arrays.npz"), "value_range": None, "class_names": None},
+        "tfds": tfds | {"name": "tfds", "folder": str(records)},
+        "parquet": files | {"name": "parquet", "folder": str(folder / "rows"), "image": None, "label": None},
+        "webdataset": files | {"name": "webdataset", "folder": str(folder / "tars"), "label": "cls"},
         "csv": csv | {"height": 8, "width": 9, "channels": 3},
         "image_folder": {"name": "image_folder", "train_dir": str(folder / "pictures"), "height": 66, "width": 70},
         "records": {"name": "records", "folder": str(records), "image_size": 72, "workers": 0},
     }
+
+
+def _write_pictures(folder: Path, split: str, images: np.ndarray) -> None:
+    """Writes a split as a Parquet file and as a tar file."""
+    rows: list[dict[str, bytes]] = []
+    labels = [number % CLASSES for number in range(len(images))]
+    for name in ("rows", "tars"):
+        (folder / name).mkdir(exist_ok=True)
+    with tarfile.open(folder / "tars" / f"{split}.tar", "w") as tar:
+        for number, (pixels, label) in enumerate(zip(images, labels, strict=True)):
+            content = io.BytesIO()
+            Image.fromarray(pixels).save(content, "PNG")
+            rows.append({"bytes": content.getvalue()})
+            for kind, member in (("png", content.getvalue()), ("cls", str(label).encode())):
+                info = tarfile.TarInfo(f"{number}.{kind}")
+                info.size = len(member)
+                tar.addfile(info, io.BytesIO(member))
+    pq.write_table(pa.table({"image": rows, "label": labels}), folder / "rows" / f"{split}.parquet")

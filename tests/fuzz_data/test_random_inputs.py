@@ -8,7 +8,7 @@ import faulthandler
 import numpy as np
 import pytest
 
-from fuzz_data import folders, pictures, tables, weights
+from fuzz_data import folders, pictures, sets, tables, weights
 
 # Each is given a generator and an empty folder, and checks what comes of the input that it draws.
 ALONE = {
@@ -17,6 +17,9 @@ ALONE = {
     "idx": tables.idx_file,
     "tar": tables.tar_file,
     "weights": weights.weight_file,
+    "npz": sets.npz_file,
+    "parquet": sets.parquet_file,
+    "tar shard": sets.tar_shard,
 }
 ON_FOLDERS = {
     "records": folders.records_folder,

@@ -24,6 +24,16 @@ from cnn_jax.config.model import (
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
+from cnn_jax.config.networks import (
+    ConvNeXt,
+    DenseNet,
+    EfficientNet,
+    MobileNetV2,
+    MobileNetV3Large,
+    MobileNetV3Small,
+    Vgg,
+    ZFNet,
+)
 from cnn_jax.geometry import formats
 from cnn_jax.ops import GeometryError
 
@@ -263,6 +273,14 @@ def test_published_multiply_adds():
         ResNet(depth=50): 4.09,
         ResNet(depth=101): 7.80,
         ResNet(depth=152): 11.51,
+        ResNet(depth=50, bottleneck_width=2, bottleneck_groups=32): 4.23,
+        Vgg(): 15.47,
+        DenseNet(): 2.834,
+        MobileNetV2(): 0.301,
+        MobileNetV3Large(): 0.217,
+        MobileNetV3Small(): 0.057,
+        EfficientNet(): 0.386,
+        ConvNeXt(): 4.456,
     }
     for config, billions in published.items():
         assert geometry.summarize(config, RGB, 1000).multiply_adds / 1e9 == pytest.approx(billions, abs=0.005)
@@ -368,3 +386,18 @@ def test_a_refusal_names_its_layer_and_settings_that_pass(config, shape, layer):
             field, value = what.removeprefix("config.model.").split("=")
             changed = config.model_dump() | {field: value if value.isalpha() else ast.literal_eval(value)}
             geometry.summarize(Cnn(**changed), shape, 10)
+
+
+def test_zfnets_maps_are_those_of_the_figure():
+    layers = {row.name: row.output_shape for row in geometry.summarize(ZFNet(), RGB, 1000).layers}
+    sides = {"conv1": 110, "pool1": 55, "conv2": 26, "pool2": 13, "conv3": 13, "conv4": 13, "conv5": 13, "pool5": 6}
+    assert {name: layers[name][:2] for name in sides} == {name: (side, side) for name, side in sides.items()}
+
+
+def test_a_gate_makes_every_output_see_the_whole_image():
+    """The first depthwise convolution sees 7 pixels (3 of stride 2, then 3), the gate's factors all of them."""
+    layers = {row.name: row for row in geometry.summarize(EfficientNet(), RGB, 1000).layers}
+    before, after = layers["stage1_block1/depthwise"], layers["stage1_block1/squeeze/multiply"]
+    assert (before.receptive_field, before.jump) == ((7, 7), (2, 2))
+    assert min(after.receptive_field) >= 224
+    assert after.jump == (0, 0)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.quick_programs import QUICK
+from support.tiny_networks import SIDE, TINY
 
 from cnn_jax import geometry, models, ops
 from cnn_jax.config.model import (
@@ -51,6 +52,7 @@ NETWORKS = [
     (SqueezeNet11(width=0.05, modules=3, padding="VALID", pool_after=(1, 3)), (49, 52)),
     (CifarResNet(depth=8, width=4, stage_strides=(1, 3, 2)), (17, 20)),
     (CifarResNet(depth=8, width=4, activation_order="pre", shortcut="projection", padding="VALID"), (31, 36)),
+    *((config, (SIDE, SIDE + 3)) for config in TINY),
 ]
 CASES = [pytest.param(config, size, id=f"{config.name}-{number}") for number, (config, size) in enumerate(NETWORKS)]
 

@@ -1,6 +1,7 @@
 """Gradients of logits: exact values worked out by hand, and integrals that sum to what they must."""
 
 import math
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -152,6 +153,7 @@ def test_integrated_gradients_of_a_smooth_network_are_complete_with_few_steps():
 
 
 def test_batches_are_bounded_and_one_program_serves_all(small, monkeypatch):
+    monkeypatch.setenv("NPROC", "1")
     model, variables, images, classes = small
     whole = gradient(model, variables, images, classes)
     smooth = smooth_grad(model, variables, images, classes, jax.random.key(0), samples=2)
@@ -175,6 +177,40 @@ def test_batches_are_bounded_and_one_program_serves_all(small, monkeypatch):
     assert traced == [3]
     assert attribution.batch_size((2000, 2000), 5) == 1
     assert attribution.batch_size((2, 2), 1000) == attribution.LARGEST_BATCH
+
+
+@pytest.mark.parametrize(
+    ("cores", "size", "count", "entries"),
+    [(1, 8, 37, 8), (2, 8, 37, 4), (2, 8, 5, 3), (2, 1, 3, 1), (16, 8, 37, 1), (3, 8, 37, 2), (2, 10, 1, 1)],
+)
+def test_batches_computed_at_once_have_the_size_together(monkeypatch, cores, size, count, entries):
+    monkeypatch.setenv("NPROC", str(cores))
+    lengths = []
+
+    def compute(part):
+        lengths.append(len(part))
+        return 2 * part
+
+    doubled = attribution.apply_in_batches(compute, size, np.arange(count))
+    np.testing.assert_array_equal(doubled, 2 * np.arange(count))
+    assert set(lengths) == {entries}
+    assert len(lengths) == -(-count // entries)
+    assert entries * min(cores, size, count) <= size
+
+
+def test_batches_are_computed_at_once_in_the_callers_context(monkeypatch):
+    monkeypatch.setenv("NPROC", "2")
+    both = threading.Barrier(2)
+
+    def compute(part):
+        both.wait(timeout=60)
+        assert ops.has_relu_backward()
+        return part
+
+    with ops.relu_backward("guided"):
+        attribution.apply_in_batches(compute, 2, np.arange(4))
+    with pytest.raises(ZeroDivisionError):
+        attribution.apply_in_batches(lambda part: 1 // 0, 2, np.arange(4))
 
 
 def test_bad_input(small):

@@ -18,6 +18,17 @@ from cnn_jax.config.model import (
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
+from cnn_jax.config.networks import (
+    ConvNeXt,
+    DenseNet,
+    EfficientNet,
+    InceptionV3,
+    MobileNetV2,
+    MobileNetV3Large,
+    MobileNetV3Small,
+    Vgg,
+    ZFNet,
+)
 from cnn_jax.config.parsing import parse
 from cnn_jax.data.device.pipeline import Batch, Normalization, Preprocessing
 from cnn_jax.inspect.behaviour import behave, penultimate
@@ -140,6 +151,15 @@ PENULTIMATE = [
     (SqueezeNet11(), 224, "head/dropout"),
     (ResNet(depth=18), 64, None),
     (CifarResNet(), 32, None),
+    (ZFNet(), 64, "head/dropout2"),
+    (Vgg(depth=11), 64, "head/dropout2"),
+    (InceptionV3(modules=(1, 0, 0)), 75, "head/dropout"),
+    (DenseNet(blocks=(1, 1)), 64, "head/pool"),
+    (MobileNetV2(), 64, "head/dropout"),
+    (MobileNetV3Large(), 64, "head/dropout"),
+    (MobileNetV3Small(), 64, "head/dropout"),
+    (EfficientNet(), 64, "head/dropout"),
+    (ConvNeXt(), 64, "head/flatten"),
 ]
 
 

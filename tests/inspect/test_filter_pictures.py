@@ -101,3 +101,22 @@ def test_large_maps_are_drawn_as_means_of_blocks():
     assert smaller.shape == (834, 1)  # blocks of 3x3, the last of one row
     assert smaller[0, 0] == 4
     assert smaller[-1, 0] == 2499 * 3 + 1
+
+
+def test_an_array_of_many_channels(tmp_path):
+    """The response of each channel is drawn as a map; the picture is the mean of the channels."""
+    image = np.random.default_rng(1).integers(0, 2**16, (12, 9, 5), np.uint16)
+    np.save(tmp_path / "bands.npy", image)
+    words = ["--filter=identity", f"--target={tmp_path / 'out'}"]
+    assert launch.main(["filter", f"--image={tmp_path / 'bands.npy'}", *words]) == 0
+    with Image.open(tmp_path / "out" / "identity.png") as written:
+        expected = np.rint(np.rint(image / 257).mean(axis=2))
+        assert np.abs(np.asarray(written).astype(int) - expected).max() <= 1
+    with Image.open(tmp_path / "out" / "identity-map.png") as drawn:
+        assert drawn.height > drawn.width / 2, "two rows of maps"
+
+
+def test_arrays_without_a_range_are_refused(tmp_path, capsys):
+    np.save(tmp_path / "a.npy", np.zeros((4, 4, 5), np.float32))
+    assert launch.main(["filter", f"--image={tmp_path / 'a.npy'}", "--filter=outline"]) == 2
+    assert "do not say what is black and what is white" in capsys.readouterr().err

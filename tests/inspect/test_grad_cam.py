@@ -20,6 +20,17 @@ from cnn_jax.config.model import (
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
+from cnn_jax.config.networks import (
+    ConvNeXt,
+    DenseNet,
+    EfficientNet,
+    InceptionV3,
+    MobileNetV2,
+    MobileNetV3Large,
+    MobileNetV3Small,
+    Vgg,
+    ZFNet,
+)
 from cnn_jax.inspect.attribution import guided_backprop
 from cnn_jax.inspect.grad_cam import grad_cam, guided_grad_cam, last_maps
 from cnn_jax.layer_rows import Branches, LayerRow, emit
@@ -49,6 +60,15 @@ LAST_MAPS = [
     (CifarResNet(activation_order="pre"), 32, "last/norm/activation", (8, 8, 64)),
     (CifarResNet(activation_order="pre", norm="none"), 32, "stage3_block3/add/activation", (8, 8, 64)),
     (ResNet(depth=18), 32, "stage3_block2/add/activation", (2, 2, 256)),  # the last stage's maps have one place
+    (ZFNet(), 224, "conv5/activation", (13, 13, 256)),
+    (Vgg(), 224, "conv5_3/activation", (14, 14, 512)),
+    (InceptionV3(modules=(0, 1, 1)), 299, "mixed7b/concat", (8, 8, 2048)),
+    (DenseNet(blocks=(1, 1, 1, 1)), 224, "last/norm/activation", (7, 7, 68)),
+    (MobileNetV2(), 224, "last/norm/activation", (7, 7, 1280)),
+    (MobileNetV3Large(), 224, "last/norm/activation", (7, 7, 960)),
+    (MobileNetV3Small(), 224, "last/norm/activation", (7, 7, 576)),
+    (EfficientNet(), 224, "last/norm/activation", (7, 7, 1280)),
+    (ConvNeXt(), 224, "stage4_block3/add", (7, 7, 768)),
 ]
 
 

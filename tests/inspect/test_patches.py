@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.tiny_networks import SIDE, TINY
 
 from cnn_jax import models
 from cnn_jax.config.model import (
@@ -231,6 +232,7 @@ NETWORKS = [
         (31, 36),
         ("stage1_block1/add", "stage2_block1/shortcut", "last/norm"),
     ),
+    *((config, (SIDE, SIDE + 3), ("head/logits",)) for config in TINY),
 ]
 CASES = [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in enumerate(NETWORKS)]
 

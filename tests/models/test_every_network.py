@@ -5,9 +5,9 @@ import re
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
-from support.quick_programs import QUICK
+from support.tiny_networks import SIDE, TINY
+from support.training_step import CLASSES, check_step
 
 from cnn_jax import models
 from cnn_jax.config import Augment, Experiment, Sgd, Train
@@ -23,11 +23,10 @@ from cnn_jax.config.model import (
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
-from cnn_jax.data.device.pipeline import Batch, Colours, DeviceSplit, Normalization, Preprocessing
+from cnn_jax.data.device.pipeline import Colours, DeviceSplit, Normalization, Preprocessing
 from cnn_jax.ops import GeometryError
-from cnn_jax.train.step import StepConfig, create_state, state_shape, train_step, train_steps
+from cnn_jax.train.step import StepConfig, state_shape, train_steps
 
-CLASSES = 3
 SLOPED = {"activation": "leaky_relu", "head_activation": "leaky_relu"}  # the last maps are of a single pixel
 PADDINGS = ("VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR")
 # Narrow ones of each name, and the sides of their smallest legal images under these paddings. Stride and pooling decide
@@ -47,18 +46,36 @@ NETWORKS = [
     (ResNet(width=4), (431, 1, 1, 1, 33, 1, 3)),
     (CifarResNet(depth=8, width=4), (25, 1, 1, 1, 5, 1, 1)),
 ]
+# Of those of `TINY` under every padding `make test-peers` takes steps; here are two paddings, and steps under one.
+PAIRED = ("VALID", "SAME")
+TINY_SIDES = {
+    "zfnet": (42, 18),
+    "vgg": (58, 4),
+    "inception_v3": (69, 13),
+    "densenet": (43, 5),
+    "mobilenet_v2": (19, 1),
+    "mobilenet_v3_large": (67, 1),
+    "mobilenet_v3_small": (31, 1),
+    "efficientnet": (19, 1),
+    "convnext": (28, 16),
+}
 CASES = [
     pytest.param(config, padding, side, id=f"{config.name}-{padding}-{side}")
     for config, sides in NETWORKS
     for padding, side in zip(PADDINGS, sides, strict=True)
 ]
+TINY_CASES = [
+    pytest.param(config, padding, side, id=f"{config.name}-{padding}-{side}")
+    for config in TINY
+    for padding, side in zip(PAIRED, TINY_SIDES[config.name], strict=True)
+]
 
 
 def test_no_network_is_left_out():
-    assert {config.name for config, _ in NETWORKS} == set(models.NETWORKS)
+    assert {config.name for config, _ in NETWORKS} | {config.name for config in TINY} == set(models.NETWORKS)
 
 
-@pytest.mark.parametrize(("config", "padding", "side"), CASES)
+@pytest.mark.parametrize(("config", "padding", "side"), CASES + TINY_CASES)
 def test_no_smaller_image_is_legal(config, padding, side):
     model = models.create(config.model_copy(update={"padding": padding}), CLASSES)
     assert model.layers((side, side, 3))
@@ -67,53 +84,16 @@ def test_no_smaller_image_is_legal(config, padding, side):
             model.layers((side - 1, side - 1, 3))
 
 
-def trainable(config, side):
-    """The config, with another norm and activation where batch norm would see one value of a channel in each image.
-
-    It makes -1 and 1 of the two, so that no gradient passes it; and of the few values of a single pixel all may
-    lie where a ReLU has no slope.
-    """
-    rows = models.create(config, CLASSES).layers((side, side, 3))
-    blind = any(row.kind == "batch_norm" and row.output_shape[:2] == (1, 1) for row in rows)
-    changed = {"norm": "group", "norm_groups": 1, "activation": "leaky_relu"}
-    return config.model_copy(update=changed) if blind else config
-
-
-def step_config(config):
-    return StepConfig.of(Experiment(model=config, optimizer=Sgd(momentum=0.0)), CLASSES)
-
-
-@functools.lru_cache(maxsize=1)
-def started(config, side):
-    """The state before the first step, which a network has whatever it computes in."""
-    this = step_config(config)
-    start = jax.jit(lambda key: create_state(this, this.network.init(key, (side, side, 3))), compiler_options=QUICK)
-    return start(jax.random.key(1))
-
-
 @pytest.mark.parametrize("compute", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("config", "padding", "side"), CASES)
 def test_a_training_step(config, padding, side, compute):
-    config = trainable(config.model_copy(update={"padding": padding, "lowering": "xla"}), side)
-    before = started(config, side)
-    this = step_config(config.model_copy(update={"compute": compute}))
-    if compute != "float32":
-        same = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (before, state_shape(this, (side, side, 3))))
-        assert same[0] == same[1]
-    images = jax.random.normal(jax.random.key(2), (2, side, side, 3))
-    batch = Batch(images, jnp.array([0, 1]), jnp.ones(2), Preprocessing(Normalization(jnp.zeros(3), jnp.ones(3))))
-    step = jax.jit(functools.partial(train_step, this), compiler_options=QUICK)
-    after, _ = step(before, batch, jnp.float32(1.0), jax.random.key(3))
-    assert np.isfinite(after.epoch_sums.loss)
-    # Plain descent at rate 1: what a parameter moved by is its gradient.
-    moved = jax.tree.map(lambda old, new: np.asarray(old) - np.asarray(new), before.params, after.params)
-    for path, gradient in jax.tree_util.tree_leaves_with_path(moved):
-        assert gradient.dtype == np.float32
-        assert np.isfinite(gradient).all(), jax.tree_util.keystr(path)
-        assert gradient.any(), f"no gradient: {jax.tree_util.keystr(path)}"
-    for path, statistic in jax.tree_util.tree_leaves_with_path(after.batch_stats):
-        assert statistic.dtype == np.float32
-        assert np.isfinite(statistic).all(), jax.tree_util.keystr(path)
+    check_step(config.model_copy(update={"padding": padding}), side, compute)
+
+
+@pytest.mark.parametrize("compute", ["float32", "bfloat16"])
+@pytest.mark.parametrize("config", TINY, ids=lambda config: config.name)
+def test_a_training_step_of_a_tiny_network(config, compute):
+    check_step(config.model_copy(update={"padding": "SAME"}), SIDE, compute)
 
 
 # All that augmentation can do, but for crop_padding, which excludes shift.
@@ -130,7 +110,13 @@ EVERY_CHANGE = Augment(
 )
 
 
-@pytest.mark.parametrize(("config", "side"), [pytest.param(c, sides[1], id=c.name) for c, sides in NETWORKS])
+@pytest.mark.parametrize(
+    ("config", "side"),
+    [
+        *(pytest.param(c, sides[1], id=c.name) for c, sides in NETWORKS),
+        *(pytest.param(c, SIDE, id=c.name) for c in TINY),
+    ],
+)
 def test_no_sum_depends_on_the_order_of_a_gpus_threads(config, side):
     """XLA's deterministic mode refuses select-and-scatter; a scatter whose places may collide adds in any order."""
     config = config.model_copy(update={"padding": "SAME", "lowering": "xla"})  # as "auto" chooses on a GPU

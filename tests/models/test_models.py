@@ -18,11 +18,23 @@ from cnn_jax.config.model import (
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
+from cnn_jax.config.networks import (
+    ConvNeXt,
+    DenseNet,
+    EfficientNet,
+    InceptionV3,
+    MobileNetV2,
+    MobileNetV3Large,
+    MobileNetV3Small,
+    Vgg,
+    ZFNet,
+)
 
 RGB, GREY = (224, 224, 3), (28, 28, 1)
 WRN = CifarResNet(depth=28, widen=10, activation_order="pre", shortcut="projection")
 # (config, image shape, classes, published count): the lecture; LeCun et al., 1998, section II.B (60,000); torchvision;
-# He et al., 2016, table 6 (0.27, 0.46, 0.66, 0.85, 1.7 million); Zagoruyko and Komodakis, 2016, table 4 (36.5 million).
+# He et al., 2016, table 6 (0.27, 0.46, 0.66, 0.85, 1.7 million); Zagoruyko and Komodakis, 2016, table 4 (36.5 million);
+# ZFNet by hand from the figure.
 COUNTS = [
     (Cnn(), GREY, 10, 93_322),
     (LeNet5(), GREY, 10, 61_706),
@@ -50,6 +62,9 @@ COUNTS = [
     (ResNet(depth=50, bottleneck_width=2), RGB, 1000, 68_883_240),
     (ResNet(depth=101), RGB, 1000, 44_549_160),
     (ResNet(depth=152), RGB, 1000, 60_192_808),
+    (ResNet(depth=50, bottleneck_width=2, bottleneck_groups=32), RGB, 1000, 25_028_904),
+    (ResNet(depth=101, bottleneck_width=4, bottleneck_groups=32), RGB, 1000, 88_791_336),
+    (ResNet(depth=101, bottleneck_width=4, bottleneck_groups=64), RGB, 1000, 83_455_272),
     (CifarResNet(), (32, 32, 3), 10, 269_722),
     (CifarResNet(shortcut="none"), (32, 32, 3), 10, 269_722),
     (CifarResNet(depth=32), (32, 32, 3), 10, 464_154),
@@ -57,6 +72,23 @@ COUNTS = [
     (CifarResNet(depth=56), (32, 32, 3), 10, 853_018),
     (CifarResNet(depth=110), (32, 32, 3), 10, 1_727_962),
     (WRN, (32, 32, 3), 10, 36_479_194),
+    (ZFNet(), RGB, 1000, 62_357_608),
+    (Vgg(depth=11), RGB, 1000, 132_863_336),
+    (Vgg(depth=13), RGB, 1000, 133_047_848),
+    (Vgg(), RGB, 1000, 138_357_544),
+    (Vgg(norm="batch"), RGB, 1000, 138_365_992),
+    (Vgg(depth=19, norm="batch"), RGB, 1000, 143_678_248),
+    (InceptionV3(), (299, 299, 3), 1000, 27_161_264),
+    (InceptionV3(aux_heads=False), (299, 299, 3), 1000, 23_834_568),
+    (DenseNet(), RGB, 1000, 7_978_856),
+    (DenseNet(blocks=(6, 12, 36, 24), growth=48, stem_features=96), RGB, 1000, 28_681_000),
+    (DenseNet(blocks=(6, 12, 32, 32)), RGB, 1000, 14_149_480),
+    (DenseNet(blocks=(6, 12, 48, 32)), RGB, 1000, 20_013_928),
+    (MobileNetV2(), RGB, 1000, 3_504_872),
+    (MobileNetV3Large(), RGB, 1000, 5_483_032),
+    (MobileNetV3Small(), RGB, 1000, 2_542_856),
+    (EfficientNet(), RGB, 1000, 5_288_548),
+    (ConvNeXt(), RGB, 1000, 28_589_128),
 ]
 
 

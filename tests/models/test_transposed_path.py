@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from double_precision import double_precision, in_double_precision
 from support.quick_programs import QUICK
+from support.tiny_networks import SIDE, TINY
 
 from cnn_jax import models, ops
 from cnn_jax.config.model import (
@@ -51,6 +52,7 @@ NETWORKS = [
     (CIFAR, 9),
     (CIFAR.model_copy(update={"shortcut": "projection"}), 9),
     (CIFAR.model_copy(update={"activation_order": "pre", "padding": "VALID", "norm": "group", "norm_groups": 2}), 31),
+    *((config, SIDE) for config in TINY),
 ]
 CASES = [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in enumerate(NETWORKS)]
 # Without rectifiers, largest values and products: what is left is linear, but for biases.
@@ -117,6 +119,8 @@ def test_no_network_and_no_kind_of_layer_is_left_out():
         "concat",
         "pad",
         "crop",
+        "layer_norm",
+        "multiply",
     }
     pools = {"max_pool", "avg_pool", "min_pool", "adaptive_avg_pool", "global_avg_pool"}
     assert {row.kind for row in rows} - {"dropout"} == kinds | pools

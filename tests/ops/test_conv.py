@@ -1,5 +1,6 @@
 """Convolution against the lecture's numbers and a plain loop in NumPy, every lowering against the other."""
 
+import contextlib
 import functools
 
 import jax
@@ -160,6 +161,30 @@ def test_lowerings_agree_in_values_and_gradients():
         for (number, case), result in zip(some, results, strict=True):
             for ours, theirs in zip(result, reference[number], strict=True):
                 assert error(ours, np.asarray(theirs)) <= 1e-5, (case[0].shape, case[1].shape, case[2])
+
+
+def test_what_is_chosen_on_one_core_agrees_in_values_and_gradients():
+    """The first five are a Winograd, two patches, an xla and an xla with patches' gradients."""
+
+    def gradients(x, kernel, options, one_core):
+        with ops.on_one_core() if one_core else contextlib.nullcontext():
+            y, pull = jax.vjp(lambda *args: ops.conv2d(*args, **options), x, kernel)
+        return y, *pull(jnp.sin(y))
+
+    rng = np.random.default_rng(9)
+    cases = [
+        (normal(rng, (1, size, size, channels)), normal(rng, (taps, taps, channels, features)), {"strides": strides})
+        for size, taps, channels, features, strides in [
+            (8, 3, 128, 128, 1), (7, 3, 128, 128, 1), (3, 1, 5, 6, 2), (9, 3, 5, 6, 1), (17, 7, 3, 4, 2),
+        ]
+    ] + list(random_cases(10, seed=10, largest=12))  # fmt: skip
+    with ops.on_one_core():
+        programs = [str(jax.make_jaxpr(lambda *a, o=o: ops.conv2d(*a, **o))(x, kernel)) for x, kernel, o in cases[:5]]
+    assert ["conv_general_dilated" in program for program in programs] == [False, False, False, True, True]
+    ours, expected = (together(gradients, [(*case, one_core) for case in cases]) for one_core in (True, False))
+    for result, reference, case in zip(ours, expected, cases, strict=True):
+        for found, other in zip(result, reference, strict=True):
+            assert error(found, np.asarray(other)) <= 2e-5, (case[0].shape, case[1].shape, case[2])
 
 
 @pytest.mark.parametrize(("size", "padding"), [(224, 3), (33, "SAME"), (14, "VALID")])

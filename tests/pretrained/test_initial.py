@@ -13,7 +13,7 @@ from cnn_jax.config import Pretrained
 from cnn_jax.config.model import NETWORKS
 from cnn_jax.config.parsing import ConfigError, parse
 from cnn_jax.pretrained import WeightsError, check_frozen, initial_variables, to_torch
-from cnn_jax.pretrained.names import FIRST_LAYERS, LAYER_NAMES
+from cnn_jax.pretrained.names import NAMES
 from cnn_jax.train import restore
 from cnn_jax.train.loop import train_and_evaluate
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_started_from_is_refused(weights, line_data, tmp_path):
 
 
 def test_the_config_and_the_converter_know_the_same_networks():
-    assert {name for name, entry in NETWORKS.items() if entry.config.published} == set(LAYER_NAMES) == set(FIRST_LAYERS)
+    assert {name for name, entry in NETWORKS.items() if entry.config.published} == set(NAMES)
 
 
 def test_frozen_names_hold_for_all_below_them():

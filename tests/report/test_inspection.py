@@ -11,6 +11,7 @@ from html_page import Page
 from in_browser import lies_well, show
 from PIL import Image
 from rich.console import Console
+from support.tiny_networks import SIDE, TINY
 
 from cnn_jax import models
 from cnn_jax.cli.main import main
@@ -174,6 +175,7 @@ NETWORKS = [
     (SqueezeNet11(width=0.05, modules=3, pool_after=(1, 3)), (33, 33, 3)),
     (ResNet(width=4), (33, 33, 3)),
     (CifarResNet(depth=8, width=4), (16, 16, 3)),
+    *((config, (SIDE, SIDE, 3)) for config in TINY),
 ]
 
 

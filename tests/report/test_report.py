@@ -12,7 +12,7 @@ from in_browser import lies_well, show
 from cnn_jax import geometry
 from cnn_jax.config import Cnn, Experiment
 from cnn_jax.data.split import Split
-from cnn_jax.report import step_profile
+from cnn_jax.report import pictures, step_profile
 from cnn_jax.report.report import ReportInputs, write_report
 from cnn_jax.report.step_profile import Operation, StepProfile
 from cnn_jax.run import metrics
@@ -261,3 +261,14 @@ def test_a_run_that_is_not_finished_has_no_report(tmp_path):
 def test_in_a_browser(whole, browser, width):
     show(browser, whole, width)
     lies_well(browser, width, SECTIONS, 8)
+
+
+def test_images_of_many_channels_are_maps():
+    images = np.zeros((3, 4, 4, 5), np.float32)
+    images[1, :, :, 2] = 255
+    figure = pictures.samples(images, np.array([0, 1, 1]), np.eye(2, dtype=np.float32)[[0, 1, 0]], ("a", "b"), "Images")
+    maps = [axes for axes in figure.axes if axes.images]
+    assert len(maps) == 15
+    np.testing.assert_array_equal(maps[7].images[0].get_array(), np.full((4, 4), 255))
+    assert [axes.get_title() for axes in maps[:5]] == ["1", "2", "3", "4", "5"]
+    assert "true: b" in "\n".join(text.get_text() for axes in figure.axes for text in axes.texts)

@@ -104,6 +104,7 @@ def test_the_files_of_an_old_run():
     assert info.std == tuple(content["deviation"]) == (57.64318084716797,) * 3
     renamed = {name if name != "deviation" else "std": value for name, value in content.items()}
     unknown = {"warnings": [], "split_checksum": None, "files_checksum": None}
+    unknown |= {"dtype": "uint8", "placement": None}
     assert info.to_json() == renamed | unknown
     assert info.images == SplitSizes(train=160, validation=40, test=60)
     content = json.loads((OLD / "provenance.json").read_text())
@@ -164,6 +165,7 @@ def test_old_and_new_names_of_the_standard_deviation():
     assert built.image_shape == (10, 12, 1)
     assert (built.std, built.colours) == ((0.25,), None)
     unknown = {"colours": None, "warnings": [], "split_checksum": None, "files_checksum": None}
+    unknown |= {"dtype": "uint8", "placement": None}
     assert built.to_json() == fields | {"std": [0.25]} | unknown
     for name in ("std", "deviation"):
         assert records.parse(DatasetInfo, json.dumps(fields | {name: [0.25]})) == built

@@ -41,7 +41,7 @@ def test_batches_of_any_size_add_up():
     logits = jnp.asarray(np.random.default_rng(0).standard_normal((7, 8)), jnp.float32)
     targets, weights = one_hot(0, 1, 2, 0, 1, 2, 0, classes=8), jnp.ones(7)
     whole = measure(logits, targets, weights)
-    parts = Sums.zero()
+    parts = Sums.zero(8)
     for start, end in ((0, 3), (3, 4), (4, 7)):
         parts += measure(logits[start:end], targets[start:end], weights[start:end])
     assert (int(parts.correct), int(parts.correct_top5)) == (int(whole.correct), int(whole.correct_top5))

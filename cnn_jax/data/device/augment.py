@@ -94,8 +94,15 @@ def unfit(config: Augment, image_shape: tuple[int, int, int]) -> list[str]:
     Returns:
       A message for each, naming its field and the nearest value that works.
     """
-    height, width, _ = image_shape
+    height, width, channels = image_shape
     size, faults = f"images of {height}x{width} pixels", []
+    if channels not in (1, 3):
+        faults += [
+            f"config.augment.{field}={getattr(config, field):g} changes colours, and the images have {channels} "
+            f"channels; set config.augment.{field}=0"
+            for field in ("brightness", "contrast", "lighting")
+            if getattr(config, field)
+        ]
     for field in ("shift", "crop_padding"):
         pixels, limit = getattr(config, field), min(height, width) - 1
         if pixels > limit:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int32, Int64, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Float32, Int32, Int64, PRNGKeyArray, UInt8
 
 from cnn_jax.config import Augment, Data
-from cnn_jax.data.split import Split
+from cnn_jax.data.split import Images, Split
 
 if TYPE_CHECKING:
     from cnn_jax.data.sources.stream import Stream
 
 _COUNTED_AT_ONCE = 1 << 20  # pixels of all channels
+_LEAST_VARIANCE = 1e-6  # of a channel of more than 8 bits that is not constant; 16 bits have steps of 1/257
 
 
 class Normalization(NamedTuple):
@@ -56,13 +57,13 @@ class Batch(NamedTuple):
     """Images of one step as they come from the data; the step normalizes and augments them.
 
     Attributes:
-      images: Pixels, 0 to 255.
+      images: Pixels, 0 to 255; float32 where they have more than 8 bits.
       labels: Class numbers.
       weights: 1 for an example, 0 for what fills up the last batch of an epoch.
       preprocessing: Constants that the step preprocesses them with.
     """
 
-    images: UInt8[Array, "b h w c"]
+    images: UInt8[Array, "b h w c"] | Float32[Array, "b h w c"]
     labels: Int32[Array, " b"]
     weights: Float[Array, " b"]
     preprocessing: Preprocessing
@@ -71,7 +72,7 @@ class Batch(NamedTuple):
 class DeviceSplit(NamedTuple):
     """All images of a split on the devices, with their labels and the constants of their preprocessing."""
 
-    images: UInt8[Array, "n h w c"]
+    images: UInt8[Array, "n h w c"] | Float32[Array, "n h w c"]
     labels: Int32[Array, " n"]
     preprocessing: Preprocessing
 
@@ -90,7 +91,11 @@ def normalization(config: Data, train: Split | Stream) -> Normalization:
     if config.normalize == "scale":
         return Normalization(jnp.zeros(channels), jnp.full(channels, 255.0))
     if not isinstance(train, Split):
-        return _standardizing(train.statistics.mean, np.diag(train.statistics.covariance))
+        statistics = train.pixel_statistics()
+        return _standardizing(statistics.mean, np.diag(statistics.covariance))
+    if train.images.dtype != np.uint8:
+        mean, covariance = moments(train.images)
+        return _standardizing(mean, np.diag(covariance), least=_LEAST_VARIANCE)
     counts = _counts(train.images)
     pixels, total = np.arange(256), counts.sum(axis=1)
     mean = counts @ pixels / total
@@ -109,8 +114,8 @@ def _counts(images: UInt8[np.ndarray, "n h w c"]) -> Int64[np.ndarray, "c 256"]:
     return counts
 
 
-def _standardizing(mean: np.ndarray, variance: np.ndarray) -> Normalization:
-    std = np.sqrt(np.maximum(variance, 1.0))  # a constant channel has none to divide by
+def _standardizing(mean: np.ndarray, variance: np.ndarray, least: float = 1.0) -> Normalization:
+    std = np.sqrt(np.where(variance >= least, variance, 1.0))  # a constant channel has none to divide by
     return Normalization(jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32))
 
 
@@ -129,9 +134,18 @@ def colours(train: Split | Stream) -> Colours:
       float32 constants. An eigenvector's sign, which is free, makes its largest entry positive.
     """
     if not isinstance(train, Split):
-        return _colours(*train.statistics)
-    channels = train.images.shape[-1]
-    pixels = train.images.reshape(-1, channels)
+        return _colours(*train.pixel_statistics())
+    return _colours(*moments(train.images))
+
+
+def moments(images: Images) -> tuple[np.ndarray, np.ndarray]:
+    """Computes the mean and the covariance of the channels over all pixels, in float64.
+
+    Args:
+      images: Pixels, 0 to 255.
+    """
+    channels = images.shape[-1]
+    pixels = images.reshape(-1, channels)
     # Whole numbers below 2^53 add up exactly in float64, in parts that spare the memory.
     total, products = np.zeros(channels), np.zeros((channels, channels))
     for start in range(0, len(pixels), 1 << 20):
@@ -139,7 +153,7 @@ def colours(train: Split | Stream) -> Colours:
         total += part.sum(axis=0)
         products += part.T @ part
     mean = total / len(pixels)
-    return _colours(mean, products / len(pixels) - np.outer(mean, mean))
+    return mean, products / len(pixels) - np.outer(mean, mean)
 
 
 def _colours(mean: np.ndarray, covariance: np.ndarray) -> Colours:

@@ -3,18 +3,84 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from typing import Any, Literal, Protocol
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
+from PIL import Image
 
-from cnn_jax.config import Records
+from cnn_jax.config import Pictures, Records
 from cnn_jax.data.host import resize
 from cnn_jax.data.host.decode import Picture
+from cnn_jax.data.host.picture import UnreadablePictureError, fitted
 from cnn_jax.data.host.resize import Box
 
 _TRIES = 10
 _GRID = 64  # places in a pixel where a middle's edges may be; moved by whole pixels, these keep their exact values
+
+
+class View(Protocol):
+    """What a network sees of an example."""
+
+    @property
+    def dtype(self) -> str:
+        """Type of the pixels, "uint8" or "float32"."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) in pixels."""
+
+    def __call__(self, picture: Any, draws: np.random.Generator, /) -> Shaped[np.ndarray, "h w c"]:
+        """Gives the pixels that the network sees; what is random is taken from `draws`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AsHeld:
+    """Images that lie in memory as the network sees them.
+
+    Attributes:
+      image_shape: (height, width, channels) in pixels.
+      dtype: Type of the pixels, "uint8" or "float32".
+    """
+
+    image_shape: tuple[int, int, int]
+    dtype: str = "uint8"
+
+    def __call__(self, picture: Shaped[np.ndarray, "h w c"], draws: np.random.Generator) -> Shaped[np.ndarray, "h w c"]:
+        """Gives the image itself."""
+        return picture
+
+
+@dataclasses.dataclass(frozen=True)
+class WholePicture:
+    """A whole picture, resized where it has another size.
+
+    Attributes:
+      image_shape: (height, width, channels) in pixels.
+      resized: Whether pictures of another size are resized; else they are errors.
+    """
+
+    image_shape: tuple[int, int, int]
+    resized: bool = True
+
+    @property
+    def dtype(self) -> str:
+        """Type of the pixels."""
+        return "uint8"
+
+    def __call__(
+        self, picture: bytes | UInt8[np.ndarray, "h w c"], draws: np.random.Generator
+    ) -> UInt8[np.ndarray, "h w c"]:
+        """Decodes an encoded picture, or takes pixels; draws nothing."""
+        pixels, changes = fitted(picture, self.image_shape)
+        if not self.resized and (sizes := [change for change in changes if change.startswith("resized from")]):
+            raise UnreadablePictureError(
+                f"its size differs from the first picture's ({sizes[0].removeprefix('resized ')}); set "
+                "config.data.height and config.data.width, to which all are then resized"
+            )
+        return pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +103,16 @@ class RandomResizedCrop:
     area: tuple[float, float] = (0.08, 1.0)
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     mirror: bool = True
+
+    @property
+    def dtype(self) -> str:
+        """Type of the pixels."""
+        return "uint8"
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) in pixels."""
+        return self.side, self.side, self.channels
 
     def __call__(self, content: bytes, draws: np.random.Generator) -> UInt8[np.ndarray, "side side c"]:
         """Takes the part that `draws` decide on from an encoded picture."""
@@ -72,11 +148,23 @@ class CentreCrop:
       side: Side of the square, in pixels.
       channels: 1 for grey, 3 for RGB.
       shorter_side: in pixels, what the picture's shorter side is resized to; at least `side`.
+      interpolation: Filter of the resizing.
     """
 
     side: int
     channels: int
     shorter_side: int
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+
+    @property
+    def dtype(self) -> str:
+        """Type of the pixels."""
+        return "uint8"
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) in pixels."""
+        return self.side, self.side, self.channels
 
     @classmethod
     def of(cls, config: Records) -> CentreCrop:
@@ -98,7 +186,8 @@ class CentreCrop:
         """
         picture = Picture(content)
         box = self.box(picture.width, picture.height)
-        pixels = picture.part(box, self.side, self.channels, resize.exactly)
+        how = functools.partial(resize.exactly, interpolation=Image.Resampling[self.interpolation.upper()])
+        pixels = picture.part(box, self.side, self.channels, how)
         return pixels, box, (picture.width, picture.height)
 
     def box(self, width: int, height: int) -> Box:
@@ -106,6 +195,19 @@ class CentreCrop:
         square = min(width, height) * self.side / self.shorter_side
         half = max(round(square / 2 * _GRID), 1) / _GRID
         return Box(width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
+
+
+def evaluation_crop(config: Pictures, image_shape: tuple[int, int, int]) -> CentreCrop | None:
+    """Makes the crop that evaluation takes; None where it sees whole pictures.
+
+    Args:
+      config: The source.
+      image_shape: (height, width, channels) that the network sees.
+    """
+    if config.crop_area is None and config.shorter_side is None:
+        return None
+    side, _, channels = image_shape
+    return CentreCrop(side, channels, config.shorter_side or round(side * 8 / 7))
 
 
 def _mirrored(square: UInt8[np.ndarray, "side side c"]) -> UInt8[np.ndarray, "side side c"]:

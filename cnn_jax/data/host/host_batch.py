@@ -15,12 +15,12 @@ class HostBatch(NamedTuple):
     """The rows of one batch that this process has.
 
     Attributes:
-      images: pixels.
+      images: pixels, 0 to 255.
       labels: class numbers.
       weights: 1 for an example, 0 for what fills up an epoch's last batch.
     """
 
-    images: UInt8[np.ndarray, "b h w c"]
+    images: UInt8[np.ndarray, "b h w c"] | Float32[np.ndarray, "b h w c"]
     labels: Int32[np.ndarray, " b"]
     weights: Float32[np.ndarray, " b"]
 
@@ -32,15 +32,18 @@ class BatchLayout:
     Attributes:
       rows: Number of rows.
       image_shape: Height, width and channels of an image.
+      dtype: Type of the pixels, "uint8" or "float32".
     """
 
     rows: int
     image_shape: tuple[int, int, int]
+    dtype: str = "uint8"
 
     @property
     def size(self) -> int:
         """Bytes of memory that one batch takes, a multiple of 64."""
-        return -(-self.rows * (math.prod(self.image_shape) + 8) // 64) * 64
+        image = math.prod(self.image_shape) * np.dtype(self.dtype).itemsize
+        return -(-self.rows * (image + 8) // 64) * 64
 
     def view(self, memory: mmap.mmap, number: int) -> HostBatch:
         """Views a part of memory as a batch.
@@ -56,5 +59,5 @@ class BatchLayout:
         # The 4-byte numbers first, as they must begin at a multiple of 4.
         labels = np.ndarray(self.rows, np.int32, memory, start)
         weights = np.ndarray(self.rows, np.float32, memory, start + 4 * self.rows)
-        images = np.ndarray((self.rows, *self.image_shape), np.uint8, memory, start + 8 * self.rows)
+        images = np.ndarray((self.rows, *self.image_shape), self.dtype, memory, start + 8 * self.rows)
         return HostBatch(images, labels, weights)

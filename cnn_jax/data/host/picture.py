@@ -13,13 +13,23 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from cnn_jax.data.host import orientation
 
 # Pillow is asked for these alone: it would start Ghostscript for an EPS file.
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+_SUFFIXES = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".jfif", ".jpe"),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+}
+if "avif" in features.modules and features.check_module("avif"):  # where Pillow was built with it
+    _SUFFIXES["AVIF"] = (".avif",)
+FORMATS = tuple(_SUFFIXES)
+SUFFIXES = tuple(suffix for some in _SUFFIXES.values() for suffix in some)
 MAX_PIXELS = 178_956_970  # the size from which Pillow takes a file for a decompression bomb
 
 # Errors of Pillow and simplejpeg for damaged files.
@@ -217,18 +227,45 @@ def fit(file: Path, image_shape: tuple[int, int, int]) -> tuple[UInt8[np.ndarray
     Raises:
       UnreadablePictureError: Where it cannot be read whole; the message names the file.
     """
-    height, width, channels = image_shape
     try:
-        with open_picture(file) as opened:
-            pixels, changes = upright(opened, "L" if channels == 1 else "RGB")
+        pixels, changes = fitted(file, image_shape)
     except UnreadablePictureError as error:
         raise UnreadablePictureError(f"{file} cannot be read as a picture: {error}") from error
+    return pixels, ", ".join(changes)
+
+
+def fitted(
+    source: Path | bytes | UInt8[np.ndarray, "oh ow oc"], image_shape: tuple[int, int, int]
+) -> tuple[UInt8[np.ndarray, "h w c"], list[str]]:
+    """Decodes a picture and brings it to a size and colour.
+
+    Args:
+      source: Picture file, the content of one, or pixels of 1 or 3 channels.
+      image_shape: (height, width, channels) in pixels; 1 channel is grey, 3 are RGB.
+
+    Returns:
+      (pixels, what was changed, in words).
+
+    Raises:
+      UnreadablePictureError: Where it cannot be read whole.
+    """
+    height, width, channels = image_shape
+    mode = "L" if channels == 1 else "RGB"
+    if isinstance(source, np.ndarray):
+        pixels, changes = source, []
+        if pixels.shape[-1] != channels:
+            picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+            changes.append(f"{picture.mode} to {mode}")
+            pixels = np.asarray(picture.convert(mode), np.uint8).reshape(*pixels.shape[:2], channels)
+    else:
+        with open_picture(source) as opened:
+            pixels, changes = upright(opened, mode)
     if pixels.shape[:2] != (height, width):
         changes.append(f"resized from {pixels.shape[1]}x{pixels.shape[0]} to {width}x{height}")
         picture = Image.fromarray(pixels.squeeze(-1) if channels == 1 else pixels)
         # Pillow's is antialiased.
         pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.uint8)
-    return pixels.reshape(image_shape), ", ".join(changes)
+    return pixels.reshape(image_shape), changes
 
 
 def _is_sixteen_bits(opened: Image.Image) -> bool:

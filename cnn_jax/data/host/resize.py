@@ -34,7 +34,12 @@ class Box(NamedTuple):
 Resize = Callable[[UInt8[np.ndarray, "h w c"], Box, int], UInt8[np.ndarray, "side side c"]]
 
 
-def exactly(pixels: UInt8[np.ndarray, "h w c"], box: Box, side: int) -> UInt8[np.ndarray, "side side c"]:
+def exactly(
+    pixels: UInt8[np.ndarray, "h w c"],
+    box: Box,
+    side: int,
+    interpolation: Image.Resampling = Image.Resampling.BILINEAR,
+) -> UInt8[np.ndarray, "side side c"]:
     """Resizes a part by Pillow: for evaluation, where published weights meet the pixels that they were measured with.
 
     First every row, then every column, as Pillow always did before version 13; that chooses the order by the picture's
@@ -44,6 +49,7 @@ def exactly(pixels: UInt8[np.ndarray, "h w c"], box: Box, side: int) -> UInt8[np
       pixels: grey or RGB.
       box: the part.
       side: Side of the square, in pixels.
+      interpolation: The filter, Pillow's.
 
     Returns:
       Pixels.
@@ -54,8 +60,8 @@ def exactly(pixels: UInt8[np.ndarray, "h w c"], box: Box, side: int) -> UInt8[np
     height, width, channels = pixels.shape
     mode = "L" if channels == 1 else "RGB"
     picture = Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
-    rows = picture.resize((side, height), Image.Resampling.BILINEAR, box=(box.left, 0, box.right, height))
-    square = rows.resize((side, side), Image.Resampling.BILINEAR, box=(0, box.top, side, box.bottom))
+    rows = picture.resize((side, height), interpolation, box=(box.left, 0, box.right, height))
+    square = rows.resize((side, side), interpolation, box=(0, box.top, side, box.bottom))
     return np.asarray(square).reshape(side, side, channels)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from cnn_jax.data.sources.cifar_archive import CifarImages
+from cnn_jax.data.sources.cifar_sets import HOMEPAGE, CifarSet
 from cnn_jax.data.sources.named import FASHION_MNIST, MNIST, NamedSet
 from cnn_jax.data.split import Split
 
@@ -64,6 +66,47 @@ class Mnist(_IdxBuilder, skip_registration=True):  # type: ignore[call-arg]
 
     name = MNIST.name
     NAMED = MNIST
+
+
+class CifarBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Writes CIFAR's images and labels, one image a record, in the published order."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(self, known: CifarSet, data_dir: Path, splits: Mapping[str, CifarImages] | None = None):
+        """Opens the builder.
+
+        Args:
+          known: The data set.
+          data_dir: Folder that holds <name>/<version>.
+          splits: What to write; None where it is written already.
+        """
+        self.name, self._known, self._splits = known.name, known, splits or {}
+        super().__init__(data_dir=str(data_dir), file_format="array_record")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features: dict[str, Any] = {
+            "image": tfds.features.Tensor(shape=(32, 32, 3), dtype=np.uint8, encoding=tfds.features.Encoding.BYTES)
+        }
+        for label in self._known.labels:
+            features[label] = tfds.features.ClassLabel(names=list(self._known.class_names[label]))
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", self._known.labels[-1]),
+            disable_shuffling=True,
+            homepage=HOMEPAGE,
+            description=self._known.description,
+            citation=self._known.citation,
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        return {name: self._generate_examples(split) for name, split in self._splits.items()}
+
+    def _generate_examples(self, split: CifarImages) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, image in enumerate(split.images):
+            labels = {name: int(values[number]) for name, values in split.labels.items()}
+            yield number, {"image": image, **labels}
 
 
 BUILDERS: dict[str, type[_IdxBuilder]] = {FASHION_MNIST.name: FashionMnist, MNIST.name: Mnist}

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, UInt8
@@ -54,6 +54,7 @@ def read_csv(
     image_shape: tuple[int, int, int],
     label_column: str | int | None = None,
     header: bool | None = None,
+    layout: Literal["HWC", "CHW"] = "HWC",
 ) -> Split:
     """Reads one CSV file.
 
@@ -63,9 +64,10 @@ def read_csv(
     Args:
       path: The file.
       field: The config's name for it, for errors.
-      image_shape: (height, width, channels) in pixels; the channel varies fastest.
+      image_shape: (height, width, channels) in pixels.
       label_column: As `csv_header.label_index`.
       header: Whether the first line names the columns; None finds out.
+      layout: Order of the pixels: "HWC" for the channel varying fastest, "CHW" for one channel after the other.
 
     Returns:
       The split.
@@ -81,12 +83,16 @@ def read_csv(
         first = next(lines, None)
         if first is None:
             raise DataError(f"{where} is empty")
-        layout, has_header = _layout(first, columns, label_column, header, where)
+        columns_of, has_header = _layout(first, columns, label_column, header, where)
         images, labels = _Images(columns - 1, where), []
         for block in _blocks(lines if has_header else itertools.chain([first], lines)):
-            values = _parsed(block, layout)
-            labels.append(values[:, layout.label].copy())
-            images.append(np.delete(values, layout.label, axis=1), file.share_read)
+            values = _parsed(block, columns_of)
+            labels.append(values[:, columns_of.label].copy())
+            pixels = np.delete(values, columns_of.label, axis=1)
+            if layout == "CHW":
+                height, width, channels = image_shape
+                pixels = np.moveaxis(pixels.reshape(-1, channels, height, width), 1, -1).reshape(pixels.shape)
+            images.append(pixels, file.share_read)
     if not labels:
         raise DataError(f"{where} is empty but for its header")
     return Split(images.whole().reshape(-1, *image_shape), np.concatenate(labels))

@@ -21,7 +21,9 @@ _TRAIN_NAME = re.compile(r"(?<![a-z])(train|training)(set)?(?![a-z])")
 _TEST_NAME = re.compile(r"(?<![a-z])(val|valid|validation|test|testing|dev|eval)(set)?(?![a-z])")
 
 
-def find(config: cfg.InMemory, splits: Mapping[str, Split | None], class_names: tuple[str, ...]) -> tuple[str, ...]:
+def find(
+    config: cfg.InMemory | cfg.Pictures, splits: Mapping[str, Split | None], class_names: tuple[str, ...]
+) -> tuple[str, ...]:
     """Looks for what is suspicious in data that were loaded.
 
     Args:
@@ -38,7 +40,9 @@ def find(config: cfg.InMemory, splits: Mapping[str, Split | None], class_names: 
     same = _same_sources(config)
     if same:
         found.append(f"{same}: the network is tested on the images that it is trained on")
-    numbered = isinstance(config, cfg.Csv | cfg.Idx) and config.class_names is None
+    numbered = (
+        isinstance(config, cfg.Csv | cfg.Idx | cfg.Npz | cfg.Parquet | cfg.WebDataset) and config.class_names is None
+    )
     counts = {
         which: np.bincount(split.labels, minlength=len(class_names)).tolist()
         for which, split in splits.items()
@@ -116,7 +120,7 @@ def absent_classes(
     return found
 
 
-def _same_sources(config: cfg.InMemory) -> str | None:
+def _same_sources(config: cfg.InMemory | cfg.Pictures) -> str | None:
     """Names the fields that name one source for training and for testing; None where they differ."""
     match config:
         case cfg.ImageFolder():
@@ -136,11 +140,16 @@ def _same_sources(config: cfg.InMemory) -> str | None:
 def _dark(training: Split | None) -> list[str]:
     """Warns of pixels that are not 0 to 255 but were perhaps scaled."""
     assert training is not None
-    most = int(training.images.max())
+    most = float(training.images.max())
     if most > _DARK:
         return []
+    if training.images.dtype != np.uint8:
+        return [
+            f"no pixel of the training images is above {most / 255:.1%} of config.data.value_range: the network sees "
+            "them nearly black; is its upper end right?"
+        ]
     return [
-        f"no pixel of the training images is above {most}, and 255 is white: the network sees them nearly black; "
+        f"no pixel of the training images is above {most:g}, and 255 is white: the network sees them nearly black; "
         "if they were scaled, scale them to 0 to 255"
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cnn_jax import config as cfg
-from cnn_jax.data.sources import image_folder
+from cnn_jax.data.sources import image_folder, npz_file
 from cnn_jax.data.sources.named import NAMED_SETS
 
 ImageShape = tuple[int, int, int]
@@ -28,6 +28,21 @@ def declared(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
             return (28, 28, 1), len(NAMED_SETS[data.name].class_names)
         case cfg.Idx():
             return None, _count(data.class_names)
+        case cfg.Cifar10():
+            return (32, 32, 3), 10
+        case cfg.Cifar100():
+            return (32, 32, 3), 100 if data.labels == "fine" else 20
+        case cfg.Npz():
+            path = Path(data.file).expanduser()
+            return (npz_file.image_shape(path, "config.data.file") if path.is_file() else None), _count(
+                data.class_names
+            )
+        case cfg.Tfds():
+            from cnn_jax.data.sources import tfds_set  # TFDS takes a third of a second to import
+
+            return _given(data), tfds_set.class_count(data)
+        case cfg.Parquet() | cfg.WebDataset():
+            return _given(data), _count(data.class_names)
         case cfg.Csv():
             return (data.height, data.width, data.channels), _count(data.class_names)
         case cfg.ImageFolder():
@@ -43,6 +58,26 @@ def declared(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
 
                 classes = len(records.read_manifest(records_folder, "config.data.folder").class_names)
             return (data.image_size, data.image_size, data.channels), classes
+
+
+def pixel_type(data: cfg.Data) -> str:
+    """Finds the type of a config's pixels, "uint8" or "float32".
+
+    Args:
+      data: Data section of the config.
+
+    Raises:
+      DataError: If a file that is there cannot be used.
+    """
+    if isinstance(data, cfg.Npz) and (path := Path(data.file).expanduser()).is_file():
+        return npz_file.dtype(path, "config.data.file", data.value_range)
+    return "uint8"
+
+
+def _given(data: cfg.Pictures) -> ImageShape | None:
+    if data.height is None or data.width is None or data.channels is None:
+        return None
+    return data.height, data.width, data.channels
 
 
 def _count(names: tuple[str, ...] | None) -> int | None:

@@ -116,12 +116,18 @@ def _beside(folder: Path) -> Listing:
     )
 
 
-def pictures_of(listed: Listing) -> list[Path]:
-    """Gives the files of a listing that have a picture's suffix."""
-    return [file for file in listed.files if file.suffix.lower() in SUFFIXES]
+def pictures_of(listed: Listing, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+    """Gives the files of a listing that have one of some suffixes, by default a picture's."""
+    return [file for file in listed.files if file.suffix.lower() in suffixes]
 
 
-def passed_over(folder: Path, field: str, listed: Listing, classless: Sequence[Path] = ()) -> tuple[str, ...]:
+def passed_over(
+    folder: Path,
+    field: str,
+    listed: Listing,
+    classless: Sequence[Path] = (),
+    suffixes: Sequence[str] = SUFFIXES,
+) -> tuple[str, ...]:
     """Says which files of a folder are not taken as pictures.
 
     Args:
@@ -129,8 +135,9 @@ def passed_over(folder: Path, field: str, listed: Listing, classless: Sequence[P
       field: The config's or flag's name for it.
       listed: Its files.
       classless: Pictures that lie in no class folder.
+      suffixes: Suffixes of what is taken.
     """
-    others = [file for file in listed.files if file.suffix.lower() not in SUFFIXES]
+    others = [file for file in listed.files if file.suffix.lower() not in suffixes]
     what = [listing.counted(others, "file that is no picture", "files that are no pictures")] if others else []
     if classless:
         what.append(listing.counted(classless, "picture in no class folder", "pictures in no class folder"))

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped
+from numpy.typing import DTypeLike
 
 from cnn_jax.data.errors import DataError
 from cnn_jax.run import host_memory
@@ -65,12 +66,12 @@ def shown(size: int) -> str:
     return f"{size:,} bytes"
 
 
-def empty(shape: tuple[int, ...]) -> UInt8[np.ndarray, "..."]:
-    """Makes an array of bytes that devices on the host can share; the system gives the memory as it is written."""
-    size = math.prod(shape)
+def empty(shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> Shaped[np.ndarray, "..."]:
+    """Makes an array that devices on the host can share; the system gives the memory as it is written."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].reshape(shape)
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def shareable(array: np.ndarray) -> np.ndarray:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import tarfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import data_warnings, image_folder, listing
+from cnn_jax.data.sources import data_warnings, image_folder
+from cnn_jax.data.sources.tar_members import Member, members
 
 TARS = {"train": "ILSVRC2012_img_train.tar", "validation": "ILSVRC2012_img_val.tar"}
-_READ_AT_ONCE = 1 << 20
-_TAR_MAGIC, _MAGIC_AT = b"ustar", 257  # of a member's header, and where it stands
 _TEST_FOLDERS = ("val", "validation", "test")
 
 
@@ -173,51 +169,6 @@ def _training_tar(path: Path, numbers: dict[str, int]) -> list[PictureFile]:
 
 
 def _members(path: Path, within: PictureFile | None = None) -> list[PictureFile]:
-    """Lists the files of a tar file, or of one that lies within it, without reading them.
-
-    Raises:
-      DataError: Where it is none, damaged or cut short.
-    """
-    where = f"--source: {path}" + (f", in it {within.name}," if within else "")
-    start = within.offset if within else 0
-    try:
-        with path.open("rb") as file:
-            end = start + within.size if within else file.seek(0, os.SEEK_END)
-            file.seek(start)
-            with tarfile.open(fileobj=file, mode="r:") as tar:
-                # A member's place is told from the beginning of the file that was opened, wherever the reading began.
-                members = [
-                    PictureFile(member.name, -1, path, member.offset_data, member.size)
-                    for member in tar
-                    if member.isfile() and not listing.is_hidden(PurePosixPath(member.name).name)
-                ]
-                # A damaged header ends the list as the zeros do that end a whole file.
-                file.seek(tar.offset)
-                whole = tar.offset + tarfile.BLOCKSIZE <= end and _is_end(file, end - tar.offset)
-    except tarfile.TarError as error:
-        raise DataError(f"{where} is no tar file, or a damaged one: {error}") from error
-    except OSError as error:
-        raise DataError(f"{where} cannot be read: {error.strerror or error}") from error
-    if not whole:
-        raise DataError(f"{where} is damaged or cut short after {len(members)} files; fetch it again")
-    return members
-
-
-def _is_end(file: BinaryIO, size: int) -> bool:
-    """Tells whether the next bytes end a tar file: two blocks of zeros, then zeros, or old data that fills a record."""
-    ends = min(size, 2 * tarfile.BLOCKSIZE)
-    if any(file.read(ends)):
-        return False
-    size -= ends
-    if size < tarfile.RECORDSIZE:
-        rest = file.read(size)
-        return len(rest) == size and all(
-            rest[block:].find(_TAR_MAGIC, _MAGIC_AT, _MAGIC_AT + len(_TAR_MAGIC)) < 0
-            for block in range(0, size, tarfile.BLOCKSIZE)
-        )
-    while size > 0:
-        part = file.read(min(size, _READ_AT_ONCE))
-        if not part or part.strip(b"\0"):
-            return False
-        size -= len(part)
-    return True
+    """Lists the files of a tar file, or of one that lies within it."""
+    inner = None if within is None else Member(within.name, within.offset, within.size)
+    return [PictureFile(name, -1, path, offset, size) for name, offset, size in members(path, "--source", inner)]

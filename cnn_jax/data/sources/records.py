@@ -28,13 +28,13 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from cnn_jax import whole_file
 from cnn_jax.data.errors import DataError, UnreadableRecordError
+from cnn_jax.data.sources import file_checksum
 from cnn_jax.run.errors import os_error, reason
 
 MANIFEST = "records.json"
 _FOLDER_INFO = "dataset_info.json"
 _OPENED_AT_ONCE = 16  # shards
 _FETCH = "fetch the folder or prepare it again"
-_ENDS = 2**16  # bytes
 # A split that is measured, never chosen by; TFDS's ImageNet has labels for its validation images alone.
 TEST_SPLITS = ("validation", "test")
 
@@ -113,9 +113,7 @@ class Records:
         # TFDS raises these for patterns of names, and numbers of shards, that it cannot use.
         except (AssertionError, IndexError, KeyError, ValueError) as error:
             raise DataError(f"{folder}: {_FOLDER_INFO} is damaged: {error}") from error
-        with ThreadPoolExecutor(_OPENED_AT_ONCE) as threads:
-            faults = [fault for fault in threads.map(_fault_of_shard, shards) if fault is not None]
-        if faults:
+        if faults := faults_of_shards(shards):
             more = f" ({len(faults) - 1} more files are faulty)" if len(faults) > 1 else ""
             raise DataError(f"{self.name}: {faults[0]}{more}")
         self._source = ArrayRecordDataSource(shards)
@@ -140,10 +138,19 @@ class Records:
         except (DecodeError, IndexError) as error:
             raise UnreadableRecordError(f"{self.place(number)} is no picture with a label") from error
 
+    def groups(self) -> None:
+        """Each is read by itself."""
+
     def place(self, number: int) -> str:
         """Names a record and its file, for errors."""
         file = self._files[bisect.bisect_right(self._ends, number)]
         return f"record {number} of {self.name} (in {file})"
+
+
+def faults_of_shards(shards: Sequence[Any]) -> list[str]:
+    """Says what is wrong with files of TFDS's instructions, without reading their records; empty for nothing."""
+    with ThreadPoolExecutor(_OPENED_AT_ONCE) as threads:
+        return [fault for fault in threads.map(_fault_of_shard, shards) if fault is not None]
 
 
 def _fault_of_shard(shard: Any) -> str | None:
@@ -185,15 +192,7 @@ def files_checksum(folder: Path, splits: Sequence[str]) -> str:
     known = builder(folder).info.splits
     for name in splits:
         for path in map(Path, known[name].filepaths):
-            try:
-                with path.open("rb") as file:
-                    size = file.seek(0, os.SEEK_END)
-                    digest.update(f"{name} {path.name} {size}".encode())
-                    for start in sorted({0, max(0, size - _ENDS)}):
-                        file.seek(start)
-                        digest.update(file.read(_ENDS))
-            except OSError as error:
-                raise DataError(f"config.data.folder: {path} cannot be read: {error.strerror}") from error
+            file_checksum.add_ends(digest, path, f"{name} {path.name}", "config.data.folder")
     return digest.hexdigest()
 
 

@@ -17,7 +17,6 @@ Nothing here touches a device, which workers must not; `cnn_jax.data.device.devi
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import sys
 from pathlib import Path
@@ -30,17 +29,19 @@ from jaxtyping import Float, Int, Int32
 
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError, UnreadableRecordError
-from cnn_jax.data.host.crops import CentreCrop, RandomResizedCrop
+from cnn_jax.data.host.crops import CentreCrop, RandomResizedCrop, View
 from cnn_jax.data.host.host_batch import BatchLayout, HostBatch
 from cnn_jax.data.host.picture import UnreadablePictureError
 from cnn_jax.data.host.worker_processes import AHEAD, WorkerBatches
-from cnn_jax.data.sources import memory, subset
+from cnn_jax.data.sources import epoch_order, memory, subset
+from cnn_jax.data.sources.examples import Examples
 from cnn_jax.data.sources.records import MANIFEST, Manifest, Records, files_checksum, read_manifest
 from cnn_jax.data.split import Split, membership_checksum
 from cnn_jax.run import machine
 
 # What a random draw is for: the second entry of its generator's seed.
-_ORDER, _PICTURE, _VALIDATION = range(3)
+_PICTURE, _VALIDATION = 1, 2  # the orders of epochs have 0
+_MEASURED, _MEASURED_AT_ONCE = 10_000, 256  # images
 _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, as Pillow converts (ITU-R BT.601)
 
 
@@ -72,10 +73,10 @@ class Stream:
     """The batches of one split.
 
     Attributes:
-      records: Records that it reads from.
+      records: Examples that it reads from.
       numbers: Numbers of the records that are in it; None for all.
       view: what is seen of a picture.
-      statistics: Statistics of the training pixels.
+      statistics: Statistics of the training pixels; None where they are computed when they are wanted.
       seed: Seed of the experiment.
       shuffled: whether every epoch has an order of its own, or the records' always.
       workers: processes that make the batches; 0 makes them in the caller's.
@@ -84,10 +85,10 @@ class Stream:
       share: This process's part of each batch.
     """
 
-    records: Records
+    records: Examples
     numbers: Int[np.ndarray, " n"] | None
-    view: RandomResizedCrop | CentreCrop
-    statistics: PixelStatistics
+    view: View
+    statistics: PixelStatistics | None
     seed: int
     shuffled: bool
     workers: int
@@ -106,7 +107,29 @@ class Stream:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) in pixels."""
-        return self.view.side, self.view.side, self.view.channels
+        return self.view.image_shape
+
+    @property
+    def dtype(self) -> str:
+        """Type of the pixels, "uint8" or "float32"."""
+        return self.view.dtype
+
+    def pixel_statistics(self) -> PixelStatistics:
+        """Gives the statistics of the training pixels.
+
+        Where none came with the data they are those of the images as a training sees them, of up to 10,000 evenly
+        spaced ones, whatever the experiment's seed.
+        """
+        if self.statistics is not None:
+            return self.statistics
+        chosen = _evenly_spaced(len(self), _MEASURED)
+        pixels, total, products = 0, np.zeros(self.image_shape[-1]), np.zeros((self.image_shape[-1],) * 2)
+        for start in range(0, len(chosen), _MEASURED_AT_ONCE):
+            images = dataclasses.replace(self, seed=0)._read(chosen[start : start + _MEASURED_AT_ONCE]).images
+            part = images.reshape(-1, images.shape[-1]).astype(np.float64)
+            pixels, total, products = pixels + len(part), total + part.sum(axis=0), products + part.T @ part
+        mean = total / pixels
+        return PixelStatistics(mean, products / pixels - np.outer(mean, mean))
 
     def in_batches(self, batch_size: int, share: Share = _ALONE) -> Stream:
         """The same stream in other batches; the arguments are the attributes.
@@ -117,7 +140,7 @@ class Stream:
         made_here = 2 * self.threads * (self.threads > 1) + 2  # of which two are on their way to the devices
         batches = self.workers * (AHEAD + 2 * self.threads * (self.threads > 1)) + made_here
         memory.require(
-            batches * (batch_size // share.count) * math.prod(self.image_shape),
+            batches * (batch_size // share.count) * math.prod(self.image_shape) * np.dtype(self.dtype).itemsize,
             f"config.data: {batches} batches of {batch_size // share.count:,} images ahead of the step",
             "lower the batch size, config.data.workers, config.data.threads or config.data.image_size",
         )
@@ -125,10 +148,13 @@ class Stream:
 
     def some(self, count: int) -> Split:
         """Evenly spaced examples, or all where there are fewer, read into memory here and now."""
-        chosen = np.arange(len(self)) if count >= len(self) else np.arange(count) * len(self) // count
-        numbers = chosen if self.numbers is None else self.numbers[chosen]
-        batch = dataclasses.replace(self, numbers=numbers, batch_size=len(numbers), share=_ALONE).batch(0)
+        batch = self._read(_evenly_spaced(len(self), count))
         return Split(batch.images, batch.labels)
+
+    def _read(self, chosen: Int[np.ndarray, " n"]) -> HostBatch:
+        """Reads the examples at these places as one batch."""
+        numbers = chosen if self.numbers is None else self.numbers[chosen]
+        return dataclasses.replace(self, numbers=numbers, batch_size=len(numbers), share=_ALONE).batch(0)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -147,7 +173,7 @@ class Stream:
         """
         if not self.workers:
             return self._made_here(step, 1)
-        layout = BatchLayout(self.batch_size // self.share.count, self.image_shape)
+        layout = BatchLayout(self.batch_size // self.share.count, self.image_shape, self.dtype)
         return WorkerBatches(self._made_here, layout, step, self.workers)
 
     def _made_here(self, step: int, stride: int) -> grain.IterDataset[HostBatch]:
@@ -166,7 +192,7 @@ class Stream:
         start = place * self.batch_size + self.share.index * rows
         positions = np.arange(start, start + rows)
         chosen = self._chosen(epoch, positions % len(self))
-        images = np.empty((rows, self.view.side, self.view.side, self.view.channels), np.uint8)
+        images = np.empty((rows, *self.image_shape), self.dtype)
         labels = np.empty(rows, np.int32)
         # One after the other: ArrayRecord's threads, which read many at once, take more time than they save.
         for row, number in enumerate(chosen):
@@ -182,9 +208,15 @@ class Stream:
     def _chosen(self, epoch: int, positions: Int[np.ndarray, " b"]) -> list[int]:
         """The records at these places of an epoch's order."""
         if self.shuffled:
-            positions = _order(self.seed, epoch, len(self))[positions]
+            positions = self._order(epoch)[positions]
         numbers = positions if self.numbers is None else self.numbers[positions]
         return [int(number) for number in numbers]
+
+    def _order(self, epoch: int) -> Int32[np.ndarray, " n"]:
+        groups = self.records.groups()
+        if groups is None:
+            return epoch_order.shuffled(self.seed, epoch, len(self))
+        return epoch_order.shuffled_in_groups(self.seed, epoch, epoch_order.Groups(groups, self.numbers))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,15 +261,13 @@ def open_streams(config: cfg.Records, seed: int) -> Streams:
             f"{config.classes}; name another folder, or set config.data.classes=none"
         )
     training, test = (_opened(folder, split, manifest) for split in ("train", manifest.test_split))
-    train, held = _held_out(len(training), config, seed)
+    train, held = held_out(len(training), config, seed)
     random = RandomResizedCrop(config.image_size, config.channels, config.crop_area, config.crop_aspect, config.mirror)
     centre = CentreCrop.of(config)
     workers = len(machine.available_cores()) if config.workers is None else config.workers
     statistics = _pixel_statistics(manifest, config.channels)
 
-    def opened(
-        records: Records, numbers: np.ndarray | None, view: RandomResizedCrop | CentreCrop, *, shuffled: bool
-    ) -> Stream:
+    def opened(records: Records, numbers: np.ndarray | None, view: View, *, shuffled: bool) -> Stream:
         return Stream(records, numbers, view, statistics, seed, shuffled, workers, config.threads)
 
     tested = None if config.test_examples is None else subset.draw_test(config.test_examples, len(test))
@@ -279,13 +309,13 @@ def _pixel_statistics(manifest: Manifest, channels: int) -> PixelStatistics:
     return PixelStatistics(weights[None] @ mean, (weights @ covariance @ weights)[None, None])
 
 
-@functools.lru_cache(maxsize=2)  # which all batches of an epoch share, and threads are in two where one ends
-def _order(seed: int, epoch: int, examples: int) -> Int32[np.ndarray, " n"]:
-    """The order of an epoch's examples."""
-    return np.random.default_rng((seed, _ORDER, epoch)).permutation(np.arange(examples, dtype=np.int32))
+def _evenly_spaced(examples: int, count: int) -> Int[np.ndarray, " n"]:
+    return np.arange(examples) if count >= examples else np.arange(count) * examples // count
 
 
-def _held_out(examples: int, config: cfg.Records, seed: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+def held_out(
+    examples: int, config: cfg.Records | cfg.Pictures, seed: int
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Draws the training and the validation examples; None for all and for none."""
     if config.validation_fraction == 0 and config.train_examples is None:
         return None, None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
 
 from cnn_jax.data.errors import DataError
+from cnn_jax.data.sources import memory
+from cnn_jax.data.split import Split
 
 _KINDS = {"train": "training", "test": "test"}
 _TEST = (0, 4)  # seed of the draw of test images, which no draw by an experiment's seed has
@@ -48,3 +51,42 @@ def draw_test(count: int, examples: int) -> Int[np.ndarray, " count"]:
     """
     refuse_more("test", count, examples)
     return draw(np.random.default_rng(_TEST), count, examples)
+
+
+def draw_by_class(
+    split: Split, fraction: float, classes: int, rng: np.random.Generator
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]:
+    """Draws a share of every class.
+
+    Args:
+      split: The images.
+      fraction: Share of each class that is drawn.
+      classes: Number of classes.
+      rng: Generator of the draw.
+
+    Returns:
+      (numbers of the drawn images, numbers of the others), in the order of the whole.
+    """
+    drawn = np.zeros(len(split), bool)
+    for label in range(classes):
+        members = np.flatnonzero(split.labels == label)
+        drawn[rng.permutation(members)[: round(fraction * len(members))]] = True
+    return np.flatnonzero(drawn), np.flatnonzero(~drawn)
+
+
+def pick(split: Split, numbers: Int[np.ndarray, " n"]) -> Split:
+    """Gives some images; all of them are not copied.
+
+    Args:
+      split: The images.
+      numbers: Numbers of those that are wanted, which rise.
+    """
+    if len(numbers) == len(split):
+        return split
+    shape = len(numbers), *split.images.shape[1:]
+    dtype = split.images.dtype
+    memory.require(math.prod(shape) * dtype.itemsize, "config.data: a part of the images")
+    # NumPy writes straight into `out` where it need not check the numbers first.
+    images = np.take(split.images, numbers, axis=0, out=memory.empty(shape, dtype), mode="clip")
+    files = None if split.files is None else tuple(split.files[number] for number in numbers.tolist())
+    return Split(images, split.labels[numbers], files)

@@ -12,6 +12,7 @@ from cnn_jax.report.inspection.page import Section
 from cnn_jax.report.inspection.subject import Source, Subject, open_subject
 from cnn_jax.report.own_files import OwnFiles
 from cnn_jax.run.errors import RunFailed, explain
+from cnn_jax.words import by
 
 _MAKERS: dict[SectionName, Callable[[Subject], Section]] = {
     "kernels": sections.kernels,
@@ -70,7 +71,7 @@ def _about(subject: Subject) -> str:
     result, config = subject.run.result, subject.run.experiment
     parts = [
         f"{config.model.name} of {result.parameters:,} parameters, trained on {config.data.name}",
-        f"images of {'x'.join(map(str, subject.run.image_shape))}",
+        f"images of {by(subject.run.image_shape)}",
         f"test accuracy {result.test_accuracy:.4f}",
     ]
     if subject.test is not None and len(subject.test_numbers) < len(subject.test):

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from cnn_jax import bands
 from cnn_jax.inspect.class_maps import ClassMap, ClassMaps, Effort, class_maps
 from cnn_jax.inspect.kernel_pictures import kernel_sheet
 from cnn_jax.inspect.kernels import LearnedKernels, learned_kernels
@@ -173,7 +174,7 @@ def _effort(subject: Subject) -> Effort:
 
 def _picture(name: str, pixels: UInt8[np.ndarray, "h w c"], words: str) -> Shown:
     """A picture by itself: a small one enlarged by whole pixels, a large one made smaller."""
-    image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+    image = Image.fromarray(bands.shown(pixels))
     longer = max(image.size)
     if longer > _THUMBNAIL:
         image.thumbnail((_THUMBNAIL, _THUMBNAIL))

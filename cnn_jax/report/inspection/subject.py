@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,9 +15,9 @@ from jaxtyping import Array, Float, Int, UInt8
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.host import picture
-from cnn_jax.data.host.evaluation_picture import read_picture
 from cnn_jax.data.host.picture import UnreadablePictureError
 from cnn_jax.data.sources import listing
+from cnn_jax.data.sources.evaluation_picture import read_picture
 from cnn_jax.data.split import Split
 from cnn_jax.inspect import layer_choice
 from cnn_jax.inspect.feature_maps import layer_outputs
@@ -31,6 +30,7 @@ from cnn_jax.report.prediction import find_pictures
 from cnn_jax.run.errors import RunFailed
 from cnn_jax.train import restore
 from cnn_jax.train.restore import FinishedRun
+from cnn_jax.words import did_you_mean
 
 if TYPE_CHECKING:
     from cnn_jax.data.sources.stream import Stream
@@ -225,7 +225,7 @@ def open_subject(source: Source, request: InspectRequest) -> Subject:
     classes, class_faults = _classes(request.classes, run.class_names)
     if faults := faults + class_faults:
         raise ConfigError(faults)
-    files, _ = find_pictures(source.images) if source.images else ([], ())
+    files, _ = find_pictures(source.images, run.experiment.data) if source.images else ([], ())
     if len(files) > _MOST_PICTURES:
         raise ConfigError([f"--images: {len(files)} pictures, expected at most {_MOST_PICTURES}; name some files"])
     pairs = (len(files) or _STANDARD_PICTURES) * len(classes)
@@ -257,9 +257,7 @@ def _classes(words: Sequence[str], names: Sequence[str]) -> tuple[tuple[int, ...
             if number is not None:
                 numbers.append(number)
                 continue
-            lower = {name.lower(): name for name in reversed(names)}
-            near = difflib.get_close_matches(part.lower(), lower, n=1, cutoff=0.6)
-            meant = f"; did you mean {lower[near[0]]!r}?" if near else ""
+            meant = did_you_mean(part, names)
             known = f"one of {', '.join(names)}" if len(names) <= 20 else "the name of a class"
             faults.append(f"--classes: got {part!r}, expected {known}, or a number from 0 to {len(names) - 1}{meant}")
     return tuple(dict.fromkeys(numbers)), faults
@@ -293,7 +291,7 @@ def _read(files: Sequence[Path], run: FinishedRun) -> tuple[SeenPicture, ...]:
     for number, file in enumerate(files, 1):
         name = listing.as_text(file)
         try:
-            pixels, changes = read_picture(file, run.experiment.data, run.image_shape)
+            pixels, changes = read_picture(file, run.experiment.data, run.image_shape, run.dtype)
             original = pixels
             if changes:
                 with picture.open_picture(file) as opened:

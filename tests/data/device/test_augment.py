@@ -172,3 +172,11 @@ def test_what_cannot_work_on_the_images(fields, said):
 def test_what_just_works_on_the_images():
     config = Augment(shift=19, cutout=58, erasing=1.0, erasing_area=(0.5, 0.6), erasing_aspect=(1.3, 2.0))
     assert unfit(config, (20, 30, 3)) == []
+
+
+def test_colours_of_other_channels_than_colours_are_refused_by_name():
+    config = Augment(brightness=0.1, contrast=0.2, lighting=0.3, flip=True)
+    assert unfit(config, (9, 9, 3)) == unfit(config, (9, 9, 1)) == []
+    faults = unfit(config, (9, 9, 13))
+    assert [fault.partition("=")[0].rpartition(".")[2] for fault in faults] == ["brightness", "contrast", "lighting"]
+    assert "the images have 13 channels; set config.augment.lighting=0" in faults[2]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from cnn_jax.data.host.crops import CentreCrop
-from cnn_jax.data.host.picture import MAX_PIXELS, UnreadablePictureError, fit, open_picture, upright
+from cnn_jax.data.host.picture import FORMATS, MAX_PIXELS, UnreadablePictureError, fit, open_picture, upright
 
 _DRAWS = np.random.default_rng(0)
 GREY16 = np.concatenate([[0, 128, 129, 255, 256, 257, 32767, 32768, 65535], _DRAWS.integers(0, 65536, 91)])
@@ -150,7 +150,7 @@ def test_every_mode(mode, channels, tmp_path):
         np.testing.assert_array_equal(pixels, expected, err_msg=kind)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind not in ("GIF", "BMP")])  # which have no EXIF
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_exif_orientation(kind, turn, tmp_path):
     exif = Image.Exif()
@@ -206,7 +206,7 @@ def test_other_formats_are_refused_and_start_nothing(name, tmp_path, monkeypatch
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(UnreadablePictureError, match="cannot be read as a picture: it is none of PNG, JPEG, GIF, BMP"):
         read(OTHERS[name], tmp_path)
-    with pytest.raises(UnreadablePictureError, match="it is none of PNG, JPEG, GIF, BMP, WEBP, TIFF"):
+    with pytest.raises(UnreadablePictureError, match="it is none of PNG, JPEG, GIF, BMP, WEBP, TIFF, AVIF"):
         CentreCrop(10, 3, 10)(OTHERS[name], None)
     assert not (tmp_path / "started").exists()
 
@@ -244,7 +244,7 @@ def test_decompression_bombs_are_refused_by_the_size_that_they_declare(kind, tmp
                 attempt()
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("kind", FORMATS)
 def test_damaged_pictures_are_never_taken(kind, tmp_path):
     content = encoded(Image.fromarray(_DRAWS.integers(0, 256, (60, 60, 3), np.uint8)), kind)
     for length in (len(content) // 2, 4 * len(content) // 5):

@@ -370,3 +370,11 @@ def test_random_tables_are_read_and_random_damage_is_refused_or_harmless(tmp_pat
             messages.append(str(error))
     assert len(messages) > 100
     assert not any("\n" in message or len(message) > 400 + len(str(tmp_path)) for message in messages)
+
+
+def test_colours_one_after_the_other(tmp_path):
+    """CIFAR's order: all red values, then all green ones, then all blue ones."""
+    images = np.random.default_rng(4).integers(0, 256, (5, 2, 3, 3), np.uint8)
+    lines = [",".join(map(str, [n % 2, *image.transpose(2, 0, 1).ravel()])) for n, image in enumerate(images)]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    np.testing.assert_array_equal(read_csv(tmp_path / "a.csv", "field", (2, 3, 3), layout="CHW").images, images)

@@ -195,7 +195,7 @@ class _Broken:
     """Records whose pictures are no pictures."""
 
     def __init__(self, records):
-        self.place, self._records = records.place, records
+        self.place, self.groups, self._records = records.place, records.groups, records
 
     def __len__(self):
         return len(self._records)

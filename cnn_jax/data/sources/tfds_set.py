@@ -1,0 +1,319 @@
+"""Data sets that TFDS has prepared as ArrayRecord files, read without TensorFlow."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import itertools
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from google.protobuf.message import DecodeError
+from grain.sources import ArrayRecordDataSource
+from tensorflow_datasets.proto import tf_example_pb2
+
+from cnn_jax import config as cfg
+from cnn_jax import user_path
+from cnn_jax.data.errors import DataError, UnreadableRecordError
+from cnn_jax.data.sources import file_checksum, records
+from cnn_jax.data.sources.examples import Labelled, PictureSet
+from cnn_jax.run.errors import os_error, reason
+
+_INFO = "dataset_info.json"
+_NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[^/:\s]+))?(:(?P<version>\d+\.\d+\.\d+))?")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_TESTS = ("test", "validation")
+_KEYS = {"image": (tfds.features.Image, tfds.features.Tensor), "label": (tfds.features.ClassLabel,)}
+
+
+class TfdsExamples:
+    """Examples of one split, read at random; may be sent to other processes."""
+
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str, field: str, image: str, label: str):
+        """Opens the split's files once, to see that they are whole.
+
+        Args:
+          builder: Builder of the data set.
+          split: TFDS's expression of the split.
+          field: The config's name for the split, for errors.
+          image: Feature of the images.
+          label: Feature of the labels.
+
+        Raises:
+          DataError: If there is no such split, or one of its files is damaged or missing.
+        """
+        info = builder.info
+        self.name = f"{info.full_name}, split {split}"
+        self._image, self._label, self._classes = image, label, info.features[label].num_classes
+        feature = info.features[image]
+        self._tensor = (
+            None if isinstance(feature, tfds.features.Image) else tfds.features.FeaturesDict({image: feature})
+        )
+        try:
+            shards = info.splits[split].file_instructions
+        except Exception as error:  # TFDS raises whatever its parser of expressions does
+            raise DataError(
+                f"config.data.{field}: {info.full_name} has no split {split!r}, it has {_counted(info)}; an expression "
+                "is such as train, train[:90%] or train+validation"
+            ) from error
+        if faults := records.faults_of_shards(shards):
+            more = f" ({len(faults) - 1} more files are faulty)" if len(faults) > 1 else ""
+            raise DataError(f"config.data.{field}: {self.name}: {faults[0]}{more}")
+        if not shards:
+            raise DataError(f"config.data.{field}: {self.name} has no examples")
+        self.files = tuple(dict.fromkeys(Path(shard.filename) for shard in shards))
+        # What a part takes is -1 for all the rest.
+        takes = [shard.examples_in_shard - shard.skip if shard.take < 0 else shard.take for shard in shards]
+        self.parts = tuple(
+            (Path(shard.filename).name, shard.skip, take) for shard, take in zip(shards, takes, strict=True)
+        )
+        self._source = ArrayRecordDataSource(shards)
+        self._ends = list(itertools.accumulate(takes))
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, number: int) -> Labelled:
+        """Reads one example.
+
+        Raises:
+          UnreadableRecordError: If its bytes are damaged, cannot be read, or are no picture with a label.
+        """
+        try:
+            serialized = self._source[number]
+        except (RuntimeError, OSError) as error:
+            raise UnreadableRecordError(f"{self.place(number)} cannot be read: {error}") from error
+        try:
+            features = tf_example_pb2.Example.FromString(serialized).features.feature
+            label = features[self._label].int64_list.value[0]
+            if self._tensor is None:
+                picture = features[self._image].bytes_list.value[0]
+            else:
+                picture = _pixels(self._tensor.deserialize_example_np(serialized)[self._image])
+        except (DecodeError, IndexError, ValueError, KeyError) as error:
+            raise UnreadableRecordError(f"{self.place(number)} is no picture with a label") from error
+        if not 0 <= label < self._classes:
+            without = "; it is a split without labels" if label == -1 else ""
+            raise UnreadableRecordError(
+                f"{self.place(number)} has the label {label}, expected 0 to {self._classes - 1}{without}"
+            )
+        return Labelled(picture, label)
+
+    def place(self, number: int) -> str:
+        """Names an example and its file, for errors."""
+        file = self.parts[bisect.bisect_right(self._ends, number)][0]
+        return f"example {number} of {self.name} (in {file})"
+
+    def groups(self) -> None:
+        """Each is read by itself."""
+
+
+def open_set(config: cfg.Tfds) -> PictureSet:
+    """Opens a prepared data set.
+
+    Args:
+      config: Its name or folder, and its splits.
+
+    Raises:
+      DataError: If there is none, it is not prepared as ArrayRecord files, or lacks a split or feature; the message has
+        the command that prepares it.
+    """
+    folder = _folder(config)
+    field = "config.data.folder" if config.folder is not None else "config.data.dataset"
+    builder = _builder(folder, field)
+    image, label = (_key(builder, name, getattr(config, name)) for name in ("image", "label"))
+    expressions = {"train_split": config.train_split, "validation_split": config.validation_split}
+    expressions["test_split"] = config.test_split or next(
+        (name for name in _TESTS if name in builder.info.splits), _TESTS[0]
+    )
+    found = {
+        name: TfdsExamples(builder, expression, name, image, label)
+        for name, expression in expressions.items()
+        if expression is not None
+    }
+    digest = hashlib.sha256(str([(name, each.parts) for name, each in found.items()]).encode())
+    files = sorted({file for each in found.values() for file in each.files})
+    digest.update(file_checksum.of_files(files, field).encode())
+    names = tuple(builder.info.features[label].names)
+    digest.update("\0".join(names).encode())
+    return PictureSet(
+        found["train_split"],
+        found.get("validation_split"),
+        found["test_split"],
+        names,
+        digest.hexdigest(),
+        _warnings(found, expressions),
+    )
+
+
+def class_count(config: cfg.Tfds) -> int | None:
+    """Reads the number of classes; None where the data set is not here."""
+    try:
+        builder = _builder(_folder(config), "config.data.dataset")
+        return int(builder.info.features[_key(builder, "label", config.label)].num_classes)
+    except DataError:
+        return None
+
+
+def _folder(config: cfg.Tfds) -> Path:
+    """Finds the folder that has dataset_info.json."""
+    if config.folder is not None:
+        folder = Path(config.folder).expanduser()
+        if not folder.is_dir():
+            raise DataError(f"config.data.folder: there is no folder {folder}")
+        if not (folder / _INFO).is_file():
+            inside = sorted(path.parent for path in folder.glob(f"*/{_INFO}"))
+            hint = f"; name {inside[-1]}" if inside else ""
+            raise DataError(f"config.data.folder: {folder} has no {_INFO}: TFDS has prepared no data set there{hint}")
+        return folder
+    assert config.dataset is not None
+    if (asked := _NAME.fullmatch(config.dataset)) is None:
+        raise DataError(
+            f"config.data.dataset: got {config.dataset!r}, expected NAME, NAME/CONFIG or NAME:VERSION, such as "
+            "cifar10:3.0.2"
+        )
+    data_dir = _data_dir(config)
+    folder = data_dir / asked["name"]
+    if asked["config"] is not None:
+        folder /= asked["config"]
+    elif folder.is_dir() and not _versions(folder):
+        configs = sorted(path.name for path in folder.iterdir() if path.is_dir() and _versions(path))
+        if len(configs) > 1:
+            raise DataError(
+                f"config.data.dataset: {asked['name']} has the configs {', '.join(configs)}; name one, such as "
+                f"{asked['name']}/{configs[0]}"
+            )
+        folder = folder / configs[0] if configs else folder
+    versions = _versions(folder)
+    if asked["version"] is not None:
+        if asked["version"] in versions or not versions:
+            versions = [version for version in versions if version == asked["version"]]
+        else:
+            raise DataError(
+                f"config.data.dataset: {folder} has the versions {', '.join(versions)}, and no {asked['version']}; "
+                f"name one of them, or prepare it:\n{_how_to_prepare(config.dataset, data_dir)}"
+            )
+    if not versions:
+        raise DataError(
+            f"config.data.dataset: {config.dataset} is not prepared in {data_dir}; these commands do so:\n"
+            f"{_how_to_prepare(config.dataset, data_dir)}"
+        )
+    return folder / versions[-1]
+
+
+def _data_dir(config: cfg.Tfds) -> Path:
+    if config.data_dir is not None:
+        return Path(config.data_dir).expanduser()
+    named = os.environ.get("TFDS_DATA_DIR")
+    if named and (fault := user_path.fault_of(named)):
+        raise DataError(f"TFDS_DATA_DIR: {fault}")
+    return Path(named or "~/tensorflow_datasets").expanduser()
+
+
+def _versions(folder: Path) -> list[str]:
+    """Lists the versions that are prepared in a folder, the newest last."""
+    found = [path.parent.name for path in folder.glob(f"*/{_INFO}") if _VERSION.fullmatch(path.parent.name)]
+    return sorted(found, key=lambda version: tuple(map(int, version.split("."))))
+
+
+def _how_to_prepare(dataset: str, data_dir: Path) -> str:
+    call = f"tfds.builder({dataset!r}, data_dir={str(data_dir)!r}, file_format='array_record').download_and_prepare()"
+    return (
+        "  python3 -m venv .venv-tfds && .venv-tfds/bin/pip install -r requirements-tfds.txt\n"
+        f'  .venv-tfds/bin/python -c "import tensorflow_datasets as tfds; {call}"'
+    )
+
+
+def _builder(folder: Path, field: str) -> tfds.core.DatasetBuilder:
+    """Opens a folder that TFDS has prepared as ArrayRecord files."""
+    try:
+        opened = tfds.builder_from_directory(folder)
+        opened.info.splits  # noqa: B018  (reads the rest of the description)
+        file_format = opened.info.file_format
+        features = opened.info.features
+    except Exception as error:  # TFDS raises whatever its readers of JSON, protobuf and features do
+        if (refused := os_error(error, folder)) is not None and not isinstance(refused, FileNotFoundError):
+            raise DataError(f"{field}: {os.fsdecode(refused.filename)} cannot be read: {reason(refused)}") from error
+        first = str(error).strip().partition("\n")[0]
+        raise DataError(f"{field}: {folder}: {_INFO} or features.json is damaged or missing: {first}") from error
+    if file_format is None or file_format.value != "array_record":
+        info = opened.info
+        parent = folder.parent.parent.parent if info.config_name else folder.parent.parent
+        target = parent.with_name(f"{parent.name}-array_record")
+        name = info.full_name.rpartition("/")[0]
+        raise DataError(
+            f"{field}: {folder} is prepared in the format {file_format and file_format.value}, expected array_record; "
+            f"these commands prepare it so in {target}, which is then config.data.data_dir:\n"
+            f"{_how_to_prepare(f'{name}:{info.version}', target)}"
+        )
+    if not isinstance(features, tfds.features.FeaturesDict):
+        raise DataError(f"{field}: {folder} has no features by name, expected images and labels")
+    return opened
+
+
+def _key(builder: tfds.core.DatasetBuilder, kind: str, named: str | None) -> str:
+    """Finds the feature of the images or of the labels."""
+    features = builder.info.features
+    expected = " or ".join(each.__name__ for each in _KEYS[kind])
+    # A ClassLabel is a Tensor too.
+    usable = [name for name, feature in features.items() if type(feature) in _KEYS[kind] and _is_usable(feature)]
+    if named is not None:
+        if named in usable:
+            return named
+        raise DataError(
+            f"config.data.{kind}={named}: {builder.info.full_name} has {', '.join(usable) or 'no feature'} of the type "
+            f"{expected}"
+        )
+    supervised = builder.info.supervised_keys or ()
+    chosen = [name for name in supervised if isinstance(name, str) and name in usable][:1] or usable
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen:
+        raise DataError(
+            f"config.data.{kind}: {builder.info.full_name} has the features {', '.join(chosen)}; name one of them"
+        )
+    all_features = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
+    raise DataError(
+        f"config.data.{kind}: {builder.info.full_name} has the features {all_features}; expected one of the type "
+        f"{expected}" + " of 8 bits, [height, width, 1 or 3]" * (kind == "image")
+    )
+
+
+def _is_usable(feature: Any) -> bool:
+    """Whether a feature's images are of 8 or 16 bits in files, or 8-bit pixels of one or three channels."""
+    if type(feature) is tfds.features.Tensor:
+        shape = feature.shape
+        return feature.np_dtype == np.uint8 and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)))
+    return not isinstance(feature, tfds.features.Image) or np.dtype(feature.np_dtype) in (np.uint8, np.uint16)
+
+
+def _pixels(values: Any) -> np.ndarray:
+    pixels = np.asarray(values, np.uint8)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _counted(info: tfds.core.DatasetInfo) -> str:
+    return ", ".join(f"{name} ({split.num_examples:,})" for name, split in info.splits.items())
+
+
+def _warnings(found: dict[str, TfdsExamples], expressions: dict[str, str | None]) -> tuple[str, ...]:
+    """Warns of splits that share examples."""
+    ranges = {name: [(file, skip, skip + count) for file, skip, count in each.parts] for name, each in found.items()}
+    warnings = []
+    for one, other in itertools.combinations(found, 2):
+        shared = sum(map(_overlap, *zip(*itertools.product(ranges[one], ranges[other]), strict=True)))
+        if shared:
+            warnings.append(
+                f"config.data.{one}={expressions[one]} and config.data.{other}={expressions[other]} share {shared:,} "
+                "examples"
+            )
+    return tuple(warnings)
+
+
+def _overlap(one: Sequence[Any], other: Sequence[Any]) -> int:
+    return max(0, min(one[2], other[2]) - max(one[1], other[1])) if one[0] == other[0] else 0

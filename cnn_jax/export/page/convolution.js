@@ -1,0 +1,1 @@
+../../../docs/explorer/convolution.js

@@ -1,0 +1,112 @@
+"""The live page of a finished run: one HTML file, no server, no network."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+
+import jax
+import jinja2
+import markupsafe
+import numpy as np
+
+from cnn_jax.config import Records
+from cnn_jax.config.parsing import ConfigError
+from cnn_jax.data.host.crops import CentreCrop
+from cnn_jax.export import description, seal
+from cnn_jax.export.page import packing
+from cnn_jax.train.restore import FinishedRun
+
+LARGEST = 5_000_000
+"""Parameters of the largest network that a page holds."""
+_SCRIPTS = ("convolution.js", "network.js", "picture.js", "units.js", "story.js", "page.js")
+FOREIGN_ACTIVATIONS = frozenset({"relu6", "hard_sigmoid", "hard_swish", "gelu_exact"})
+
+
+def write(run: FinishedRun) -> bytes:
+    """Writes the live page of a finished run's network.
+
+    Args:
+      run: Finished run.
+
+    Returns:
+      Content of the HTML file.
+
+    Raises:
+      ConfigError: Where the network takes other pictures than grey or RGB ones, or has more than LARGEST parameters, a
+        layer that the page does not compute, or weights that are not finite.
+    """
+    if run.dtype != "uint8" or run.image_shape[2] not in (1, 3):
+        given = f"{run.image_shape[2]} channels of {run.dtype}"
+        raise ConfigError([f"--format=page: pages draw grey or RGB pictures of uint8, and the network takes {given}"])
+    model = run.experiment.model
+    used = {getattr(model, field) for field in type(model).model_fields if field.endswith("activation")}
+    if foreign := sorted(used & FOREIGN_ACTIVATIONS):
+        raise ConfigError(
+            [f"--format=page: it does not compute the activation {', '.join(foreign)}; --format=onnx writes it"]
+        )
+    if model.name == "inception_v3":  # whose averages count the zeros around a map
+        raise ConfigError(["--format=page: it does not compute Inception v3's averages; --format=onnx writes them"])
+    nodes = run.config.network.layer_graph(run.image_shape)
+    count = sum(node.row.parameters for node in nodes if node.row)
+    if count > LARGEST:
+        raise ConfigError(
+            [
+                f"--format=page: the network has {count:,} parameters, and a page holds up to {LARGEST:,}; "
+                "use a smaller width, or --format=onnx"
+            ]
+        )
+    if not all(np.isfinite(np.asarray(array)).all() for array in jax.tree.leaves(dict(run.variables))):
+        raise ConfigError(
+            ["--format=page: the network has weights that are no numbers (NaN or infinite); train it anew"]
+        )
+    layers, weights = packing.pack(nodes, run.variables)
+    described = description.describe(run)
+    data, train = run.experiment.data, run.experiment.train
+    crop = CentreCrop.of(data) if isinstance(data, Records) else None
+    content = {
+        "description": described.model_dump(mode="json"),
+        "layers": layers,
+        "mirrored": train.eval_mirrored,
+        "shift": train.eval_shift,
+        "crop": None if crop is None else [crop.side, crop.shorter_side],
+    }
+    return seal.seal(
+        _template()
+        .render(
+            model=run.experiment.model.name,
+            parameters=count,
+            accuracy=described.test_accuracy,
+            image_shape=run.image_shape,
+            classes=len(run.class_names),
+            content=markupsafe.Markup(json.dumps(content).replace("<", "\\u003c")),
+            weights=weights,
+            style=_text("page.css"),
+            scripts=[_text(name) for name in _SCRIPTS],
+        )
+        .encode()
+    )
+
+
+def rounded(run: FinishedRun) -> FinishedRun:
+    """Gives the run with the weights that its page holds, to compare the page with.
+
+    Args:
+      run: Finished run.
+    """
+    variables = jax.tree.map(lambda array: packing.narrowed(np.asarray(array)).astype(np.float32), dict(run.variables))
+    return dataclasses.replace(run, variables=variables)
+
+
+def _text(name: str) -> markupsafe.Markup:
+    return markupsafe.Markup(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined).get_template(
+        "page.html.j2"
+    )

@@ -1,0 +1,368 @@
+"""The parts of a network's maps that change where a window of the image does.
+
+Outside of a window's reach every layer has the values that it has for the whole image. So the first layers need to be
+computed on crops around the window alone. They are divided at layers that all later ones read the image through; from
+one to the next, the network runs on a crop, and what agrees with the whole network's computation, tap by tap, is put
+into the maps of the unchanged image. The layers after the last division are computed whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from cnn_jax.convolution_choices import border_mode
+from cnn_jax.geometry.unit_fields import UnitFields
+from cnn_jax.layer_rows import IMAGE, LayerRow
+from cnn_jax.models import Model, Variables
+from cnn_jax.ops.padding import GeometryError
+
+LEAST_SAVED = 5e9  # multiply-adds of all windows together: less is not worth a larger program
+_LEAST_PART = 0.04  # of the network's multiply-adds, between two divisions
+_LARGEST_SHARE = 0.8  # of the multiply-adds between two divisions, computed on crops
+_TRIES = 6  # sizes of a crop
+# Kinds of layers whose outputs depend on their windows of the input alone, at the same place where there is none.
+_LOCAL = frozenset(
+    {
+        "conv", "max_pool", "avg_pool", "min_pool", "batch_norm", "lrn", "scale", "dropout", "pad", "crop", "add",
+        "concat",
+    }
+)  # fmt: skip
+
+
+class Part(NamedTuple):
+    """A part of a network that is computed on crops.
+
+    Attributes:
+      source: Name of the layer that the part begins after; None is the image.
+      target: Name of the layer that it ends with.
+      pixels: (height, width) of a picture that gives maps of the crops' sizes.
+      size: (height, width) of the crops of the source's output.
+    """
+
+    source: str | None
+    target: str
+    pixels: tuple[int, int]
+    size: tuple[int, int]
+
+
+class Places(NamedTuple):
+    """Where the crops of a part lie, one for each window.
+
+    Attributes:
+      sources: First (row, column) of the crop in the source's map.
+      targets: First (row, column) of what is computed in the target's map.
+      rows, columns: Which of its rows and columns have the values that the whole network would give them.
+    """
+
+    sources: Int[Array | np.ndarray, "n 2"]
+    targets: Int[Array | np.ndarray, "n 2"]
+    rows: Bool[Array | np.ndarray, "n h"]
+    columns: Bool[Array | np.ndarray, "n w"]
+
+
+class _Crop(NamedTuple):
+    """One axis of the crop of one window."""
+
+    source: int
+    target: int
+    agrees: Bool[np.ndarray, " m"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Network:
+    """The rows of a network's layers in evaluation, for images and for crops."""
+
+    model: Model
+    image_shape: tuple[int, int, int]
+
+    @functools.cached_property
+    def variables(self) -> Variables:
+        return self.model.variable_shapes(self.image_shape)
+
+    @functools.cached_property
+    def rows(self) -> tuple[LayerRow, ...]:
+        return self.model.part_rows(self.variables, self.image_shape, self.model.layers(self.image_shape)[-1].name)
+
+    @functools.cached_property
+    def fields(self) -> UnitFields:
+        return UnitFields(self.rows, self.image_shape)
+
+    def cropped(self, pixels: tuple[int, int], target: int) -> tuple[LayerRow, ...] | None:
+        """The rows up to the target for a picture of other pixels; None where it is too small."""
+        shape = (*pixels, self.image_shape[2])
+        try:
+            rows = self.model.part_rows(self.variables, shape, self.rows[target].name)
+        except GeometryError:
+            return None
+        alike = [(row.name, row.sources) for row in self.rows[: target + 1]]
+        return rows if alike == [(row.name, row.sources) for row in rows] else None
+
+
+@functools.lru_cache(maxsize=16)
+def plan_parts(
+    model: Model,
+    image_shape: tuple[int, int, int],
+    windows: tuple[tuple[int, int], ...],
+    window: tuple[int, int],
+) -> tuple[tuple[Part, ...], tuple[Places, ...]]:
+    """Divides a network into parts that are computed on crops around windows, where it saves enough.
+
+    Args:
+      model: Network.
+      image_shape: (height, width, channels) of the image in pixels.
+      windows: First (row, column) of each window; beyond the image the window changes nothing.
+      window: (height, width) of the windows in pixels.
+
+    Returns:
+      (parts in the order of computation, where their crops lie); none where the whole network is computed.
+
+    Raises:
+      GeometryError: Where the image is too small for a layer.
+    """
+    network, starts = _Network(model, image_shape), np.array(windows)
+    if sum(row.multiply_adds for row in model.layers(image_shape)) * len(starts) < LEAST_SAVED:
+        return (), ()
+    total = sum(row.multiply_adds for row in network.rows)
+    parts: list[Part] = []
+    places: list[Places] = []
+    source, saved = IMAGE, 0
+    for target in _divisions(network.rows):
+        whole = sum(row.multiply_adds for row in network.rows[source + 1 : target + 1])
+        if whole < _LEAST_PART * total:
+            continue
+        found = _part(network, source, target, starts, window)
+        if found is None:
+            break
+        part, where, rows = found
+        cost = sum(row.multiply_adds for row in rows[source + 1 :])
+        if cost > _LARGEST_SHARE * whole:
+            break
+        parts.append(part)
+        places.append(where)
+        saved += whole - cost
+        source = target
+    return (tuple(parts), tuple(places)) if saved * len(starts) >= LEAST_SAVED else ((), ())
+
+
+def changed_logits(
+    model: Model,
+    variables: Variables,
+    images: Float[Array, "n h w c"],
+    parts: tuple[Part, ...],
+    places: Sequence[Places],
+    kept: Sequence[Float[Array, "h w c"]],
+) -> Float[Array, "n k"]:
+    """Classifies images that differ from one image in a window each.
+
+    Args:
+      model: Network.
+      variables: Its variables.
+      images: Normalised pixels.
+      parts: The parts of the network that are computed on crops, as `plan_parts` gives them.
+      places: Where the crops lie, an entry for each image.
+      kept: Outputs of the parts' targets for the image without a window.
+
+    Returns:
+      Logits.
+    """
+    maps = images
+    for part, place, unchanged in zip(parts, places, kept, strict=True):
+        crops = _cut(maps, place.sources, part.size)
+        if part.source is None:
+            computed = model.apply_part(variables, crops, stop=part.target)
+        else:
+            pixels = jnp.zeros((len(images), *part.pixels, images.shape[3]))
+            computed = model.apply_part(variables, pixels, {part.source: crops}, part.target)
+        agrees = place.rows[:, :, None, None] & place.columns[:, None, :, None]
+        whole = jnp.broadcast_to(unchanged, (len(images), *unchanged.shape))
+        new = jnp.where(agrees, computed, _cut(whole, place.targets, computed.shape[1:3]))
+        maps = jax.vmap(lambda one, some, at: jax.lax.dynamic_update_slice(one, some, (at[0], at[1], 0)))(
+            whole, new, place.targets
+        )
+    return model.apply_part(variables, images, {parts[-1].target: maps} if parts else None)
+
+
+def _cut(maps: Array, starts: Array | np.ndarray, size: Sequence[int]) -> Array:
+    """Cuts a rectangle of a size out of each map."""
+    result: Array = jax.vmap(lambda one, at: jax.lax.dynamic_slice(one, (at[0], at[1], 0), (*size, maps.shape[3])))(
+        maps, starts
+    )
+    return result
+
+
+def _divisions(rows: Sequence[LayerRow]) -> list[int]:
+    """The layers that all later ones read the image through, each before one that multiplies."""
+    oldest = [IMAGE] * len(rows)  # that the layers after each read
+    read = len(rows)
+    for number in range(len(rows) - 1, 0, -1):
+        read = min(read, *rows[number].sources)
+        oldest[number - 1] = read
+    found = []
+    for number, row in enumerate(rows[:-1]):
+        if row.kind not in _LOCAL:
+            break
+        if oldest[number] >= number and rows[number + 1].kind not in ("batch_norm", "lrn", "dropout", "max_pool"):
+            found.append(number)
+    return found
+
+
+def _part(
+    network: _Network, source: int, target: int, starts: Int[np.ndarray, "n 2"], window: tuple[int, int]
+) -> tuple[Part, Places, tuple[LayerRow, ...]] | None:
+    """Finds the smallest crops that serve all windows; None where there are none smaller than the image."""
+    for attempt in range(_TRIES):
+        pixels = tuple(
+            _crop_pixels(network, source, target, axis, starts[:, axis], window[axis], attempt) for axis in range(2)
+        )
+        if pixels == network.image_shape[:2]:
+            return None
+        rows = network.cropped((pixels[0], pixels[1]), target)
+        if rows is None:
+            continue
+        crops = [
+            [_crop(network, rows, source, axis, int(start), window[axis], pixels[axis]) for start in starts[:, axis]]
+            for axis in range(2)
+        ]
+        along = [[each for each in axis if each is not None] for axis in crops]
+        if any(len(each) < len(starts) for each in along):
+            continue
+        places = Places(
+            np.array([[each.source for each in axis] for axis in along], np.int32).T,
+            np.array([[each.target for each in axis] for axis in along], np.int32).T,
+            *(np.array([each.agrees for each in axis]) for axis in along),
+        )
+        size = (pixels[0], pixels[1]) if source == IMAGE else rows[source].output_shape[:2]
+        part = Part(
+            None if source == IMAGE else network.rows[source].name,
+            network.rows[target].name,
+            (pixels[0], pixels[1]),
+            (size[0], size[1]),
+        )
+        return part, places, rows
+    return None
+
+
+def _crop_pixels(
+    network: _Network, source: int, target: int, axis: int, starts: Int[np.ndarray, " n"], window: int, attempt: int
+) -> int:
+    """A length of crops that may serve all windows, the larger the later the attempt; at most the image's."""
+    length, jump = network.image_shape[axis], _jump(network.rows, target, axis)
+    seen = network.fields.seen(network.rows[target].name)[axis]
+    before = network.fields.seen(network.rows[source].name)[axis] if source != IMAGE else np.eye(length)
+    longest = 0
+    for start in np.unique(starts):
+        changed = np.flatnonzero(seen[:, start : start + window].any(axis=1))
+        if len(changed):
+            longest = max(longest, int(changed[-1] - changed[0]) + 1)
+    margin = int(seen.sum(axis=1).max() - before.sum(axis=1).max())
+    pixels = (longest + math.ceil(margin / jump) + attempt) * jump
+    return int(min(length, pixels + (length - pixels) % jump))
+
+
+def _jump(rows: Sequence[LayerRow], target: int, axis: int) -> int:
+    """Pixels between neighbouring outputs of a layer."""
+    jump, number = 1, target
+    while number != IMAGE:
+        strides = rows[number].strides
+        jump *= strides[axis] if strides is not None else 1
+        number = rows[number].sources[0]
+    return jump
+
+
+def _crop(
+    network: _Network, rows: Sequence[LayerRow], source: int, axis: int, start: int, window: int, pixels: int
+) -> _Crop | None:
+    """Places the crop of one window; None where none of this length has all that the window changes."""
+    target = len(rows) - 1
+    length, jump = network.image_shape[axis], _jump(network.rows, target, axis)
+    seen = network.fields.seen(network.rows[target].name)[axis]
+    changed = np.flatnonzero(seen[:, start : start + window].any(axis=1))
+    middle = (max(0, start) + min(length, start + window)) / 2 - pixels / 2
+    near = round(middle / jump) * jump
+    for first in dict.fromkeys(int(np.clip(near + apart * jump, 0, length - pixels)) for apart in (0, -1, 1, -2, 2)):
+        found = _agreement(network.rows, rows, source, axis, (first, pixels))
+        if found is None:
+            continue
+        inside = changed - found.target
+        if not len(changed) or (
+            inside[0] >= 0 and inside[-1] < len(found.agrees) and found.agrees[inside[0] : inside[-1] + 1].all()
+        ):
+            return found
+    return None
+
+
+def _agreement(
+    whole: Sequence[LayerRow], cropped: Sequence[LayerRow], source: int, axis: int, crop: tuple[int, int]
+) -> _Crop | None:
+    """Compares the computation on a crop with that on the whole image, layer by layer, along one axis.
+
+    Args:
+      whole, cropped: Rows for the image and for the crop.
+      source: Number of the layer whose output is given.
+      axis: 0 for rows, 1 for columns.
+      crop: (first pixel, pixels) of the crop.
+
+    Returns:
+      First place in the source's and in the target's map, and which of the target's places agree; None where places
+      of the crop are no places of the whole.
+    """
+    places: dict[int, tuple[int, np.ndarray]] = {IMAGE: (crop[0], np.ones(crop[1], bool))}
+    for number, (row, small) in enumerate(zip(whole, cropped, strict=False)):
+        incoming = [places[each] for each in row.sources]
+        first, agrees = incoming[0][0], functools.reduce(np.logical_and, (each for _, each in incoming))
+        if any(each != first for each, _ in incoming):
+            return None
+        if row.window is not None:
+            moved = _windows_agreement(row, small, axis, first, agrees)
+            if moved is None:
+                return None
+            first, agrees = moved
+        if number == source:
+            agrees = np.ones_like(agrees)
+        if first < 0 or first + len(agrees) > row.output_shape[axis]:
+            return None
+        places[number] = first, agrees
+    first, agrees = places[len(cropped) - 1]
+    return _Crop(places[source][0], first, agrees)
+
+
+def _windows_agreement(
+    row: LayerRow, small: LayerRow, axis: int, first: int, agrees: Bool[np.ndarray, " n"]
+) -> tuple[int, Bool[np.ndarray, " m"]] | None:
+    """First place of the outputs, and which of them see the same through all taps."""
+    assert row.window is not None
+    assert row.strides is not None
+    assert row.dilation is not None
+    assert row.pads is not None
+    assert small.pads is not None
+    stride, low = row.strides[axis], small.pads[axis][0]
+    start, rest = divmod(first + row.pads[axis][0] - low, stride)
+    if rest:
+        return None
+    outputs = np.arange(small.output_shape[axis])
+    taps = outputs[:, None] * stride + np.arange(row.window[axis]) * row.dilation[axis] - low
+    inside = _read(small, axis, taps)
+    outside = _read(row, axis, taps + first)
+    same = np.where(inside < 0, outside < 0, (outside == inside + first) & agrees[np.maximum(inside, 0)])
+    there = (outputs + start >= 0) & (outputs + start < row.output_shape[axis])
+    return start, same.all(axis=1) & there
+
+
+def _read(row: LayerRow, axis: int, taps: Int[np.ndarray, "m k"]) -> Int[np.ndarray, "m k"]:
+    """The input's places that taps read, -1 for zeros; a border of other values is where it takes them from."""
+    count, mode = row.input_shape[axis], border_mode(row.padding)
+    if mode is None:
+        return np.where((taps >= 0) & (taps < count), taps, -1)
+    assert row.pads is not None
+    low, high = row.pads[axis]
+    numbers = np.pad(np.arange(count), (low, high), mode)
+    return np.where((taps >= -low) & (taps < count + high), numbers[np.clip(taps + low, 0, len(numbers) - 1)], -1)

@@ -1,0 +1,173 @@
+"""Inception v3: modules of factorised convolutions."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from cnn_jax.blocks import ConvBlock, GlobalHead, InceptionModule, Policy, Pooling, adaptive_pool, pool
+from cnn_jax.blocks.inception_v3 import Conv, Path
+from cnn_jax.config.networks import InceptionV3
+from cnn_jax.layer_rows import Branches, SlidingWindow
+from cnn_jax.ops.padding import Padding
+
+LETTERS = ("bcd", "bcde", "bc")  # of the modules of the three sizes; "a" is the one that halves the maps
+POOLED = {"5b": 32, "5c": 64, "5d": 64}
+FACTORISED = {"6b": 128, "6c": 160, "6d": 160, "6e": 192}
+AUXILIARY = ("6e", 128, 768)
+
+
+class InceptionV3Module(nn.Module):
+    """Five convolutions, modules at three sizes of maps, the mean of every map.
+
+    It has 23,834,568 parameters, 27,161,264 with the auxiliary classifier.
+
+    Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception architecture for computer vision",
+      2016, table 1.
+    """
+
+    config: InceptionV3
+    num_classes: int
+    policy: Policy
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "b h w c"], train: bool
+    ) -> tuple[Float[Array, "b k"], tuple[Float[Array, "b k"], ...]]:
+        config, x = self.config, self._stem(images, train)
+        halving, in_between = config.reduction_padding, []
+        for size, (count, letters) in enumerate(zip(config.modules, LETTERS, strict=True), start=5):
+            if size > 5 and count:  # 35x35x288, 17x17x768, 8x8x2048
+                paths = _halving_6(halving) if size == 6 else _halving_7(halving)
+                x = self._module(f"{size}a", paths, x, train)
+            for letter in letters[:count]:
+                number = f"{size}{letter}"
+                x = self._module(number, _paths(number, config.pooling), x, train)
+            if size == 6 and count and config.aux_heads and (train or self.is_initializing()):
+                in_between.append(self._classify(x, train))
+        head = GlobalHead(self.num_classes, self.policy, config.dropout, name="head")
+        return head(x, train), tuple(in_between)
+
+    def _stem(self, images: Array, train: bool) -> Array:
+        config, x = self.config, images
+        window = SlidingWindow(3, 2, config.reduction_padding)
+
+        def conv(name: str, features: int, kernel: int, x: Array, strides: int = 1, inside: bool = False) -> Array:
+            padding = None if inside else config.stem_padding
+            block: Array = ConvBlock(
+                self._scaled(features), kernel, self.policy, strides=strides, padding=padding, name=name
+            )(x, train)
+            return block
+
+        x = ConvBlock(
+            self._scaled(32),
+            3,
+            self.policy,
+            strides=config.stem_strides,
+            padding=config.stem_padding,
+            name="conv1a",
+        )(x, train)  # of 299 pixels 149x149x32
+        x = conv("conv2a", 32, 3, x)
+        x = conv("conv2b", 64, 3, x, inside=True)  # 147x147x64
+        if config.stem_pools[0]:
+            x = pool("pool1", x, "max", window)  # 73x73x64
+        x = conv("conv3b", 80, 1, x, inside=True)
+        x = conv("conv4a", 192, 3, x)  # 71x71x192
+        return pool("pool2", x, "max", window) if config.stem_pools[1] else x  # 35x35x192
+
+    def _module(self, number: str, paths: tuple[Path, ...], x: Array, train: bool) -> Array:
+        scaled = tuple(
+            Path(tuple(map(self._narrowed, path.steps)), tuple(map(self._narrowed, path.ends)), path.pooling)
+            for path in paths
+        )
+        module: Array = InceptionModule(scaled, self.policy, name=f"mixed{number}")(x, train)
+        return module
+
+    def _narrowed(self, conv: Conv) -> Conv:
+        return conv._replace(features=self._scaled(conv.features))
+
+    def _classify(self, x: Array, train: bool) -> Array:
+        """The auxiliary classifier: averages, two convolutions, the mean of every map."""
+        _, reduced, features = AUXILIARY
+        with Branches().branch(joined=False):
+            adaptive = self.config.aux_pool == "adaptive"
+            x = adaptive_pool("aux_pool", x, 5) if adaptive else Pooling("aux_pool", "avg", 5, 3)(x)
+            x = ConvBlock(self._scaled(reduced), 1, self.policy, name="aux_conv1")(x, train)
+            x = ConvBlock(self._scaled(features), 5, self.policy, padding="VALID", name="aux_conv2")(x, train)
+            logits: Array = GlobalHead(self.num_classes, self.policy, name="aux_head")(x, train)
+        return logits
+
+    def _scaled(self, features: int) -> int:
+        return max(1, round(self.config.width * features))
+
+
+def _paths(number: str, pooling: str) -> tuple[Path, ...]:
+    """The paths of a module that keeps the size of its maps."""
+    if number in POOLED:  # figure 5
+        return (
+            Path((Conv("branch1x1", 64),)),
+            Path((Conv("branch5x5_1", 48), Conv("branch5x5_2", 64, 5))),
+            Path((Conv("branch3x3dbl_1", 64), Conv("branch3x3dbl_2", 96, 3), Conv("branch3x3dbl_3", 96, 3))),
+            _pooled(pooling, POOLED[number]),
+        )
+    if number in FACTORISED:  # figure 6
+        inner = FACTORISED[number]
+        return (
+            Path((Conv("branch1x1", 192),)),
+            Path((Conv("branch7x7_1", inner), Conv("branch7x7_2", inner, (1, 7)), Conv("branch7x7_3", 192, (7, 1)))),
+            Path(
+                (
+                    Conv("branch7x7dbl_1", inner),
+                    Conv("branch7x7dbl_2", inner, (7, 1)),
+                    Conv("branch7x7dbl_3", inner, (1, 7)),
+                    Conv("branch7x7dbl_4", inner, (7, 1)),
+                    Conv("branch7x7dbl_5", 192, (1, 7)),
+                )
+            ),
+            _pooled(pooling, 192),
+        )
+    return (  # figure 7
+        Path((Conv("branch1x1", 320),)),
+        Path((Conv("branch3x3_1", 384),), (Conv("branch3x3_2a", 384, (1, 3)), Conv("branch3x3_2b", 384, (3, 1)))),
+        Path(
+            (Conv("branch3x3dbl_1", 448), Conv("branch3x3dbl_2", 384, 3)),
+            (Conv("branch3x3dbl_3a", 384, (1, 3)), Conv("branch3x3dbl_3b", 384, (3, 1))),
+        ),
+        _pooled(pooling, 192),
+    )
+
+
+def _pooled(pooling: str, features: int) -> Path:
+    kept = () if pooling == "none" else (pooling, 1, 1)
+    return Path((Conv("branch_pool", features),), pooling=kept or None)  # a pixel of zeros on each side, which count
+
+
+def _halving_6(padding: Padding) -> tuple[Path, ...]:
+    """Figure 10: two paths of convolutions and one of pooling, all of stride 2."""
+    return (
+        Path((Conv("branch3x3", 384, 3, 2, padding),)),
+        Path(
+            (
+                Conv("branch3x3dbl_1", 64),
+                Conv("branch3x3dbl_2", 96, 3),
+                Conv("branch3x3dbl_3", 96, 3, 2, padding),
+            )
+        ),
+        Path(pooling=("max", 2, padding)),
+    )
+
+
+def _halving_7(padding: Padding) -> tuple[Path, ...]:
+    """Figure 10 once more, with a factorised path."""
+    return (
+        Path((Conv("branch3x3_1", 192), Conv("branch3x3_2", 320, 3, 2, padding))),
+        Path(
+            (
+                Conv("branch7x7x3_1", 192),
+                Conv("branch7x7x3_2", 192, (1, 7)),
+                Conv("branch7x7x3_3", 192, (7, 1)),
+                Conv("branch7x7x3_4", 192, 3, 2, padding),
+            )
+        ),
+        Path(pooling=("max", 2, padding)),
+    )

@@ -1,0 +1,33 @@
+"""Words of messages: the nearest of those that are known, and shapes. A leaf."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(word: str, words: Iterable[str], least: float = 0.6) -> str | None:
+    """Finds the word most like another, without regard to case.
+
+    Args:
+      word: Word that is not known.
+      words: Known words; the first counts where two differ in case alone.
+      least: Least likeness, from 0 for any to 1 for equal words.
+
+    Returns:
+      One of the words, or None where nothing is near.
+    """
+    by_lower = {known.lower(): known for known in reversed(list(words))}
+    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=least)
+    return by_lower[found[0]] if found else None
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Suggests the nearest of some words, for the end of an error; empty where none is near."""
+    found = nearest(word, words)
+    return f"; did you mean {found!r}?" if found else ""
+
+
+def by(shape: Iterable[int]) -> str:
+    """Writes a shape, such as 28x28x1."""
+    return "x".join(map(str, shape))

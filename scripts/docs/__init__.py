@@ -1,0 +1,1 @@
+"""The documentation's site and figures: `make docs` and `make figures`."""

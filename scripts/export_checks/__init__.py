@@ -1,0 +1,1 @@
+"""Exported networks of full size beside the live ones."""
