@@ -91,7 +91,8 @@ bench-sweep-scale: $(VENV)/runtime ## what 100 to 10,000 trials cost apart from 
 
 lock: $(VENV)/development ## compile requirements*.txt from pyproject.toml
 	@for each in "requirements.txt" "requirements-dev.txt --group dev" "requirements-cuda.txt --extra cuda" \
-		"requirements-tpu.txt --extra tpu" "requirements-ray.txt --extra ray" "requirements-docs.txt --extra docs" \
+		"requirements-tpu.txt --extra tpu" "requirements-gpu-compile.txt --extra gpu-compile" \
+		"requirements-ray.txt --extra ray" "requirements-docs.txt --extra docs" \
 		"requirements-search.txt --extra search"; do \
 		set -- $$each; out=$$1; shift; \
 		$(VENV)/bin/uv pip compile pyproject.toml $$@ --universal --python-version 3.11 --no-annotate \

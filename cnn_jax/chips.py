@@ -41,6 +41,11 @@ class Chip:
         """FLOP/s of the narrowest numbers that it multiplies."""
         return next(peak for peak in (self.bfloat16, self.tf32, self.float32) if peak is not None)
 
+    @property
+    def narrowest(self) -> str:
+        """Name of the numbers that `flops` is of."""
+        return "bfloat16" if self.bfloat16 is not None else "TF32" if self.tf32 is not None else "float32"
+
 
 _EXACT = ("highest", "float32")
 _TERA, _GIGA, _GIB = 1e12, 1e9, 2**30
@@ -101,6 +106,21 @@ _OF_KIND = {kind: chip for chip in (*TPUS.values(), *_GPUS) for kind in chip.kin
 def of_kind(kind: str) -> Chip | None:
     """The chip whose devices JAX calls so (`jax.Device.device_kind`); None where none is in the table, as no CPU is."""
     return _OF_KIND.get(kind)
+
+
+def arithmetic_fault(experiment: Experiment, device_kind: str) -> str | None:
+    """Says that a device has no arithmetic for the config's numbers; None where it has, or is not in the table.
+
+    XLA would compute in float32 there, in another layout, and say nothing of it.
+
+    Args:
+      experiment: The resolved config.
+      device_kind: Name of the device as JAX gives it (`jax.Device.device_kind`).
+    """
+    chip = of_kind(device_kind)
+    if chip is None or chip.bfloat16 is not None or experiment.model.compute != "bfloat16":
+        return None
+    return f"config.model.compute=bfloat16: {device_kind} has no bfloat16 arithmetic; use config.model.compute=float32"
 
 
 def peak(experiment: Experiment, device_kind: str) -> float | None:

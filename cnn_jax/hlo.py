@@ -26,11 +26,17 @@ class Shape:
       entries: how many.
       bytes: Size of all arrays.
       on_chip: whether it lies in a small memory on the chip itself.
+      dtype: XLA's name of the type, such as "bf16".
+      sides: Length of each axis.
+      order: Axes in memory, the one whose neighbours lie side by side first.
     """
 
     entries: int
     bytes: int
     on_chip: bool = False
+    dtype: str = ""
+    sides: tuple[int, ...] = ()
+    order: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Instruction:
       multiplies: whether it is itself a convolution or a product of matrices, by a library's call or not.
       index: Index of a get-tuple-element.
       op_name: where it comes from in the Python program; empty where the compiler does not say.
+      attributes: Text after the operands.
     """
 
     name: str
@@ -56,6 +63,7 @@ class Instruction:
     multiplies: bool
     index: int | None
     op_name: str
+    attributes: str = ""
 
 
 class Module:
@@ -126,6 +134,7 @@ def _instruction(name: str, kind: str, opcode: str, rest: str) -> Instruction:
         opcode in ("convolution", "dot") or _LIBRARY_PRODUCT.search(attributes) is not None,
         int(index[1]) if index else None,
         op_name[1] if op_name else "",
+        attributes,
     )
 
 
@@ -140,7 +149,9 @@ def _closing(text: str) -> int:
 
 
 def _shape(kind: str, sides: str, layout: str) -> Shape:
-    entries = math.prod(int(side) for side in sides.split(",") if side)
+    lengths = tuple(int(side) for side in sides.split(",") if side)
+    entries = math.prod(lengths)
     bits = _BITS.match(kind)
     size = math.ceil(entries * (int(bits[1]) if bits else 8) / 8)
-    return Shape(entries, size, _ON_CHIP.search(layout) is not None)
+    order = tuple(int(axis) for axis in layout.partition(":")[0].split(",") if axis)
+    return Shape(entries, size, _ON_CHIP.search(layout) is not None, kind, lengths, order)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cnn_jax import chips
 from cnn_jax.chips import peak
 from cnn_jax.config.parsing import parse
 
@@ -26,3 +27,12 @@ from cnn_jax.config.parsing import parse
 def test_the_arithmetic_decides(device, compute, precision, tera):
     experiment = parse({"model": {"compute": compute}, "train": {"matmul_precision": precision}})
     assert peak(experiment, device) == (tera and pytest.approx(tera * 1e12))
+
+
+@pytest.mark.parametrize(
+    ("kind", "refused"), [("Tesla T4", True), ("NVIDIA L4", False), ("TPU v5e", False), ("cpu", False)]
+)
+def test_bfloat16_is_refused_where_there_is_none(kind, refused):
+    fault = chips.arithmetic_fault(parse({"model": {"compute": "bfloat16"}}), kind)
+    assert (fault is not None) == refused
+    assert chips.arithmetic_fault(parse({}), kind) is None

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from cnn_jax import whole_file
-from cnn_jax.aot import collectives, lowering, matrix_unit, topology, traffic
+from cnn_jax import chips, whole_file
+from cnn_jax.aot import collectives, gpu_program, lowering, matrix_unit, topology, traffic
 from cnn_jax.aot.job import ANSWER, JOB, Answer, Compiled, Failed, Job, Memory, OutOfMemory, Refused
+from cnn_jax.aot.topology import Topology
+from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.device import views
 from cnn_jax.geometry import preflight
 from cnn_jax.geometry.preflight import REFUSALS
@@ -40,6 +44,8 @@ def answer(job: Job) -> Answer:
         try:
             summary = preflight.check_network(job.experiment, job.image_shape, job.classes)
             devices = lowering.devices_of(asked)
+            if (fault := chips.arithmetic_fault(job.experiment, devices[0].device_kind)) is not None:
+                raise ConfigError([fault])
             batch = lowering.batch_of(job, len(devices), asked.chip.devices if asked.chip else 1)
             if job.program == "train":
                 preflight.check_norms(lowering.with_batch(job.experiment, batch * len(devices)), summary)
@@ -49,16 +55,23 @@ def answer(job: Job) -> Answer:
             return Refused(f"--topology={job.topology}: {error}")
         started = time.monotonic()
         try:
-            options: dict[str, Any] = {**compilation.options(), **job.options}
-            compiled = lowering.lower(job, batch, devices).compile(options)
+            with tempfile.TemporaryDirectory(prefix="cnn-jax-xla-") as dump:
+                options: dict[str, Any] = {**compilation.options(), **job.options}
+                if asked.platform == "gpu":
+                    options["xla_dump_to"] = dump
+                compiled = lowering.lower(job, batch, devices).compile(options)
+                launches = gpu_program.read_launches(Path(dump))
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" in str(error):
                 return OutOfMemory(str(error), batch)
             return Failed(str(error))
         seconds = time.monotonic() - started
     sizes: Any = compiled.memory_analysis()
-    costs: Any = compiled.cost_analysis()
     module = Module(compiled.as_text() or "")
+    gpu = gpu_program.read(module, launches) if asked.platform == "gpu" else None
+    moved = traffic.off_chip(module, slices_in_fusions=gpu is not None)
+    # XLA has no analysis of a program for GPUs that are not here.
+    costs: Any = compiled.cost_analysis() or {}
     per_image = summary.training_flop if job.program == "train" else 2 * summary.multiply_adds
     if job.program == "eval":
         per_image *= views.count(job.experiment.train.eval_mirrored, job.experiment.train.eval_shift)
@@ -66,27 +79,32 @@ def answer(job: Job) -> Answer:
         device_kind=devices[0].device_kind,
         devices=len(devices),
         batch=batch,
-        device_memory=_memory_here(asked.platform, devices),
+        device_memory=_memory(asked, devices),
         memory=Memory(
             arguments=sizes.argument_size_in_bytes,
             outputs=sizes.output_size_in_bytes - sizes.alias_size_in_bytes,
             temporaries=sizes.temp_size_in_bytes,
             code=sizes.generated_code_size_in_bytes,
         ),
-        flops=costs["flops"],
-        traffic=min(costs["bytes accessed"], traffic.off_chip(module)),
-        counted=costs["bytes accessed"],
+        flops=gpu.flops if gpu else costs["flops"],
+        traffic=moved if gpu else min(costs["bytes accessed"], moved),
+        counted=costs.get("bytes accessed"),
         collectives=collectives.read(module),
         model_flops=per_image * batch,
         fillings=matrix_unit.fillings(summary.layers, asked.chip.matrix_unit)
         if asked.chip is not None and asked.chip.matrix_unit
         else (),
         seconds=seconds,
+        gpu=gpu,
     )
 
 
-def _memory_here(platform: str, devices: list[Any]) -> int | None:
-    """Bytes that a program may use on a device of this machine; None where the devices are elsewhere."""
+def _memory(asked: Topology, devices: list[Any]) -> int | None:
+    """Bytes of a device: as its description or, where it is here, the device says; None where neither does."""
+    platform = asked.platform
+    if (description := asked.gpu_description) is not None:
+        found = re.search(r"device_memory_size: (\d+)", description.read_text(encoding="utf-8"))
+        return int(found[1]) if found else None
     if platform == "gpu":
         return int(devices[0].memory_stats()["bytes_limit"])
     if platform == "cpu":  # all its devices share it

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from cnn_jax import hlo
+from cnn_jax.aot import products
 from cnn_jax.hlo import Instruction, Module
 
 KINDS = ("all-reduce", "reduce-scatter", "all-gather", "all-to-all", "collective-permute", "collective-broadcast")
@@ -21,11 +22,14 @@ class Collective:
       bytes: Size of its results on one device.
       carries: "gradients", which nothing but the new state depends on; "statistics" of the batch, on which later
         convolutions and exchanges depend, forward or backward; "numbers", such as the loss; or several of them.
+      work: Floating-point operations of the products that the program's schedule has between start and end; None where
+        they are one instruction.
     """
 
     operation: str
     bytes: int
     carries: tuple[str, ...]
+    work: float | None = None
 
 
 def read(module: Module) -> tuple[Collective, ...]:
@@ -42,7 +46,10 @@ def read(module: Module) -> tuple[Collective, ...]:
         readers = hlo.users(instructions)
         for instruction in instructions:
             if (operation := _kind(instruction)) is not None:
-                found.append(_collective(operation, instruction, module, readers))
+                each = _collective(operation, instruction, module, readers)
+                if instruction.opcode.endswith("-start"):
+                    each = dataclasses.replace(each, work=_work(instruction, instructions, module))
+                found.append(each)
     return tuple(found)
 
 
@@ -54,6 +61,17 @@ def totals(of_program: Iterable[Collective]) -> dict[tuple[str, str], tuple[int,
         count, size = sums.get(key, (0, 0))
         sums[key] = count + 1, size + each.bytes
     return sums
+
+
+def _work(start: Instruction, instructions: list[Instruction], module: Module) -> float:
+    """Arithmetic of the products between the start of an exchange and its end, in the order of the text."""
+    results = {each.name: each.shapes for each in instructions}
+    first, total = instructions.index(start), 0.0
+    for each in instructions[first + 1 :]:
+        if each.opcode.endswith("-done") and start.name in each.operands:
+            break
+        total += products.flops(each, module, results)
+    return total
 
 
 def _kind(instruction: Instruction) -> str | None:

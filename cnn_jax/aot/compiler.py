@@ -97,7 +97,7 @@ def _environment(job: Job) -> dict[str, str]:
     """Environment of the compiling process, which leaves alone the accelerators that it does not need."""
     asked = topology.parse(job.topology)
     ours = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])}
-    if asked.platform != "gpu":
+    if asked.platform != "gpu" or asked.gpu_description is not None:
         ours["JAX_PLATFORMS"] = "cpu"
     if asked.platform == "tpu":
         # A run on this machine's own TPU may hold the library's lock; nobody need answer what slice this is.

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from cnn_jax.aot.collectives import Collective
+from cnn_jax.aot.gpu_program import GpuProgram
 from cnn_jax.aot.matrix_unit import Filling
 from cnn_jax.config import Experiment
 
@@ -71,11 +72,13 @@ class Compiled:
       memory: by kind.
       flops: Floating-point operations of the program.
       traffic: bytes to and from the memory, without what stays on the chip.
-      counted: bytes that instructions read and write, by the compiler's count, wherever these lie.
+      counted: bytes that instructions read and write, by the compiler's count, wherever these lie; None where it has no
+        count.
       collectives: in the program's order.
       model_flops: two for each multiply-add of the network and, in training, of its gradients.
       fillings: How full each layer's forward product leaves the matrix unit, 0 to 1; empty for devices that have none.
       seconds: Compile time, in seconds.
+      gpu: Further account of a program for GPUs; None for other devices.
     """
 
     device_kind: str
@@ -85,11 +88,12 @@ class Compiled:
     memory: Memory
     flops: float
     traffic: float
-    counted: float
+    counted: float | None
     collectives: tuple[Collective, ...]
     model_flops: int
     fillings: tuple[Filling, ...]
     seconds: float
+    gpu: GpuProgram | None = None
     kind: Literal["compiled"] = "compiled"
 
 

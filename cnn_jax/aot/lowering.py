@@ -24,15 +24,26 @@ def devices_of(topology: Topology) -> list[Any]:
     """The devices that a program is compiled for.
 
     Args:
-      topology: Topology of TPUs, which need not be here; or this machine's CPU or GPUs.
+      topology: Topology of TPUs or of GPUs by name, which need not be here; or this machine's CPU or GPUs.
 
     Returns:
       JAX's devices.
 
     Raises:
-      ConfigError: for TPUs where libtpu is missing.
+      ConfigError: where the compiler of absent TPUs or GPUs is missing.
       RuntimeError: where JAX has no such devices.
     """
+    if (description := topology.gpu_description) is not None:
+        if importlib.util.find_spec("jax_cuda12_plugin") is None:
+            raise ConfigError(
+                [
+                    f"--topology: {topology.text} is compiled for by JAX's CUDA plugin, which is not installed: "
+                    "pip install --no-deps -r requirements-gpu-compile.txt"
+                ]
+            )
+        shape = f"1x1x{topology.chips}"
+        text = description.read_text(encoding="utf-8")
+        return list(topologies.get_topology_desc(platform="cuda", topology=shape, target_config=text).devices)
     if topology.platform != "tpu":
         return jax.devices(topology.platform)
     if importlib.util.find_spec("libtpu") is None:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cnn_jax.aot import collectives, matrix_unit
 from cnn_jax.aot.finding import Step, advice, device_memory
+from cnn_jax.aot.gpu_program import GpuProgram
 from cnn_jax.aot.job import Compiled, Failed, OutOfMemory
 from cnn_jax.aot.run import Findings
 from cnn_jax.config import Experiment
@@ -71,7 +72,7 @@ def _step_as_json(step: Step, experiment: Experiment) -> dict[str, Any]:
         "flops": per_chip * answer.flops,
         "model_flops": per_chip * answer.model_flops,
         "bytes": per_chip * answer.traffic,
-        "bytes_by_the_compiler": per_chip * answer.counted,
+        "bytes_by_the_compiler": None if answer.counted is None else per_chip * answer.counted,
         "collectives": [
             {"operation": operation, "carries": carries, "count": count, "bytes": per_chip * size}
             for (operation, carries), (count, size) in exchanged.items()
@@ -80,6 +81,11 @@ def _step_as_json(step: Step, experiment: Experiment) -> dict[str, Any]:
         "matrix_unit_waste": matrix_unit.waste(answer.fillings) if answer.fillings else None,
         "matrix_unit": [dataclasses.asdict(filling) for filling in answer.fillings],
         "compile_seconds": answer.seconds,
+        "gpu": None if answer.gpu is None else dataclasses.asdict(answer.gpu),
+        "work_during_collectives": [
+            {"operation": each.operation, "carries": each.carries, "bytes": each.bytes, "flops": each.work}
+            for each in answer.collectives
+        ],
         "advice": advice(step, experiment),
     }
 
@@ -92,7 +98,8 @@ def _heading(findings: Findings) -> str:
     chip, (height, width, channels) = findings.chip, findings.image_shape
     peaks = "peaks not known"
     if chip is not None:
-        peaks = f"{chip.flops / 1e12:g} TFLOP/s bfloat16, {chip.bandwidth / 1e9:g} GB/s, {chip.memory / _GIB:.0f} GiB"
+        peaks = f"{chip.flops / 1e12:g} TFLOP/s {chip.narrowest}, {chip.bandwidth / 1e9:g} GB/s"
+        peaks = f"{peaks}, {chip.memory / _GIB:.0f} GiB"
     return (
         f"{findings.topology}, images of {height}x{width}x{channels}, {findings.classes} classes; of one chip ({peaks})"
     )
@@ -111,6 +118,9 @@ def _costs(findings: Findings) -> Table:
         table.add_column(f"{step.program} step", justify="right")
     for name, cell in _ROWS:
         table.add_row(name, *(cell(step) if _compiled(step) else "" for step in findings.steps))
+    on_gpu = any(isinstance(step.outcome.answer, Compiled) and step.outcome.answer.gpu for step in findings.steps)
+    for name, cell in _GPU_ROWS if on_gpu else ():
+        table.add_row(name, *(cell(step) if _compiled(step) else "" for step in findings.steps))
     exchanged = [
         collectives.totals(step.outcome.answer.collectives) if isinstance(step.outcome.answer, Compiled) else {}
         for step in findings.steps
@@ -121,6 +131,11 @@ def _costs(findings: Findings) -> Table:
             count, size = each.get(key, (0, 0))
             cells.append(f"{count}: {_decimal(size * _per_chip(step), 'B')}" if count else "none")
         table.add_row(f"{key[0]} of {key[1]}", *cells)
+        if on_gpu:
+            overlap = _figure(_overlap(*key))
+            table.add_row(
+                "  products meanwhile", *(overlap(step) if _compiled(step) else "" for step in findings.steps)
+            )
     return table
 
 
@@ -147,6 +162,54 @@ def _of_memory(step: Step, answer: Compiled) -> str:
     if memory is None or step.memory_share is None:
         return "not known"
     return f"{_binary(_per_chip(step) * memory)}: {step.memory_share:.1%}"
+
+
+def _counted(step: Step, answer: Compiled) -> str:
+    return "no count" if answer.counted is None else _decimal(_per_chip(step) * answer.counted, "B")
+
+
+def _overlap(operation: str, carries: str) -> Callable[[Step, Compiled], str]:
+    """Products between the starts and the ends of exchanges; what the schedule of several shares counts for each."""
+
+    def cell(_: Step, answer: Compiled) -> str:
+        of_these = [
+            each.work
+            for each in answer.collectives
+            if (each.operation, " + ".join(each.carries)) == (operation, carries)
+        ]
+        if not of_these:
+            return "none"
+        waiting = sum(not work for work in of_these)
+        most = max(work or 0.0 for work in of_these)
+        return f"up to {_decimal(most, 'FLOP')}; {waiting} without" if waiting else f"up to {_decimal(most, 'FLOP')}"
+
+    return cell
+
+
+def _gpu(text: Callable[[GpuProgram], str]) -> Callable[[Step], str]:
+    return _figure(lambda step, answer: text(answer.gpu) if answer.gpu else "")
+
+
+def _launches(program: GpuProgram) -> str:
+    found = program.launches
+    if found is None:
+        return "not told"
+    return f"{found.kernels:,}: {found.graphs:,} graphs, {found.alone:,} outside"
+
+
+_GPU_ROWS: tuple[tuple[str, Callable[[Step], str]], ...] = (
+    ("kernels a step: CUDA graphs", _gpu(_launches)),
+    (
+        "convolutions",
+        _gpu(lambda program: ", ".join(f"{count} {layout}" for layout, count in program.convolutions) or "none"),
+    ),
+    ("  of 1 to 3 channels in half precision", _gpu(lambda program: f"{program.narrow:,}")),
+    ("  grouped", _gpu(lambda program: f"{program.grouped:,}")),
+    (
+        "copies and transposes",
+        _gpu(lambda program: f"{program.rearranged:,}: {_decimal(program.rearranged_bytes, 'B')}"),
+    ),
+)
 
 
 def _estimate(text: Callable[[Any], str]) -> Callable[[Step], str]:
@@ -178,7 +241,7 @@ _ROWS: tuple[tuple[str, Callable[[Step], str]], ...] = (
     ("arithmetic of the program", _figure(lambda step, answer: _decimal(_per_chip(step) * answer.flops, "FLOP"))),
     ("arithmetic of the network", _figure(lambda step, answer: _decimal(_per_chip(step) * answer.model_flops, "FLOP"))),
     ("to and from memory", _figure(lambda step, answer: _decimal(_per_chip(step) * answer.traffic, "B"))),
-    ("  by the compiler's count", _figure(lambda step, answer: _decimal(_per_chip(step) * answer.counted, "B"))),
+    ("  by the compiler's count", _figure(_counted)),
     ("step time, estimate", _estimate(lambda line: f"{1e3 * line.seconds:.3g} ms")),
     ("  bound by", _estimate(lambda line: str(line.bound))),
     ("images per second, estimate", _estimate(lambda line: f"{line.images_per_second:,.0f}")),

@@ -26,7 +26,9 @@ class Roofline:
     utilisation: float
 
 
-def estimate(chip: Chip, flops: float, traffic: float, model_flops: float, images: int) -> Roofline:
+def estimate(
+    chip: Chip, flops: float, traffic: float, model_flops: float, images: int, peak: float | None = None
+) -> Roofline:
     """Puts a program under a chip's roof.
 
     Args:
@@ -35,6 +37,7 @@ def estimate(chip: Chip, flops: float, traffic: float, model_flops: float, image
       traffic: bytes that it moves to and from one chip's memory.
       model_flops: Two for each multiply-add of the network, whatever the program does.
       images: Images per step on one chip.
+      peak: FLOP/s of the chip in the program's arithmetic; defaults to that of the narrowest numbers.
 
     Returns:
       The estimate.
@@ -42,7 +45,8 @@ def estimate(chip: Chip, flops: float, traffic: float, model_flops: float, image
     Source: Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for multicore
     architectures", 2009; for the utilisation Chowdhery et al., "PaLM", 2022, appendix B.
     """
-    arithmetic, memory = flops / chip.flops, traffic / chip.bandwidth
+    peak = chip.flops if peak is None else peak
+    arithmetic, memory = flops / peak, traffic / chip.bandwidth
     seconds = max(arithmetic, memory)
     bound = "memory" if memory >= arithmetic else "arithmetic"
-    return Roofline(seconds, bound, images / seconds, model_flops / (seconds * chip.flops))
+    return Roofline(seconds, bound, images / seconds, model_flops / (seconds * peak))

@@ -70,7 +70,7 @@ def run(
         outcome = compile_one(Job(experiment, shape, classes, request.topology.text, program, batch), told)
         if isinstance(outcome.answer, Refused):
             raise ConfigError([outcome.answer.message])
-        return _seen(program, outcome, chip)
+        return _seen(program, outcome, chip, experiment)
 
     steps = tuple(step(program, request.batch_per_chip) for program in _PROGRAMS)
     tried: tuple[Tried, ...] = ()
@@ -87,7 +87,7 @@ def run(
     return Findings(request.topology.text, steps[0].chip or chip, shape, classes, steps, tried)
 
 
-def _seen(program: Program, outcome: Outcome, chip: Chip | None) -> Step:
+def _seen(program: Program, outcome: Outcome, chip: Chip | None, experiment: Experiment) -> Step:
     """Puts what the compiler tells beside the chip's peaks."""
     answer = outcome.answer
     estimate = None
@@ -95,8 +95,14 @@ def _seen(program: Program, outcome: Outcome, chip: Chip | None) -> Step:
         chip = chip or chips.of_kind(answer.device_kind)
         if chip is not None:
             each = chip.devices
+            peak = chips.peak(experiment, chip.kinds[0])
             estimate = roofline.estimate(
-                chip, each * answer.flops, each * answer.traffic, each * answer.model_flops, each * answer.batch
+                chip,
+                each * answer.flops,
+                each * answer.traffic,
+                each * answer.model_flops,
+                each * answer.batch,
+                None if peak is None else each * peak,
             )
     batch = getattr(answer, "batch", None)
     return Step(

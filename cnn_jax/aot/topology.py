@@ -1,4 +1,4 @@
-"""Which accelerators a program is compiled for: `--topology`, read without JAX."""
+"""Accelerators that a program is compiled for: `--topology`, read without JAX."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ import itertools
 import math
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+from cnn_jax import chips
 from cnn_jax.chips import TPUS, Chip
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.words import by, nearest
 
-_EXAMPLES = "v5e:4x4, v4:4x4x4, v3:4x4, v5e:1x1, cpu or gpu"
+_EXAMPLES = "v5e:4x4, v4:4x4x4, v3:4x4, v5e:1x1, h100, h100:8, cpu or gpu"
 _MOST_HOST_DEVICES = 1024
+_MOST_GPUS = 8  # of one host
+_GPU_DESCRIPTIONS = Path(__file__).parent / "gpus"
+GPUS = {
+    "a100": "NVIDIA A100-SXM4-80GB",
+    "h100": "NVIDIA H100 80GB HBM3",
+    "h200": "NVIDIA H200",
+    "l4": "NVIDIA L4",
+    "t4": "Tesla T4",
+}  # device kinds, as `chips.of_kind` takes them
 
 Shape = tuple[int, ...]
 
@@ -35,7 +46,8 @@ class Topology:
     Attributes:
       text: as --topology has it.
       platform: JAX's name: "tpu", "cpu" or "gpu".
-      shape: chips along each side; of "cpu" the number of devices; of "gpu" empty: as many as there are.
+      shape: chips along each side; of "cpu" and of GPUs by name the number of devices; of "gpu" empty: as many as
+        there are.
       chip: published peaks; None where they are not known, or known only where the devices are.
     """
 
@@ -49,13 +61,19 @@ class Topology:
         """How many there are; 0 for "gpu"."""
         return math.prod(self.shape) if self.shape else 0
 
+    @property
+    def gpu_description(self) -> Path | None:
+        """File that describes a GPU to XLA, which need not be here; None for other devices."""
+        name = self.text.partition(":")[0]
+        return _GPU_DESCRIPTIONS / f"{name}.txtpb" if name in GPUS else None
+
 
 def parse(text: str) -> Topology:
     """Reads a topology.
 
     Args:
       text: GENERATION:SIDExSIDE, with a third side for v4 and v5p; "cpu", or "cpu:8" for so many devices that share
-        the host; "gpu".
+        the host; "gpu" for those that are here; a member of GPUS, or "h100:8" for so many of one host.
 
     Returns:
       The topology.
@@ -77,11 +95,21 @@ def parse(text: str) -> Topology:
                 [f"--topology: got {text!r}; gpu takes the GPUs of this machine as they are: --topology=gpu"]
             )
         return Topology(text, "gpu", (), None)
+    if name in GPUS:
+        count = size or "1"
+        if not count.isdecimal() or not 1 <= int(count) <= _MOST_GPUS or text.endswith(":"):
+            raise ConfigError(
+                [f"--topology: got {text!r}, expected {name}, or {name}:N with N from 1 to {_MOST_GPUS} GPUs"]
+            )
+        return Topology(text, "gpu", (int(count),), chips.of_kind(GPUS[name]))
     if name not in TPUS:
-        near = nearest(name, [*TPUS, "cpu", "gpu"], least=0.5)
+        near = nearest(name, [*TPUS, *GPUS, "cpu", "gpu"], least=0.5)
         hint = f"did you mean {near + (':' + size if size and near in TPUS else '')!r}?" if near else ""
         raise ConfigError(
-            [f"--topology: got {text!r}, expected one of {', '.join(TPUS)} with its sides, such as {_EXAMPLES}; {hint}"]
+            [
+                f"--topology: got {text!r}, expected one of {', '.join(TPUS)} with its sides, or {', '.join(GPUS)}, "
+                f"such as {_EXAMPLES}; {hint}"
+            ]
         )
     shape = tuple(map(int, size.split("x"))) if re.fullmatch(r"\d+(x\d+)*", size) else ()
     if shape not in set(_legal(name)):

@@ -6,13 +6,14 @@ many arrays in the chip's own vector memory, and fetches others into it ahead of
 
 from __future__ import annotations
 
+from cnn_jax import hlo
 from cnn_jax.hlo import Instruction, Module, Shape
 
 _MOVES_NOTHING = {"parameter", "constant", "get-tuple-element", "tuple", "bitcast", "after-all", "partition-id"}
 _RUNS = {"while", "conditional", "call", "async-start"}  # what they call is counted by its own instructions
 
 
-def off_chip(module: Module) -> int:
+def off_chip(module: Module, slices_in_fusions: bool = False) -> int:
     """Bytes that a program reads from and writes to the memory, at the most.
 
     An instruction reads its operands and writes its results; a slice reads as much as it gives. What a loop
@@ -20,6 +21,8 @@ def off_chip(module: Module) -> int:
 
     Args:
       module: the compiled program, for one device.
+      slices_in_fusions: Whether an operand of which a fusion reads only slices counts by these. GPU programs slice the
+        arrays that an exchange has joined in as many fusions.
 
     Returns:
       The sum over the instructions that the entry computation, and the loops in it, run.
@@ -37,6 +40,21 @@ def off_chip(module: Module) -> int:
                 open_ += instruction.called
             elif instruction.opcode not in _MOVES_NOTHING and not instruction.opcode.endswith("-done"):
                 total += _moved(instruction, results)
+                total -= _unread(instruction, results, module) if slices_in_fusions else 0
+    return total
+
+
+def _unread(instruction: Instruction, results: dict[str, tuple[Shape, ...]], module: Module) -> int:
+    """Bytes of a fusion's operands that none of its slices reads."""
+    if instruction.opcode != "fusion":
+        return 0
+    inside = module.computations.get(instruction.called[0], [])
+    readers, total = hlo.users(inside), 0
+    for parameter in inside:
+        slices = readers.get(parameter.name, [])
+        if parameter.opcode == "parameter" and slices and all(each.opcode == "slice" for each in slices):
+            read = sum(shape.bytes for each in slices for shape in each.shapes)
+            total += max(0, sum(shape.bytes for shape in parameter.shapes) - read)
     return total
 
 

@@ -88,7 +88,7 @@ COMMAND = Command(
     help="compile the steps for chips that need not be here; tell what they cost",
     flags=(
         CONFIG,
-        Flag("topology", "chips to compile for: v5e:4x4, v4:4x4x4, v5e:1x1, cpu, gpu", required=True),
+        Flag("topology", "chips to compile for: v5e:4x4, v4:4x4x4, v5e:1x1, h100:8, cpu, gpu", required=True),
         Flag(
             "batch_per_chip", "images of one chip in both steps; default: the config's, shared out", None, int, least=1
         ),

@@ -7,7 +7,7 @@ import os
 
 import jax
 
-from cnn_jax import geometry, jax_settings, pretrained, xla_flags
+from cnn_jax import chips, geometry, jax_settings, pretrained, xla_flags
 from cnn_jax.blocks import Policy
 from cnn_jax.config import Experiment, Train
 from cnn_jax.config.parsing import ConfigError
@@ -60,6 +60,8 @@ def check_process(experiment: Experiment) -> None:
     """
     check_devices()
     if (fault := xla_flags.fault(experiment, jax.default_backend())) is not None:
+        raise ConfigError([fault])
+    if (fault := chips.arithmetic_fault(experiment, jax.devices()[0].device_kind)) is not None:
         raise ConfigError([fault])
 
 

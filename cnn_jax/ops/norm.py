@@ -101,15 +101,16 @@ def batch_statistics(
 
     Args:
       x: feature maps, channels last.
-      shift: Values close to the means, such as the running ones, for TPUs: known before the maps, they let one pass
-        gather the statistics while a convolution writes. The variance is a difference of squares then, which float32
-        loses where the means are off by a thousand standard deviations. Defaults to the first pixel of each channel.
+      shift: Values close to the means, such as the running ones, for TPUs and GPUs: known before the maps, they let one
+        pass gather the statistics, on TPUs while a convolution writes. The variance is a difference of squares then,
+        which float32 loses where the means are off by a thousand standard deviations. Defaults to the first pixel of
+        each channel.
 
     Returns:
       (mean, variance).
     """
     wide = x.astype(jnp.float32)
-    if platform() == "tpu":
+    if platform() != "cpu":
         start = wide[0, 0, 0] if shift is None else shift
         moved, squares = jnp.mean(wide - start, axis=(0, 1, 2)), jnp.mean(jnp.square(wide - start), axis=(0, 1, 2))
         return start + moved, jnp.maximum(squares - jnp.square(moved), 0.0)

@@ -15,7 +15,7 @@ from rich.console import Console
 from cnn_jax import xla_flags
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.sweep import faults, feasibility, trial_groups
+from cnn_jax.sweep import cards, faults, feasibility, trial_groups
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
 from cnn_jax.sweep.engines.worker_process import Workers
@@ -277,5 +277,5 @@ def _engine(sweep: OpenSweep, data_dir: Path | None, options: Options, num_group
         return RayEngine(folder, data_dir, limits, needs, options.address, jobs)
     devices = []
     if findings.platform == "gpu" and jobs > 1:
-        devices = [{"CUDA_VISIBLE_DEVICES": str(job % findings.devices)} for job in range(jobs)]
+        devices = cards.share(jobs, findings.devices)
     return LocalEngine(folder, data_dir, jobs, limits, devices, workers=sweep.workers)

@@ -19,6 +19,7 @@ from cnn_jax import models
 from cnn_jax.data.device import augment, pipeline, views
 from cnn_jax.data.device.pipeline import Batch, DeviceSplit, Normalization
 from cnn_jax.models import Variables
+from cnn_jax.ops.platform import platform
 from cnn_jax.train import optimizer
 from cnn_jax.train.metrics import Sums, measure
 
@@ -187,6 +188,10 @@ def train_step(
             gradients, (batch_stats, sums) = grad_fn(state.params, state.batch_stats, whole, dropout_key)
         else:
             gradients, (batch_stats, sums) = _accumulate(grad_fn, config.train.accumulate, state, whole, dropout_key)
+        if platform() == "gpu" and config.mesh is not None and config.mesh.size > 1:
+            # Without the barrier XLA fuses the update of a 1x1 kernel with its cast for the backward convolution, which
+            # then waits for the exchange of gradients between the devices.
+            gradients = jax.lax.optimization_barrier(gradients)
         updates, opt_state = optimizer.build(config.optimizer).update(gradients, state.opt_state, state.params)
         params = jax.tree.map(
             lambda old, update, kept: old - learning_rate * update if kept else old, state.params, updates, trainable

@@ -57,10 +57,17 @@ metadata={op_name="jit(f)/transpose(jvp(Net))/norm/reduce_sum"}
 def test_what_each_exchange_carries():
     assert collectives.read(Module(PROGRAM)) == (
         Collective("all-reduce", 64 * 4, (STATISTICS,)),
-        Collective("all-gather", 64 * 10 * 4, (STATISTICS,)),
+        Collective("all-gather", 64 * 10 * 4, (STATISTICS,), 0.0),
         Collective("all-reduce", 64 * 4, (STATISTICS,)),
-        Collective("all-reduce", 64 * 10 * 2 + 4 + 64 * 4, (GRADIENTS, NUMBERS)),
+        Collective("all-reduce", 64 * 10 * 2 + 4 + 64 * 4, (GRADIENTS, NUMBERS), 0.0),
     )
+
+
+def test_products_between_start_and_end():
+    # the product of 8x64 and 64x10 moves between the start of the last exchange and its end
+    line = next(line for line in PROGRAM.splitlines(True) if "%logits =" in line)
+    later = PROGRAM.replace(line, "").replace("  %done =", line + "  %done =")
+    assert collectives.read(Module(later))[-1].work == 2 * 8 * 10 * 64
 
 
 def test_totals():

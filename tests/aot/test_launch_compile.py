@@ -56,6 +56,12 @@ def test_without_libtpu(capsys):
     assert "pip install -r requirements-tpu.txt" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(importlib.util.find_spec("jax_cuda12_plugin") is not None, reason="the CUDA plugin is here")
+def test_without_the_cuda_plugin(capsys):
+    assert launch.main(["compile", f"--config={LECTURE}", "--topology=h100"]) == 2
+    assert "pip install --no-deps -r requirements-gpu-compile.txt" in capsys.readouterr().err
+
+
 @WITH_LIBTPU
 @pytest.mark.parametrize(("chips", "devices"), [("v5e:1x1", 1), ("v4:2x2x1", 4), ("v3:2x2", 8)])
 def test_the_lectures_network_for_tpus(chips, devices, tmp_path):

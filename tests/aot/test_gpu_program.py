@@ -1,0 +1,103 @@
+"""Figures of GPU programs: by hand from written text, then of small networks that are compiled for absent GPUs.
+
+The compiled ones need `requirements-gpu-compile.txt`; no GPU.
+"""
+
+import importlib.util
+
+import pytest
+
+from cnn_jax.aot import compiler, gpu_program
+from cnn_jax.aot.job import Compiled, Job
+from cnn_jax.config.parsing import parse
+from cnn_jax.hlo import Module
+
+WITH_PLUGIN = pytest.mark.skipif(
+    importlib.util.find_spec("jax_cuda12_plugin") is None, reason="needs requirements-gpu-compile.txt"
+)
+BOTTLENECKS = {"name": "resnet", "depth": 50, "width": 8, "bottleneck_width": 1, "compute": "bfloat16"}
+
+# A convolution of 8x8 maps of 3 channels with 16 kernels of 3x3, its two gradients, and the product after it.
+PROGRAM = """HloModule jit_step, is_scheduled=true
+
+%product (p: f32[2,16], q: f32[16,10]) -> f32[2,10] {
+  %p = f32[2,16]{1,0} parameter(0)
+  %q = f32[16,10]{1,0} parameter(1)
+  ROOT %dot.1 = f32[2,10]{1,0} dot(%p, %q), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+}
+
+ENTRY %main (x: bf16[2,8,8,3], w: bf16[16,3,3,3], dy: bf16[2,8,8,16], a: f32[2,16], b: f32[16,10]) -> f32[2,10] {
+  %x = bf16[2,8,8,3]{3,2,1,0} parameter(0)
+  %w = bf16[16,3,3,3]{3,2,1,0} parameter(1)
+  %dy = bf16[2,8,8,16]{3,2,1,0} parameter(2)
+  %a = f32[2,16]{1,0} parameter(3)
+  %b = f32[16,10]{1,0} parameter(4)
+  %y = (bf16[2,8,8,16]{3,2,1,0}, u8[0]{0}) custom-call(%x, %w), window={size=3x3 pad=1_1x1_1}, \
+dim_labels=b01f_o01i->b01f, custom_call_target="__cudnn$convForward"
+  %dx = (bf16[2,8,8,3]{3,2,1,0}, u8[0]{0}) custom-call(%dy, %w), window={size=3x3 pad=1_1x1_1}, \
+dim_labels=b01f_o01i->b01f, custom_call_target="__cudnn$convBackwardInput"
+  %dw = (bf16[16,3,3,3]{3,2,1,0}, u8[0]{0}) custom-call(%x, %dy), window={size=3x3 pad=1_1x1_1}, \
+dim_labels=b01f_o01i->b01f, custom_call_target="__cudnn$convBackwardFilter"
+  %turned = f32[2,16]{0,1} copy(%a)
+  ROOT %logits = f32[2,10]{1,0} fusion(%turned, %b), kind=kCustom, calls=%product
+}
+"""
+
+LAUNCHES = """001: kCustomKernel  [source] loop_convert_fusion grid: [10, 1, 1]
+000: kCommandBuffer [prev=003 (1)  | next=012 (1) ]
+    004: kCustomKernel [source] input_reduce_fusion
+    005: kCopy [prev=004 (1)] copy
+003: kConvolution   [prev=000 (1)] kConvolution
+000: kWhile [prev=003 (1)]
+    006: kConvolution [source] kConvolution
+"""
+
+
+def test_a_program_written_by_hand():
+    found = gpu_program.read(Module(PROGRAM))
+    # 2 x 8 x 8 x 16 results of 3 x 3 x 3 products for each of the three convolutions; 2 x 10 of 16
+    assert found.flops == 3 * 2 * (2 * 8 * 8 * 16) * 27 + 2 * 20 * 16
+    assert found.convolutions == (("bf16 NHWC", 3),)
+    assert (found.narrow, found.grouped, found.rearranged, found.rearranged_bytes) == (3, 0, 1, 2 * 16 * 4)
+
+
+def test_other_layouts_are_told():
+    channels_first = PROGRAM.replace("%x = bf16[2,8,8,3]{3,2,1,0}", "%x = bf16[2,8,8,3]{2,1,3,0}")
+    assert gpu_program.read(Module(channels_first)).convolutions == (("bf16 NCHW", 2), ("bf16 NHWC", 1))
+
+
+def test_launches():
+    assert gpu_program.count_launches(LAUNCHES) == gpu_program.Launches(kernels=5, graphs=1, alone=3)
+
+
+def compiled(model, topology="h100", batch=8, size=32, **sections) -> Compiled:
+    fields = {"model": model, "train": {"batch_size": 64}, "optimizer": {"name": "sgd"}, **sections}
+    answer = compiler.compile_program(Job(parse(fields), (size, size, 3), 10, topology, "train", batch), print).answer
+    assert isinstance(answer, Compiled), answer
+    return answer
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return compiled(BOTTLENECKS)
+
+
+@WITH_PLUGIN
+def test_convolutions_keep_channels_last(alone):
+    # 53 convolutions: forward, the kernel's gradient, and the input's for all but the first
+    assert alone.gpu.convolutions == (("bf16 NHWC", 3 * 53 - 1),)
+    # The program's arithmetic is counted from its text, the network's from the layer table.
+    assert alone.flops == pytest.approx(alone.model_flops, rel=0.05)
+
+
+@WITH_PLUGIN
+def test_no_product_of_the_backward_pass_waits_for_an_exchange_of_gradients():
+    found = compiled({**BOTTLENECKS, "norm_images": 8}, "h100:8").collectives
+    assert 1 < len(found) <= 5  # 38 where updates are fused with the casts of kernels
+    assert all("statistics" not in each.carries for each in found)
+
+
+@WITH_PLUGIN
+def test_statistics_take_one_pass(alone):
+    # With a pass for the mean and another for the variance it is 925 kernels, which leaves fewer than two a norm.
+    assert alone.gpu.launches.kernels <= 925 - 53
