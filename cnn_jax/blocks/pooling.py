@@ -36,7 +36,7 @@ class Pooling:
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b oh ow c"]:
         """Pools feature maps."""
         row = self.row(x.shape[1:])
-        counts = {"count_include_pad": True} if self.count_include_pad and self.kind == "avg" else {}
+        counts = {"count_include_pad": True} if self._counts_padding else {}
         with naming(self.name, x.shape[1:]):
             y = POOLS[self.kind](
                 x, self.window, strides=self.strides, padding=self.padding, ceil_mode=self.ceil_mode, **counts
@@ -48,6 +48,10 @@ class Pooling:
         """Whether it takes the largest of disjoint 2x2 windows, an odd row or column left out."""
         floors = (self.kind, self.padding, self.ceil_mode) == ("max", "VALID", False)
         return floors and pair(self.window, "window") == pair(self._steps, "strides") == (2, 2)
+
+    @property
+    def _counts_padding(self) -> bool:
+        return self.count_include_pad and self.kind == "avg"
 
     @property
     def _steps(self) -> IntPair:
@@ -66,7 +70,10 @@ class Pooling:
           GeometryError: Where the window does not fit.
         """
         window = SlidingWindow(self.window, self._steps, self.padding, ceil_mode=self.ceil_mode)
-        return window_row(self.name, f"{self.kind}_pool", shape, shape[-1], window)
+        row = window_row(self.name, f"{self.kind}_pool", shape, shape[-1], window)
+        if not self._counts_padding:
+            return row
+        return dataclasses.replace(row, settings=(*row.settings, ("count_include_pad", True)))
 
 
 def pool(name: str, x: Float[Array, "b h w c"], kind: str, window: SlidingWindow) -> Float[Array, "b oh ow c"]:

@@ -187,6 +187,18 @@ const convolution = (() => {
     });
   }
 
+  /** Mean of each place's channels 0 and variance 1; then scale and bias by channel. */
+  function layerNorm(x, { scale, bias, eps = 1e-6 }) {
+    const y = zeros(x.height, x.width, x.channels);
+    for (let pixel = 0; pixel < x.data.length; pixel += x.channels) {
+      let [mean, variance] = [0, 0];
+      for (let c = 0; c < x.channels; c++) mean += x.data[pixel + c] / x.channels;
+      for (let c = 0; c < x.channels; c++) variance += (x.data[pixel + c] - mean) ** 2 / x.channels;
+      for (let c = 0; c < x.channels; c++) y.data[pixel + c] = ((x.data[pixel + c] - mean) / Math.sqrt(variance + eps)) * scale[c] + bias[c];
+    }
+    return y;
+  }
+
   /** Map of another size around the same places: zeros where pads [[top, bottom], [left, right]] are positive, cut where negative. */
   function pad(x, [[top, bottom], [left, right]], strides = 1) {
     const [down, across] = pair(strides);
@@ -309,6 +321,13 @@ const convolution = (() => {
     return y;
   }
 
+  /** Map times a gate of one pixel: a factor for each channel. */
+  function multiply(x, gate) {
+    if (gate.height !== 1 || gate.width !== 1 || gate.channels !== x.channels)
+      throw new GeometryError(`a gate of ${gate.height}x${gate.width}x${gate.channels} does not fit ${x.channels} channels`);
+    return pointwise(x, (value, c) => value * gate.data[c]);
+  }
+
   /** Channels of several maps of one size, one after another. */
   function concatenate(...maps) {
     sameSize(maps);
@@ -355,8 +374,9 @@ const convolution = (() => {
   }
 
   return {
-    DIALECTS, BORDERS, GeometryError, effectiveWindow, resolvePadding, axis, axes, conv2d, pool, batchNorm, groupNorm, localResponseNorm,
-    relu, erf, ACTIVATIONS, activate, pointwise, pad, padChannels, adaptiveAvgPool, radialBasis, dense, add, concatenate, softmax, receptiveField,
+    DIALECTS, BORDERS, GeometryError, effectiveWindow, resolvePadding, axis, axes, conv2d, pool, batchNorm, groupNorm, layerNorm, localResponseNorm,
+    relu, erf, ACTIVATIONS, activate, pointwise, pad, padChannels, adaptiveAvgPool, radialBasis, dense, add, multiply, concatenate,
+    softmax, receptiveField,
   };
 })();
 

@@ -153,10 +153,14 @@ def test_normalisation_dense_and_merging(page):
             x.reshape(100, 72).astype(np.float64) @ weights + bias[:5]
         ).reshape(100, 1, 1, 5),
         "convolution.add(job.x, job.y)": x + y,
+        "convolution.multiply(job.x, convolution.adaptiveAvgPool(job.y, [1, 1]))": x * y.mean((1, 2), keepdims=True),
         "convolution.concatenate(job.x, job.y)": np.concatenate([x, y], -1),
         "convolution.relu(job.x)": np.maximum(x, 0),
         "convolution.groupNorm(job.x, {...window.shared.norm, groups: 3})": ops.group_norm(
             *map(jnp.asarray, (x, scale, bias)), groups=3, eps=1e-3
+        ),
+        "convolution.layerNorm(job.x, window.shared.norm)": ops.layer_norm(
+            *map(jnp.asarray, (x, scale, bias)), eps=1e-3
         ),
         "convolution.adaptiveAvgPool(job.x, [2, 3])": ops.adaptive_avg_pool(jnp.asarray(x), (2, 3)),
         "convolution.pad(job.x, [[1, -1], [2, 0]], [1, 2])": np.pad(x[:, :2], ((0, 0), (1, 0), (2, 0), (0, 0)))[
@@ -239,6 +243,8 @@ def test_receptive_fields(page, layers, low, high):
         " {height: 1, width: 1, inputs: 1, outputs: 1, data: [1]})",
         "convolution.add({height: 1, width: 1, channels: 1, data: [1]},"
         " {height: 1, width: 2, channels: 1, data: [1, 2]})",
+        "convolution.multiply({height: 1, width: 2, channels: 1, data: [1, 2]},"
+        " {height: 1, width: 1, channels: 2, data: [1, 2]})",
     ],
 )
 def test_what_does_not_fit_is_refused(page, call):

@@ -41,7 +41,7 @@ const network = (() => {
   /** Settings of a layer's window, those that the reader changed first. */
   const movesOf = (layer, change = {}) => ({
     strides: change.strides ?? layer.strides, padding: change.padding ?? layer.padding, dilation: layer.dilation,
-    ceilMode: layer.settings.ceil_mode ?? false,
+    ceilMode: layer.settings.ceil_mode ?? false, countPadding: layer.settings.count_include_pad ?? false,
   });
 
   const values = (layer, ...names) => Object.fromEntries(names.map((name) => [name, layer.arrays[name].data]));
@@ -64,14 +64,17 @@ const network = (() => {
     global_avg_pool: (layer, [x]) => convolution.adaptiveAvgPool(x, [1, 1]),
     batch_norm: (layer, [x]) => convolution.batchNorm(x, { ...values(layer, "scale", "bias", "mean", "variance"), eps: layer.settings.eps }),
     group_norm: (layer, [x]) => convolution.groupNorm(x, { ...values(layer, "scale", "bias"), ...layer.settings }),
+    layer_norm: (layer, [x]) => convolution.layerNorm(x, { ...values(layer, "scale", "bias"), eps: layer.settings.eps }),
     lrn: (layer, [x]) => convolution.localResponseNorm(x, layer.settings),
     pad: (layer, [x]) => (layer.window ? convolution.pad(x, layer.padding) : convolution.padChannels(x, layer.shape[2])),
     crop: (layer, [x]) => convolution.pad(x, layer.padding, layer.strides),
-    scale: (layer, [x]) => {
-      const { coefficient, bias } = values(layer, "coefficient", "bias");
-      return convolution.pointwise(x, (value, c) => value * coefficient[c] + bias[c]);
+    scale: (layer, [x]) => { // LeNet-5's has a bias, ConvNeXt's none
+      const { coefficient, gamma, bias } = layer.arrays;
+      const factors = (coefficient ?? gamma).data;
+      return convolution.pointwise(x, (value, c) => value * factors[c] + (bias ? bias.data[c] : 0));
     },
     add: (layer, inputs) => convolution.add(...inputs),
+    multiply: (layer, [x, gate]) => convolution.multiply(x, gate),
     concat: (layer, inputs) => convolution.concatenate(...inputs),
     flatten: (layer, [x]) => flat(x),
     dense: (layer, [x]) => convolution.dense(fitting(layer, x, layer.arrays.kernel.shape[0]), layer.arrays.kernel.data, layer.arrays.bias.data),

@@ -16,10 +16,11 @@ from cnn_jax.models.lenet5 import full_kernel
 
 KINDS = frozenset(
     {"conv", "max_pool", "avg_pool", "min_pool", "adaptive_avg_pool", "global_avg_pool", "batch_norm", "group_norm"}
-    | {"lrn", "pad", "crop", "scale", "add", "concat", "flatten", "dense", "rbf", "dropout", "activation"}
+    | {"layer_norm", "lrn", "pad", "crop", "scale", "add", "multiply", "concat", "flatten", "dense", "rbf"}
+    | {"dropout", "activation"}
 )
 """Kinds of layers that the page's scripts compute."""
-_NORMS = ("batch_norm", "group_norm")
+_NORMS = ("batch_norm", "group_norm", "layer_norm")
 
 
 def narrowed(array: np.ndarray) -> np.ndarray:

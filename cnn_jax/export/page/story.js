@@ -51,7 +51,8 @@ const story = (() => {
     if (layer.kind.endsWith("_pool") && layer.window && !layer.kind.startsWith("adaptive")) {
       const cells = units.windowOf(layer, x, unit, 0, change);
       const verb = { max_pool: "largest", min_pool: "smallest", avg_pool: "mean" }[layer.kind];
-      return [`${verb} of its window's values, ${shown(value)}; padding is left out.`, [table("Values", cells, (each) => [each.padding ? "·" : shown(each.value), each.padding])]];
+      const counts = layer.settings.count_include_pad;
+      return [`${verb} of its window's values, ${shown(value)}; padding ${counts ? "counts as zeros" : "is left out"}.`, [table("Values", cells, (each) => [each.padding && !counts ? "·" : shown(each.value), each.padding])]];
     }
     if (layer.kind === "dense") {
       const products = units.products(layer, x, unit);
@@ -60,6 +61,11 @@ const story = (() => {
     }
     if (layer.kind === "activation") return [`${layer.function}(${shown(same(x))}) = ${shown(value)}.`, []];
     if (layer.kind === "add") return [`${inputs.map((each) => shown(same(each))).join(" + ")} = ${shown(value)}.`, []];
+    if (layer.kind === "multiply") return [`${shown(same(x))} · the gate ${shown(inputs[1].data[unit.channel])} = ${shown(value)}.`, []];
+    if (layer.kind === "scale") {
+      const { coefficient, gamma, bias } = layer.arrays;
+      return [`${shown((coefficient ?? gamma).data[unit.channel])} · ${shown(same(x))}${bias ? ` + ${shown(bias.data[unit.channel])}` : ""} = ${shown(value)}.`, []];
+    }
     if (layer.kind === "batch_norm") {
       const at = (name) => shown(layer.arrays[name].data[unit.channel]);
       return [`${at("scale")} · (${shown(same(x))} − ${at("mean")}) / √(${at("variance")} + ${layer.settings.eps}) + ${at("bias")} = ${shown(value)}.`, []];

@@ -22,7 +22,8 @@ const units = (() => {
 
   /** Box of a layer's input that a box {rows, columns} of its output depends on; null for none. */
   function before(layer, input, box, change) {
-    if (WHOLE.includes(layer.kind)) return { rows: [0, input.height - 1], columns: [0, input.width - 1] };
+    const gate = layer.kind === "multiply" && input.height * input.width === 1;
+    if (gate || WHOLE.includes(layer.kind)) return { rows: [0, input.height - 1], columns: [0, input.width - 1] };
     let [rows, columns] = [box.rows, box.columns];
     if (layer.kind === "pad" || layer.kind === "crop") {
       if (layer.window) {

@@ -40,9 +40,6 @@ def write(run: FinishedRun) -> bytes:
     if run.dtype != "uint8" or run.image_shape[2] not in (1, 3):
         given = f"{run.image_shape[2]} channels of {run.dtype}"
         raise ConfigError([f"--format=page: pages draw grey or RGB pictures of uint8, and the network takes {given}"])
-    model = run.experiment.model
-    if model.name == "inception_v3":  # whose averages count the zeros around a map
-        raise ConfigError(["--format=page: it does not compute Inception v3's averages; --format=onnx writes them"])
     nodes = run.config.network.layer_graph(run.image_shape)
     count = sum(node.row.parameters for node in nodes if node.row)
     if count > LARGEST:
