@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 
+from cnn_jax.cli import imports
 from cnn_jax.run import standard_streams, stop_signal
 from cnn_jax.run.exit_codes import DONE
 
@@ -15,7 +16,8 @@ def start() -> None:
     """Runs the command line of this process and exits."""
     standard_streams.open_closed()
     stop_signal.exit_on_signals()  # one may come while the rest is imported
-    from cnn_jax.cli.main import main
+    with imports.uncollected():
+        from cnn_jax.cli.main import main
 
     standard_streams.protect()
     try:

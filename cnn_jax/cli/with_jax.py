@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cnn_jax import xla_flags
+from cnn_jax.cli import imports
 from cnn_jax.cli.output import fail, refuse
 from cnn_jax.config import Experiment
 from cnn_jax.config.parsing import ConfigError
@@ -38,14 +39,15 @@ def run(
     except (ConfigError, RunFolderError) as error:
         return refuse(error)
     # JAX and all that stands on it come only now: a bad command line is answered at once.
-    try:
-        import jax
-    except ValueError as error:  # of an environment variable
-        return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
-    from cnn_jax.data.errors import UnreadableRecordError, UnreadPicturesError
-    from cnn_jax.geometry import preflight
-    from cnn_jax.train import distributed
-    from cnn_jax.train.loop import DivergedError, Stopped
+    with imports.uncollected():
+        try:
+            import jax
+        except ValueError as error:  # of an environment variable
+            return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
+        from cnn_jax.data.errors import UnreadableRecordError, UnreadPicturesError
+        from cnn_jax.geometry import preflight
+        from cnn_jax.train import distributed
+        from cnn_jax.train.loop import DivergedError, Stopped
 
     try:
         preflight.check_settings()  # an experiment file may have made some

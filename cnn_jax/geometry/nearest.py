@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pydantic import ValidationError
+
 from cnn_jax.config import Model as ModelConfig
 from cnn_jax.ops import GeometryError
 
@@ -40,7 +42,11 @@ def suggest_fixes(model_config: ModelConfig, image_shape: ImageShape, trace: Tra
     for field in type(model_config).model_fields:
 
         def works_with(value: Any, field: str = field) -> bool:
-            return works(model_config.model_copy(update={field: value}), image_shape)
+            try:
+                changed = type(model_config).model_validate(model_config.model_dump() | {field: value})
+            except ValidationError:
+                return False
+            return works(changed, image_shape)
 
         value = getattr(model_config, field)
         if value is not None and field.endswith(_SIZES):
@@ -103,7 +109,11 @@ def _neighbours(field: str, value: Any) -> Iterator[Any]:
     if field == "lowering" and value != "auto":
         yield "auto"
     elif field.endswith("padding"):
-        yield from (name for name in ("SAME", "VALID") if value != name)
+        for name in ("SAME", "VALID"):
+            if value != name:
+                yield name
+            if isinstance(value, tuple):  # of a field that lists the paddings of several convolutions
+                yield (name,) * len(value)
     elif field.endswith("groups"):
         near = _just_below(_largest(value))
         yield from (_capped(value, cap) for cap in near)

@@ -9,7 +9,6 @@ Source: the opcodes are those of Python's `pickletools`.
 
 from __future__ import annotations
 
-import pickletools
 from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple
 
@@ -52,6 +51,8 @@ def load(file: BinaryIO, persistent: Callable[[Any], Any], made: Made | None = N
     Raises:
       WeightsError: Where the pickle is damaged or too large.
     """
+    import pickletools  # its tables take a twentieth of a second to make
+
     machine = _Machine(persistent, _made if made is None else made)
     for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         if number >= MOST_OPERATIONS:

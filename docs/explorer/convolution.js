@@ -240,14 +240,38 @@ const convolution = (() => {
 
   const sigmoid = (value) => 1 / (1 + Math.exp(-value));
 
+  const relu6 = (value) => Math.min(Math.max(value, 0), 6);
+
+  const hardSigmoid = (value) => relu6(value + 3) / 6;
+
+  /**
+   * Error function, to 1e-15.
+   *
+   * Source: Abramowitz and Stegun, "Handbook of mathematical functions", 1964, equation 7.1.6, whose terms are of one sign.
+   */
+  function erf(value) {
+    if (Math.abs(value) >= 6) return Math.sign(value); // which is 2e-17 off
+    let term = value;
+    let sum = value;
+    for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
+      term *= (2 * value * value) / (2 * n + 1);
+      sum += term;
+    }
+    return ((2 / Math.sqrt(Math.PI)) * Math.exp(-value * value)) * sum;
+  }
+
   /** Activation functions, by cnn_jax's names for them. */
   const ACTIVATIONS = {
     relu: (value) => Math.max(value, 0),
+    relu6,
     tanh: Math.tanh,
     scaled_tanh: (value) => 1.7159 * Math.tanh((2 / 3) * value),
     sigmoid,
+    hard_sigmoid: hardSigmoid,
     gelu: (value) => 0.5 * value * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (value + 0.044715 * value ** 3))),
+    gelu_exact: (value) => 0.5 * value * (1 + erf(value / Math.SQRT2)),
     silu: (value) => value * sigmoid(value),
+    hard_swish: (value) => value * hardSigmoid(value),
     leaky_relu: (value) => (value >= 0 ? value : 0.01 * value),
     elu: (value) => (value > 0 ? value : Math.expm1(value)),
     identity: (value) => value,
@@ -332,7 +356,7 @@ const convolution = (() => {
 
   return {
     DIALECTS, BORDERS, GeometryError, effectiveWindow, resolvePadding, axis, axes, conv2d, pool, batchNorm, groupNorm, localResponseNorm,
-    relu, ACTIVATIONS, activate, pointwise, pad, padChannels, adaptiveAvgPool, radialBasis, dense, add, concatenate, softmax, receptiveField,
+    relu, erf, ACTIVATIONS, activate, pointwise, pad, padChannels, adaptiveAvgPool, radialBasis, dense, add, concatenate, softmax, receptiveField,
   };
 })();
 

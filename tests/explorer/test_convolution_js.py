@@ -1,6 +1,7 @@
 """The arithmetic of docs/explorer/convolution.js beside cnn_jax.ops: random geometries with random maps."""
 
 import itertools
+import math
 from pathlib import Path
 
 import jax
@@ -169,6 +170,22 @@ def test_normalisation_dense_and_merging(page):
     for body, expected in cases.items():
         for found, wanted in zip(computed(page, body, jobs), np.asarray(expected), strict=True):
             np.testing.assert_allclose(as_array(found), wanted, err_msg=body, **CLOSE)
+
+
+def test_activations_with_bounds(page):
+    values = np.linspace(-9, 9, 721)  # by 1/40, so that the bounds -3, 0, 3 and 6 are among them
+    clipped = np.clip(values, 0, 6)
+    gate = np.clip(values + 3, 0, 6) / 6
+    expected = {
+        "erf(value)": [math.erf(value) for value in values],
+        "ACTIVATIONS.gelu_exact(value)": [value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in values],
+        "ACTIVATIONS.relu6(value)": clipped,
+        "ACTIVATIONS.hard_sigmoid(value)": gate,
+        "ACTIVATIONS.hard_swish(value)": values * gate,
+    }
+    for call, wanted in expected.items():
+        found = page.execute_script(f"return arguments[0].map((value) => convolution.{call})", values.tolist())
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-13, err_msg=call)
 
 
 def test_sizes_and_unread_pixels(page):

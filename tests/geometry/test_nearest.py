@@ -4,6 +4,7 @@ import pytest
 
 from cnn_jax import geometry
 from cnn_jax.config.model import Cnn, GoogLeNet, ResNet
+from cnn_jax.config.networks import ZFNet
 from cnn_jax.geometry import nearest
 from cnn_jax.ops import GeometryError
 
@@ -20,6 +21,11 @@ def suggestions(config, works):
             raise GeometryError("too large")
 
     return list(nearest.suggest_fixes(config, SHAPE, trace)), len(tried)
+
+
+def test_the_paddings_of_two_convolutions_stay_two():
+    found, _ = suggestions(ZFNet(), lambda config: config.early_padding == ("SAME", "SAME"))
+    assert found == ["config.model.early_padding=('SAME', 'SAME')"]
 
 
 @pytest.mark.parametrize("field", ["kernel_size", "pool_window", "strides", "dilation"])

@@ -258,7 +258,7 @@ def _builder(folder: Path, field: str) -> tfds.core.DatasetBuilder:
 
 def _key(builder: tfds.core.DatasetBuilder, kind: str, named: str | None) -> str:
     """Finds the feature of the images or of the labels."""
-    features = builder.info.features
+    features = dict(sorted(builder.info.features.items()))  # TFDS gives them in another order each time
     expected = " or ".join(each.__name__ for each in _KEYS[kind])
     # A ClassLabel is a Tensor too.
     usable = [name for name, feature in features.items() if type(feature) in _KEYS[kind] and _is_usable(feature)]

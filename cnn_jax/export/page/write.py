@@ -22,7 +22,6 @@ from cnn_jax.train.restore import FinishedRun
 LARGEST = 5_000_000
 """Parameters of the largest network that a page holds."""
 _SCRIPTS = ("convolution.js", "network.js", "picture.js", "units.js", "story.js", "page.js")
-FOREIGN_ACTIVATIONS = frozenset({"relu6", "hard_sigmoid", "hard_swish", "gelu_exact"})
 
 
 def write(run: FinishedRun) -> bytes:
@@ -42,11 +41,6 @@ def write(run: FinishedRun) -> bytes:
         given = f"{run.image_shape[2]} channels of {run.dtype}"
         raise ConfigError([f"--format=page: pages draw grey or RGB pictures of uint8, and the network takes {given}"])
     model = run.experiment.model
-    used = {getattr(model, field) for field in type(model).model_fields if field.endswith("activation")}
-    if foreign := sorted(used & FOREIGN_ACTIVATIONS):
-        raise ConfigError(
-            [f"--format=page: it does not compute the activation {', '.join(foreign)}; --format=onnx writes it"]
-        )
     if model.name == "inception_v3":  # whose averages count the zeros around a map
         raise ConfigError(["--format=page: it does not compute Inception v3's averages; --format=onnx writes them"])
     nodes = run.config.network.layer_graph(run.image_shape)

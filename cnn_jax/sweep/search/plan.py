@@ -16,8 +16,8 @@ from cnn_jax.run.machine import available_cores
 from cnn_jax.run.metrics import METRICS, Metric
 from cnn_jax.sweep.ranges import MOST_POINTS, Choices, Range
 from cnn_jax.sweep.search.declaration import ADAPTIVE, FULL_LENGTH, SAMPLERS, Halving, Hyperband, Search, identity
+from cnn_jax.sweep.search.packages import versions
 from cnn_jax.sweep.search.rungs import Bracket, brackets
-from cnn_jax.sweep.search.samplers import versions
 from cnn_jax.sweep.space import Named, Overrides
 from cnn_jax.words import nearest
 

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn_jax.config.parsing import ConfigError
 from cnn_jax.sweep import ranges
-from cnn_jax.sweep.search.declaration import ADAPTIVE, Search
-
-_PACKAGES = {
-    "random": ("numpy",),
-    "halton": ("numpy", "scipy"),
-    "sobol": ("numpy", "scipy"),
-    "tpe": ("numpy", "optuna"),
-    "cma_es": ("numpy", "optuna", "cmaes"),
-    "gp": ("numpy", "scipy", "optuna", "torch"),
-}
+from cnn_jax.sweep.search.declaration import Search
 
 
 class Told(NamedTuple):
@@ -64,24 +53,3 @@ def suggest(search: Search, batch: int, count: int, told: Sequence[Told]) -> lis
     from cnn_jax.sweep.search import optuna_samplers
 
     return optuna_samplers.suggest(search, batch, count, told)
-
-
-def versions(search: Search) -> dict[str, str]:
-    """Lists the versions of the packages that a search's points depend on.
-
-    Raises:
-      ConfigError: where one of them is not installed.
-    """
-    found, missing = {}, []
-    for package in _PACKAGES[search.sampler]:
-        try:
-            found[package] = importlib.metadata.version(package).partition("+")[0]
-        except importlib.metadata.PackageNotFoundError:
-            missing.append(package)
-    if missing:
-        others = ", ".join(sampler for sampler in _PACKAGES if sampler not in ADAPTIVE)
-        how = "pip install -r requirements-search.txt" if missing != ["torch"] else "pip install torch"
-        raise ConfigError(
-            [f"sampler={search.sampler!r} needs {' and '.join(missing)}: {how}; {others} need nothing more"]
-        )
-    return found

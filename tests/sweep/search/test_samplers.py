@@ -5,9 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cnn_jax.config.parsing import ConfigError
 from cnn_jax.sweep import Search, choice, halton, integers, log_uniform, uniform
-from cnn_jax.sweep.search import samplers
 from cnn_jax.sweep.search.samplers import Told, suggest
 
 SPACE = {
@@ -68,12 +66,3 @@ def test_infeasible_points_are_avoided():
 
 def test_batches_of_halton_are_one_sequence():
     assert [each.values for each in run("halton", batches=3)] == halton(SPACE, 24, seed=1)
-
-
-def test_a_missing_package_is_told(monkeypatch):
-    def version(name):
-        raise samplers.importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(samplers.importlib.metadata, "version", version)
-    with pytest.raises(ConfigError, match=r"needs numpy and optuna: pip install -r requirements-search.txt; random"):
-        samplers.versions(Search(SPACE, trials=8, sampler="tpe"))
