@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax.convolution_choices import DIALECTS, Lowering, border_mode
-from cnn_jax.ops import patches, space_to_depth, winograd
+from cnn_jax.ops import depthwise, patches, space_to_depth, winograd
 from cnn_jax.ops.padding import (
     GeometryError,
     IntPair,
@@ -273,7 +273,7 @@ def _patches(x: Array, kernel: Array, windows: Windows, groups: int) -> Array:
     if groups == 1:
         return patches.conv(x, kernel, windows)
     if groups == x.shape[-1]:
-        return patches.depthwise(x, kernel, windows)
+        return depthwise.conv(x, kernel, windows)
     parts = zip(jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True)
     return jnp.concatenate([patches.conv(some, weights, windows) for some, weights in parts], axis=-1)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import operator
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -72,16 +70,6 @@ def _rows_product(rows: Array, cotangent: Array) -> Array:
         return lax.dot_general(rows, cotangent, first)
     product: Array = lax.optimization_barrier(lax.dot_general(cotangent, rows, first))
     return product.T
-
-
-def depthwise(
-    x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw 1 o"], windows: Windows
-) -> Float[Array, "b oh ow o"]:
-    """Convolves each channel by itself, with o / c kernels: products and sums without a matrix."""
-    multiplier = kernel.shape[-1] // x.shape[-1]
-    taps = kernel.reshape(-1, kernel.shape[-1])
-    slices = (jnp.repeat(each, multiplier, axis=-1) for each in windows.slices(x))
-    return functools.reduce(operator.add, (each * tap for each, tap in zip(slices, taps, strict=True)))
 
 
 def _chunks(x: Array, kernel: Array, windows: Windows) -> int:

@@ -1,0 +1,152 @@
+"""Depthwise convolution as sums of shifted maps times one weight per channel, for CPUs.
+
+A matrix product has nothing to gain here: each output channel reads one input channel. The three sums below, of the
+output and of both gradients, are elementwise over the channels, so that XLA makes vector loops of them, and they read
+padded maps that are written once. None keeps more than a few maps: the gradient by automatic differentiation keeps one
+for every tap.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from cnn_jax.ops.windows import Windows
+
+_TERMS = 64  # products that one loop adds up: more compile longer, fewer write more partial sums
+
+
+def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw 1 o"], windows: Windows) -> Float[Array, "b oh ow o"]:
+    """Convolves each channel by itself, with o / c kernels.
+
+    Args:
+      x: feature maps; halves are summed in float32.
+      kernel: weights; the kernels of a channel are neighbors.
+      windows: how the kernel moves.
+
+    Returns:
+      Feature maps of x's type.
+    """
+    multiplier = kernel.shape[-1] // x.shape[-1]
+    if multiplier > 1:
+        x = jnp.repeat(x, multiplier, axis=-1)
+    kind = jnp.promote_types(x.dtype, jnp.float32)
+    return _conv(x.astype(kind), kernel[:, :, 0].astype(kind), windows).astype(x.dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _conv(x: Array, kernel: Array, windows: Windows) -> Array:
+    taps = kernel.reshape(-1, kernel.shape[-1])
+    unpadded = Windows(windows.taps, windows.strides, windows.dilation, ((0, 0), (0, 0)), windows.outputs)
+    return _sum_of_products(unpadded.slices(_pad(x, windows.pads)), list(taps))
+
+
+def _forward(x: Array, kernel: Array, windows: Windows) -> tuple[Array, tuple[Array, Array]]:
+    return _conv(x, kernel, windows), (x, kernel)
+
+
+def _backward(windows: Windows, saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    cotangent = lax.optimization_barrier(cotangent)
+    size = (x.shape[1], x.shape[2])
+    return _input_gradient(cotangent, kernel, windows, size), _kernel_gradient(x, cotangent, windows)
+
+
+_conv.defvjp(_forward, _backward)
+
+
+def _input_gradient(cotangent: Array, kernel: Array, windows: Windows, size: tuple[int, int]) -> Array:
+    """Gathers, for the pixels at each place between two windows, what reaches them through the taps that see them."""
+    steps = windows.strides
+    counts = [-(-pixels // step) for pixels, step in zip(size, steps, strict=True)]
+    # Of each axis and place: (tap, window that sees the first pixel through it), for the taps that see such pixels.
+    seen = [
+        [
+            [(tap, (top + place - tap * gap) // step) for tap in range(taps) if (top + place - tap * gap) % step == 0]
+            for place in range(step)
+        ]
+        for taps, step, gap, (top, _) in zip(windows.taps, steps, windows.dilation, windows.pads, strict=True)
+    ]
+    firsts = [[first for place in axis for _, first in place] for axis in seen]
+    pads = [
+        (max(0, -min(first)), max(0, max(first) + count - windows_))
+        for first, count, windows_ in zip(firsts, counts, windows.outputs, strict=True)
+    ]
+    padded = _pad(cotangent, pads)
+    (top, _), (left, _) = pads
+    shape = (cotangent.shape[0], *counts, cotangent.shape[-1])
+    places = []
+    for rows, columns in itertools.product(*seen):
+        pairs = list(itertools.product(rows, columns))
+        slices = [
+            padded[:, top + row :, left + column :][:, : counts[0], : counts[1]] for (_, row), (_, column) in pairs
+        ]
+        weights = [kernel[i, j] for (i, _), (j, _) in pairs]
+        places.append(_sum_of_products(slices, weights) if pairs else jnp.zeros(shape, cotangent.dtype))
+    if len(places) == 1:
+        return places[0]
+    grid = jnp.stack(places, axis=3).reshape(*shape[:3], *steps, shape[3])
+    pixels = jnp.swapaxes(grid, 2, 3).reshape(shape[0], counts[0] * steps[0], counts[1] * steps[1], shape[3])
+    return pixels[:, : size[0], : size[1]]
+
+
+def _kernel_gradient(x: Array, cotangent: Array, windows: Windows) -> Array:
+    """Sums the products of the cotangent with what each tap sees, for a block of windows after the other.
+
+    A block's pixels stay in the cache while all taps read them.
+    """
+    (kh, kw), (sh, sw), (dh, dw), (rows, columns) = windows.taps, windows.strides, windows.dilation, windows.outputs
+    wide, across = _blocks(columns, _TERMS)
+    # At least two blocks where there are two rows: XLA dissolves a loop of one, and would write each tap's pixels.
+    high, down = _blocks(rows, min(_TERMS // wide, -(-rows // 2)))
+    tall, broad = (high - 1) * sh + (kh - 1) * dh + 1, (wide - 1) * sw + (kw - 1) * dw + 1
+    batch, height, width, channels = x.shape
+    (top, bottom), (left, right) = windows.pads
+    # Zeros make the last blocks whole.
+    last = (down - 1) * high * sh + tall, (across - 1) * wide * sw + broad
+    bottom, right = max(bottom, last[0] - height - top), max(right, last[1] - width - left)
+    padded = _pad(x, ((top, bottom), (left, right)))
+    cotangent = _pad(cotangent, ((0, down * high - rows), (0, across * wide - columns)))
+
+    def add_block(number: Array, total: Array) -> Array:
+        row, column = number // across * high, number % across * wide
+        pixels = lax.dynamic_slice(padded, (0, row * sh, column * sw, 0), (batch, tall, broad, channels))
+        pulls = lax.dynamic_slice(cotangent, (0, row, column, 0), (batch, high, wide, channels))
+        places = list(itertools.product(range(high), range(wide)))
+        seen = [
+            pixels[:, i * sh : i * sh + (kh - 1) * dh + 1 : dh, j * sw : j * sw + (kw - 1) * dw + 1 : dw]
+            for i, j in places
+        ]
+        return total + _sum_of_products(seen, [pulls[:, i : i + 1, j : j + 1] for i, j in places])
+
+    start = jnp.zeros((batch, kh, kw, channels), x.dtype)
+    total: Array = lax.fori_loop(0, down * across, add_block, start)
+    return jnp.sum(total, axis=0)
+
+
+def _blocks(count: int, limit: int) -> tuple[int, int]:
+    """The size of even blocks and their number, of half the limit to the limit, with the least that is left over."""
+    limit = max(1, min(count, limit))
+    size = min(range(limit, (limit - 1) // 2, -1), key=lambda size: -(-count // size) * size)
+    return size, -(-count // size)
+
+
+def _sum_of_products(first: Sequence[Array], second: Sequence[Array]) -> Array:
+    """Adds up in one loop, in four sums at a time: a processor need not wait for one addition to begin the next."""
+    products = [one * other for one, other in zip(first, second, strict=True)]
+    return functools.reduce(
+        operator.add, (functools.reduce(operator.add, products[n::4]) for n in range(min(4, len(products))))
+    )
+
+
+def _pad(x: Array, pads: Sequence[tuple[int, int]]) -> Array:
+    """Writes the padded maps: without the barrier every product would ask whether it reads padding."""
+    padded: Array = lax.optimization_barrier(jnp.pad(x, ((0, 0), *pads, (0, 0))))
+    return padded
