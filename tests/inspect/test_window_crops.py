@@ -1,4 +1,4 @@
-"""What is computed on crops around windows, beside the whole network's logits."""
+"""Logits computed on crops around windows equal the whole network's."""
 
 import jax
 import jax.numpy as jnp

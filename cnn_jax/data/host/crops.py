@@ -22,7 +22,7 @@ _GRID = 64  # places in a pixel where a middle's edges may be; moved by whole pi
 
 
 class View(Protocol):
-    """What a network sees of an example."""
+    """View of an example that a network sees."""
 
     @property
     def dtype(self) -> str:

@@ -30,7 +30,7 @@ class PointRecord(Record):
     trial: str
     """Id of its trial."""
     state: State
-    """What became of it."""
+    """Outcome of the point."""
     scores: Mapping[str, float]
     """The metric on the validation images by epoch of the rung."""
 
