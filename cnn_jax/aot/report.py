@@ -193,7 +193,7 @@ def _gpu(text: Callable[[GpuProgram], str]) -> Callable[[Step], str]:
 def _launches(program: GpuProgram) -> str:
     found = program.launches
     if found is None:
-        return "not told"
+        return "unknown"
     return f"{found.kernels:,}: {found.graphs:,} graphs, {found.alone:,} outside"
 
 

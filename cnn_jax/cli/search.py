@@ -89,13 +89,13 @@ def run(request: SearchRequest) -> int:
     metric = request.plan.metric
     say(f"{found.spent} of at most {found.budget} epochs were spent on {len(found.points)} points")
     for each in found.confirmed:
-        told = f"point {each.number}: validation {metric.title} {metric.shown(each.search_score)} in the search"
+        line = f"point {each.number}: validation {metric.title} {metric.shown(each.search_score)} in the search"
         if each.scores:
             mean = sum(each.scores) / len(each.scores)
-            told += f", {metric.shown(mean)} on {len(each.scores)} fresh seeds"
+            line += f", {metric.shown(mean)} on {len(each.scores)} fresh seeds"
         if each.test:
-            told += f"; test {metric.title} {metric.shown(sum(each.test) / len(each.test))}"
-        say(told)
+            line += f"; test {metric.title} {metric.shown(sum(each.test) / len(each.test))}"
+        say(line)
     return DONE
 
 

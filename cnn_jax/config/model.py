@@ -22,6 +22,8 @@ from cnn_jax.config.networks import (
     MobileNetV2,
     MobileNetV3Large,
     MobileNetV3Small,
+    SqueezeNet10,
+    SqueezeNet11,
     Vgg,
     ZFNet,
 )
@@ -41,7 +43,6 @@ from cnn_jax.config.types import (
     Pooling,
     PoolKind,
     PoolPadding,
-    PositiveShare,
     Shortcut,
     Size,
     Width,
@@ -217,8 +218,6 @@ class TorchvisionAlexNet(_AlexNet):
 
 UpTo2 = Annotated[int, Field(ge=0, le=2)]
 UpTo5 = Annotated[int, Field(ge=0, le=5)]
-UpTo8 = Annotated[int, Field(ge=0, le=8)]
-PaperLayer = Annotated[int, Field(ge=1, le=9)]
 
 
 class _GoogLeNet(Network):
@@ -345,59 +344,6 @@ class CifarResNet(_ResNet):
     )
     stem_kernel_size: Size = Field(3, description="kernel size of the first convolution, pixels")
     stem_strides: Size = Field(1, description="strides of the first convolution")
-
-
-class _SqueezeNet(Network):
-    published: ClassVar[bool] = True
-    kernel_init: KernelInit = Field("he_uniform", description="initial weights; biases start at zero")
-    stem_padding: Padding = Field("VALID", description="padding of the first convolution")
-    stem_strides: Size = Field(2, description="strides of the first convolution; 1 for images of 28 or 32")
-    width: Factor = Field(1.0, description="factor on the maps of every convolution, rounded to at least 1")
-    modules: UpTo8 = Field(8, description="fire modules, the first of the paper's eight, fire2 to fire9")
-    squeeze_ratio: PositiveShare = Field(0.125, description="a fire module's squeezed maps for each of its outputs")
-    share_3x3: Fraction = Field(0.5, description="share of a fire module's outputs that have the larger kernel")
-    kernel_size: Size = Field(3, description="size of the fire modules' larger kernels, pixels")
-    pooling: Pooling = Field("max", description="after the layers that pool_after lists")
-    pool_window: Size = Field(3, description="pixels")
-    pool_strides: Size = Field(2, description="pixels between windows")
-    pool_padding: PoolPadding = Field("VALID", description="padding of the pooling")
-    pool_ceil: bool = Field(True, description="let a last window of the pooling reach beyond the map")
-    dropout: Fraction = Field(0.5, description="share of the last maps dropped in training")
-    head_activation: Activation = Field(
-        "relu", description="activation of the classes' maps, whose means are the logits"
-    )
-    if TYPE_CHECKING:
-        pool_after: tuple[PaperLayer, ...]  # each version has its own default
-
-    def faults(self) -> Faults:
-        if len(set(self.pool_after)) < len(self.pool_after):
-            yield (
-                ("pool_after",),
-                f"config.model.pool_after={self.pool_after} names a layer twice; "
-                f"the nearest is {tuple(sorted(set(self.pool_after)))}",
-            )
-
-
-class SqueezeNet10(_SqueezeNet):
-    """Iandola et al., 2016, table 1."""
-
-    name: Literal["squeezenet1_0"] = Field("squeezenet1_0", description="Iandola et al., 2016, table 1; torchvision's")
-    stem_features: Width = Field(96, description="maps of the first convolution")
-    stem_kernel_size: Size = Field(7, description="kernel size of the first convolution; 3 for images of 28 or 32")
-    pool_after: tuple[PaperLayer, ...] = Field(
-        (1, 4, 8), max_length=9, description="layers that are pooled after: 1 is conv1, 2 to 9 the fire modules"
-    )
-
-
-class SqueezeNet11(_SqueezeNet):
-    """The authors' second version, with 2.3 times fewer multiply-adds."""
-
-    name: Literal["squeezenet1_1"] = Field("squeezenet1_1", description="its authors' quicker version; torchvision's")
-    stem_features: Width = Field(64, description="maps of the first convolution")
-    stem_kernel_size: Size = Field(3, description="kernel size of the first convolution, pixels")
-    pool_after: tuple[PaperLayer, ...] = Field(
-        (1, 3, 5), max_length=9, description="layers that are pooled after: 1 is conv1, 2 to 9 the fire modules"
-    )
 
 
 # Every network. Its fields in `--help`, its checks and its tests follow from here.

@@ -41,5 +41,5 @@ def builder(registry: dict[str, Entry[S]], name: str) -> Any:
 
 
 def choice(registry: dict[str, Entry[S]]) -> Any:
-    """Makes the type of a field that takes any section of a registry, told by its name."""
+    """Makes the type of a field that takes any section of a registry; `name` selects the section."""
     return Annotated[Union[tuple(entry.config for entry in registry.values())], Field(discriminator="name")]  # noqa: UP007

@@ -6,7 +6,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, ConvHead, FireBlock, Policy, pool
-from cnn_jax.config.model import SqueezeNet10, SqueezeNet11
+from cnn_jax.config.networks import SqueezeNet10, SqueezeNet11
 from cnn_jax.layer_rows import SlidingWindow
 
 FIRST_FIRE = 2  # the paper counts the layers: conv1, fire2 to fire9, conv10

@@ -13,7 +13,8 @@ from PIL import Image
 
 from cnn_jax import models
 from cnn_jax.config.model import Model as ModelConfig
-from cnn_jax.config.model import SqueezeNet11, TorchvisionAlexNet
+from cnn_jax.config.model import TorchvisionAlexNet
+from cnn_jax.config.networks import SqueezeNet11
 from cnn_jax.data.device.pipeline import Normalization
 from cnn_jax.pretrained import WeightsError, read_numpy_pickle
 

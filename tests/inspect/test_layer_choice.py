@@ -3,7 +3,8 @@
 import pytest
 
 from cnn_jax import models
-from cnn_jax.config.model import Cnn, GoogLeNet, ResNet, SqueezeNet11
+from cnn_jax.config.model import Cnn, GoogLeNet, ResNet
+from cnn_jax.config.networks import SqueezeNet11
 from cnn_jax.inspect.layer_choice import UnknownLayerError, check_names, layer_names, standard_layers
 
 CNN = models.create(Cnn(features=(4, 4), pooling=("max", "none"), dense=(5,)), 3)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.config.model import AlexNet, CifarResNet, Cnn, GoogLeNet, LeNet5, ResNet, SqueezeNet11
+from cnn_jax.config.model import AlexNet, CifarResNet, Cnn, GoogLeNet, LeNet5, ResNet
+from cnn_jax.config.networks import SqueezeNet11
 from cnn_jax.inspect import window_crops
 from cnn_jax.inspect.occlusion import occlusion
 

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from cnn_jax import models
 from cnn_jax.cli import main
-from cnn_jax.config.model import SqueezeNet11
+from cnn_jax.config.networks import SqueezeNet11
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.sources.evaluation_picture import read_middle
 from cnn_jax.pretrained import WeightsError, from_torch, to_torch
