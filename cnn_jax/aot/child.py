@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from cnn_jax import chips, whole_file
+from cnn_jax import chips, compilation, whole_file
 from cnn_jax.aot import collectives, gpu_program, lowering, matrix_unit, topology, traffic
 from cnn_jax.aot.job import ANSWER, JOB, Answer, Compiled, Failed, Job, Memory, OutOfMemory, Refused
 from cnn_jax.aot.topology import Topology
@@ -22,7 +22,6 @@ from cnn_jax.geometry import preflight
 from cnn_jax.geometry.preflight import REFUSALS
 from cnn_jax.hlo import Module
 from cnn_jax.ops.platform import building_for
-from cnn_jax.train import compilation
 
 
 def main(job_file: Path, answer_file: Path) -> None:

@@ -11,8 +11,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from cnn_jax import models
-from cnn_jax.config import Model as ModelConfig
-from cnn_jax.config import Pretrained
+from cnn_jax.config import Experiment, Pretrained
 from cnn_jax.pretrained.convert import adapted, from_torch
 from cnn_jax.pretrained.errors import WeightsError
 from cnn_jax.pretrained.files import read_entries
@@ -20,19 +19,14 @@ from cnn_jax.words import nearest
 
 
 def initial_variables(
-    model: models.Model,
-    model_config: ModelConfig,
-    pretrained: Pretrained,
-    key: PRNGKeyArray,
-    image_shape: tuple[int, int, int],
+    model: models.Model, experiment: Experiment, key: PRNGKeyArray, image_shape: tuple[int, int, int]
 ) -> models.Variables:
     """Gives the variables before the first step.
 
     Args:
-      model: the network, with as many classes as the data.
-      model_config: its config.
-      pretrained: Weights to start from, and what becomes of their head.
-      key: for what is drawn.
+      model: Network of the experiment, with as many classes as the data.
+      experiment: Config: the network, the weights to start from, and what becomes of their head.
+      key: Random key of what is drawn.
       image_shape: (height, width, channels) in pixels.
 
     Returns:
@@ -41,7 +35,7 @@ def initial_variables(
     Raises:
       WeightsError: where the file cannot be read or does not fit; every entry at fault is listed.
     """
-    drawn = _drawn(model, key, image_shape)
+    drawn, pretrained = _drawn(model, key, image_shape), experiment.pretrained
     if pretrained.weights is None:
         return drawn
     path = Path(pretrained.weights).expanduser()
@@ -50,8 +44,8 @@ def initial_variables(
     except WeightsError as error:
         raise WeightsError(f"config.pretrained.weights: {error}") from error
     try:
-        entries = adapted(entries, model_config, image_shape[2])
-        loaded = from_torch(entries, model_config, with_logits=pretrained.head == "keep")
+        entries = adapted(entries, experiment.model, image_shape[2])
+        loaded = from_torch(entries, experiment.model, with_logits=pretrained.head == "keep")
     except WeightsError as error:
         raise WeightsError(f"config.pretrained.weights: {path}: {error}") from error
     return _with_head(drawn, loaded, pretrained)

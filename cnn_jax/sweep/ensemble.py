@@ -21,19 +21,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int32, PRNGKeyArray
 from rich.console import Console
 
-from cnn_jax import data, identity, pretrained
+from cnn_jax import compilation, identity, pretrained
 from cnn_jax.config import Experiment
-from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.device.pipeline import DeviceSplit, Preprocessing
 from cnn_jax.data.sources import memory
 from cnn_jax.data.split import Split
 from cnn_jax.geometry import preflight
+from cnn_jax.identity import Loaded
 from cnn_jax.models import Variables
 from cnn_jax.run.recorder import Paused, Recorder, Stopped
-from cnn_jax.run.records import DatasetInfo
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import compilation, inputs, optimizer, sharding
+from cnn_jax.train import inputs, optimizer, sharding
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.loop import Trainer, train
 from cnn_jax.train.metrics import Sums
@@ -69,7 +68,7 @@ def train_and_evaluate(
     ends: dict[int, dict[str, Any] | BaseException] = {}
     with StopSignal() as stop, contextlib.ExitStack() as opened:
         runs: dict[int, Recorder] = {}
-        datasets: dict[int, _Loaded] = {}
+        datasets: dict[int, Loaded] = {}
         for number, member in enumerate(members):
             try:
                 run = opened.enter_context(Recorder(*member))
@@ -102,26 +101,15 @@ def num_devices(members: int, available: int) -> int:
     return max(count for count in range(1, available + 1) if members % count == 0)
 
 
-class _Loaded(NamedTuple):
-    """Data set of a member, the constants of its images, and its description."""
-
-    dataset: Dataset
-    preprocessing: Preprocessing
-    described: DatasetInfo
-
-
-def _load(run: Recorder, data_dir: Path | None) -> _Loaded:
+def _load(run: Recorder, data_dir: Path | None) -> Loaded:
     """Loads a member's data, and checks that they are what its folder records and that its network fits."""
-    experiment = run.experiment
-    dataset = data.load(experiment.data, experiment.seed, data_dir)
-    preprocessing = pipeline.preprocessing(experiment.data, experiment.augment, dataset.train)
-    described = identity.dataset_info(dataset, preprocessing)
-    identity.check_resumed(run.folder, experiment, described)
-    preflight.check(experiment, dataset, devices=1)
-    return _Loaded(dataset, preprocessing, described)
+    loaded = identity.load(run.experiment, data_dir)
+    identity.check_resumed(run.folder, run.experiment, loaded.described)
+    preflight.check(run.experiment, loaded.dataset, devices=1)
+    return loaded
 
 
-def _prepare(group: RunGroup, loaded: Sequence[_Loaded]) -> Trainer:
+def _prepare(group: RunGroup, loaded: Sequence[Loaded]) -> Trainer:
     """Restores or creates the members' states, and compiles their programs."""
     datasets = [each.dataset for each in loaded]
     experiment, first = group.experiment, datasets[0]
@@ -151,12 +139,10 @@ def _prepare(group: RunGroup, loaded: Sequence[_Loaded]) -> Trainer:
     )
 
 
-def _start(config: StepConfig, experiment: Experiment, own: _Loaded) -> tuple[Variables, Preprocessing, Keys]:
+def _start(config: StepConfig, experiment: Experiment, own: Loaded) -> tuple[Variables, Preprocessing, Keys]:
     """Computes the variables that a member starts from, the constants of its images and its random keys."""
     keys = Keys.of(experiment.seed)
-    variables = pretrained.initial_variables(
-        config.network, experiment.model, experiment.pretrained, keys.init, own.dataset.image_shape
-    )
+    variables = pretrained.initial_variables(config.network, experiment, keys.init, own.dataset.image_shape)
     return variables, own.preprocessing, keys
 
 

@@ -54,8 +54,8 @@ def main() -> None:
 
 
 def _examine(experiments: list[dict[str, Any]], data_dir: Path | None) -> dict[str, Any]:
+    from cnn_jax import compilation
     from cnn_jax.sweep import examination
-    from cnn_jax.train import compilation
 
     compilation.enable_cache()  # JAX decides at the first program whether it keeps any
     return examination.answer(experiments, data_dir)
@@ -133,8 +133,8 @@ def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
     from cnn_jax.data.errors import UnreadableRecordError
     from cnn_jax.geometry.preflight import REFUSALS
     from cnn_jax.run.errors import RunFailed
+    from cnn_jax.run.recorder import DivergedError, Paused, Stopped
     from cnn_jax.train.distributed import OtherProcessFailed
-    from cnn_jax.train.loop import DivergedError, Paused, Stopped
 
     code, message = FAILED, (explain(error) if isinstance(error, OSError) else None) or str(error)
     if isinstance(error, REFUSALS):

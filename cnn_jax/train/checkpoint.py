@@ -18,10 +18,10 @@ import jax
 import numpy as np
 
 from cnn_jax import whole_file
+from cnn_jax.packed_arrays import digests, packed, unpacked, whole_digest
 from cnn_jax.run import orbax_messages
 from cnn_jax.run.errors import RunFailed, RunFolderError, explain, os_error
 from cnn_jax.run.records import RecordsDigest, parse
-from cnn_jax.train.packed_arrays import digests, packed, unpacked, whole_digest
 
 if TYPE_CHECKING:
     import orbax.checkpoint.experimental.v1 as ocp

@@ -16,13 +16,14 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float32, Int32, PRNGKeyArray
 
+from cnn_jax import compilation
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.device.pipeline import Batch, DeviceSplit, Preprocessing
 from cnn_jax.data.sources import memory
 from cnn_jax.data.split import Split
 from cnn_jax.geometry import preflight
 from cnn_jax.models import Variables
-from cnn_jax.train import compilation, sharding
+from cnn_jax.train import sharding
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.step import StepConfig, TrainState, eval_step, evaluate, train_step, train_steps
 

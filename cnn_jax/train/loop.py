@@ -14,25 +14,22 @@ import numpy as np
 from jaxtyping import Float32
 from rich.console import Console
 
-from cnn_jax import data, geometry, identity, pretrained
+from cnn_jax import compilation, geometry, identity, pretrained
 from cnn_jax.config import Experiment
 from cnn_jax.data import DataError
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.errors import UnreadableRecordError
 from cnn_jax.geometry import preflight
 from cnn_jax.run import errors
-from cnn_jax.run.errors import RunFailed
 from cnn_jax.run.metrics_log import TRAIN, TRAIN_WINDOW
-from cnn_jax.run.recorder import DivergedError, Paused, Recorder, Stopped
+from cnn_jax.run.recorder import Recorder
 from cnn_jax.run.records import Result
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import compilation, distributed, inputs, optimizer, sharding
+from cnn_jax.train import distributed, inputs, optimizer, sharding
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.profiling import Chunk, StepTimer, Trace
 from cnn_jax.train.run_group import RunGroup
 from cnn_jax.train.step import StepConfig, TrainState, create_state
-
-__all__ = ["DivergedError", "Paused", "RunFailed", "Stopped", "train_and_evaluate"]
 
 
 def train_and_evaluate(
@@ -77,9 +74,7 @@ def train_and_evaluate(
             return result.to_json()
         preflight.check_process(experiment)
         compilation.enable_cache()
-        dataset = data.load(experiment.data, experiment.seed, data_dir)
-        preprocessing = pipeline.preprocessing(experiment.data, experiment.augment, dataset.train)
-        described = identity.dataset_info(dataset, preprocessing)
+        dataset, preprocessing, described = identity.load(experiment, data_dir)
         distributed.on_first(lambda: identity.check_resumed(run.folder, experiment, described))
         mesh = sharding.data_mesh()
         summary = preflight.check(experiment, dataset, mesh.size)
@@ -87,9 +82,7 @@ def train_and_evaluate(
         config = StepConfig.of(experiment, dataset.num_classes, mesh.abstract_mesh)
         steps_per_epoch = pipeline.steps_per_epoch(len(dataset.train), experiment.train.batch_size)
         keys = Keys.of(experiment.seed)
-        variables = pretrained.initial_variables(
-            config.network, experiment.model, experiment.pretrained, keys.init, dataset.image_shape
-        )
+        variables = pretrained.initial_variables(config.network, experiment, keys.init, dataset.image_shape)
         group = RunGroup([run], [described])
         group.begin()
         variables, preprocessing, keys = sharding.put((variables, preprocessing, keys), sharding.replicated(mesh))
@@ -213,8 +206,7 @@ def train(
     with contextlib.closing(trainer.inputs), contextlib.closing(timer):
         for epoch in range(step // steps_per_epoch, epochs):
             if until_epoch is not None and epoch >= until_epoch:
-                runs.save(step, state)
-                raise runs.paused(epoch, step)
+                raise runs.paused(epoch, step, state)
             epoch_started, first_step = time.monotonic(), step
             for chunk in chunks(experiment, steps_per_epoch, step, timer.affordable_steps):
                 state = timer(state, epoch, trainer.learning_rates[epoch], chunk)
@@ -228,9 +220,9 @@ def train(
                 stops, saves = distributed.any_process(stop.received is not None, runs.save_is_due)
                 if stops or saves:
                     report(in_flight=0)
+                    if stops:
+                        raise runs.stopped(stop, step, state)
                     runs.save(step, state)
-                if stops:
-                    raise runs.stopped(stop, step)
             if not runs.running:
                 break
             seconds = time.monotonic() - epoch_started
@@ -251,8 +243,7 @@ def train(
                 runs.save(step, state)
             (stops,) = distributed.any_process(stop.received is not None)
             if stops and epoch + 1 < epochs:
-                runs.save(step, state)
-                raise runs.stopped(stop, step)
+                raise runs.stopped(stop, step, state)
     total = compile_seconds + time.monotonic() - started
     seconds_of = {"compile": compile_seconds, "evaluation": evaluation_seconds, "total": total}
     return runs.write_results(trainer.summary, timer.percentiles(), seconds_of)

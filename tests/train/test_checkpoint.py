@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn_jax import packed_arrays
 from cnn_jax.run.errors import RunFailed, RunFolderError
 from cnn_jax.run.records import RecordsDigest
-from cnn_jax.train import checkpoint, packed_arrays
+from cnn_jax.train import checkpoint
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 
 
