@@ -189,9 +189,10 @@ def _squared_gradients(
     for start in range(0, count, size):
         numbers = np.arange(start, start + size)
         weights = (numbers < count).astype(np.float32)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
         batch = pixels[np.minimum(numbers, count - 1)]
         for place in range(len(names)):
-            sums[place] += np.asarray(_batch_squares(model, names, variables, batch, weights, numbers, place, key))
+            sums[place] += np.asarray(_batch_squares(model, names, variables, batch, weights, keys, place))
     return sums / count
 
 
@@ -202,15 +203,13 @@ def _batch_squares(
     variables: Variables,
     images: Float[Array, "b h w c"],
     weights: Float[Array, " b"],
-    numbers: Int[Array, " b"],
+    keys: PRNGKeyArray,
     place: Int[Array, ""],
-    key: PRNGKeyArray,
 ) -> Float[Array, "h w"]:
     """The weighted sum over images of the squared gradients of the layer at one place of `names`, per channel.
 
     One program serves all layers, because compiling takes longer than the passes that it saves.
     """
-    keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
 
     def score(images: Array) -> Array:
         outputs = model.apply_with_layers(variables, images, names)[3]
