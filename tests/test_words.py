@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnn_jax.words import by, did_you_mean, nearest
+from cnn_jax.words import by, did_you_mean, nearest, unknown_layer
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,11 @@ def test_the_nearest_word(word, words, expected):
 
 def test_any_word_is_near_enough_where_none_need_be_alike():
     assert nearest("zzz", ["abc"], least=0) == "abc"
+    assert unknown_layer("zzz", ["abc", "d"]) == "no layer 'zzz'; did you mean 'abc'? The layers are: abc, d"
+
+
+def test_only_text_is_near_to_a_word():
+    assert did_you_mean(["conv1"], ["conv1"]) == ""
 
 
 def test_shapes():

@@ -17,7 +17,7 @@ from cnn_jax.geometry import LayerGeometry
 from cnn_jax.inspect.attribution import Images, batch_size
 from cnn_jax.layer_rows import IMAGE
 from cnn_jax.models import Model, Variables
-from cnn_jax.words import nearest
+from cnn_jax.words import unknown_layer
 
 THRESHOLD = 1 - 0.9545  # share of the largest gradient; Luo et al.'s, what two standard deviations leave out
 
@@ -117,8 +117,7 @@ def receptive_fields(
     rows = {row.name: row for row in geometry.locate(model.layers(shape), shape)}
     names = growing_layers(model, shape) if layers is None else tuple(layers)
     if unknown := [name for name in names if name not in rows]:
-        near = nearest(unknown[0], rows, least=0)
-        raise ValueError(f"layer {unknown[0]!r}: did you mean {near!r}? The layers are: {', '.join(rows)}")
+        raise ValueError(unknown_layer(unknown[0], rows))
     squares = _squared_gradients(model, variables, pixels, key, names)
     if not np.isfinite(squares).all():
         raise ValueError("the network gives gradients that are not finite")

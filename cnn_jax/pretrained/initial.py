@@ -15,7 +15,7 @@ from cnn_jax.config import Experiment, Pretrained
 from cnn_jax.pretrained.convert import adapted, from_torch
 from cnn_jax.pretrained.errors import WeightsError
 from cnn_jax.pretrained.files import read_entries
-from cnn_jax.words import nearest
+from cnn_jax.words import did_you_mean
 
 
 def initial_variables(
@@ -91,9 +91,8 @@ def check_frozen(freeze: tuple[str, ...], layers: tuple[str, ...]) -> list[str]:
     faults = []
     for name in freeze:
         if name not in known:
-            near = nearest(name, known, least=0.5)
-            hint = f"did you mean {near!r}?" if near else f"the network has {', '.join(known[:6])}, ..."
-            faults.append(f"config.pretrained.freeze: no layer is named {name!r}; {hint}")
+            hint = did_you_mean(name, known, least=0.5) or f"; the network has {', '.join(known[:6])}, ..."
+            faults.append(f"config.pretrained.freeze: no layer is named {name!r}{hint}")
     if not faults and freeze and all(_lies_below(layer, freeze) for layer in layers):
         faults.append("config.pretrained.freeze leaves no layer that learns; leave out the head")
     return faults

@@ -69,8 +69,8 @@ def read(name: str, file: Path) -> PublishedWeights:
       WeightsError: Where the file cannot be read or does not fit the network.
     """
     if name not in PUBLISHED:
-        meant = did_you_mean(name, PUBLISHED)
-        raise ConfigError([f"--model: got {name!r}{meant}; the published networks are: {', '.join(PUBLISHED)}"])
+        known = ", ".join(PUBLISHED)
+        raise ConfigError([f"--model: got {name!r}, expected one of: {known}{did_you_mean(name, PUBLISHED)}"])
     published = PUBLISHED[name]
     try:
         entries = read_entries(file)

@@ -32,7 +32,7 @@ from cnn_jax.identity import Loaded
 from cnn_jax.models import Variables
 from cnn_jax.run.recorder import Paused, Recorder, Stopped
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import inputs, optimizer, sharding
+from cnn_jax.train import inputs, sharding
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.loop import Trainer, train
 from cnn_jax.train.metrics import Sums
@@ -122,7 +122,6 @@ def _prepare(group: RunGroup, loaded: Sequence[Loaded]) -> Trainer:
     restored = group.restore(jax.eval_shape(functools.partial(create_state, config), starts[0][0]))
     if restored is not None:
         state = _stack(restored, mesh)
-    steps_per_epoch = pipeline.steps_per_epoch(len(first.train), config.train.batch_size)
     splits = [dataset.measured for dataset in datasets]
     return Trainer(
         state=state,
@@ -131,9 +130,6 @@ def _prepare(group: RunGroup, loaded: Sequence[Loaded]) -> Trainer:
             name: _evaluation(config, [each[name] for each in splits], preprocessing, state.variables, mesh)
             for name in splits[0]
         },
-        learning_rates=optimizer.learning_rates(
-            experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, steps_per_epoch
-        ),
         examples=len(first.train),
         summary=preflight.check(experiment, first, devices=1),
     )

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float32
 from rich.console import Console
 
 from cnn_jax import compilation, geometry, identity, pretrained
@@ -80,7 +79,6 @@ def train_and_evaluate(
         summary = preflight.check(experiment, dataset, mesh.size)
         started = time.monotonic()
         config = StepConfig.of(experiment, dataset.num_classes, mesh.abstract_mesh)
-        steps_per_epoch = pipeline.steps_per_epoch(len(dataset.train), experiment.train.batch_size)
         keys = Keys.of(experiment.seed)
         variables = pretrained.initial_variables(config.network, experiment, keys.init, dataset.image_shape)
         group = RunGroup([run], [described])
@@ -98,9 +96,6 @@ def train_and_evaluate(
                 name: inputs.evaluation(config, split, preprocessing, state.variables, mesh)
                 for name, split in dataset.measured.items()
             },
-            learning_rates=optimizer.learning_rates(
-                experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, steps_per_epoch
-            ),
             examples=len(dataset.train),
             summary=summary,
         )
@@ -117,7 +112,6 @@ class Trainer(NamedTuple):
       state: State that training starts from; of an ensemble every array has a leading member axis.
       inputs: The train steps with their batches.
       evaluations: Evaluation of each split that is measured, by name, the test split last.
-      learning_rates: Learning rate of each step, [epochs, steps of an epoch].
       examples: Number of training images.
       summary: Layer table of the network.
     """
@@ -125,7 +119,6 @@ class Trainer(NamedTuple):
     state: TrainState
     inputs: TrainInput
     evaluations: Mapping[str, Evaluation]
-    learning_rates: Float32[np.ndarray, "epochs steps"]
     examples: int
     summary: geometry.Summary
 
@@ -184,15 +177,17 @@ def train(
       Paused: After `until_epoch`, once the states are saved.
       RunFailed: Where the machine refuses memory or a file, or a record cannot be read.
     """
+    started, evaluation_seconds = time.monotonic(), 0.0
     experiment, state, step = runs.experiment, trainer.state, int(np.ravel(trainer.state.step)[0])
-    epochs, steps_per_epoch = trainer.learning_rates.shape
+    epochs, peak = experiment.train.epochs, experiment.optimizer.learning_rate
+    steps_per_epoch = pipeline.steps_per_epoch(trainer.examples, experiment.train.batch_size)
+    learning_rates = optimizer.learning_rates(experiment.schedule, peak, epochs, steps_per_epoch)
     steps_left, trace = epochs * steps_per_epoch - step, None
     if distributed.any_process(profile)[0] and steps_left:
         trace = Trace(runs.runs[0], steps_left, trainer.inputs.program_text)
     timer = StepTimer(trainer.inputs.train_steps, trace)
     for run in runs.runs:
         run.resume(step, epochs * steps_per_epoch)
-    started, evaluation_seconds = time.monotonic(), 0.0
 
     def report(in_flight: int) -> None:
         """Reads and records the metrics of dispatches until so many are in flight."""
@@ -200,7 +195,7 @@ def train(
             end = epoch * steps_per_epoch + chunk.last
             runs.show(end, end / steps_per_epoch, epoch_sums)
             if chunk.ends_window:
-                learning_rate = float(trainer.learning_rates[epoch, chunk.last - 1])
+                learning_rate = float(learning_rates[epoch, chunk.last - 1])
                 runs.record(end, end / steps_per_epoch, TRAIN_WINDOW, window_sums, learning_rate=learning_rate)
 
     with contextlib.closing(trainer.inputs), contextlib.closing(timer):
@@ -209,7 +204,7 @@ def train(
                 raise runs.paused(epoch, step, state)
             epoch_started, first_step = time.monotonic(), step
             for chunk in chunks(experiment, steps_per_epoch, step, timer.affordable_steps):
-                state = timer(state, epoch, trainer.learning_rates[epoch], chunk)
+                state = timer(state, epoch, learning_rates[epoch], chunk)
                 step = epoch * steps_per_epoch + chunk.last
                 if chunk.ends_window:
                     state = state.reset("window_sums")
@@ -227,7 +222,7 @@ def train(
                 break
             seconds = time.monotonic() - epoch_started
             images = trainer.examples - first_step % steps_per_epoch * experiment.train.batch_size
-            learning_rate = float(trainer.learning_rates[epoch, -1])
+            learning_rate = float(learning_rates[epoch, -1])
             more = {"learning_rate": learning_rate, "images_per_second": images / seconds, "seconds": seconds}
             runs.record(step, epoch + 1.0, TRAIN, jax.device_get(state.epoch_sums), **more)
             state = state.reset("epoch_sums")
