@@ -17,7 +17,7 @@ from cnn_jax.aot import collectives, gpu_program, lowering, matrix_unit, topolog
 from cnn_jax.aot.job import ANSWER, JOB, Answer, Compiled, Failed, Job, Memory, OutOfMemory, Refused
 from cnn_jax.aot.topology import Topology
 from cnn_jax.config.parsing import ConfigError
-from cnn_jax.data.device import views
+from cnn_jax.data.device import tta
 from cnn_jax.geometry import preflight
 from cnn_jax.geometry.preflight import REFUSALS
 from cnn_jax.hlo import Module
@@ -73,7 +73,7 @@ def answer(job: Job) -> Answer:
     costs: Any = compiled.cost_analysis() or {}
     per_image = summary.training_flop if job.program == "train" else 2 * summary.multiply_adds
     if job.program == "eval":
-        per_image *= views.count(job.experiment.train.eval_mirrored, job.experiment.train.eval_shift)
+        per_image *= tta.count(job.experiment.train.eval_mirrored, job.experiment.train.eval_shift)
     return Compiled(
         device_kind=devices[0].device_kind,
         devices=len(devices),

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax.blocks.conv import ConvBlock
 from cnn_jax.blocks.drop_path import DropPath
-from cnn_jax.blocks.fitting import crop_to
+from cnn_jax.blocks.joining import add, crop_to
 from cnn_jax.blocks.policy import Policy, activate
 from cnn_jax.blocks.pooling import adaptive_pool
 from cnn_jax.layer_rows import Branches, LayerRow, emit
@@ -104,8 +104,7 @@ class InvertedResidual(nn.Module):
             return y
         with branches.branch():
             skipped = crop_to("/".join((*self.path, "shortcut")), x, (y.shape[1], y.shape[2]))
-        row = LayerRow("/".join((*self.path, "add")), "add", y.shape[1:], y.shape[1:])
-        return emit(row, y + skipped.astype(y.dtype))
+        return add("/".join(self.path), y, skipped)
 
     def _convolve(self, x: Array, train: bool) -> Array:
         """The branch with the convolutions."""
