@@ -16,13 +16,13 @@ from cnn_jax.layer_rows import Branches, LayerRow, emit
 from cnn_jax.ops.padding import IntPair, pair
 
 
-def divisible(width: float, divisor: int = 8) -> int:
-    """The multiple of `divisor` next to a width that is not below nine tenths of it.
+def divisible(width: float) -> int:
+    """Gives the multiple of 8 next to a width that is not below nine tenths of it.
 
     Source: Sandler et al., "MobileNetV2", 2018, as its authors' code rounds widths.
     """
-    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * width else rounded
+    rounded = max(8, int(width + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * width else rounded
 
 
 @dataclasses.dataclass(frozen=True)

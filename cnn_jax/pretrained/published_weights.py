@@ -49,7 +49,7 @@ class PublishedWeights:
         how = self.preprocessing
         return (
             f"{self.name} of {self.library}: shorter side resized to {how.shorter_side} pixels ({how.interpolation}), "
-            f"the middle {how.side}x{how.side}, mean {_listed(how.mean)}, deviation {_listed(how.std)}"
+            f"the middle {how.side}x{how.side}, mean {_listed(how.mean)}, std {_listed(how.std)}"
         )
 
 
