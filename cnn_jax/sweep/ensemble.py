@@ -183,12 +183,8 @@ def _create(static: _Static, variables: Variables) -> TrainState:
 def _epoch_orders(
     static: tuple[_Static, int, int], keys: PRNGKeyArray, epoch: Int32[Array, ""]
 ) -> Int32[Array, "m steps b"]:
-    members, examples, batch_size = static
-
-    def order(key: PRNGKeyArray, epoch: Int32[Array, ""]) -> Int32[Array, "steps b"]:
-        return pipeline.epoch_order(jax.random.fold_in(key, epoch), examples, batch_size)
-
-    return members.map_members(order, (0, None))(keys, epoch)
+    members, *sizes = static
+    return members.map_members(functools.partial(inputs.epoch_order, sizes), (0, None))(keys, epoch)
 
 
 def _train_steps(
@@ -221,9 +217,7 @@ def _training(
     static = _Static(config, mesh, image_axis)
     sizes = len(splits[0]), config.train.batch_size
     draw = compilation.compile_once(_epoch_orders, (static, *sizes), (keys.order, np.int32(0)))
-    return inputs.in_memory(
-        _train_steps, static, state, data, lambda epoch: draw(keys.order, np.int32(epoch)), keys.step
-    )
+    return inputs.in_memory(_train_steps, static, state, data, lambda epoch: draw(keys.order, epoch), keys.step)
 
 
 def _evaluation(
