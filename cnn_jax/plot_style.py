@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
@@ -19,6 +20,21 @@ STYLE: Any = {
     "grid.alpha": 0.3,
     "figure.dpi": 120,
 }
+
+
+def titled_grid(
+    figure: Figure,
+    rows: int,
+    columns: int,
+    title: str,
+    fontsize: float | str = "large",
+    sharey: Literal["none", "row"] = "none",
+) -> np.ndarray:
+    """Makes the axes of a figure, [rows, columns], under a title."""
+    with matplotlib.rc_context(STYLE):
+        figure.suptitle(title, fontsize=fontsize)
+        grid: np.ndarray = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+    return grid
 
 
 def new_figure(width: float, height: float) -> Figure:
