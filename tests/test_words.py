@@ -22,7 +22,7 @@ def test_the_nearest_word(word, words, expected):
 
 def test_any_word_is_near_enough_where_none_need_be_alike():
     assert nearest("zzz", ["abc"], least=0) == "abc"
-    assert unknown_layer("zzz", ["abc", "d"]) == "no layer 'zzz'; did you mean 'abc'? The layers are: abc, d"
+    assert unknown_layer("azz", ["abc", "d"]) == "no layer 'azz'; did you mean 'abc'? The layers are: abc, d"
 
 
 def test_only_text_is_near_to_a_word():
