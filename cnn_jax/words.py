@@ -31,7 +31,7 @@ def did_you_mean(word: object, words: Iterable[str], least: float = 0.6) -> str:
 def unknown_layer(name: str, layers: Iterable[str]) -> str:
     """Writes the error for a layer that a network does not have, with the nearest and all names."""
     names = list(layers)
-    return f"no layer {name!r}{did_you_mean(name, names, least=0)} The layers are: {', '.join(names)}"
+    return f"no layer {name!r}{did_you_mean(name, names, least=0.4) or ';'} The layers are: {', '.join(names)}"
 
 
 def by(shape: Iterable[object]) -> str:

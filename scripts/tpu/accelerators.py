@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnn_jax.words import nearest as nearest_word
+import difflib
 
 
 def _torus(largest: int) -> tuple[int, ...]:
@@ -29,8 +29,8 @@ def fault(accelerator_type: str) -> str | None:
     generation, _, size = accelerator_type.removeprefix("tpu-").rpartition("-")
     generation = _OTHER_NAMES.get(generation, generation)
     if generation not in _GENERATIONS:
-        near = nearest_word(generation or size, _GENERATIONS, least=0.5)
-        examples = [f"{name}-{sizes[0]}" for name, (_, sizes) in _GENERATIONS.items() if near in (None, name)]
+        near = difflib.get_close_matches(generation or size, _GENERATIONS, n=1, cutoff=0.5)
+        examples = [f"{name}-{sizes[0]}" for name, (_, sizes) in _GENERATIONS.items() if not near or name in near]
         return f"got {accelerator_type!r}, expected a generation and a size; nearest: {', '.join(examples)}"
     sizes = _GENERATIONS[generation][1]
     if size.isdecimal() and int(size) in sizes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
-from cnn_jax.words import did_you_mean
 from scripts.tpu import accelerators
 
 VERBS = {
@@ -112,7 +112,9 @@ def parse(argv: Sequence[str]) -> Request:
         raise HelpRequested(_help_text())
     verb = own[0]
     if verb not in VERBS:
-        raise RefusedError(f"verb: got {verb!r}, expected one of: {', '.join(VERBS)}{did_you_mean(verb, VERBS)}")
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise RefusedError(f"verb: got {verb!r}, expected one of: {', '.join(VERBS)}{hint}")
     values = _define()
     try:
         rest = values(["tpu", *own[1:]])[1:]
