@@ -101,7 +101,7 @@ def choose(plan: Plan, only: Mapping[str, Any], limit: int | None) -> tuple[Tria
     Args:
       plan: the sweep.
       only: field to the value that it must have.
-      limit: at most so many, the first.
+      limit: Most trials to run, the first ones; None for all.
 
     Returns:
       The trials, in order.
