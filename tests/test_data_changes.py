@@ -1,4 +1,4 @@
-"""What counts as a change of data, constants and weights."""
+"""Changes of data, constants and weights, and differences that are none."""
 
 import hashlib
 from pathlib import Path
