@@ -183,8 +183,9 @@ def _create(static: _Static, variables: Variables) -> TrainState:
 def _epoch_orders(
     static: tuple[_Static, int, int], keys: PRNGKeyArray, epoch: Int32[Array, ""]
 ) -> Int32[Array, "m steps b"]:
-    members, *sizes = static
-    return members.map_members(functools.partial(inputs.epoch_order, sizes), (0, None))(keys, epoch)
+    members, examples, batch_size = static
+    order = functools.partial(inputs.epoch_order, (examples, batch_size))
+    return members.map_members(order, (0, None))(keys, epoch)
 
 
 def _train_steps(
