@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
@@ -29,12 +28,11 @@ def titled_grid(
     title: str,
     fontsize: float | str = "large",
     sharey: Literal["none", "row"] = "none",
-) -> np.ndarray:
-    """Makes the axes of a figure, [rows, columns], under a title."""
+) -> Any:
+    """Makes the axes of a figure, an array [rows, columns], under a title."""
     with matplotlib.rc_context(STYLE):
         figure.suptitle(title, fontsize=fontsize)
-        grid: np.ndarray = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
-    return grid
+        return figure.subplots(rows, columns, squeeze=False, sharey=sharey)
 
 
 def new_figure(width: float, height: float) -> Figure:

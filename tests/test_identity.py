@@ -19,11 +19,10 @@ from cnn_jax.config.parsing import ConfigError, parse
 from cnn_jax.data import DataError
 from cnn_jax.data.sources import records, subset
 from cnn_jax.run.folder import RunFolder, RunFolderError
-from cnn_jax.run.recorder import Stopped
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import ensemble
 from cnn_jax.train import loop, restore
-from cnn_jax.train.loop import train_and_evaluate
+from cnn_jax.train.loop import Stopped, train_and_evaluate
 
 SOURCES = {
     "csv": {"name": "csv", "height": 4, "width": 4, "train_file": "train.csv", "test_file": "test.csv"},

@@ -46,8 +46,8 @@ def run(
             return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
         from cnn_jax.data.errors import UnreadableRecordError, UnreadPicturesError
         from cnn_jax.geometry import preflight
-        from cnn_jax.run.recorder import DivergedError, Stopped
         from cnn_jax.train import distributed
+        from cnn_jax.train.loop import DivergedError, Stopped
 
     try:
         preflight.check_settings()  # an experiment file may have made some

@@ -64,7 +64,7 @@ def most_confused(matrix: np.ndarray, class_names: Sequence[str], count: int) ->
 
     Args:
       matrix: as `confusions` gives it.
-      class_names: Names of the classes in label order.
+      class_names: in label order.
       count: how many pairs at most.
 
     Returns:
@@ -89,7 +89,7 @@ def per_class(
     Args:
       labels: true classes.
       predicted: predicted classes.
-      class_names: Names of the classes in label order, all different.
+      class_names: in label order, all different.
 
     Returns:
       The report: a class by its name, or as `class_keys` names it beside the means' keys.

@@ -37,7 +37,7 @@ def write(
 
     Args:
       results: as `prediction.predict` gives them.
-      class_names: Names of the classes in label order.
+      class_names: in label order.
       form: "table", "json" or "csv": how they are printed.
       output: file that ends in .json or .csv; None for none.
 

@@ -45,7 +45,7 @@ class Program:
 
     Attributes:
       name: Name of the module.
-      instructions: Instructions by name.
+      instructions: by name.
     """
 
     def __init__(self, module: hlo.Module):

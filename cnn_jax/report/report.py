@@ -36,7 +36,7 @@ class ReportInputs:
     Attributes:
       test: images that the network was tested on: all, or some of many.
       tested: how many there are.
-      class_names: Names of the classes in label order.
+      class_names: in label order.
       probabilities: Probabilities of all classes, for each test image.
       first_kernel: Kernel of the first convolution; None where there is none.
       layers: rows of the layer table.

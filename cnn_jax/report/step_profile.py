@@ -35,7 +35,7 @@ class Operation(NamedTuple):
       kind: Kind of its work.
       milliseconds: Time in each step, in milliseconds.
       share: Fraction of the step's time.
-      calls: Number of calls in a step.
+      calls: in a step.
     """
 
     name: str
@@ -139,7 +139,7 @@ def share_time(spans: Iterable[Span]) -> tuple[dict[str, float], float]:
     that all times add up to what a clock shows.
 
     Args:
-      spans: Spans in any order.
+      spans: in any order.
 
     Returns:
       (nanoseconds by operation, nanoseconds in which none was at work).

@@ -133,8 +133,8 @@ def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:
     from cnn_jax.data.errors import UnreadableRecordError
     from cnn_jax.geometry.preflight import REFUSALS
     from cnn_jax.run.errors import RunFailed
-    from cnn_jax.run.recorder import DivergedError, Paused, Stopped
     from cnn_jax.train.distributed import OtherProcessFailed
+    from cnn_jax.train.loop import DivergedError, Paused, Stopped
 
     code, message = FAILED, (explain(error) if isinstance(error, OSError) else None) or str(error)
     if isinstance(error, REFUSALS):

@@ -20,8 +20,9 @@ from cnn_jax.data.device import pipeline
 from cnn_jax.data.errors import UnreadableRecordError
 from cnn_jax.geometry import preflight
 from cnn_jax.run import errors
+from cnn_jax.run.errors import RunFailed
 from cnn_jax.run.metrics_log import TRAIN, TRAIN_WINDOW
-from cnn_jax.run.recorder import Recorder
+from cnn_jax.run.recorder import DivergedError, Paused, Recorder, Stopped
 from cnn_jax.run.records import Result
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import distributed, inputs, optimizer, sharding
@@ -29,6 +30,8 @@ from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.profiling import Chunk, StepTimer, Trace
 from cnn_jax.train.run_group import RunGroup
 from cnn_jax.train.step import StepConfig, TrainState, create_state
+
+__all__ = ["DivergedError", "Paused", "RunFailed", "Stopped", "train_and_evaluate"]
 
 
 def train_and_evaluate(

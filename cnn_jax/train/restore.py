@@ -20,7 +20,6 @@ from cnn_jax.data.device.pipeline import Normalization, Preprocessing
 from cnn_jax.data.split import Images, Split
 from cnn_jax.geometry import preflight
 from cnn_jax.models import Variables
-from cnn_jax.pretrained.published_weights import PublishedWeights
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.records import RecordsDigest, Result
 from cnn_jax.train import inputs, metrics, sharding, step
@@ -29,6 +28,7 @@ from cnn_jax.train.step import StepConfig
 
 if TYPE_CHECKING:
     from cnn_jax.data.sources.stream import Stream
+    from cnn_jax.pretrained.published_weights import PublishedWeights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,10 @@ from cnn_jax.config.parsing import parse
 from cnn_jax.data import DataError
 from cnn_jax.data.sources import memory
 from cnn_jax.run.metrics_log import read_records
-from cnn_jax.run.recorder import DivergedError, Stopped
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import ensemble
 from cnn_jax.sweep.ensemble import num_devices
-from cnn_jax.train.loop import train_and_evaluate
+from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
 from cnn_jax.train.profiling import StepTimer
 
 ROOT = Path(__file__).parents[2]

@@ -16,10 +16,9 @@ from cnn_jax.ops import GeometryError
 from cnn_jax.report import step_profile
 from cnn_jax.run.folder import RunFolderError
 from cnn_jax.run.metrics_log import read_records
-from cnn_jax.run.recorder import DivergedError, Stopped
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import loop, profiling, restore
-from cnn_jax.train.loop import train_and_evaluate
+from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
 
 pytestmark = pytest.mark.usefixtures("programs_of_a_run")
 

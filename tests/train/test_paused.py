@@ -5,8 +5,7 @@ import json
 import pytest
 
 from cnn_jax.config.parsing import parse
-from cnn_jax.run.recorder import Paused
-from cnn_jax.train.loop import train_and_evaluate
+from cnn_jax.train.loop import Paused, train_and_evaluate
 
 
 def experiment(line_data):

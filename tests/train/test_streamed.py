@@ -13,10 +13,9 @@ from cnn_jax.config.parsing import parse
 from cnn_jax.data import loading
 from cnn_jax.data.device import pipeline
 from cnn_jax.report.run_report import write_run_report
-from cnn_jax.run.recorder import Stopped
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import inputs, loop, restore, sharding
-from cnn_jax.train.loop import train_and_evaluate
+from cnn_jax.train.loop import Stopped, train_and_evaluate
 from cnn_jax.train.step import StepConfig, create_state
 from tests.train.test_sharding import train
 

@@ -19,7 +19,7 @@ from cnn_jax.sweep.search.declaration import ADAPTIVE, FULL_LENGTH, SAMPLERS, Ha
 from cnn_jax.sweep.search.packages import versions
 from cnn_jax.sweep.search.rungs import Bracket, brackets
 from cnn_jax.sweep.space import Named, Overrides
-from cnn_jax.words import did_you_mean
+from cnn_jax.words import nearest
 
 _FIXED = ("seed", "train.epochs", "train.eval_every_epochs", "data.validation_fraction", "data.name")
 
@@ -121,7 +121,9 @@ def _faulty_numbers(search: Search) -> list[str]:
     for name, words in (("sampler", list(SAMPLERS)), ("metric", metrics)):
         value = getattr(search, name)
         if value not in words:
-            faults.append(f"{name}: got {value!r}, expected one of: {', '.join(words)}{did_you_mean(value, words)}")
+            near = nearest(value, words) if isinstance(value, str) else None
+            hint = f"; did you mean {near!r}?" if near else ""
+            faults.append(f"{name}: got {value!r}, expected one of: {', '.join(words)}{hint}")
     stopping = search.stopping
     if isinstance(stopping, (Halving, Hyperband)):
         for name, least in (("eta", 2), ("min_epochs", 1)):
