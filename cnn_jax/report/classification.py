@@ -35,19 +35,20 @@ class Calibration:
     error: float
 
 
-def wilson_interval(right: int, total: int) -> tuple[float, float]:
-    """Computes the interval that a share lies in with 95 % confidence.
+def wilson_interval(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """The interval that a share lies in with the confidence of z; 1.96 for 95 %.
 
     Args:
       right: how many of them.
       total: how many there are; at least 1.
+      z: quantile of the normal distribution.
 
     Returns:
       (low, high).
 
     Source: E. B. Wilson, Probable Inference, 1927.
     """
-    share, z = right / total, 1.959964  # the normal distribution's quantile of 97.5 %
+    share = right / total
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
     return max(0.0, centre - half), min(1.0, centre + half)
