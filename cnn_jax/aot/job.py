@@ -59,7 +59,7 @@ class Memory:
         return self.arguments + self.outputs + self.temporaries + self.code
 
 
-# Fourteen fields: one for each figure of the report.
+# More than ten fields: one for each figure of the report.
 @dataclasses.dataclass(frozen=True)
 class Compiled:
     """Compiler's account of a program; figures are for one device.

@@ -38,7 +38,7 @@ class _Convolution(NamedTuple):
     bias: Array | None
 
 
-# Twelve fields: those of a convolution as `ops.conv2d` takes them, and those of the layers around it.
+# More than ten fields: those of a convolution as `ops.conv2d` takes them, and those of the layers around it.
 class ConvBlock(KernelModule):
     """Convolution, normalisation and activation in a chosen order, then pooling.
 

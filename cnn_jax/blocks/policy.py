@@ -55,7 +55,7 @@ def lies_below(path: tuple[str, ...], layers: Iterable[str]) -> bool:
     return any(path[: layer.count("/") + 1] == tuple(layer.split("/")) for layer in layers)
 
 
-# Eleven fields: one for each setting that all networks share in the config.
+# More than ten fields: one for each setting that all networks share in the config.
 @dataclasses.dataclass(frozen=True)
 class Policy:
     """How the blocks of one network are built.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 
-# Eleven fields: one for each flag.
+# More than ten fields: one for each flag.
 @dataclasses.dataclass(frozen=True)
 class Options:
     """How a sweep is run; the fields are the flags of the same names.

@@ -39,7 +39,7 @@ _FETCH = "fetch the folder or prepare it again"
 TEST_SPLITS = ("validation", "test")
 
 
-# Eleven fields: those of records.json.
+# More than ten fields: those of records.json.
 class Manifest(BaseModel):
     """Content of a folder of records.
 
