@@ -50,7 +50,7 @@ def test_the_check_sees_what_it_should():
     assert without_reason(f"\n# Many parameters.\ndef f({many}): ...") == ["f has 8, more than seven parameters"]
     assert without_reason(f"# More than seven parameters: why.\n@cache\ndef f({many}): ...") == []
     assert without_reason("\nclass C:\n" + "".join(f"    {name}: int\n" for name in "abcdefghijk")) == [
-        "C has 11 fields"
+        "C has 11, more than ten fields"
     ]
 
 

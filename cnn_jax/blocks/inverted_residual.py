@@ -65,7 +65,6 @@ class SqueezeExcite(nn.Module):
         return emit(row, maps * factors.astype(maps.dtype))
 
 
-# Eight fields: those of a row of the papers' tables, and the policy.
 class InvertedResidual(nn.Module):
     """A 1x1 convolution to many maps, a depthwise convolution, and a 1x1 convolution to few, without activation.
 
