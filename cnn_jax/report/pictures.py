@@ -30,7 +30,7 @@ def samples(
       images: pixels 0 to 255; all are shown, of more channels than colours have as many as fit.
       labels: true classes.
       probabilities: Probabilities of all classes, [images, classes].
-      class_names: in label order.
+      class_names: Names of the classes in label order.
       title: Title of the figure.
 
     Returns:

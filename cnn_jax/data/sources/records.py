@@ -39,8 +39,9 @@ _FETCH = "fetch the folder or prepare it again"
 TEST_SPLITS = ("validation", "test")
 
 
+# More than ten fields: those of records.json.
 class Manifest(BaseModel):
-    """Content of a folder of records; its fields, more than ten, are those of the file.
+    """Content of a folder of records.
 
     Attributes:
       format: Format number of this file.

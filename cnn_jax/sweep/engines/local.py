@@ -48,7 +48,7 @@ class Limits:
 class LocalEngine:
     """Runs trials on this machine."""
 
-    # Nine parameters: what a sweep chooses, and what Ray's workers have beside it; the defaults are a plain sweep's.
+    # More than seven parameters: a sweep's choices, and those of Ray's workers, whose defaults are a plain sweep's.
     def __init__(
         self,
         folder: SweepFolder,

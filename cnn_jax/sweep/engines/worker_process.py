@@ -42,7 +42,7 @@ class Workers:
         """Starts workers for places that are likely to be asked for, in place of those of before.
 
         Args:
-          places: for each its cores and the variables of its environment. The first can be asked about the trials.
+          places: Cores and environment variables of each worker. The first can be asked about the trials.
         """
         self.close()
         for number, (cores, variables) in enumerate(places):
