@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import markupsafe
@@ -18,6 +18,20 @@ from matplotlib.figure import Figure
 
 from cnn_jax import plot_text, whole_file
 from cnn_jax.plain_text import plain_lines
+
+
+class Picture(NamedTuple):
+    """A figure of a page.
+
+    Attributes:
+      name: Name of its PNG file, without the ending.
+      alt: Text in its place.
+      figure: The figure.
+    """
+
+    name: str
+    alt: str
+    figure: Figure
 
 
 def png(figure: Figure) -> bytes:
