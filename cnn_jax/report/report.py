@@ -13,6 +13,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from cnn_jax import plain_text
+from cnn_jax.config import parsing
 from cnn_jax.data.split import Split
 from cnn_jax.layer_rows import LayerRow
 from cnn_jax.report import classification, pictures, plots, report_folder, step_profile
@@ -180,12 +181,9 @@ def _render(
     )
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """A nested object as dotted names and values."""
-    rows = []
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{key}.")
-        else:
-            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
-    return rows
+def _flat(tree: dict[str, Any]) -> list[tuple[str, str]]:
+    """A nested object as dotted names and texts."""
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in parsing.leaves(tree)
+    ]
