@@ -29,7 +29,7 @@ class Line:
       means: Mean of every further column; None where it is not known.
       test_images: Number of test images; None if it is not known.
       difference: Difference of the primary metric from the first entry's; None for the first entry itself.
-      sign: p-value of the sign test of the same pairs; None where there is none.
+      sign: P-value of the sign test of the same pairs; None where there is none.
     """
 
     number: int

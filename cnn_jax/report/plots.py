@@ -113,7 +113,7 @@ def step_time(profile: StepProfile, count: int) -> Figure:
 
     Args:
       profile: Profile of a step.
-      count: operations that are shown.
+      count: Number of operations that are shown.
 
     Returns:
       The figure.

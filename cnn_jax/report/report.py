@@ -35,13 +35,13 @@ class ReportInputs:
     """Content of a report besides the files of the run's folder.
 
     Attributes:
-      test: images that the network was tested on: all, or some of many.
-      tested: how many there are.
-      class_names: in label order.
+      test: Images that the network was tested on: all, or some of many.
+      tested: Number of all test images.
+      class_names: Names of the classes in label order.
       probabilities: Probabilities of all classes, for each test image.
       first_kernel: Kernel of the first convolution; None where there is none.
-      layers: rows of the layer table.
-      warnings: what is suspicious in the data set.
+      layers: Rows of the layer table.
+      warnings: Findings in the data set that are perhaps not meant.
     """
 
     test: Split
@@ -58,13 +58,13 @@ def write_report(folder: RunFolder, inputs: ReportInputs) -> Path:
 
     Args:
       folder: Folder of a finished run.
-      inputs: what its files do not hold.
+      inputs: Content that the run's files do not hold.
 
     Returns:
       The path of index.html.
 
     Raises:
-      RunFolderError: where a file of the run is missing or damaged.
+      RunFolderError: If a file of the run is missing or damaged.
     """
     result = folder.result()
     if result is None:

@@ -47,9 +47,9 @@ def page(template: str, pictures: Mapping[str, bytes], **values: Any) -> str:
     """Fills in a template of this package.
 
     Args:
-      template: name of its file.
+      template: Name of the template's file.
       pictures: PNG files by name; the template has them as `pictures`, in base64.
-      values: all else that it shows.
+      values: All other values of the template.
 
     Returns:
       The page.
@@ -78,7 +78,7 @@ def replace(folder: Path, files: Mapping[str, bytes]) -> Path:
 
     Args:
       folder: Folder of the report.
-      files: contents by name, index.html among them.
+      files: Contents by name, index.html among them.
 
     Returns:
       The path of index.html.

@@ -40,7 +40,7 @@ class Curve(NamedTuple):
 
     Attributes:
       points: Pairs of epoch and value.
-      finished: whether the trial counts in its point's mean.
+      finished: Whether the trial counts in its point's mean.
     """
 
     points: Points
@@ -53,7 +53,7 @@ class PointCurves(NamedTuple):
     Attributes:
       name: Name of the point.
       curves: Learning curves of its trials.
-      baseline: whether the others are compared with it.
+      baseline: Whether the others are compared with it.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Cost(NamedTuple):
 
     Attributes:
       name: Name of the point.
-      cost: mean over its trials.
+      cost: Mean over its trials.
       estimate: The primary metric over its trials.
     """
 
@@ -79,8 +79,8 @@ def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[
     """Primary metric by the values of one field, over all values of the others.
 
     Args:
-      field: dotted name.
-      groups: one for each value that is shown.
+      field: Dotted name of the field.
+      groups: Group of trials of each value that is shown.
       singles: Primary metric of the single trials of each group.
       values: Number of values that the field takes.
 
@@ -113,8 +113,8 @@ def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
     """Mean of the primary metric for each pair of values of two fields.
 
     Args:
-      rows, columns: dotted names of the fields.
-      groups: one for each pair of values that the sweep has, the row's value first.
+      rows, columns: Dotted names of the fields.
+      groups: Group of trials of each pair of values that the sweep has, the row's value first.
 
     Returns:
       The figure; a pair with no finished trial says why there is none.
@@ -144,7 +144,7 @@ def learning_curves(points: Sequence[PointCurves], split: str, metric: Metric = 
     """A metric over the epochs: a thin line for each trial, the mean of a point's finished trials thick.
 
     Args:
-      points: the best first.
+      points: Points, the best first.
       split: "train", "validation" or "test".
       metric: The metric.
 
@@ -174,8 +174,8 @@ def trade_off(points: Sequence[Cost], x: str) -> Figure:
     """Primary metric against a cost, with the points that no other beats in both.
 
     Args:
-      points: with finished trials.
-      x: name of the cost, with its unit.
+      points: Points that have finished trials.
+      x: Name of the cost, with its unit.
 
     Returns:
       The figure; the points of the front are numbered and named.
@@ -214,8 +214,8 @@ def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
     """Differences from the baseline with their intervals.
 
     Args:
-      named: differences with at least one pair, and their points' names.
-      baseline: its name.
+      named: Differences with at least one pair, and their points' names.
+      baseline: Name of the baseline.
 
     Returns:
       The figure, the best at the top; of more than COMPARED points, those that differ most.

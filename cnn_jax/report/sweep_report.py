@@ -46,7 +46,7 @@ def write_sweep_report(folder: Path) -> Path:
       The path of index.html.
 
     Raises:
-      SweepFolderError: where sweep.json is missing or damaged.
+      SweepFolderError: If sweep.json is missing or damaged.
     """
     header, rows = read_rows(folder)
     recorded = _recorded(folder, rows)
