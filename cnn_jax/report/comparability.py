@@ -33,7 +33,7 @@ def warnings(entries: Sequence[Entry]) -> list[str]:
         *_fields(entries),
         _parted(
             entries,
-            lambda run: run.row.result and run.row.result.selected_by,
+            _selected,
             lambda run: "by validation accuracy" if _selected(run) == "validation_accuracy" else "of the last epoch",
             "The tested parameters were chosen in different ways",
         ),
@@ -116,7 +116,7 @@ def _images(info: DatasetInfo) -> str:
 
 
 def _selected(run: Run) -> str | None:
-    return run.row.result and run.row.result.selected_by
+    return None if run.row.result is None else run.row.result.selected_by
 
 
 def _named(places: Sequence[str]) -> str:

@@ -131,8 +131,9 @@ def _metric_texts(metric: Metric, line: Line) -> list[str]:
     mean = "" if found.mean is None else metric.form.format(metric.scale * found.mean)
     if metric is not PRIMARY:
         return [mean]
-    ends = found.low is not None and found.high is not None
-    return [mean, f"{_shown(found.low)} to {_shown(found.high)}, {line.over}" if ends else ""]
+    if found.low is None or found.high is None:
+        return [mean, ""]
+    return [mean, f"{_shown(found.low)} to {_shown(found.high)}, {line.over}"]
 
 
 def _shown(value: float, sign: str = "") -> str:

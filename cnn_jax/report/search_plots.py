@@ -102,7 +102,7 @@ def slice_of(axis: Axis, values: Sequence[Any], points: Sequence[SearchPoint], m
     failed = [place for place, point in enumerate(points) if point.state == "failed"]
     if failed:
         edge = 0.02 if metric.higher_is_better else 0.98
-        drawn = {"marker": "x", "s": 30, "color": ORANGE, "transform": axes.get_xaxis_transform()}
+        drawn: Any = {"marker": "x", "s": 30, "color": ORANGE, "transform": axes.get_xaxis_transform()}
         axes.scatter(at[failed], [edge] * len(failed), label="failed", **drawn)
     _fit_height(axes, metric.scale * np.array(list(last.values())), metric)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10)
@@ -278,8 +278,8 @@ def _places(axes: Axes, axis: Axis, values: Sequence[Any]) -> np.ndarray:
     choices = _choices(values)
     numbers = {each: place for place, each in enumerate(choices)}
     texts = plot_text.labels([value_text(value) for value in choices.values()], _VALUE)
-    slanted = sum(map(len, texts)) > 55
-    axes.set_xticks(range(len(texts)), texts, **({"rotation": 35, "ha": "right"} if slanted else {}))
+    slanted: Any = {"rotation": 35, "ha": "right"} if sum(map(len, texts)) > 55 else {}
+    axes.set_xticks(range(len(texts)), texts, **slanted)
     axes.set_xlim(-0.5, len(texts) - 0.5)
     return np.array([numbers[key([value])] for value in values]) + spread(len(values))
 
