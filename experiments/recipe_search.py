@@ -1,8 +1,11 @@
-"""The best recipe of five epochs on Fashion-MNIST: learning rate, schedule, batch size, width and augmentation."""
+"""The best recipe of five epochs on Fashion-MNIST: learning rate, schedule, width and augmentation.
+
+Thirty points that are halved twice cost 60 epochs, as do twelve that are trained to the end.
+"""
 
 from typing import Any
 
-from cnn_jax.sweep import Halving, Named, Search, choice, integers, log_uniform
+from cnn_jax.sweep import Halving, Named, Search, choice, log_uniform
 
 
 def get_config() -> dict[str, Any]:
@@ -10,21 +13,25 @@ def get_config() -> dict[str, Any]:
         "data": {"name": "fashion_mnist", "normalize": "standardize", "validation_fraction": 0.1},
         "model": {"name": "cnn", "kernel_size": 3, "pooling": ("max", "max", "none")},
         "optimizer": {"name": "adam"},
-        "train": {"epochs": 5},
+        "train": {"epochs": 5, "batch_size": 128},
         "log": {"tensorboard": False},
     }
 
 
 def get_search() -> Search:
-    widths = [Named(f"{width}, {2 * width}, {2 * width}", (width, 2 * width, 2 * width)) for width in (8, 12, 16)]
+    widths = [Named(f"{width}, {2 * width}, {2 * width}", (width, 2 * width, 2 * width)) for width in (4, 8, 12)]
+    augmentations = [
+        Named("none", {}),
+        Named("flip", {"flip": True}),
+        Named("shift", {"shift": 1}),
+        Named("flip and shift", {"flip": True, "shift": 1}),
+    ]
     return Search(
         {
             "optimizer.learning_rate": log_uniform(3e-4, 3e-2),
             "schedule.name": choice(["constant", "cosine", "one_cycle"]),
-            "train.batch_size": choice([32, 64, 128]),
             "model.features": choice(widths),
-            "augment.flip": choice([False, True]),
-            "augment.shift": integers(0, 2),
+            "augment": choice(augmentations),
         },
         trials=30,
         sampler="tpe",

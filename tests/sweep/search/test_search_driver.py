@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.sweep.engines import confinement
+from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.folder import SweepFolder
 from cnn_jax.sweep.rows import read_rows
 from cnn_jax.sweep.search import plan, record
@@ -68,6 +69,51 @@ def test_an_infeasible_point_is_in_the_table_and_not_trained(tmp_path):
     assert not {each.trial for each in infeasible} & set(machine.trained)
     statuses = {row.id: row.status for row in read_rows(tmp_path / "search")[1]}
     assert {statuses[each.trial] for each in infeasible} == {"infeasible"}
+
+
+def test_a_network_above_the_budget_is_infeasible(tmp_path):
+    class Costly(StandIn):
+        def examine(self, trials):
+            return [Examined("abc", 10, 1000 * trial.experiment.train.batch_size) for trial in trials]
+
+    file = write(tmp_path, HALVED.replace("confirm=2", "confirm=2, max_multiply_adds=30_000"))
+    folder = SweepFolder(tmp_path / "search")
+    machine = Costly(folder)
+    found = Driver(plan.read(file, {}), folder, machine, Console(file=io.StringIO())).run()
+    costly = {each.trial for each in found.points if each.point["train.batch_size"] > 30}
+    assert {each.trial for each in found.points if each.state == "infeasible"} == costly
+    assert 0 < len(costly) < 18
+    assert not costly & set(machine.trained)
+    told = {row.id: row.trial.infeasible for row in read_rows(folder.path)[1]}
+    size = found.points[0].point["train.batch_size"]
+    assert size > 30
+    assert told[found.points[0].trial] == f"{size},000 multiply-adds an image, and the search allows 30,000"
+
+
+def test_a_search_without_a_point_that_can_be_trained_has_failed(tmp_path):
+    class Without(StandIn):
+        def examine(self, trials):
+            return [Examined("abc", infeasible="the maps collapse") for _ in trials]
+
+    folder = SweepFolder(tmp_path / "search")
+    driver = Driver(plan.read(write(tmp_path, HALVED), {}), folder, Without(folder), Console(file=io.StringIO()))
+    with pytest.raises(SearchBlocked, match=r"none of 18 points was trained to the end; point 1 \(.*\): the maps coll"):
+        driver.run()
+    assert {each.state for each in record.read(folder.path).points} == {"infeasible"}
+
+
+def test_a_function_of_the_file_names_the_points(tmp_path):
+    search = "Search(WIDTH, trials=4, batch=2, sampler='halton', confirm=1, seeds=2, overrides={})"
+    function = "lambda point: {'model.features': (point['width'], 4, 2 * point['width'])}"
+    found, _ = searched(write(tmp_path, search.format(function)), tmp_path / "search")
+    header, rows = read_rows(tmp_path / "search")
+    assert header.fields == ("width",)
+    points = {row.id: row.point["width"] for row in rows}
+    for each in found.points:
+        config = json.loads((tmp_path / "search" / "trials" / each.trial / "config.json").read_text())
+        assert config["model"]["features"] == [points[each.trial], 4, 2 * points[each.trial]]
+    with pytest.raises(RunFolderError, match=r"point 1 is now .*: the experiment file's functions, data"):
+        searched(write(tmp_path, search.format(function.replace("2 *", "3 *"))), tmp_path / "search")
 
 
 def test_winners_are_confirmed_on_fresh_seeds(tmp_path):
