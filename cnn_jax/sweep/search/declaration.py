@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
+from cnn_jax.config.parsing import plain
 from cnn_jax.sweep.ranges import Range
 from cnn_jax.sweep.space import Named
 
@@ -107,15 +108,16 @@ def identity(search: Search) -> dict[str, Any]:
 
 
 def _described(values: Range) -> list[Any]:
-    return [type(values).__name__, *(_plain(getattr(values, each.name)) for each in dataclasses.fields(values))]
+    return [type(values).__name__, *(as_json(getattr(values, each.name)) for each in dataclasses.fields(values))]
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
+def as_json(value: Any) -> Any:
+    """Gives a value of a range as JSON has it."""
+    value = plain(value)
     if isinstance(value, Named):
-        return [_plain(value.name), _plain(value.value)]
+        return [as_json(value.name), as_json(value.value)]
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): as_json(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        return [as_json(entry) for entry in value]
     return value

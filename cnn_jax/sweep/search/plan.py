@@ -15,9 +15,18 @@ from cnn_jax.config.parsing import ConfigError
 from cnn_jax.plain_text import valid_unicode
 from cnn_jax.run.machine import available_cores
 from cnn_jax.run.metrics import METRICS, Metric
-from cnn_jax.sweep.plan import plain_value
+from cnn_jax.sweep.plan import plain_value, shown_value
 from cnn_jax.sweep.ranges import MOST_POINTS, Choices, Range, halton
-from cnn_jax.sweep.search.declaration import ADAPTIVE, FULL_LENGTH, SAMPLERS, Halving, Hyperband, Search, identity
+from cnn_jax.sweep.search.declaration import (
+    ADAPTIVE,
+    FULL_LENGTH,
+    SAMPLERS,
+    Halving,
+    Hyperband,
+    Search,
+    as_json,
+    identity,
+)
 from cnn_jax.sweep.search.packages import versions
 from cnn_jax.sweep.search.rungs import Bracket, brackets
 from cnn_jax.sweep.space import Named, Overrides
@@ -118,7 +127,7 @@ def overrides_of(search: Search, values: Mapping[str, Any]) -> dict[str, Any]:
     told = "overrides of the point " + ", ".join(f"{name}={short(shown(value))}" for name, value in values.items())
     try:
         given = search.overrides(own)
-    except Exception as error:  # the function is the experimenter's, and may raise anything
+    except (Exception, SystemExit) as error:  # the function is the experimenter's, and may raise anything
         raise ConfigError([f"{told}: {type(error).__name__}: {error}"]) from error
     if not isinstance(given, Mapping) or not all(isinstance(field, str) for field in given):
         raise ConfigError([f"{told}: got {given!r}, expected a mapping of dotted fields to values"])
@@ -180,6 +189,7 @@ def _faulty_ranges(search: Search) -> list[str]:
         for field, values in space.items()
         if not isinstance(field, str) or not isinstance(values, Range)
     ]
+    faults += [fault for field, values in space.items() if not faults for fault in _faulty_values(field, values)]
     if search.overrides is None or faults:
         return faults
     if not callable(search.overrides):
@@ -192,6 +202,22 @@ def _faulty_ranges(search: Search) -> list[str]:
         for name in space
         if not re.fullmatch(r"\w+(\.\w+)*", name) or name in taken
     ]
+
+
+def _faulty_values(field: str, values: Range) -> Iterator[str]:
+    """Tells of the values of a choice that no file can hold, or that tables could not tell apart."""
+    if not isinstance(values, Choices):
+        return
+    names: list[Any] = []
+    for value in values.values:
+        try:
+            json.dumps(as_json(value), allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            yield f"space: {field!r}: got {value!r} in a choice, expected texts, numbers, lists and mappings of them"
+        name = shown_value(value)
+        if name in names and value not in values.values[: len(names)]:
+            yield f"space: {field!r}: different values have the name {name!r}; give each a name of its own"
+        names.append(name)
 
 
 def _faulty_choices(search: Search) -> list[str]:
@@ -270,7 +296,7 @@ def _sampled(search: Search) -> dict[str, list[Any]]:
     """Lists values that the experiment file's function sets each field to: at the ranges' ends, and at some points.
 
     Raises:
-      ConfigError: where the function fails.
+      ConfigError: where the function fails, or does not depend on the point.
     """
     points = halton(search.space, _SAMPLED)
     for name, values in search.space.items():
@@ -281,6 +307,8 @@ def _sampled(search: Search) -> dict[str, list[Any]]:
             listed = found.setdefault(field, [])
             if value not in listed:
                 listed.append(value)
+    if all(len(listed) == 1 for listed in found.values()):
+        raise ConfigError([f"overrides: the same fields and values came of all {len(points)} points that were tried"])
     return found
 
 

@@ -61,6 +61,17 @@ SPARSE = CONFIG | {"train": {"epochs": 9, "eval_every_epochs": 2}}
         ("Search(RATE, trials=8, max_multiply_adds=1e6)", "max_multiply_adds: got 1000000.0, expected an integer"),
         ("Search(RATE, trials=8, overrides={})", "overrides: got {}, expected a function from a point"),
         ("Search(WIDTH, trials=8, overrides=lambda point: point['w'])", "of the point width=.*: KeyError: 'w'"),
+        ("Search(WIDTH, trials=8, overrides=lambda point: exit(3))", "of the point width=.*: SystemExit: 3"),
+        ("Search(WIDTH, trials=8, overrides=lambda point: {})", "the same fields and values came of all 66 points"),
+        (
+            "Search({'width': choice([{1}, {2}])}, trials=8, overrides=dict)",
+            r"'width': got \{1\} in a choice, expected texts",
+        ),
+        ("Search({'width': choice([float('nan')])}, trials=8, overrides=dict)", "got nan in a choice"),
+        (
+            "Search({'model.padding': choice([Named('a', 'SAME'), Named('a', 'VALID')])}, trials=8)",
+            "'model.padding': different values have the name 'a'",
+        ),
         ("Search(WIDTH, trials=8, overrides=lambda point: 3)", "of the point width=.*: got 3, expected a mapping"),
         (
             "Search(WIDTH, trials=8, overrides=lambda point: {'model.feature': (point['width'],)})",
