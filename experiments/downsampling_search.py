@@ -37,11 +37,11 @@ def get_search() -> Search:
     kinds = choice(list(DOWNSAMPLING))
     return Search(
         {**dict.fromkeys(STAGES, kinds), "padding": choice(["VALID", "SAME", "TORCH", "REFLECT"])},
-        trials=36,
+        trials=30,
         sampler="tpe",
-        batch=9,
+        batch=6,
         stopping=Halving(eta=3),
-        confirm=3,
+        confirm=2,
         seeds=5,
         overrides=lambda point: {"model": network(point)},
         max_multiply_adds=BUDGET,
