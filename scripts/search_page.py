@@ -128,7 +128,9 @@ def comparison(searches: Sequence[Found]) -> Figure:
 def _course(found: Found) -> tuple[list[int], list[float]]:
     """Epochs spent after each batch, and the best score of the full length until then."""
     epochs, metric = str(found.file.epochs), found.metric
-    spent, best, total = [], [], 0
+    spent: list[int] = []
+    best: list[float] = []
+    total = 0
     for batch in sorted({point.batch for point in found.file.points}):
         members = [point for point in found.file.points if point.batch == batch]
         total += sum(max(map(int, point.scores), default=0) for point in members)
