@@ -31,6 +31,7 @@ _OWN = {
         "report",
         "verified",
         "search.json",
+        "search.json.damaged",
         "table.csv",
         "table.parquet",
         "points.csv",

@@ -118,8 +118,11 @@ class Driver:
     def _claim(self) -> SearchFile | None:
         plan = self._plan
         self._folder.claim(self._sweep_plan())
-        held = record.check_same(self._folder.path, identity(plan.search), plan.versions)
-        for warning in self._folder.warnings:
+        warnings = self._folder.warnings
+        held = record.check_same(self._folder.path, identity(plan.search), plan.versions, warnings)
+        if held is None:  # the file marks the folder as a search's before anything of a sweep lies in it
+            self._write(())
+        for warning in warnings:
             self._say(f"warning: {warning}")
         return held
 
@@ -232,13 +235,12 @@ class Driver:
     def _check_any_finished(self) -> None:
         """Refuses to name a winner where no point was trained to the end."""
         points, epochs = self._points, self._plan.base.train.epochs
-        if not any(epochs in each.gains for each in points):
-            entry = points[0].entry
-            told = entry.examined.infeasible or self._folder.status(entry.id).message
-            raise SearchBlocked(
-                f"none of {len(points)} points was trained to the end; point 1 ({entry.trial}): {told}; "
-                "give other ranges"
-            )
+        if any(epochs in each.gains for each in points):
+            return
+        entry = points[0].entry
+        told = entry.examined.infeasible or self._folder.status(entry.id).message
+        told = f"point 1 ({entry.trial}): {told}"
+        raise SearchBlocked(f"none of {len(points)} points was trained to the end; give other ranges; {told}")
 
     # --- scores ---
 

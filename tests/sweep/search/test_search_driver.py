@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from cnn_jax.run.errors import RunFolderError
+from cnn_jax.sweep import table
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.folder import SweepFolder
@@ -97,7 +98,9 @@ def test_a_search_without_a_point_that_can_be_trained_has_failed(tmp_path):
 
     folder = SweepFolder(tmp_path / "search")
     driver = Driver(plan.read(write(tmp_path, HALVED), {}), folder, Without(folder), Console(file=io.StringIO()))
-    with pytest.raises(SearchBlocked, match=r"none of 18 points was trained to the end; point 1 \(.*\): the maps coll"):
+    with pytest.raises(
+        SearchBlocked, match=r"none of 18 points was trained to the end; .*; point 1 \(.*\): the maps coll"
+    ):
         driver.run()
     assert {each.state for each in record.read(folder.path).points} == {"infeasible"}
 
@@ -165,6 +168,37 @@ def test_another_search_in_the_folder_is_refused(tmp_path):
     for other, told in (("batch=6", "batch: 9 -> 6"), ("batch=9, seed=1", "seed: 0 -> 1")):
         with pytest.raises(RunFolderError, match=told):
             searched(write(tmp_path, HALVED.replace("batch=9", other)), tmp_path / "search")
+
+
+def test_a_search_that_was_stopped_at_once_goes_on(tmp_path):
+    file, folder = write(tmp_path, HALVED), SweepFolder(tmp_path / "search")
+
+    class Killed(StandIn):
+        def run(self, entries, report, stopping):
+            table.write_table(folder.path)  # as the process does that writes the report
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Driver(plan.read(file, {}), folder, Killed(folder), Console(file=io.StringIO())).run()
+    found, _ = searched(file, tmp_path / "search")
+    searched(file, tmp_path / "whole")
+    assert found == record.read(tmp_path / "whole")
+
+
+def test_a_damaged_or_lost_file_of_the_search_is_written_anew(tmp_path):
+    file, workdir = write(tmp_path, HALVED), tmp_path / "search"
+    found, _ = searched(file, workdir)
+    (workdir / "search.json").write_text("{")
+    (workdir / "table.csv").write_text("")
+    again, machine = searched(file, workdir)
+    assert (again, machine.trained) == (found, [])
+    assert (workdir / "search.json.damaged").read_text() == "{"
+    (workdir / "search.json").unlink()
+    with pytest.raises(RunFolderError, match=r"holds a sweep, .* lost its search.json, remove sweep.json"):
+        searched(file, workdir)
+    (workdir / "sweep.json").unlink()
+    again, machine = searched(file, workdir)
+    assert (again, machine.trained) == (found, [])
 
 
 def test_other_versions_are_refused(tmp_path):
