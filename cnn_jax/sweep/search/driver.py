@@ -117,7 +117,7 @@ class Driver:
 
     def _claim(self) -> SearchFile | None:
         plan = self._plan
-        self._folder.claim(self._sweep_plan())
+        self._folder.claim(self._sweep_plan(), is_search=True)
         warnings = self._folder.warnings
         held = record.check_same(self._folder.path, identity(plan.search), plan.versions, warnings)
         if held is None:  # the file marks the folder as a search's before anything of a sweep lies in it

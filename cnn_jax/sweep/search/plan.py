@@ -296,11 +296,15 @@ def _sampled(search: Search) -> dict[str, list[Any]]:
     """Lists values that the experiment file's function sets each field to: at the ranges' ends, and at some points.
 
     Raises:
-      ConfigError: where the function fails, or does not depend on the point.
+      ConfigError: where the function fails, or does not depend on the point, or on more than that.
     """
     points = halton(search.space, _SAMPLED)
     for name, values in search.space.items():
         points += [{**points[0], name: end} for end in _ends(values)]
+    if overrides_of(search, points[0]) != overrides_of(search, points[0]):
+        raise ConfigError(
+            ["overrides: the same point gave other values the second time; it must depend on nothing else"]
+        )
     found: dict[str, list[Any]] = {}
     for point in points:
         for field, value in overrides_of(search, point).items():

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from cnn_jax.run.errors import RunFolderError
+from cnn_jax.sweep import plan as sweep_plan
 from cnn_jax.sweep import table
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.feasibility import Examined
@@ -199,6 +200,14 @@ def test_a_damaged_or_lost_file_of_the_search_is_written_anew(tmp_path):
     (workdir / "sweep.json").unlink()
     again, machine = searched(file, workdir)
     assert (again, machine.trained) == (found, [])
+
+
+def test_a_sweep_in_the_folder_of_a_search_is_refused(tmp_path):
+    searched(write(tmp_path, HALVED), tmp_path / "search")
+    sweep = tmp_path / "searched.py"
+    sweep.write_text(sweep.read_text() + "\ndef get_sweep():\n    return [{'seed': 1}]\n")
+    with pytest.raises(RunFolderError, match="holds a search, expected a sweep or an empty folder"):
+        SweepFolder(tmp_path / "search").claim(sweep_plan.read(sweep, {}))
 
 
 def test_other_versions_are_refused(tmp_path):

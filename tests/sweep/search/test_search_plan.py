@@ -62,6 +62,11 @@ SPARSE = CONFIG | {"train": {"epochs": 9, "eval_every_epochs": 2}}
         ("Search(RATE, trials=8, overrides={})", "overrides: got {}, expected a function from a point"),
         ("Search(WIDTH, trials=8, overrides=lambda point: point['w'])", "of the point width=.*: KeyError: 'w'"),
         ("Search(WIDTH, trials=8, overrides=lambda point: exit(3))", "of the point width=.*: SystemExit: 3"),
+        (
+            "Search(WIDTH, trials=8, overrides=lambda point, own=[1e-3]: own.append(own[-1] / 2) or "
+            "{'optimizer.learning_rate': own[-1]})",
+            "the same point gave other values the second time",
+        ),
         ("Search(WIDTH, trials=8, overrides=lambda point: {})", "the same fields and values came of all 66 points"),
         (
             "Search({'width': choice([{1}, {2}])}, trials=8, overrides=dict)",
