@@ -37,7 +37,7 @@ def get_search() -> Search:
     kinds = choice(list(DOWNSAMPLING))
     return Search(
         {**dict.fromkeys(STAGES, kinds), "padding": choice(["VALID", "SAME", "TORCH", "REFLECT"])},
-        trials=30,
+        trials=24,
         sampler="tpe",
         batch=6,
         stopping=Halving(eta=3),
