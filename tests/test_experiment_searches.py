@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 import runpy
 import types
 from pathlib import Path
@@ -93,3 +94,17 @@ def test_every_network_is_the_widest_within_the_budget(downsampling):
 def test_what_does_not_go_with_the_searches_is_refused(file, overrides, message):
     with pytest.raises(ConfigError, match=message):
         read(file, overrides)
+
+
+def test_the_textbooks_networks_are_those_of_the_search(downsampling):
+    sweep = runpy.run_path(str(EXPERIMENTS / "downsampling.py"))["get_sweep"]()
+    networks = {each["model"].name: each["model"].value for each in sweep.trials}
+    assert len(networks) >= 4
+    for name, network in networks.items():
+        kinds, padding = name.split("; ")
+        found = re.findall("none|(?:max|average) 2|max 3, stride 2|stride 2", kinds)
+        point = dict(zip(downsampling.STAGES, found, strict=True)) | {"padding": padding}
+        assert network == downsampling.network(point)
+    config = runpy.run_path(str(EXPERIMENTS / "downsampling.py"))["get_config"]()
+    assert config == downsampling.get_config()
+    assert {each["seed"] for each in sweep.trials} == {1, 2, 3, 4, 5}  # those of the confirmation
