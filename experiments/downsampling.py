@@ -10,10 +10,15 @@ from cnn_jax.sweep import Named, Sweep, product, repeat_seeds
 
 def get_config() -> dict[str, Any]:
     return {
-        "data": {"name": "fashion_mnist", "normalize": "standardize", "validation_fraction": 0.1},
+        "data": {
+            "name": "fashion_mnist",
+            "normalize": "standardize",
+            "validation_fraction": 0.1,
+            "train_examples": 12_000,
+        },
         "optimizer": {"name": "adam", "learning_rate": 5e-3},
         "schedule": {"name": "cosine"},
-        "train": {"epochs": 3, "batch_size": 128},
+        "train": {"epochs": 4, "batch_size": 64},
         "log": {"tensorboard": False},
     }
 

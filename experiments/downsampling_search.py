@@ -25,10 +25,15 @@ DOWNSAMPLING = {
 
 def get_config() -> dict[str, Any]:
     return {
-        "data": {"name": "fashion_mnist", "normalize": "standardize", "validation_fraction": 0.1},
+        "data": {
+            "name": "fashion_mnist",
+            "normalize": "standardize",
+            "validation_fraction": 0.1,
+            "train_examples": 12_000,
+        },
         "optimizer": {"name": "adam", "learning_rate": 5e-3},
         "schedule": {"name": "cosine"},
-        "train": {"epochs": 3, "batch_size": 128},
+        "train": {"epochs": 4, "batch_size": 64},
         "log": {"tensorboard": False},
     }
 
@@ -40,7 +45,7 @@ def get_search() -> Search:
         trials=24,
         sampler="tpe",
         batch=6,
-        stopping=Halving(eta=3),
+        stopping=Halving(eta=2),
         confirm=2,
         seeds=5,
         overrides=lambda point: {"model": network(point)},
