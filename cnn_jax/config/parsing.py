@@ -117,7 +117,7 @@ def changed_fields(old: Experiment, new: Experiment) -> list[str]:
     Returns:
       One line each: `config.train.epochs: 5 -> 10`, in the order of the fields.
     """
-    before, after = dict(_leaves(old.model_dump())), dict(_leaves(new.model_dump()))
+    before, after = dict(leaves(old.model_dump())), dict(leaves(new.model_dump()))
     absent = object()
     lines = []
     for path in {**before, **after}:
@@ -271,9 +271,10 @@ def _value_at(tree: Any, path: Path) -> Any:
     return tree
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Lists the values of a nested mapping with their dotted names, such as `train.epochs`."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

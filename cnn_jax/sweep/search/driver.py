@@ -146,6 +146,7 @@ class Driver:
         self._check_known(members)
         self._points += members
         self._declare()
+        self._record()
         alive = [each for each in members if each.entry.examined.infeasible is None]
         for place, (size, rung) in enumerate(zip(sizes, epochs, strict=True)):
             if place:
@@ -155,8 +156,7 @@ class Driver:
             self._train([each.entry for each in alive], rung)
             for each in alive:
                 self._read(each, rung)
-            if len(self._points) >= len(self._known):
-                self._write(())
+            self._record()
 
     def _trial(self, number: int, values: Mapping[str, Any]) -> tuple[Trial, Examined | None]:
         """Makes a point's trial; where its values do not go together, with the reason."""
@@ -327,6 +327,11 @@ class Driver:
         entries = {each.entry.id: each.entry for each in self._points}
         entries |= {each.id: each for each in self._confirmations}
         self._folder.declare(self._sweep_plan(), list(entries.values()))
+
+    def _record(self) -> None:
+        """Writes search.json while the search goes on; what it held before is not lost while that is read again."""
+        if len(self._points) >= len(self._known):
+            self._write(())
 
     def _write(self, confirmed: tuple[Confirmed, ...]) -> SearchFile:
         """Writes search.json."""
