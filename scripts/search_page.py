@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
-from cnn_jax.plot_style import BLUE, FURTHER, GREEN, ORANGE, new_figure
+from cnn_jax.plot_style import BLUE, FURTHER, GREEN, ORANGE, new_figure, titled_axes
 from cnn_jax.report.sweep_report import write_sweep_report
 from cnn_jax.run.metrics import METRICS, Metric
-from cnn_jax.sweep.points import name
+from cnn_jax.sweep.points import short_names
 from cnn_jax.sweep.rows import Row, SweepHeader, read_rows
 from cnn_jax.sweep.search import record
 from cnn_jax.sweep.search.record import Confirmed, SearchFile
@@ -27,8 +28,10 @@ from cnn_jax.sweep.statistics import estimate
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 _SHOWN = ("slice_", "parallel_", "importance", "rungs", "confirmed")  # pictures of the first search's report
+_SHOWN_OF_MANY = _SHOWN[:-1]
+_COLOURS = 128
 BEST = 10  # points of the full length that a page lists
-PICTURES = 600_000  # bytes of a page's pictures, at most
+PICTURES = 400_000  # bytes of a page's pictures, at most
 
 
 class Found(NamedTuple):
@@ -62,7 +65,9 @@ class Found(NamedTuple):
 
     def named(self, values: Mapping[str, Any]) -> str:
         """A point in one line."""
-        return name(self.header.fields, [values[field] for field in self.header.fields])
+        fields = self.header.fields
+        words = {field: field if field.endswith(".name") else short for field, short in short_names(fields).items()}
+        return ", ".join(f"{words[field]}={_value(values[field])}" for field in fields)
 
 
 def write_page(folders: Sequence[Path], results: Path = RESULTS) -> Path:
@@ -84,8 +89,9 @@ def write_page(folders: Sequence[Path], results: Path = RESULTS) -> Path:
         comparison(searches).savefig(folder / "comparison.png")
         pictures.append("comparison.png")
     for picture in sorted(write_sweep_report(folders[0]).parent.glob("*.png")):
-        if picture.name.startswith(_SHOWN):
-            shutil.copy(picture, folder / picture.name)
+        if picture.name.startswith(_SHOWN if len(searches) == 1 else _SHOWN_OF_MANY):
+            with Image.open(picture) as image:  # a palette makes a third of the bytes
+                image.convert("RGB").quantize(_COLOURS).save(folder / picture.name, optimize=True)
             pictures.append(picture.name)
     if (size := sum((folder / picture).stat().st_size for picture in pictures)) > PICTURES:
         raise SystemExit(f"{folder}: the pictures take {size:,} bytes, expected at most {PICTURES:,}")
@@ -105,7 +111,8 @@ def comparison(searches: Sequence[Found]) -> Figure:
     """
     metric = searches[0].metric
     figure = new_figure(6.4, 4.2)
-    axes = figure.subplots()
+    words = ("Best of the full length so far", "epochs spent", f"validation {metric.label}")
+    axes = titled_axes(figure, *words)
     kinds = list(dict.fromkeys(each.kind for each in searches))
     seeds = list(dict.fromkeys(each.seed for each in searches))
     colours, dashes = (BLUE, ORANGE, GREEN, *FURTHER), ("-", "--", ":", "-.")
@@ -115,29 +122,28 @@ def comparison(searches: Sequence[Found]) -> Figure:
         colour = colours[kinds.index(each.kind) % len(colours)]
         label = f"{each.kind}, seed {each.seed}"
         axes.step(spent, metric.scale * np.array(best), where="post", color=colour, linestyle=style, label=label)
-    axes.set(
-        xlabel="epochs spent",
-        ylabel=f"validation {metric.label}",
-        title="Best of the full length so far",
-        xlim=(0, None),
-    )
-    axes.legend(frameon=False, fontsize=9, loc="lower right" if metric.higher_is_better else "upper right")
+    axes.set_xlim(left=0)
+    figure.legend(loc="outside lower center", ncols=len(kinds), frameon=False, fontsize=9)
     return figure
 
 
 def _course(found: Found) -> tuple[list[int], list[float]]:
-    """Epochs spent after each batch, and the best score of the full length until then."""
-    epochs, metric = str(found.file.epochs), found.metric
+    """Epochs spent, and the best score of the full length until then, whenever a point has reached that length."""
+    epochs, metric = found.file.epochs, found.metric
     spent: list[int] = []
     best: list[float] = []
     total = 0
     for batch in sorted({point.batch for point in found.file.points}):
-        members = [point for point in found.file.points if point.batch == batch]
-        total += sum(max(map(int, point.scores), default=0) for point in members)
-        scores = [*best[-1:], *(point.scores[epochs] for point in members if epochs in point.scores)]
-        if scores:
-            spent.append(total)
-            best.append(max(scores, key=metric.gain))
+        members = [point.scores for point in found.file.points if point.batch == batch]
+        before = 0
+        for rung in sorted({int(rung) for scores in members for rung in scores}):
+            for scores in members:
+                if str(rung) in scores:
+                    total += rung - before
+                    if rung == epochs:
+                        spent.append(total)
+                        best.append(max([*best[-1:], scores[str(rung)]], key=metric.gain))
+            before = rung
     return spent, best
 
 
@@ -158,6 +164,8 @@ def _page(searches: Sequence[Found], pictures: Sequence[str]) -> Iterator[str]:
         yield from _compared(searches)
     for each in searches:
         yield from _best(each)
+    if len(searches) > 1:
+        yield from ("", f"The pictures after the first are of {first.kind}, seed {first.seed}.")
     yield from ["", *(f"![{Path(picture).stem.replace('_', ' ')}]({picture})\n" for picture in pictures)]
 
 
@@ -187,7 +195,7 @@ def _winners(searches: Sequence[Found]) -> Iterator[str]:
     metric = searches[0].metric
     yield (
         f"The {metric.title} in percent of the points that were chosen by the validation images, and of the same on "
-        "fresh seeds, mean and 95 % t-interval; the test images were looked at for these alone."
+        "fresh seeds, mean and 95 % t-interval; figures of the test images are told for these alone."
     )
     yield ""
     columns = ["search", "seed", "points", "infeasible", "epochs", "point", "in the search"]

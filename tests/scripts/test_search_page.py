@@ -66,6 +66,7 @@ def test_the_best_so_far_by_the_epochs_spent(tmp_path):
     searches = [_read(searched(tmp_path, seed=0)), _read(searched(tmp_path, seed=0, trials=18))]
     lines = comparison(searches).axes[0].get_lines()
     assert [line.get_xdata()[-1] for line in lines] == [21, 42]  # 9 x 1 + 3 x 2 + 1 x 6 epochs a batch
+    assert list(lines[1].get_xdata()) == [21, 42]  # each batch trains one point to the end
     for line, search in zip(lines, searches, strict=True):
         best = max(point.scores["9"] for point in search.file.points if "9" in point.scores)
         assert line.get_ydata()[-1] == pytest.approx(100 * best)
