@@ -125,8 +125,8 @@ $(VENV)/cuda: requirements-cuda.txt | $(VENV)/runtime
 
 $(TFDS_VENV)/installed: requirements-tfds.txt
 	@sh scripts/make_venv.sh $(TFDS_VENV)
-	@echo "installing requirements-tfds.txt and datasets into $(TFDS_VENV)"
-	@$(TFDS_VENV)/bin/python $(PIP) -r requirements-tfds.txt datasets
+	@echo "installing requirements-tfds.txt, datasets and pillow into $(TFDS_VENV)"
+	@$(TFDS_VENV)/bin/python $(PIP) -r requirements-tfds.txt datasets pillow
 	@touch $@
 
 $(BENCH_VENV)/installed: benchmarks/requirements.txt
