@@ -25,7 +25,7 @@ def declared(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
     """
     match data:
         case cfg.FashionMnist() | cfg.Mnist():
-            return (28, 28, 1), len(NAMED_SETS[data.name].class_names)
+            return (28, 28, 1), len(NAMED_SETS[data.name].class_names["label"])
         case cfg.Idx():
             return None, _count(data.class_names)
         case cfg.Cifar10():

@@ -109,7 +109,7 @@ def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
         case cfg.FashionMnist() | cfg.Mnist():
             named = NAMED_SETS[config.name]
             train, test = prepared.load_named(named, config.idx_dir, data_dir)
-            return Whole(train, None, test, named.class_names)
+            return Whole(train, None, test, named.class_names["label"])
         case cfg.Cifar10() | cfg.Cifar100():
             known = CIFAR_SETS[config.name]
             label = "labels" if isinstance(config, cfg.Cifar10) else f"{config.labels}_labels"
