@@ -36,29 +36,14 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
     Raises:
       DataError: where the images cannot be had, are damaged, or do not allow the split.
     """
-    if isinstance(config, cfg.Records):
-        from cnn_jax.data.sources.stream import open_streams  # Grain takes a second to import, and only this needs it
-
-        streams = open_streams(config, seed)
-        manifest = streams.manifest
-        return Dataset(
-            config.name,
-            streams.train,
-            streams.validation,
-            streams.test,
-            manifest.class_names,
-            manifest.checksum,
-            manifest.warnings + data_warnings.of_records(config, manifest.training_copies),
-            split_checksum=streams.split_checksum,
-            files_checksum=streams.files_checksum,
-        )
     placement = None
-    if isinstance(config, cfg.Pictures):
-        from cnn_jax.data.sources import pictures
+    if isinstance(config, cfg.Records | cfg.Pictures):
+        from cnn_jax.data.sources import pictures  # Grain takes a second to import
 
         opened = pictures.open_pictures(config)
         if opened.memory != "device":
             return pictures.streamed(opened, config, seed)
+        assert not isinstance(config, cfg.Records)
         found, placement = _decoded(pictures.decoded(opened), opened.pictures, config), opened.placement
     else:
         found = whole.read_whole(config, seed, data_dir or prepared.default_data_dir())

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float32, Int, Int32, UInt8
+from jaxtyping import Float, Int, Int32
 
 from cnn_jax.data.split import Split
 
@@ -31,7 +31,7 @@ class Labelled(NamedTuple):
       label: Class number.
     """
 
-    picture: bytes | UInt8[np.ndarray, "h w c"] | Float32[np.ndarray, "h w c"]
+    picture: Any
     label: int
 
 
@@ -61,6 +61,13 @@ class Examples(Protocol):
         """Numbers of the groups that examples are read in, rising; None where each is read by itself."""
 
 
+class PixelStatistics(NamedTuple):
+    """Mean and covariance of the training pixels, 0 to 255."""
+
+    mean: Float[np.ndarray, " c"]
+    covariance: Float[np.ndarray, "c c"]
+
+
 @dataclasses.dataclass(frozen=True)
 class PictureSet:
     """A data set of encoded pictures.
@@ -72,6 +79,8 @@ class PictureSet:
       class_names: In label order.
       checksum: SHA-256 (hex) of its files, its splits and its class names.
       warnings: What is legal and yet perhaps not meant, in words.
+      statistics: Statistics of the training pixels, if they are known.
+      files_checksum: Checksum of files of records, if there are such.
     """
 
     train: Examples
@@ -80,6 +89,8 @@ class PictureSet:
     class_names: tuple[str, ...]
     checksum: str
     warnings: tuple[str, ...] = ()
+    statistics: PixelStatistics | None = None
+    files_checksum: str | None = None
 
 
 class HeldImages:

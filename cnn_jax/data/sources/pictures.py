@@ -18,7 +18,7 @@ from jaxtyping import Int
 from cnn_jax import config as cfg
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import DataError, UnreadableRecordError
-from cnn_jax.data.host.crops import AsHeld, RandomResizedCrop, View, WholePicture, evaluation_crop
+from cnn_jax.data.host.crops import AsHeld, CentreCrop, RandomResizedCrop, View, WholePicture, evaluation_crop
 from cnn_jax.data.host.picture import UnreadablePictureError, open_picture, upright
 from cnn_jax.data.sources import memory, subset
 from cnn_jax.data.sources.examples import Examples, HeldImages, PictureSet
@@ -41,16 +41,32 @@ class Opened:
       pictures: The data set.
       views: What is seen of training pictures, and of others.
       memory: Where the images lie.
-      placement: The same in words, with the reason.
+      placement: The same in words, with the reason; None where there is no choice.
     """
 
     pictures: PictureSet
     views: tuple[View, View]
     memory: Memory
-    placement: str
+    placement: str | None
 
 
-def open_pictures(config: cfg.Pictures) -> Opened:
+def open_streams(config: cfg.Records | cfg.Pictures, seed: int) -> Dataset:
+    """Opens a data set that is read while the network trains, or lies in the host's memory.
+
+    Args:
+      config: The source, and what is seen of its pictures.
+      seed: Seed of the experiment; decides which images are held out.
+
+    Returns:
+      The data set, in batches of one example until `Stream.in_batches`; no worker is started.
+
+    Raises:
+      DataError: If it cannot be used, or does not allow the split.
+    """
+    return streamed(open_pictures(config), config, seed)
+
+
+def open_pictures(config: cfg.Records | cfg.Pictures) -> Opened:
     """Opens a data set, and decides where its images lie.
 
     Args:
@@ -64,6 +80,11 @@ def open_pictures(config: cfg.Pictures) -> Opened:
         raise DataError(f"config.data: {found.train.name} has {len(found.class_names)} classes, expected at least two")
     if len(set(found.class_names)) < len(found.class_names):
         raise DataError(f"config.data: two classes of {found.train.name} have the same name")
+    if isinstance(config, cfg.Records):
+        crop = RandomResizedCrop(
+            config.image_size, config.channels, config.crop_area, config.crop_aspect, config.mirror
+        )
+        return Opened(found, (crop, CentreCrop.of(config)), "stream", None)
     image_shape = _image_shape(config, found.train)
     splits = [found.train, found.test] + [found.validation] * (found.validation is not None)
     count = sum(len(each) for each in splits if each is not None)
@@ -88,7 +109,7 @@ def decoded(opened: Opened) -> dict[str, Split | None]:
     return {name: None if part is None else _decoded(part, np.arange(len(part)), view) for name, part in parts.items()}
 
 
-def streamed(opened: Opened, config: cfg.Pictures, seed: int) -> Dataset:
+def streamed(opened: Opened, config: cfg.Records | cfg.Pictures, seed: int) -> Dataset:
     """Makes a data set whose images lie in the host's memory, or are read while the network trains.
 
     Args:
@@ -117,7 +138,7 @@ def streamed(opened: Opened, config: cfg.Pictures, seed: int) -> Dataset:
             return None
         view, shuffled = opened.views[name != "train"], name == "train"
         if opened.memory == "stream":
-            return Stream(examples, numbers, view, None, seed, shuffled, workers, config.threads)
+            return Stream(examples, numbers, view, pictures.statistics, seed, shuffled, workers, config.threads)
         chosen = np.arange(len(examples)) if numbers is None else numbers
         groups = examples.groups()
         images = _decoded(examples, chosen, view)
@@ -137,6 +158,7 @@ def streamed(opened: Opened, config: cfg.Pictures, seed: int) -> Dataset:
         pictures.checksum,
         pictures.warnings,
         membership_checksum(members),
+        files_checksum=pictures.files_checksum,
         placement=opened.placement,
     )
 
@@ -165,8 +187,12 @@ def held_in_memory(splits: Mapping[str, Split | None], name: str, seed: int) -> 
     }
 
 
-def _source(config: cfg.Pictures) -> PictureSet:
+def _source(config: cfg.Records | cfg.Pictures) -> PictureSet:
     match config:
+        case cfg.Records():
+            from cnn_jax.data.sources import records
+
+            return records.open_folder(config)
         case cfg.Tfds():
             from cnn_jax.data.sources import tfds_set
 
