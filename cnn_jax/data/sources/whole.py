@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
+import math
 import weakref
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +14,11 @@ import numpy as np
 
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import cifar, csv_file, idx, image_folder, npz_file, prepared, split_files, subset
+from cnn_jax.data.host.crops import WholePicture
+from cnn_jax.data.sources import cifar, csv_file, idx, image_folder, memory, npz_file, prepared, split_files, subset
 from cnn_jax.data.sources.cifar_sets import CIFAR_SETS
+from cnn_jax.data.sources.examples import decode
+from cnn_jax.data.sources.image_folder import FolderExamples
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.sources.named import NAMED_SETS
 from cnn_jax.data.split import Split
@@ -32,14 +37,16 @@ class Whole(NamedTuple):
       class_names: In label order.
       checksum: SHA-256 (hex) of all this.
       passed_over: What was passed over, in words.
+      placement: Where the images lie, and the same in words; None where there is no choice.
     """
 
-    train: Split
+    train: Split | FolderExamples
     validation: Split | None
-    test: Split
+    test: Split | FolderExamples
     class_names: tuple[str, ...]
     checksum: str = ""
     passed_over: tuple[str, ...] = ()
+    placement: tuple[memory.Memory, str] | None = None
 
 
 def read_whole(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
@@ -86,7 +93,7 @@ def _shared(config: cfg.Csv | cfg.Idx | cfg.Npz, data_dir: Path) -> Whole:
             return Whole(*splits, *held.rest)  # type: ignore[arg-type]
     whole = _read_checked(config, 0, data_dir)
     _held.clear()
-    _held[key] = _Held([None if split is None else weakref.ref(split) for split in whole[:3]], whole[3:])
+    _held[key] = _Held([weakref.ref(split) if isinstance(split, Split) else None for split in whole[:3]], whole[3:])
     return whole
 
 
@@ -157,19 +164,35 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> Whole:
             "; complete the folder, or set config.data.classes=none"
         )
     class_names = tuple(map(as_text, names))
-    train, passed_over = image_folder.read_folder(folder, "config.data.train_dir", names, shape)
+    train, passed_over = image_folder.find_pictures(folder, "config.data.train_dir", names)
+    test = None
     if config.test_dir is not None:
-        test_folder = Path(config.test_dir).expanduser()
-        test, also = image_folder.read_folder(test_folder, "config.data.test_dir", names, shape)
-        return Whole(train, None, test, class_names, passed_over=passed_over + also)
-    tested, rest = subset.draw_by_class(train, config.test_fraction, len(names), np.random.default_rng((seed, _TEST)))
+        test, also = image_folder.find_pictures(Path(config.test_dir).expanduser(), "config.data.test_dir", names)
+        passed_over += also
+    size = (len(train) + len(test or ())) * math.prod(shape)
+    placement = memory.place(config.memory, size, streamed=not config.test_shift)
+    view = WholePicture(shape)
+
+    def taken(pictures: FolderExamples, field: str) -> Split | FolderExamples:
+        # On the devices, and where the config needs memory, the images themselves are looked at and make the checksum.
+        if placement[0] != "device" and config.memory != "host" and not config.test_shift:
+            return pictures
+        images = decode(pictures, np.arange(len(pictures)), view, f"config.data.{field}")
+        return dataclasses.replace(images, files=pictures.files())
+
+    all_train, all_test = taken(train, "train_dir"), None if test is None else taken(test, "test_dir")
+    if all_test is not None:
+        return Whole(all_train, None, all_test, class_names, "", passed_over, placement)
+    tested, rest = subset.draw_by_class(
+        all_train, config.test_fraction, len(names), np.random.default_rng((seed, _TEST))
+    )
     if not len(tested) or not len(rest):
         raise DataError(
             f"config.data.test_fraction={config.test_fraction:g} leaves {len(rest)} of the {len(train)} pictures of "
             f"{folder} for training and {len(tested)} for testing; give config.data.test_dir, or another fraction"
         )
-    drawn = subset.pick(train, rest), None, subset.pick(train, tested)
-    return Whole(*drawn, class_names, passed_over=passed_over)
+    drawn = subset.pick(all_train, rest), None, subset.pick(all_train, tested)
+    return Whole(*drawn, class_names, "", passed_over, placement)
 
 
 def check(config: cfg.InMemory | cfg.Pictures, whole: Whole) -> None:
@@ -183,7 +206,7 @@ def check(config: cfg.InMemory | cfg.Pictures, whole: Whole) -> None:
       DataError: Where shapes or labels do not go together.
     """
     train, validation, test, names = whole[:4]
-    if train.images.shape[1:] != test.images.shape[1:]:
+    if isinstance(train, Split) and isinstance(test, Split) and train.images.shape[1:] != test.images.shape[1:]:
         raise DataError(
             f"config.data: the training images of {config.name} are {train.images.shape[1:]} (height, width, channels) "
             f"and the test images {test.images.shape[1:]}"
@@ -208,6 +231,9 @@ def check(config: cfg.InMemory | cfg.Pictures, whole: Whole) -> None:
 def _checksum(whole: Whole) -> str:
     digest = hashlib.sha256("\0".join(whole.class_names).encode())
     for split in (whole.train, whole.test, whole.validation):
+        if isinstance(split, FolderExamples):
+            digest.update(split.checksum("config.data").encode())
+            continue
         for array in () if split is None else (split.images, split.labels):
             digest.update(f"{array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
