@@ -1,4 +1,4 @@
-"""Probabilities of torchvision's networks for photographs, by torchvision's own preprocessing, for `check_pictures.py`."""
+"""Probabilities that torchvision's networks give photographs, with its own preprocessing, for `check_pictures.py`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import argparse
 import json
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from peers.torchvision_outputs import _load_drawn, _torchvision
 
@@ -50,7 +48,7 @@ def main() -> None:
                 "side": how.crop_size[0],
                 "interpolation": how.interpolation.value,
             }
-        transform = list(versions)[0].transforms()
+        transform = next(iter(versions)).transforms()
         pictures = {}
         for photograph in photographs:
             whole = Image.open(photograph).convert("RGB")
