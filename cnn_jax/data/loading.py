@@ -102,7 +102,7 @@ def _held_out(
     """Draws the images that are held out; gives their numbers, and those of the others."""
     if fraction == 0:
         return np.arange(0), np.arange(len(split))
-    held, rest = subset.draw_by_class(split, fraction, classes, np.random.default_rng((seed, _VALIDATION)))
+    held, rest = subset.draw_by_class(split.labels, fraction, classes, np.random.default_rng((seed, _VALIDATION)))
     if not len(held) or not len(rest):
         raise DataError(f"{field}={fraction:g} of {len(split)} images holds out {len(held)} and leaves {len(rest)}")
     return held, rest

@@ -90,9 +90,9 @@ def load_named(
     return published.prepare_once(named, data_dir, read, make)
 
 
-def stamp(named: NamedSet, data_dir: Path) -> Stamp | None:
-    """Sizes in bytes and times of a prepared set's files, which change when they are touched; None without files."""
-    return stamp_of([data_dir / named.name / "idx" / name for name in named.files])
+def files(named: NamedSet, data_dir: Path) -> list[Path]:
+    """Lists the files of a prepared set that a start reads."""
+    return [data_dir / named.name / "idx" / name for name in named.files]
 
 
 def stamp_of(paths: Sequence[Path]) -> Stamp | None:

@@ -55,12 +55,12 @@ def draw_test(count: int, examples: int) -> Int[np.ndarray, " count"]:
 
 
 def draw_by_class(
-    split: Split | FolderExamples, fraction: float, classes: int, rng: np.random.Generator
+    labels: Int[np.ndarray, " k"], fraction: float, classes: int, rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]:
     """Draws a share of every class.
 
     Args:
-      split: The images.
+      labels: Labels of the images.
       fraction: Share of each class that is drawn.
       classes: Number of classes.
       rng: Generator of the draw.
@@ -68,9 +68,9 @@ def draw_by_class(
     Returns:
       (numbers of the drawn images, numbers of the others), in the order of the whole.
     """
-    drawn = np.zeros(len(split), bool)
+    drawn = np.zeros(len(labels), bool)
     for label in range(classes):
-        members = np.flatnonzero(split.labels == label)
+        members = np.flatnonzero(labels == label)
         drawn[rng.permutation(members)[: round(fraction * len(members))]] = True
     return np.flatnonzero(drawn), np.flatnonzero(~drawn)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import math
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.sources.named import NAMED_SETS
 from cnn_jax.data.split import Split
 
+_KEPT = 10**8  # bytes of images that stay in memory for the next run of a process
 _TEST = 2  # what a random draw is for: the second entry of its generator's seed
 _FILES = ("train_file", "test_file", "train_images", "train_labels", "test_images", "test_labels", "file")
 
@@ -60,47 +61,40 @@ def read_whole(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
     Raises:
       DataError: Where the images cannot be had, are damaged, or cannot be trained or measured on.
     """
-    if isinstance(config, cfg.FashionMnist | cfg.Mnist):
-        stamp = prepared.stamp(NAMED_SETS[config.name], data_dir)
-        if stamp is not None:
-            return _kept(config, data_dir, stamp)
-    if isinstance(config, cfg.Csv | cfg.Idx | cfg.Npz):
-        return _shared(config, data_dir)
-    return _read_checked(config, seed, data_dir)
-
-
-# For each config and the sizes and times of its files: what has been read, as long as somebody holds it.
-class _Held(NamedTuple):
-    """A source that was read: references to its splits, and the rest of `Whole`."""
-
-    splits: list[weakref.ref[Split] | None]
-    rest: tuple[Any, ...]
-
-
-_held: dict[tuple[str, prepared.Stamp], _Held] = {}
-
-
-def _shared(config: cfg.Csv | cfg.Idx | cfg.Npz, data_dir: Path) -> Whole:
-    """Reads files once for all runs that a process trains at the same time; their seeds do not matter."""
     paths = [Path(getattr(config, name)).expanduser() for name in type(config).model_fields if name in _FILES]
-    stamp = prepared.stamp_of(paths)
+    if isinstance(config, cfg.FashionMnist | cfg.Mnist):
+        paths = prepared.files(NAMED_SETS[config.name], data_dir)
+    stamp = prepared.stamp_of(paths) if paths else None
     if stamp is None:
-        return _read_checked(config, 0, data_dir)
-    key = config.model_dump_json(), stamp
-    if (held := _held.get(key)) is not None:
-        splits = [None if reference is None else reference() for reference in held.splits]
-        if all((split is None) == (reference is None) for split, reference in zip(splits, held.splits, strict=True)):
-            return Whole(*splits, *held.rest)  # type: ignore[arg-type]
-    whole = _read_checked(config, 0, data_dir)
+        return _read_checked(config, seed, data_dir)
+    key = config.model_dump_json(), str(data_dir), stamp
+    if (held := _held.get(key)) is not None and (whole := held()) is not None:
+        return whole
     _held.clear()
-    _held[key] = _Held([weakref.ref(split) if isinstance(split, Split) else None for split in whole[:3]], whole[3:])
+    whole = _read_checked(config, 0, data_dir)  # seeds do not matter to files
+    _held[key] = (lambda: whole) if sum(map(_size, whole[:3])) <= _KEPT else _weakly(whole)
     return whole
 
 
-@functools.lru_cache(maxsize=1)
-def _kept(config: cfg.FashionMnist | cfg.Mnist, data_dir: Path, stamp: prepared.Stamp) -> Whole:
-    """Reads a named set once for all trials of a process, as long as nobody touches its files."""
-    return _read_checked(config, 0, data_dir)
+# For each config and the sizes and times of its files: what was read last, a large one as long as somebody holds it.
+_held: dict[tuple[str, str, prepared.Stamp], Callable[[], Whole | None]] = {}
+
+
+def _weakly(whole: Whole) -> Callable[[], Whole | None]:
+    """Holds a source that was read as long as all its splits are held."""
+    references, rest = [weakref.ref(split) if isinstance(split, Split) else None for split in whole[:3]], whole[3:]
+
+    def held() -> Whole | None:
+        splits = [None if reference is None else reference() for reference in references]
+        if any(split is None and reference is not None for split, reference in zip(splits, references, strict=True)):
+            return None
+        return Whole._make([*splits, *rest])
+
+    return held
+
+
+def _size(split: Split | FolderExamples | None) -> int:
+    return split.images.nbytes if isinstance(split, Split) else 0
 
 
 def _read_checked(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
@@ -184,7 +178,7 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> Whole:
     if all_test is not None:
         return Whole(all_train, None, all_test, class_names, "", passed_over, placement)
     tested, rest = subset.draw_by_class(
-        all_train, config.test_fraction, len(names), np.random.default_rng((seed, _TEST))
+        all_train.labels, config.test_fraction, len(names), np.random.default_rng((seed, _TEST))
     )
     if not len(tested) or not len(rest):
         raise DataError(
