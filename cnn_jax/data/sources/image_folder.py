@@ -200,16 +200,19 @@ class FolderExamples:
           SHA-256 (hex).
 
         Raises:
-          DataError: If a file cannot be read.
+          DataError: If a file is empty, or cannot be read.
         """
         digest = hashlib.sha256()
         step = -(-len(self) // _DIGESTED)
         for number, (name, label) in enumerate(zip(self._names, self.labels.tolist(), strict=True)):
             path = self._folder / name
             try:
-                digest.update(f"{label} {path.stat().st_size} {name}\0".encode("utf-8", "surrogateescape"))
+                size = path.stat().st_size
             except OSError as error:
                 raise DataError(f"{field}: {self.place(number)} cannot be read: {error.strerror}") from error
+            if not size:
+                raise DataError(f"{field}: {self.place(number)} is empty, expected a picture")
+            digest.update(f"{label} {size} {name}\0".encode("utf-8", "surrogateescape"))
             if number % step == 0:
                 file_checksum.add_ends(digest, path, "", field)
         return digest.hexdigest()

@@ -245,6 +245,12 @@ def test_a_damaged_file_is_named_when_its_batch_is_made(noise):
         (streamed.train.some(99), streamed.test.some(99))
 
 
+def test_an_empty_file_is_refused_before_anything_starts(noise):
+    (noise / "b" / "5.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"config.data: .*b/5.png is empty, expected a picture"):
+        load(section(noise, memory="stream"), 0)
+
+
 def test_moved_test_images_are_not_streamed():
     with pytest.raises(ConfigError, match=r"config.data.test_shift=2 moves images that lie in memory"):
         parse({"data": {"name": "image_folder", "train_dir": "a", "memory": "stream", "test_shift": 2}})
