@@ -32,6 +32,9 @@ PARAMETERS = {
     "mobilenet_v2_imagenet": 3_504_872,
     "resnext50_imagenet": 25_028_904,
     "vgg16_imagenet": 138_357_544,
+    "inception_v3_imagenet": 27_161_264,
+    "mobilenet_v3_large_imagenet": 5_483_032,
+    "efficientnet_b0_imagenet": 5_288_548,
     "densenet_cifar10": 0.8,
     "wide_resnet_cifar10": 36.5,
 }
