@@ -1,4 +1,4 @@
-"""What the folders of runs and sweeps hold, which runs are one entry, and what is said of folders that hold none."""
+"""Content of the folders of runs and sweeps, entries of several seeds, and messages about folders that hold none."""
 
 import shutil
 from pathlib import Path
