@@ -200,10 +200,10 @@ def read_results(
     Raises:
       SweepFolderError: If search.json is damaged or cannot be read.
     """
+    content = read_file(folder)
+    if content is None:
+        return None
     try:
-        content = record.read(folder)
-        if content is None:
-            return None
         declared = _Declared.model_validate(content.search, extra="ignore")
         planned = _planned(declared, content.epochs)
         metric = next((each for each in METRICS if each.name == declared.metric), None)
@@ -213,13 +213,10 @@ def read_results(
             raise ValueError("points: got other numbers than 1, 2, 3, ...")
         if faulty := [each.batch for each in content.points if not 0 <= each.batch < len(planned)]:
             raise ValueError(f"points: got batch {faulty[0]}, expected 0 to {len(planned) - 1}")
-    except (RunFolderError, ValueError) as error:
+    except ValueError as error:
         first = error.errors()[0] if isinstance(error, pydantic.ValidationError) else None
         fault = f"search.{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
-        fault = fault if fault.startswith(record.NAME) else f"{record.NAME} is damaged: {fault}"
-        raise SweepFolderError(
-            f"{folder}: {fault}; remove the file and start the search again, which writes it anew"
-        ) from error
+        raise _damaged(folder, f"{record.NAME} is damaged: {fault}") from error
     by_id = {row.id: row for row in rows}
     fields = tuple(declared.space)
     known = [_Known(each, by_id.get(each.trial), recorded.get(each.trial, ()), metric) for each in content.points]
@@ -236,6 +233,22 @@ def read_results(
         rungs=rungs,
         confirmations=tuple(_confirmations(points, fields, content.epochs, rows, recorded, metric)),
     )
+
+
+def read_file(folder: Path) -> record.SearchFile | None:
+    """Reads the search.json of a folder; None if there is none.
+
+    Raises:
+      SweepFolderError: If it is damaged or cannot be read.
+    """
+    try:
+        return record.read(folder)
+    except RunFolderError as error:
+        raise _damaged(folder, str(error)) from error
+
+
+def _damaged(folder: Path, fault: str) -> SweepFolderError:
+    return SweepFolderError(f"{folder}: {fault}; remove the file and start the search again, which writes it anew")
 
 
 class _Known:
