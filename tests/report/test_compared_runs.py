@@ -1,4 +1,4 @@
-"""Content of the folders of runs and sweeps, entries of several seeds, and messages about folders that hold none."""
+"""Folders of runs and sweeps are read, grouped into entries, and refused where they hold none."""
 
 import shutil
 from pathlib import Path
