@@ -18,7 +18,7 @@ from cnn_jax.report.report_folder import Picture
 from cnn_jax.report.sweep_table import LEGIBLE_VALUES, FieldText, is_continuous, rounded, trial_rows
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.folder import result_fault
-from cnn_jax.run.metrics import PRIMARY
+from cnn_jax.run.metrics import METRICS, PRIMARY
 from cnn_jax.run.metrics_log import TEST, VALIDATION, read_records
 from cnn_jax.run.records import MetricRecord
 from cnn_jax.sweep.points import NOT_SET, key, name, short_names, value_text, values_at
@@ -59,7 +59,8 @@ def write_sweep_report(folder: Path) -> Path:
         sections = search["sections"]
         ranked = [each.values for each in search_report.ranked(results)]
         sections["curves"] = _curves(recorded, header, rows, ranked, VALIDATION)
-    listed = [each for each in columns() if "trials" in each.column.shown_in and each.column.name not in _DRAWN]
+    hidden = _DRAWN if results is None else (*_DRAWN, *(metric.column for metric in METRICS))
+    listed = [each for each in columns() if "trials" in each.column.shown_in and each.column.name not in hidden]
     values = {field: FieldText.of(field, _values(rows, field)) for field in header.fields}
     images = {each.name: report_folder.png(each.figure) for each in itertools.chain(*sections.values())}
     page = report_folder.page(

@@ -51,6 +51,7 @@ def test_the_page_of_a_finished_search(finished):
     assert f"<b>{found.spent} of {found.budget}</b>" in text
     assert "54 of 54 points have been drawn by the sampler halton" in text
     assert "best mean test" not in text, "test images decide nothing in a search"
+    assert ">accuracy (%)<" not in text[text.index('id="trials"') :]
     for each in found.confirmed:
         rate = found.points[each.number - 1].point["optimizer.learning_rate"]
         search, *fresh = (score({"seed": seed, "optimizer": {"learning_rate": rate}}, 9) for seed in (0, 1, 2, 3))
