@@ -80,7 +80,7 @@ def is_run(folder: Path) -> bool:
 
 def is_sweep(folder: Path) -> bool:
     """Whether a folder is that of a sweep or a search."""
-    return (folder / "sweep.json").exists() or (folder / "trials").is_dir()
+    return any((folder / file).exists() for file in ("sweep.json", "search.json")) or (folder / "trials").is_dir()
 
 
 def holds_runs(folder: Path) -> bool:
