@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -48,7 +49,7 @@ class SearchPoint:
       values: Value of every searched field.
       trial: Id of its trial.
       state: Outcome of the point; "unfinished" while it trains, or waits for the decision of its rung.
-      scores: The metric on the validation images by epochs of the rung.
+      scores: The metric on the validation images by epochs of the rung, where it is a finite number.
       seconds: Wall time of its trial; None if it is not known.
     """
 
@@ -285,7 +286,8 @@ class _Known:
             seconds = row.attempt.seconds if row.attempt else 0.0
             seconds = seconds or (row.result.seconds.total if row.result else None)
         values = values_at(listed.point, fields)
-        return SearchPoint(listed.number, values, listed.trial, self.state, self.reached, seconds)
+        finite = {rung: score for rung, score in self.reached.items() if math.isfinite(score)}
+        return SearchPoint(listed.number, values, listed.trial, self.state, finite, seconds)
 
 
 def _planned(declared: _Declared, epochs: int) -> tuple[Bracket, ...]:
