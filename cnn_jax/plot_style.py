@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -21,6 +21,20 @@ STYLE: Any = {
     "grid.alpha": 0.3,
     "figure.dpi": 120,
 }
+
+
+def titled_grid(
+    figure: Figure,
+    rows: int,
+    columns: int,
+    title: str,
+    fontsize: float | str = "large",
+    sharey: Literal["none", "row"] = "none",
+) -> Any:
+    """Makes the axes of a figure, an array [rows, columns], under a title."""
+    with matplotlib.rc_context(STYLE):
+        figure.suptitle(title, fontsize=fontsize)
+        return figure.subplots(rows, columns, squeeze=False, sharey=sharey)
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from cnn_jax.report.compared_runs import ABSENT, Entry, Run
+from cnn_jax.report.compared_runs import Entry, Run
 from cnn_jax.run.records import DatasetInfo
 from cnn_jax.sweep.points import value_text
 
@@ -85,8 +85,8 @@ def _fields(entries: Sequence[Entry]) -> list[str]:
             continue
         values: dict[str, list[str]] = {}
         for place, config in enumerate(configs, 1):
-            if config is not None:
-                value = config.get(field, ABSENT)
+            if config is not None and field in config:  # other sources of images have other fields
+                value = config[field]
                 values.setdefault("none" if value is None else value_text(value), []).append(str(place))
         if len(values) > 1:
             told = "; ".join(f"{value} ({_named(places)})" for value, places in values.items())

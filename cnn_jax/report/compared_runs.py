@@ -28,7 +28,7 @@ _RUN_FILES = ("config.json", "result.json", "metrics.jsonl")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What the folder of a run, or of a trial of a sweep, holds.
+    """The content of a run's folder, or of a sweep's trial.
 
     Attributes:
       path: The folder.
@@ -259,7 +259,7 @@ def _result_notes(result: Result | None, records: Sequence[MetricRecord]) -> lis
 def _unfinished(
     path: Path, config: Mapping[str, Any] | None, records: Sequence[MetricRecord], is_damaged: bool
 ) -> Outcome:
-    """What became of a run that has no result."""
+    """Tells why a run has no result."""
     epoch = max((each.epoch for each in records if math.isfinite(each.epoch)), default=0)
     epochs = None if config is None else config.get("train.epochs")
     at = f"after epoch {epoch:g}" + (f" of {epochs}" if epochs is not None else "")

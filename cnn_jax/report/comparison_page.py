@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.report import report_folder, sweep_plots
+from cnn_jax.report.compared_runs import is_run, is_sweep
 from cnn_jax.report.comparison import Comparison, Line
 from cnn_jax.report.comparison_texts import field_text
 from cnn_jax.report.report_folder import Picture
@@ -31,6 +32,8 @@ def check_output(path: Path, flag: str) -> None:
         raise ConfigError([f"{flag}: {path} is a folder"])
     if not path.parent.is_dir():
         raise ConfigError([f"{flag}: got {str(path)!r}, and there is no folder {str(path.parent)!r}"])
+    if is_run(path.parent) or is_sweep(path.parent):
+        raise ConfigError([f"{flag}: {path} lies in the folder of a run or a sweep; name a file elsewhere"])
     if path.suffix == ".html" and path.exists():
         with path.open("rb") as file:
             if MARK.encode() not in file.read(2000):

@@ -12,6 +12,8 @@ from cnn_jax.report.comparison import Comparison, Line
 from cnn_jax.run.metrics import PRIMARY, Metric
 from cnn_jax.sweep.points import value_text
 
+_FIELDS, _COLUMNS = 30, 6  # of the terminal's table of config fields
+
 
 def field_text(value: Any) -> str:
     """A config value as the tables show it."""
@@ -109,16 +111,20 @@ def as_tables(comparison: Comparison) -> Any:
             "" if line.sign is None else f"{line.sign:.3g}",
         )
     parts: list[Any] = [figures]
-    if comparison.fields and len(comparison.entries) <= 6:
+    fields = list(comparison.fields.items())
+    shown = fields[:_FIELDS] if len(comparison.entries) <= _COLUMNS else []
+    if shown:
         config = Table(title="config fields that differ", title_justify="left")
         config.add_column("field")
         for line in comparison.lines:
-            config.add_column(cell(f"{line.number}"), overflow="fold")
-        for field, values in comparison.fields.items():
+            config.add_column(str(line.number), overflow="fold")
+        for field, values in shown:
             config.add_row(cell(field), *(cell(field_text(value), 40) for value in values))
         parts.append(config)
-    else:
-        parts.append(Text(f"config fields that differ: {len(comparison.fields)}; the page lists them"))
+    if not fields:
+        parts.append(Text("no known config differs in more than the seed and the places of files"))
+    elif len(shown) < len(fields):
+        parts.append(Text(f"config fields that differ, on the page alone: {len(fields) - len(shown)}"))
     for told in (*comparison.warnings, *comparison.conditions):
         parts.append(cell(f"warning: {told}"))
     parts += [cell(f"{name} ({folder}): {note}") for name, folder, note in comparison.notes[:20]]

@@ -57,6 +57,7 @@ def test_the_report_of_a_folder_of_runs(runs, capsys):
         (["compare", "runs/a", "runs/b", "--output=page.png"], "expected a file that ends in .html, .json, .csv"),
         (["compare", "runs/a", "runs/b", "--output=none/page.html"], "there is no folder 'none'"),
         (["compare", "runs/a", "runs/b", "--output=mine.html"], "mine.html is not a page of this command"),
+        (["compare", "runs/a", "runs/b", "--output=runs/a/config.json"], "lies in the folder of a run or a sweep"),
         (["compare", "runs/a", "runs/b", "--config.seed=1"], "compare takes no config"),
         (["compare", "runs/a", ""], "--run: empty"),
         (["report", "--workdir=runs", "--config.data.folder=x"], "--config.data.folder: a comparison reads no data"),

@@ -48,6 +48,12 @@ def test_other_preprocessing(tmp_path):
     assert warned(tmp_path, data__test_shift=3) == [told]
 
 
+def test_other_sources_have_other_fields(tmp_path):
+    data = {"name": "cifar10", "normalize": "scale"}
+    told = warned(tmp_path, {"checksum": "c" * 64, "name": "cifar10"}, data=data)
+    assert [each.partition(":")[0] for each in told] == ["Data sets differ"]
+
+
 def test_fields_that_change_no_figure(tmp_path):
     assert warned(tmp_path, data__memory="host") == []
 

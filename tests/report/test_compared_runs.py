@@ -1,4 +1,4 @@
-"""What the folders of runs and sweeps hold, which runs are one entry, and what is said of folders that hold none."""
+"""Folders of runs and sweeps are read, grouped into entries, and refused where they hold none."""
 
 import shutil
 from pathlib import Path

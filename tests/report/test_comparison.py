@@ -124,7 +124,7 @@ def test_the_terminal(compared):
 
 def test_many_entries_leave_their_fields_to_the_page(tmp_path):
     found = compare([write_run(tmp_path / str(n), 0.9, train__batch_size=8 + n) for n in range(7)])
-    assert "config fields that differ: 1; the page lists them" in terminal(found)
+    assert "config fields that differ, on the page alone: 1" in terminal(found)
 
 
 def test_json(compared):

@@ -48,7 +48,7 @@ class Hyperband:
     min_epochs: int = 1
 
 
-# More than eight fields: one for each choice of the experimenter.
+# More than ten fields: one for each choice of the experimenter.
 @dataclasses.dataclass(frozen=True)
 class Search:
     """A search for the best values of some fields, by the validation images alone.

@@ -32,7 +32,7 @@ def searched(tmp_path, search):
 
 @pytest.fixture(scope="module")
 def halved(tmp_path_factory):
-    """What a search found, and its folder, which tests leave as it is."""
+    """The results of a search and its folder, which tests leave as it is."""
     folder = tmp_path_factory.mktemp("halved")
     return searched(folder, HALVED), folder / "search"
 
