@@ -18,6 +18,7 @@ from cnn_jax.data.errors import DataError
 from cnn_jax.data.sources import memory
 from cnn_jax.data.split import Split
 from cnn_jax.plain_text import plain
+from cnn_jax.words import by
 
 # Names of the arrays of images and of labels, by split; each row is one layout.
 _LAYOUTS = (
@@ -368,4 +369,4 @@ def _exactly(file: BinaryIO, size: int) -> bytes:
 
 
 def _words(kind: tuple[tuple[int, int, int], np.dtype[Any]]) -> str:
-    return f"{'x'.join(map(str, kind[0]))} {kind[1]} pixels"
+    return f"{by(kind[0])} {kind[1]} pixels"

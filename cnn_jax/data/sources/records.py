@@ -32,8 +32,9 @@ _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, as Pillow conve
 TEST_SPLITS = ("validation", "test")
 
 
+# More than ten fields: those of records.json.
 class Manifest(BaseModel):
-    """Content of a folder of records; its fields, more than ten, are those of the file.
+    """Content of a folder of records.
 
     Attributes:
       format: Format number of this file.
