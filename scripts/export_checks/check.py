@@ -26,6 +26,7 @@ import onnxruntime
 
 from cnn_jax.export import onnx_file, stablehlo, tflite_file
 from cnn_jax.ops import GeometryError
+from cnn_jax.train import restore
 from cnn_jax.train.restore import FinishedRun
 from scripts.export_checks.networks import NETWORKS, VERSIONS, finished_run, least_shape, pictures, versions
 
@@ -82,15 +83,18 @@ def compared(found: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
     return {"difference": float(np.abs(found - expected).max()), "other_classes": wrong}
 
 
-def check(model: dict[str, Any], channels: int, count: int, alone: Path, keep: Path | None) -> dict[str, Any]:
-    """Exports one version of a network and runs it; returns figures and faults."""
-    image_shape = least_shape(model, channels)
-    pixels, sizes = pictures(count, image_shape), batches_of(count)
-    run = finished_run(model, pixels)
+def check(run: FinishedRun, pixels: np.ndarray, alone: Path, keep: Path | None) -> dict[str, Any]:
+    """Exports a network and runs it; returns figures and faults."""
+    count, sizes = len(pixels), batches_of(len(pixels))
     expected = run.probabilities(pixels)
     most = int(np.bincount(expected.argmax(1)).max())
     spread = float(expected.std(axis=0).max())
-    found: dict[str, Any] = {"side": image_shape[0], "images": count, "commonest_class": most, "spread": spread}
+    found: dict[str, Any] = {
+        "side": pixels.shape[1],
+        "images": count,
+        "commonest_class": most,
+        "spread": spread,
+    }
     faults = ["the images' probabilities are too alike to tell"] * (most > 0.9 * count or spread < 100 * CLOSE)
     probabilities, more = of_onnx(run, pixels, sizes, keep)
     faults += more
@@ -101,11 +105,19 @@ def check(model: dict[str, Any], channels: int, count: int, alone: Path, keep: P
         found["TFLite"] = compared(few, expected[:8])
     for name in ("ONNX", "StableHLO", "TFLite"):
         figures = found.get(name, {"difference": 0.0, "other_classes": 0})
-        if figures["difference"] > CLOSE or figures["other_classes"]:
-            faults.append(
-                f"{name}: probabilities differ by {figures['difference']:.1e}, {figures['other_classes']} classes"
-            )
+        difference, others = figures["difference"], figures["other_classes"]
+        if difference > CLOSE or others:
+            faults.append(f"{name}: probabilities differ by {difference:.1e}, {others} other classes")
     return {**found, "faults": faults}
+
+
+def check_version(model: dict[str, Any], channels: int, count: int, alone: Path, keep: Path | None) -> dict[str, Any]:
+    """Checks a version of a network, or tells why it is not legal."""
+    try:
+        pixels = pictures(count, least_shape(model, channels))
+    except GeometryError as error:
+        return {"illegal": str(error).splitlines()[0], "faults": []}
+    return check(finished_run(model, pixels), pixels, alone, keep)
 
 
 def main(arguments: list[str]) -> int:
@@ -117,7 +129,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--images", type=int, default=10_000, help="images for each version, at least 8")
     parser.add_argument("--record", type=Path, help="file of figures, which gets those of versions that it lacks")
     parser.add_argument("--keep", type=Path, help="folder in which the ONNX files of the networks' own versions stay")
+    parser.add_argument("--workdir", type=Path, help="folder of a finished run, whose network alone is checked")
     options = parser.parse_args(arguments)
+    alone = options.alone.absolute()
+    if options.workdir:
+        run = restore.load(options.workdir)
+        found = check(run, pictures(options.images, run.image_shape), alone, None)
+        print(json.dumps(found))
+        return 1 if found["faults"] else 0
     if options.record:
         options.record.touch()
     lines = options.record.read_text().splitlines() if options.record else []
@@ -129,10 +148,7 @@ def main(arguments: list[str]) -> int:
                 continue
             start = time.perf_counter()
             keep = options.keep / f"{name}.onnx" if options.keep and version == "own" else None
-            try:
-                found = check(section, channels, options.images, options.alone.absolute(), keep)
-            except GeometryError as error:
-                found = {"illegal": str(error).splitlines()[0], "faults": []}
+            found = check_version(section, channels, options.images, alone, keep)
             found = {"network": name, "version": version, **found, "seconds": round(time.perf_counter() - start)}
             print(json.dumps(found), flush=True)
             if options.record:
