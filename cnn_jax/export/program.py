@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float32, UInt8
 
 from cnn_jax.config.parsing import ConfigError
-from cnn_jax.data.device import pipeline, views
+from cnn_jax.data.device import pipeline, tta
 from cnn_jax.train.restore import FinishedRun
 
 LARGEST_FILE = 2**31 - 1
@@ -34,7 +34,7 @@ def forward(run: FinishedRun) -> Forward:
 
     def probabilities(pixels: UInt8[Array, "b h w c"]) -> Float32[Array, "b k"]:
         with config.tracing():
-            seen = views.views(pixels, train.eval_mirrored, train.eval_shift)
+            seen = tta.views(pixels, train.eval_mirrored, train.eval_shift)
             logits = [
                 network.apply(variables, pipeline.normalize(view, run.normalization), train=False)[0] for view in seen
             ]
