@@ -72,6 +72,9 @@ def folder(page, tmp_path, monkeypatch, request):
     if RUN in named or "--workdir=RUN" in named:
         shutil.copytree(request.getfixturevalue("grey_run"), tmp_path / RUN)
         (tmp_path / "RUN").symlink_to(tmp_path / RUN)
+    if "runs/first" in named:
+        for name in ("first", "second"):
+            shutil.copytree(request.getfixturevalue("grey_run"), tmp_path / "runs" / name)
     if "copied/run" in named:
         run = request.getfixturevalue("moved_run")
         shutil.copytree(run, tmp_path / "copied/run")
