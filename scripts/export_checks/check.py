@@ -132,6 +132,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--workdir", type=Path, help="folder of a finished run, whose network alone is checked")
     options = parser.parse_args(arguments)
     alone = options.alone.absolute()
+    if not alone.is_file():
+        parser.error(f"--alone: there is no program {alone}; make .venv-alone/installed makes one")
+    if options.images < 8:
+        parser.error(f"--images: got {options.images}, expected at least 8: a batch of 1 and one of 7")
     if options.workdir:
         run = restore.load(options.workdir)
         found = check(run, pictures(options.images, run.image_shape), alone, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--node", default="node", help="the program Node.js")
     parser.add_argument("files", nargs="*", type=Path, help="ONNX files; default: every network, written here")
     options = parser.parse_args(arguments)
+    if shutil.which(options.node) is None:
+        parser.error(f"--node: there is no program {options.node}; install Node.js, or name it")
     (options.netron / "package.json").write_text('{"type": "module"}')  # by which Node.js reads them as modules
     faults: list[str] = []
     for file in options.files:
