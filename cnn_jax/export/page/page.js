@@ -7,6 +7,7 @@
   const scripts = Array.from(document.scripts, (script) => script.textContent).join("").replace(/cnn_jax-sha256:[0-9a-f]{64}/, "");
   if (network.crc32(scripts) !== Number(document.querySelector("main").dataset.crc32)) {
     $("fault").textContent = "This page is damaged: its checksum does not agree. Export the run again.";
+    document.querySelectorAll(".top, main > section").forEach((part) => part.remove());
     return;
   }
   const content = JSON.parse($("content").textContent);
