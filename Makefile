@@ -24,7 +24,7 @@ test: lint ## lint, then all tests
 test-docs: $(VENV)/development data ## the documentation's commands and programs that train or need Fashion-MNIST
 	@$(VENV)/bin/python -m pytest tests/check_docs.py --numprocesses=auto $(ARGS)
 
-test-export: $(VENV)/development $(ALONE_VENV)/installed ## exported networks of full size beside the live ones; ARGS="--networks cnn --images=500"
+test-export: $(VENV)/development $(ALONE_VENV)/installed data ## exported networks of full size beside the live ones; ARGS="--networks cnn --images=500"
 	@PYTHONPATH=tests $(VENV)/bin/python -m scripts.export_checks.check --alone=$(ALONE_VENV)/bin/python $(ARGS)
 
 test-netron: $(VENV)/development build/netron/netron/index.html ## their ONNX files in the parser of Netron, by Node.js
