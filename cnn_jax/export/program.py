@@ -30,13 +30,13 @@ def forward(run: FinishedRun) -> Forward:
     model = run.experiment.model.model_copy(update={"lowering": "xla"})
     config = dataclasses.replace(run.config, model=model)
     network, train = config.network, config.train
+    variables = jax.tree.map(jnp.asarray, run.variables)  # a restored run's are NumPy's
 
     def probabilities(pixels: UInt8[Array, "b h w c"]) -> Float32[Array, "b k"]:
         with config.tracing():
             seen = tta.views(pixels, train.eval_mirrored, train.eval_shift)
             logits = [
-                network.apply(run.variables, pipeline.normalize(view, run.normalization), train=False)[0]
-                for view in seen
+                network.apply(variables, pipeline.normalize(view, run.normalization), train=False)[0] for view in seen
             ]
             return jax.nn.softmax(sum(logits[1:], logits[0]).astype(jnp.float32) / len(logits))
 
