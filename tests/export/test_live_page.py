@@ -130,6 +130,36 @@ def text(page, name):
     return page.find_element(By.ID, name).text.replace("\N{MINUS SIGN}", "-")
 
 
+PIXELS = """
+    const canvas = document.querySelectorAll("#layers canvas")[arguments[0]];
+    return Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data);
+"""
+
+
+def test_maps_are_drawn_where_they_are_seen(browser, tmp_path):
+    page = opened(browser, tmp_path, run_of("cnn"))
+    number = page.execute_script('return document.querySelectorAll("#layers canvas").length') - 1
+
+    def seen(differs_from):
+        """Scrolls to the last map and waits until it shows another picture."""
+        page.execute_script('document.querySelectorAll("#layers canvas")[arguments[0]].scrollIntoView()', number)
+        found = WebDriverWait(page, 20).until(
+            lambda each: (pixels := each.execute_script(PIXELS, number)) != differs_from and pixels
+        )
+        page.execute_script("scrollTo(0, 0)")
+        return found
+
+    empty = page.execute_script(PIXELS, number)
+    assert not any(empty)
+    shirt = seen(empty)
+    WebDriverWait(page, 20).until(lambda each: each.execute_script("return scrollY") == 0)
+    Select(page.find_element(By.ID, "preset")).select_by_visible_text("a ring")
+    assert seen(shirt) != shirt
+    page.get(page.current_url)
+    page.execute_script('window.dispatchEvent(new Event("beforeprint"))')
+    assert page.execute_script(PIXELS, number) == shirt
+
+
 def test_a_change_that_does_not_fit_is_told_and_taken_back(browser, tmp_path):
     page = opened(browser, tmp_path, run_of("cnn"))
     answer = text(page, "answer")
