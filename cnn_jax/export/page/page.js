@@ -102,7 +102,7 @@
     body.replaceChildren(...order.slice(0, 20).map((i) => {
       const share = element("td", { className: "n", textContent: `${(100 * probabilities[i]).toFixed(1)} %` });
       share.style.setProperty("--share", probabilities[i]);
-      return element("tr", { className: i === best ? "best" : "" }, element("th", { scope: "row", textContent: names[i] }), share, element("td", { className: "n", textContent: logits[i].toFixed(2).replace("-", "−") }));
+      return element("tr", { className: i === best ? "best" : "" }, element("th", { scope: "row", textContent: names[i] }), share, element("td", { className: "n", textContent: logits[i].toFixed(2).replace(/^-(?=0\.00$)/, "").replace("-", "−") }));
     }));
     say("answer", `${names[best]}, ${(100 * probabilities[best]).toFixed(1)} %`);
   }
