@@ -132,7 +132,11 @@ def text(page, name):
 
 PIXELS = """
     const canvas = document.querySelectorAll("#layers canvas")[arguments[0]];
-    return Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data);
+    const { width, height } = canvas;
+    const copied = Object.assign(document.createElement("canvas"), { width, height });
+    const context = copied.getContext("2d", { willReadFrequently: true }); // else the browser warns
+    context.drawImage(canvas, 0, 0);
+    return Array.from(context.getImageData(0, 0, width, height).data);
 """
 
 

@@ -384,11 +384,12 @@
     warmUp(performance.now() + 150);
   }
 
-  /** Draws again until then, in milliseconds of the clock, so that the browser has compiled the scripts before the first stroke. */
+  /** Computes and draws the maps again until then, in milliseconds of the clock, so that the browser compiles the scripts before the first stroke. */
   function warmUp(until) {
     if (performance.now() > until || lasted >= SLOW) return;
     setTimeout(() => {
-      draw();
+      network.classify(model, state.pixels, state.changes);
+      drawMaps();
       warmUp(until);
     }, 0);
   }
