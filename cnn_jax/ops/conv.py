@@ -25,7 +25,7 @@ from cnn_jax.ops.padding import (
     pair,
     resolve_padding,
 )
-from cnn_jax.ops.platform import platform
+from cnn_jax.ops.platform import multiplies_bfloat16, platform
 from cnn_jax.ops.windows import MANY_TAPS, Windows
 
 _FEW_CHANNELS = 4  # of an image: matrix units stand idle for so few
@@ -120,6 +120,8 @@ def conv2d(
     maps = lax.optimization_barrier(maps)
     if lowering == "auto" and _on_one_core.get():
         y = _apart(maps, weights, windows, groups, _choose_on_one_core(windows, channels, features, groups))
+    elif chosen == "patches" and groups == 1 and x.dtype == jnp.bfloat16 and multiplies_bfloat16():
+        y = patches.conv(maps, weights, windows, True)
     else:
         y = _LOWERINGS[chosen](maps, weights, windows, groups)
     result: Array = lax.optimization_barrier(y)
