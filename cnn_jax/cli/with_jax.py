@@ -22,6 +22,7 @@ def run(
     experiment: Experiment | None = None,
     workdir: Path | None = None,
     group: ProcessGroup | None = None,
+    computes: bool = True,
 ) -> int:
     """Runs the work of a command.
 
@@ -30,6 +31,7 @@ def run(
       experiment: Config of the network; None is that of the run in workdir, where there is one.
       workdir: Folder of a run.
       group: Processes that train together, for the commands that train.
+      computes: Whether the work trains or uses a network; what that needs is imported with the rest.
 
     Returns:
       Exit code; refusals and failures have been printed.
@@ -46,8 +48,11 @@ def run(
             return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
         from cnn_jax.data.errors import UnreadableRecordError, UnreadPicturesError
         from cnn_jax.geometry import preflight
+        from cnn_jax.run.recorder import DivergedError, Stopped
         from cnn_jax.train import distributed
-        from cnn_jax.train.loop import DivergedError, Stopped
+
+        if computes:
+            from cnn_jax.train import loop  # noqa: F401
 
     try:
         preflight.check_settings()  # an experiment file may have made some
