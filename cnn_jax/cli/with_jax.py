@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from cnn_jax import xla_flags
+from cnn_jax import absent_gpu, xla_flags
 from cnn_jax.cli import imports
 from cnn_jax.cli.output import fail, refuse
 from cnn_jax.config import Experiment
@@ -40,6 +40,7 @@ def run(
         set_xla_flags(experiment, workdir)
     except (ConfigError, RunFolderError) as error:
         return refuse(error)
+    absent_gpu.hide_plugin()
     # JAX and all that stands on it come only now: a bad command line is answered at once.
     with imports.uncollected():
         try:

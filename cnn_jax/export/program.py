@@ -18,9 +18,9 @@ Forward = Callable[[UInt8[Array, "b h w c"]], Float32[Array, "b k"]]
 def forward(run: FinishedRun) -> Forward:
     """Makes the function that a finished run's network computes in evaluation.
 
-    Convolutions are XLA's own, whatever the run's lowering, so that the program suits every platform, and blocks are not
-    run as a loop, which the formats of other programs lack. Several views of
-    an image are computed one after another and averaged, as evaluation does.
+    Convolutions are XLA's own, whatever the run's lowering, so that the program suits every platform. Blocks do not run
+    as a loop, which the formats of other programs lack. Several views of an image are computed one after another and
+    averaged, as evaluation does.
 
     Args:
       run: Finished run; its variables become constants of the function.
