@@ -28,6 +28,7 @@ from cnn_jax.ops.padding import (
 from cnn_jax.ops.platform import multiplies_bfloat16, platform
 from cnn_jax.ops.windows import MANY_TAPS, Windows
 
+_COLOURS = 3
 _FEW_CHANNELS = 4  # of an image: matrix units stand idle for so few
 _WINOGRAD_CHANNELS = 8  # with fewer, the transforms cost more than they save
 _WINOGRAD_SHARE = 3 / 4  # of the definition's multiplications: the most with which it gains
@@ -115,6 +116,10 @@ def conv2d(
     kind = summed_in(x)
     maps, weights = x.astype(kind), kernel.astype(kind)
     if platform() != "cpu":
+        if channels == _COLOURS and groups == 1 and x.dtype == jnp.bfloat16 and platform() == "gpu":
+            # A matrix unit wants four channels or more: XLA adds a channel of zeros in float16 itself.
+            maps = jnp.pad(maps, ((0, 0), (0, 0), (0, 0), (0, 1)))
+            weights = jnp.pad(weights, ((0, 0), (0, 0), (0, 1), (0, 0)))
         return _LOWERINGS[chosen](maps, weights, windows, groups).astype(x.dtype)
     # The barriers keep XLA from computing what makes the maps again for every tap that reads them.
     maps = lax.optimization_barrier(maps)
