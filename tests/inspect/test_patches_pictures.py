@@ -77,7 +77,7 @@ def test_reconstructions_have_symmetric_scales(found):
 
 
 def test_few_values_are_beyond_the_scale(found):
-    """With 100 values 1 to 100 the ends are at the 100th; with 1,000 the ten largest are beyond them."""
+    """The ends of 100 values 1 to 100 are at the 100th; the ten largest of 1,000 are beyond them."""
     for count, end in ((100, 100), (1000, 990)):
         signals = np.arange(1, count + 1, dtype=np.float32).reshape(1, 1, count // 10, 10, 1).repeat(3, axis=-1)
         units = dataclasses.replace(
