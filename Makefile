@@ -10,7 +10,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-export test-faults test-peers test-data-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep bench-sweep-scale lock clean
+.PHONY: help train test test-export test-faults test-peers test-ray test-data-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep bench-sweep-scale lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: lint ## lint, then all tests
 
 test-export: $(VENV)/development $(ALONE_VENV)/installed ## exported networks of full size beside the live ones; ARGS="--networks cnn --images=500"
 	@PYTHONPATH=tests $(VENV)/bin/python -m scripts.export_checks.check --alone=$(ALONE_VENV)/bin/python $(ARGS)
+
+test-ray: $(VENV)/development ## searches on a Ray of several nodes, one of them lost; a search with real workers killed ten times
+	@$(VENV)/bin/python -m pytest tests/sweep/search/check_ray_nodes.py tests/sweep/search/check_search_kills.py $(ARGS)
 
 test-faults: $(VENV)/development ## a full disk at ten levels, an error at every read and write of a run, a kill at each
 	@$(VENV)/bin/python -m pytest tests/test_faults.py tests/test_failed_reads.py --every=1 --numprocesses=auto $(ARGS)

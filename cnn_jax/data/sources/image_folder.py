@@ -12,8 +12,9 @@ import numpy as np
 
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.host.picture import SUFFIXES, UnreadablePictureError, fit
-from cnn_jax.data.sources import listing, memory
+from cnn_jax.data.sources import kept, listing, memory
 from cnn_jax.data.sources.listing import Listing
+from cnn_jax.data.sources.prepared import stamp_of
 from cnn_jax.data.split import Split
 
 
@@ -164,14 +165,22 @@ def read_folder(
       DataError: where a class is unknown or empty, or a picture cannot be read; names the file.
     """
     found = files(folder, field, names)
-    paths = [(names.index(name), file) for name, pictures in found.pictures.items() for file in pictures]
-    shape = len(paths), *image_shape
-    memory.require(math.prod(shape), f"{field}: the pictures of {listing.as_text(folder)}")
-    images = memory.empty(shape)
-    for number, (_, file) in enumerate(paths):
-        try:
-            images[number], _ = fit(file, image_shape)
-        except UnreadablePictureError as error:
-            raise DataError(f"{field}: {error}") from error
-    labels = np.array([label for label, _ in paths], np.int32)
-    return Split(images, labels, tuple(listing.as_text(file) for _, file in paths)), found.warnings
+    paths = [file for pictures in found.pictures.values() for file in pictures]
+    labels = [names.index(name) for name, pictures in found.pictures.items() for _ in pictures]
+
+    def read() -> Split:
+        shape = len(paths), *image_shape
+        memory.require(math.prod(shape), f"{field}: the pictures of {listing.as_text(folder)}")
+        images = memory.empty(shape)
+        for number, file in enumerate(paths):
+            try:
+                images[number], _ = fit(file, image_shape)
+            except UnreadablePictureError as error:
+                raise DataError(f"{field}: {error}") from error
+        return Split(images, np.array(labels, np.int32), tuple(map(listing.as_text, paths)))
+
+    stamp = stamp_of(paths)
+    if stamp is None:  # a file is gone, which reading tells
+        return read(), found.warnings
+    key = tuple(paths), tuple(labels), stamp, image_shape
+    return kept.read(key, read, lambda split: split.images.nbytes), found.warnings

@@ -12,7 +12,7 @@ import numpy as np
 
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import cifar, csv_file, idx, image_folder, npz_file, prepared, split_files, subset
+from cnn_jax.data.sources import cifar, csv_file, idx, image_folder, kept, npz_file, prepared, split_files, subset
 from cnn_jax.data.sources.cifar_sets import CIFAR_SETS
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.sources.named import NAMED_SETS
@@ -80,6 +80,14 @@ def _shared(config: cfg.Csv | cfg.Idx | cfg.Npz, data_dir: Path) -> Whole:
     if stamp is None:
         return _read_checked(config, 0, data_dir)
     key = config.model_dump_json(), stamp
+    return kept.read(key, lambda: _read_once(config, data_dir, key), _size)
+
+
+def _size(whole: Whole) -> int:
+    return sum(split.images.nbytes for split in whole[:3] if split is not None)
+
+
+def _read_once(config: cfg.Csv | cfg.Idx | cfg.Npz, data_dir: Path, key: tuple[str, prepared.Stamp]) -> Whole:
     if (held := _held.get(key)) is not None:
         splits = [None if reference is None else reference() for reference in held.splits]
         if all((split is None) == (reference is None) for split, reference in zip(splits, held.splits, strict=True)):
