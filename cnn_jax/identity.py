@@ -31,7 +31,9 @@ def dataset_info(dataset: Dataset, preprocessing: Preprocessing) -> DatasetInfo:
       preprocessing: Constants of its training images.
     """
     sizes = (len(dataset.train), len(dataset.validation or ()), len(dataset.test))
-    normalization, colours = (jax.tree.map(lambda array: np.asarray(array).tolist(), part) for part in preprocessing)
+    normalization, colours = (
+        jax.tree.map(lambda array: np.asarray(array).tolist(), part) for part in preprocessing[:2]
+    )
     return DatasetInfo(
         name=dataset.name,
         checksum=dataset.checksum,

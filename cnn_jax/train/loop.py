@@ -84,7 +84,8 @@ def train_and_evaluate(
         mesh = sharding.data_mesh()
         summary = preflight.check(experiment, dataset, mesh.size)
         started = time.monotonic()
-        config = StepConfig.of(experiment, dataset.num_classes, mesh.abstract_mesh)
+        config, numbers = StepConfig.of(experiment, dataset.num_classes, mesh.abstract_mesh).with_arguments()
+        preprocessing = preprocessing._replace(numbers=numbers)
         steps_per_epoch = pipeline.steps_per_epoch(len(dataset.train), experiment.train.batch_size)
         keys = Keys.of(experiment.seed)
         variables = pretrained.initial_variables(

@@ -29,7 +29,7 @@ def search(file: Path, workdir: Path, planted: Path) -> None:
 
 
 def main(file: Path, workdir: Path, planted: Path) -> None:
-    codes = [forked(lambda: search(file, workdir, planted), 20 + 3 * number) for number in range(10)]  # noqa: B023
+    codes = [forked(lambda: search(file, workdir, planted), 20 + 3 * number) for number in range(10)]
     codes.append(forked(lambda: search(file, workdir, planted)))
     print(json.dumps(codes))
 
