@@ -88,10 +88,9 @@ class StepConfig:
         for section, fields in _ARGUMENTS.items():
             own = getattr(self, section)
             given = {field: value for field in fields if (value := getattr(own, field, None))}
+            numbers |= {f"{section}.{field}": np.float32(value) for field, value in given.items()}
             if smoothing := given.get("label_smoothing"):  # the shares of the label and of each class
                 numbers["train.label_smoothing"] = np.float32([1.0 - smoothing, smoothing / self.num_classes])
-            for field in given.keys() - {"label_smoothing"}:
-                numbers[f"{section}.{field}"] = np.float32(given[field])
             sections[section] = own.model_copy(update=dict.fromkeys(given, 1.0))
         return dataclasses.replace(self, **sections), numbers
 
