@@ -7,11 +7,14 @@ Prints the pids of the nodes, the killed one last.
 
 import io
 import json
+import os
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
+
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # all processes listen to this machine alone
 
 from ray.cluster_utils import Cluster
 from rich.console import Console
@@ -23,15 +26,15 @@ from cnn_jax.sweep.search.driver import Driver
 from cnn_jax.sweep.search.machine import WorkerMachine
 from sweep.search import node_worker
 
-LOCAL = {"node_ip_address": "127.0.0.1"}
+SMALL = {"object_store_memory": 80 * 2**20}
 
 
 def main(file: Path, workdir: Path, planted: Path, options: dict[str, Any]) -> None:
     kinds = options.pop("nodes")
-    head = {"num_cpus": 0, "include_dashboard": False, **LOCAL}
+    head = {"num_cpus": 0, "include_dashboard": False, **SMALL}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        nodes = {pid(node): node for node in [cluster.add_node(**kind, **LOCAL) for kind in kinds]}
+        nodes = {pid(node): node for node in [cluster.add_node(**kind, **SMALL) for kind in kinds]}
         lost: list[int] = []
 
         def lose() -> None:
