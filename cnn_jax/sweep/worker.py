@@ -103,8 +103,8 @@ def _train_logged(
         except Exception as error:  # whatever it is, it is these trials' failure alone
             errors = [error] * len(folders)
         if not group or group["number"] == 0:
-            for folder, error in zip(folders, errors, strict=True):
-                _pack(folder, error)
+            for folder, ended_by in zip(folders, errors, strict=True):
+                _pack(folder, ended_by)
         sys.stdout.flush()
         sys.stderr.flush()
         return [_end(error, log) for error, log in zip(errors, logs, strict=True)]

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import AbstractMesh
 from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
@@ -75,7 +74,7 @@ class StepConfig:
             mesh=mesh,
         )
 
-    def with_arguments(self) -> tuple[StepConfig, dict[str, Float[np.ndarray, "..."]]]:
+    def with_arguments(self) -> tuple[StepConfig, dict[str, Array]]:
         """Takes out the numbers that can be arrays of a step.
 
         A number that is zero stays: without it the program lacks a part.
@@ -83,14 +82,15 @@ class StepConfig:
         Returns:
           (the config with 1 in their place, the numbers by their fields: `with_numbers` brings them back).
         """
-        numbers: dict[str, Float[np.ndarray, "..."]] = {}
+        numbers: dict[str, Array] = {}
         sections = {}
         for section, fields in _ARGUMENTS.items():
             own = getattr(self, section)
             given = {field: value for field in fields if (value := getattr(own, field, None))}
-            numbers |= {f"{section}.{field}": np.float32(value) for field, value in given.items()}
+            numbers |= {f"{section}.{field}": jnp.float32(value) for field, value in given.items()}
             if smoothing := given.get("label_smoothing"):  # the shares of the label and of each class
-                numbers["train.label_smoothing"] = np.float32([1.0 - smoothing, smoothing / self.num_classes])
+                shares = [1.0 - smoothing, smoothing / self.num_classes]
+                numbers["train.label_smoothing"] = jnp.asarray(shares, jnp.float32)
             sections[section] = own.model_copy(update=dict.fromkeys(given, 1.0))
         return dataclasses.replace(self, **sections), numbers
 

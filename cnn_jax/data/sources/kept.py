@@ -39,7 +39,7 @@ def read(key: Hashable, read_anew: Callable[[], T], size: Callable[[T], int]) ->
     """
     if key in _kept:
         _kept.move_to_end(key)
-        return _kept[key]  # type: ignore[no-any-return]
+        return _kept[key]
     if len(_kept) == _MOST:
         _kept.popitem(last=False)  # before the next is read, which may need the memory
     found = read_anew()
