@@ -25,6 +25,7 @@ _NAMES = (
     "export",
     "summary",
     "report",
+    "compare",
     "compile",
     "prepare",
     "filter",

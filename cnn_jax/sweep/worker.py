@@ -54,9 +54,9 @@ def main() -> None:
 
 
 def _examine(experiments: list[dict[str, Any]], data_dir: Path | None) -> dict[str, Any]:
+    from cnn_jax import compilation
     from cnn_jax.data.sources import kept
     from cnn_jax.sweep import examination
-    from cnn_jax.train import compilation
 
     kept.keep()
     compilation.enable_cache()  # JAX decides at the first program whether it keeps any

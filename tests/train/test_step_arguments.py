@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn_jax import compilation
 from cnn_jax.config.parsing import parse
 from cnn_jax.data.device.pipeline import DeviceSplit, Normalization, Preprocessing
-from cnn_jax.train import compilation
 from cnn_jax.train.step import StepConfig, create_state, train_steps
 
 SGD = {

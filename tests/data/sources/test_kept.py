@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from cnn_jax import config as cfg
-from cnn_jax.config.parsing import parse
 from cnn_jax.data import load
-from cnn_jax.data.sources import idx, image_folder, kept
+from cnn_jax.data.sources import kept
+from cnn_jax.data.sources.image_folder import FolderExamples
 from cnn_jax.run import host_memory
 
 
@@ -22,15 +22,15 @@ def keeping():
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """Names of the pictures that have been decoded."""
-    names, fit = [], image_folder.fit
+    """Numbers of the pictures that have been read."""
+    numbers, get = [], FolderExamples.__getitem__
 
-    def counted(file, shape):
-        names.append(f"{file.parent.name}/{file.name}")
-        return fit(file, shape)
+    def counted(pictures, number):
+        numbers.append(number)
+        return get(pictures, number)
 
-    monkeypatch.setattr(image_folder, "fit", counted)
-    return names
+    monkeypatch.setattr(FolderExamples, "__getitem__", counted)
+    return numbers
 
 
 @pytest.fixture
@@ -83,21 +83,3 @@ def test_a_source_that_is_large_beside_the_memory_is_not_kept(folder, decoded, k
     load(folder, 0)
     load(folder, 0)
     assert len(decoded) == 24
-
-
-def test_arrays_of_files_are_read_once(line_data, keeping, monkeypatch):
-    config, files = parse({"data": line_data}).data, []
-    read_split = idx.read_split
-
-    def counted(*arguments):
-        files.append(arguments[0])
-        return read_split(*arguments)
-
-    monkeypatch.setattr(idx, "read_split", counted)
-    first = load(config, 0).checksum  # nobody holds what was read
-    assert load(config, 1).checksum == first
-    assert len(files) == 2, "training and test images"
-    kept.keep(False)
-    load(config, 0)
-    load(config, 0)
-    assert len(files) == 6
