@@ -90,8 +90,7 @@ class StepConfig:
             given = {field: value for field in fields if (value := getattr(own, field, None))}
             numbers |= {f"{section}.{field}": jnp.float32(value) for field, value in given.items()}
             if smoothing := given.get("label_smoothing"):  # the shares of the label and of each class
-                shares = [1.0 - smoothing, smoothing / self.num_classes]
-                numbers["train.label_smoothing"] = jnp.asarray(shares, jnp.float32)
+                numbers["train.label_smoothing"] = jnp.float32([1.0 - smoothing, smoothing / self.num_classes])
             sections[section] = own.model_copy(update=dict.fromkeys(given, 1.0))
         return dataclasses.replace(self, **sections), numbers
 
@@ -102,11 +101,10 @@ class StepConfig:
         sections = {}
         for section, fields in _ARGUMENTS.items():
             own = getattr(self, section)
-            missing = [field for field in fields if getattr(own, field, None) and f"{section}.{field}" not in numbers]
-            if missing:
+            used = {field: numbers.get(f"{section}.{field}") for field in fields if getattr(own, field, None)}
+            if missing := [field for field, number in used.items() if number is None]:
                 raise ValueError(f"the step lacks the numbers of {section}: {', '.join(missing)}")
-            known = {field: numbers[f"{section}.{field}"] for field in fields if f"{section}.{field}" in numbers}
-            sections[section] = own.model_copy(update=known)
+            sections[section] = own.model_copy(update=used)
         return dataclasses.replace(self, **sections)
 
     @property
@@ -265,11 +263,9 @@ def cross_entropy(
       aux_logits: Logits of the auxiliary classifiers.
       targets: Probabilities of the classes, before smoothing.
     """
-    if isinstance(config.label_smoothing, jax.Array):  # of `StepConfig.with_arguments`
-        share, rest = config.label_smoothing
-        targets = share * targets + rest
-    else:
-        targets = optax.smooth_labels(targets, config.label_smoothing)
+    alpha: Any = config.label_smoothing  # the shares of the label and of each class if it is an argument of the step
+    is_argument = isinstance(alpha, jax.Array)
+    targets = alpha[0] * targets + alpha[1] if is_argument else optax.smooth_labels(targets, alpha)
     losses = optax.softmax_cross_entropy(logits, targets)
     for each in aux_logits:
         losses += config.aux_loss_weight * optax.softmax_cross_entropy(each, targets)
