@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cnn_jax import whole_file
+from cnn_jax.config import Checkpoint
 from cnn_jax.run.errors import RunFolderError, explain
 from cnn_jax.run.folder import PACKED, RunFolder, lock
 
@@ -27,8 +28,8 @@ class DamagedArchiveError(Exception):
 def pack(folder: RunFolder) -> None:
     """Packs the checkpoints of a run that rests into checkpoints.zip, and removes its lock.
 
-    Of a finished run that keeps one newest checkpoint, only the one that its result is of stays: the newest is there
-    to go on from.
+    Of a finished run only the one that its result is of stays, unless config.checkpoint.keep_last is above its default:
+    the others are there to go on from.
 
     Args:
       folder: Folder of the run, which nobody trains in.
@@ -52,7 +53,11 @@ def _pack(folder: RunFolder) -> None:
     unpack(folder)  # what a kill has left in both places
     steps = sorted(_steps(folder.checkpoints))
     result = folder.result()
-    if result is not None and result.step in steps and folder.experiment().checkpoint.keep_last == 1:
+    if (
+        result is not None
+        and result.step in steps
+        and folder.experiment().checkpoint.keep_last <= Checkpoint().keep_last
+    ):
         steps = [result.step]
     if steps:
         with whole_file.temporary(folder.path / PACKED) as path, path.open("wb") as file:

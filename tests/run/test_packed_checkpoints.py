@@ -61,7 +61,7 @@ def test_packed_checkpoints_come_back(folder):
     assert content(folder) == FILES
 
 
-@pytest.mark.parametrize(("keep_last", "kept"), [(1, {"3"}), (2, {"3", "5"})])
+@pytest.mark.parametrize(("keep_last", "kept"), [(1, {"3"}), (2, {"3"}), (3, {"3", "5"})])
 def test_a_finished_run_keeps_what_its_result_needs(folder, keep_last, kept):
     folder.begin(parse({"checkpoint": {"keep_last": keep_last}}))
     write_json(folder.path / "result.json", result_of(0.9))  # at step 3
