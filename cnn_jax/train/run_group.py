@@ -14,7 +14,7 @@ import jax
 from cnn_jax import identity
 from cnn_jax.config import Experiment
 from cnn_jax.geometry import Summary
-from cnn_jax.run import metrics_log
+from cnn_jax.run import metrics_log, packed_checkpoints
 from cnn_jax.run.metrics_log import TRAIN
 from cnn_jax.run.performance import performance
 from cnn_jax.run.recorder import Paused, Recorder, Stopped
@@ -60,6 +60,7 @@ class RunGroup:
         keep_last = max(self.experiment.checkpoint.keep_last, 2 if self.stacked else 1)
         for run, described in zip(self.runs, self.described, strict=True):
             run.begin(described, identity.provenance_of(run.experiment, described, len(self.runs)))
+            distributed.on_first(functools.partial(packed_checkpoints.unpack, run.folder))
             self.checkpoints.append(Checkpoints(run.folder.checkpoints, keep_last))
             run.closing.callback(self.checkpoints[-1].close)
 
