@@ -30,10 +30,16 @@ def get_sweep() -> Sweep:
         network("average 2, average 2, none; VALID", (8, 16, 16), "VALID", pooling=("avg", "avg", "none")),
         network("stride 2, stride 2, none; SAME", (8, 15, 15), "SAME", strides=(2, 2, 1)),
     ]
-    found = {"pooling": ("max", "none", "none"), "strides": (1, 2, 2), "windows": (3, 2, 2)}
     networks += [
-        network("max 3, stride 2, stride 2, stride 2; TORCH", (9, 18, 18), "TORCH", **found),
-        network("max 3, stride 2, stride 2, stride 2; SAME", (9, 18, 18), "SAME", **found),
+        network(
+            f"max 3, stride 2, stride 2, stride 2; {padding}",
+            (9, 18, 18),
+            padding,
+            strides=(1, 2, 2),
+            pooling=("max", "none", "none"),
+            windows=(3, 2, 2),
+        )
+        for padding in ("TORCH", "SAME")
     ]
     return Sweep(
         product({"model": networks}, repeat_seeds(5, first=1)),
