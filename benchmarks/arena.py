@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.run.machine import processor
+
 FOLDER = Path(__file__).parent
 LONGEST_TURN = 1200  # seconds
 
@@ -33,7 +35,7 @@ def keep(name: str, **figures: Any) -> None:
     """Writes a benchmark's figures, with the machine and the time, to results/NAME-TIME.json, and says where."""
     results = FOLDER / "results" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.json"
     results.parent.mkdir(exist_ok=True)
-    machine = {"platform": platform.platform(), "cores": os.cpu_count()}
+    machine = {"platform": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
     results.write_text(json.dumps({"machine": machine} | figures, indent=2), encoding="utf-8")
     print(f"figures: {results}")
 

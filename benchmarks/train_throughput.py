@@ -11,6 +11,7 @@ begins with the matrix product alone.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ from benchmarks.networks import NETWORKS, Network
 from benchmarks.table import OURS, table
 from cnn_jax import data
 from cnn_jax.config import FashionMnist
+from cnn_jax.run.machine import processor
 
 CEILING = Contestant("the matrix product", "matrix_product.py", peer=False)
 CONTESTANTS = (
@@ -94,6 +96,7 @@ def main() -> None:
                     print(line(network, turns[-1], options.rounds), flush=True)
 
     console = Console(width=None if sys.stdout.isatty() else 130)
+    console.print(f"{processor()}, {os.cpu_count()} cores, {options.precision}")
     for name, size in competitions:
         these = [turn for turn in turns if (turn["network"], turn["batch_size"]) == (name, size)]
         console.print(table(NETWORKS[name], size, flop[name], these, ceilings[name, size]))

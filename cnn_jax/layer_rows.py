@@ -323,6 +323,11 @@ def record_fused(row: LayerRow) -> None:
         trace.record(row)
 
 
+def is_tracing() -> bool:
+    """Tells whether the layers that run are recorded."""
+    return _trace.get() is not None
+
+
 def is_watched(name: str) -> bool:
     """Tells whether a layer's output is read or perturbed, so that it must be computed by itself."""
     trace = _trace.get()

@@ -59,7 +59,7 @@ def summarize(request: SummaryRequest) -> None:
 
 def run(request: SummaryRequest) -> int:
     """Runs the command."""
-    return with_jax.run(functools.partial(summarize, request), request.experiment)
+    return with_jax.run(functools.partial(summarize, request), request.experiment, computes=False)
 
 
 COMMAND = Command(

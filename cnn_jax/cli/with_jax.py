@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from cnn_jax import xla_flags
+from cnn_jax import absent_gpu, xla_flags
 from cnn_jax.cli import imports
 from cnn_jax.cli.output import fail, refuse
 from cnn_jax.config import Experiment
 from cnn_jax.config.parsing import ConfigError
-from cnn_jax.run import process_group
+from cnn_jax.run import host_memory, process_group
 from cnn_jax.run.exit_codes import DONE, STOPPED
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.process_group import ProcessGroup
@@ -22,6 +22,7 @@ def run(
     experiment: Experiment | None = None,
     workdir: Path | None = None,
     group: ProcessGroup | None = None,
+    computes: bool = True,
 ) -> int:
     """Runs the work of a command.
 
@@ -30,6 +31,7 @@ def run(
       experiment: Config of the network; None is that of the run in workdir, where there is one.
       workdir: Folder of a run.
       group: Processes that train together, for the commands that train.
+      computes: Whether the work trains or uses a network; what that needs is imported with the rest.
 
     Returns:
       Exit code; refusals and failures have been printed.
@@ -38,6 +40,8 @@ def run(
         set_xla_flags(experiment, workdir)
     except (ConfigError, RunFolderError) as error:
         return refuse(error)
+    host_memory.keep_freed()  # before JAX makes threads
+    absent_gpu.hide_plugin()
     # JAX and all that stands on it come only now: a bad command line is answered at once.
     with imports.uncollected():
         try:
@@ -46,8 +50,11 @@ def run(
             return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
         from cnn_jax.data.errors import UnreadableRecordError, UnreadPicturesError
         from cnn_jax.geometry import preflight
+        from cnn_jax.run.recorder import DivergedError, Stopped
         from cnn_jax.train import distributed
-        from cnn_jax.train.loop import DivergedError, Stopped
+
+        if computes:
+            from cnn_jax.train import loop  # noqa: F401
 
     try:
         preflight.check_settings()  # an experiment file may have made some

@@ -283,6 +283,9 @@ class _ResNet(Network):
     )
     zero_init_scale: bool = Field(False, description="start each block's last norm at scale 0, the block as identity")
     dropout: Fraction = Field(0.0, description="share of the maps between a block's convolutions dropped in training")
+    scan: bool = Field(
+        False, description="run a stage's equal blocks as a loop: deep networks start sooner; other last bits"
+    )
 
 
 class ResNet(_ResNet):

@@ -21,22 +21,25 @@ Forward = Callable[[UInt8[Array, "b h w c"]], Float32[Array, "b k"]]
 def forward(run: FinishedRun) -> Forward:
     """Makes the function that a finished run's network computes in evaluation.
 
-    Convolutions are XLA's own, whatever the run's lowering, so that the program suits every platform. Several views of
-    an image are computed one after another and averaged, as evaluation does.
+    Convolutions are XLA's own, whatever the run's lowering, so that the program suits every platform. Blocks do not run
+    as a loop, which the formats of other programs lack. Several views of an image are computed one after another and
+    averaged, as evaluation does.
 
     Args:
       run: Finished run; its variables become constants of the function.
     """
-    model = run.experiment.model.model_copy(update={"lowering": "xla"})
+    plain = {"lowering": "xla", "scan": False}
+    model = run.experiment.model
+    model = model.model_copy(update={name: plain[name] for name in plain.keys() & type(model).model_fields.keys()})
     config = dataclasses.replace(run.config, model=model)
     network, train = config.network, config.train
+    variables = jax.tree.map(jnp.asarray, run.variables)  # a restored run's are NumPy's
 
     def probabilities(pixels: UInt8[Array, "b h w c"]) -> Float32[Array, "b k"]:
         with config.tracing():
             seen = tta.views(pixels, train.eval_mirrored, train.eval_shift)
             logits = [
-                network.apply(run.variables, pipeline.normalize(view, run.normalization), train=False)[0]
-                for view in seen
+                network.apply(variables, pipeline.normalize(view, run.normalization), train=False)[0] for view in seen
             ]
             return jax.nn.softmax(sum(logits[1:], logits[0]).astype(jnp.float32) / len(logits))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import flax.linen as nn
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks import ConvBlock, GlobalHead, NormActivation, Policy, Pooling, ResidualBlock
 from cnn_jax.blocks.residual import EXPANSION
+from cnn_jax.blocks.scan import can_scan, scan_blocks
 from cnn_jax.config.model import CifarResNet, ResNet
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -86,20 +89,25 @@ def _stages(
     """The residual blocks and the head."""
     config, policy = module.config, module.policy
     for stage, count in enumerate(blocks):
-        for number in range(count):
-            x = ResidualBlock(
-                features[stage],
-                policy,
-                strides=config.stage_strides[stage] if number == 0 else 1,
-                bottleneck_features=bottlenecks[stage] if bottlenecks else None,
-                bottleneck_groups=getattr(config, "bottleneck_groups", 1),
-                stride_in=getattr(config, "stride_in", "3x3"),
-                shortcut=config.shortcut,
-                pre=config.activation_order == "pre",
-                start_at_identity=config.zero_init_scale,
-                dropout=config.dropout,
-                name=f"stage{stage + 1}_block{number + 1}",
-            )(x, train)
+        block = functools.partial(
+            ResidualBlock,
+            features[stage],
+            policy,
+            bottleneck_features=bottlenecks[stage] if bottlenecks else None,
+            bottleneck_groups=getattr(config, "bottleneck_groups", 1),
+            stride_in=getattr(config, "stride_in", "3x3"),
+            shortcut=config.shortcut,
+            pre=config.activation_order == "pre",
+            start_at_identity=config.zero_init_scale,
+            dropout=config.dropout,
+        )
+        first, *equal = [f"stage{stage + 1}_block{number + 1}" for number in range(count)]
+        x = block(strides=config.stage_strides[stage], name=first)(x, train)
+        if config.scan and len(equal) > 1 and can_scan(module) and not policy.frozen:
+            x = scan_blocks(module, block(parent=None), equal, x, train)
+        else:
+            for name in equal:
+                x = block(name=name)(x, train)
     if config.activation_order == "pre":
         x = NormActivation(policy, name="last")(x, train)
     logits: Array = GlobalHead(module.num_classes, policy, name="head")(x, train)

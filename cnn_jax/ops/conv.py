@@ -25,9 +25,10 @@ from cnn_jax.ops.padding import (
     pair,
     resolve_padding,
 )
-from cnn_jax.ops.platform import platform
+from cnn_jax.ops.platform import multiplies_bfloat16, platform
 from cnn_jax.ops.windows import MANY_TAPS, Windows
 
+_COLOURS = 3
 _FEW_CHANNELS = 4  # of an image: matrix units stand idle for so few
 _WINOGRAD_CHANNELS = 8  # with fewer, the transforms cost more than they save
 _WINOGRAD_SHARE = 3 / 4  # of the definition's multiplications: the most with which it gains
@@ -115,11 +116,17 @@ def conv2d(
     kind = summed_in(x)
     maps, weights = x.astype(kind), kernel.astype(kind)
     if platform() != "cpu":
+        if channels == _COLOURS and groups == 1 and x.dtype == jnp.bfloat16 and platform() == "gpu":
+            # A matrix unit wants four channels or more: XLA adds a channel of zeros in float16 itself.
+            maps = jnp.pad(maps, ((0, 0), (0, 0), (0, 0), (0, 1)))
+            weights = jnp.pad(weights, ((0, 0), (0, 0), (0, 1), (0, 0)))
         return _LOWERINGS[chosen](maps, weights, windows, groups).astype(x.dtype)
     # The barriers keep XLA from computing what makes the maps again for every tap that reads them.
     maps = lax.optimization_barrier(maps)
     if lowering == "auto" and _on_one_core.get():
         y = _apart(maps, weights, windows, groups, _choose_on_one_core(windows, channels, features, groups))
+    elif chosen == "patches" and groups == 1 and x.dtype == jnp.bfloat16 and multiplies_bfloat16():
+        y = patches.conv(maps, weights, windows, True)
     else:
         y = _LOWERINGS[chosen](maps, weights, windows, groups)
     result: Array = lax.optimization_barrier(y)

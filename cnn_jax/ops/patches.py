@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -12,14 +13,18 @@ from cnn_jax.ops.chunks import chunk_count, map_chunks
 from cnn_jax.ops.windows import Windows
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], windows: Windows) -> Float[Array, "b oh ow o"]:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def conv(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], windows: Windows, bfloat16: bool = False
+) -> Float[Array, "b oh ow o"]:
     """Convolves; the gradients build the patches again, so that none are kept in memory.
 
     Args:
       x: images.
       kernel: weights.
       windows: how the kernel moves.
+      bfloat16: Whether all numbers, in float32, are bfloat16 numbers: the products are made of these, summed in
+        float32, where XLA is quicker at it. For the kernel's gradient it is not.
 
     Returns:
       Feature maps.
@@ -29,17 +34,17 @@ def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], windows:
     def work(some: Array) -> tuple[Array, tuple[()]]:
         # Rows of two axes: XLA copies the inputs of products that have more.
         rows = windows.patches(some).reshape(-1, weights.shape[0])
-        return (rows @ weights).reshape(-1, *windows.outputs, weights.shape[1]), ()
+        return _product(rows, weights, 0, bfloat16).reshape(-1, *windows.outputs, weights.shape[1]), ()
 
     y: Array = map_chunks(work, _chunks(x, kernel, windows), x)[0]
     return y
 
 
-def _forward(x: Array, kernel: Array, windows: Windows) -> tuple[Array, tuple[Array, Array]]:
-    return conv(x, kernel, windows), (x, kernel)
+def _forward(x: Array, kernel: Array, windows: Windows, bfloat16: bool) -> tuple[Array, tuple[Array, Array]]:
+    return conv(x, kernel, windows, bfloat16), (x, kernel)
 
 
-def _backward(windows: Windows, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+def _backward(windows: Windows, bfloat16: bool, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = saved
     weights = kernel.reshape(-1, kernel.shape[-1])
 
@@ -49,7 +54,7 @@ def _backward(windows: Windows, saved: tuple[Array, Array], gradient: Array) -> 
         rows, toward_rows = lax.optimization_barrier(
             (patches.reshape(-1, weights.shape[0]), cotangent.reshape(-1, weights.shape[1]))
         )
-        to_rows = lax.dot_general(toward_rows, weights, (((1,), (1,)), ((), ())))
+        to_rows = _product(toward_rows, weights, 1, bfloat16)
         return spread(lax.optimization_barrier(to_rows).reshape(patches.shape))[0], _rows_product(rows, toward_rows)
 
     to_x, to_weights = map_chunks(work, _chunks(x, kernel, windows), x, gradient)
@@ -57,6 +62,14 @@ def _backward(windows: Windows, saved: tuple[Array, Array], gradient: Array) -> 
 
 
 conv.defvjp(_forward, _backward)
+
+
+def _product(rows: Array, weights: Array, axis: int, bfloat16: bool) -> Array:
+    """The sums of rows times weights over the rows' last axis and an axis of the weights."""
+    kind = rows.dtype
+    if bfloat16:
+        rows, weights = rows.astype(jnp.bfloat16), weights.astype(jnp.bfloat16)
+    return lax.dot_general(rows, weights, (((1,), (axis,)), ((), ())), preferred_element_type=kind)
 
 
 def _rows_product(rows: Array, cotangent: Array) -> Array:

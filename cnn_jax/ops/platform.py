@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
+
+_CPU_INFO = Path("/proc/cpuinfo")
 
 _other: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
 
@@ -30,3 +34,13 @@ def building_for(other: str) -> Iterator[None]:
         yield
     finally:
         _other.reset(token)
+
+
+@functools.lru_cache(maxsize=1)
+def multiplies_bfloat16() -> bool:
+    """Tells whether this machine's processor multiplies bfloat16 numbers and sums in float32 (AVX512-BF16, AMX)."""
+    if not _CPU_INFO.exists():
+        return False
+    lines = (line.partition(":") for line in _CPU_INFO.read_text(encoding="utf-8").splitlines())
+    flags = next((words.split() for name, _, words in lines if name.strip() == "flags"), [])
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)

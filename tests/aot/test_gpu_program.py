@@ -4,6 +4,7 @@ The compiled ones need `requirements-gpu-compile.txt`; no GPU.
 """
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from cnn_jax.hlo import Module
 WITH_PLUGIN = pytest.mark.skipif(
     importlib.util.find_spec("jax_cuda12_plugin") is None, reason="needs requirements-gpu-compile.txt"
 )
+GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
 BOTTLENECKS = {"name": "resnet", "depth": 50, "width": 8, "bottleneck_width": 1, "compute": "bfloat16"}
 
 # A convolution of 8x8 maps of 3 channels with 16 kernels of 3x3, its two gradients, and the product after it.
@@ -101,3 +103,32 @@ def test_no_product_of_the_backward_pass_waits_for_an_exchange_of_gradients():
 def test_statistics_take_one_pass(alone):
     # With a pass for the mean and another for the variance it is 925 kernels, which leaves fewer than two a norm.
     assert alone.gpu.launches.kernels <= 925 - 53
+
+
+@WITH_PLUGIN
+def test_the_stem_reads_four_channels(alone):
+    assert alone.gpu.narrow == 0  # 2 by XLA alone, which adds a channel in float16 and not in bfloat16
+
+
+@WITH_PLUGIN
+def test_parameters_layouts_cost_little(alone):
+    # Copies and transposes, most of them of kernels for cuDNN, write no more than the state twice, whatever the batch.
+    assert alone.gpu.grouped == 0
+    assert alone.gpu.rearranged_bytes <= 2 * alone.memory.arguments
+
+
+@WITH_PLUGIN
+def test_a_step_is_one_graph_by_the_flag_of_the_guide(monkeypatch, alone):
+    assert alone.gpu.launches.graphs > 1
+    flag = next(line for line in GUIDE.read_text().splitlines() if "--xla_gpu_enable_command_buffer=" in line)
+    monkeypatch.setenv("XLA_FLAGS", flag.partition("XLA_FLAGS=")[2].partition(" ")[0])
+    whole = compiled(BOTTLENECKS).gpu.launches
+    assert (whole.graphs, whole.alone) == (1, 0)
+
+
+@WITH_PLUGIN
+@pytest.mark.parametrize("card", ["a100", "h200", "l4", "t4"])
+def test_every_card_has_a_compiler(card):
+    found = compiled({"name": "cnn", "features": [8], "pooling": ["max"]}, card, size=8)
+    assert found.gpu.launches.kernels > 0
+    assert found.flops == pytest.approx(found.model_flops, rel=0.1)
