@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> int:
             run = untrained_run(model, least_shape(model, channels), {}, CLASSES)
             file.write_bytes(onnx_file.write(run))
             faults += faults_of(file, options.netron, options.node)
-    print("\n".join(faults) or "Netron opens every network, and no transpose is left to be folded")
+    print("\n".join(faults) or "Netron opens every file, and no transpose is left to be folded")
     return 1 if faults else 0
 
 

@@ -52,7 +52,9 @@ def blocks(page: str) -> list[Block]:
             start = number
         elif fence:
             before = lines[start - 1].strip()
-            reason = before.removeprefix(_NOT_RUN).removesuffix(" -->") if before.startswith(_NOT_RUN) else ""
+            reason = "hours of training" if page.startswith("docs/results/") else ""
+            if before.startswith(_NOT_RUN):
+                reason = before.removeprefix(_NOT_RUN).removesuffix(" -->")
             indent = len(lines[start]) - len(lines[start].lstrip())
             text = "".join(f"{each[indent:]}\n" for each in lines[start + 1 : number])
             words = (lines[start].strip()[3:].split() or [_untagged(text)])[0]
