@@ -28,7 +28,7 @@ test-faults: $(VENV)/development ## a full disk at ten levels, an error at every
 	@$(VENV)/bin/python -m pytest tests/test_faults.py tests/test_failed_reads.py --every=1 --numprocesses=auto $(ARGS)
 
 test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooling beside PyTorch and TensorFlow, networks beside torchvision's, attributions beside captum
-	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py tests/peers/check_networks.py tests/peers/check_real_weights.py tests/peers/check_captum.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
+	@$(VENV)/bin/python -m pytest tests/peers/check_peers.py tests/peers/check_networks.py tests/peers/check_real_weights.py tests/peers/check_captum.py tests/peers/check_pictures.py --peers=$(abspath $(BENCH_VENV)/bin/python) $(ARGS)
 
 test-data-peers: $(VENV)/development $(TFDS_VENV)/installed ## data sets that TensorFlow and Hugging Face datasets write, read pixel for pixel
 	@$(VENV)/bin/python -m pytest tests/peers/check_data_sets.py --tfds=$(abspath $(TFDS_VENV)/bin/python) $(ARGS)
@@ -125,8 +125,8 @@ $(VENV)/cuda: requirements-cuda.txt | $(VENV)/runtime
 
 $(TFDS_VENV)/installed: requirements-tfds.txt
 	@sh scripts/make_venv.sh $(TFDS_VENV)
-	@echo "installing requirements-tfds.txt and datasets into $(TFDS_VENV)"
-	@$(TFDS_VENV)/bin/python $(PIP) -r requirements-tfds.txt datasets
+	@echo "installing requirements-tfds.txt, datasets and pillow into $(TFDS_VENV)"
+	@$(TFDS_VENV)/bin/python $(PIP) -r requirements-tfds.txt datasets pillow
 	@touch $@
 
 $(BENCH_VENV)/installed: benchmarks/requirements.txt

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from rich.table import Table
 from benchmarks.arena import Contestant, keep, take_turn
 from benchmarks.table import OURS, SPREAD
 from cnn_jax.data.sources import convert
+from cnn_jax.run.machine import available_cores
 from scripts import imagenet_shaped
 
 CONTESTANTS = (
@@ -54,8 +54,8 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=30, help="counted ones of a turn")
     parser.add_argument("--batch_size", type=int, default=64)
     options = parser.parse_args()
-    if options.cores > len(os.sched_getaffinity(0)):
-        raise SystemExit(f"--cores={options.cores}: there are {len(os.sched_getaffinity(0))}")
+    if options.cores > (cores := len(available_cores())):
+        raise SystemExit(f"--cores={options.cores}: there are {cores}")
     turns: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         pictures, records = Path(folder) / "pictures", Path(folder) / "records"

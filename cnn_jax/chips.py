@@ -54,7 +54,7 @@ _CLOUD = "https://cloud.google.com/tpu/docs/"
 _SHEET, _ADA, _GA102 = "NVIDIA's data sheet", "NVIDIA's white paper of Ada", "NVIDIA's white paper of GA102"
 
 
-# Eight parameters: one for each column of the table below.
+# More than seven parameters: one for each column of the table below.
 def _tpu(
     name: str, kinds: tuple[str, ...], tera: float, giga: float, gib: int, side: int, devices: int, source: str
 ) -> Chip:

@@ -44,7 +44,7 @@ class Instruction:
     """One line of a computation.
 
     Attributes:
-      name: in its computation.
+      name: Name of the instruction in its computation.
       opcode: what it does.
       shapes: Shapes of its results, tuples flattened.
       operands: names of the instructions that it reads.

@@ -1,16 +1,18 @@
-"""Whether a run's data and surroundings are still those that its folder records."""
+"""A run's data set and its description, and whether data and surroundings are still those that its folder records."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from cnn_jax import jax_settings
+from cnn_jax import data, jax_settings
 from cnn_jax.config import Experiment, locations
 from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.device import pipeline
 from cnn_jax.data.device.pipeline import Preprocessing
 from cnn_jax.data.errors import DataError
 from cnn_jax.pretrained import WeightsError
@@ -23,13 +25,30 @@ _COLOUR_TOLERANCE = 1e-5
 _SHOWN = 5  # class names
 
 
-def dataset_info(dataset: Dataset, preprocessing: Preprocessing) -> DatasetInfo:
-    """Describes a data set as is needed to use the network again: the content of dataset.json.
+class Loaded(NamedTuple):
+    """Data set of a run, the constants of its training images, and its description, the content of dataset.json."""
+
+    dataset: Dataset
+    preprocessing: Preprocessing
+    described: DatasetInfo
+
+
+def load(experiment: Experiment, data_dir: Path | None = None) -> Loaded:
+    """Loads the data set of a run.
 
     Args:
-      dataset: Data set of the run.
-      preprocessing: Constants of its training images.
+      experiment: The resolved config.
+      data_dir: Folder of prepared data; None is the default folder.
+
+    Raises:
+      DataError: Where the images cannot be had.
     """
+    dataset = data.load(experiment.data, experiment.seed, data_dir)
+    preprocessing = pipeline.preprocessing(experiment.data, experiment.augment, dataset.train)
+    return Loaded(dataset, preprocessing, _described(dataset, preprocessing))
+
+
+def _described(dataset: Dataset, preprocessing: Preprocessing) -> DatasetInfo:
     sizes = (len(dataset.train), len(dataset.validation or ()), len(dataset.test))
     normalization, colours = (jax.tree.map(lambda array: np.asarray(array).tolist(), part) for part in preprocessing)
     return DatasetInfo(

@@ -40,7 +40,7 @@ class LayerTableError(ValueError):
     """A layer table that does not describe its network; the message names the layer."""
 
 
-# Fourteen fields: one for each column of the layer table, and the settings that have no column.
+# More than ten fields: one for each column of the layer table, and the settings that have no column.
 @dataclasses.dataclass(frozen=True)
 class LayerRow:
     """One layer of a network. Shapes are of one image, channels last.

@@ -22,12 +22,18 @@ def nearest(word: str, words: Iterable[str], least: float = 0.6) -> str | None:
     return by_lower[found[0]] if found else None
 
 
-def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """Suggests the nearest of some words, for the end of an error; empty where none is near."""
-    found = nearest(word, words)
+def did_you_mean(word: object, words: Iterable[str], least: float = 0.6) -> str:
+    """Suggests the nearest of some words, for the end of an error; empty where none is near, or `word` is no text."""
+    found = nearest(word, words, least) if isinstance(word, str) else None
     return f"; did you mean {found!r}?" if found else ""
 
 
-def by(shape: Iterable[int]) -> str:
+def unknown_layer(name: str, layers: Iterable[str]) -> str:
+    """Writes the error for a layer that a network does not have, with the nearest and all names."""
+    names = list(layers)
+    return f"no layer {name!r}{did_you_mean(name, names, least=0.4) or ';'} The layers are: {', '.join(names)}"
+
+
+def by(shape: Iterable[object]) -> str:
     """Writes a shape, such as 28x28x1."""
     return "x".join(map(str, shape))

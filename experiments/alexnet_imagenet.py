@@ -15,7 +15,6 @@ def get_config() -> dict[str, Any]:
         "data": {
             "name": "records",
             "folder": "imagenet",
-            "image_size": 224,
             "classes": 1000,
             "normalize": "standardize",
             "crop_area": (0.7656, 0.7656),

@@ -12,13 +12,7 @@ from typing import Any
 def get_config() -> dict[str, Any]:
     epochs = 250
     return {
-        "data": {
-            "name": "records",
-            "folder": "imagenet",
-            "image_size": 224,
-            "classes": 1000,
-            "normalize": "standardize",
-        },
+        "data": {"name": "records", "folder": "imagenet", "classes": 1000, "normalize": "standardize"},
         "augment": {"brightness": 0.2, "contrast": 0.2},
         "model": {"name": "googlenet"},
         "optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9, "weight_decay": 2e-4},

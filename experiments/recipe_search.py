@@ -1,36 +1,43 @@
-"""The best recipe of five epochs on Fashion-MNIST: learning rate, width, batch size, smoothing and augmentation."""
+"""The best recipe of five epochs on Fashion-MNIST: learning rate, schedule, width and augmentation.
+
+Thirty points that are halved twice cost 60 epochs, as do twelve that are trained to the end.
+"""
 
 from typing import Any
 
-from cnn_jax.sweep import Hyperband, Named, Search, choice, integers, log_uniform, uniform
+from cnn_jax.sweep import Halving, Named, Search, choice, log_uniform
 
 
 def get_config() -> dict[str, Any]:
     return {
-        "data": {"name": "fashion_mnist", "normalize": "scale", "validation_fraction": 0.1},
+        "data": {"name": "fashion_mnist", "normalize": "standardize", "validation_fraction": 0.1},
         "model": {"name": "cnn", "kernel_size": 3, "pooling": ("max", "max", "none")},
         "optimizer": {"name": "adam"},
-        "schedule": {"name": "cosine"},
-        "train": {"epochs": 5},
+        "train": {"epochs": 5, "batch_size": 128},
         "log": {"tensorboard": False},
     }
 
 
 def get_search() -> Search:
-    widths = [Named(f"{width}, {2 * width}, {2 * width}", (width, 2 * width, 2 * width)) for width in (16, 32, 48)]
+    widths = [Named(f"{width}, {2 * width}, {2 * width}", (width, 2 * width, 2 * width)) for width in (4, 8, 12)]
+    augmentations = [
+        Named("none", {}),
+        Named("flip", {"flip": True}),
+        Named("shift", {"shift": 1}),
+        Named("flip and shift", {"flip": True, "shift": 1}),
+    ]
     return Search(
         {
-            "optimizer.learning_rate": log_uniform(3e-4, 1e-2),
+            "optimizer.learning_rate": log_uniform(3e-4, 3e-2),
+            "schedule.name": choice(["constant", "cosine", "one_cycle"]),
             "model.features": choice(widths),
-            "train.batch_size": integers(32, 256, log=True),
-            "train.label_smoothing": uniform(0, 0.15),
-            "augment.flip": choice([False, True]),
-            "augment.shift": integers(0, 2),
+            "augment": choice(augmentations),
         },
-        trials=24,
+        trials=30,
         sampler="tpe",
-        stopping=Hyperband(eta=3),
-        confirm=2,
+        batch=6,
+        stopping=Halving(eta=2),
+        confirm=1,
         seeds=5,
         description="Which recipe of five epochs reaches the best validation accuracy?",
     )

@@ -11,13 +11,7 @@ from typing import Any
 
 def get_config() -> dict[str, Any]:
     return {
-        "data": {
-            "name": "records",
-            "folder": "imagenet",
-            "image_size": 224,
-            "classes": 1000,
-            "normalize": "standardize",
-        },
+        "data": {"name": "records", "folder": "imagenet", "classes": 1000, "normalize": "standardize"},
         "augment": {"lighting": 0.1},
         "model": {"name": "resnet", "depth": 152, "stride_in": "1x1", "compute": "bfloat16"},
         "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4},

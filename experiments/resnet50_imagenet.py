@@ -11,13 +11,7 @@ from typing import Any
 
 def get_config() -> dict[str, Any]:
     return {
-        "data": {
-            "name": "records",
-            "folder": "imagenet",
-            "image_size": 224,
-            "classes": 1000,
-            "normalize": "standardize",
-        },
+        "data": {"name": "records", "folder": "imagenet", "classes": 1000, "normalize": "standardize"},
         "model": {"name": "resnet", "depth": 50, "zero_init_scale": True, "norm_images": 32, "compute": "bfloat16"},
         "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4},
         "schedule": {"name": "step", "boundaries": (30.0, 60.0, 80.0), "factor": 0.1, "warmup_epochs": 5.0},

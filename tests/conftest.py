@@ -44,7 +44,7 @@ def lines(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def programs_of_a_run():
     """The training loop compiles as it does for users: for tests of a run's bits."""
-    from cnn_jax.train import compilation  # only now: its array functions have their shapes checked
+    from cnn_jax import compilation  # only now: its array functions have their shapes checked
 
     options = compilation.options()
     with pytest.MonkeyPatch.context() as patch:

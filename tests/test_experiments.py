@@ -9,25 +9,61 @@ import pytest
 from support.quick_programs import QUICK
 
 from cnn_jax import geometry
-from cnn_jax.config import Records, experiment_file, parsing
+from cnn_jax.config import experiment_file, parsing
 from cnn_jax.data.device import augment, pipeline
+from cnn_jax.data.sources.declared import declared
 from cnn_jax.data.split import Split
 from cnn_jax.train import optimizer
 from cnn_jax.train.step import StepConfig, create_state, train_step
 
-FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.py"))
+FOLDER = Path(__file__).parents[1] / "experiments"
+FILES = sorted(FOLDER.glob("*.py"))
 # Two images a step, normalised together, by XLA's convolutions, which compile in a tenth of the time; large ones are
 # shown in part, which changes no layer but AlexNet's first dense one. All else is the file's.
 PART = 96  # pixels
 QUICKLY = {"train.batch_size": 2, "model.norm_images": None, "model.lowering": "xla"}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+# Deep networks that take half a minute to compile (tests/models and tests/peers take steps of their kinds), and the
+# parameters that torchvision's have, or the papers tell in millions.
+PARAMETERS = {
+    "densenet121_imagenet": 7_978_856,
+    "convnext_tiny_imagenet": 28_589_128,
+    "mobilenet_v2_imagenet": 3_504_872,
+    "resnext50_imagenet": 25_028_904,
+    "vgg16_imagenet": 138_357_544,
+    "inception_v3_imagenet": 27_161_264,
+    "mobilenet_v3_large_imagenet": 5_483_032,
+    "efficientnet_b0_imagenet": 5_288_548,
+    "densenet_cifar10": 0.8,
+    "wide_resnet_cifar10": 36.5,
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_networks_have_the_published_sizes(name):
+    experiment = parsing.parse(experiment_file.load_config(FOLDER / f"{name}.py"))
+    shape, classes = declared(experiment.data)
+    found = geometry.summarize(experiment.model, shape, classes).parameters
+    published = PARAMETERS[name]
+    assert (found if published > 1000 else round(found / 1e6, 1)) == published
+    assert not augment.unfit(experiment.augment, shape)
+
+
+def test_small_networks_cost_alike():
+    file = FOLDER / "newer_networks.py"
+    config, sweep = experiment_file.load_config(file), experiment_file.load_sweep(file)
+    networks = {point["model"].name: dict(point["model"].value) for point in sweep.trials}
+    assert len(networks) == 9
+    for name, network in networks.items():
+        model = parsing.parse({**config, "model": network}).model
+        assert 4e6 < geometry.summarize(model, (28, 28, 1), 10).multiply_adds < 10e6, name
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.stem not in PARAMETERS], ids=lambda file: file.stem)
 def test_two_steps(file):
     experiment = parsing.parse(parsing.override(experiment_file.load_config(file), QUICKLY))
-    large = isinstance(experiment.data, Records)
-    shape = (experiment.data.image_size, experiment.data.image_size, experiment.data.channels) if large else (28, 28, 1)
-    classes = 1000 if large else 10
+    shape, classes = declared(experiment.data)
     assert geometry.summarize(experiment.model, shape, classes).parameters
     assert not augment.unfit(experiment.augment, shape)
     shape = (min(shape[0], PART), min(shape[1], PART), shape[2])

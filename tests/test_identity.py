@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import tarfile
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,12 +14,11 @@ from array_record.python.array_record_module import ArrayRecordReader, ArrayReco
 from PIL import Image
 from rich.console import Console
 
-from cnn_jax import data, identity
+from cnn_jax import data
 from cnn_jax.config.parsing import ConfigError, parse
 from cnn_jax.data import DataError
 from cnn_jax.data.sources import records, subset
 from cnn_jax.run.folder import RunFolder, RunFolderError
-from cnn_jax.run.records import Colours
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import ensemble
 from cnn_jax.train import loop, restore
@@ -335,45 +333,6 @@ def test_settings_of_a_process_that_has_started_are_refused(copied):
     with jax.default_prng_impl("rbg"), pytest.raises(ConfigError, match="jax_default_prng_impl=rbg"):
         restore.load(run)
     assert content(run) == before
-
-
-def test_weights_are_compared(tmp_path):
-    weights = tmp_path / "weights.safetensors"
-    weights.write_bytes(b"one")
-    experiment = parse({"model": {"name": "lenet5"}})
-    started = experiment.model_copy(
-        update={"pretrained": experiment.pretrained.model_copy(update={"weights": str(weights)})}
-    )
-    described = RunFolder(Path(__file__).parent / "run" / "old_run").dataset_info()
-    folder = RunFolder(tmp_path / "run")
-    folder.path.mkdir()
-    folder.write_dataset_info(described)
-    folder.write_provenance(identity.provenance_of(started, described))
-    assert folder.provenance().weights_checksum == hashlib.sha256(b"one").hexdigest()
-    identity.check_resumed(folder, started, described)
-    weights.write_bytes(b"two")
-    with pytest.raises(identity.WeightsError, match="has changed"):
-        identity.check_resumed(folder, started, described)
-
-
-def test_an_older_description_knows_less_and_is_no_difference():
-    described = RunFolder(Path(__file__).parent / "run" / "old_run").dataset_info()
-    assert described.split_checksum is None
-    assert identity.data_changes(described, described.model_copy(update={"split_checksum": "a"})) == []
-
-
-def test_colours_are_the_same_whatever_the_signs_of_their_eigenvectors():
-    vectors = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
-
-    def colours(eigenvalues, vectors):
-        columns = tuple(map(tuple, vectors.tolist()))
-        return Colours(mean=(1.0, 2.0, 3.0), eigenvalues=eigenvalues, eigenvectors=columns)
-
-    first = colours((0.3, 0.2, 0.1), vectors)
-    assert identity._same_colours(first, colours((0.3 + 1e-8, 0.2, 0.1), -vectors))
-    assert not identity._same_colours(first, colours((0.3, 0.21, 0.1), vectors))
-    assert not identity._same_colours(first, colours((0.3, 0.2, 0.1), vectors[:, ::-1]))
-    assert not identity._same_colours(first, None)
 
 
 def test_split_checksum_is_of_numbers(stopped):

@@ -1,5 +1,6 @@
 """Flags that must be there before JAX starts: what is added, what the user's own mean, where they arrive."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,10 +10,8 @@ import pytest
 
 from cnn_jax import xla_flags
 from cnn_jax.config.parsing import ConfigError, parse
-from cnn_jax.sweep.engines import local, worker_process
-from cnn_jax.sweep.feasibility import Examined
-from cnn_jax.sweep.folder import Entry
-from cnn_jax.sweep.trial import Trial
+from cnn_jax.sweep.engines import confinement, worker_process
+from cnn_jax.sweep.engines.place import Place
 
 ROOT = Path(__file__).parents[1]
 PLAIN, DETERMINISTIC = parse({}), parse({"train": {"deterministic": True}})
@@ -86,12 +85,15 @@ def test_a_sweeps_worker_trains_only_trials_of_its_flags(monkeypatch):
         return popen(["cat"], env=env, **options)
 
     monkeypatch.setattr(worker_process.subprocess, "Popen", stand_in)
-    slot = local._Slot(worker_process.Workers(), local.confinement.available_cores(), {})
-    with local.selectors.DefaultSelector() as ready:
+    place = Place(worker_process.Workers(), confinement.available_cores(), {})
+
+    async def check():
         for number, experiment in enumerate([PLAIN, PLAIN, DETERMINISTIC, DETERMINISTIC, PLAIN]):
-            slot.begin((Entry(str(number), Trial(number, {}, {}, experiment), Examined("")),), {"trial": number}, ready)
-            assert slot.answer() == f'{{"trial": {number}}}\n'
-        slot.kill(ready)
+            place.begin({"trial": number}, place.cores, xla_flags.environment(experiment))
+            assert await place.answer(60) == f'{{"trial": {number}}}\n'
+
+    asyncio.run(check())
+    place.kill()
     assert started == [None, f"{FLAG}=true", None]
 
 

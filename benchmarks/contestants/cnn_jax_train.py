@@ -11,11 +11,11 @@ from jax_device import device
 from rich.console import Console
 
 from benchmarks.networks import NETWORKS
-from cnn_jax import pretrained
+from cnn_jax import compilation, pretrained
 from cnn_jax.config import parsing
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.split import Split
-from cnn_jax.train import compilation, inputs, sharding
+from cnn_jax.train import inputs, sharding
 from cnn_jax.train.inputs import Keys
 from cnn_jax.train.loop import train_and_evaluate
 from cnn_jax.train.metrics import means
@@ -54,9 +54,7 @@ def steps_alone(this):
     step_config = StepConfig.of(config, this.classes, mesh.abstract_mesh)
     preprocessing = pipeline.preprocessing(config.data, config.augment, split)
     keys = Keys.of(config.seed)
-    variables = pretrained.initial_variables(
-        step_config.network, config.model, config.pretrained, keys.init, split.image_shape
-    )
+    variables = pretrained.initial_variables(step_config.network, config, keys.init, split.image_shape)
     variables, preprocessing, keys = sharding.put((variables, preprocessing, keys), sharding.replicated(mesh))
     rates = np.full(pipeline.steps_per_epoch(len(split), this.batch_size), this.learning_rate, np.float32)
     state = compilation.compile_once(create_state, step_config, (variables,))(variables)

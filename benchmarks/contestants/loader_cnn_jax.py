@@ -7,7 +7,7 @@ import grain
 import loader_turn
 
 from cnn_jax.config import Records
-from cnn_jax.data.sources.stream import open_streams
+from cnn_jax.data.sources.pictures import open_streams
 
 
 def main():

@@ -12,17 +12,16 @@ from typing import Any
 
 import jax
 
-from cnn_jax import chips, whole_file
+from cnn_jax import chips, compilation, whole_file
 from cnn_jax.aot import collectives, gpu_program, lowering, matrix_unit, topology, traffic
 from cnn_jax.aot.job import ANSWER, JOB, Answer, Compiled, Failed, Job, Memory, OutOfMemory, Refused
 from cnn_jax.aot.topology import Topology
 from cnn_jax.config.parsing import ConfigError
-from cnn_jax.data.device import views
+from cnn_jax.data.device import tta
 from cnn_jax.geometry import preflight
 from cnn_jax.geometry.preflight import REFUSALS
 from cnn_jax.hlo import Module
 from cnn_jax.ops.platform import building_for
-from cnn_jax.train import compilation
 
 
 def main(job_file: Path, answer_file: Path) -> None:
@@ -74,7 +73,7 @@ def answer(job: Job) -> Answer:
     costs: Any = compiled.cost_analysis() or {}
     per_image = summary.training_flop if job.program == "train" else 2 * summary.multiply_adds
     if job.program == "eval":
-        per_image *= views.count(job.experiment.train.eval_mirrored, job.experiment.train.eval_shift)
+        per_image *= tta.count(job.experiment.train.eval_mirrored, job.experiment.train.eval_shift)
     return Compiled(
         device_kind=devices[0].device_kind,
         devices=len(devices),

@@ -13,6 +13,7 @@ from pathlib import Path
 from cnn_jax.aot import topology
 from cnn_jax.aot.job import ANSWER, JOB, Answer, Failed, Job
 from cnn_jax.sweep import faults
+from cnn_jax.sweep.engines import confinement
 
 _CHILD = (sys.executable, "-m", "cnn_jax.aot.child")
 
@@ -96,7 +97,7 @@ def _run(job: Job, child: Sequence[str]) -> Answer:
 def _environment(job: Job) -> dict[str, str]:
     """Environment of the compiling process, which leaves alone the accelerators that it does not need."""
     asked = topology.parse(job.topology)
-    ours = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])}
+    ours = {}
     if asked.platform != "gpu" or asked.gpu_description is not None:
         ours["JAX_PLATFORMS"] = "cpu"
     if asked.platform == "tpu":
@@ -105,4 +106,4 @@ def _environment(job: Job) -> dict[str, str]:
     if asked.platform == "cpu":
         count = f"--xla_force_host_platform_device_count={asked.chips}"
         ours["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {count}".strip()
-    return os.environ | ours
+    return confinement.environment(ours)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cnn_jax import config as cfg
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.sources.declared import ImageShape, declared
+from cnn_jax.words import by
 
 
 def describe(data: cfg.Data, image_shape: ImageShape | None, classes: int | None) -> tuple[ImageShape, int]:
@@ -47,4 +48,4 @@ _HELP = {
 
 
 def _text(value: object) -> str:
-    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return by(value) if isinstance(value, tuple) else str(value)

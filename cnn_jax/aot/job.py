@@ -66,15 +66,15 @@ class Compiled:
 
     Attributes:
       device_kind: the driver's name.
-      devices: over which a batch is spread.
+      devices: Number of devices that share a batch.
       batch: images of one device.
       device_memory: bytes that a program may use; None where the device is not here to ask.
-      memory: by kind.
+      memory: Bytes of each kind.
       flops: Floating-point operations of the program.
       traffic: bytes to and from the memory, without what stays on the chip.
       counted: bytes that instructions read and write, by the compiler's count, wherever these lie; None where it has no
         count.
-      collectives: in the program's order.
+      collectives: Exchanges between the devices, in the program's order.
       model_flops: two for each multiply-add of the network and, in training, of its gradients.
       fillings: How full each layer's forward product leaves the matrix unit, 0 to 1; empty for devices that have none.
       seconds: Compile time, in seconds.

@@ -71,7 +71,7 @@ def batch_of(job: Job, devices: int, per_chip: int) -> int:
 
     Args:
       job: Config, and which of its programs.
-      devices: over which a batch is spread.
+      devices: Number of devices that share a batch.
       per_chip: devices of one chip.
 
     Returns:

@@ -17,7 +17,7 @@ class Filling:
       layer: its name.
       rows: Rows of the weights as a matrix: taps x input channels of a group.
       columns: output channels of a group.
-      multiply_adds: for one image, forward.
+      multiply_adds: Multiply-adds of one image's forward pass.
       waste: share of the tiles that is padding.
     """
 

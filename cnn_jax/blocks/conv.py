@@ -38,13 +38,12 @@ class _Convolution(NamedTuple):
     bias: Array | None
 
 
+# More than ten fields: those of a convolution as `ops.conv2d` takes them, and those of the layers around it.
 class ConvBlock(KernelModule):
     """Convolution, normalisation and activation in a chosen order, then pooling.
 
     `fusion.plan` chooses which of them are computed together. In the layer table the block itself is the row of the
     convolution, whose output is the convolution with its bias, before norm and activation.
-
-    It has twelve fields: those of a convolution as `ops.conv2d` takes them, and those of the layers around it.
 
     Attributes:
       features: Channels of the output.

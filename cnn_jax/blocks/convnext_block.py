@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from cnn_jax.blocks.conv import ConvBlock
 from cnn_jax.blocks.drop_path import DropPath
-from cnn_jax.blocks.fitting import crop_to
+from cnn_jax.blocks.joining import add, crop_to
 from cnn_jax.blocks.policy import Policy
 from cnn_jax.layer_rows import Branches, LayerRow, emit
 from cnn_jax.ops.padding import IntPair
@@ -71,5 +71,4 @@ class ConvNeXtBlock(nn.Module):
                 y = DropPath(self.drop_path, name="drop_path")(y, train)
         with branches.branch():
             skipped = crop_to("/".join((*self.path, "shortcut")), x, (y.shape[1], y.shape[2]))
-        row = LayerRow("/".join((*self.path, "add")), "add", y.shape[1:], y.shape[1:])
-        return emit(row, y + skipped.astype(y.dtype))
+        return add("/".join(self.path), y, skipped)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks.conv import ConvBlock
 from cnn_jax.blocks.dense import Dropout
-from cnn_jax.blocks.fitting import crop_to
+from cnn_jax.blocks.joining import concat, crop_to
 from cnn_jax.blocks.policy import Policy
-from cnn_jax.layer_rows import Branches, LayerRow, emit, naming
+from cnn_jax.layer_rows import Branches, naming
 from cnn_jax.ops.padding import IntPair, output_sizes
 
 
@@ -50,5 +49,4 @@ class DenseLayer(nn.Module):
             if self.dropout:
                 y = Dropout(self.dropout, name="dropout")(y, train)
             y = crop_to(f"{name}/added", y, size)
-        stacked = jnp.concatenate([kept.astype(y.dtype), y], axis=-1)
-        return emit(LayerRow(f"{name}/concat", "concat", kept.shape[1:], stacked.shape[1:]), stacked)
+        return concat(name, [kept.astype(y.dtype), y])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks.conv import ConvBlock
-from cnn_jax.blocks.fitting import crop_to
+from cnn_jax.blocks.joining import concat, crop_to
 from cnn_jax.blocks.policy import Policy
-from cnn_jax.layer_rows import Branches, LayerRow, emit, naming
+from cnn_jax.layer_rows import Branches, naming
 from cnn_jax.ops.padding import IntPair, output_sizes
 
 
@@ -43,5 +42,4 @@ class FireBlock(nn.Module):
             with branches.branch():
                 maps = ConvBlock(features, kernel, self.policy, name=name)(x, train)
                 outputs.append(crop_to("/".join((*self.path, name)), maps, size))
-        y = jnp.concatenate(outputs, axis=-1)
-        return emit(LayerRow("/".join((*self.path, "concat")), "concat", outputs[0].shape[1:], y.shape[1:]), y)
+        return concat("/".join(self.path), outputs)

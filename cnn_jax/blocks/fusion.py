@@ -48,8 +48,8 @@ def plan(
     groups = list(_fusible(block, channels, batch_statistics, platform))
     rest, steps = parts_of(block), []
     while rest:
-        fitting = (group for group in groups if rest[: len(group)] == group and not set(group[:-1]) & set(watched))
-        step = next(fitting, rest[:1])
+        fused = (group for group in groups if rest[: len(group)] == group and not set(group[:-1]) & set(watched))
+        step = next(fused, rest[:1])
         steps.append(step)
         rest = rest[len(step) :]
     return tuple(steps)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks.conv import ConvBlock
 from cnn_jax.blocks.dense import DenseHead
-from cnn_jax.blocks.fitting import crop_to
+from cnn_jax.blocks.joining import concat, crop_to
 from cnn_jax.blocks.policy import Policy
 from cnn_jax.blocks.pooling import Pooling, adaptive_pool
-from cnn_jax.layer_rows import Branches, LayerRow, emit, naming
+from cnn_jax.layer_rows import Branches, naming
 from cnn_jax.ops.padding import IntPair, output_sizes
 
 
@@ -62,8 +61,7 @@ class InceptionBlock(nn.Module):
         with branches.branch():
             window = Pooling("/".join((*self.path, "branch4_pool")), self.pooling, 3, 1, "SAME")
             outputs.append(cut("branch4", conv("branch4", pooled, 1, window(x))))
-        y = jnp.concatenate(outputs, axis=-1)
-        return emit(LayerRow("/".join((*self.path, "concat")), "concat", outputs[0].shape[1:], y.shape[1:]), y)
+        return concat("/".join(self.path), outputs)
 
 
 class AuxiliaryHead(nn.Module):

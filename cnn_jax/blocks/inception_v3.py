@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks.conv import ConvBlock
-from cnn_jax.blocks.fitting import crop_to
+from cnn_jax.blocks.joining import concat, crop_to
 from cnn_jax.blocks.policy import Policy
 from cnn_jax.blocks.pooling import Pooling
-from cnn_jax.layer_rows import Branches, LayerRow, emit, naming
+from cnn_jax.layer_rows import Branches, naming
 from cnn_jax.ops.padding import IntPair, Padding, output_sizes
 
 
@@ -91,8 +90,7 @@ class InceptionModule(nn.Module):
         for number, path in enumerate(self.paths, start=1):
             with branches.branch():
                 outputs += self._follow(path, number, x, size, train)
-        y = jnp.concatenate(outputs, axis=-1)
-        return emit(LayerRow("/".join((*self.path, "concat")), "concat", outputs[0].shape[1:], y.shape[1:]), y)
+        return concat("/".join(self.path), outputs)
 
     def _follow(self, path: Path, number: int, x: Array, size: tuple[int, int], train: bool) -> list[Array]:
         """The outputs of a path, of one size."""

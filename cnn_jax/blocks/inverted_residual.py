@@ -9,20 +9,20 @@ from jaxtyping import Array, Float
 
 from cnn_jax.blocks.conv import ConvBlock
 from cnn_jax.blocks.drop_path import DropPath
-from cnn_jax.blocks.fitting import crop_to
+from cnn_jax.blocks.joining import add, crop_to
 from cnn_jax.blocks.policy import Policy, activate
 from cnn_jax.blocks.pooling import adaptive_pool
 from cnn_jax.layer_rows import Branches, LayerRow, emit
 from cnn_jax.ops.padding import IntPair, pair
 
 
-def divisible(width: float, divisor: int = 8) -> int:
-    """The multiple of `divisor` next to a width that is not below nine tenths of it.
+def divisible(width: float) -> int:
+    """Gives the multiple of 8 next to a width that is not below nine tenths of it.
 
     Source: Sandler et al., "MobileNetV2", 2018, as its authors' code rounds widths.
     """
-    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * width else rounded
+    rounded = max(8, int(width + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * width else rounded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,6 @@ class SqueezeExcite(nn.Module):
         return emit(row, maps * factors.astype(maps.dtype))
 
 
-# Eight fields: those of a row of the papers' tables, and the policy.
 class InvertedResidual(nn.Module):
     """A 1x1 convolution to many maps, a depthwise convolution, and a 1x1 convolution to few, without activation.
 
@@ -104,8 +103,7 @@ class InvertedResidual(nn.Module):
             return y
         with branches.branch():
             skipped = crop_to("/".join((*self.path, "shortcut")), x, (y.shape[1], y.shape[2]))
-        row = LayerRow("/".join((*self.path, "add")), "add", y.shape[1:], y.shape[1:])
-        return emit(row, y + skipped.astype(y.dtype))
+        return add("/".join(self.path), y, skipped)
 
     def _convolve(self, x: Array, train: bool) -> Array:
         """The branch with the convolutions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +50,12 @@ MONOTONIC_ACTIVATIONS = frozenset(
 )
 
 
-# Eleven fields: one for each setting that all networks share in the config.
+def lies_below(path: tuple[str, ...], layers: Iterable[str]) -> bool:
+    """Tells whether a path in the network is that of one of the layers, or lies below it."""
+    return any(path[: layer.count("/") + 1] == tuple(layer.split("/")) for layer in layers)
+
+
+# More than ten fields: one for each setting that all networks share in the config.
 @dataclasses.dataclass(frozen=True)
 class Policy:
     """How the blocks of one network are built.
@@ -93,11 +98,7 @@ class Policy:
 
     def uses_batch_statistics(self, path: tuple[str, ...], train: bool) -> bool:
         """Tells whether the norm at a path takes its mean and variance from the batch."""
-        return train and self.norm == "batch" and not self.is_frozen(path)
-
-    def is_frozen(self, path: tuple[str, ...]) -> bool:
-        """Tells whether a layer lies in a frozen part of the network."""
-        return any(path[: len(part.split("/"))] == tuple(part.split("/")) for part in self.frozen)
+        return train and self.norm == "batch" and not lies_below(path, self.frozen)
 
 
 _SHARED = set(Network.model_fields) - {"compute"}

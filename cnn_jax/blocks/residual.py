@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax.blocks.conv import ConvBlock
-from cnn_jax.blocks.fitting import crop_to
+from cnn_jax.blocks.joining import add, crop_to
 from cnn_jax.blocks.norm import NormActivation
 from cnn_jax.blocks.policy import Policy
 from cnn_jax.layer_rows import Branches, LayerRow, emit
@@ -65,8 +65,7 @@ class ResidualBlock(nn.Module):
             # The projection of a pre-activation block reads what the first convolution reads.
             projects = changes and self.shortcut == "projection"
             skipped = self._shortcut(first if projects else x, (y.shape[1], y.shape[2]), projects, train)
-        row = LayerRow("/".join((*self.path, "add")), "add", y.shape[1:], y.shape[1:])
-        total = emit(row, y + skipped.astype(y.dtype))
+        total = add("/".join(self.path), y, skipped)
         return total if self.pre else self.policy.activate(total)
 
     def _convolve(self, x: Array, train: bool) -> Array:

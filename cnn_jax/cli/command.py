@@ -86,6 +86,7 @@ class Command:
       run: Runs the request; returns the exit code.
       config: "fields" where --config.FIELD overrides any field, "moved" where it says where a finished run's data lie.
       uses_jax: Whether JAX starts in it, or in a process of its own, so that JAX's settings are checked first.
+      words: Name of the repeated flag whose values may stand without it; "" where every word is a flag.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Command:
     run: Callable[[Any], int]
     config: Literal["none", "fields", "moved"] = "none"
     uses_jax: bool = True
+    words: str = ""
 
 
 def attempt(faults: list[str], read: Callable[[], _Read]) -> _Read | None:

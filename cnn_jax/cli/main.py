@@ -24,6 +24,7 @@ _NAMES = (
     "export",
     "summary",
     "report",
+    "compare",
     "compile",
     "prepare",
     "filter",

@@ -94,6 +94,8 @@ def _read(
     overrides: dict[str, Any] = {}
     for flag in command.flags:
         flag.define(values)
+    if command.words:
+        words = [word if word.startswith("-") else f"--{command.words}={word}" for word in words]
     for word in words:
         name, has_value, text = word.lstrip("-").partition("=")
         if word.startswith("--config."):
@@ -194,7 +196,8 @@ def help_text(command: Command | None, commands: Mapping[str, Command]) -> str:
         return "\n".join(
             [*lines, "", "python launch.py VERB --help lists a verb's flags, train's the config's fields too."]
         )
-    lines = [f"usage: python launch.py {command.name} [--flag=value ...]", "", command.help, "", "flags:"]
+    words = f" {command.words.upper()} {command.words.upper()} ..." if command.words else ""
+    lines = [f"usage: python launch.py {command.name}{words} [--flag=value ...]", "", command.help, "", "flags:"]
     for flag in command.flags:
         default = "required" if flag.required else f"default: {flag.default}"
         legal = f" ({' | '.join(flag.choices)})" if flag.choices else ""

@@ -100,15 +100,16 @@ def _network(request: PredictRequest) -> tuple[Network, CentreCrop | None]:
 
 def _published(name: str, file: Path) -> tuple[Network, CentreCrop]:
     """Opens published weights, and says how pictures are read for them."""
+    from cnn_jax.pretrained import published_weights
     from cnn_jax.pretrained.published import imagenet_classes
-    from cnn_jax.train import published
+    from cnn_jax.train import restore
 
-    network = published.load(name, file)
-    say(network.described(), sys.stderr)
-    classes = len(network.class_names)
+    weights = published_weights.read(name, file)
+    say(weights.described(), sys.stderr)
+    classes = len(weights.class_names)
     if classes != len(imagenet_classes()):
         say(f"warning: the weights have {classes} classes, not ImageNet's 1000; they are named by number", sys.stderr)
-    return network, network.view
+    return restore.with_published(weights), weights.view
 
 
 def run(request: PredictRequest) -> int:

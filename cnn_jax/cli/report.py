@@ -1,14 +1,15 @@
-"""`launch.py report`: makes the report of a run or a sweep anew from its folder."""
+"""`launch.py report`: makes the report of a run or a sweep anew from its folder, or compares those in a folder."""
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
 
-from cnn_jax.cli import with_jax
+from cnn_jax.cli import compare, with_jax
 from cnn_jax.cli.command import Command
+from cnn_jax.cli.compare import CompareRequest
 from cnn_jax.cli.finished_run import FLAGS, FinishedRunRequest, read
-from cnn_jax.cli.output import say
+from cnn_jax.cli.output import refuse, say
 from cnn_jax.config.parsing import ConfigError
 
 
@@ -36,13 +37,20 @@ def write_run(workdir: Path, data_dir: Path | None, moved: dict[str, str] | None
 
 
 def run(request: FinishedRunRequest) -> int:
-    """Runs the command."""
+    """Runs the command; a folder of several runs or sweeps is compared, which takes no JAX."""
+    from cnn_jax.report import compared_runs
+
+    workdir = request.workdir
+    if compared_runs.holds_runs(workdir):
+        if request.moved:
+            return refuse(ConfigError([f"--config.data.{name}: a comparison reads no data" for name in request.moved]))
+        return compare.run(CompareRequest((workdir,), "table", workdir / "comparison.html", "--workdir"))
     return with_jax.run(functools.partial(report, request), workdir=request.workdir)
 
 
 COMMAND = Command(
     name="report",
-    help="make the report of a run or a sweep anew from its folder",
+    help="make the report of a run or a sweep anew from its folder, or compare the runs in it",
     flags=FLAGS,
     read=read,
     run=run,

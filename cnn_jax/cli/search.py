@@ -14,12 +14,19 @@ from cnn_jax.run.exit_codes import DONE, STOPPED
 from cnn_jax.run.folder import RunFolderError
 from cnn_jax.sweep.options import Options
 from cnn_jax.sweep.search import plan
+from cnn_jax.sweep.search.declaration import SAMPLERS
 from cnn_jax.sweep.search.plan import SearchPlan
 
 _RAY = (
     Flag("address", "address of a Ray cluster, auto for this machine's; default: starts one"),
     Flag("gpus", "GPUs that Ray sets aside for a trial", 0, int, least=0),
     Flag("tpus", "TPU chips that Ray sets aside for a trial", 0, int, least=0),
+)
+_SEARCH = (
+    Flag("search.seed", "seed of the sampler, in place of the file's", None, int, least=0),
+    Flag("search.sampler", "what draws the points, in place of the file's", choices=SAMPLERS),
+    Flag("search.trials", "number of points, in place of the file's", None, int, least=1),
+    Flag("search.stopping", "none: train every trial to the end", choices=("none",)),
 )
 
 
@@ -46,7 +53,12 @@ def read(arguments: Arguments) -> SearchRequest:
     """Reads the flags, and the search from an experiment file."""
     if arguments["engine"] != "ray" and (given := [flag.name for flag in _RAY if flag.name in arguments.given]):
         raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
-    found = plan.read(arguments["config"], dict(arguments.overrides))
+    changes = {
+        flag.name.removeprefix("search."): arguments[flag.name] for flag in _SEARCH if flag.name in arguments.given
+    }
+    if "stopping" in changes:
+        changes["stopping"] = None
+    found = plan.read(arguments["config"], dict(arguments.overrides), changes)
     names = ("engine", "jobs", "time_limit", "memory_limit", "vectorize", *(flag.name for flag in _RAY))
     return SearchRequest(
         plan=found,
@@ -111,6 +123,7 @@ COMMAND = Command(
         Flag("memory_limit", "GiB of one trial; default: its share of the machine", None, float, least=0),
         Flag("vectorize", "seeds: one program confirms all seeds of a point", "off", choices=("off", "seeds")),
         *_RAY,
+        *_SEARCH,
     ),
     read=read,
     run=run,

@@ -27,7 +27,7 @@ from cnn_jax.config.experiment import (
     impossible_combinations,
 )
 from cnn_jax.config.model import Cnn, Model
-from cnn_jax.config.optimizer import Adam, AdamW, Constant, Cosine, OneCycle, Optimizer, Schedule, Sgd, Step
+from cnn_jax.config.optimizer import Adam, AdamW, Constant, Cosine, OneCycle, Optimizer, RmsProp, Schedule, Sgd, Step
 from cnn_jax.config.parsing import ConfigError, override, parse
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "Pictures",
     "Pretrained",
     "Records",
+    "RmsProp",
     "Schedule",
     "Sgd",
     "Step",

@@ -5,7 +5,7 @@ A section has as many fields as its source has settings, some more than ten.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat
 from pydantic_core import PydanticCustomError
@@ -15,6 +15,7 @@ from cnn_jax.config.types import Count, Factor, Fraction, NonNegativeInt, Positi
 
 Side = Annotated[int, Field(ge=1, le=8192)]  # pixels
 Workers = Annotated[int, Field(ge=0, le=1024)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
 
 ColumnNumber = Count | Annotated[int, Field(le=-1)]
 
@@ -34,6 +35,25 @@ def _usable_path(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_valid_unicode)]
 FilePath = Annotated[Text, AfterValidator(_usable_path)]  # kept as it was given; `user_path.expand` expands the ~
+
+
+def _workers() -> Any:
+    return Field(
+        None, description="processes that read and decode, for each process of the run; none is one for each core"
+    )
+
+
+def _threads() -> Any:
+    return Field(
+        1, description="threads that read and decode in each of these processes, or in the run's own with workers=0"
+    )
+
+
+_MEMORY = (
+    "where the images lie: device: decoded, on every device; host: decoded, in the host's memory; stream: read and "
+    "decoded while the network trains; auto: device up to 2 GB, then host where they take less than half of the free "
+    "memory, else stream"
+)
 
 
 class _Data(Section):
@@ -140,6 +160,9 @@ class ImageFolder(_InMemory):
     width: Side = Field(28, description="pixels; pictures of another size are resized")
     channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")
     classes: Count | None = Field(None, description="class folders that train_dir must have; none takes what is there")
+    memory: Literal["auto", "device", "host", "stream"] = Field("auto", description=_MEMORY)  # type: ignore[assignment]
+    workers: Workers | None = _workers()
+    threads: Threads = _threads()
 
 
 class Records(_Data):
@@ -162,12 +185,8 @@ class Records(_Data):
         description="resize other pictures' shorter side to so many pixels, then see the middle; none is 8/7 of "
         "image_size, 256 for 224",
     )
-    workers: Workers | None = Field(
-        None, description="processes that read and decode, for each process of the run; none is one for each core"
-    )
-    threads: Annotated[int, Field(ge=1, le=1024)] = Field(
-        1, description="threads that read and decode in each of these processes, or in the run's own with workers=0"
-    )
+    workers: Workers | None = _workers()
+    threads: Threads = _threads()
 
 
 class _Pictures(_Data):
@@ -175,9 +194,7 @@ class _Pictures(_Data):
 
     memory: Literal["auto", "device", "host", "stream"] = Field(
         "auto",
-        description="where the images lie: device: decoded, on every device; host: decoded, in the host's memory; "
-        "stream: read and decoded while the network trains; auto: device up to 2 GB, then host where they take less "
-        "than half of the free memory, else stream; with crop_area always stream",
+        description=f"{_MEMORY}; with crop_area always stream",
     )
     height: Side | None = Field(
         None,
@@ -200,12 +217,8 @@ class _Pictures(_Data):
         description="resize pictures' shorter side to so many pixels, then see the middle; where crop_area is set, "
         "only in evaluation, and none is 8/7 of height; else none resizes whole pictures",
     )
-    workers: Workers | None = Field(
-        None, description="processes that read and decode, for each process of the run; none is one for each core"
-    )
-    threads: Annotated[int, Field(ge=1, le=1024)] = Field(
-        1, description="threads that read and decode in each of these processes, or in the run's own with workers=0"
-    )
+    workers: Workers | None = _workers()
+    threads: Threads = _threads()
 
 
 class Tfds(_Pictures):

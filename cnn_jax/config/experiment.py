@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from cnn_jax.config.data import Data, FashionMnist, FilePath, Npz, Pictures, Records, Text, Tfds
+from cnn_jax.config.data import Data, FashionMnist, FilePath, ImageFolder, Npz, Pictures, Records, Text, Tfds
 from cnn_jax.config.model import NETWORKS, Cnn, Model
 from cnn_jax.config.optimizer import Adam, AnyOptimizer, Constant, Schedule, Step
 from cnn_jax.config.types import (
@@ -239,6 +239,12 @@ def _impossible_views(data: Data) -> list[tuple[tuple[str, ...], str]]:
         return [(("data.value_range",), message)]
     if isinstance(data, Pictures):
         return _impossible_pictures(data)
+    if isinstance(data, ImageFolder) and data.memory == "stream" and data.test_shift:
+        message = (
+            f"config.data.test_shift={data.test_shift} moves images that lie in memory, and config.data.memory=stream "
+            "reads them while the network trains; use config.data.memory=host, or config.data.test_shift=0"
+        )
+        return [(("data.memory", "data.test_shift"), message)]
     if not isinstance(data, Records):
         return []
     faults = [fault for field in ("crop_area", "crop_aspect") if (fault := _falling("data", field, data))]

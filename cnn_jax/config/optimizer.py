@@ -31,6 +31,13 @@ class Sgd(Optimizer):
     nesterov: bool = Field(False, description="look ahead by the momentum")
 
 
+class RmsProp(Optimizer):
+    name: Literal["rmsprop"] = Field("rmsprop", description="Tieleman and Hinton, 2012, as TensorFlow has it")
+    decay: Decay = Field(0.9, description="decay of the squared gradient's running mean, which starts at 1")
+    momentum: Decay = Field(0.9, description="share of the last update kept")
+    eps: Epsilon = Field(1e-3, description="added to the mean, under the root; PyTorch adds its root to the root")
+
+
 class Adam(Optimizer):
     name: Literal["adam"] = Field("adam", description="Kingma and Ba, 2015")
     b1: Decay = Field(0.9, description="decay of the gradient's running mean")
@@ -48,6 +55,7 @@ class AdamW(Optimizer):
 
 OPTIMIZERS: dict[str, Entry[Optimizer]] = by_name(
     Entry(Sgd, "cnn_jax.train.optimizer:sgd"),
+    Entry(RmsProp, "cnn_jax.train.optimizer:rmsprop"),
     Entry(Adam, "cnn_jax.train.optimizer:adam"),
     Entry(AdamW, "cnn_jax.train.optimizer:adamw"),
 )

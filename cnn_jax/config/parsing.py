@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from cnn_jax.config.experiment import Experiment
 from cnn_jax.config.fields import default_variant, field_rows, section_of, type_text, variants_of, words_of
-from cnn_jax.words import nearest
+from cnn_jax.words import did_you_mean, nearest
 
 Path = tuple[str | int, ...]
 _DEEPEST = 16  # sections and tuples within one another; the legal ones are five at most
@@ -117,7 +117,7 @@ def changed_fields(old: Experiment, new: Experiment) -> list[str]:
     Returns:
       One line each: `config.train.epochs: 5 -> 10`, in the order of the fields.
     """
-    before, after = dict(_leaves(old.model_dump())), dict(_leaves(new.model_dump()))
+    before, after = dict(leaves(old.model_dump())), dict(leaves(new.model_dump()))
     absent = object()
     lines = []
     for path in {**before, **after}:
@@ -175,11 +175,11 @@ def _message(detail: Any, model: type[BaseModel], path: Path, field: FieldInfo |
     if field is not None and detail["type"].startswith("union_tag") and isinstance(detail["input"], dict):
         given = detail["input"]["name"]
         legal = ", ".join(variants_of(field))
-        return f"{name}.name: got {_shown(given)}, expected one of: {legal}" + _did_you_mean(given, variants_of(field))
+        return f"{name}.name: got {_shown(given)}, expected one of: {legal}" + did_you_mean(given, variants_of(field))
     value = _value_at(tree, path)
     if detail["type"] == "unusable_text":
         return f"{name}: {detail['msg']}"
-    return f"{name}: got {_shown(value)}, expected {type_text(field)}" + _did_you_mean(value, words_of(field))
+    return f"{name}: got {_shown(value)}, expected {type_text(field)}" + did_you_mean(value, words_of(field))
 
 
 def _suggest_field(word: str, model: type[BaseModel], parents: Path) -> str:
@@ -196,11 +196,6 @@ def _suggest_field(word: str, model: type[BaseModel], parents: Path) -> str:
     if elsewhere:
         return f"; did you mean {' or '.join(f'config.{path}' for path in elsewhere)}?"
     return f"; {prefix[:-1]} has: {', '.join(model.model_fields)}"
-
-
-def _did_you_mean(value: Any, words: typing.Iterable[str]) -> str:
-    near = nearest(value, words) if isinstance(value, str) else None
-    return f"; did you mean {near!r}?" if near else ""
 
 
 def _shown(value: Any) -> str:
@@ -271,9 +266,10 @@ def _value_at(tree: Any, path: Path) -> Any:
     return tree
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Lists the values of a nested mapping with their dotted names, such as `train.epochs`."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,7 @@ from cnn_jax import config as cfg
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.sources import data_warnings, memory, prepared, subset, whole
-from cnn_jax.data.sources.examples import PictureSet
-from cnn_jax.data.sources.whole import Whole
+from cnn_jax.data.sources.image_folder import FolderExamples
 from cnn_jax.data.split import Split, membership_checksum
 
 # What a random draw is for: the second entry of its generator's seed.
@@ -36,30 +33,14 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
     Raises:
       DataError: where the images cannot be had, are damaged, or do not allow the split.
     """
-    if isinstance(config, cfg.Records):
-        from cnn_jax.data.sources.stream import open_streams  # Grain takes a second to import, and only this needs it
-
-        streams = open_streams(config, seed)
-        manifest = streams.manifest
-        return Dataset(
-            config.name,
-            streams.train,
-            streams.validation,
-            streams.test,
-            manifest.class_names,
-            manifest.checksum,
-            manifest.warnings + data_warnings.of_records(config, manifest.training_copies),
-            split_checksum=streams.split_checksum,
-            files_checksum=streams.files_checksum,
-        )
-    placement = None
-    if isinstance(config, cfg.Pictures):
-        from cnn_jax.data.sources import pictures
+    if isinstance(config, cfg.Records | cfg.Pictures):
+        from cnn_jax.data.sources import pictures  # Grain takes a second to import
 
         opened = pictures.open_pictures(config)
         if opened.memory != "device":
             return pictures.streamed(opened, config, seed)
-        found, placement = _decoded(pictures.decoded(opened), opened.pictures, config), opened.placement
+        assert not isinstance(config, cfg.Records)
+        found = pictures.decoded(opened, config)
     else:
         found = whole.read_whole(config, seed, data_dir or prepared.default_data_dir())
     train, test, names = found.train, found.test, found.class_names
@@ -76,7 +57,7 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
     if config.test_examples is not None:
         tested = subset.draw_test(config.test_examples, len(test))
     numbers = {"train": rest, "validation": held, "test": tested}
-    validation = found.validation
+    validation: Split | FolderExamples | None = found.validation
     if validation is not None:
         numbers["validation"] = np.arange(len(validation))
     elif len(held):
@@ -85,49 +66,43 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
     splits = {"training": train, "validation": validation, "test": test}
     warnings = found.passed_over + data_warnings.find(config, splits, names)
     if isinstance(config, cfg.InMemory) and config.test_shift:
+        assert isinstance(test, Split)
         corners = _corners(len(test), np.random.default_rng((seed, _SHIFT)))
         test, numbers["corners"] = _shifted(test, config.test_shift, corners), corners.ravel()
-    dataset = Dataset(
+    where, placement = found.placement or (config.memory, None)
+    assert where != "auto"
+    parts: dict[str, Any] = {"train": train, "validation": validation, "test": test}
+    if where != "device":
+        from cnn_jax.data.sources import pictures
+
+        if isinstance(config, cfg.ImageFolder) and isinstance(train, FolderExamples):
+            parts = pictures.of_folder(parts, where, config, seed)
+        else:
+            parts = pictures.held_in_memory(parts, config.name, seed)
+            placement = placement or "images lie in the host's memory (config.data.memory=host)"
+    return Dataset(
         config.name,
-        train,
-        validation,
-        test,
+        parts["train"],
+        parts["validation"],
+        parts["test"],
         names,
         found.checksum,
         warnings,
         membership_checksum(numbers),
         placement=placement,
     )
-    return _in_host_memory(dataset, seed) if config.memory == "host" else dataset
-
-
-def _decoded(splits: Mapping[str, Split | None], pictures: PictureSet, config: cfg.Pictures) -> Whole:
-    train, validation, test = (splits[name] for name in ("train", "validation", "test"))
-    assert train is not None
-    assert test is not None
-    decoded = Whole(train, validation, test, pictures.class_names, pictures.checksum, pictures.warnings)
-    whole.check(config, decoded)
-    return decoded
-
-
-def _in_host_memory(dataset: Dataset, seed: int) -> Dataset:
-    from cnn_jax.data.sources import pictures
-
-    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    streams: dict[str, Any] = pictures.held_in_memory(splits, dataset.name, seed)  # type: ignore[arg-type]
-    return dataclasses.replace(
-        dataset, **streams, placement="images lie in the host's memory (config.data.memory=host)"
-    )
 
 
 _Numbers = Int[np.ndarray, " n"]
 
 
-def _held_out(split: Split, fraction: float, classes: int, seed: int, field: str) -> tuple[_Numbers, _Numbers]:
+def _held_out(
+    split: Split | FolderExamples, fraction: float, classes: int, seed: int, field: str
+) -> tuple[_Numbers, _Numbers]:
     """Draws the images that are held out; gives their numbers, and those of the others."""
     if fraction == 0:
         return np.arange(0), np.arange(len(split))
-    held, rest = subset.draw_by_class(split, fraction, classes, np.random.default_rng((seed, _VALIDATION)))
+    held, rest = subset.draw_by_class(split.labels, fraction, classes, np.random.default_rng((seed, _VALIDATION)))
     if not len(held) or not len(rest):
         raise DataError(f"{field}={fraction:g} of {len(split)} images holds out {len(held)} and leaves {len(rest)}")
     return held, rest

@@ -17,6 +17,7 @@ from cnn_jax.train.restore import FinishedRun
 FORMAT = 1
 
 
+# More than ten fields: those of the text that every exported file carries.
 class Description(BaseModel):
     """Description of an exported network."""
 

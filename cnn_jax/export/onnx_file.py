@@ -13,7 +13,7 @@ from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.split import Images
 from cnn_jax.export import description, seal
 from cnn_jax.export.description import Description
-from cnn_jax.export.program import forward
+from cnn_jax.export.program import forward, refuse_too_large
 from cnn_jax.ops.platform import building_for
 from cnn_jax.train.restore import FinishedRun
 
@@ -32,7 +32,8 @@ def write(run: FinishedRun) -> bytes:
       Content of the file.
 
     Raises:
-      ConfigError: Where the package onnx is missing, or the network has an operation without a counterpart.
+      ConfigError: Where the package onnx is missing, or the network is too large or has an operation without a
+        counterpart.
     """
     try:
         import onnx
@@ -42,6 +43,7 @@ def write(run: FinishedRun) -> bytes:
     from cnn_jax.export import onnx_graph
     from cnn_jax.export.onnx_values import UnsupportedError
 
+    refuse_too_large(run, "onnx")
     pixels = jax.ShapeDtypeStruct((_BATCH, *run.image_shape), jnp.dtype(run.dtype))
     with building_for("tpu"):
         closed = jax.make_jaxpr(forward(run))(pixels)

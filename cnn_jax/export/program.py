@@ -9,9 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, UInt8
 
-from cnn_jax.data.device import pipeline, views
+from cnn_jax.config.parsing import ConfigError
+from cnn_jax.data.device import pipeline, tta
 from cnn_jax.train.restore import FinishedRun
 
+LARGEST_FILE = 2**31 - 1
+"""Bytes that a flatbuffer and a protocol buffer can hold, in which StableHLO, TFLite and ONNX are written."""
 Forward = Callable[[UInt8[Array, "b h w c"]], Float32[Array, "b k"]]
 
 
@@ -33,7 +36,7 @@ def forward(run: FinishedRun) -> Forward:
 
     def probabilities(pixels: UInt8[Array, "b h w c"]) -> Float32[Array, "b k"]:
         with config.tracing():
-            seen = views.views(pixels, train.eval_mirrored, train.eval_shift)
+            seen = tta.views(pixels, train.eval_mirrored, train.eval_shift)
             logits = [
                 network.apply(run.variables, pipeline.normalize(view, run.normalization), train=False)[0]
                 for view in seen
@@ -41,3 +44,23 @@ def forward(run: FinishedRun) -> Forward:
             return jax.nn.softmax(sum(logits[1:], logits[0]).astype(jnp.float32) / len(logits))
 
     return probabilities
+
+
+def refuse_too_large(run: FinishedRun, name: str) -> None:
+    """Refuses a network whose variables do not fit into a file.
+
+    Args:
+      run: Finished run.
+      name: Name of the format.
+
+    Raises:
+      ConfigError: Where they have more bytes than LARGEST_FILE.
+    """
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(run.variables))
+    if size > LARGEST_FILE:
+        raise ConfigError(
+            [
+                f"--format={name}: the network's variables have {size:,} bytes, and such a file holds at most "
+                f"{LARGEST_FILE:,}; --format=safetensors writes every network"
+            ]
+        )

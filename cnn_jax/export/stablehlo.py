@@ -16,7 +16,7 @@ from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.split import Images
 from cnn_jax.export import description, seal
 from cnn_jax.export.description import Description
-from cnn_jax.export.program import forward
+from cnn_jax.export.program import forward, refuse_too_large
 from cnn_jax.ops.platform import building_for
 from cnn_jax.train.restore import FinishedRun
 
@@ -38,7 +38,11 @@ def write(run: FinishedRun) -> bytes:
 
     Returns:
       Content of the file.
+
+    Raises:
+      ConfigError: Where the network is too large.
     """
+    refuse_too_large(run, "stablehlo")
     (batch,) = jax.export.symbolic_shape("b")
     pixels = jax.ShapeDtypeStruct((batch, *run.image_shape), jnp.dtype(run.dtype))
     # An accelerator's program suits every platform; a CPU's own tricks would be frozen into it.

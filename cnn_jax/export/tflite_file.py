@@ -15,7 +15,7 @@ from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.split import Images
 from cnn_jax.export import description, seal
 from cnn_jax.export.description import Description
-from cnn_jax.export.program import forward
+from cnn_jax.export.program import forward, refuse_too_large
 from cnn_jax.ops.platform import building_for
 from cnn_jax.train.restore import FinishedRun
 
@@ -36,7 +36,8 @@ def write(run: FinishedRun) -> bytes:
       Content of the file.
 
     Raises:
-      ConfigError: Where litert-converter is missing, or has no counterpart of an operation.
+      ConfigError: Where litert-converter is missing or has no counterpart of an operation, or the network is too
+        large.
     """
     try:
         from litert_converter import converter_api_ext as converter
@@ -45,6 +46,7 @@ def write(run: FinishedRun) -> bytes:
         raise ConfigError(
             ["--format=tflite: needs the package litert-converter; docs/export.md tells how to install it"]
         ) from error
+    refuse_too_large(run, "tflite")
     pixels = jax.ShapeDtypeStruct((1, *run.image_shape), jnp.dtype(run.dtype))
     with building_for("tpu"):
         module: Any = jax.jit(forward(run)).lower(pixels).compiler_ir("stablehlo")

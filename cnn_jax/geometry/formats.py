@@ -10,6 +10,7 @@ import json
 from rich.table import Table
 
 from cnn_jax.geometry import Summary
+from cnn_jax.words import by
 
 
 def as_table(summary: Summary) -> Table:
@@ -39,7 +40,7 @@ def as_table(summary: Summary) -> Table:
             _square(row.strides),
             "" if row.padding is None else _padding(row.padding),
             "" if row.pads is None else " ".join(f"{low}+{high}" for low, high in row.pads),
-            _by(row.output_shape),
+            by(row.output_shape),
             f"{row.parameters:,}",
             f"{row.multiply_adds:,}",
             _square(row.receptive_field),
@@ -92,4 +93,4 @@ def _square(sizes: tuple[float, ...] | None) -> str:
 
 
 def _by(sizes: tuple[float, ...]) -> str:
-    return "x".join(f"{size:g}" for size in sizes)
+    return by(f"{size:g}" for size in sizes)

@@ -13,7 +13,7 @@ from cnn_jax.config import Experiment, Train
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data import DataError
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.data.device import augment, pipeline, views
+from cnn_jax.data.device import augment, pipeline, tta
 from cnn_jax.ops import GeometryError
 from cnn_jax.pretrained import WeightsError
 from cnn_jax.run.folder import RunFolderError
@@ -112,7 +112,7 @@ def check_network(experiment: Experiment, image_shape: tuple[int, int, int], cla
       ConfigError: Where augmentation does not fit the images, or there is no layer to freeze.
       GeometryError: Where the network cannot work on the images.
     """
-    moved = views.unfit(experiment.train.eval_shift, image_shape)
+    moved = tta.unfit(experiment.train.eval_shift, image_shape)
     if unfit := augment.unfit(experiment.augment, image_shape) + moved:
         raise ConfigError(unfit)
     summary = geometry.summarize(experiment.model, image_shape, classes)

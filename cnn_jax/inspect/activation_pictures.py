@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from cnn_jax import bands, plot_text
 from cnn_jax.inspect.activation_maximization import MaximizedActivations
-from cnn_jax.plot_style import STYLE, new_figure
+from cnn_jax.plot_style import new_figure, titled_grid
 
 _COLUMNS = 8
 _CAPTION, _TITLE = 16, 48  # characters
@@ -37,12 +36,11 @@ def maximized(
     columns = min(_COLUMNS, count)
     rows = math.ceil(count / columns)
     figure = new_figure(max(1.5 * columns, 6.4), (2.1 if usual is not None else 1.95) * rows + 1.0)
-    with matplotlib.rc_context(STYLE):
-        grid = figure.subplots(rows, columns, squeeze=False)
-        meaning = _MEANINGS[found.search.objective] if names is None else "response"
-        beside = "\nimages: the mean response to ordinary images" if usual is not None else ""
-        title = f"{plot_text.drawable(found.layer, _TITLE)}: pictures that raise a channel"
-        figure.suptitle(f"{title}\n{meaning} at the start and at the end{beside}", fontsize=11)
+    meaning = _MEANINGS[found.search.objective] if names is None else "response"
+    beside = "\nimages: the mean response to ordinary images" if usual is not None else ""
+    title = f"{plot_text.drawable(found.layer, _TITLE)}: pictures that raise a channel"
+    title = f"{title}\n{meaning} at the start and at the end{beside}"
+    grid = titled_grid(figure, rows, columns, title, fontsize=11)
     captions = None if names is None else plot_text.labels(names, _CAPTION)
     for axes in grid.ravel():
         axes.axis("off")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +13,7 @@ from cnn_jax import bands, plot_text
 from cnn_jax.inspect.behaviour import Behaviour
 from cnn_jax.inspect.border import LayerBorder
 from cnn_jax.inspect.changes import UNITS, Pictures, change
-from cnn_jax.plot_style import BLUE, FURTHER, GREEN, GREY, ORANGE, STYLE, new_figure
+from cnn_jax.plot_style import BLUE, FURTHER, GREEN, GREY, ORANGE, new_figure, titled_grid
 
 _LABEL = 34  # characters of a layer's name
 _MARKERS = "osD^vPX*"
@@ -30,9 +29,8 @@ def curves(measured: Sequence[Behaviour]) -> Figure:
       The figure: a column for each change, shares above, distances below.
     """
     figure = new_figure(max(2.7 * len(measured), 5.6), 5.6)
-    with matplotlib.rc_context(STYLE):
-        grid = figure.subplots(2, len(measured), squeeze=False, sharey="row")
-        figure.suptitle(f"Changed pictures ({measured[0].images:,} pictures)")
+    title = f"Changed pictures ({measured[0].images:,} pictures)"
+    grid = titled_grid(figure, 2, len(measured), title, sharey="row")
     for column, each in enumerate(measured):
         shares, distances = grid[:, column]
         if each.accuracy is not None:
@@ -64,9 +62,7 @@ def examples(picture: Pictures, measured: Sequence[Behaviour], seed: int = 0) ->
     """
     columns = max(len(each.levels) for each in measured)
     figure = new_figure(1.35 * columns + 0.9, 1.6 * len(measured) + 0.6)
-    with matplotlib.rc_context(STYLE):
-        grid = figure.subplots(len(measured), columns, squeeze=False)
-        figure.suptitle("The changes, and their strengths")
+    grid = titled_grid(figure, len(measured), columns, "The changes, and their strengths")
     for row, each in zip(grid, measured, strict=True):
         for place, axes in enumerate(row):
             _without_frame(axes)
@@ -92,9 +88,7 @@ def border_profiles(borders: Sequence[LayerBorder]) -> Figure:
     columns = min(3, len(layers))
     rows = -(-len(layers) // columns)
     figure = new_figure(max(3.3 * columns, 6.4), 2.9 * rows + 1.3)
-    with matplotlib.rc_context(STYLE):
-        grid = figure.subplots(rows, columns, squeeze=False)
-        figure.suptitle("Mean activation by distance from the border")
+    grid = titled_grid(figure, rows, columns, "Mean activation by distance from the border")
     colours = dict(zip(paddings, (BLUE, ORANGE, GREEN, *FURTHER), strict=False))
     markers = dict(zip(paddings, _MARKERS, strict=False))
     for axes in grid.ravel()[len(layers) :]:
@@ -132,9 +126,7 @@ def border_maps(borders: Sequence[LayerBorder]) -> Figure:
     layers, paddings = _layers(borders), _paddings(borders)
     known = {(each.paddings, each.layer): each.means for each in borders}
     figure = new_figure(max(2.2 * len(layers) + 1.2, 5.6), 2.0 * len(paddings) + 1.1)
-    with matplotlib.rc_context(STYLE):
-        grid = figure.subplots(len(paddings), len(layers), squeeze=False)
-        figure.suptitle("Mean activation at every place of a layer's maps")
+    grid = titled_grid(figure, len(paddings), len(layers), "Mean activation at every place of a layer's maps")
     for column, layer in enumerate(layers):
         some = [means for (_, name), means in known.items() if name == layer]
         low, high = (float(bound(list(map(bound, some)))) for bound in (np.min, np.max))

@@ -16,7 +16,7 @@ from cnn_jax import ops
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.inspect.filter_request import Sliding
 from cnn_jax.plain_text import shortened
-from cnn_jax.words import nearest
+from cnn_jax.words import did_you_mean
 
 MAX_KERNEL = 255  # pixels along each axis
 
@@ -112,8 +112,7 @@ def _read_matrix(word: str) -> Float[np.ndarray, "kh kw"]:
     except (OSError, ValueError):
         found = False
     if not found:
-        near = nearest(stripped, [*KERNELS, "all"], least=0.5)
-        hint = f"; did you mean {near}?" if near else ""
+        hint = did_you_mean(stripped, [*KERNELS, "all"], least=0.5)
         raise ValueError(f"is no file, no matrix, and none of {', '.join(KERNELS)}, all{hint}")
     try:
         if path.suffix.lower() == ".npy":

@@ -9,7 +9,7 @@ import numpy as np
 from cnn_jax.inspect.grad_cam import PASSING, last_maps, on_all_paths
 from cnn_jax.layer_rows import ACTIVATION
 from cnn_jax.models import Model
-from cnn_jax.words import nearest
+from cnn_jax.words import unknown_layer
 
 
 class UnknownLayerError(ValueError):
@@ -50,9 +50,7 @@ def check_names(model: Model, image_shape: tuple[int, int, int], names: Sequence
             continue
         if name in (row.name for row in model.layers(image_shape)):
             raise UnknownLayerError(f"layer {name!r} runs in training alone; the others are: {', '.join(known)}")
-        near = nearest(name, known, least=0.5)
-        meant = f"did you mean {near!r}? " if near else ""
-        raise UnknownLayerError(f"no layer {name!r}; {meant}The layers are: {', '.join(known)}")
+        raise UnknownLayerError(unknown_layer(name, known))
 
 
 def standard_layers(model: Model, image_shape: tuple[int, int, int], count: int) -> tuple[str, ...]:

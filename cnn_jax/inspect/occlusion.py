@@ -103,7 +103,7 @@ def _outputs(
     return [outputs[name][0] for name in layers]
 
 
-# Seven parameters and arrays: the plan's places are cut into batches as the windows are.
+# More than seven parameters: `jax.jit` wants constants apart from arrays; places are cut into batches like windows.
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))
 def _covered_logits(
     model: Model,

@@ -17,7 +17,7 @@ from cnn_jax.geometry import LayerGeometry
 from cnn_jax.inspect.attribution import Images, batch_size
 from cnn_jax.layer_rows import IMAGE
 from cnn_jax.models import Model, Variables
-from cnn_jax.words import nearest
+from cnn_jax.words import unknown_layer
 
 THRESHOLD = 1 - 0.9545  # share of the largest gradient; Luo et al.'s, what two standard deviations leave out
 
@@ -117,8 +117,7 @@ def receptive_fields(
     rows = {row.name: row for row in geometry.locate(model.layers(shape), shape)}
     names = growing_layers(model, shape) if layers is None else tuple(layers)
     if unknown := [name for name in names if name not in rows]:
-        near = nearest(unknown[0], rows, least=0)
-        raise ValueError(f"layer {unknown[0]!r}: did you mean {near!r}? The layers are: {', '.join(rows)}")
+        raise ValueError(unknown_layer(unknown[0], rows))
     squares = _squared_gradients(model, variables, pixels, key, names)
     if not np.isfinite(squares).all():
         raise ValueError("the network gives gradients that are not finite")
@@ -189,9 +188,10 @@ def _squared_gradients(
     for start in range(0, count, size):
         numbers = np.arange(start, start + size)
         weights = (numbers < count).astype(np.float32)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
         batch = pixels[np.minimum(numbers, count - 1)]
         for place in range(len(names)):
-            sums[place] += np.asarray(_batch_squares(model, names, variables, batch, weights, numbers, place, key))
+            sums[place] += np.asarray(_batch_squares(model, names, variables, batch, weights, keys, place))
     return sums / count
 
 
@@ -202,15 +202,13 @@ def _batch_squares(
     variables: Variables,
     images: Float[Array, "b h w c"],
     weights: Float[Array, " b"],
-    numbers: Int[Array, " b"],
+    keys: PRNGKeyArray,
     place: Int[Array, ""],
-    key: PRNGKeyArray,
 ) -> Float[Array, "h w"]:
     """The weighted sum over images of the squared gradients of the layer at one place of `names`, per channel.
 
     One program serves all layers, because compiling takes longer than the passes that it saves.
     """
-    keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
 
     def score(images: Array) -> Array:
         outputs = model.apply_with_layers(variables, images, names)[3]

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from cnn_jax import bands, plot_text
 from cnn_jax.inspect.receptive_field import THRESHOLD, ReceptiveField
-from cnn_jax.plot_style import BLUE, GREY, ORANGE, STYLE, new_figure
+from cnn_jax.plot_style import BLUE, GREY, ORANGE, STYLE, new_figure, titled_grid
 
 _LABEL = 30  # characters of a layer's name
 _COLUMNS = 4
@@ -92,9 +92,8 @@ def _panels(fields: Sequence[ReceptiveField], title: str) -> tuple[Figure, list[
     columns = min(_COLUMNS, len(fields))
     rows = math.ceil(len(fields) / columns)
     figure = new_figure(max(2.6 * columns, 6.4), 3.0 * rows + 0.9)
-    with matplotlib.rc_context(STYLE):
-        panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
-        figure.suptitle(f"{title}\ntheoretical: blue box; effective: dashed orange outline", fontsize=12)
+    title = f"{title}\ntheoretical: blue box; effective: dashed orange outline"
+    panels = list(titled_grid(figure, rows, columns, title, fontsize=12).ravel())
     for axes in panels:
         axes.axis("off")
     for axes, field in zip(panels, fields, strict=False):

@@ -179,17 +179,17 @@ class Panel:
     remark: str = ""
 
 
-def panels(picture: UInt8[np.ndarray, "h w c"], parts: Sequence[Panel], columns: int = 3) -> Figure:
+def panels(picture: UInt8[np.ndarray, "h w c"], parts: Sequence[Panel]) -> Figure:
     """Draws a picture and maps of it, each with its scale.
 
     Args:
       picture: Pixels, 0 to 255.
       parts: The maps.
-      columns: Panels in a row.
 
     Returns:
       The figure.
     """
+    columns = 3
     side, bar, over = 2.1, 0.85, 0.42  # inches
     height, width = picture.shape[:2]
     tile = (side * min(1, height / width), side * min(1, width / height))

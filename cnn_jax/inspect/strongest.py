@@ -136,6 +136,7 @@ def box_pixels(box: Sequence[int], size: Sequence[int]) -> tuple[Int[np.ndarray,
     return (np.arange(box[2]) + box[0]) % size[0], (np.arange(box[3]) + box[1]) % size[1]
 
 
+# More than seven parameters: a network, a batch, and for each layer which of its units count.
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))
 def strongest_of_batch(
     model: Model,

@@ -23,7 +23,7 @@ from cnn_jax.layer_rows import LayerRow, LayerTrace, Stopped, trace_layers
 from cnn_jax.models.layer_graph import LayerNode, trace_graph
 from cnn_jax.models.row_checks import check_rows
 from cnn_jax.ops.platform import building_for
-from cnn_jax.words import nearest
+from cnn_jax.words import unknown_layer
 
 Variables = Mapping[str, Any]
 
@@ -311,8 +311,7 @@ def _unknown_layer(name: str, ran: Iterable[LayerRow], rows: Iterable[LayerRow])
     """The error for a layer that did not run."""
     if any(row.name == name for row in rows):
         return f"layer {name!r} runs in training alone; use train=True"
-    names = [row.name for row in ran]
-    return f"layer {name!r}: did you mean {nearest(name, names, least=0)!r}? The layers are: {', '.join(names)}"
+    return unknown_layer(name, (row.name for row in ran))
 
 
 def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) -> Model:

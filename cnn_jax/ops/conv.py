@@ -133,7 +133,7 @@ def conv2d(
     return result.astype(x.dtype)
 
 
-# Eight parameters: those of the convolution whose adjoint it is, and the size of the result.
+# More than seven parameters: those of the convolution whose adjoint it is, and the size of the result.
 def conv_transpose2d(
     x: Float[Array, "b oh ow o"],
     kernel: Float[Array, "kh kw ci o"],

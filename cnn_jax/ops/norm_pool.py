@@ -17,7 +17,7 @@ from cnn_jax.ops.padding import IntPair, Padding
 from cnn_jax.ops.pool import max_pool
 
 
-# Ten parameters: those of the two functions whose work it does.
+# More than seven parameters: those of the two functions whose work it does.
 def batch_norm_max_pool_train(
     x: Float[Array, "b h w c"],
     scale: Float[Array, " c"],

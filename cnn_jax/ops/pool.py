@@ -281,7 +281,7 @@ class _Views:
     """Which windows see a pixel, along one axis.
 
     Attributes:
-      seen: for each of the first stride pixels that there are, the (tap, window) pairs that see it, windows counted
+      seen: For each of the first stride pixels that there are, the (tap, window) pairs that see it, windows counted
         from the first of `beyond`; the pixel k strides on is seen by the same taps of the k-th windows after them.
       beyond: windows to add before and after those there are, which see nothing.
       count: strides that cover the pixels.

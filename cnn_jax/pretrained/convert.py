@@ -29,7 +29,7 @@ class _Entry(NamedTuple):
     """Where one array stands.
 
     Attributes:
-      path: in our variables, the collection first.
+      path: Path in our variables, the collection first.
       shape: ours.
       maps: (height, width, channels) that a dense kernel's inputs were flattened from; None for others.
       kept: How the library keeps it, where it differs from what ours is.

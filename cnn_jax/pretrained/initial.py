@@ -11,28 +11,23 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from cnn_jax import models
-from cnn_jax.config import Model as ModelConfig
-from cnn_jax.config import Pretrained
+from cnn_jax.blocks.policy import lies_below
+from cnn_jax.config import Experiment, Pretrained
 from cnn_jax.pretrained.convert import adapted, from_torch
 from cnn_jax.pretrained.errors import WeightsError
 from cnn_jax.pretrained.files import read_entries
-from cnn_jax.words import nearest
+from cnn_jax.words import did_you_mean
 
 
 def initial_variables(
-    model: models.Model,
-    model_config: ModelConfig,
-    pretrained: Pretrained,
-    key: PRNGKeyArray,
-    image_shape: tuple[int, int, int],
+    model: models.Model, experiment: Experiment, key: PRNGKeyArray, image_shape: tuple[int, int, int]
 ) -> models.Variables:
     """Gives the variables before the first step.
 
     Args:
-      model: the network, with as many classes as the data.
-      model_config: its config.
-      pretrained: Weights to start from, and what becomes of their head.
-      key: for what is drawn.
+      model: Network of the experiment, with as many classes as the data.
+      experiment: Config: the network, the weights to start from, and what becomes of their head.
+      key: Random key of what is drawn.
       image_shape: (height, width, channels) in pixels.
 
     Returns:
@@ -41,7 +36,7 @@ def initial_variables(
     Raises:
       WeightsError: where the file cannot be read or does not fit; every entry at fault is listed.
     """
-    drawn = _drawn(model, key, image_shape)
+    drawn, pretrained = _drawn(model, key, image_shape), experiment.pretrained
     if pretrained.weights is None:
         return drawn
     path = Path(pretrained.weights).expanduser()
@@ -50,8 +45,8 @@ def initial_variables(
     except WeightsError as error:
         raise WeightsError(f"config.pretrained.weights: {error}") from error
     try:
-        entries = adapted(entries, model_config, image_shape[2])
-        loaded = from_torch(entries, model_config, with_logits=pretrained.head == "keep")
+        entries = adapted(entries, experiment.model, image_shape[2])
+        loaded = from_torch(entries, experiment.model, with_logits=pretrained.head == "keep")
     except WeightsError as error:
         raise WeightsError(f"config.pretrained.weights: {path}: {error}") from error
     return _with_head(drawn, loaded, pretrained)
@@ -97,13 +92,8 @@ def check_frozen(freeze: tuple[str, ...], layers: tuple[str, ...]) -> list[str]:
     faults = []
     for name in freeze:
         if name not in known:
-            near = nearest(name, known, least=0.5)
-            hint = f"did you mean {near!r}?" if near else f"the network has {', '.join(known[:6])}, ..."
-            faults.append(f"config.pretrained.freeze: no layer is named {name!r}; {hint}")
-    if not faults and freeze and all(_lies_below(layer, freeze) for layer in layers):
+            hint = did_you_mean(name, known, least=0.5) or f"; the network has {', '.join(known[:6])}, ..."
+            faults.append(f"config.pretrained.freeze: no layer is named {name!r}{hint}")
+    if not faults and freeze and all(lies_below(tuple(layer.split("/")), freeze) for layer in layers):
         faults.append("config.pretrained.freeze leaves no layer that learns; leave out the head")
     return faults
-
-
-def _lies_below(layer: str, names: tuple[str, ...]) -> bool:
-    return any(layer == name or layer.startswith(f"{name}/") for name in names)

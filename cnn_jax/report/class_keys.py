@@ -9,8 +9,8 @@ def class_keys(class_names: Sequence[str], taken: Collection[str]) -> list[str]:
     """Names classes beside other keys: a class that is called like one of those is "class NAME".
 
     Args:
-      class_names: all different.
-      taken: the other keys.
+      class_names: Names of the classes, all different.
+      taken: Keys of other things.
 
     Returns:
       The keys of the classes, all different and none taken.

@@ -22,10 +22,10 @@ class Calibration:
 
     Attributes:
       edges: Edges of the bins, from 0 to 1.
-      confidence: mean probability of the predicted class in each bin; NaN in an empty one.
-      accuracy: share that is right in each bin; NaN in an empty one.
-      counts: predictions in each bin.
-      error: expected calibration error, the mean distance of the two, weighted by the counts.
+      confidence: Mean probability of the predicted class in each bin; NaN in an empty one.
+      accuracy: Share of right predictions in each bin; NaN in an empty one.
+      counts: Number of predictions in each bin.
+      error: Expected calibration error, the mean distance of the two, weighted by the counts.
     """
 
     edges: Float[np.ndarray, " bins+1"]
@@ -36,12 +36,12 @@ class Calibration:
 
 
 def wilson_interval(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """The interval that a share lies in with the confidence of z; 1.96 for 95 %.
+    """Computes the interval that a share lies in with the confidence of z; 1.96 for 95 %.
 
     Args:
-      right: how many of them.
-      total: how many there are; at least 1.
-      z: quantile of the normal distribution.
+      right: Number of successes.
+      total: Number of trials, at least 1.
+      z: Quantile of the normal distribution.
 
     Returns:
       (low, high).
@@ -64,9 +64,9 @@ def most_confused(matrix: np.ndarray, class_names: Sequence[str], count: int) ->
     """The pairs of classes that are taken for each other most.
 
     Args:
-      matrix: as `confusions` gives it.
-      class_names: in label order.
-      count: how many pairs at most.
+      matrix: Counts, as `confusions` returns them.
+      class_names: Names of the classes in label order.
+      count: Greatest number of pairs.
 
     Returns:
       (true, predicted, how often, share of the true class), most frequent first.
@@ -88,9 +88,9 @@ def per_class(
     """Scikit-learn's classification report: precision, recall, F1 and support by class, and their means.
 
     Args:
-      labels: true classes.
-      predicted: predicted classes.
-      class_names: in label order, all different.
+      labels: True classes.
+      predicted: Predicted classes.
+      class_names: Names of the classes in label order, all different.
 
     Returns:
       The report: a class by its name, or as `class_keys` names it beside the means' keys.
@@ -108,7 +108,7 @@ def calibration(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, 
     """Compares how sure predictions are with how often they are right.
 
     Args:
-      labels: true classes.
+      labels: True classes.
       probabilities: Probabilities of all classes, [images, classes].
       bins: Number of bins of equal width over 0 to 1.
 

@@ -27,10 +27,10 @@ def samples(
     """Images with their predicted class and its probability, and the true class where it differs.
 
     Args:
-      images: pixels 0 to 255; all are shown, of more channels than colours have as many as fit.
-      labels: true classes.
+      images: Pixels from 0 to 255; all are shown, of more channels than colours have as many as fit.
+      labels: True classes.
       probabilities: Probabilities of all classes, [images, classes].
-      class_names: in label order.
+      class_names: Names of the classes in label order.
       title: Title of the figure.
 
     Returns:
@@ -95,7 +95,7 @@ def filters(kernel: Float[np.ndarray, "kh kw c o"]) -> Figure:
     """A convolution's kernels: in colour where they see RGB, else blue for negative, red for positive weights.
 
     Args:
-      kernel: weights; of more than 64 output features the first 64 are shown.
+      kernel: Weights; of more than 64 output features the first 64 are shown.
 
     Returns:
       The figure.

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cnn_jax import plot_text
-from cnn_jax.plot_style import BLUE, FURTHER, GREEN, GREY, ORANGE, STYLE, new_figure
+from cnn_jax.plot_style import BLUE, FURTHER, GREEN, GREY, ORANGE, new_figure, titled_axes
 from cnn_jax.report.classification import Calibration
 from cnn_jax.run.metrics import Metric
 
@@ -27,13 +25,6 @@ NUMBERED_CLASSES = 20  # a matrix of more classes is shown by colour alone
 Points = Sequence[tuple[float, float]]
 
 
-def _axes(figure: Figure, title: str, x: str, y: str) -> Axes:
-    with matplotlib.rc_context(STYLE):
-        axes = figure.subplots()
-    axes.set(title=title, xlabel=x, ylabel=y)
-    return axes
-
-
 def curves(series: Mapping[str, Points], metric: Metric) -> Figure:
     """Plots a metric over the epochs.
 
@@ -45,7 +36,7 @@ def curves(series: Mapping[str, Points], metric: Metric) -> Figure:
       The figure.
     """
     figure = new_figure(6.4, 4.2)
-    axes = _axes(figure, metric.heading, "epoch", metric.label)
+    axes = titled_axes(figure, metric.heading, "epoch", metric.label)
     for split, points in series.items():
         if points:
             epochs, values = zip(*points, strict=True)
@@ -59,7 +50,7 @@ def curves(series: Mapping[str, Points], metric: Metric) -> Figure:
 def learning_rate(points: Points) -> Figure:
     """The learning rate over the epochs."""
     figure = new_figure(6.4, 3.4)
-    axes = _axes(figure, "Learning rate", "epoch", "learning rate")
+    axes = titled_axes(figure, "Learning rate", "epoch", "learning rate")
     if points:
         epochs, values = zip(*points, strict=True)
         axes.plot(epochs, values, color=BLUE, marker="o" if len(points) < 3 else None)
@@ -74,7 +65,7 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     numbered = classes <= NUMBERED_CLASSES
     side = 2.8 + (0.62 * classes if numbered else 6)
     figure = new_figure(side + 1, side)
-    axes = _axes(figure, "Confusion matrix of the test images", "predicted class", "true class")
+    axes = titled_axes(figure, "Confusion matrix of the test images", "predicted class", "true class")
     axes.grid(visible=False)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -93,7 +84,7 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
 def reliability(calibration: Calibration) -> Figure:
     """Accuracy against confidence, beside the diagonal of perfect calibration."""
     figure = new_figure(5.2, 4.6)
-    axes = _axes(
+    axes = titled_axes(
         figure,
         f"Calibration (expected error {calibration.error:.3f})",
         "confidence (probability of the predicted class)",
@@ -122,14 +113,14 @@ def step_time(profile: StepProfile, count: int) -> Figure:
 
     Args:
       profile: Profile of a step.
-      count: operations that are shown.
+      count: Number of operations that are shown.
 
     Returns:
       The figure.
     """
     longest = profile.operations[:count]
     figure = new_figure(9.6, 1.6 + 0.28 * len(longest))
-    axes = _axes(figure, "The longest operations of a step", "milliseconds of a step", "")
+    axes = titled_axes(figure, "The longest operations of a step", "milliseconds of a step", "")
     kinds = [kind for kind, _, _ in profile.kinds]
     colours = dict(zip(kinds, (BLUE, ORANGE, GREEN, *FURTHER), strict=False))
     for kind in kinds:

@@ -48,11 +48,11 @@ class Prediction:
     r"""Prediction of one picture.
 
     Attributes:
-      file: its path; bytes that are not UTF-8 stand as \xff.
-      label: the most probable class.
+      file: Path of the picture; bytes that are not UTF-8 stand as \xff.
+      label: Most probable class.
       probability: Probability of that class.
       probabilities: Probabilities of all classes, by name.
-      changes: how the picture was made to fit, in words; empty where it fitted.
+      changes: Changes that made the picture fit, in words; empty if it fitted.
     """
 
     file: str
@@ -67,8 +67,8 @@ class Unreadable:
     """A file that is not predicted.
 
     Attributes:
-      file: its path.
-      reason: names the file, and says why it cannot be read.
+      file: Path of the picture.
+      reason: Message with the file's name and why it cannot be read.
     """
 
     file: str
@@ -86,7 +86,7 @@ def find_pictures(paths: Sequence[Path], config: Data | None = None) -> tuple[li
       (the files, what was passed over in the folders).
 
     Raises:
-      DataError: where a path is missing, or a folder has no pictures.
+      DataError: If a path is missing, or a folder has no pictures.
     """
     files: list[Path] = []
     warnings: list[str] = []
@@ -115,7 +115,7 @@ def predict(
 
     Args:
       network: Network, as `restore.load`, `load.load` or `published.load` opens it.
-      files: picture files.
+      files: Paths of the pictures.
       view: The middle of a picture that the network sees; None reads pictures as its data source does.
 
     Yields:

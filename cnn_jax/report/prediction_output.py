@@ -36,17 +36,17 @@ def write(
     """Prints predictions, and writes them to a file too where one is named.
 
     Args:
-      results: as `prediction.predict` gives them.
-      class_names: in label order.
+      results: Predictions, as `prediction.predict` returns them.
+      class_names: Names of the classes in label order.
       form: "table", "json" or "csv": how they are printed.
-      output: file that ends in .json or .csv; None for none.
+      output: File that ends in .json or .csv; None for none.
 
     Returns:
       The files that were not predicted.
 
     Raises:
-      ConfigError: where the file cannot be written.
-      DataError: where nothing was predicted; nothing is printed or written then.
+      ConfigError: If the file cannot be written.
+      DataError: If nothing was predicted; nothing is printed or written then.
     """
     unreadable: list[Unreadable] = []
     predicted = 0
@@ -81,8 +81,8 @@ def listed(unreadable: Sequence[Unreadable], files: int) -> str:
     """Says which files were not predicted.
 
     Args:
-      unreadable: these files.
-      files: number of all files.
+      unreadable: Pictures that could not be read.
+      files: Number of all files.
     """
     if files == 1:
         return f"--images: {unreadable[0].reason}"

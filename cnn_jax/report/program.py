@@ -45,7 +45,7 @@ class Program:
 
     Attributes:
       name: Name of the module.
-      instructions: by name.
+      instructions: Instructions by their names.
     """
 
     def __init__(self, module: hlo.Module):
@@ -95,7 +95,7 @@ def read(text: str) -> Program:
     """Reads a compiled program.
 
     Args:
-      text: as `jax.stages.Compiled.as_text` gives it.
+      text: Text that `jax.stages.Compiled.as_text` returns.
 
     Returns:
       Its instructions and computations.

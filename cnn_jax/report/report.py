@@ -13,6 +13,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from cnn_jax import plain_text
+from cnn_jax.config import parsing
 from cnn_jax.data.split import Split
 from cnn_jax.layer_rows import LayerRow
 from cnn_jax.report import classification, pictures, plots, report_folder, step_profile
@@ -34,13 +35,13 @@ class ReportInputs:
     """Content of a report besides the files of the run's folder.
 
     Attributes:
-      test: images that the network was tested on: all, or some of many.
-      tested: how many there are.
-      class_names: in label order.
+      test: Images that the network was tested on: all, or some of many.
+      tested: Number of all test images.
+      class_names: Names of the classes in label order.
       probabilities: Probabilities of all classes, for each test image.
       first_kernel: Kernel of the first convolution; None where there is none.
-      layers: rows of the layer table.
-      warnings: what is suspicious in the data set.
+      layers: Rows of the layer table.
+      warnings: Findings in the data set that are perhaps not meant.
     """
 
     test: Split
@@ -57,13 +58,13 @@ def write_report(folder: RunFolder, inputs: ReportInputs) -> Path:
 
     Args:
       folder: Folder of a finished run.
-      inputs: what its files do not hold.
+      inputs: Content that the run's files do not hold.
 
     Returns:
       The path of index.html.
 
     Raises:
-      RunFolderError: where a file of the run is missing or damaged.
+      RunFolderError: If a file of the run is missing or damaged.
     """
     result = folder.result()
     if result is None:
@@ -180,12 +181,9 @@ def _render(
     )
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """A nested object as dotted names and values."""
-    rows = []
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{key}.")
-        else:
-            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
-    return rows
+def _flat(tree: dict[str, Any]) -> list[tuple[str, str]]:
+    """A nested object as dotted names and texts."""
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in parsing.leaves(tree)
+    ]

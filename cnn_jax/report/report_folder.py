@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import markupsafe
@@ -18,6 +18,20 @@ from matplotlib.figure import Figure
 
 from cnn_jax import plot_text, whole_file
 from cnn_jax.plain_text import plain_lines
+
+
+class Picture(NamedTuple):
+    """A figure of a page.
+
+    Attributes:
+      name: Name of its PNG file, without the ending.
+      alt: Text in its place.
+      figure: The figure.
+    """
+
+    name: str
+    alt: str
+    figure: Figure
 
 
 def png(figure: Figure) -> bytes:
@@ -33,9 +47,9 @@ def page(template: str, pictures: Mapping[str, bytes], **values: Any) -> str:
     """Fills in a template of this package.
 
     Args:
-      template: name of its file.
+      template: Name of the template's file.
       pictures: PNG files by name; the template has them as `pictures`, in base64.
-      values: all else that it shows.
+      values: All other values of the template.
 
     Returns:
       The page.
@@ -64,7 +78,7 @@ def replace(folder: Path, files: Mapping[str, bytes]) -> Path:
 
     Args:
       folder: Folder of the report.
-      files: contents by name, index.html among them.
+      files: Contents by name, index.html among them.
 
     Returns:
       The path of index.html.

@@ -20,15 +20,15 @@ def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
     """Classifies the test images again and writes the report into the run's folder.
 
     Args:
-      run: as `restore.load` opens it.
+      run: Finished run, as `restore.load` returns it.
       data_dir: Folder of prepared data; None is the default folder.
 
     Returns:
       The path of index.html.
 
     Raises:
-      DataError: where the images cannot be had, or are no longer those that the run saw.
-      RunFolderError: where metrics.jsonl was cut short or changed, or the result was.
+      DataError: If the images cannot be had, or are no longer those that the run saw.
+      RunFolderError: If metrics.jsonl was cut short or changed, or the result was.
     """
     metrics_log.check(run.folder.metrics, run.result.step, run.records_seen)
     run.folder.check_result(run.result)

@@ -30,12 +30,12 @@ class Operation(NamedTuple):
     """All calls of one operation.
 
     Attributes:
-      name: as XLA names it.
-      source: where it comes from, as JAX names it.
+      name: Name in XLA's program.
+      source: Place in the code that it comes from, as JAX names it.
       kind: Kind of its work.
       milliseconds: Time in each step, in milliseconds.
       share: Fraction of the step's time.
-      calls: in a step.
+      calls: Number of calls in a step.
     """
 
     name: str
@@ -57,12 +57,12 @@ class StepProfile:
     """A step's time, as the mean over the traced steps; tracing itself takes some of it.
 
     Attributes:
-      first_step: the first traced one, from this run's first.
-      steps: how many were traced.
+      first_step: Number of the first traced step, from this run's first.
+      steps: Number of traced steps.
       device: Device that was profiled.
       milliseconds: Time of a step, in milliseconds.
       idle_milliseconds: Time of a step in which no operation ran, in milliseconds.
-      operations: the longest first; they and the idle time add up to the step's.
+      operations: Operations, the longest first; they and the idle time add up to the step's.
     """
 
     first_step: int
@@ -114,9 +114,9 @@ def profile(first_step: int, steps: int, device: str, spans: Sequence[Span], com
     """Adds up the time of every operation.
 
     Args:
-      first_step, steps, device: as `StepProfile` has them.
+      first_step, steps, device: Fields of the `StepProfile`.
       spans: Operations of the traced steps, in any order.
-      compiled: the program that they are of.
+      compiled: Program that was traced.
 
     Returns:
       The profile.
@@ -139,7 +139,7 @@ def share_time(spans: Iterable[Span]) -> tuple[dict[str, float], float]:
     that all times add up to what a clock shows.
 
     Args:
-      spans: in any order.
+      spans: Spans of time in any order.
 
     Returns:
       (nanoseconds by operation, nanoseconds in which none was at work).
@@ -173,8 +173,8 @@ def spans_of(trace: jax.profiler.ProfileData, compiled: Program) -> tuple[str, l
     goes on elsewhere after its event, a second event tells the end, and numbers tell which two belong together.
 
     Args:
-      trace: as XProf keeps it.
-      compiled: the program.
+      trace: Trace in XProf's format.
+      compiled: Program that was traced.
 
     Returns:
       (the device's name, the spans).

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -15,16 +14,15 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from cnn_jax import plot_text
-from cnn_jax.plot_style import BLUE, GREEN, GREY, ORANGE, STYLE, new_figure
+from cnn_jax.plot_style import BLUE, FAINT, GREEN, GREY, ORANGE, new_figure, titled_axes
 from cnn_jax.report.plots import Points
-from cnn_jax.run.metrics import PRIMARY
+from cnn_jax.run.metrics import PRIMARY, Metric
 from cnn_jax.sweep.points import key, value_text
 from cnn_jax.sweep.statistics import Difference, Estimate, Group, pareto_front
 
 # The rest of Okabe and Ito's palette, its yellow left out, which is too faint on white.
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
-_FAINT = "#BBBBBB"
 COLOURED_CURVES = 20  # of more points, only the best and the baseline have a colour
 _BEST = 5
 _VALUE = 18  # characters of a value's label
@@ -38,11 +36,11 @@ BARS: Any = {"fmt": "o", "capsize": 4, "linewidth": 2, "markersize": 7, "zorder"
 
 
 class Curve(NamedTuple):
-    """The primary metric of one trial over the epochs.
+    """A metric of one trial over the epochs.
 
     Attributes:
       points: Pairs of epoch and value.
-      finished: whether the trial counts in its point's mean.
+      finished: Whether the trial counts in its point's mean.
     """
 
     points: Points
@@ -55,7 +53,7 @@ class PointCurves(NamedTuple):
     Attributes:
       name: Name of the point.
       curves: Learning curves of its trials.
-      baseline: whether the others are compared with it.
+      baseline: Whether the others are compared with it.
     """
 
     name: str
@@ -68,7 +66,7 @@ class Cost(NamedTuple):
 
     Attributes:
       name: Name of the point.
-      cost: mean over its trials.
+      cost: Mean over its trials.
       estimate: The primary metric over its trials.
     """
 
@@ -81,8 +79,8 @@ def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[
     """Primary metric by the values of one field, over all values of the others.
 
     Args:
-      field: dotted name.
-      groups: one for each value that is shown.
+      field: Dotted name of the field.
+      groups: Group of trials of each value that is shown.
       singles: Primary metric of the single trials of each group.
       values: Number of values that the field takes.
 
@@ -115,8 +113,8 @@ def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
     """Mean of the primary metric for each pair of values of two fields.
 
     Args:
-      rows, columns: dotted names of the fields.
-      groups: one for each pair of values that the sweep has, the row's value first.
+      rows, columns: Dotted names of the fields.
+      groups: Group of trials of each pair of values that the sweep has, the row's value first.
 
     Returns:
       The figure; a pair with no finished trial says why there is none.
@@ -142,29 +140,31 @@ def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def learning_curves(points: Sequence[PointCurves], split: str) -> Figure:
-    """Primary metric over the epochs: a thin line for each trial, the mean of a point's finished trials thick.
+def learning_curves(points: Sequence[PointCurves], split: str, metric: Metric = PRIMARY) -> Figure:
+    """A metric over the epochs: a thin line for each trial, the mean of a point's finished trials thick.
 
     Args:
-      points: the best first.
-      split: "test" or "validation".
+      points: Points, the best first.
+      split: "train", "validation" or "test".
+      metric: The metric.
 
     Returns:
       The figure; of more than COLOURED_CURVES points, only the five best and the baseline are told apart.
     """
     everyone = len(points) <= COLOURED_CURVES
     figure = new_figure(10.5, max(5.2, 1.2 + 0.27 * (len(points) if everyone else _BEST + 1)))
-    axes = titled_axes(figure, f"Learning curves on the {split} images", "epoch", f"{split} {PRIMARY.label}")
+    images = "training" if split == "train" else split
+    axes = titled_axes(figure, f"Learning curves on the {images} images", "epoch", f"{images} {metric.label}")
     told = [point for place, point in enumerate(points) if everyone or place < _BEST or point.baseline]
     others = [point for place, point in enumerate(points) if not (everyone or place < _BEST or point.baseline)]
-    means = _draw_faint(axes, others)
+    means = _draw_faint(axes, others, metric)
     # All colours with one dash come before the next dash.
     for (dash, colour), point in zip(itertools.product(_DASHES, _COLOURS), told, strict=False):
         label = plot_text.drawable(point.name, 48) + (" (baseline)" if point.baseline else "")
-        means.append(_draw_curves(axes, point, colour, dash, label, zorder=2.5))
+        means.append(_draw_curves(axes, point, colour, dash, label, metric))
     if others:
-        axes.plot([], [], color=_FAINT, linewidth=2.2, label=f"{len(others)} other points")
-    _fit_height(axes, means)
+        axes.plot([], [], color=FAINT, linewidth=2.2, label=f"{len(others)} other points")
+    _fit_height(axes, means, metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.legend(loc="outside right upper", frameon=False, fontsize=10, title="best first", alignment="left")
     return figure
@@ -174,8 +174,8 @@ def trade_off(points: Sequence[Cost], x: str) -> Figure:
     """Primary metric against a cost, with the points that no other beats in both.
 
     Args:
-      points: with finished trials.
-      x: name of the cost, with its unit.
+      points: Points that have finished trials.
+      x: Name of the cost, with its unit.
 
     Returns:
       The figure; the points of the front are numbered and named.
@@ -214,8 +214,8 @@ def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
     """Differences from the baseline with their intervals.
 
     Args:
-      named: differences with at least one pair, and their points' names.
-      baseline: its name.
+      named: Differences with at least one pair, and their points' names.
+      baseline: Name of the baseline.
 
     Returns:
       The figure, the best at the top; of more than COMPARED points, those that differ most.
@@ -245,14 +245,6 @@ def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
     axes.set_ylim(-0.7, len(ordered) - 0.3)
     axes.grid(visible=False, axis="y")
     return figure
-
-
-def titled_axes(figure: Figure, title: str, x: str, y: str) -> Axes:
-    """Makes the axes of a figure, with its title and the axes' labels."""
-    with matplotlib.rc_context(STYLE):
-        axes = figure.subplots()
-    axes.set(title=title, xlabel=x, ylabel=y)
-    return axes
 
 
 def shown(values: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -295,7 +287,7 @@ def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | 
     if np.isnan(mean):
         hatch = "///" if _lack(group) == "infeasible" else "..." if _lack(group) == "failed" else None
         patch = Rectangle(
-            (column - 0.5, row - 0.5), 1, 1, facecolor="#EEEEEE", edgecolor=_FAINT, hatch=hatch, linewidth=0
+            (column - 0.5, row - 0.5), 1, 1, facecolor="#EEEEEE", edgecolor=FAINT, hatch=hatch, linewidth=0
         )
         axes.add_patch(patch)
         box = {"facecolor": "#EEEEEE", "edgecolor": "none", "pad": 2}
@@ -309,36 +301,35 @@ def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | 
     axes.text(column, row, text, ha="center", va="center", color="black" if bright else "white", fontsize=10)
 
 
-def _draw_curves(
-    axes: Axes, point: PointCurves, colour: str, dash: Any, label: str | None, zorder: float
-) -> np.ndarray:
+def _draw_curves(axes: Axes, point: PointCurves, colour: str, dash: Any, label: str, metric: Metric) -> np.ndarray:
     """Draws a point's trials and their mean; gives the mean as shown, epoch by epoch."""
     for points in _single(point):
         epochs, values = zip(*points, strict=True)
         dot = "." if len(epochs) == 1 else None
-        axes.plot(epochs, shown(values), color=colour, linewidth=0.8, alpha=0.35, marker=dot, zorder=zorder)
-    shared, means = _mean_curve(point)
+        scaled = metric.scale * np.array(values)
+        axes.plot(epochs, scaled, color=colour, linewidth=0.8, alpha=0.35, marker=dot, zorder=2.5)
+    shared, means = _mean_curve(point, metric)
     marker = "o" if len(shared) == 1 else None
-    axes.plot(shared, means, linewidth=2.2, linestyle=dash, marker=marker, color=colour, label=label, zorder=zorder + 1)
+    axes.plot(shared, means, linewidth=2.2, linestyle=dash, marker=marker, color=colour, label=label, zorder=3.5)
     return means
 
 
-def _draw_faint(axes: Axes, points: Sequence[PointCurves]) -> list[np.ndarray]:
+def _draw_faint(axes: Axes, points: Sequence[PointCurves], metric: Metric) -> list[np.ndarray]:
     """Draws the trials and means of many points in grey; gives the means."""
-    curves = [_mean_curve(point) for point in points]
+    curves = [_mean_curve(point, metric) for point in points]
     means = [np.column_stack(curve) for curve in curves]
     singles = [
-        np.column_stack([[epoch for epoch, _ in line], shown([value for _, value in line])])
+        np.column_stack([[epoch for epoch, _ in line], metric.scale * np.array([value for _, value in line])])
         for point in points
         for line in _single(point)
     ]
     for lines, width in ((singles, 0.8), (means, 2.2 if len(points) < _MANY else 0.8)):
         collection = LineCollection([line for line in lines if len(line) > 1])
-        collection.set(color=_FAINT, linewidth=width, alpha=0.35 if lines is singles else 1, zorder=1.2)
+        collection.set(color=FAINT, linewidth=width, alpha=0.35 if lines is singles else 1, zorder=1.2)
         axes.add_collection(collection)
         if dots := [line[0] for line in lines if len(line) == 1]:
             x, y = np.transpose(dots)
-            axes.scatter(x, y, s=12, color=_FAINT, zorder=1.2)
+            axes.scatter(x, y, s=12, color=FAINT, zorder=1.2)
     axes.autoscale_view()
     return [values for _, values in curves]
 
@@ -350,7 +341,7 @@ def _single(point: PointCurves) -> list[Points]:
     return (finished if len(finished) > 1 else []) + others
 
 
-def _mean_curve(point: PointCurves) -> tuple[list[float], np.ndarray]:
+def _mean_curve(point: PointCurves, metric: Metric) -> tuple[list[float], np.ndarray]:
     """The epochs that all finished trials of a point have, and their mean as shown at each."""
     finished = [curve.points for curve in point.curves if curve.finished and curve.points]
     by_epoch: dict[float, list[float]] = {}
@@ -358,16 +349,16 @@ def _mean_curve(point: PointCurves) -> tuple[list[float], np.ndarray]:
         by_epoch.setdefault(epoch, []).append(value)
     # A mean over fewer would jump where one drops out.
     shared = [epoch for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(finished)]
-    return shared, shown([float(np.mean(by_epoch[epoch])) for epoch in shared])
+    return shared, metric.scale * np.array([np.mean(by_epoch[epoch]) for epoch in shared])
 
 
-def _fit_height(axes: Axes, means: Sequence[np.ndarray]) -> None:
+def _fit_height(axes: Axes, means: Sequence[np.ndarray], metric: Metric) -> None:
     """Cuts off the first, steep part of curves whose ends lie so close together that they would look like one."""
     drawn = [each for each in means if len(each) > 1]
-    if not drawn or not PRIMARY.higher_is_better:
+    if not drawn or not metric.higher_is_better:
         return
     ends, highest = [each[-1] for each in drawn], max(each.max() for each in drawn)
-    reach = max(_ENDS * (max(ends) - min(ends)), 0.02 * PRIMARY.scale)
+    reach = max(_ENDS * (max(ends) - min(ends)), 0.02 * metric.scale)
     lowest = min(each.min() for each in drawn)
     if highest - reach > lowest:
         drawn_values = [np.asarray(line.get_ydata(), float) for line in axes.get_lines()]

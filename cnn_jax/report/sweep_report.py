@@ -9,11 +9,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from matplotlib.figure import Figure
 
-from cnn_jax.report import report_folder, sweep_plots, sweep_scatter
+from cnn_jax.report import report_folder, search_report, sweep_plots, sweep_scatter
+from cnn_jax.report.report_folder import Picture
 from cnn_jax.report.sweep_table import LEGIBLE_VALUES, FieldText, is_continuous, rounded, trial_rows
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.folder import result_fault
@@ -22,6 +23,7 @@ from cnn_jax.run.metrics_log import TEST, VALIDATION, read_records
 from cnn_jax.run.records import MetricRecord
 from cnn_jax.sweep.points import NOT_SET, key, name, short_names, value_text, values_at
 from cnn_jax.sweep.rows import Row, SweepHeader, code_warnings, columns, read_rows
+from cnn_jax.sweep.search.results import read_results
 from cnn_jax.sweep.statistics import Difference, Group, averaged, differences, grouped, measured
 from cnn_jax.sweep.status import STANDINGS
 
@@ -34,12 +36,6 @@ _SHOWN_TRIALS = 500  # trials that the page shows at first
 _DRAWN = ("id", "status", "fault", "message", "log_tail")  # columns of a trial that the template writes by itself
 
 
-class _Picture(NamedTuple):
-    name: str
-    alt: str
-    figure: Figure
-
-
 def write_sweep_report(folder: Path) -> Path:
     """Writes report/index.html and its PNG files into a sweep's folder.
 
@@ -50,18 +46,19 @@ def write_sweep_report(folder: Path) -> Path:
       The path of index.html.
 
     Raises:
-      SweepFolderError: where sweep.json is missing or damaged.
+      SweepFolderError: If sweep.json is missing or damaged.
     """
     header, rows = read_rows(folder)
-    points, recorded = grouped(rows, header.fields), _recorded(folder, rows)
-    compared = differences(rows, header.fields, header.baseline)
-    sections = {
-        "effects": _effects(header, rows),
-        "pairs": _pairs(header, rows),
-        "curves": _curves(recorded, header, rows, points),
-        "costs": _costs(header, rows),
-        "forest": _forest(header, compared),
-    }
+    recorded = _recorded(folder, rows)
+    results = read_results(folder, rows, recorded)
+    if results is None:
+        search, sweep = None, _sweep_values(header, rows, recorded)
+        sections = sweep["sections"]
+    else:
+        search, sweep = search_report.values(results), None
+        sections = search["sections"]
+        ranked = [each.values for each in search_report.ranked(results)]
+        sections["curves"] = _curves(recorded, header, rows, ranked, VALIDATION)
     listed = [each for each in columns() if "trials" in each.column.shown_in and each.column.name not in _DRAWN]
     values = {field: FieldText.of(field, _values(rows, field)) for field in header.fields}
     images = {each.name: report_folder.png(each.figure) for each in itertools.chain(*sections.values())}
@@ -69,6 +66,9 @@ def write_sweep_report(folder: Path) -> Path:
         "sweep_report.html.j2",
         images,
         header=header,
+        search=search,
+        sweep=sweep,
+        sections=sections,
         folder=folder.resolve().name,
         written=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         counts=_counts(rows),
@@ -78,15 +78,7 @@ def write_sweep_report(folder: Path) -> Path:
         short=short_names(header.fields),
         primary=PRIMARY,
         columns=listed,
-        averaged=averaged(),
-        points=_point_lines(header, rows, points),
-        num_points=len(points),
         shown_trials=_SHOWN_TRIALS,
-        best=_best(header, points),
-        baseline=_baseline(header, rows),
-        compared=_largest(compared),
-        num_compared=len(compared),
-        sections=sections,
         rows=rows,
         trial_rows=trial_rows(rows, [values[field] for field in header.fields], listed),
         value_text=value_text,
@@ -96,6 +88,31 @@ def write_sweep_report(folder: Path) -> Path:
     )
     files = {f"{image}.png": content for image, content in images.items()} | {"index.html": page.encode()}
     return report_folder.replace(folder / "report", files)
+
+
+def _sweep_values(
+    header: SweepHeader, rows: Sequence[Row], recorded: Mapping[str, list[MetricRecord]]
+) -> dict[str, Any]:
+    """All that the template shows of a sweep, and not of a search, whose test images decide nothing."""
+    points = grouped(rows, header.fields)
+    compared = differences(rows, header.fields, header.baseline)
+    ranked = [group.values for group in sorted(points, key=_gain, reverse=True)]
+    return {
+        "averaged": averaged(),
+        "points": _point_lines(header, rows, points),
+        "num_points": len(points),
+        "best": _best(header, points),
+        "baseline": _baseline(header, rows),
+        "compared": _largest(compared),
+        "num_compared": len(compared),
+        "sections": {
+            "effects": _effects(header, rows),
+            "pairs": _pairs(header, rows),
+            "curves": _curves(recorded, header, rows, ranked),
+            "costs": _costs(header, rows),
+            "forest": _forest(header, compared),
+        },
+    }
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, int]:
@@ -171,14 +188,14 @@ def _point_lines(header: SweepHeader, rows: Sequence[Row], points: Sequence[Grou
     ]
 
 
-def _effects(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
+def _effects(header: SweepHeader, rows: Sequence[Row]) -> list[Picture]:
     """A main effect for each field with more than one value, where anything has finished."""
     pictures = []
     for field in header.fields:
         values = _values(rows, field)
         figure = _continuous_effect(rows, field) if is_continuous(values) else _effect(rows, field)
         if len(values) > 1 and figure is not None:
-            pictures.append(_Picture(f"effect_{field}", f"Test {PRIMARY.title} by {field}", figure))
+            pictures.append(Picture(f"effect_{field}", f"Test {PRIMARY.title} by {field}", figure))
     return pictures
 
 
@@ -204,7 +221,7 @@ def _continuous_effect(rows: Sequence[Row], field: str) -> Figure | None:
     return sweep_scatter.continuous_effect(field, dots, unset) if dots else None
 
 
-def _pairs(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
+def _pairs(header: SweepHeader, rows: Sequence[Row]) -> list[Picture]:
     """Heat maps of the first pairs of fields with a legible number of values; of fields of many numbers, all trials."""
     if not any(row.status == "done" for row in rows):
         return []
@@ -225,7 +242,7 @@ def _pairs(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
             words = [[value_text(value) for value in texts[field]] for field in pair]
             figure = sweep_scatter.pair(pair, dots, (words[0], words[1]))
             alt = f"Test {PRIMARY.title} of the trials by {pair[0]} and {pair[1]}"
-        pictures.append(_Picture(f"pair_{pair[0]}_{pair[1]}", alt, figure))
+        pictures.append(Picture(f"pair_{pair[0]}_{pair[1]}", alt, figure))
     return pictures
 
 
@@ -267,29 +284,43 @@ def _changed(rows: Sequence[Row], recorded: Mapping[str, list[MetricRecord]]) ->
 
 
 def _curves(
-    recorded: Mapping[str, list[MetricRecord]], header: SweepHeader, rows: Sequence[Row], points: Sequence[Group]
-) -> list[_Picture]:
-    """Learning curves of all trials with records: on the validation images where all finished trials have them."""
+    recorded: Mapping[str, list[MetricRecord]],
+    header: SweepHeader,
+    rows: Sequence[Row],
+    ranked: Sequence[Sequence[Any]],
+    split: str | None = None,
+) -> list[Picture]:
+    """Learning curves of all trials with records.
+
+    Args:
+      recorded: Records of each trial.
+      header: The sweep.
+      rows: All trials.
+      ranked: Values of all points, the best first.
+      split: Split that is drawn; None is that of the validation images where all finished trials have them, else that
+        of the test images.
+
+    Returns:
+      The picture; none without records.
+    """
     lines = {row.id: _curve(recorded[row.id]) for row in rows}
-    done = [row for row in rows if row.status == "done"]
-    split = VALIDATION if done and all(lines[row.id][VALIDATION] for row in done) else TEST
-    curves: dict[str, list[sweep_plots.Curve]] = {key(group.values): [] for group in points}
+    if split is None:
+        done = [row for row in rows if row.status == "done"]
+        split = VALIDATION if done and all(lines[row.id][VALIDATION] for row in done) else TEST
+    curves: dict[str, list[sweep_plots.Curve]] = {}
     for row in rows:
         if line := lines[row.id][split]:
             at = key(values_at(row.point, header.fields))
-            curves[at].append(sweep_plots.Curve(line, row.status == "done"))
-    ranked = sorted(points, key=_gain, reverse=True)
+            curves.setdefault(at, []).append(sweep_plots.Curve(line, row.status == "done"))
+    names = {key(values): values for values in ranked if key(values) in curves}
     drawn = [
-        sweep_plots.PointCurves(
-            name(header.fields, group.values), curves[key(group.values)], _is_baseline(header, group.values)
-        )
-        for group in ranked
-        if curves[key(group.values)]
+        sweep_plots.PointCurves(name(header.fields, values), curves[at], _is_baseline(header, values))
+        for at, values in names.items()
     ]
     if not drawn:
         return []
     alt = f"{PRIMARY.heading} on the {split} images by epoch"
-    return [_Picture("learning_curves", alt, sweep_plots.learning_curves(drawn, split))]
+    return [Picture("learning_curves", alt, sweep_plots.learning_curves(drawn, split))]
 
 
 def _curve(recorded: Sequence[MetricRecord]) -> dict[str, list[tuple[float, float]]]:
@@ -302,7 +333,7 @@ def _curve(recorded: Sequence[MetricRecord]) -> dict[str, list[tuple[float, floa
     return found
 
 
-def _costs(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
+def _costs(header: SweepHeader, rows: Sequence[Row]) -> list[Picture]:
     """The primary metric against every cost that is not the same for all points."""
     estimates = grouped(rows, header.fields)
     pictures = []
@@ -315,7 +346,7 @@ def _costs(header: SweepHeader, rows: Sequence[Row]) -> list[_Picture]:
         ]
         if len({point.cost for point in points}) > 1:
             alt = f"Test {PRIMARY.title} against {column.axis}"
-            pictures.append(_Picture(f"cost_{column.name}", alt, sweep_plots.trade_off(points, column.axis)))
+            pictures.append(Picture(f"cost_{column.name}", alt, sweep_plots.trade_off(points, column.axis)))
     return pictures
 
 
@@ -327,9 +358,9 @@ def _largest(compared: Sequence[Difference]) -> Sequence[Difference]:
     return [compared[place] for place in sorted(ranked[:_POINT_LINES])]
 
 
-def _forest(header: SweepHeader, compared: Sequence[Difference]) -> list[_Picture]:
+def _forest(header: SweepHeader, compared: Sequence[Difference]) -> list[Picture]:
     pairs = [(name(header.fields, each.values), each) for each in compared if each.estimate.n]
     if not pairs or header.baseline is None:
         return []
     baseline = name(header.fields, values_at(header.baseline, header.fields))
-    return [_Picture("differences", f"Differences from {baseline}", sweep_plots.forest(pairs, baseline))]
+    return [Picture("differences", f"Differences from {baseline}", sweep_plots.forest(pairs, baseline))]

@@ -10,15 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cnn_jax import plot_text
-from cnn_jax.plot_style import BLUE, GREY, new_figure
-from cnn_jax.report.sweep_plots import BARS, TEST_LABEL, reaches, shown, titled_axes
-from cnn_jax.run.metrics import PRIMARY
+from cnn_jax.plot_style import BLUE, GREY, new_figure, titled_axes
+from cnn_jax.report.sweep_plots import BARS, TEST_LABEL, reaches, shown
+from cnn_jax.run.metrics import PRIMARY, Metric
 from cnn_jax.sweep.statistics import estimate
 
 LOGARITHMIC_FROM = 8  # positive values that differ by this factor stand on a logarithmic axis
 _PARTS, _PART = 12, 8  # of a main effect: at most so many parts of the trials, of at least so many trials each
 _LONGEST = 18  # characters of a value
-_WORST = 0.05  # share of the trials that may fall below the colours of a plot of two fields
+WORST = 0.05  # share of the trials that may fall below the colours of a plot of two fields
 
 
 class Dot(NamedTuple):
@@ -81,14 +81,14 @@ def pair(fields: tuple[str, str], dots: Sequence[Dot], texts: tuple[Sequence[str
     for side, words in enumerate(texts):
         values = np.array([dots[place].values[side] for place in order], float)
         if words:
-            values += _spread(len(values))
+            values += spread(len(values))
             ticks = axes.set_xticks if side == 0 else axes.set_yticks
             ticks(range(len(words)), plot_text.labels(words, _LONGEST))
         else:
             _scale(axes, "xy"[side], values)
         places.append(values)
-    low, high = np.quantile(metric, [_WORST, 1] if PRIMARY.higher_is_better else [0, 1 - _WORST])
-    least, greatest = (float(low), float(high)) if low < high else (None, None)
+    low, high = bounds(metric, PRIMARY)
+    least, greatest = (low, high) if low < high else (None, None)
     size = max(6, min(36, 14000 / len(metric)))
     x, y = places
     drawn = axes.scatter(x, y, c=metric, s=size, cmap="viridis", linewidths=0, vmin=least, vmax=greatest)
@@ -97,15 +97,27 @@ def pair(fields: tuple[str, str], dots: Sequence[Dot], texts: tuple[Sequence[str
     return figure
 
 
-def _spread(count: int) -> np.ndarray:
+def bounds(values: np.ndarray, metric: Metric, worst: float = WORST) -> tuple[float, float]:
+    """Ends of an axis of a metric.
+
+    Args:
+      values: Values, at least one.
+      metric: The metric.
+      worst: Share of the values that may lie beyond the axis, the worst ones.
+    """
+    low, high = np.quantile(values, [worst, 1] if metric.higher_is_better else [0, 1 - worst])
+    return float(low), float(high)
+
+
+def spread(count: int) -> np.ndarray:
     """Moves dots of one place apart, evenly and without chance: the same sweep gives the same picture."""
     return (np.arange(count) * 0.618034 % 1 - 0.5) * 0.5
 
 
 def _scale(axes: Axes, axis: str, values: np.ndarray) -> None:
     """Makes an axis logarithmic where that spreads the values more evenly."""
-    spread = values.min() > 0 and values.max() > LOGARITHMIC_FROM * values.min()
-    if spread and _unevenness(np.log(values)) < _unevenness(values):
+    is_wide = values.min() > 0 and values.max() > LOGARITHMIC_FROM * values.min()
+    if is_wide and _unevenness(np.log(values)) < _unevenness(values):
         axes.set(**{f"{axis}scale": "log"})
 
 
@@ -117,7 +129,7 @@ def _unevenness(values: np.ndarray) -> float:
 
 def _fit_height(axes: Axes, metric: np.ndarray, means: np.ndarray) -> None:
     """Leaves out the worst few trials where the means would look like one beside them."""
-    low, high = np.quantile(metric, [_WORST / 2, 1] if PRIMARY.higher_is_better else [0, 1 - _WORST / 2])
+    low, high = bounds(metric, PRIMARY, WORST / 2)
     low, high = min(low, means.min()), max(high, means.max())
     margin = 0.06 * (high - low)
     if margin > 0:

@@ -74,9 +74,9 @@ def os_error(error: BaseException | None, path: Path) -> OSError | None:
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return error if error.filename is not None else OSError(error.errno, error.strerror, str(path))
-        told = str(error).partition("[tensorstore_spec=")[0]
+        text = str(error).partition("[tensorstore_spec=")[0]
         for number in errno.errorcode:
-            if f": {os.strerror(number)}" in told or f"[OS error {number}:" in told:
+            if f": {os.strerror(number)}" in text or f"[OS error {number}:" in text:
                 return OSError(number, os.strerror(number), str(path))
         error = error.__cause__ or error.__context__
     return None

@@ -274,12 +274,11 @@ class RunFolder:
             return
         whole_file.write(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
 
-    def _record(self, name: str, kind: type[_Record], fix: str = "") -> _Record:
+    def _record(self, name: str, kind: type[_Record], fix: str) -> _Record:
         try:
             return records.parse(kind, self._text(name))
         except RecordError as error:
-            hint = f"; {fix}" if fix else ""
-            raise RunFolderError(f"--workdir: {self.path / name} is damaged: {error}{hint}") from error
+            raise RunFolderError(f"--workdir: {self.path / name} is damaged: {error}; {fix}") from error
 
     def _text(self, name: str) -> bytes:
         try:

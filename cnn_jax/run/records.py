@@ -179,6 +179,7 @@ class Colours(Record):
     """Matrix whose columns are the eigenvectors, of length 1."""
 
 
+# More than ten fields: those of dataset.json.
 class DatasetInfo(Record):
     """Content of dataset.json: what must be known of the data set to use the trained network."""
 
@@ -258,6 +259,7 @@ def _listed(packages: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in packages.items())
 
 
+# More than ten fields: those of provenance.json.
 class Provenance(Record):
     """Content of provenance.json: what a result depends on besides its config.
 

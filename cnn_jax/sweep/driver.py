@@ -54,7 +54,7 @@ class Outcome:
     """How the trials of one command stand in the end.
 
     Attributes:
-      statuses: by id.
+      statuses: Statuses of the trials, by id.
       stopped: the signal that ended the sweep early; None where it ran to its end.
     """
 
@@ -73,10 +73,10 @@ class OpenSweep:
 
     Attributes:
       plan: as the experiment file declares it.
-      folder: with sweep.json written.
+      folder: Folder of the sweep, with its sweep.json.
       entries: all trials, in declared order.
       findings: Findings about the data, the networks and the machine.
-      workers: for this machine's trials.
+      workers: Pool of the workers for this machine's trials.
     """
 
     plan: Plan

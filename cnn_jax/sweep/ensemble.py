@@ -21,19 +21,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int32, PRNGKeyArray
 from rich.console import Console
 
-from cnn_jax import data, identity, pretrained
+from cnn_jax import compilation, identity, pretrained
 from cnn_jax.config import Experiment
-from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.device.pipeline import DeviceSplit, Preprocessing
 from cnn_jax.data.sources import memory
 from cnn_jax.data.split import Split
 from cnn_jax.geometry import preflight
+from cnn_jax.identity import Loaded
 from cnn_jax.models import Variables
 from cnn_jax.run.recorder import Paused, Recorder, Stopped
-from cnn_jax.run.records import DatasetInfo
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import compilation, inputs, optimizer, sharding
+from cnn_jax.train import inputs, sharding
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.loop import Trainer, train
 from cnn_jax.train.metrics import Sums
@@ -69,7 +68,7 @@ def train_and_evaluate(
     ends: dict[int, dict[str, Any] | BaseException] = {}
     with StopSignal() as stop, contextlib.ExitStack() as opened:
         runs: dict[int, Recorder] = {}
-        datasets: dict[int, _Loaded] = {}
+        datasets: dict[int, Loaded] = {}
         for number, member in enumerate(members):
             try:
                 run = opened.enter_context(Recorder(*member))
@@ -102,26 +101,15 @@ def num_devices(members: int, available: int) -> int:
     return max(count for count in range(1, available + 1) if members % count == 0)
 
 
-class _Loaded(NamedTuple):
-    """Data set of a member, the constants of its images, and its description."""
-
-    dataset: Dataset
-    preprocessing: Preprocessing
-    described: DatasetInfo
-
-
-def _load(run: Recorder, data_dir: Path | None) -> _Loaded:
+def _load(run: Recorder, data_dir: Path | None) -> Loaded:
     """Loads a member's data, and checks that they are what its folder records and that its network fits."""
-    experiment = run.experiment
-    dataset = data.load(experiment.data, experiment.seed, data_dir)
-    preprocessing = pipeline.preprocessing(experiment.data, experiment.augment, dataset.train)
-    described = identity.dataset_info(dataset, preprocessing)
-    identity.check_resumed(run.folder, experiment, described)
-    preflight.check(experiment, dataset, devices=1)
-    return _Loaded(dataset, preprocessing, described)
+    loaded = identity.load(run.experiment, data_dir)
+    identity.check_resumed(run.folder, run.experiment, loaded.described)
+    preflight.check(run.experiment, loaded.dataset, devices=1)
+    return loaded
 
 
-def _prepare(group: RunGroup, loaded: Sequence[_Loaded]) -> Trainer:
+def _prepare(group: RunGroup, loaded: Sequence[Loaded]) -> Trainer:
     """Restores or creates the members' states, and compiles their programs."""
     datasets = [each.dataset for each in loaded]
     experiment, first = group.experiment, datasets[0]
@@ -134,7 +122,6 @@ def _prepare(group: RunGroup, loaded: Sequence[_Loaded]) -> Trainer:
     restored = group.restore(jax.eval_shape(functools.partial(create_state, config), starts[0][0]))
     if restored is not None:
         state = _stack(restored, mesh)
-    steps_per_epoch = pipeline.steps_per_epoch(len(first.train), config.train.batch_size)
     splits = [dataset.measured for dataset in datasets]
     return Trainer(
         state=state,
@@ -143,20 +130,15 @@ def _prepare(group: RunGroup, loaded: Sequence[_Loaded]) -> Trainer:
             name: _evaluation(config, [each[name] for each in splits], preprocessing, state.variables, mesh)
             for name in splits[0]
         },
-        learning_rates=optimizer.learning_rates(
-            experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, steps_per_epoch
-        ),
         examples=len(first.train),
         summary=preflight.check(experiment, first, devices=1),
     )
 
 
-def _start(config: StepConfig, experiment: Experiment, own: _Loaded) -> tuple[Variables, Preprocessing, Keys]:
+def _start(config: StepConfig, experiment: Experiment, own: Loaded) -> tuple[Variables, Preprocessing, Keys]:
     """Computes the variables that a member starts from, the constants of its images and its random keys."""
     keys = Keys.of(experiment.seed)
-    variables = pretrained.initial_variables(
-        config.network, experiment.model, experiment.pretrained, keys.init, own.dataset.image_shape
-    )
+    variables = pretrained.initial_variables(config.network, experiment, keys.init, own.dataset.image_shape)
     return variables, own.preprocessing, keys
 
 
@@ -202,10 +184,7 @@ def _epoch_orders(
     static: tuple[_Static, int, int], keys: PRNGKeyArray, epoch: Int32[Array, ""]
 ) -> Int32[Array, "m steps b"]:
     members, examples, batch_size = static
-
-    def order(key: PRNGKeyArray, epoch: Int32[Array, ""]) -> Int32[Array, "steps b"]:
-        return pipeline.epoch_order(jax.random.fold_in(key, epoch), examples, batch_size)
-
+    order = functools.partial(inputs.epoch_order, (examples, batch_size))
     return members.map_members(order, (0, None))(keys, epoch)
 
 
@@ -239,9 +218,7 @@ def _training(
     static = _Static(config, mesh, image_axis)
     sizes = len(splits[0]), config.train.batch_size
     draw = compilation.compile_once(_epoch_orders, (static, *sizes), (keys.order, np.int32(0)))
-    return inputs.in_memory(
-        _train_steps, static, state, data, lambda epoch: draw(keys.order, np.int32(epoch)), keys.step
-    )
+    return inputs.in_memory(_train_steps, static, state, data, lambda epoch: draw(keys.order, epoch), keys.step)
 
 
 def _evaluation(

@@ -78,7 +78,7 @@ def export(plan: Plan, folder: SweepFolder, entries: tuple[Entry, ...], file: Pa
       plan: the sweep.
       folder: where its trials lie.
       entries: the trials.
-      file: to be written, atomically.
+      file: Path of the file, which is written atomically.
 
     Returns:
       How many of the trials are done.

@@ -31,6 +31,7 @@ _OWN = {
         "report",
         "verified",
         "search.json",
+        "search.json.damaged",
         "table.csv",
         "table.parquet",
         "points.csv",
@@ -70,7 +71,7 @@ class SweepFolder:
         self.warnings: list[str] = []
         self._lock: filelock.BaseFileLock | None = None
 
-    def claim(self, plan: Plan) -> None:
+    def claim(self, plan: Plan, is_search: bool = False) -> None:
         """Locks the folder for this process and this sweep.
 
         A damaged or missing sweep.json is no obstacle: a trial's folder is named for its config and its data, so that
@@ -78,12 +79,15 @@ class SweepFolder:
 
         Args:
           plan: the sweep.
+          is_search: whether a search draws its trials.
 
         Raises:
           RunFolderError: where it cannot be read or written, another process runs a sweep in it, or it holds another
             sweep or something else.
         """
         self._lock = lock(self.path, "another process runs a sweep in")
+        if not is_search and (self.path / "search.json").exists():
+            raise RunFolderError(f"--workdir: {self.path} holds a search, expected a sweep or an empty folder")
         try:
             held = sweep_file.read(self.path)
         except DamagedError as error:

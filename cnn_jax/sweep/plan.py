@@ -15,7 +15,7 @@ from cnn_jax.plain_text import valid_unicode
 from cnn_jax.sweep.points import key, values_at
 from cnn_jax.sweep.space import Named, Overrides, Sweep
 from cnn_jax.sweep.trial import Trial, short, shown
-from cnn_jax.words import nearest
+from cnn_jax.words import did_you_mean
 
 MOST_TRIALS = 100_000  # of a sweep: each takes a millisecond to check
 _SHOWN_FAULTS = 40  # of a sweep whose every trial has one
@@ -101,7 +101,7 @@ def choose(plan: Plan, only: Mapping[str, Any], limit: int | None) -> tuple[Tria
     Args:
       plan: the sweep.
       only: field to the value that it must have.
-      limit: at most so many, the first.
+      limit: Most trials to run, the first ones; None for all.
 
     Returns:
       The trials, in order.
@@ -113,8 +113,7 @@ def choose(plan: Plan, only: Mapping[str, Any], limit: int | None) -> tuple[Tria
     faults = []
     for field in only:
         if field not in known:
-            near = nearest(field, known)
-            hint = f"; did you mean {near!r}?" if near else f"; the sweep varies: {', '.join(known)}"
+            hint = did_you_mean(field, known) or f"; the sweep varies: {', '.join(known)}"
             faults.append(f"--sweep.only: {field!r} is no field of the sweep" + hint)
     if faults:
         raise ConfigError(faults)

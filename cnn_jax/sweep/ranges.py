@@ -134,7 +134,9 @@ def choice(values: Iterable[Any]) -> Choices:
     Raises:
       ValueError: where there are none, or a text in place of a list.
     """
-    if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
+    if isinstance(values, Mapping):
+        raise ValueError(f"choice({values!r}): expected a list; write choice(list(...)) for the mapping's keys")
+    if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"choice({values!r}): expected a list of values; write choice([{values!r}])")
     listed = tuple(plain(value) for value in values)
     if not listed:

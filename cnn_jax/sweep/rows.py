@@ -149,32 +149,34 @@ def read_rows(folder: Path) -> tuple[SweepHeader, list[Row]]:
     return header, [_row(folder, sweep.fields, trial, is_running) for trial in trials.values()]
 
 
-def code_warnings(rows: Sequence[Row]) -> list[str]:
+def code_warnings(rows: Sequence[Row], noun: str = "trial") -> list[str]:
     """Describes where finished trials do not come from the same code, packages and devices.
 
     Args:
       rows: All trials.
+      noun: Word for one of them.
 
     Returns:
       A sentence for each difference, with the variants and the number of trials of each; none if all are alike.
     """
+    finished, count = f"Finished {noun}s", functools.partial(_variants, noun=noun)
     made_by = [row.provenance for row in rows if row.status == "done"]
     warnings = []
-    if listed := _variants(str(each.git) if each and each.git else "an unknown commit" for each in made_by):
-        warnings.append(f"Finished trials come from different code: {listed}.")
+    if listed := count(str(each.git) if each and each.git else "an unknown commit" for each in made_by):
+        warnings.append(f"{finished} come from different code: {listed}.")
     versions = [each.packages if each else {} for each in made_by]
     for package in sorted({package for known in versions for package in known}):
-        if listed := _variants(known.get(package, "unknown") for known in versions):
-            warnings.append(f"Finished trials ran with different versions of {package}: {listed}.")
-    if listed := _variants(str(each.devices) if each else "unknown" for each in made_by):
-        warnings.append(f"Finished trials ran on different devices: {listed}.")
+        if listed := count(known.get(package, "unknown") for known in versions):
+            warnings.append(f"{finished} ran with different versions of {package}: {listed}.")
+    if listed := count(str(each.devices) if each else "unknown" for each in made_by):
+        warnings.append(f"{finished} ran on different devices: {listed}.")
     if resumed := sum(each is not None and bool(each.changes) for each in made_by):
         warnings.append(
-            f"Finished trials that were resumed under other conditions than they began: {resumed}; changes in their "
+            f"{finished} that were resumed under other conditions than they began: {resumed}; changes in their "
             "provenance.json says which."
         )
-    if listed := _variants(_mode(each) for each in made_by):
-        warnings.append(f"Finished trials were trained in different ways, which round differently: {listed}.")
+    if listed := count(_mode(each) for each in made_by):
+        warnings.append(f"{finished} were trained in different ways, which round differently: {listed}.")
     return warnings
 
 
@@ -194,9 +196,9 @@ def _mode(provenance: Provenance | None) -> str:
     return "each alone" if together == 1 else f"{together} together"
 
 
-def _variants(values: Iterable[str]) -> str:
+def _variants(values: Iterable[str], noun: str) -> str:
     """Lists different values and how many trials have each; empty where there is one value."""
     counts = Counter(values)
     if len(counts) < 2:
         return ""
-    return "; ".join(f"{value} ({n} trial{'' if n == 1 else 's'})" for value, n in counts.most_common())
+    return "; ".join(f"{value} ({n} {noun}{'' if n == 1 else 's'})" for value, n in counts.most_common())

@@ -22,7 +22,7 @@ class Named:
     """A value with a name, by which tables and plots call it: of a whole section, say.
 
     Attributes:
-      name: in the tables.
+      name: Name in the tables.
       value: Value of the field.
     """
 

@@ -205,6 +205,24 @@ def _paired(seeds: Mapping[int, float], reference: Mapping[int, float]) -> tuple
     return difference, unpaired, float(2 * stats.t.sf(abs(t), difference.n - 1))
 
 
+def sign_test(changes: Sequence[float]) -> float | None:
+    """Tests whether differences lie to one side of zero more often than a fair coin would have it.
+
+    Args:
+      changes: Differences of pairs.
+
+    Returns:
+      The two-sided exact p-value, of the differences that are not zero; None where there are none.
+
+    Source: W. J. Dixon, A. M. Mood, "The statistical sign test", Journal of the American Statistical Association 41
+      (1946).
+    """
+    positive, negative = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
+    if positive + negative == 0:
+        return None
+    return float(stats.binomtest(positive, positive + negative).pvalue)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusts p-values so that the chance of any false rejection among them stays below the level.
 

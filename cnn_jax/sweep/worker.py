@@ -54,8 +54,8 @@ def main() -> None:
 
 
 def _examine(experiments: list[dict[str, Any]], data_dir: Path | None) -> dict[str, Any]:
+    from cnn_jax import compilation
     from cnn_jax.sweep import examination
-    from cnn_jax.train import compilation
 
     compilation.enable_cache()  # JAX decides at the first program whether it keeps any
     return examination.answer(experiments, data_dir)

@@ -18,10 +18,10 @@ import jax
 import numpy as np
 
 from cnn_jax import whole_file
+from cnn_jax.packed_arrays import digests, packed, unpacked, whole_digest
 from cnn_jax.run import orbax_messages
 from cnn_jax.run.errors import RunFailed, RunFolderError, explain, os_error
 from cnn_jax.run.records import RecordsDigest, parse
-from cnn_jax.train.packed_arrays import digests, packed, unpacked, whole_digest
 
 if TYPE_CHECKING:
     import orbax.checkpoint.experimental.v1 as ocp
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _Shapes = Mapping[str, tuple[tuple[int, ...], np.dtype]]
 
-_TOLD = 5  # arrays that a message names
+_LISTED = 5  # arrays that a message names
 
 _log = logging.getLogger(__name__)
 
@@ -325,12 +325,12 @@ def _is_special(path: Path) -> bool:
 def _differences(found: _Shapes, expected: _Shapes, partial: bool) -> list[str]:
     """Lists arrays that are not of the shape and type expected, the first few of them."""
     names = expected if partial else {**found, **expected}
-    told = [
+    lines = [
         f"{name}: saved {_described(found.get(name))}, expected {_described(expected.get(name))}"
         for name in names
         if found.get(name) != expected.get(name)
     ]
-    return told if len(told) <= _TOLD else [*told[:_TOLD], f"and {len(told) - _TOLD} more"]
+    return lines if len(lines) <= _LISTED else [*lines[:_LISTED], f"and {len(lines) - _LISTED} more"]
 
 
 def _described(array: tuple[tuple[int, ...], np.dtype] | None) -> str:

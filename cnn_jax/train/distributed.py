@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-
-T = TypeVar("T")
 
 
 class OtherProcessFailed(Exception):
@@ -45,22 +42,19 @@ def max_over_processes(value: float) -> float:
     return value if jax.process_count() == 1 else float(multihost_utils.process_allgather(np.float32(value)).max())
 
 
-def on_first(action: Callable[[], T]) -> T | None:
+def on_first(action: Callable[[], object]) -> None:
     """Calls a function in the first process, while the others wait for it.
 
     Args:
       action: Function without arguments.
 
-    Returns:
-      In the first process the function's result; None in the others.
-
     Raises:
       OtherProcessFailed: In the others, where the function fails; in the first, whatever the function raised.
     """
-    result, failure = None, None
+    failure = None
     if is_first():
         try:
-            result = action()
+            action()
         except Exception as error:  # the others must hear of it, whatever it is
             failure = error
     (failed,) = any_process(failure is not None)
@@ -68,4 +62,3 @@ def on_first(action: Callable[[], T]) -> T | None:
         raise failure
     if failed:
         raise OtherProcessFailed("the first process of this run could not go on; its own message says why")
-    return result

@@ -16,13 +16,14 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float32, Int32, PRNGKeyArray
 
+from cnn_jax import compilation
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.device.pipeline import Batch, DeviceSplit, Preprocessing
 from cnn_jax.data.sources import memory
 from cnn_jax.data.split import Split
 from cnn_jax.geometry import preflight
 from cnn_jax.models import Variables
-from cnn_jax.train import compilation, sharding
+from cnn_jax.train import sharding
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.step import StepConfig, TrainState, eval_step, evaluate, train_step, train_steps
 
@@ -83,12 +84,11 @@ def training(
     where = (sharding.of_state(state, mesh, config.train), sharding.replicated(mesh))
     if isinstance(split, Split):
         data, sizes = on_devices(split, preprocessing, mesh), (len(split), config.train.batch_size)
-        draw = compilation.compile_once(_epoch_order, sizes, (keys.order,), out_shardings=sharding.batches(mesh))
-
-        def order(epoch: int) -> Int32[Array, "steps b"]:
-            return draw(jax.random.fold_in(keys.order, epoch))
-
-        return in_memory(train_steps, config, state, data, order, keys.step, out_shardings=where)
+        start = keys.order, np.int32(0)
+        draw = compilation.compile_once(epoch_order, sizes, start, out_shardings=sharding.batches(mesh))
+        return in_memory(
+            train_steps, config, state, data, lambda epoch: draw(keys.order, epoch), keys.step, out_shardings=where
+        )
 
     from cnn_jax.data.device.device_feed import DeviceFeed
 
@@ -120,7 +120,7 @@ def in_memory(
     static: Hashable,
     state: TrainState,
     data: DeviceSplit,
-    order: Callable[[int], Int32[Array, "..."]],
+    order: Callable[[np.int32], Int32[Array, "..."]],
     key: PRNGKeyArray,
     **jit: Any,
 ) -> TrainInput:
@@ -136,13 +136,14 @@ def in_memory(
       jit: Further arguments of `jax.jit`.
     """
     order = functools.lru_cache(maxsize=1)(order)
-    like = (state, data, order(0), np.zeros(order(0).shape[-2], np.float32), (np.int32(0), np.int32(0)), key)
+    drawn = order(np.int32(0))
+    like = (state, data, drawn, np.zeros(drawn.shape[-2], np.float32), (np.int32(0), np.int32(0)), key)
     program = compilation.compile_once(function, static, like, donate_argnums=0, **jit)
 
     def chunk(
         state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
     ) -> tuple[TrainState, tuple[Sums, Sums]]:
-        return program(state, data, order(epoch), learning_rates, (np.int32(first), np.int32(last)), key)
+        return program(state, data, order(np.int32(epoch)), learning_rates, (np.int32(first), np.int32(last)), key)
 
     return TrainInput(chunk, program.as_text)
 
@@ -197,8 +198,15 @@ def on_devices(split: Split, preprocessing: Preprocessing, mesh: Mesh) -> Device
     return DeviceSplit(images, labels, preprocessing)
 
 
-def _epoch_order(sizes: tuple[int, int], key: PRNGKeyArray) -> Int32[Array, "steps b"]:
-    return pipeline.epoch_order(key, *sizes)
+def epoch_order(sizes: tuple[int, int], key: PRNGKeyArray, epoch: Int32[Array, ""]) -> Int32[Array, "steps b"]:
+    """Draws the batches of an epoch.
+
+    Args:
+      sizes: (training images, images of a batch).
+      key: Key of the run's orders.
+      epoch: Number of the epoch, from 0.
+    """
+    return pipeline.epoch_order(jax.random.fold_in(key, epoch), *sizes)
 
 
 def _streamed(stream: Stream, size: int, preprocessing: Preprocessing, mesh: Mesh) -> tuple[Stream, Batch]:

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float32
 from rich.console import Console
 
-from cnn_jax import data, geometry, identity, pretrained
+from cnn_jax import compilation, geometry, identity, pretrained
 from cnn_jax.config import Experiment
 from cnn_jax.data import DataError
 from cnn_jax.data.device import pipeline
@@ -26,7 +25,7 @@ from cnn_jax.run.metrics_log import TRAIN, TRAIN_WINDOW
 from cnn_jax.run.recorder import DivergedError, Paused, Recorder, Stopped
 from cnn_jax.run.records import Result
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.train import compilation, distributed, inputs, optimizer, sharding
+from cnn_jax.train import distributed, inputs, optimizer, sharding
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
 from cnn_jax.train.profiling import Chunk, StepTimer, Trace
 from cnn_jax.train.run_group import RunGroup
@@ -77,19 +76,14 @@ def train_and_evaluate(
             return result.to_json()
         preflight.check_process(experiment)
         compilation.enable_cache()
-        dataset = data.load(experiment.data, experiment.seed, data_dir)
-        preprocessing = pipeline.preprocessing(experiment.data, experiment.augment, dataset.train)
-        described = identity.dataset_info(dataset, preprocessing)
+        dataset, preprocessing, described = identity.load(experiment, data_dir)
         distributed.on_first(lambda: identity.check_resumed(run.folder, experiment, described))
         mesh = sharding.data_mesh()
         summary = preflight.check(experiment, dataset, mesh.size)
         started = time.monotonic()
         config = StepConfig.of(experiment, dataset.num_classes, mesh.abstract_mesh)
-        steps_per_epoch = pipeline.steps_per_epoch(len(dataset.train), experiment.train.batch_size)
         keys = Keys.of(experiment.seed)
-        variables = pretrained.initial_variables(
-            config.network, experiment.model, experiment.pretrained, keys.init, dataset.image_shape
-        )
+        variables = pretrained.initial_variables(config.network, experiment, keys.init, dataset.image_shape)
         group = RunGroup([run], [described])
         group.begin()
         variables, preprocessing, keys = sharding.put((variables, preprocessing, keys), sharding.replicated(mesh))
@@ -105,9 +99,6 @@ def train_and_evaluate(
                 name: inputs.evaluation(config, split, preprocessing, state.variables, mesh)
                 for name, split in dataset.measured.items()
             },
-            learning_rates=optimizer.learning_rates(
-                experiment.schedule, experiment.optimizer.learning_rate, experiment.train.epochs, steps_per_epoch
-            ),
             examples=len(dataset.train),
             summary=summary,
         )
@@ -124,7 +115,6 @@ class Trainer(NamedTuple):
       state: State that training starts from; of an ensemble every array has a leading member axis.
       inputs: The train steps with their batches.
       evaluations: Evaluation of each split that is measured, by name, the test split last.
-      learning_rates: Learning rate of each step, [epochs, steps of an epoch].
       examples: Number of training images.
       summary: Layer table of the network.
     """
@@ -132,7 +122,6 @@ class Trainer(NamedTuple):
     state: TrainState
     inputs: TrainInput
     evaluations: Mapping[str, Evaluation]
-    learning_rates: Float32[np.ndarray, "epochs steps"]
     examples: int
     summary: geometry.Summary
 
@@ -191,15 +180,17 @@ def train(
       Paused: After `until_epoch`, once the states are saved.
       RunFailed: Where the machine refuses memory or a file, or a record cannot be read.
     """
+    started, evaluation_seconds = time.monotonic(), 0.0
     experiment, state, step = runs.experiment, trainer.state, int(np.ravel(trainer.state.step)[0])
-    epochs, steps_per_epoch = trainer.learning_rates.shape
+    epochs, peak = experiment.train.epochs, experiment.optimizer.learning_rate
+    steps_per_epoch = pipeline.steps_per_epoch(trainer.examples, experiment.train.batch_size)
+    learning_rates = optimizer.learning_rates(experiment.schedule, peak, epochs, steps_per_epoch)
     steps_left, trace = epochs * steps_per_epoch - step, None
     if distributed.any_process(profile)[0] and steps_left:
         trace = Trace(runs.runs[0], steps_left, trainer.inputs.program_text)
     timer = StepTimer(trainer.inputs.train_steps, trace)
     for run in runs.runs:
         run.resume(step, epochs * steps_per_epoch)
-    started, evaluation_seconds = time.monotonic(), 0.0
 
     def report(in_flight: int) -> None:
         """Reads and records the metrics of dispatches until so many are in flight."""
@@ -207,17 +198,16 @@ def train(
             end = epoch * steps_per_epoch + chunk.last
             runs.show(end, end / steps_per_epoch, epoch_sums)
             if chunk.ends_window:
-                learning_rate = float(trainer.learning_rates[epoch, chunk.last - 1])
+                learning_rate = float(learning_rates[epoch, chunk.last - 1])
                 runs.record(end, end / steps_per_epoch, TRAIN_WINDOW, window_sums, learning_rate=learning_rate)
 
     with contextlib.closing(trainer.inputs), contextlib.closing(timer):
         for epoch in range(step // steps_per_epoch, epochs):
             if until_epoch is not None and epoch >= until_epoch:
-                runs.save(step, state)
-                raise runs.paused(epoch, step)
+                raise runs.paused(epoch, step, state)
             epoch_started, first_step = time.monotonic(), step
             for chunk in chunks(experiment, steps_per_epoch, step, timer.affordable_steps):
-                state = timer(state, epoch, trainer.learning_rates[epoch], chunk)
+                state = timer(state, epoch, learning_rates[epoch], chunk)
                 step = epoch * steps_per_epoch + chunk.last
                 if chunk.ends_window:
                     state = state.reset("window_sums")
@@ -228,14 +218,14 @@ def train(
                 stops, saves = distributed.any_process(stop.received is not None, runs.save_is_due)
                 if stops or saves:
                     report(in_flight=0)
+                    if stops:
+                        raise runs.stopped(stop, step, state)
                     runs.save(step, state)
-                if stops:
-                    raise runs.stopped(stop, step)
             if not runs.running:
                 break
             seconds = time.monotonic() - epoch_started
             images = trainer.examples - first_step % steps_per_epoch * experiment.train.batch_size
-            learning_rate = float(trainer.learning_rates[epoch, -1])
+            learning_rate = float(learning_rates[epoch, -1])
             more = {"learning_rate": learning_rate, "images_per_second": images / seconds, "seconds": seconds}
             runs.record(step, epoch + 1.0, TRAIN, jax.device_get(state.epoch_sums), **more)
             state = state.reset("epoch_sums")
@@ -251,8 +241,7 @@ def train(
                 runs.save(step, state)
             (stops,) = distributed.any_process(stop.received is not None)
             if stops and epoch + 1 < epochs:
-                runs.save(step, state)
-                raise runs.stopped(stop, step)
+                raise runs.stopped(stop, step, state)
     total = compile_seconds + time.monotonic() - started
     seconds_of = {"compile": compile_seconds, "evaluation": evaluation_seconds, "total": total}
     return runs.write_results(trainer.summary, timer.percentiles(), seconds_of)

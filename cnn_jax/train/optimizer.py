@@ -44,6 +44,11 @@ def sgd(config: cfg.Sgd, decay: optax.GradientTransformation) -> Parts:
     return decay, optax.trace(config.momentum, config.nesterov)
 
 
+def rmsprop(config: cfg.RmsProp, decay: optax.GradientTransformation) -> Parts:
+    """RMSProp with momentum; the decay is part of the gradient."""
+    return decay, optax.scale_by_rms(config.decay, config.eps, initial_scale=1.0), optax.trace(config.momentum)
+
+
 def adam(config: cfg.Adam, decay: optax.GradientTransformation) -> Parts:
     """Adam; the decay is part of the gradient."""
     return decay, optax.scale_by_adam(config.b1, config.b2, config.eps)

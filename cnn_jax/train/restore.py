@@ -1,4 +1,4 @@
-"""A finished run's network, ready to be used again."""
+"""Trained networks, ready to be used: of a finished run, or of published weights."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32
 
-from cnn_jax import data, identity
+from cnn_jax import compilation, identity
 from cnn_jax.config import Experiment, locations
 from cnn_jax.data import DataError
 from cnn_jax.data.dataset import Dataset
-from cnn_jax.data.device import pipeline
 from cnn_jax.data.device.pipeline import Normalization, Preprocessing
 from cnn_jax.data.split import Images, Split
 from cnn_jax.geometry import preflight
 from cnn_jax.models import Variables
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.records import RecordsDigest, Result
-from cnn_jax.train import compilation, inputs, metrics, sharding, step
+from cnn_jax.train import inputs, metrics, sharding, step
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn_jax.train.step import StepConfig
 
 if TYPE_CHECKING:
     from cnn_jax.data.sources.stream import Stream
+    from cnn_jax.pretrained.published_weights import PublishedWeights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,15 +120,13 @@ class FinishedRun(ReadyNetwork):
         """
         fields = " ".join(f"--config.data.{name}=PATH" for name in locations.paths(self.experiment))
         try:
-            dataset = data.load(self.experiment.data, self.experiment.seed, data_dir)
+            loaded = identity.load(self.experiment, data_dir)
         except DataError as error:
             where = f"\nif the images of {self.folder.path} lie elsewhere now, say where: {fields}" if fields else ""
             raise DataError(f"{error}{where}") from error
-        preprocessing = pipeline.preprocessing(self.experiment.data, self.experiment.augment, dataset.train)
-        found = identity.dataset_info(dataset, preprocessing)
         fix = "bring the old files back" + (f", or say where these lie: {fields}" if fields else "")
-        identity.refuse_changed_data(self.folder, found, fix)
-        return dataset
+        identity.refuse_changed_data(self.folder, loaded.described, fix)
+        return loaded.dataset
 
 
 def load(workdir: Path, moved: Mapping[str, str] | None = None) -> FinishedRun:
@@ -176,4 +174,24 @@ def load(workdir: Path, moved: Mapping[str, str] | None = None) -> FinishedRun:
         normalization=Normalization(jnp.asarray(described.mean), jnp.asarray(described.std)),
         variables=state.variables,
         records_seen=checkpoints.records_seen(result.step),
+    )
+
+
+def with_published(weights: PublishedWeights) -> ReadyNetwork:
+    """Makes published weights ready to be used.
+
+    Raises:
+      ConfigError: Where JAX's settings are refused.
+    """
+    preflight.check_settings()
+    compilation.enable_cache()
+    experiment = Experiment(model=weights.config)
+    mean, std = (255 * jnp.asarray(constants) for constants in (weights.preprocessing.mean, weights.preprocessing.std))
+    return ReadyNetwork(
+        experiment=experiment,
+        image_shape=weights.image_shape,
+        class_names=weights.class_names,
+        config=StepConfig.of(experiment, len(weights.class_names)),
+        normalization=Normalization(mean, std),
+        variables=jax.tree.map(jnp.asarray, weights.variables),
     )

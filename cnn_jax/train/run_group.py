@@ -143,20 +143,22 @@ class RunGroup:
             self.checkpoints[number].save(step, own, run.validation_at(step), run.log.digest())
         self.saved_at = time.monotonic()
 
-    def stopped(self, stop: StopSignal, step: int) -> Stopped:
-        """Waits until all is saved, and says so."""
+    def stopped(self, stop: StopSignal, step: int, state: TrainState) -> Stopped:
+        """Saves the states before a signal ends the runs."""
         signal = stop.received or "another process was stopped"
-        for run, checkpoints in zip(self.runs, self.checkpoints, strict=True):
-            checkpoints.wait()
-            run.display.line(f"{signal}: saved at step {step}; the same command goes on")
+        self._save_and_wait(step, state, f"{signal}: saved at step {step}; the same command goes on")
         return Stopped(signal)
 
-    def paused(self, epoch: int, step: int) -> Paused:
-        """Waits until all is saved, and says so."""
+    def paused(self, epoch: int, step: int, state: TrainState) -> Paused:
+        """Saves the states before the runs pause."""
+        self._save_and_wait(step, state, f"paused after epoch {epoch}: saved at step {step}")
+        return Paused(f"paused after epoch {epoch}")
+
+    def _save_and_wait(self, step: int, state: TrainState, message: str) -> None:
+        self.save(step, state)
         for run, checkpoints in zip(self.runs, self.checkpoints, strict=True):
             checkpoints.wait()
-            run.display.line(f"paused after epoch {epoch}: saved at step {step}")
-        return Paused(f"paused after epoch {epoch}")
+            run.display.line(message)
 
     def write_results(
         self, summary: Summary, step_seconds: Percentiles | None, seconds: Mapping[str, float]

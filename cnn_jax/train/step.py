@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
 
 from cnn_jax import config as cfg
 from cnn_jax import models
-from cnn_jax.data.device import augment, pipeline, views
+from cnn_jax.blocks.policy import lies_below
+from cnn_jax.data.device import augment, pipeline, tta
 from cnn_jax.data.device.pipeline import Batch, DeviceSplit, Normalization
 from cnn_jax.models import Variables
 from cnn_jax.ops.platform import platform
@@ -250,11 +251,9 @@ def _accumulate(
 
 def _trainable(freeze: tuple[str, ...], params: Any) -> Any:
     """Marks the parameters that are trained: all but those of frozen layers."""
-    frozen = tuple(tuple(name.split("/")) for name in freeze)
 
     def is_trained(path: Any, _: Any) -> bool:
-        keys = tuple(key.key for key in path)
-        return not any(keys[: len(name)] == name for name in frozen)
+        return not lies_below(tuple(key.key for key in path), freeze)
 
     return jax.tree_util.tree_map_with_path(is_trained, params)
 
@@ -319,9 +318,9 @@ def predict(
         return network.apply(variables, pipeline.normalize(some, normalization), train=False)[0]
 
     with config.tracing():
-        if views.count(train.eval_mirrored, train.eval_shift) == 1:
+        if tta.count(train.eval_mirrored, train.eval_shift) == 1:
             return logits_of(pixels)
-        seen = jnp.stack(views.views(pixels, train.eval_mirrored, train.eval_shift))
+        seen = jnp.stack(tta.views(pixels, train.eval_mirrored, train.eval_shift))
         return jnp.mean(jax.lax.map(logits_of, seen), axis=0)
 
 

@@ -13,6 +13,7 @@ from matplotlib.patches import Polygon, Rectangle
 
 from cnn_jax import ops
 from cnn_jax.plot_style import BLUE, ORANGE, STYLE, new_figure
+from cnn_jax.words import by
 
 GREY_FACE = "#E8EDF2"
 
@@ -117,8 +118,7 @@ def boxes(axis: Axes, shapes: Sequence[tuple[int, ...]], names: Sequence[str]) -
             )
         )
         axis.add_patch(Rectangle((left, low), width, height, facecolor=BLUE, edgecolor="#444444", lw=0.7, alpha=0.85))
-        label = "x".join(map(str, shape))
-        axis.text(left + width / 2, -tallest * 0.62, f"{name}\n{label}", ha="center", va="top", fontsize=10)
+        axis.text(left + width / 2, -tallest * 0.62, f"{name}\n{by(shape)}", ha="center", va="top", fontsize=10)
         left += max(width + tilt + tallest * 0.12, tallest * 0.52)
     axis.set(xlim=(-tallest * 0.2, left), ylim=(-tallest * 0.9, tallest * 0.86), aspect="equal")
     axis.axis("off")

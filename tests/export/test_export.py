@@ -16,6 +16,8 @@ from support.untrained_run import images, untrained_run
 
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.export import archive, load, onnx_file, seal, stablehlo, tflite_file
+from cnn_jax.export.program import refuse_too_large
+from cnn_jax.geometry import summarize
 
 # Both sum in float32, in another order; probabilities of logits of a few units.
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -104,6 +106,17 @@ def test_any_changed_bit_is_refused(tmp_path, write):
         load.load(file)
     with pytest.raises(ConfigError, match="cannot read"):
         load.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize(("write", "name"), [(onnx_file.write, "onnx"), (stablehlo.write, "stablehlo")])
+def test_networks_that_no_file_can_hold_are_refused_with_their_size(monkeypatch, write, name):
+    run = untrained("same lower, average")
+    numbers = summarize(run.experiment.model, run.image_shape, 10).parameters
+    monkeypatch.setattr("cnn_jax.export.program.LARGEST_FILE", 4 * numbers - 1)
+    with pytest.raises(ConfigError, match=rf"--format={name}: .* {4 * numbers:,} bytes.*--format=safetensors"):
+        write(run)
+    monkeypatch.setattr("cnn_jax.export.program.LARGEST_FILE", 4 * numbers)
+    refuse_too_large(run, name)
 
 
 def test_another_version_says_what_reads_it(tmp_path, monkeypatch):

@@ -121,7 +121,7 @@ def test_a_picture_depends_on_its_key_and_unit_alone(network):
 @pytest.mark.parametrize(
     ("units", "message"),
     [
-        ({"conv3": (0,)}, r"layer 'conv3': did you mean 'conv\d'\? The layers are: conv1, pool1"),
+        ({"conv3": (0,)}, r"no layer 'conv3'; did you mean 'conv\d'\? The layers are: conv1, pool1"),
         ({"conv1": (6,)}, "channel 6 of layer 'conv1': expected 0 to 5"),
         ({"head/logits": (-1,)}, "channel -1 of layer 'head/logits': expected 0 to 3"),
         ({"conv1": ()}, "no channel"),

@@ -146,5 +146,5 @@ def test_layers_without_maps_are_refused():
     images = np.ones((1, 6, 6, 1), np.float32)
     with pytest.raises(ValueError, match="layer 'head/logits' has no maps"):
         border_effects(config, 2, variables, images, ["head/logits"])
-    with pytest.raises(ValueError, match="layer 'conv9': did you mean 'conv1'"):
+    with pytest.raises(ValueError, match="no layer 'conv9'; did you mean 'conv1'"):
         border_effects(config, 2, variables, images, ["conv9"])

@@ -66,7 +66,7 @@ def test_only_its_own_files_are_replaced(photo, tmp_path, capsys):
     ("words", "message"),
     [
         ([], "--filter: filter needs it"),
-        (["--filter=outlin"], "did you mean outline"),
+        (["--filter=outlin"], "did you mean 'outline'"),
         (["--filter=outline", "--padding=SOME"], "--padding: got 'SOME', expected VALID, SAME"),
         (["--filter=outline", "--padding=-1"], "--padding: got '-1'"),
         (["--filter=outline", "--strides=0"], "--strides: got '0', expected an integer from 1"),

@@ -88,7 +88,7 @@ def test_kernels_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("outlin", "did you mean outline"),
+        ("outlin", "did you mean 'outline'"),
         ("nothing.csv", "is no file, no matrix"),
         ("[[1, 2], [3]]", "as many in each row"),
         ("[[1, 'a']]", "not numbers"),

@@ -194,7 +194,7 @@ def test_layers_that_will_not_do(small):
     model, variables, images, classes = small
     with pytest.raises(ValueError, match="layer 'head/dense1' has no maps, but 5 values for each image"):
         grad_cam(model, variables, images, classes, "head/dense1")
-    with pytest.raises(ValueError, match="layer 'conv3': did you mean"):
+    with pytest.raises(ValueError, match="no layer 'conv3'; did you mean"):
         grad_cam(model, variables, images, classes, "conv3")
-    with pytest.raises(ValueError, match="layer 'pool1/activation': did you mean"):
+    with pytest.raises(ValueError, match="no layer 'pool1/activation'; did you mean"):
         grad_cam(model, variables, images, classes, "pool1/activation")

@@ -321,7 +321,7 @@ def test_what_cannot_be_done_is_said(small, monkeypatch):
 
     refused("no images: expected at least one", batches=())
     refused("count=0: expected at least 1", count=0)
-    refused("layer 'conv9': did you mean 'conv", layers={"conv9": None})
+    refused("no layer 'conv9'; did you mean 'conv", layers={"conv9": None})
     refused(re.escape("layer 'conv2', channel 3: expected 0 to 2"), layers={"conv2": [0, 3]})
     refused("layer 'conv2', channel -1: expected 0 to 2", layers={"conv2": [-1]})
     refused("layer 'conv2', no channels: expected 0 to 2", layers={"conv2": []})

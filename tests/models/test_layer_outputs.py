@@ -195,7 +195,7 @@ def test_activations_by_hand(small):
         ValueError, match=r"perturb\['conv1/activation'\] has the shape \(5,\), which does not broadcast"
     ):
         model.apply_with_layers(variables, images, perturb={"conv1/activation": jnp.zeros(5)})
-    with pytest.raises(ValueError, match="layer 'pool1/activation': did you mean"):
+    with pytest.raises(ValueError, match="no layer 'pool1/activation'; did you mean"):
         model.apply_with_layers(variables, images, ("pool1/activation",))
 
 
@@ -235,9 +235,11 @@ def test_a_name_by_itself_is_one_layer(small):
 
 def test_unknown_layers_and_misshapen_perturbations(small):
     model, variables, images = small
-    with pytest.raises(ValueError, match=r"layer 'conv3': did you mean 'conv\d'\? The layers are: conv1, pool1, conv2"):
+    with pytest.raises(
+        ValueError, match=r"no layer 'conv3'; did you mean 'conv\d'\? The layers are: conv1, pool1, conv2"
+    ):
         model.apply_with_layers(variables, images, capture=("conv1", "conv3"))
-    with pytest.raises(ValueError, match="layer 'head': did you mean 'head/"):
+    with pytest.raises(ValueError, match="no layer 'head'; did you mean 'head/"):
         model.apply_with_layers(variables, images, perturb={"head": jnp.zeros(5)})
     with pytest.raises(ValueError, match=r"perturb\['conv2'\] has the shape \(5,\), which does not broadcast"):
         model.apply_with_layers(variables, images, perturb={"conv2": jnp.zeros(5)})

@@ -72,16 +72,19 @@ def test_a_new_head_does_not_need_the_weights_logits(weights, line_data, tmp_pat
     headless = {name: np.ascontiguousarray(array) for name, array in entries.items() if not name.startswith("fc.")}
     path = tmp_path / "headless.safetensors"
     save_file({f"model._orig_mod.{name}": array for name, array in headless.items()}, path)
-    config = parse({"model": MODEL}).model
-    model, shape = models.create(config, 3), (32, 32, 3)
-    drawn = initial_variables(model, config, Pretrained(), jax.random.key(1), shape)
-    started = initial_variables(model, config, Pretrained(weights=str(path)), jax.random.key(1), shape)
+    config = parse({"model": MODEL})
+
+    def initial(**fields):
+        experiment = config.model_copy(update={"pretrained": Pretrained(**fields)})
+        return initial_variables(models.create(config.model, 3), experiment, jax.random.key(1), (32, 32, 3))
+
+    drawn, started = initial(), initial(weights=str(path))
     jax.tree.map(np.testing.assert_array_equal, started["params"]["head"], drawn["params"]["head"])
     np.testing.assert_array_equal(started["params"]["stem"]["kernel"], entries["conv1.weight"].transpose(2, 3, 1, 0))
     with pytest.raises(
         WeightsError, match=r"2 missing: fc\.bias, fc\.weight\nconfig\.pretrained\.head=new draws the last layer"
     ):
-        initial_variables(model, config, Pretrained(weights=str(path), head="keep"), jax.random.key(1), shape)
+        initial(weights=str(path), head="keep")
 
 
 def test_a_kept_head_needs_the_weights_classes(weights, line_data, tmp_path):

@@ -1,4 +1,6 @@
-"""A page as a browser lays it out."""
+"""A page as a browser lays it out, and its table of trials."""
+
+from selenium.webdriver.common.by import By
 
 
 def show(browser, index, width=1200):
@@ -21,3 +23,22 @@ def lies_well(browser, width, sections, pictures, smallest=301):
         assert box["height"] > 40
         assert box["left"] >= 0
         assert box["right"] <= width
+
+
+def headings(browser):
+    return browser.find_elements(By.CSS_SELECTOR, "#trials th")
+
+
+def heading(browser, text):
+    return next(each for each in headings(browser) if each.text.rstrip(" ↕▲▼") == text)
+
+
+def column(browser, text):
+    """The texts of a column's visible cells, from the top."""
+    script = """
+        const names = [...document.querySelectorAll("#trials th")].map(each => each.innerText.replace(/[ ↕▲▼]+$/, ""))
+        const place = names.indexOf(arguments[0])
+        if (place < 0) throw new Error(`no ${arguments[0]} among ${names}`)
+        return [...document.querySelectorAll("#trials tbody tr")]
+            .filter(row => row.getClientRects().length).map(row => row.cells[place].textContent)"""
+    return browser.execute_script(script, text)

@@ -190,8 +190,8 @@ def test_a_finished_run_is_not_repeated(three, line_data):
     assert again[0]["test_loss"] == results[0]["test_loss"]
 
 
-def test_lanes_are_shared_by_devices(three, line_data, tmp_path):
-    """Four devices, of which three take a lane each."""
+def test_members_are_shared_by_devices(three, line_data, tmp_path):
+    """Four devices, of which three take a member each."""
     folder, results = three
     program = (
         "import io, sys\n"
@@ -221,6 +221,6 @@ def test_images_of_their_own_that_do_not_fit_are_refused(line_data, tmp_path, mo
         ensemble.train_and_evaluate(runs(line_data, tmp_path, range(3)))
 
 
-@pytest.mark.parametrize(("lanes", "available", "used"), [(3, 1, 1), (3, 4, 3), (8, 4, 4), (5, 4, 1), (6, 4, 3)])
-def test_as_many_devices_as_share_the_lanes_evenly(lanes, available, used):
-    assert num_devices(lanes, available) == used
+@pytest.mark.parametrize(("members", "available", "used"), [(3, 1, 1), (3, 4, 3), (8, 4, 4), (5, 4, 1), (6, 4, 3)])
+def test_as_many_devices_as_share_the_members_evenly(members, available, used):
+    assert num_devices(members, available) == used

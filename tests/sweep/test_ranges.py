@@ -90,6 +90,7 @@ def test_numbers_of_numpy_and_named_values():
         (lambda: integers(0, 3, log=True), "begin at 1"),
         (lambda: choice([]), "nothing to choose from"),
         (lambda: choice("SAME"), r"write choice\(\['SAME'\]\)"),
+        (lambda: choice({"SAME": 1}), r"write choice\(list\(...\)\) for the mapping's keys"),
         (lambda: choice(3), "expected a list of values"),
         (lambda: halton({}, 3), "expected a mapping of fields to ranges"),
         (lambda: halton([1], 3), "expected a mapping of fields to ranges"),

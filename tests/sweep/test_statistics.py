@@ -6,7 +6,7 @@ from scipy import stats
 
 from cnn_jax.run.records import Result
 from cnn_jax.sweep.rows import Row
-from cnn_jax.sweep.statistics import differences, estimate, grouped, holm, measured, pareto_front
+from cnn_jax.sweep.statistics import differences, estimate, grouped, holm, measured, pareto_front, sign_test
 from cnn_jax.sweep.status import Outcome
 from cnn_jax.sweep.sweep_file import TrialEntry
 from sweep.written_sweep import result_of
@@ -33,6 +33,16 @@ def test_the_interval_of_students_data():
     assert (found.n, found.mean) == (10, pytest.approx(2.33))
     assert found.std == pytest.approx(2.002249, abs=1e-6)
     assert (found.low, found.high) == pytest.approx((0.8976775, 3.7623225), abs=1e-6)
+
+
+def test_the_signs_of_students_data():
+    # Nine patients slept longer with the second drug, one equally long; R: binom.test(9, 9) gives 0.003906
+    changes = [second - first for first, second in zip(FIRST, SECOND, strict=True)]
+    assert sign_test(changes) == pytest.approx(2 * 0.5**9)
+    assert sign_test([-change for change in changes]) == sign_test(changes)
+    assert sign_test([1.0, -1.0, 2.0]) == 1  # binom.test(2, 3)
+    assert sign_test([0.0, 0.0]) is None
+    assert sign_test([]) is None
 
 
 def test_the_interval_of_two_values():

@@ -47,6 +47,18 @@ def test_sgd_by_its_formula(nesterov):
     np.testing.assert_allclose(walk(config, GRADIENTS), p, rtol=1e-5)
 
 
+def test_rmsprop_by_its_formula():
+    """TensorFlow's: the mean starts at 1, the epsilon is under the root, momentum adds up scaled gradients."""
+    p, mean, update = np.array([1.0, -2.0]), np.ones(2), np.zeros(2)
+    for g in np.array(GRADIENTS):
+        g = g + 0.02 * p
+        mean = 0.8 * mean + 0.2 * g**2
+        update = 0.5 * update + g / np.sqrt(mean + 0.01)
+        p = p - 0.1 * update
+    config = cfg.RmsProp(learning_rate=0.1, decay=0.8, momentum=0.5, eps=0.01, weight_decay=0.02)
+    np.testing.assert_allclose(walk(config, GRADIENTS), p, rtol=1e-5)
+
+
 def test_clipping_scales_to_the_norm():
     moved = walk(cfg.Sgd(learning_rate=1.0, momentum=0.0, clip_norm=1.0), [(3.0, 4.0)], start=(0.0, 0.0))
     np.testing.assert_allclose(moved, [-0.6, -0.8], rtol=1e-6)

@@ -185,7 +185,7 @@ def _factors(key: PRNGKeyArray, batch: int, strength: float) -> Float[Array, "b 
 
 
 def random_lighting(
-    key: PRNGKeyArray, pixels: Float[Array, "b h w c"], colours: Colours, deviation: float = 0.1
+    key: PRNGKeyArray, pixels: Float[Array, "b h w c"], colours: Colours, std: float = 0.1
 ) -> Float[Array, "b h w c"]:
     """Adds one colour to each image: a random step along every principal component of the training pixels.
 
@@ -196,14 +196,14 @@ def random_lighting(
       key: PRNG key of this batch.
       pixels: 0 to 255.
       colours: Colour statistics of the training images.
-      deviation: Standard deviation of the draws.
+      std: Standard deviation of the draws.
 
     Returns:
       Images of the same shape.
 
     Source: Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, 2012, section 4.1.
     """
-    draws = deviation * jax.random.normal(key, (len(pixels), len(colours.eigenvalues)))
+    draws = std * jax.random.normal(key, (len(pixels), len(colours.eigenvalues)))
     # Few numbers, but exact ones: a matrix product may round its factors on a GPU or TPU.
     steps = jnp.sum((draws * colours.eigenvalues)[:, None, :] * colours.eigenvectors, axis=-1)
     return pixels + 255 * steps[:, None, None, :]

@@ -9,6 +9,8 @@ from cnn_jax.data.sources.stream import HostBatch, Stream
 
 Arrays = tuple[jax.Array, jax.Array, jax.Array]  # images, labels, weights
 
+_AHEAD = 2  # batches that lie ready on the devices, beside the one in use
+
 
 class DeviceFeed:
     """A stream's batches as device arrays, some ahead of the step; a context that ends the stream's workers.
@@ -17,21 +19,20 @@ class DeviceFeed:
     is in the step's time. A fault of the stream is raised where its batch would have come.
     """
 
-    def __init__(self, stream: Stream, step: int, sharding: jax.sharding.Sharding, ahead: int = 2):
+    def __init__(self, stream: Stream, step: int, sharding: jax.sharding.Sharding):
         """Starts the stream's workers at the first batch.
 
         Args:
           stream: Stream of this process's rows.
           step: the first.
           sharding: Sharding of [batch, ...] over the devices of all processes.
-          ahead: batches that lie ready on the devices, beside the one in use.
         """
 
         def put(batch: HostBatch) -> Arrays:
             images, labels, weights = (jax.make_array_from_process_local_data(sharding, array) for array in batch)
             return images, labels, weights
 
-        self._batches = iter(ThreadPrefetchIterDataset(stream.at(step).map(put), prefetch_buffer_size=ahead))
+        self._batches = iter(ThreadPrefetchIterDataset(stream.at(step).map(put), prefetch_buffer_size=_AHEAD))
 
     def __iter__(self) -> DeviceFeed:
         return self

@@ -36,6 +36,30 @@ class View(Protocol):
         """Gives the pixels that the network sees; what is random is taken from `draws`."""
 
 
+class _Decoded:
+    """View whose pixels have 8 bits."""
+
+    dtype = "uint8"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Square(_Decoded):
+    """View of a square.
+
+    Attributes:
+      side: Side of the square that is seen, in pixels.
+      channels: 1 for grey, 3 for RGB.
+    """
+
+    side: int
+    channels: int
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) in pixels."""
+        return self.side, self.side, self.channels
+
+
 @dataclasses.dataclass(frozen=True)
 class AsHeld:
     """Images that lie in memory as the network sees them.
@@ -54,7 +78,7 @@ class AsHeld:
 
 
 @dataclasses.dataclass(frozen=True)
-class WholePicture:
+class WholePicture(_Decoded):
     """A whole picture, resized where it has another size.
 
     Attributes:
@@ -64,11 +88,6 @@ class WholePicture:
 
     image_shape: tuple[int, int, int]
     resized: bool = True
-
-    @property
-    def dtype(self) -> str:
-        """Type of the pixels."""
-        return "uint8"
 
     def __call__(
         self, picture: bytes | UInt8[np.ndarray, "h w c"], draws: np.random.Generator
@@ -84,12 +103,10 @@ class WholePicture:
 
 
 @dataclasses.dataclass(frozen=True)
-class RandomResizedCrop:
+class RandomResizedCrop(_Square):
     """A random part of random size and shape, mirrored half of the time.
 
     Attributes:
-      side: Side of the square that the part is resized to, in pixels.
-      channels: 1 for grey, 3 for RGB.
       area: least and greatest share of the picture, drawn evenly.
       aspect: least and greatest width over height, drawn evenly on a logarithmic scale.
       mirror: whether half of the parts are mirrored left to right.
@@ -98,21 +115,9 @@ class RandomResizedCrop:
     the picture, the middle is taken, of the nearest shape allowed.
     """
 
-    side: int
-    channels: int
     area: tuple[float, float] = (0.08, 1.0)
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     mirror: bool = True
-
-    @property
-    def dtype(self) -> str:
-        """Type of the pixels."""
-        return "uint8"
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) in pixels."""
-        return self.side, self.side, self.channels
 
     def __call__(self, content: bytes, draws: np.random.Generator) -> UInt8[np.ndarray, "side side c"]:
         """Takes the part that `draws` decide on from an encoded picture."""
@@ -139,32 +144,18 @@ class RandomResizedCrop:
 
 
 @dataclasses.dataclass(frozen=True)
-class CentreCrop:
+class CentreCrop(_Square):
     """The middle of a picture whose shorter side is resized first.
 
     Both are one reading of the picture: its middle square, of `side` / `shorter_side` of its shorter side.
 
     Attributes:
-      side: Side of the square, in pixels.
-      channels: 1 for grey, 3 for RGB.
       shorter_side: in pixels, what the picture's shorter side is resized to; at least `side`.
       interpolation: Filter of the resizing.
     """
 
-    side: int
-    channels: int
     shorter_side: int
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-
-    @property
-    def dtype(self) -> str:
-        """Type of the pixels."""
-        return "uint8"
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) in pixels."""
-        return self.side, self.side, self.channels
 
     @classmethod
     def of(cls, config: Records) -> CentreCrop:

@@ -34,33 +34,11 @@ MAX_PIXELS = 178_956_970  # the size from which Pillow takes a file for a decomp
 
 # Errors of Pillow and simplejpeg for damaged files.
 FAULTS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError),
+    *(NotImplementedError, struct.error, zlib.error, Image.DecompressionBombError),
 )
-_DIRECT = (
-    "1",
-    "L",
-    "P",
-    "RGB",
-    "RGBA",
-    "RGBa",
-    "RGBX",
-    "CMYK",
-    "YCbCr",
-    "HSV",
-    "LA",
-    "PA",
-)  # Pillow makes L and RGB of
+# Pillow makes L and RGB of these.
+_DIRECT = (*("1", "L", "P", "RGB", "RGBA", "RGBa", "RGBX"), *("CMYK", "YCbCr", "HSV", "LA", "PA"))
 _BY_WAY_OF = {"La": "LA", "LAB": "RGB"}
 _WITHOUT_RANGE = {"F": "floating-point numbers", "I": "signed or 32-bit whole numbers"}
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # tags and a value of TIFF

@@ -15,14 +15,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int32, UInt8
 
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.sources.cifar_sets import CifarSet
+from cnn_jax.data.sources.published import PublishedImages
 from cnn_jax.plain_text import plain
 
-SIDE = 32
-_PIXELS = 3 * SIDE * SIDE
+_SIDE = 32
+_PIXELS = 3 * _SIDE * _SIDE
 _MOST_BYTES = 2**29  # of a file in the archive
 _FORMS = {"": "Python", ".bin": "binary", ".mat": "MATLAB"}
 # What a pickle of NumPy arrays names; both names of one module, of NumPy 1 and 2.
@@ -38,13 +38,6 @@ _FAULTS = (
 )
 
 
-class CifarImages(NamedTuple):
-    """Images of one split, with their labels by name."""
-
-    images: UInt8[np.ndarray, "n 32 32 3"]
-    labels: dict[str, Int32[np.ndarray, " n"]]
-
-
 class _Rows(NamedTuple):
     """Content of one file: a row of pixels for each image, colour by colour, and labels by name."""
 
@@ -52,7 +45,7 @@ class _Rows(NamedTuple):
     labels: dict[str, np.ndarray]
 
 
-def read(path: Path, known: CifarSet, field: str) -> dict[str, CifarImages]:
+def read(path: Path, known: CifarSet, field: str) -> dict[str, PublishedImages]:
     """Reads an archive, or the folder that it was unpacked to.
 
     Args:
@@ -88,10 +81,12 @@ def read(path: Path, known: CifarSet, field: str) -> dict[str, CifarImages]:
                 f"{where} has {count:,} images in {', '.join(files)}, and {known.title} {known.counts[split]:,}: it "
                 "is damaged, or another data set"
             )
-        planes = np.concatenate([each.pixels for each in rows]).reshape(-1, 3, SIDE, SIDE)
+        planes = np.concatenate([each.pixels for each in rows]).reshape(-1, 3, _SIDE, _SIDE)
         images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
-        labels = {name: np.concatenate([each.labels[name] for each in rows]).astype(np.int32) for name in known.labels}
-        found[split] = CifarImages(images, labels)
+        labels = {
+            name: np.concatenate([each.labels[name] for each in rows]).astype(np.int32) for name in known.class_names
+        }
+        found[split] = PublishedImages(images, labels)
     return found
 
 
@@ -158,9 +153,9 @@ def _checked(content: bytes, reader: Callable[[bytes, CifarSet], _Rows], known: 
 
 
 def _of_binary(content: bytes, known: CifarSet) -> _Rows:
-    rows = np.frombuffer(content, np.uint8).reshape(-1, len(known.labels) + _PIXELS)
-    labels = {name: rows[:, number] for number, name in enumerate(known.labels)}
-    return _Rows(rows[:, len(known.labels) :], labels)
+    rows = np.frombuffer(content, np.uint8).reshape(-1, len(known.class_names) + _PIXELS)
+    labels = {name: rows[:, number] for number, name in enumerate(known.class_names)}
+    return _Rows(rows[:, len(known.class_names) :], labels)
 
 
 def _of_pickle(content: bytes, known: CifarSet) -> _Rows:
@@ -168,17 +163,17 @@ def _of_pickle(content: bytes, known: CifarSet) -> _Rows:
     if not isinstance(found, dict):
         raise ValueError("it holds no dictionary")
     named = {key.decode() if isinstance(key, bytes) else str(key): value for key, value in found.items()}
-    return _Rows(named["data"], {name: np.array(named[name]) for name in known.labels})
+    return _Rows(named["data"], {name: np.array(named[name]) for name in known.class_names})
 
 
 def _of_matlab(content: bytes, known: CifarSet) -> _Rows:
     from scipy.io import loadmat, matlab  # half a second
 
     try:
-        named = loadmat(io.BytesIO(content), variable_names=["data", *known.labels])
+        named = loadmat(io.BytesIO(content), variable_names=["data", *known.class_names])
     except matlab.MatReadError as error:
         raise ValueError(str(error)) from error
-    return _Rows(named["data"], {name: named[name].ravel() for name in known.labels})
+    return _Rows(named["data"], {name: named[name].ravel() for name in known.class_names})
 
 
 class _Unpickler(pickle.Unpickler):

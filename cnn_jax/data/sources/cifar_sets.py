@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from cnn_jax.data.sources.published import PublishedSet
+
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
@@ -22,35 +24,25 @@ class Archive:
     size: int | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class CifarSet:
-    """A published data set of 60,000 images of 32x32 pixels.
+URL = "https://www.cs.toronto.edu/~kriz/"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CifarSet(PublishedSet):
+    """A published data set of 60,000 images of 32x32 pixels; its labels are in the order of the binary form.
 
     Attributes:
-      name: The config's.
-      title: As people call it.
       archives: Published archives; the one that is downloaded has a SHA-256.
       files: Names of the training and the test files, without their suffixes.
-      labels: Names of an image's labels, in the order of the binary form.
-      class_names: Names of the classes in label order, by the name of the label.
-      counts: Images of each split.
-      description, citation: For the TFDS metadata.
     """
 
-    name: str
-    title: str
     archives: tuple[Archive, ...]
     files: dict[str, tuple[str, ...]]
-    labels: tuple[str, ...]
-    class_names: dict[str, tuple[str, ...]]
-    counts: dict[str, int]
-    description: str
+    image_shape: tuple[int, int, int] = (32, 32, 3)
+    counts: dict[str, int] = dataclasses.field(default_factory=lambda: {"train": 50_000, "test": 10_000})
+    homepage: str = f"{URL}cifar.html"
     citation: str = "Krizhevsky: Learning Multiple Layers of Features from Tiny Images, 2009"
 
-
-URL = "https://www.cs.toronto.edu/~kriz/"
-HOMEPAGE = f"{URL}cifar.html"
-_COUNTS = {"train": 50_000, "test": 10_000}
 
 CIFAR10 = CifarSet(
     name="cifar10",
@@ -66,11 +58,9 @@ CIFAR10 = CifarSet(
         Archive("cifar-10-matlab.tar.gz", "70270af85842c9e89bb428ec9976c926"),
     ),
     files={"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)},
-    labels=("labels",),
     class_names={
         "labels": (*("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),)
     },
-    counts=_COUNTS,
     description="50,000 training and 10,000 test images of 32x32 colour pixels, 10 classes.",
 )
 
@@ -103,9 +93,7 @@ CIFAR100 = CifarSet(
         Archive("cifar-100-matlab.tar.gz", "6a4bfa1dcd5c9453dda6bb54194911f4"),
     ),
     files={"train": ("train",), "test": ("test",)},
-    labels=("coarse_labels", "fine_labels"),
     class_names={"coarse_labels": tuple(_COARSE.split()), "fine_labels": tuple(_FINE.split())},
-    counts=_COUNTS,
     description="50,000 training and 10,000 test images of 32x32 colour pixels, 100 classes in 20 groups.",
 )
 

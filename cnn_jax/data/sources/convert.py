@@ -30,8 +30,9 @@ from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.host import restarts
 from cnn_jax.data.host.picture import UnreadablePictureError, open_picture, unreadable, upright
 from cnn_jax.data.sources import data_warnings, picture_files, records
+from cnn_jax.data.sources.examples import Labelled
 from cnn_jax.data.sources.listing import as_text
-from cnn_jax.data.sources.records import MANIFEST, Manifest, Record
+from cnn_jax.data.sources.records import MANIFEST, Manifest
 from cnn_jax.plain_text import distinct, plain
 from cnn_jax.terminal import print_line
 
@@ -141,10 +142,10 @@ def _write(found: picture_files.Found, folder: Path, console: Console, restart_m
     unmarked = 0
 
     def look(number: int, picture: picture_files.PictureFile) -> _Looked:
-        looked = _look(picture.name, lambda: Record(picture.read(), picture.label))
+        looked = _look(picture.name, lambda: Labelled(picture.read(), picture.label))
         if not restart_markers or looked.fault is not None:
             return looked
-        marked = Record(restarts.mark(looked.record.picture), picture.label)
+        marked = Labelled(restarts.mark(looked.record.picture), picture.label)
         return dataclasses.replace(looked, record=marked)
 
     for split, looked in _each(found.splits, look, console):
@@ -174,7 +175,7 @@ def _look_through(folder: Path, console: Console) -> None:
     census = _Census(tuple(info.features["label"].names))
     splits = {split: records.Records(folder, split) for split in ("train", tested)}
 
-    def look(number: int, record: Record) -> _Looked:
+    def look(number: int, record: Labelled) -> _Looked:
         return _look(f"record {number}", lambda: record)
 
     try:
@@ -201,7 +202,7 @@ class _Looked:
     """
 
     name: str
-    record: Record
+    record: Labelled
     fault: str | None = None
     size: tuple[int, int] = (0, 0)
     pixels: int = 0
@@ -209,9 +210,9 @@ class _Looked:
     products: Float[np.ndarray, "3 3"] = dataclasses.field(default_factory=lambda: np.zeros((3, 3)))
 
 
-def _look(name: str, read: Callable[[], Record]) -> _Looked:
+def _look(name: str, read: Callable[[], Labelled]) -> _Looked:
     """Reads and decodes one picture whole."""
-    record = Record(b"", -1)
+    record = Labelled(b"", -1)
     try:
         with unreadable():
             record = read()

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt64
 
 from cnn_jax import config as cfg
+from cnn_jax.data.sources.image_folder import FolderExamples
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.split import Split
 
@@ -22,7 +23,9 @@ _TEST_NAME = re.compile(r"(?<![a-z])(val|valid|validation|test|testing|dev|eval)
 
 
 def find(
-    config: cfg.InMemory | cfg.Pictures, splits: Mapping[str, Split | None], class_names: tuple[str, ...]
+    config: cfg.InMemory | cfg.Pictures,
+    splits: Mapping[str, Split | FolderExamples | None],
+    class_names: tuple[str, ...],
 ) -> tuple[str, ...]:
     """Looks for what is suspicious in data that were loaded.
 
@@ -49,8 +52,11 @@ def find(
         if split is not None
     }
     found += absent_classes(counts, class_names, numbered=numbered)
-    digests = {which: _digests(split) for which, split in splits.items() if split is not None}
-    found += _dark(splits["training"]) + _in_two_classes(splits["training"], digests["training"], class_names)
+    training = splits["training"]
+    if not isinstance(training, Split):  # pictures that are not decoded yet
+        return tuple(found)
+    digests = {which: _digests(split) for which, split in splits.items() if isinstance(split, Split)}
+    found += _dark(training) + _in_two_classes(training, digests["training"], class_names)
     return tuple(found + _in_two_splits(splits, digests, bool(same)))
 
 
@@ -137,9 +143,8 @@ def _same_sources(config: cfg.InMemory | cfg.Pictures) -> str | None:
     return f"config.data.{fields[1]} is config.data.{fields[0]}"
 
 
-def _dark(training: Split | None) -> list[str]:
+def _dark(training: Split) -> list[str]:
     """Warns of pixels that are not 0 to 255 but were perhaps scaled."""
-    assert training is not None
     most = float(training.images.max())
     if most > _DARK:
         return []
@@ -154,11 +159,8 @@ def _dark(training: Split | None) -> list[str]:
     ]
 
 
-def _in_two_classes(
-    training: Split | None, digests: UInt64[np.ndarray, " n"], class_names: tuple[str, ...]
-) -> list[str]:
+def _in_two_classes(training: Split, digests: UInt64[np.ndarray, " n"], class_names: tuple[str, ...]) -> list[str]:
     """Warns of training images that are in two classes, pixel by pixel."""
-    assert training is not None
     order = np.lexsort((training.labels, digests))
     ordered, labels = digests[order], training.labels[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
@@ -193,7 +195,9 @@ def in_two_classes(count: int, total: int, what: str, how: str, named: Sequence[
 
 
 def _in_two_splits(
-    splits: Mapping[str, Split | None], digests: Mapping[str, UInt64[np.ndarray, " n"]], same_source: bool
+    splits: Mapping[str, Split | FolderExamples | None],
+    digests: Mapping[str, UInt64[np.ndarray, " n"]],
+    same_source: bool,
 ) -> list[str]:
     """Warns of images that are in two splits, pixel by pixel."""
     found = []
@@ -213,8 +217,8 @@ def _in_two_splits(
     return found
 
 
-def _name(split: Split | None, number: int) -> str:
-    assert split is not None
+def _name(split: Split | FolderExamples | None, number: int) -> str:
+    assert isinstance(split, Split)
     return f"number {number}" if split.files is None else split.files[number]
 
 

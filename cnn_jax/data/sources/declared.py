@@ -25,7 +25,7 @@ def declared(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
     """
     match data:
         case cfg.FashionMnist() | cfg.Mnist():
-            return (28, 28, 1), len(NAMED_SETS[data.name].class_names)
+            return (28, 28, 1), len(NAMED_SETS[data.name].class_names["label"])
         case cfg.Idx():
             return None, _count(data.class_names)
         case cfg.Cifar10():
@@ -34,9 +34,8 @@ def declared(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
             return (32, 32, 3), 100 if data.labels == "fine" else 20
         case cfg.Npz():
             path = Path(data.file).expanduser()
-            return (npz_file.image_shape(path, "config.data.file") if path.is_file() else None), _count(
-                data.class_names
-            )
+            shape = npz_file.describe(path, "config.data.file", data.value_range)[0] if path.is_file() else None
+            return shape, _count(data.class_names)
         case cfg.Tfds():
             from cnn_jax.data.sources import tfds_set  # TFDS takes a third of a second to import
 
@@ -70,7 +69,7 @@ def pixel_type(data: cfg.Data) -> str:
       DataError: If a file that is there cannot be used.
     """
     if isinstance(data, cfg.Npz) and (path := Path(data.file).expanduser()).is_file():
-        return npz_file.dtype(path, "config.data.file", data.value_range)
+        return npz_file.describe(path, "config.data.file", data.value_range)[1]
     return "uint8"
 
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float32, Int, Int32, UInt8
+from jaxtyping import Float, Int, Int32
 
+from cnn_jax.data.errors import DataError, UnreadableRecordError
+from cnn_jax.data.host.crops import View
+from cnn_jax.data.host.picture import UnreadablePictureError
+from cnn_jax.data.sources import memory
 from cnn_jax.data.split import Split
+from cnn_jax.run import machine
+
+_NAMED = 5  # unreadable pictures that an error names
+_AT_ONCE = 64  # pictures that a thread decodes one after the other
 
 
 class Example(Protocol):
@@ -31,7 +41,7 @@ class Labelled(NamedTuple):
       label: Class number.
     """
 
-    picture: bytes | UInt8[np.ndarray, "h w c"] | Float32[np.ndarray, "h w c"]
+    picture: Any
     label: int
 
 
@@ -61,6 +71,13 @@ class Examples(Protocol):
         """Numbers of the groups that examples are read in, rising; None where each is read by itself."""
 
 
+class PixelStatistics(NamedTuple):
+    """Mean and covariance of the training pixels, 0 to 255."""
+
+    mean: Float[np.ndarray, " c"]
+    covariance: Float[np.ndarray, "c c"]
+
+
 @dataclasses.dataclass(frozen=True)
 class PictureSet:
     """A data set of encoded pictures.
@@ -72,6 +89,8 @@ class PictureSet:
       class_names: In label order.
       checksum: SHA-256 (hex) of its files, its splits and its class names.
       warnings: What is legal and yet perhaps not meant, in words.
+      statistics: Statistics of the training pixels, if they are known.
+      files_checksum: Checksum of files of records, if there are such.
     """
 
     train: Examples
@@ -80,6 +99,45 @@ class PictureSet:
     class_names: tuple[str, ...]
     checksum: str
     warnings: tuple[str, ...] = ()
+    statistics: PixelStatistics | None = None
+    files_checksum: str | None = None
+
+
+def decode(examples: Examples, numbers: Int[np.ndarray, " n"], view: View, field: str = "config.data") -> Split:
+    """Reads and decodes examples into memory, by all cores.
+
+    Args:
+      examples: Where they are.
+      numbers: Their numbers.
+      view: What is seen of them; it draws nothing.
+      field: The config's name for them, for errors.
+
+    Raises:
+      DataError: If pictures are damaged, or the images do not fit into the memory that is left.
+    """
+    shape = len(numbers), *view.image_shape
+    memory.require(math.prod(shape), f"{field}: {examples.name}", "set config.data.memory=stream")
+    images, labels = memory.empty(shape), np.zeros(len(numbers), np.int32)
+    faults: list[str] = []
+    no_draws = np.random.default_rng(0)
+
+    def decode_some(start: int) -> None:
+        for row in range(start, min(start + _AT_ONCE, len(numbers))):
+            number = int(numbers[row])
+            try:
+                example = examples[number]
+                labels[row], images[row] = example.label, view(example.picture, no_draws)
+            except UnreadableRecordError as error:
+                faults.append(str(error))
+            except UnreadablePictureError as error:
+                faults.append(f"{examples.place(number)} cannot be read as a picture: {error}")
+
+    with ThreadPoolExecutor(len(machine.available_cores())) as threads:
+        list(threads.map(decode_some, range(0, len(numbers), _AT_ONCE)))
+    if faults:
+        more = f"\nand {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+        raise DataError(f"{field}: " + "\n".join(sorted(faults)[:_NAMED]) + more)
+    return Split(images, labels)
 
 
 class HeldImages:

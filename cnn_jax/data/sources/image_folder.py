@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import hashlib
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int, Int32
 
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.host.picture import SUFFIXES, UnreadablePictureError, fit
-from cnn_jax.data.sources import listing, memory
+from cnn_jax.data.host.picture import SUFFIXES
+from cnn_jax.data.sources import file_checksum, listing
+from cnn_jax.data.sources.examples import Labelled
 from cnn_jax.data.sources.listing import Listing
-from cnn_jax.data.split import Split
+
+_DIGESTED = 1000  # files of which the content is in the checksum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,32 +149,90 @@ def passed_over(
     return (f"{field}: passed over in {listing.as_text(folder)}: {', '.join([*what, *listed.left_out])}",)
 
 
-def read_folder(
-    folder: Path, field: str, names: Sequence[str], image_shape: tuple[int, int, int]
-) -> tuple[Split, tuple[str, ...]]:
-    """Reads all pictures of a folder.
+class FolderExamples:
+    """Picture files with their class numbers, read one by one; may be sent to other processes.
+
+    Attributes:
+      name: The folder, for errors.
+      labels: Class numbers.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], labels: Int32[np.ndarray, " n"]):
+        """Takes files.
+
+        Args:
+          folder: Folder that they lie in.
+          names: Their paths in it.
+          labels: As the attribute.
+        """
+        self.name, self.labels = f"the pictures of {listing.as_text(folder)}", labels
+        self._folder, self._names = folder, names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, number: int) -> Labelled:
+        """Gives a file and its class number; the file is read as a picture."""
+        return Labelled(self._folder / self._names[number], int(self.labels[number]))
+
+    def place(self, number: int) -> str:
+        """Names a file, for errors."""
+        return listing.as_text(self._folder / self._names[number])
+
+    def groups(self) -> None:
+        """Each is read by itself."""
+
+    def some(self, numbers: Int[np.ndarray, " m"]) -> FolderExamples:
+        """Takes the files of these numbers."""
+        return FolderExamples(self._folder, [self._names[number] for number in numbers.tolist()], self.labels[numbers])
+
+    def files(self) -> tuple[str, ...]:
+        """Names all files, for messages."""
+        return tuple(map(self.place, range(len(self))))
+
+    def checksum(self, field: str) -> str:
+        """Computes a checksum of the files' names, classes and sizes, and of the content of some of them.
+
+        Args:
+          field: The config's name for the folder, for errors.
+
+        Returns:
+          SHA-256 (hex).
+
+        Raises:
+          DataError: If a file is empty, or cannot be read.
+        """
+        digest = hashlib.sha256()
+        step = -(-len(self) // _DIGESTED)
+        for number, (name, label) in enumerate(zip(self._names, self.labels.tolist(), strict=True)):
+            path = self._folder / name
+            try:
+                size = path.stat().st_size
+            except OSError as error:
+                raise DataError(f"{field}: {self.place(number)} cannot be read: {error.strerror}") from error
+            if not size:
+                raise DataError(f"{field}: {self.place(number)} is empty, expected a picture")
+            digest.update(f"{label} {size} {name}\0".encode("utf-8", "surrogateescape"))
+            if number % step == 0:
+                file_checksum.add_ends(digest, path, "", field)
+        return digest.hexdigest()
+
+
+def find_pictures(folder: Path, field: str, names: Sequence[str]) -> tuple[FolderExamples, tuple[str, ...]]:
+    """Lists all pictures of a folder, by class and file name.
 
     Args:
       folder: Folder that holds a folder for each class.
       field: the config's name for it, for errors.
       names: the classes that there are, in label order.
-      image_shape: (height, width, channels) that pictures are resized and converted to.
 
     Returns:
-      (the split, by class and file name; what was passed over).
+      (the pictures, what was passed over).
 
     Raises:
-      DataError: where a class is unknown or empty, or a picture cannot be read; names the file.
+      DataError: where a class is unknown or empty.
     """
     found = files(folder, field, names)
     paths = [(names.index(name), file) for name, pictures in found.pictures.items() for file in pictures]
-    shape = len(paths), *image_shape
-    memory.require(math.prod(shape), f"{field}: the pictures of {listing.as_text(folder)}")
-    images = memory.empty(shape)
-    for number, (_, file) in enumerate(paths):
-        try:
-            images[number], _ = fit(file, image_shape)
-        except UnreadablePictureError as error:
-            raise DataError(f"{field}: {error}") from error
     labels = np.array([label for label, _ in paths], np.int32)
-    return Split(images, labels, tuple(listing.as_text(file) for _, file in paths)), found.warnings
+    return FolderExamples(folder, [str(file.relative_to(folder)) for _, file in paths], labels), found.warnings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Shaped
@@ -14,12 +15,40 @@ from cnn_jax.run import host_memory
 
 # Bytes at whose multiples memory begins that XLA uses on the host without copying it.
 _ALIGNMENT = 64
+_ON_DEVICES = 2 * 10**9  # bytes of decoded images up to which they lie on the devices
 
+Memory = Literal["device", "host", "stream"]
+_WORDS: dict[Memory, str] = {
+    "device": "on the devices",
+    "host": "in the host's memory",
+    "stream": "in their files, read while training",
+}
 
 _SMALLER = (
     "use a machine with more, smaller or fewer images, or pictures that `launch.py prepare` makes a folder of records "
     "from (config.data.name=records), which are read while the network trains"
 )
+
+
+def place(wanted: Memory | Literal["auto"], size: int, *, streamed: bool = True) -> tuple[Memory, str]:
+    """Decides where images lie while the network trains.
+
+    Args:
+      wanted: As `config.data.memory`.
+      size: Bytes that they take decoded.
+      streamed: Whether they can be read while the network trains.
+
+    Returns:
+      (where, the same in words with the reason).
+    """
+    chosen: Memory = "stream" if streamed else "host"
+    if wanted != "auto":
+        chosen = wanted
+    elif size <= _ON_DEVICES:
+        chosen = "device"
+    elif (free := host_memory.free_bytes()) is not None and size <= free // 2:
+        chosen = "host"
+    return chosen, f"images lie {_WORDS[chosen]} (config.data.memory={wanted}); decoded they take {shown(size)}"
 
 
 def require(needed: int, where: str, remedy: str = _SMALLER) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from cnn_jax.data.sources.published import PublishedSet
+
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
@@ -23,31 +25,23 @@ class SourceFile:
     gz_bytes: int
 
 
-@dataclasses.dataclass(frozen=True)
-class NamedSet:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NamedSet(PublishedSet):
     """A published data set of four IDX files.
 
     Attributes:
-      name: the config's.
-      title: as people call it.
       url: the official address, to which a file's name and .gz are added.
       files: by name; train and test, images and labels.
-      class_names: in label order.
       debian_folder: where Debian's package puts the files; None where there is no package.
       debian_package: its name.
-      homepage, description, citation: for the TFDS metadata.
     """
 
-    name: str
-    title: str
     url: str
     files: dict[str, SourceFile]
-    class_names: tuple[str, ...]
-    debian_folder: str | None
-    debian_package: str | None
-    homepage: str
-    description: str
-    citation: str
+    debian_folder: str | None = None
+    debian_package: str | None = None
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    counts: dict[str, int] = dataclasses.field(default_factory=lambda: {"train": 60_000, "test": 10_000})
 
 
 FASHION_MNIST = NamedSet(
@@ -76,18 +70,12 @@ FASHION_MNIST = NamedSet(
             5148,
         ),
     },
-    class_names=(
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
+    class_names={
+        "label": (
+            *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+            *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+        )
+    },
     debian_folder="/usr/share/datasets/fashion-mnist",
     debian_package="dataset-fashion-mnist",
     homepage="https://github.com/zalandoresearch/fashion-mnist",
@@ -121,9 +109,7 @@ MNIST = NamedSet(
             4542,
         ),
     },
-    class_names=tuple("0123456789"),
-    debian_folder=None,
-    debian_package=None,
+    class_names={"label": tuple("0123456789")},
     homepage="http://yann.lecun.com/exdb/mnist/",
     description="60,000 training and 10,000 test images of handwritten digits, 28x28 grey pixels, 10 classes.",
     citation="LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition, 1998",

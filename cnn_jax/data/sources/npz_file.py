@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import zipfile
@@ -17,6 +18,7 @@ from cnn_jax.data.errors import DataError
 from cnn_jax.data.sources import memory
 from cnn_jax.data.split import Split
 from cnn_jax.plain_text import plain
+from cnn_jax.words import by
 
 # Names of the arrays of images and of labels, by split; each row is one layout.
 _LAYOUTS = (
@@ -58,31 +60,24 @@ class Header(NamedTuple):
     dtype: np.dtype[Any]
 
 
-def image_shape(path: Path, field: str) -> tuple[int, int, int]:
-    """Reads the shape of the training images from their header: (height, width, channels).
+def describe(path: Path, field: str, value_range: Range | None) -> tuple[tuple[int, int, int], str]:
+    """Reads the shape of the training images, and the type that their pixels will have, from their header.
 
     Args:
-      path: The file.
-      field: The config's name for it, for errors.
+      path, field, value_range: As `read_npz`.
+
+    Returns:
+      ((height, width, channels), "uint8" or "float32").
 
     Raises:
       DataError: As `read_npz`.
     """
-    with _Archive(path, field) as archive:
+    with _opened(path, field) as archive:
         name = archive.layout()["train"][0]
-        return _image_shape(archive.header(name), f"{field}: {path}, array {name}")
-
-
-def dtype(path: Path, field: str, value_range: Range | None) -> str:
-    """Tells the type that the pixels will have, "uint8" or "float32"; arguments and errors as `read_npz`."""
-    with _Archive(path, field) as archive:
-        name = archive.layout()["train"][0]
-        header = archive.header(name)
-        return (
-            "uint8"
-            if _is_plain(header, _range_of(header, value_range, f"{field}: {path}, array {name}"))
-            else "float32"
-        )
+        where = f"{field}: {path}, array {name}"
+        with archive.member(name) as file:
+            header = _header(file, where)
+        return _image_shape(header, where), _pixel_type(header, _range_of(header, value_range, where)).name
 
 
 def read_npz(path: Path, field: str, value_range: Range | None = None) -> NpzSplits:
@@ -104,7 +99,7 @@ def read_npz(path: Path, field: str, value_range: Range | None = None) -> NpzSpl
       DataError: Where the file is missing or damaged, lacks arrays, has values outside the range or none that are
         numbers, or the images do not fit into the memory that is left.
     """
-    with _Archive(path, field) as archive:
+    with _opened(path, field) as archive:
         layout = archive.layout()
         found: dict[str, Split] = {}
         for split, (images, labels) in layout.items():
@@ -173,7 +168,7 @@ def read_array(
             whole_header = Header((1, *header.shape), False, header.dtype)
             shape = _image_shape(whole_header, str(path))
             limits = _range_of(header, value_range, str(path))
-            whole = np.empty((1, *shape), np.uint8 if _is_plain(header, limits) else np.float32)
+            whole = np.empty((1, *shape), _pixel_type(header, limits))
             _fill(whole, values, whole_header, limits, str(path))
             return whole[0]
     except OSError as error:
@@ -182,27 +177,29 @@ def read_array(
         raise DataError(f"{path} is no NumPy array, or a damaged one: {plain(error)}") from error
 
 
-class _Archive:
-    """An open .npz file; what fails while it is read is an error that names it."""
+@contextlib.contextmanager
+def _opened(path: Path, field: str) -> Iterator[_Archive]:
+    """Opens an .npz file."""
+    where = f"{field}: {path}"
+    if not path.exists():
+        raise DataError(f"{field}: there is no file {path}")
+    try:
+        archive = zipfile.ZipFile(path)
+    except OSError as error:
+        raise DataError(f"{where} cannot be read: {error.strerror or error}") from error
+    except _FAULTS as error:
+        raise DataError(
+            f"{where} is no .npz file, or a damaged one ({plain(error)}); numpy.savez writes such files"
+        ) from error
+    with archive:
+        yield _Archive(archive, where)
 
-    def __init__(self, path: Path, field: str):
-        self._path, self._where = path, f"{field}: {path}"
 
-    def __enter__(self) -> _Archive:
-        if not self._path.exists():
-            raise DataError(f"{self._where.partition(':')[0]}: there is no file {self._path}")
-        try:
-            self._zip = zipfile.ZipFile(self._path)
-        except OSError as error:
-            raise DataError(f"{self._where} cannot be read: {error.strerror or error}") from error
-        except _FAULTS as error:
-            raise DataError(
-                f"{self._where} is no .npz file, or a damaged one ({plain(error)}); numpy.savez writes such files"
-            ) from error
-        return self
+class _Archive(NamedTuple):
+    """An open .npz file, and its name for errors."""
 
-    def __exit__(self, *exception: object) -> None:
-        self._zip.close()
+    zip: zipfile.ZipFile
+    where: str
 
     def layout(self) -> dict[str, tuple[str, str]]:
         """Finds the names of the arrays of images and labels, by split.
@@ -210,7 +207,7 @@ class _Archive:
         Raises:
           DataError: Where training or test arrays are missing.
         """
-        present = {name.removesuffix(".npy") for name in self._zip.namelist() if name.endswith(".npy")}
+        present = {name.removesuffix(".npy") for name in self.zip.namelist() if name.endswith(".npy")}
         for layout in _LAYOUTS:
             if not any(name in present for names in layout.values() for name in names):
                 continue
@@ -218,7 +215,7 @@ class _Archive:
                 break
             halves = [names for names in layout.values() if len(present.intersection(names)) == 1]
             if halves:
-                raise DataError(f"{self._where} has one of {' and '.join(halves[0])} alone, expected both or none")
+                raise DataError(f"{self.where} has one of {' and '.join(halves[0])} alone, expected both or none")
             return {split: names for split, names in layout.items() if names[0] in present}
         else:
             missing = []
@@ -227,21 +224,16 @@ class _Archive:
             ", ".join(name for split in ("train", "test") for name in layout[split]) for layout in _LAYOUTS
         )
         lacks = f"lacks {', '.join(missing)}; it" if missing else ""
-        raise DataError(f"{self._where} {lacks} has the arrays {arrays}; expected {expected}".replace("  ", " "))
-
-    def header(self, name: str) -> Header:
-        """Reads the header of an array."""
-        with self._member(name) as file:
-            return _header(file, f"{self._where}, array {name}")
+        raise DataError(f"{self.where} {lacks} has the arrays {arrays}; expected {expected}".replace("  ", " "))
 
     def images(self, name: str, value_range: Range | None) -> Shaped[np.ndarray, "n h w c"]:
         """Reads an array of images."""
-        where = f"{self._where}, array {name}"
-        with self._member(name) as file:
+        where = f"{self.where}, array {name}"
+        with self.member(name) as file:
             header = _header(file, where)
             shape = header.shape[0], *_image_shape(header, where)
             limits = _range_of(header, value_range, where)
-            pixels = np.dtype(np.uint8 if _is_plain(header, limits) else np.float32)
+            pixels = _pixel_type(header, limits)
             memory.require(math.prod(shape) * pixels.itemsize, where)
             images = memory.empty(shape, pixels)
             _fill(images, file, header, limits, where)
@@ -251,8 +243,8 @@ class _Archive:
 
     def labels(self, name: str) -> Int32[np.ndarray, " n"]:
         """Reads an array of labels."""
-        where = f"{self._where}, array {name}"
-        with self._member(name) as file:
+        where = f"{self.where}, array {name}"
+        with self.member(name) as file:
             header = _header(file, where)
             if len(header.shape) == 2 and header.shape[1] > 1:
                 raise DataError(
@@ -274,29 +266,18 @@ class _Archive:
             raise DataError(f"{where}: label {values[number]} of image {number} is no whole number from 0")
         return values.astype(np.int32)
 
-    def _member(self, name: str) -> _Member:
-        return _Member(self._zip, f"{name}.npy", self._where)
-
-
-class _Member:
-    """An open member of a zip file; a context in which damage is an error that names it."""
-
-    def __init__(self, archive: zipfile.ZipFile, name: str, where: str):
-        self._archive, self._name, self._where = archive, name, where
-
-    def __enter__(self) -> BinaryIO:
+    @contextlib.contextmanager
+    def member(self, name: str) -> Iterator[BinaryIO]:
+        """Opens an array's file; damage that is met while it is read is an error that names it."""
         try:
-            self._file = self._archive.open(self._name)
+            file = self.zip.open(f"{name}.npy")
         except (*_FAULTS, OSError, RuntimeError) as error:  # the last for encrypted ones
-            raise DataError(f"{self._where}, {self._name} is damaged, or cannot be read: {plain(error)}") from error
-        return self._file  # type: ignore[return-value]
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._file.close()
-        if isinstance(error, DataError):
-            return
-        if isinstance(error, (*_FAULTS, OSError)):
-            raise DataError(f"{self._where}, {self._name} is damaged or cut short: {plain(error)}") from error
+            raise DataError(f"{self.where}, {name}.npy is damaged, or cannot be read: {plain(error)}") from error
+        try:
+            with file:
+                yield file  # type: ignore[misc]
+        except (*_FAULTS, OSError) as error:
+            raise DataError(f"{self.where}, {name}.npy is damaged or cut short: {plain(error)}") from error
 
 
 def _header(file: BinaryIO, where: str) -> Header:
@@ -338,9 +319,9 @@ def _range_of(header: Header, value_range: Range | None, where: str) -> Range:
     return own
 
 
-def _is_plain(header: Header, limits: Range) -> bool:
-    """Whether values are pixels as they are."""
-    return header.dtype == np.uint8 and limits == _OWN_RANGES["uint8"]
+def _pixel_type(header: Header, limits: Range) -> np.dtype[Any]:
+    """The type of pixels that are made of an array's values: their own where these are pixels as they are."""
+    return np.dtype(np.uint8 if header.dtype == np.uint8 and limits == _OWN_RANGES["uint8"] else np.float32)
 
 
 def _fill(images: np.ndarray, file: BinaryIO, header: Header, limits: Range, where: str) -> None:
@@ -388,4 +369,4 @@ def _exactly(file: BinaryIO, size: int) -> bytes:
 
 
 def _words(kind: tuple[tuple[int, int, int], np.dtype[Any]]) -> str:
-    return f"{'x'.join(map(str, kind[0]))} {kind[1]} pixels"
+    return f"{by(kind[0])} {kind[1]} pixels"

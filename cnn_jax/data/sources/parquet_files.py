@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import collections
-import hashlib
 import itertools
 import json
 import threading
@@ -19,7 +18,7 @@ from jaxtyping import Int32
 
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError, UnreadableRecordError
-from cnn_jax.data.sources import file_checksum, split_files
+from cnn_jax.data.sources import split_files
 from cnn_jax.data.sources.epoch_order import MIXED
 from cnn_jax.data.sources.examples import Labelled, PictureSet
 from cnn_jax.data.sources.listing import as_text
@@ -144,17 +143,8 @@ def open_files(config: cfg.Parquet) -> PictureSet:
         split: ParquetExamples(f"{as_text(folder)}, split {split}", files, image, labels[split])
         for split, files in splits.items()
     }
-    digest = hashlib.sha256("\0".join((image, label, *class_names)).encode())
-    for split, files in splits.items():
-        digest.update(f"{split} {file_checksum.of_files(files, FIELD)}".encode())
-    return PictureSet(
-        examples["train"],
-        examples.get("validation"),
-        examples["test"],
-        class_names,
-        digest.hexdigest(),
-        (*passed_over, *split_files.same_files(splits)),
-    )
+    content = {"": f"{image}\0{label}"}
+    return split_files.picture_set(splits, examples, class_names, content, passed_over)
 
 
 def _schema(file: Path) -> pa.Schema:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import data_warnings, image_folder
+from cnn_jax.data.sources import data_warnings, image_folder, subset
 from cnn_jax.data.sources.tar_members import Member, members
 
 TARS = {"train": "ILSVRC2012_img_train.tar", "validation": "ILSVRC2012_img_val.tar"}
@@ -116,12 +116,8 @@ def _split(
 ) -> tuple[list[PictureFile], list[PictureFile]]:
     """Splits off a share of every class, always the same; both parts keep the order."""
     labels = np.array([picture.label for picture in pictures])
-    tested = np.zeros(len(pictures), bool)
-    draws = np.random.default_rng(0)
-    for label in range(classes):
-        members = np.flatnonzero(labels == label)
-        tested[draws.permutation(members)[: round(fraction * len(members))]] = True
-    train, test = ([pictures[number] for number in np.flatnonzero(chosen).tolist()] for chosen in (~tested, tested))
+    drawn = subset.draw_by_class(labels, fraction, classes, np.random.default_rng(0))
+    test, train = ([pictures[number] for number in numbers.tolist()] for numbers in drawn)
     if not train or not test:
         raise DataError(
             f"--test_fraction={fraction:g} leaves {len(train)} of the {len(pictures)} pictures of {source} for "

@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -18,18 +16,16 @@ from jaxtyping import Int
 from cnn_jax import config as cfg
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import DataError, UnreadableRecordError
-from cnn_jax.data.host.crops import AsHeld, RandomResizedCrop, View, WholePicture, evaluation_crop
+from cnn_jax.data.host.crops import AsHeld, CentreCrop, RandomResizedCrop, View, WholePicture, evaluation_crop
 from cnn_jax.data.host.picture import UnreadablePictureError, open_picture, upright
-from cnn_jax.data.sources import memory, subset
-from cnn_jax.data.sources.examples import Examples, HeldImages, PictureSet
+from cnn_jax.data.sources import memory, subset, whole
+from cnn_jax.data.sources.examples import Examples, HeldImages, PictureSet, decode
+from cnn_jax.data.sources.image_folder import FolderExamples
 from cnn_jax.data.sources.stream import Stream, held_out
+from cnn_jax.data.sources.whole import Whole
 from cnn_jax.data.split import Split, membership_checksum
-from cnn_jax.run import host_memory, machine
+from cnn_jax.run import machine
 
-Memory = Literal["device", "host", "stream"]
-_ON_DEVICES = 2 * 10**9  # bytes of decoded images up to which they lie on the devices
-_NAMED = 5  # unreadable pictures that an error names
-_AT_ONCE = 64  # pictures that a thread decodes one after the other
 _GREY_MODES = ("1", "L", "LA", "La")
 
 
@@ -41,16 +37,32 @@ class Opened:
       pictures: The data set.
       views: What is seen of training pictures, and of others.
       memory: Where the images lie.
-      placement: The same in words, with the reason.
+      placement: The same in words, with the reason; empty where there is no choice.
     """
 
     pictures: PictureSet
     views: tuple[View, View]
-    memory: Memory
+    memory: memory.Memory
     placement: str
 
 
-def open_pictures(config: cfg.Pictures) -> Opened:
+def open_streams(config: cfg.Records | cfg.Pictures, seed: int) -> Dataset:
+    """Opens a data set that is read while the network trains, or lies in the host's memory.
+
+    Args:
+      config: The source, and what is seen of its pictures.
+      seed: Seed of the experiment; decides which images are held out.
+
+    Returns:
+      The data set, in batches of one example until `Stream.in_batches`; no worker is started.
+
+    Raises:
+      DataError: If it cannot be used, or does not allow the split.
+    """
+    return streamed(open_pictures(config), config, seed)
+
+
+def open_pictures(config: cfg.Records | cfg.Pictures) -> Opened:
     """Opens a data set, and decides where its images lie.
 
     Args:
@@ -64,31 +76,54 @@ def open_pictures(config: cfg.Pictures) -> Opened:
         raise DataError(f"config.data: {found.train.name} has {len(found.class_names)} classes, expected at least two")
     if len(set(found.class_names)) < len(found.class_names):
         raise DataError(f"config.data: two classes of {found.train.name} have the same name")
+    if isinstance(config, cfg.Records):
+        crop = RandomResizedCrop(
+            config.image_size, config.channels, config.crop_area, config.crop_aspect, config.mirror
+        )
+        return Opened(found, (crop, CentreCrop.of(config)), "stream", "")
     image_shape = _image_shape(config, found.train)
     splits = [found.train, found.test] + [found.validation] * (found.validation is not None)
     count = sum(len(each) for each in splits if each is not None)
-    chosen, placement = _placed(config, count * math.prod(image_shape))
+    chosen: memory.Memory
+    if config.crop_area is not None:
+        where = "images stay in their files, read while training"
+        chosen, placement = "stream", f"{where}: config.data.crop_area draws their parts anew in each epoch"
+    else:
+        chosen, placement = memory.place(config.memory, count * math.prod(image_shape))
     return Opened(found, _views(config, image_shape), chosen, placement)
 
 
-def decoded(opened: Opened) -> dict[str, Split | None]:
+def decoded(opened: Opened, config: cfg.Pictures) -> Whole:
     """Decodes all pictures of a data set.
 
     Args:
       opened: The data set.
-
-    Returns:
-      "train", "validation" and "test" images; None for none.
+      config: The source.
 
     Raises:
       DataError: If pictures are damaged, or the images do not fit into the memory that is left.
     """
     pictures, view = opened.pictures, opened.views[0]
-    parts = {"train": pictures.train, "validation": pictures.validation, "test": pictures.test}
-    return {name: None if part is None else _decoded(part, np.arange(len(part)), view) for name, part in parts.items()}
+    train, validation, test = (
+        None if part is None else decode(part, np.arange(len(part)), view)
+        for part in (pictures.train, pictures.validation, pictures.test)
+    )
+    assert train is not None
+    assert test is not None
+    found = Whole(
+        train,
+        validation,
+        test,
+        pictures.class_names,
+        pictures.checksum,
+        pictures.warnings,
+        ("device", opened.placement),
+    )
+    whole.check(config, found)
+    return found
 
 
-def streamed(opened: Opened, config: cfg.Pictures, seed: int) -> Dataset:
+def streamed(opened: Opened, config: cfg.Records | cfg.Pictures, seed: int) -> Dataset:
     """Makes a data set whose images lie in the host's memory, or are read while the network trains.
 
     Args:
@@ -117,10 +152,10 @@ def streamed(opened: Opened, config: cfg.Pictures, seed: int) -> Dataset:
             return None
         view, shuffled = opened.views[name != "train"], name == "train"
         if opened.memory == "stream":
-            return Stream(examples, numbers, view, None, seed, shuffled, workers, config.threads)
+            return Stream(examples, numbers, view, pictures.statistics, seed, shuffled, workers, config.threads)
         chosen = np.arange(len(examples)) if numbers is None else numbers
         groups = examples.groups()
-        images = _decoded(examples, chosen, view)
+        images = decode(examples, chosen, view)
         held_images = HeldImages(images, examples.name, None if groups is None else groups[chosen])
         return Stream(held_images, None, AsHeld(images.image_shape), None, seed, shuffled, 0, config.threads)
 
@@ -137,7 +172,8 @@ def streamed(opened: Opened, config: cfg.Pictures, seed: int) -> Dataset:
         pictures.checksum,
         pictures.warnings,
         membership_checksum(members),
-        placement=opened.placement,
+        files_checksum=pictures.files_checksum,
+        placement=opened.placement or None,
     )
 
 
@@ -165,8 +201,36 @@ def held_in_memory(splits: Mapping[str, Split | None], name: str, seed: int) -> 
     }
 
 
-def _source(config: cfg.Pictures) -> PictureSet:
+def of_folder(
+    parts: Mapping[str, FolderExamples | None], where: memory.Memory, config: cfg.ImageFolder, seed: int
+) -> dict[str, Stream | None]:
+    """Makes streams of picture files, which are decoded now or while the network trains.
+
+    Args:
+      parts: "train", "validation" and "test" pictures; None for none.
+      where: Where the images lie, "host" or "stream".
+      config: The source.
+      seed: Seed of the experiment.
+    """
+    view = WholePicture((config.height, config.width, config.channels))
+    if where == "host":
+        splits = {
+            name: None if part is None else decode(part, np.arange(len(part)), view) for name, part in parts.items()
+        }
+        return held_in_memory(splits, config.name, seed)
+    workers = len(machine.available_cores()) if config.workers is None else config.workers
+    return {
+        name: None if part is None else Stream(part, None, view, None, seed, name == "train", workers, config.threads)
+        for name, part in parts.items()
+    }
+
+
+def _source(config: cfg.Records | cfg.Pictures) -> PictureSet:
     match config:
+        case cfg.Records():
+            from cnn_jax.data.sources import records
+
+            return records.open_folder(config)
         case cfg.Tfds():
             from cnn_jax.data.sources import tfds_set
 
@@ -210,54 +274,6 @@ def _views(config: cfg.Pictures, image_shape: tuple[int, int, int]) -> tuple[Vie
         return centre, centre
     side, _, channels = image_shape
     return RandomResizedCrop(side, channels, config.crop_area, config.crop_aspect, mirror=False), centre
-
-
-def _placed(config: cfg.Pictures, size: int) -> tuple[Memory, str]:
-    """Decides where images lie that take so many bytes decoded; and says why."""
-    words = {
-        "device": "on the devices",
-        "host": "in the host's memory",
-        "stream": "in their files, read while training",
-    }
-    if config.crop_area is not None:
-        return "stream", f"images stay {words['stream']}: config.data.crop_area draws their parts anew in each epoch"
-    takes = f"decoded they take {memory.shown(size)}"
-    if config.memory != "auto":
-        return config.memory, f"images lie {words[config.memory]} (config.data.memory={config.memory}); {takes}"
-    free = host_memory.free_bytes()
-    chosen: Memory = "stream"
-    if size <= _ON_DEVICES:
-        chosen = "device"
-    elif free is not None and size <= free // 2:
-        chosen = "host"
-    return chosen, f"images lie {words[chosen]} (config.data.memory=auto); {takes}"
-
-
-def _decoded(examples: Examples, numbers: Int[np.ndarray, " n"], view: View) -> Split:
-    """Reads and decodes examples into memory, by all cores."""
-    shape = len(numbers), *view.image_shape
-    memory.require(math.prod(shape), f"config.data: {examples.name}", "set config.data.memory=stream")
-    images, labels = memory.empty(shape), np.zeros(len(numbers), np.int32)
-    faults: list[str] = []
-    no_draws = np.random.default_rng(0)
-
-    def decode(start: int) -> None:
-        for row in range(start, min(start + _AT_ONCE, len(numbers))):
-            number = int(numbers[row])
-            try:
-                record = examples[number]
-                labels[row], images[row] = record.label, view(record.picture, no_draws)
-            except UnreadableRecordError as error:
-                faults.append(str(error))
-            except UnreadablePictureError as error:
-                faults.append(f"{examples.place(number)} cannot be read as a picture: {error}")
-
-    with ThreadPoolExecutor(len(machine.available_cores())) as threads:
-        list(threads.map(decode, range(0, len(numbers), _AT_ONCE)))
-    if faults:
-        more = f"\nand {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-        raise DataError("config.data: " + "\n".join(sorted(faults)[:_NAMED]) + more)
-    return Split(images, labels)
 
 
 def _numbers(examples: Examples | None, numbers: Int[np.ndarray, " n"] | None) -> Int[np.ndarray, " n"]:

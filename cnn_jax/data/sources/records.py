@@ -9,38 +9,32 @@ they are read (`cnn_jax.data.sources.stream`).
 
 from __future__ import annotations
 
-import bisect
 import hashlib
-import itertools
 import json
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python.array_record_module import ArrayRecordReader
-from google.protobuf.message import DecodeError
-from grain.sources import ArrayRecordDataSource
 from pydantic import BaseModel, ConfigDict, ValidationError
-from tensorflow_datasets.proto import tf_example_pb2
 
+from cnn_jax import config as cfg
 from cnn_jax import whole_file
-from cnn_jax.data.errors import DataError, UnreadableRecordError
-from cnn_jax.data.sources import file_checksum
-from cnn_jax.run.errors import os_error, reason
+from cnn_jax.data.errors import DataError
+from cnn_jax.data.sources import data_warnings, file_checksum
+from cnn_jax.data.sources.array_records import INFO, ArrayRecords, open_builder
+from cnn_jax.data.sources.examples import PictureSet, PixelStatistics
 
 MANIFEST = "records.json"
-_FOLDER_INFO = "dataset_info.json"
-_OPENED_AT_ONCE = 16  # shards
-_FETCH = "fetch the folder or prepare it again"
+_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, as Pillow converts (ITU-R BT.601)
 # A split that is measured, never chosen by; TFDS's ImageNet has labels for its validation images alone.
 TEST_SPLITS = ("validation", "test")
 
 
+# More than ten fields: those of records.json.
 class Manifest(BaseModel):
-    """Content of a folder of records; its fields, more than ten, are those of the file.
+    """Content of a folder of records.
 
     Attributes:
       format: Format number of this file.
@@ -75,24 +69,8 @@ class Manifest(BaseModel):
         return next(split for split in TEST_SPLITS if split in self.examples)
 
 
-class Record(NamedTuple):
-    """One example.
-
-    Attributes:
-      picture: an encoded picture.
-      label: class number.
-    """
-
-    picture: bytes
-    label: int
-
-
-class Records:
-    """The records of one split, read at random; may be sent to other processes.
-
-    Attributes:
-      name: the folder and the split, for errors.
-    """
+class Records(ArrayRecords):
+    """The records of one split, read at random; may be sent to other processes."""
 
     def __init__(self, folder: Path, split: str):
         """Opens the split's files once, to see that they are whole.
@@ -104,7 +82,6 @@ class Records:
         Raises:
           DataError: where the folder or one of the files is damaged, cut short, or missing.
         """
-        self.name = f"{folder}, split {split}"
         splits = builder(folder).info.splits
         if split not in splits:
             raise DataError(f"{folder} has the splits {', '.join(splits)}, expected {split}")
@@ -112,66 +89,54 @@ class Records:
             shards = splits[split].file_instructions
         # TFDS raises these for patterns of names, and numbers of shards, that it cannot use.
         except (AssertionError, IndexError, KeyError, ValueError) as error:
-            raise DataError(f"{folder}: {_FOLDER_INFO} is damaged: {error}") from error
-        if faults := faults_of_shards(shards):
-            more = f" ({len(faults) - 1} more files are faulty)" if len(faults) > 1 else ""
-            raise DataError(f"{self.name}: {faults[0]}{more}")
-        self._source = ArrayRecordDataSource(shards)
-        self._files = [Path(shard.filename).name for shard in shards]
-        self._ends = list(itertools.accumulate(shard.take for shard in shards))
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, number: int) -> Record:
-        """Reads one record.
-
-        Raises:
-          UnreadableRecordError: where its bytes are damaged, cannot be read, or are no picture with a label.
-        """
-        try:
-            serialized = self._source[number]
-        except (RuntimeError, OSError) as error:  # ArrayRecord's for damaged bytes, and for what the system cannot read
-            raise UnreadableRecordError(f"{self.place(number)} cannot be read: {error}") from error
-        try:
-            return _record(serialized)
-        except (DecodeError, IndexError) as error:
-            raise UnreadableRecordError(f"{self.place(number)} is no picture with a label") from error
-
-    def groups(self) -> None:
-        """Each is read by itself."""
-
-    def place(self, number: int) -> str:
-        """Names a record and its file, for errors."""
-        file = self._files[bisect.bisect_right(self._ends, number)]
-        return f"record {number} of {self.name} (in {file})"
+            raise DataError(f"{folder}: {INFO} is damaged: {error}") from error
+        super().__init__(f"{folder}, split {split}", shards, "image", "label")
 
 
-def faults_of_shards(shards: Sequence[Any]) -> list[str]:
-    """Says what is wrong with files of TFDS's instructions, without reading their records; empty for nothing."""
-    with ThreadPoolExecutor(_OPENED_AT_ONCE) as threads:
-        return [fault for fault in threads.map(_fault_of_shard, shards) if fault is not None]
+def open_folder(config: cfg.Records) -> PictureSet:
+    """Opens a folder of records.
 
+    Args:
+      config: The folder, and the channels of what is seen of its pictures.
 
-def _fault_of_shard(shard: Any) -> str | None:
-    """Says what is wrong with a file of TFDS's instructions, without reading its records; None for nothing."""
-    path = Path(shard.filename)
-    try:
-        reader = ArrayRecordReader(str(path))
-        if reader.num_records() == shard.examples_in_shard and reader.ok():
-            reader.close()
-            return None
-        records = reader.num_records()
-        reader.close()
-    except RuntimeError as error:
-        if (refused := os_error(error, path)) is not None and path.exists():
-            return f"the file {path.name} cannot be read: {reason(refused)}"
-        what = "is missing" if not path.exists() else f"is damaged or cut short ({error})"
-        return f"the file {path.name} {what}; {_FETCH}"
-    return (
-        f"the file {path.name} has {records} records, expected {shard.examples_in_shard}: it is damaged or cut short; "
-        f"{_FETCH}"
+    Raises:
+      DataError: If the folder is none, or has other classes than the config.
+    """
+    folder = Path(config.folder).expanduser()
+    manifest = read_manifest(folder, "config.data.folder")
+    if config.classes not in (None, len(manifest.class_names)):
+        raise DataError(
+            f"config.data.folder: {folder} has {len(manifest.class_names)} classes, and config.data.classes="
+            f"{config.classes}; name another folder, or set config.data.classes=none"
+        )
+    train, test = (_opened(folder, split, manifest) for split in ("train", manifest.test_split))
+    mean, covariance = np.array(manifest.mean), np.array(manifest.covariance)
+    if config.channels == 1:
+        luma = np.array(_LUMA)
+        mean, covariance = luma[None] @ mean, (luma @ covariance @ luma)[None, None]
+    return PictureSet(
+        train,
+        None,
+        test,
+        manifest.class_names,
+        manifest.checksum,
+        manifest.warnings + data_warnings.of_records(config, manifest.training_copies),
+        PixelStatistics(mean, covariance),
+        files_checksum(folder, ("train", manifest.test_split)),
     )
+
+
+def _opened(folder: Path, split: str, manifest: Manifest) -> Records:
+    try:
+        records = Records(folder, split)
+    except DataError as error:
+        raise DataError(f"config.data.folder: {error}") from error
+    if len(records) != manifest.examples[split]:
+        raise DataError(
+            f"config.data.folder: {records.name} has {len(records):,} records, and {MANIFEST} tells of "
+            f"{manifest.examples[split]:,}; the folder has changed since it was prepared"
+        )
+    return records
 
 
 def files_checksum(folder: Path, splits: Sequence[str]) -> str:
@@ -196,28 +161,15 @@ def files_checksum(folder: Path, splits: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _record(serialized: bytes) -> Record:
-    # TFDS's own reader does the same and takes six times as long, as it is ready for any feature.
-    features = tf_example_pb2.Example.FromString(serialized).features.feature
-    return Record(features["image"].bytes_list.value[0], features["label"].int64_list.value[0])
-
-
 def builder(folder: Path) -> tfds.core.DatasetBuilder:
     """Opens a folder that TFDS can read.
 
     Raises:
       DataError: where there is none, or its records are not pictures with labels in ArrayRecord files.
     """
-    if not (folder / _FOLDER_INFO).is_file():
+    if not (folder / INFO).is_file():
         raise DataError(f"{folder} is no folder of records; `launch.py prepare` makes one")
-    try:
-        opened = tfds.builder_from_directory(folder)
-        opened.info.splits  # noqa: B018  (reads the rest of the description)
-    except Exception as error:  # TFDS raises whatever its readers of JSON, protobuf and features do
-        if (refused := os_error(error, folder)) is not None and not isinstance(refused, FileNotFoundError):
-            raise DataError(f"{os.fsdecode(refused.filename)} cannot be read: {reason(refused)}") from error
-        first = str(error).strip().partition("\n")[0]
-        raise DataError(f"{folder}: {_FOLDER_INFO} or features.json is damaged or missing: {first}") from error
+    opened = open_builder(folder)
     features, file_format = opened.info.features, opened.info.file_format
     if file_format is None or file_format.value != "array_record":
         raise DataError(
@@ -264,7 +216,7 @@ def read_manifest(folder: Path, field: str) -> Manifest:
         )
     if not path.is_file():
         how = f"`launch.py prepare --source={folder}` looks through what TFDS has made"
-        if not (folder / _FOLDER_INFO).is_file():
+        if not (folder / INFO).is_file():
             how = "`launch.py prepare --source=PICTURES --target=FOLDER` makes a folder of records from pictures"
         raise DataError(f"{field}: {folder} has no {MANIFEST}; {how}")
     try:

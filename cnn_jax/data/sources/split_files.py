@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from jaxtyping import Int, Int32
 
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import listing
+from cnn_jax.data.sources import file_checksum, listing
+from cnn_jax.data.sources.examples import Examples, PictureSet
 from cnn_jax.data.sources.listing import as_text
 
 FIELD = "config.data.folder"
@@ -99,6 +101,35 @@ def same_files(splits: Splits) -> list[str]:
         for other in names[number + 1 :]
         if (shared := [path for path in splits[one] if path in splits[other]])
     ]
+
+
+def picture_set(
+    splits: Splits,
+    examples: Mapping[str, Examples],
+    class_names: tuple[str, ...],
+    content: Mapping[str, str],
+    passed_over: tuple[str, ...],
+) -> PictureSet:
+    """Puts a data set together, with the checksum of its files.
+
+    Args:
+      splits: Files of each split.
+      examples: Examples of each split.
+      class_names: Names in label order.
+      content: More that the checksum depends on: of the whole by "", and by split.
+      passed_over: What was passed over.
+
+    Raises:
+      DataError: If a file cannot be read.
+    """
+    digest = hashlib.sha256("\0".join((content[""], *class_names)).encode())
+    for split, files in splits.items():
+        digest.update(f"{split} {file_checksum.of_files(files, FIELD)}".encode())
+        digest.update(content.get(split, "").encode("utf-8", "surrogateescape"))
+    warnings = (*passed_over, *same_files(splits))
+    return PictureSet(
+        examples["train"], examples.get("validation"), examples["test"], class_names, digest.hexdigest(), warnings
+    )
 
 
 def numbered(

@@ -1,4 +1,4 @@
-"""Batches of a folder of records, read and decoded while the device computes.
+"""Batches of examples, read and decoded while the device computes.
 
 A step's batch is a function of the data, the config, the seed and the step, and of nothing else: worker
 processes and Grain's threads each make whole steps, and whichever makes one makes the same pixels. So nothing about the
@@ -19,30 +19,25 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from pathlib import Path
-from typing import NamedTuple
 
 import grain
 import numpy as np
 from absl import flags
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Int, Int32
 
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError, UnreadableRecordError
-from cnn_jax.data.host.crops import CentreCrop, RandomResizedCrop, View
+from cnn_jax.data.host.crops import View
 from cnn_jax.data.host.host_batch import BatchLayout, HostBatch
 from cnn_jax.data.host.picture import UnreadablePictureError
 from cnn_jax.data.host.worker_processes import AHEAD, WorkerBatches
 from cnn_jax.data.sources import epoch_order, memory, subset
-from cnn_jax.data.sources.examples import Examples
-from cnn_jax.data.sources.records import MANIFEST, Manifest, Records, files_checksum, read_manifest
-from cnn_jax.data.split import Split, membership_checksum
-from cnn_jax.run import machine
+from cnn_jax.data.sources.examples import Examples, PixelStatistics
+from cnn_jax.data.split import Split
 
 # What a random draw is for: the second entry of its generator's seed.
 _PICTURE, _VALIDATION = 1, 2  # the orders of epochs have 0
 _MEASURED, _MEASURED_AT_ONCE = 10_000, 256  # images
-_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, as Pillow converts (ITU-R BT.601)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,13 +54,6 @@ class Share:
 
 
 _ALONE = Share()
-
-
-class PixelStatistics(NamedTuple):
-    """Mean and covariance of the training pixels, 0 to 255."""
-
-    mean: Float[np.ndarray, " c"]
-    covariance: Float[np.ndarray, "c c"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,96 +205,6 @@ class Stream:
         if groups is None:
             return epoch_order.shuffled(self.seed, epoch, len(self))
         return epoch_order.shuffled_in_groups(self.seed, epoch, epoch_order.Groups(groups, self.numbers))
-
-
-@dataclasses.dataclass(frozen=True)
-class Streams:
-    """A folder of records as an experiment takes it.
-
-    Attributes:
-      manifest: class names, checksum, and the colours' statistics.
-      train: what is learned from.
-      validation: held out of the training images by data.validation_fraction; None where that is 0.
-      test: only ever measured, never chosen by.
-      split_checksum: SHA-256 (hex) of which records are in which split.
-      files_checksum: Checksum of the files of records.
-    """
-
-    manifest: Manifest
-    train: Stream
-    validation: Stream | None
-    test: Stream
-    split_checksum: str
-    files_checksum: str
-
-
-def open_streams(config: cfg.Records, seed: int) -> Streams:
-    """Opens a folder of records.
-
-    Args:
-      config: the folder, and what is seen of its pictures.
-      seed: Seed of the experiment.
-
-    Returns:
-      Its streams, in batches of one example until `Stream.in_batches`; no worker is started.
-
-    Raises:
-      DataError: where the folder is none, or does not allow the split.
-    """
-    folder = Path(config.folder).expanduser()
-    manifest = read_manifest(folder, "config.data.folder")
-    if config.classes not in (None, len(manifest.class_names)):
-        raise DataError(
-            f"config.data.folder: {folder} has {len(manifest.class_names)} classes, and config.data.classes="
-            f"{config.classes}; name another folder, or set config.data.classes=none"
-        )
-    training, test = (_opened(folder, split, manifest) for split in ("train", manifest.test_split))
-    train, held = held_out(len(training), config, seed)
-    random = RandomResizedCrop(config.image_size, config.channels, config.crop_area, config.crop_aspect, config.mirror)
-    centre = CentreCrop.of(config)
-    workers = len(machine.available_cores()) if config.workers is None else config.workers
-    statistics = _pixel_statistics(manifest, config.channels)
-
-    def opened(records: Records, numbers: np.ndarray | None, view: View, *, shuffled: bool) -> Stream:
-        return Stream(records, numbers, view, statistics, seed, shuffled, workers, config.threads)
-
-    tested = None if config.test_examples is None else subset.draw_test(config.test_examples, len(test))
-
-    return Streams(
-        manifest,
-        opened(training, train, random, shuffled=True),
-        opened(training, held, centre, shuffled=False) if held is not None else None,
-        opened(test, tested, centre, shuffled=False),
-        membership_checksum(
-            {
-                "train": np.arange(len(training)) if train is None else train,
-                "validation": np.arange(0) if held is None else held,
-                "test": np.arange(len(test)) if tested is None else tested,
-            }
-        ),
-        files_checksum(folder, ("train", manifest.test_split)),
-    )
-
-
-def _opened(folder: Path, split: str, manifest: Manifest) -> Records:
-    try:
-        records = Records(folder, split)
-    except DataError as error:
-        raise DataError(f"config.data.folder: {error}") from error
-    if len(records) != manifest.examples[split]:
-        raise DataError(
-            f"config.data.folder: {records.name} has {len(records):,} records, and {MANIFEST} tells of "
-            f"{manifest.examples[split]:,}; the folder has changed since it was prepared"
-        )
-    return records
-
-
-def _pixel_statistics(manifest: Manifest, channels: int) -> PixelStatistics:
-    mean, covariance = np.array(manifest.mean), np.array(manifest.covariance)
-    if channels == 3:
-        return PixelStatistics(mean, covariance)
-    weights = np.array(_LUMA)
-    return PixelStatistics(weights[None] @ mean, (weights @ covariance @ weights)[None, None])
 
 
 def _evenly_spaced(examples: int, count: int) -> Int[np.ndarray, " n"]:

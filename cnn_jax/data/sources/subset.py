@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Int
 
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.sources import memory
+from cnn_jax.data.sources.image_folder import FolderExamples
 from cnn_jax.data.split import Split
 
 _KINDS = {"train": "training", "test": "test"}
@@ -54,12 +55,12 @@ def draw_test(count: int, examples: int) -> Int[np.ndarray, " count"]:
 
 
 def draw_by_class(
-    split: Split, fraction: float, classes: int, rng: np.random.Generator
+    labels: Int[np.ndarray, " k"], fraction: float, classes: int, rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]:
     """Draws a share of every class.
 
     Args:
-      split: The images.
+      labels: Labels of the images.
       fraction: Share of each class that is drawn.
       classes: Number of classes.
       rng: Generator of the draw.
@@ -67,14 +68,17 @@ def draw_by_class(
     Returns:
       (numbers of the drawn images, numbers of the others), in the order of the whole.
     """
-    drawn = np.zeros(len(split), bool)
+    drawn = np.zeros(len(labels), bool)
     for label in range(classes):
-        members = np.flatnonzero(split.labels == label)
+        members = np.flatnonzero(labels == label)
         drawn[rng.permutation(members)[: round(fraction * len(members))]] = True
     return np.flatnonzero(drawn), np.flatnonzero(~drawn)
 
 
-def pick(split: Split, numbers: Int[np.ndarray, " n"]) -> Split:
+S = TypeVar("S", bound="Split | FolderExamples")
+
+
+def pick(split: S, numbers: Int[np.ndarray, " n"]) -> S:
     """Gives some images; all of them are not copied.
 
     Args:
@@ -83,10 +87,12 @@ def pick(split: Split, numbers: Int[np.ndarray, " n"]) -> Split:
     """
     if len(numbers) == len(split):
         return split
+    if isinstance(split, FolderExamples):
+        return split.some(numbers)  # type: ignore[return-value]
     shape = len(numbers), *split.images.shape[1:]
     dtype = split.images.dtype
     memory.require(math.prod(shape) * dtype.itemsize, "config.data: a part of the images")
     # NumPy writes straight into `out` where it need not check the numbers first.
     images = np.take(split.images, numbers, axis=0, out=memory.empty(shape, dtype), mode="clip")
     files = None if split.files is None else tuple(split.files[number] for number in numbers.tolist())
-    return Split(images, split.labels[numbers], files)
+    return Split(images, split.labels[numbers], files)  # type: ignore[return-value]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from jaxtyping import Int32
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.host.picture import SUFFIXES
-from cnn_jax.data.sources import file_checksum, split_files, tar_members
+from cnn_jax.data.sources import split_files, tar_members
 from cnn_jax.data.sources.examples import Labelled, PictureSet
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.sources.split_files import FIELD
@@ -99,19 +98,9 @@ def open_shards(config: cfg.WebDataset) -> PictureSet:
         split: TarExamples(f"{as_text(folder)}, split {split}", files, found[split], labels[split])
         for split, files in splits.items()
     }
-    digest = hashlib.sha256("\0".join((config.label, *class_names)).encode())
-    for split, files in splits.items():
-        digest.update(f"{split} {file_checksum.of_files(files, FIELD)}".encode())
-        # Large files count by their ends; names, places and labels of all their pictures count too.
-        digest.update(repr([(each.member, each.label) for each in found[split]]).encode("utf-8", "surrogateescape"))
-    return PictureSet(
-        examples["train"],
-        examples.get("validation"),
-        examples["test"],
-        class_names,
-        digest.hexdigest(),
-        (*passed_over, *split_files.same_files(splits)),
-    )
+    # Large files count by their ends; names, places and labels of all their pictures count too.
+    content = {split: repr([(each.member, each.label) for each in some]) for split, some in found.items()}
+    return split_files.picture_set(splits, examples, class_names, {"": config.label, **content}, passed_over)
 
 
 def _pictures(number: int, file: Path, kind: str, key: str) -> list[_Found]:

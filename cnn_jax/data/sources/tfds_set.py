@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import hashlib
 import itertools
 import os
@@ -13,26 +12,24 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from google.protobuf.message import DecodeError
-from grain.sources import ArrayRecordDataSource
-from tensorflow_datasets.proto import tf_example_pb2
 
 from cnn_jax import config as cfg
 from cnn_jax import user_path
 from cnn_jax.data.errors import DataError, UnreadableRecordError
-from cnn_jax.data.sources import file_checksum, records
+from cnn_jax.data.sources import file_checksum
+from cnn_jax.data.sources.array_records import INFO, ArrayRecords, open_builder
 from cnn_jax.data.sources.examples import Labelled, PictureSet
-from cnn_jax.run.errors import os_error, reason
 
-_INFO = "dataset_info.json"
 _NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[^/:\s]+))?(:(?P<version>\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _TESTS = ("test", "validation")
 _KEYS = {"image": (tfds.features.Image, tfds.features.Tensor), "label": (tfds.features.ClassLabel,)}
 
 
-class TfdsExamples:
+class TfdsExamples(ArrayRecords):
     """Examples of one split, read at random; may be sent to other processes."""
+
+    kind = "example"
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str, field: str, image: str, label: str):
         """Opens the split's files once, to see that they are whole.
@@ -48,12 +45,9 @@ class TfdsExamples:
           DataError: If there is no such split, or one of its files is damaged or missing.
         """
         info = builder.info
-        self.name = f"{info.full_name}, split {split}"
-        self._image, self._label, self._classes = image, label, info.features[label].num_classes
-        feature = info.features[image]
-        self._tensor = (
-            None if isinstance(feature, tfds.features.Image) else tfds.features.FeaturesDict({image: feature})
-        )
+        feature, self._classes = info.features[image], info.features[label].num_classes
+        is_encoded = isinstance(feature, tfds.features.Image)
+        self._tensor = None if is_encoded else tfds.features.FeaturesDict({image: feature})
         try:
             shards = info.splits[split].file_instructions
         except Exception as error:  # TFDS raises whatever its parser of expressions does
@@ -61,22 +55,10 @@ class TfdsExamples:
                 f"config.data.{field}: {info.full_name} has no split {split!r}, it has {_counted(info)}; an expression "
                 "is such as train, train[:90%] or train+validation"
             ) from error
-        if faults := records.faults_of_shards(shards):
-            more = f" ({len(faults) - 1} more files are faulty)" if len(faults) > 1 else ""
-            raise DataError(f"config.data.{field}: {self.name}: {faults[0]}{more}")
-        if not shards:
-            raise DataError(f"config.data.{field}: {self.name} has no examples")
-        self.files = tuple(dict.fromkeys(Path(shard.filename) for shard in shards))
-        # What a part takes is -1 for all the rest.
-        takes = [shard.examples_in_shard - shard.skip if shard.take < 0 else shard.take for shard in shards]
-        self.parts = tuple(
-            (Path(shard.filename).name, shard.skip, take) for shard, take in zip(shards, takes, strict=True)
-        )
-        self._source = ArrayRecordDataSource(shards)
-        self._ends = list(itertools.accumulate(takes))
-
-    def __len__(self) -> int:
-        return len(self._source)
+        try:
+            super().__init__(f"{info.full_name}, split {split}", shards, image, label)
+        except DataError as error:
+            raise DataError(f"config.data.{field}: {error}") from error
 
     def __getitem__(self, number: int) -> Labelled:
         """Reads one example.
@@ -84,33 +66,20 @@ class TfdsExamples:
         Raises:
           UnreadableRecordError: If its bytes are damaged, cannot be read, or are no picture with a label.
         """
-        try:
-            serialized = self._source[number]
-        except (RuntimeError, OSError) as error:
-            raise UnreadableRecordError(f"{self.place(number)} cannot be read: {error}") from error
-        try:
-            features = tf_example_pb2.Example.FromString(serialized).features.feature
-            label = features[self._label].int64_list.value[0]
-            if self._tensor is None:
-                picture = features[self._image].bytes_list.value[0]
-            else:
-                picture = _pixels(self._tensor.deserialize_example_np(serialized)[self._image])
-        except (DecodeError, IndexError, ValueError, KeyError) as error:
-            raise UnreadableRecordError(f"{self.place(number)} is no picture with a label") from error
-        if not 0 <= label < self._classes:
-            without = "; it is a split without labels" if label == -1 else ""
+        example = super().__getitem__(number)
+        if not 0 <= example.label < self._classes:
+            without = "; it is a split without labels" if example.label == -1 else ""
             raise UnreadableRecordError(
-                f"{self.place(number)} has the label {label}, expected 0 to {self._classes - 1}{without}"
+                f"{self.place(number)} has the label {example.label}, expected 0 to {self._classes - 1}{without}"
             )
-        return Labelled(picture, label)
+        return example
 
-    def place(self, number: int) -> str:
-        """Names an example and its file, for errors."""
-        file = self.parts[bisect.bisect_right(self._ends, number)][0]
-        return f"example {number} of {self.name} (in {file})"
-
-    def groups(self) -> None:
-        """Each is read by itself."""
+    def picture(self, features: Any, serialized: bytes) -> Any:
+        """Takes the encoded picture, or pixels, from a record."""
+        if self._tensor is None:
+            return super().picture(features, serialized)
+        pixels = np.asarray(self._tensor.deserialize_example_np(serialized)[self.image], np.uint8)
+        return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def open_set(config: cfg.Tfds) -> PictureSet:
@@ -166,10 +135,10 @@ def _folder(config: cfg.Tfds) -> Path:
         folder = Path(config.folder).expanduser()
         if not folder.is_dir():
             raise DataError(f"config.data.folder: there is no folder {folder}")
-        if not (folder / _INFO).is_file():
-            inside = sorted(path.parent for path in folder.glob(f"*/{_INFO}"))
+        if not (folder / INFO).is_file():
+            inside = sorted(path.parent for path in folder.glob(f"*/{INFO}"))
             hint = f"; name {inside[-1]}" if inside else ""
-            raise DataError(f"config.data.folder: {folder} has no {_INFO}: TFDS has prepared no data set there{hint}")
+            raise DataError(f"config.data.folder: {folder} has no {INFO}: TFDS has prepared no data set there{hint}")
         return folder
     assert config.dataset is not None
     if (asked := _NAME.fullmatch(config.dataset)) is None:
@@ -217,7 +186,7 @@ def _data_dir(config: cfg.Tfds) -> Path:
 
 def _versions(folder: Path) -> list[str]:
     """Lists the versions that are prepared in a folder, the newest last."""
-    found = [path.parent.name for path in folder.glob(f"*/{_INFO}") if _VERSION.fullmatch(path.parent.name)]
+    found = [path.parent.name for path in folder.glob(f"*/{INFO}") if _VERSION.fullmatch(path.parent.name)]
     return sorted(found, key=lambda version: tuple(map(int, version.split("."))))
 
 
@@ -231,16 +200,8 @@ def _how_to_prepare(dataset: str, data_dir: Path) -> str:
 
 def _builder(folder: Path, field: str) -> tfds.core.DatasetBuilder:
     """Opens a folder that TFDS has prepared as ArrayRecord files."""
-    try:
-        opened = tfds.builder_from_directory(folder)
-        opened.info.splits  # noqa: B018  (reads the rest of the description)
-        file_format = opened.info.file_format
-        features = opened.info.features
-    except Exception as error:  # TFDS raises whatever its readers of JSON, protobuf and features do
-        if (refused := os_error(error, folder)) is not None and not isinstance(refused, FileNotFoundError):
-            raise DataError(f"{field}: {os.fsdecode(refused.filename)} cannot be read: {reason(refused)}") from error
-        first = str(error).strip().partition("\n")[0]
-        raise DataError(f"{field}: {folder}: {_INFO} or features.json is damaged or missing: {first}") from error
+    opened = open_builder(folder, f"{field}: ")
+    file_format, features = opened.info.file_format, opened.info.features
     if file_format is None or file_format.value != "array_record":
         info = opened.info
         parent = folder.parent.parent.parent if info.config_name else folder.parent.parent
@@ -290,11 +251,6 @@ def _is_usable(feature: Any) -> bool:
         shape = feature.shape
         return feature.np_dtype == np.uint8 and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)))
     return not isinstance(feature, tfds.features.Image) or np.dtype(feature.np_dtype) in (np.uint8, np.uint16)
-
-
-def _pixels(values: Any) -> np.ndarray:
-    pixels = np.asarray(values, np.uint8)
-    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def _counted(info: tfds.core.DatasetInfo) -> str:

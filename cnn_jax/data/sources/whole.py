@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import hashlib
+import math
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import cifar, csv_file, idx, image_folder, npz_file, prepared, split_files, subset
+from cnn_jax.data.host.crops import WholePicture
+from cnn_jax.data.sources import cifar, csv_file, idx, image_folder, memory, npz_file, prepared, split_files, subset
 from cnn_jax.data.sources.cifar_sets import CIFAR_SETS
+from cnn_jax.data.sources.examples import decode
+from cnn_jax.data.sources.image_folder import FolderExamples
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.sources.named import NAMED_SETS
 from cnn_jax.data.split import Split
 
+_KEPT = 10**8  # bytes of images that stay in memory for the next run of a process
 _TEST = 2  # what a random draw is for: the second entry of its generator's seed
 _FILES = ("train_file", "test_file", "train_images", "train_labels", "test_images", "test_labels", "file")
 
@@ -32,14 +38,16 @@ class Whole(NamedTuple):
       class_names: In label order.
       checksum: SHA-256 (hex) of all this.
       passed_over: What was passed over, in words.
+      placement: Where the images lie, and the same in words; None where there is no choice.
     """
 
-    train: Split
+    train: Split | FolderExamples
     validation: Split | None
-    test: Split
+    test: Split | FolderExamples
     class_names: tuple[str, ...]
     checksum: str = ""
     passed_over: tuple[str, ...] = ()
+    placement: tuple[memory.Memory, str] | None = None
 
 
 def read_whole(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
@@ -53,47 +61,40 @@ def read_whole(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
     Raises:
       DataError: Where the images cannot be had, are damaged, or cannot be trained or measured on.
     """
-    if isinstance(config, cfg.FashionMnist | cfg.Mnist):
-        stamp = prepared.stamp(NAMED_SETS[config.name], data_dir)
-        if stamp is not None:
-            return _kept(config, data_dir, stamp)
-    if isinstance(config, cfg.Csv | cfg.Idx | cfg.Npz):
-        return _shared(config, data_dir)
-    return _read_checked(config, seed, data_dir)
-
-
-# For each config and the sizes and times of its files: what has been read, as long as somebody holds it.
-class _Held(NamedTuple):
-    """A source that was read: references to its splits, and the rest of `Whole`."""
-
-    splits: list[weakref.ref[Split] | None]
-    rest: tuple[Any, ...]
-
-
-_held: dict[tuple[str, prepared.Stamp], _Held] = {}
-
-
-def _shared(config: cfg.Csv | cfg.Idx | cfg.Npz, data_dir: Path) -> Whole:
-    """Reads files once for all runs that a process trains at the same time; their seeds do not matter."""
     paths = [Path(getattr(config, name)).expanduser() for name in type(config).model_fields if name in _FILES]
-    stamp = prepared.stamp_of(paths)
+    if isinstance(config, cfg.FashionMnist | cfg.Mnist):
+        paths = prepared.files(NAMED_SETS[config.name], data_dir)
+    stamp = prepared.stamp_of(paths) if paths else None
     if stamp is None:
-        return _read_checked(config, 0, data_dir)
-    key = config.model_dump_json(), stamp
-    if (held := _held.get(key)) is not None:
-        splits = [None if reference is None else reference() for reference in held.splits]
-        if all((split is None) == (reference is None) for split, reference in zip(splits, held.splits, strict=True)):
-            return Whole(*splits, *held.rest)  # type: ignore[arg-type]
-    whole = _read_checked(config, 0, data_dir)
+        return _read_checked(config, seed, data_dir)
+    key = config.model_dump_json(), str(data_dir), stamp
+    if (held := _held.get(key)) is not None and (whole := held()) is not None:
+        return whole
     _held.clear()
-    _held[key] = _Held([None if split is None else weakref.ref(split) for split in whole[:3]], whole[3:])
+    whole = _read_checked(config, 0, data_dir)  # seeds do not matter to files
+    _held[key] = (lambda: whole) if sum(map(_size, whole[:3])) <= _KEPT else _weakly(whole)
     return whole
 
 
-@functools.lru_cache(maxsize=1)
-def _kept(config: cfg.FashionMnist | cfg.Mnist, data_dir: Path, stamp: prepared.Stamp) -> Whole:
-    """Reads a named set once for all trials of a process, as long as nobody touches its files."""
-    return _read_checked(config, 0, data_dir)
+# For each config and the sizes and times of its files: what was read last, a large one as long as somebody holds it.
+_held: dict[tuple[str, str, prepared.Stamp], Callable[[], Whole | None]] = {}
+
+
+def _weakly(whole: Whole) -> Callable[[], Whole | None]:
+    """Holds a source that was read as long as all its splits are held."""
+    references, rest = [weakref.ref(split) if isinstance(split, Split) else None for split in whole[:3]], whole[3:]
+
+    def held() -> Whole | None:
+        splits = [None if reference is None else reference() for reference in references]
+        if any(split is None and reference is not None for split, reference in zip(splits, references, strict=True)):
+            return None
+        return Whole._make([*splits, *rest])
+
+    return held
+
+
+def _size(split: Split | FolderExamples | None) -> int:
+    return split.images.nbytes if isinstance(split, Split) else 0
 
 
 def _read_checked(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
@@ -109,7 +110,7 @@ def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
         case cfg.FashionMnist() | cfg.Mnist():
             named = NAMED_SETS[config.name]
             train, test = prepared.load_named(named, config.idx_dir, data_dir)
-            return Whole(train, None, test, named.class_names)
+            return Whole(train, None, test, named.class_names["label"])
         case cfg.Cifar10() | cfg.Cifar100():
             known = CIFAR_SETS[config.name]
             label = "labels" if isinstance(config, cfg.Cifar10) else f"{config.labels}_labels"
@@ -157,19 +158,35 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> Whole:
             "; complete the folder, or set config.data.classes=none"
         )
     class_names = tuple(map(as_text, names))
-    train, passed_over = image_folder.read_folder(folder, "config.data.train_dir", names, shape)
+    train, passed_over = image_folder.find_pictures(folder, "config.data.train_dir", names)
+    test = None
     if config.test_dir is not None:
-        test_folder = Path(config.test_dir).expanduser()
-        test, also = image_folder.read_folder(test_folder, "config.data.test_dir", names, shape)
-        return Whole(train, None, test, class_names, passed_over=passed_over + also)
-    tested, rest = subset.draw_by_class(train, config.test_fraction, len(names), np.random.default_rng((seed, _TEST)))
+        test, also = image_folder.find_pictures(Path(config.test_dir).expanduser(), "config.data.test_dir", names)
+        passed_over += also
+    size = (len(train) + len(test or ())) * math.prod(shape)
+    placement = memory.place(config.memory, size, streamed=not config.test_shift)
+    view = WholePicture(shape)
+
+    def taken(pictures: FolderExamples, field: str) -> Split | FolderExamples:
+        # On the devices, and where the config needs memory, the images themselves are looked at and make the checksum.
+        if placement[0] != "device" and config.memory != "host" and not config.test_shift:
+            return pictures
+        images = decode(pictures, np.arange(len(pictures)), view, f"config.data.{field}")
+        return dataclasses.replace(images, files=pictures.files())
+
+    all_train, all_test = taken(train, "train_dir"), None if test is None else taken(test, "test_dir")
+    if all_test is not None:
+        return Whole(all_train, None, all_test, class_names, "", passed_over, placement)
+    tested, rest = subset.draw_by_class(
+        all_train.labels, config.test_fraction, len(names), np.random.default_rng((seed, _TEST))
+    )
     if not len(tested) or not len(rest):
         raise DataError(
             f"config.data.test_fraction={config.test_fraction:g} leaves {len(rest)} of the {len(train)} pictures of "
             f"{folder} for training and {len(tested)} for testing; give config.data.test_dir, or another fraction"
         )
-    drawn = subset.pick(train, rest), None, subset.pick(train, tested)
-    return Whole(*drawn, class_names, passed_over=passed_over)
+    drawn = subset.pick(all_train, rest), None, subset.pick(all_train, tested)
+    return Whole(*drawn, class_names, "", passed_over, placement)
 
 
 def check(config: cfg.InMemory | cfg.Pictures, whole: Whole) -> None:
@@ -183,7 +200,7 @@ def check(config: cfg.InMemory | cfg.Pictures, whole: Whole) -> None:
       DataError: Where shapes or labels do not go together.
     """
     train, validation, test, names = whole[:4]
-    if train.images.shape[1:] != test.images.shape[1:]:
+    if isinstance(train, Split) and isinstance(test, Split) and train.images.shape[1:] != test.images.shape[1:]:
         raise DataError(
             f"config.data: the training images of {config.name} are {train.images.shape[1:]} (height, width, channels) "
             f"and the test images {test.images.shape[1:]}"
@@ -208,6 +225,9 @@ def check(config: cfg.InMemory | cfg.Pictures, whole: Whole) -> None:
 def _checksum(whole: Whole) -> str:
     digest = hashlib.sha256("\0".join(whole.class_names).encode())
     for split in (whole.train, whole.test, whole.validation):
+        if isinstance(split, FolderExamples):
+            digest.update(split.checksum("config.data").encode())
+            continue
         for array in () if split is None else (split.images, split.labels):
             digest.update(f"{array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)

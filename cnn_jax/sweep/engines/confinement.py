@@ -24,7 +24,7 @@ def shares(cores: Sequence[int], jobs: int) -> list[tuple[int, ...]]:
     """Deals cores to jobs, as evenly as possible and each core once.
 
     Args:
-      cores: to be dealt.
+      cores: Cores to be dealt.
       jobs: how many share them; with more jobs than cores some cores are shared.
 
     Returns:

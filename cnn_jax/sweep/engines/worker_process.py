@@ -42,7 +42,7 @@ class Workers:
         """Starts workers for places that are likely to be asked for, in place of those of before.
 
         Args:
-          places: for each its cores and the variables of its environment. The first can be asked about the trials.
+          places: Cores and environment variables of each worker. The first can be asked about the trials.
         """
         self.close()
         for number, (cores, variables) in enumerate(places):
@@ -50,7 +50,7 @@ class Workers:
             process = self._started(cores, variables, errors)
             self._ahead.append(((tuple(cores), dict(variables)), process, errors))
             if number:
-                _tell(process, {"load": True})
+                tell(process, {"load": True})
 
     def ask(self, question: Mapping[str, Any]) -> Any:
         """Asks the first of the workers that were started ahead; new ones start where it is killed from outside.
@@ -67,7 +67,7 @@ class Workers:
         for attempt in range(_ATTEMPTS):
             _, process, errors = self._ahead[0]
             assert process.stdout is not None
-            _tell(process, question)
+            tell(process, question)
             if line := process.stdout.readline():
                 return json.loads(line)
             code = process.wait()
@@ -139,7 +139,7 @@ class Workers:
         )
 
 
-def _tell(process: subprocess.Popen[str], words: Mapping[str, Any]) -> None:
+def tell(process: subprocess.Popen[str], words: Mapping[str, Any]) -> None:
     """Writes a line to a worker."""
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):  # it has ended, which its closed output tells

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
+from cnn_jax.config.parsing import plain
 from cnn_jax.sweep.ranges import Range
+from cnn_jax.sweep.space import Named
 
 Sampler = Literal["random", "halton", "sobol", "tpe", "cma_es", "gp"]
 SAMPLERS: tuple[str, ...] = get_args(Sampler)
@@ -46,7 +48,7 @@ class Hyperband:
     min_epochs: int = 1
 
 
-# More than eight fields: one for each choice of the experimenter.
+# More than ten fields: one for each choice of the experimenter.
 @dataclasses.dataclass(frozen=True)
 class Search:
     """A search for the best values of some fields, by the validation images alone.
@@ -64,6 +66,10 @@ class Search:
       seeds: Fresh seeds of each of these.
       cores: Processor cores of a trial, whatever the machine and --jobs: on a CPU the last bits depend on it.
       description: Question of the search, for the report.
+      overrides: Function from the values of a point to the config fields that it sets; the names in the space are then
+        free. None: the names in the space are fields.
+      max_multiply_adds: Most multiply-adds of a network, for one image, forward; a point above it does not train and
+        counts as infeasible. None for no limit.
     """
 
     space: Mapping[str, Range]
@@ -77,6 +83,8 @@ class Search:
     seeds: int = 5
     cores: int = 1
     description: str = ""
+    overrides: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    max_multiply_adds: int | None = None
 
     @property
     def batch_size(self) -> int:
@@ -85,12 +93,14 @@ class Search:
 
 
 def identity(search: Search) -> dict[str, Any]:
-    """Describes all that a search's trials depend on, as JSON."""
+    """Describes all that a search's trials depend on, as JSON; a function of the file shows in the points alone."""
     described = {
         field.name: getattr(search, field.name)
         for field in dataclasses.fields(search)
-        if field.name not in ("space", "stopping", "description")
+        if field.name not in ("space", "stopping", "description", "overrides", "max_multiply_adds")
     }
+    if search.max_multiply_adds is not None:
+        described["max_multiply_adds"] = search.max_multiply_adds
     stopping = search.stopping
     described["stopping"] = stopping and {"name": type(stopping).__name__, **dataclasses.asdict(stopping)}
     described["space"] = {field: _described(values) for field, values in search.space.items()}
@@ -98,17 +108,16 @@ def identity(search: Search) -> dict[str, Any]:
 
 
 def _described(values: Range) -> list[Any]:
-    return [type(values).__name__, *(_plain(getattr(values, each.name)) for each in dataclasses.fields(values))]
+    return [type(values).__name__, *(as_json(getattr(values, each.name)) for each in dataclasses.fields(values))]
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    from cnn_jax.sweep.space import Named
-
+def as_json(value: Any) -> Any:
+    """Gives a value of a range as JSON has it."""
+    value = plain(value)
     if isinstance(value, Named):
-        return [_plain(value.name), _plain(value.value)]
+        return [as_json(value.name), as_json(value.value)]
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): as_json(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        return [as_json(entry) for entry in value]
     return value

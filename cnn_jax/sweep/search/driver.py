@@ -21,15 +21,15 @@ from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import faults
 from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.folder import Entry, SweepFolder
-from cnn_jax.sweep.plan import Plan, plain_value, shown_value
+from cnn_jax.sweep.plan import Plan, shown_value
 from cnn_jax.sweep.search import record, samplers
 from cnn_jax.sweep.search.declaration import identity
 from cnn_jax.sweep.search.machine import Machine
-from cnn_jax.sweep.search.plan import SearchPlan
+from cnn_jax.sweep.search.plan import SearchPlan, overrides_of
 from cnn_jax.sweep.search.record import Confirmed, PointRecord, SearchFile
 from cnn_jax.sweep.search.rungs import promoted
 from cnn_jax.sweep.search.samplers import Told
-from cnn_jax.sweep.space import Named, Sweep
+from cnn_jax.sweep.space import Sweep
 from cnn_jax.sweep.status import CHANGED, DONE, ENDED, FAILED, PAUSED, RUNNING, STOPPED, UNREADABLE, Status
 from cnn_jax.sweep.trial import Trial, digest, trial_id
 from cnn_jax.sweep.view import SweepView
@@ -44,7 +44,7 @@ class SearchStopped(Exception):
 
 
 class SearchBlocked(Exception):
-    """Trials have failed for reasons of the machine, so that nothing can be decided; the message names them."""
+    """Nothing can be decided: trials have failed for reasons of the machine, or all points for their own."""
 
 
 @dataclasses.dataclass
@@ -108,6 +108,7 @@ class Driver:
             )
             for batch, bracket in enumerate(plan.brackets):
                 self._run_batch(batch, bracket.sizes, bracket.epochs)
+            self._check_any_finished()
             confirmed = self._confirm()
             return self._write(confirmed)
         finally:
@@ -116,9 +117,12 @@ class Driver:
 
     def _claim(self) -> SearchFile | None:
         plan = self._plan
-        self._folder.claim(self._sweep_plan())
-        held = record.check_same(self._folder.path, identity(plan.search), plan.versions)
-        for warning in self._folder.warnings:
+        self._folder.claim(self._sweep_plan(), is_search=True)
+        warnings = self._folder.warnings
+        held = record.check_same(self._folder.path, identity(plan.search), plan.versions, warnings)
+        if held is None:  # the file marks the folder as a search's before anything of a sweep lies in it
+            self._write(())
+        for warning in warnings:
             self._say(f"warning: {warning}")
         return held
 
@@ -137,11 +141,12 @@ class Driver:
                 known = next(examined)
                 if known.fault is not None:
                     raise ConfigError([f"trial {trial.number} ({trial}): {known.fault}"])
-                entry = Entry(trial_id(trial.experiment, known.checksum), trial, known)
+                entry = Entry(trial_id(trial.experiment, known.checksum), trial, self._affordable(known))
             members.append(_Point(trial.number, batch, values, entry))
         self._check_known(members)
         self._points += members
         self._declare()
+        self._record()
         alive = [each for each in members if each.entry.examined.infeasible is None]
         for place, (size, rung) in enumerate(zip(sizes, epochs, strict=True)):
             if place:
@@ -151,20 +156,24 @@ class Driver:
             self._train([each.entry for each in alive], rung)
             for each in alive:
                 self._read(each, rung)
-            if len(self._points) >= len(self._known):
-                self._write(())
+            self._record()
 
     def _trial(self, number: int, values: Mapping[str, Any]) -> tuple[Trial, Examined | None]:
         """Makes a point's trial; where its values do not go together, with the reason."""
         plan = self._plan
         point = {field: shown_value(value) for field, value in values.items()}
-        own = {
-            field: plain_value(value.value if isinstance(value, Named) else value) for field, value in values.items()
-        }
+        own = overrides_of(plan.search, values)
         try:
             return Trial(number, own, point, parsing.parse(parsing.override(plan.raw, own))), None
         except ConfigError as error:
             return Trial(number, own, point, plan.base), Examined("", infeasible="; ".join(error.faults))
+
+    def _affordable(self, known: Examined) -> Examined:
+        """Marks a network of more multiply-adds than the search allows."""
+        most, own = self._plan.search.max_multiply_adds, known.multiply_adds
+        if most is None or own is None or own <= most:
+            return known
+        return dataclasses.replace(known, infeasible=f"{own:,} multiply-adds an image, and the search allows {most:,}")
 
     def _check_known(self, members: Sequence[_Point]) -> None:
         """Refuses to go on where other points are drawn than when the search began."""
@@ -172,7 +181,8 @@ class Driver:
             if each.number <= len(self._known) and self._known[each.number - 1] != each.entry.id:
                 raise RunFolderError(
                     f"--workdir: {self._folder.path}: point {each.number} is now {each.entry.trial}, and was another "
-                    "one before: data, results or the machine have changed; give another folder"
+                    "one before: the experiment file's functions, data, results or the machine have changed; "
+                    "give another folder"
                 )
 
     def _train(self, entries: Sequence[Entry], rung: int) -> None:
@@ -221,6 +231,16 @@ class Driver:
             self._machine.run(left, report, lambda: stop.received is not None)
         if stop.received is not None:
             raise SearchStopped(stop.received)
+
+    def _check_any_finished(self) -> None:
+        """Refuses to name a winner where no point was trained to the end."""
+        points, epochs = self._points, self._plan.base.train.epochs
+        if any(epochs in each.gains for each in points):
+            return
+        entry = points[0].entry
+        told = entry.examined.infeasible or self._folder.status(entry.id).message
+        told = f"point 1 ({entry.trial}): {told}"
+        raise SearchBlocked(f"none of {len(points)} points was trained to the end; give other ranges; {told}")
 
     # --- scores ---
 
@@ -307,6 +327,11 @@ class Driver:
         entries = {each.entry.id: each.entry for each in self._points}
         entries |= {each.id: each for each in self._confirmations}
         self._folder.declare(self._sweep_plan(), list(entries.values()))
+
+    def _record(self) -> None:
+        """Writes search.json while the search goes on; what it held before is not lost while that is read again."""
+        if len(self._points) >= len(self._known):
+            self._write(())
 
     def _write(self, confirmed: tuple[Confirmed, ...]) -> SearchFile:
         """Writes search.json."""

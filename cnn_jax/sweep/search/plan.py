@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,26 @@ from cnn_jax.config.parsing import ConfigError
 from cnn_jax.plain_text import valid_unicode
 from cnn_jax.run.machine import available_cores
 from cnn_jax.run.metrics import METRICS, Metric
-from cnn_jax.sweep.ranges import MOST_POINTS, Choices, Range
-from cnn_jax.sweep.search.declaration import ADAPTIVE, FULL_LENGTH, SAMPLERS, Halving, Hyperband, Search, identity
+from cnn_jax.sweep.plan import plain_value, shown_value
+from cnn_jax.sweep.ranges import MOST_POINTS, Choices, Range, halton
+from cnn_jax.sweep.search.declaration import (
+    ADAPTIVE,
+    FULL_LENGTH,
+    SAMPLERS,
+    Halving,
+    Hyperband,
+    Search,
+    as_json,
+    identity,
+)
 from cnn_jax.sweep.search.packages import versions
 from cnn_jax.sweep.search.rungs import Bracket, brackets
 from cnn_jax.sweep.space import Named, Overrides
+from cnn_jax.sweep.trial import short, shown
 from cnn_jax.words import nearest
 
 _FIXED = ("seed", "train.epochs", "train.eval_every_epochs", "data.validation_fraction", "data.name")
+_SAMPLED = 64  # points at which an experiment file's function is tried before anything starts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +74,13 @@ class SearchPlan:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def read(path: Path, overrides: Overrides) -> SearchPlan:
+def read(path: Path, overrides: Overrides, changes: Mapping[str, Any] | None = None) -> SearchPlan:
     """Asks an experiment file for its search and checks it.
 
     Args:
       path: Path of the file, with get_config() and get_search().
       overrides: Overrides of the command line, for all trials.
+      changes: Fields of the search that replace the file's.
 
     Returns:
       The plan.
@@ -79,7 +93,7 @@ def read(path: Path, overrides: Overrides) -> SearchPlan:
     search = experiment_file.load_search(path)
     if not isinstance(search, Search):
         raise ConfigError([f"--config: get_search() of {path} gave {search!r}, expected a Search"])
-    search = _plain(search)
+    search = dataclasses.replace(_plain(search), **(changes or {}))
     faults = _faulty_numbers(search) + _faulty_ranges(search)
     if not faults:
         faults = _faulty_choices(search) + _faulty_length(search, base) + _faulty_fields(search, raw, overrides)
@@ -94,9 +108,35 @@ def read(path: Path, overrides: Overrides) -> SearchPlan:
     return SearchPlan(valid_unicode(path.stem), search, raw, base, brackets(search, base.train.epochs), known)
 
 
+def overrides_of(search: Search, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives the config fields that a point sets.
+
+    Args:
+      search: The search.
+      values: Value of each name in its space.
+
+    Returns:
+      Dotted field to value, in Python's own types.
+
+    Raises:
+      ConfigError: where the experiment file's function fails, or gives something else.
+    """
+    own = {name: value.value if isinstance(value, Named) else value for name, value in values.items()}
+    if search.overrides is None:
+        return {field: plain_value(value) for field, value in own.items()}
+    told = "overrides of the point " + ", ".join(f"{name}={short(shown(value))}" for name, value in values.items())
+    try:
+        given = search.overrides(own)
+    except (Exception, SystemExit) as error:  # the function is the experimenter's, and may raise anything
+        raise ConfigError([f"{told}: {type(error).__name__}: {error}"]) from error
+    if not isinstance(given, Mapping) or not all(isinstance(field, str) for field in given):
+        raise ConfigError([f"{told}: got {given!r}, expected a mapping of dotted fields to values"])
+    return {field: plain_value(value) for field, value in given.items()}
+
+
 def _plain(search: Search) -> Search:
     """Turns the scalars of NumPy and JAX into Python's."""
-    numbers = ("trials", "batch", "seed", "confirm", "seeds", "cores")
+    numbers = ("trials", "batch", "seed", "confirm", "seeds", "cores", "max_multiply_adds")
     return dataclasses.replace(search, **{name: parsing.plain(getattr(search, name)) for name in numbers})
 
 
@@ -110,10 +150,11 @@ def _faulty_numbers(search: Search) -> list[str]:
         "confirm": (0, 1000),
         "seeds": (1, 1000),
         "cores": (1, available_cores()[-1] + 1),
+        "max_multiply_adds": (1, 10**18),
     }
     for name, (least, most) in bounds.items():
         value = getattr(search, name)
-        if name == "batch" and value is None:
+        if name in ("batch", "max_multiply_adds") and value is None:
             continue
         if type(value) is not int or not least <= value <= most:
             faults.append(f"{name}: got {value!r}, expected an integer from {least} to {most:,}")
@@ -143,11 +184,40 @@ def _faulty_ranges(search: Search) -> list[str]:
     if not isinstance(space, Mapping) or not space:
         return [f"space: got {space!r}, expected a mapping of fields to ranges"]
     expected = "uniform(...), log_uniform(...), integers(...) or choice(...)"
-    return [
+    faults = [
         f"space: {field!r}: got {values!r}, expected {expected}"
         for field, values in space.items()
         if not isinstance(field, str) or not isinstance(values, Range)
     ]
+    faults += [fault for field, values in space.items() if not faults for fault in _faulty_values(field, values)]
+    if search.overrides is None or faults:
+        return faults
+    if not callable(search.overrides):
+        return [f"overrides: got {search.overrides!r}, expected a function from a point to the fields that it sets"]
+    from cnn_jax.sweep.rows import columns  # the names are free, and must be columns of their own in table.csv
+
+    taken = {each.column.name for each in columns()} | {"n"}
+    return [
+        f"space: {name!r}: expected a name of letters, digits and _, that is no other column of table.csv"
+        for name in space
+        if not re.fullmatch(r"\w+(\.\w+)*", name) or name in taken
+    ]
+
+
+def _faulty_values(field: str, values: Range) -> Iterator[str]:
+    """Tells of the values of a choice that no file can hold, or that tables could not tell apart."""
+    if not isinstance(values, Choices):
+        return
+    names: list[Any] = []
+    for value in values.values:
+        try:
+            json.dumps(as_json(value), allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            yield f"space: {field!r}: got {value!r} in a choice, expected texts, numbers, lists and mappings of them"
+        name = shown_value(value)
+        if name in names and value not in values.values[: len(names)]:
+            yield f"space: {field!r}: different values have the name {name!r}; give each a name of its own"
+        names.append(name)
 
 
 def _faulty_choices(search: Search) -> list[str]:
@@ -198,21 +268,52 @@ def _faulty_length(search: Search, base: Experiment) -> list[str]:
 
 def _faulty_fields(search: Search, raw: Mapping[str, Any], overrides: Overrides) -> list[str]:
     """Tells of searched fields that there are not, that may not vary, or whose range holds illegal values."""
+    if search.overrides is None:
+        settings = {field: list(_ends(values)) for field, values in search.space.items()}
+    else:
+        try:
+            settings = _sampled(search)
+        except ConfigError as error:
+            return error.faults
     faults = []
-    fields = list(search.space)
-    for field, values in search.space.items():
+    for field, values in settings.items():
         if fixed := next((name for name in _FIXED if _holds(field, name)), None):
             faults.append(f"space: {field!r} holds {fixed}, which is the same for all trials of a search; leave it out")
             continue
-        if owner := next((other for other in fields if other != field and _holds(other, field)), None):
+        owner = next((other for other in settings if other != field and _holds(other, field)), None)
+        if owner and search.overrides is None:  # a function may replace a section and set fields in it, in this order
             faults.append(f"space: {field!r} lies in {owner!r}, which is searched too; leave one of them out")
             continue
         if taken := next((name for name in overrides if _holds(field, name) or _holds(name, field)), None):
             faults.append(f"--config.{taken}: the search varies {field}; leave it out")
             continue
-        for value in _ends(values):
+        for value in values:
             faults += [fault for fault in _illegal(raw, field, value) if fault not in faults]
     return faults
+
+
+def _sampled(search: Search) -> dict[str, list[Any]]:
+    """Lists values that the experiment file's function sets each field to: at the ranges' ends, and at some points.
+
+    Raises:
+      ConfigError: where the function fails, or does not depend on the point, or on more than that.
+    """
+    points = halton(search.space, _SAMPLED)
+    for name, values in search.space.items():
+        points += [{**points[0], name: end} for end in _ends(values)]
+    if overrides_of(search, points[0]) != overrides_of(search, points[0]):
+        raise ConfigError(
+            ["overrides: the same point gave other values the second time; it must depend on nothing else"]
+        )
+    found: dict[str, list[Any]] = {}
+    for point in points:
+        for field, value in overrides_of(search, point).items():
+            listed = found.setdefault(field, [])
+            if value not in listed:
+                listed.append(value)
+    if all(len(listed) == 1 for listed in found.values()):
+        raise ConfigError([f"overrides: the same fields and values came of all {len(points)} points that were tried"])
+    return found
 
 
 def _holds(section: str, field: str) -> bool:
@@ -222,7 +323,7 @@ def _holds(section: str, field: str) -> bool:
 def _ends(values: Range) -> Iterator[Any]:
     """Values by which a range is checked: the ends of an interval, or all."""
     if isinstance(values, Choices):
-        yield from (value.value if isinstance(value, Named) else value for value in values.values)
+        yield from values.values
     else:
         yield from (values.low, values.high)
 
@@ -230,7 +331,7 @@ def _ends(values: Range) -> Iterator[Any]:
 def _illegal(raw: Mapping[str, Any], field: str, value: Any) -> list[str]:
     """Tells why a value cannot be set; what only does not go with other fields is a point without a network."""
     try:
-        parsing.parse(parsing.override(raw, {field: value}))
+        parsing.parse(parsing.override(raw, {field: value.value if isinstance(value, Named) else value}))
     except ConfigError as error:
         return [fault for fault in error.faults if fault.startswith((f"config.{field}:", f"config.{field}."))]
     except RecursionError:

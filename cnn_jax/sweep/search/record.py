@@ -83,13 +83,18 @@ def write(folder: Path, content: SearchFile) -> None:
     whole_file.write(folder / NAME, (json.dumps(content.to_json(), indent=1) + "\n").encode())
 
 
-def check_same(folder: Path, search: Mapping[str, Any], versions: Mapping[str, str]) -> SearchFile | None:
+def check_same(
+    folder: Path, search: Mapping[str, Any], versions: Mapping[str, str], warnings: list[str]
+) -> SearchFile | None:
     """Checks that a folder holds this search, or none yet.
+
+    A damaged search.json is no obstacle: it is kept under another name, and the points are drawn and read again.
 
     Args:
       folder: Folder of the search.
       search: What the points depend on.
       versions: Versions of the packages that they depend on.
+      warnings: Where a damaged file is told of.
 
     Returns:
       What the folder holds; None if it holds no search.
@@ -100,12 +105,18 @@ def check_same(folder: Path, search: Mapping[str, Any], versions: Mapping[str, s
     try:
         held = read(folder)
     except DamagedError as error:
-        raise RunFolderError(
-            f"--workdir: {folder}: {error}; remove the file: the search writes it anew from its trials"
-        ) from error
+        kept = f"{NAME}.damaged"
+        whole_file.write(folder / kept, (folder / NAME).read_bytes())
+        warnings.append(f"{folder}: {error}; it is written anew from the trials, and kept as {kept}")
+        return None
+    except RunFolderError as error:
+        raise RunFolderError(f"--workdir: {folder}: {error}") from error
     if held is None:
-        if (folder / sweep_file.NAME).exists() and (folder / "table.csv").exists():
-            raise RunFolderError(f"--workdir: {folder} holds a sweep, expected a search or an empty folder")
+        if (folder / sweep_file.NAME).exists():
+            raise RunFolderError(
+                f"--workdir: {folder} holds a sweep, expected a search or an empty folder; if it is a search that has "
+                f"lost its {NAME}, remove {sweep_file.NAME}: both are written anew from the trials"
+            )
         return None
     wanted = json.loads(json.dumps(search))
     changed = [

@@ -16,7 +16,7 @@ from moments import is_running, wait_until
 
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources.stream import open_streams
+from cnn_jax.data.sources.pictures import open_streams
 
 ROOT = Path(__file__).parents[3]
 needs_proc = pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="/proc tells what a process has in memory")
@@ -28,7 +28,7 @@ import json, multiprocessing, sys
 import jax
 from cnn_jax import config as cfg
 from cnn_jax.data.device.device_feed import DeviceFeed
-from cnn_jax.data.sources.stream import open_streams
+from cnn_jax.data.sources.pictures import open_streams
 
 def main(folder, workers, count, then):
     global held

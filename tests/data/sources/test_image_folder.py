@@ -5,15 +5,25 @@ import pytest
 from PIL import Image
 
 from cnn_jax import config as cfg
+from cnn_jax.config import ConfigError, parse
 from cnn_jax.data import DataError, load
+from cnn_jax.data.errors import UnreadableRecordError
+from cnn_jax.data.host.crops import WholePicture
 from cnn_jax.data.host.picture import fit
-from cnn_jax.data.sources import picture_files
-from cnn_jax.data.sources.image_folder import read_folder
+from cnn_jax.data.sources import memory, picture_files
+from cnn_jax.data.sources.examples import decode
+from cnn_jax.data.sources.image_folder import find_pictures
 
 
 def picture(path, colour, size=(6, 4), mode="RGB"):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour).save(path)
+
+
+def read_folder(folder, field, names, image_shape):
+    """All pictures of a folder, and what was passed over."""
+    found, passed_over = find_pictures(folder, field, names)
+    return decode(found, np.arange(len(found)), WholePicture(image_shape), field), passed_over
 
 
 @pytest.fixture
@@ -165,3 +175,82 @@ def test_class_folders_that_differ_in_writing_alone(tmp_path, train, test, how):
     config = cfg.ImageFolder(train_dir=str(tmp_path / "train"), test_dir=str(tmp_path / "test"))
     with pytest.raises(DataError, match=f"; {test} differs from {train} {how} alone: rename the folder"):
         load(config, 0)
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """Pictures of two classes, 12 and 8, of other sizes and colours than asked for."""
+    draws = np.random.default_rng(0)
+    for name, count in (("a", 12), ("b", 8)):
+        for number in range(count):
+            (tmp_path / "noise" / name).mkdir(parents=True, exist_ok=True)
+            pixels = draws.integers(0, 256, (5 + number % 3, 7, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "noise" / name / f"{number}.png")
+    return tmp_path / "noise"
+
+
+def section(folder, **fields):
+    return cfg.ImageFolder(train_dir=str(folder), height=4, width=6, test_fraction=0.25, workers=0, **fields)
+
+
+def by_pixels(split):
+    return sorted((image.tobytes(), label) for image, label in zip(split.images, split.labels.tolist(), strict=True))
+
+
+def test_memory_and_files_give_the_same_batches_and_the_devices_the_same_splits(noise):
+    fields = {"validation_fraction": 0.2, "train_examples": 9, "test_examples": 4}
+    loaded = {where: load(section(noise, memory=where, **fields), 3) for where in ("device", "host", "stream")}
+    assert len({each.split_checksum for each in loaded.values()}) == 1
+    device = loaded["device"]
+    for name in ("train", "validation", "test"):
+        expected = getattr(device, name)
+        for where in ("host", "stream"):
+            found = getattr(loaded[where], name)
+            assert by_pixels(found.some(len(found))) == by_pixels(expected)
+    batches = [[loaded[where].train.in_batches(4).batch(step) for step in range(6)] for where in ("host", "stream")]
+    for one, other in zip(*batches, strict=True):
+        for array, twin in zip(one, other, strict=True):
+            np.testing.assert_array_equal(array, twin)
+    assert any(not np.array_equal(batches[0][0].images, batch.images) for batch in batches[0][3:]), "another epoch"
+    assert "config.data.memory=stream" in loaded["stream"].placement
+
+
+def test_what_does_not_fit_is_streamed(noise, monkeypatch):
+    size = 20 * 4 * 6 * 3
+    monkeypatch.setattr(memory, "_ON_DEVICES", size - 1)
+    monkeypatch.setattr(memory.host_memory, "free_bytes", lambda: 2 * size - 1)
+    streamed = load(section(noise), 0)
+    assert "in their files" in streamed.placement
+    monkeypatch.setattr(memory.host_memory, "free_bytes", lambda: 2 * size)
+    held = load(section(noise), 0)
+    assert "in the host's memory (config.data.memory=auto)" in held.placement
+    assert held.checksum == streamed.checksum, "a run may go on where more or less memory is free"
+    moved = load(section(noise.rename(noise.parent / "moved")), 0)
+    assert moved.checksum == held.checksum
+    picture(noise.parent / "moved" / "a" / "3.png", (9, 9, 9))
+    assert load(section(noise.parent / "moved"), 0).checksum != held.checksum
+    shifted = load(section(noise.parent / "moved", test_shift=1), 0)  # moves images, which must be in memory
+    assert "in the host's memory" in shifted.placement
+    monkeypatch.setattr(memory.host_memory, "free_bytes", lambda: 10)
+    with pytest.raises(DataError, match=r"config.data.train_dir: the pictures of .*moved: the images take .* are free"):
+        load(section(noise.parent / "moved", memory="device"), 0)
+
+
+def test_a_damaged_file_is_named_when_its_batch_is_made(noise):
+    (noise / "b" / "5.png").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"config.data.train_dir: .*b/5.png cannot be read as a picture"):
+        load(section(noise), 0)
+    streamed = load(section(noise, memory="stream", test_examples=1, validation_fraction=0.0), 0)
+    with pytest.raises(UnreadableRecordError, match=r"b/5.png cannot be decoded: it is none of PNG"):
+        (streamed.train.some(99), streamed.test.some(99))
+
+
+def test_an_empty_file_is_refused_before_anything_starts(noise):
+    (noise / "b" / "5.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"config.data: .*b/5.png is empty, expected a picture"):
+        load(section(noise, memory="stream"), 0)
+
+
+def test_moved_test_images_are_not_streamed():
+    with pytest.raises(ConfigError, match=r"config.data.test_shift=2 moves images that lie in memory"):
+        parse({"data": {"name": "image_folder", "train_dir": "a", "memory": "stream", "test_shift": 2}})

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from moments import Moment
 
 from cnn_jax import config as cfg
@@ -48,6 +49,7 @@ def content(array):
 # Fashion-MNIST's name and shape, 50 images, and no other source than the folder that a test names.
 SMALL = dataclasses.replace(
     FASHION_MNIST,
+    counts={"train": 40, "test": 10},
     files={name: SourceFile(hashlib.sha256(content(array)).hexdigest(), "0" * 64, 1) for name, array in ARRAYS.items()},
     url="http://127.0.0.1:9/",
     debian_folder=None,
@@ -84,13 +86,30 @@ def test_prepared_once_and_read_without_the_source(source, data_dir):
 
 def test_it_is_a_tfds_data_set_in_the_published_order(source, data_dir):
     load_named(SMALL, str(source), data_dir)
-    from cnn_jax.data.sources.builders import FashionMnist
-
-    records = FashionMnist(data_dir).as_data_source("train")
-    assert len(records) == 40
-    assert np.array_equal(records[17]["image"][:, :, 0], ARRAYS[TRAIN_IMAGES][17])
-    assert records[17]["label"] == ARRAYS[TRAIN_LABELS][17]
+    loaded = load(cfg.Tfds(dataset="fashion_mnist", data_dir=str(data_dir)), 0)
+    is_right((loaded.train, loaded.test))
+    assert loaded.class_names[-1] == "Ankle boot"
     assert list((data_dir / "fashion_mnist").glob("*/*.array_record*"))
+
+
+def test_records_of_older_versions_mend_the_files(source, data_dir):
+    load_named(SMALL, str(source), data_dir)
+    prepared_folder = data_dir / "fashion_mnist"
+    shutil.rmtree(prepared_folder / "1.0.0")
+    pixels = tfds.features.Tensor(shape=(28, 28, 1), dtype=np.uint8)  # each as a number
+    features = tfds.features.FeaturesDict({"image": pixels, "label": tfds.features.ClassLabel(num_classes=10)})
+    identity = tfds.core.dataset_info.DatasetIdentity("fashion_mnist", "1.0.0", str(prepared_folder / "1.0.0"), "older")
+    (prepared_folder / "1.0.0").mkdir()
+    writer = tfds.core.SequentialWriter(
+        tfds.core.DatasetInfo(builder=identity, features=features), 100, file_format="array_record"
+    )
+    writer.initialize_splits(["train", "test"])
+    for split, images, labels in (("train", TRAIN_IMAGES, TRAIN_LABELS), ("test", TEST_IMAGES, TEST_LABELS)):
+        pairs = zip(ARRAYS[images], ARRAYS[labels], strict=True)
+        writer.add_examples({split: [{"image": image[..., None], "label": label} for image, label in pairs]})
+    writer.close_all()
+    shutil.rmtree(prepared_folder / "idx")
+    is_right(load_named(SMALL, None, data_dir))
 
 
 def test_other_spellings_of_the_names(source, data_dir):

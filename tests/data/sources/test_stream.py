@@ -17,8 +17,10 @@ from cnn_jax.data.device.device_feed import DeviceFeed
 from cnn_jax.data.errors import UnreadableRecordError
 from cnn_jax.data.host.crops import CentreCrop
 from cnn_jax.data.sources import memory
+from cnn_jax.data.sources.examples import PixelStatistics
+from cnn_jax.data.sources.pictures import open_streams
 from cnn_jax.data.sources.records import Records
-from cnn_jax.data.sources.stream import PixelStatistics, Share, Stream, open_streams
+from cnn_jax.data.sources.stream import Share, Stream
 
 GREY = PixelStatistics(np.full(3, 128.0), np.eye(3))
 

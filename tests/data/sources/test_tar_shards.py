@@ -13,7 +13,7 @@ from cnn_jax import config as cfg
 from cnn_jax import data
 from cnn_jax.config.parsing import ConfigError, parse
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import pictures, tar_shards
+from cnn_jax.data.sources import memory, pictures, tar_shards
 
 
 def encoded(pixels, kind):
@@ -89,11 +89,11 @@ def test_labels_in_json_and_by_name(tmp_path):
 def test_host_and_stream_give_the_same_batches(shards):
     folder, _train, _ = shards
     batches = {}
-    for memory in ("host", "stream"):
-        loaded = data.load(config(folder, memory=memory, workers=0, validation_fraction=0.3, height=5, width=7), 3)
+    for where in ("host", "stream"):
+        loaded = data.load(config(folder, memory=where, workers=0, validation_fraction=0.3, height=5, width=7), 3)
         stream = loaded.train.in_batches(4)
-        batches[memory] = [stream.batch(step) for step in range(4)], loaded.validation.some(9), loaded.split_checksum
-        assert f"config.data.memory={memory}" in loaded.placement
+        batches[where] = [stream.batch(step) for step in range(4)], loaded.validation.some(9), loaded.split_checksum
+        assert f"config.data.memory={where}" in loaded.placement
         assert loaded.image_shape == (5, 7, 3)
     for one, other in zip(batches["host"][0], batches["stream"][0], strict=True):
         for array, twin in zip(one, other, strict=True):
@@ -112,8 +112,8 @@ def test_large_sets_stream_and_middle_ones_stay_in_memory(shards, monkeypatch):
         (size - 1, 2 * size, "host"),
         (size - 1, 2 * size - 2, "stream"),
     ):
-        monkeypatch.setattr(pictures, "_ON_DEVICES", limit)
-        monkeypatch.setattr(pictures.host_memory, "free_bytes", lambda free=free: free)
+        monkeypatch.setattr(memory, "_ON_DEVICES", limit)
+        monkeypatch.setattr(memory.host_memory, "free_bytes", lambda free=free: free)
         assert pictures.open_pictures(config(folder)).memory == expected
 
 

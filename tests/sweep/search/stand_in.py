@@ -11,9 +11,10 @@ from cnn_jax.sweep.status import Status
 from sweep.search.made_up import train
 
 EXPERIMENT = """
-from cnn_jax.sweep import Halving, Hyperband, Search, choice, integers, log_uniform, uniform
+from cnn_jax.sweep import Halving, Hyperband, Named, Search, choice, integers, log_uniform, uniform
 
 RATE = {{"optimizer.learning_rate": log_uniform(1e-4, 1e-1)}}
+WIDTH = {{"width": integers(8, 64)}}
 SPACE = RATE | {{"train.label_smoothing": uniform(0, 0.3), "train.batch_size": integers(8, 64)}}
 
 

@@ -12,7 +12,10 @@ import pytest
 from rich.console import Console
 
 from cnn_jax.run.errors import RunFolderError
+from cnn_jax.sweep import plan as sweep_plan
+from cnn_jax.sweep import table
 from cnn_jax.sweep.engines import confinement
+from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.folder import SweepFolder
 from cnn_jax.sweep.rows import read_rows
 from cnn_jax.sweep.search import plan, record
@@ -70,6 +73,53 @@ def test_an_infeasible_point_is_in_the_table_and_not_trained(tmp_path):
     assert {statuses[each.trial] for each in infeasible} == {"infeasible"}
 
 
+def test_a_network_above_the_budget_is_infeasible(tmp_path):
+    class Costly(StandIn):
+        def examine(self, trials):
+            return [Examined("abc", 10, 1000 * trial.experiment.train.batch_size) for trial in trials]
+
+    file = write(tmp_path, HALVED.replace("confirm=2", "confirm=2, max_multiply_adds=30_000"))
+    folder = SweepFolder(tmp_path / "search")
+    machine = Costly(folder)
+    found = Driver(plan.read(file, {}), folder, machine, Console(file=io.StringIO())).run()
+    costly = {each.trial for each in found.points if each.point["train.batch_size"] > 30}
+    assert {each.trial for each in found.points if each.state == "infeasible"} == costly
+    assert 0 < len(costly) < 18
+    assert not costly & set(machine.trained)
+    told = {row.id: row.trial.infeasible for row in read_rows(folder.path)[1]}
+    size = found.points[0].point["train.batch_size"]
+    assert size > 30
+    assert told[found.points[0].trial] == f"{size},000 multiply-adds an image, and the search allows 30,000"
+
+
+def test_a_search_without_a_point_that_can_be_trained_has_failed(tmp_path):
+    class Without(StandIn):
+        def examine(self, trials):
+            return [Examined("abc", infeasible="the maps collapse") for _ in trials]
+
+    folder = SweepFolder(tmp_path / "search")
+    driver = Driver(plan.read(write(tmp_path, HALVED), {}), folder, Without(folder), Console(file=io.StringIO()))
+    with pytest.raises(
+        SearchBlocked, match=r"none of 18 points was trained to the end; .*; point 1 \(.*\): the maps coll"
+    ):
+        driver.run()
+    assert {each.state for each in record.read(folder.path).points} == {"infeasible"}
+
+
+def test_a_function_of_the_file_names_the_points(tmp_path):
+    search = "Search(WIDTH, trials=4, batch=2, sampler='halton', confirm=1, seeds=2, overrides={})"
+    function = "lambda point: {'model.features': (point['width'], 4, 2 * point['width'])}"
+    found, _ = searched(write(tmp_path, search.format(function)), tmp_path / "search")
+    header, rows = read_rows(tmp_path / "search")
+    assert header.fields == ("width",)
+    points = {row.id: row.point["width"] for row in rows}
+    for each in found.points:
+        config = json.loads((tmp_path / "search" / "trials" / each.trial / "config.json").read_text())
+        assert config["model"]["features"] == [points[each.trial], 4, 2 * points[each.trial]]
+    with pytest.raises(RunFolderError, match=r"point 1 is now .*: the experiment file's functions, data"):
+        searched(write(tmp_path, search.format(function.replace("2 *", "3 *"))), tmp_path / "search")
+
+
 def test_winners_are_confirmed_on_fresh_seeds(tmp_path):
     found, _ = searched(write(tmp_path, HALVED), tmp_path / "search")
     finished = sorted((each for each in found.points if each.state == "finished"), key=lambda each: -each.scores["9"])
@@ -119,6 +169,45 @@ def test_another_search_in_the_folder_is_refused(tmp_path):
     for other, told in (("batch=6", "batch: 9 -> 6"), ("batch=9, seed=1", "seed: 0 -> 1")):
         with pytest.raises(RunFolderError, match=told):
             searched(write(tmp_path, HALVED.replace("batch=9", other)), tmp_path / "search")
+
+
+def test_a_search_that_was_stopped_at_once_goes_on(tmp_path):
+    file, folder = write(tmp_path, HALVED), SweepFolder(tmp_path / "search")
+
+    class Killed(StandIn):
+        def run(self, entries, report, stopping):
+            table.write_table(folder.path)  # as the process does that writes the report
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Driver(plan.read(file, {}), folder, Killed(folder), Console(file=io.StringIO())).run()
+    found, _ = searched(file, tmp_path / "search")
+    searched(file, tmp_path / "whole")
+    assert found == record.read(tmp_path / "whole")
+
+
+def test_a_damaged_or_lost_file_of_the_search_is_written_anew(tmp_path):
+    file, workdir = write(tmp_path, HALVED), tmp_path / "search"
+    found, _ = searched(file, workdir)
+    (workdir / "search.json").write_text("{")
+    (workdir / "table.csv").write_text("")
+    again, machine = searched(file, workdir)
+    assert (again, machine.trained) == (found, [])
+    assert (workdir / "search.json.damaged").read_text() == "{"
+    (workdir / "search.json").unlink()
+    with pytest.raises(RunFolderError, match=r"holds a sweep, .* lost its search.json, remove sweep.json"):
+        searched(file, workdir)
+    (workdir / "sweep.json").unlink()
+    again, machine = searched(file, workdir)
+    assert (again, machine.trained) == (found, [])
+
+
+def test_a_sweep_in_the_folder_of_a_search_is_refused(tmp_path):
+    searched(write(tmp_path, HALVED), tmp_path / "search")
+    sweep = tmp_path / "searched.py"
+    sweep.write_text(sweep.read_text() + "\ndef get_sweep():\n    return [{'seed': 1}]\n")
+    with pytest.raises(RunFolderError, match="holds a search, expected a sweep or an empty folder"):
+        SweepFolder(tmp_path / "search").claim(sweep_plan.read(sweep, {}))
 
 
 def test_other_versions_are_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cnn_jax.cli import main
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.sweep.search import plan
 from sweep.search.stand_in import CONFIG, write
@@ -56,6 +57,38 @@ SPARSE = CONFIG | {"train": {"epochs": 9, "eval_every_epochs": 2}}
             "'model.padding' lies in 'model'",
         ),
         ("Search(RATE)", "missing 1 required"),
+        ("Search(RATE, trials=8, max_multiply_adds=0)", "max_multiply_adds: got 0, expected an integer from 1"),
+        ("Search(RATE, trials=8, max_multiply_adds=1e6)", "max_multiply_adds: got 1000000.0, expected an integer"),
+        ("Search(RATE, trials=8, overrides={})", "overrides: got {}, expected a function from a point"),
+        ("Search(WIDTH, trials=8, overrides=lambda point: point['w'])", "of the point width=.*: KeyError: 'w'"),
+        ("Search(WIDTH, trials=8, overrides=lambda point: exit(3))", "of the point width=.*: SystemExit: 3"),
+        (
+            "Search(WIDTH, trials=8, overrides=lambda point, own=[1e-3]: own.append(own[-1] / 2) or "
+            "{'optimizer.learning_rate': own[-1]})",
+            "the same point gave other values the second time",
+        ),
+        ("Search(WIDTH, trials=8, overrides=lambda point: {})", "the same fields and values came of all 66 points"),
+        (
+            "Search({'width': choice([{1}, {2}])}, trials=8, overrides=dict)",
+            r"'width': got \{1\} in a choice, expected texts",
+        ),
+        ("Search({'width': choice([float('nan')])}, trials=8, overrides=dict)", "got nan in a choice"),
+        (
+            "Search({'model.padding': choice([Named('a', 'SAME'), Named('a', 'VALID')])}, trials=8)",
+            "'model.padding': different values have the name 'a'",
+        ),
+        ("Search(WIDTH, trials=8, overrides=lambda point: 3)", "of the point width=.*: got 3, expected a mapping"),
+        (
+            "Search(WIDTH, trials=8, overrides=lambda point: {'model.feature': (point['width'],)})",
+            "unknown field; did you mean config.model.features",
+        ),
+        (
+            "Search(WIDTH, trials=8, overrides=lambda point: {'model.features': (point['width'] - 8,)})",
+            r"config.model.features: got \(0,\)",
+        ),
+        ("Search(WIDTH, trials=8, overrides=lambda point: {'seed': point['width']})", "'seed' holds seed"),
+        ("Search({'seed': integers(8, 9)}, trials=8, overrides=dict)", "'seed': expected a name .* no other column"),
+        ("Search({'the width': integers(8, 9)}, trials=8, overrides=dict)", "'the width': expected a name of letters"),
     ],
 )
 def test_bad_searches(tmp_path, search, message):
@@ -84,6 +117,24 @@ def test_a_searched_field_is_not_set_by_the_command_line(tmp_path):
     ):
         plan.read(file, {"optimizer.learning_rate": 0.1})
     assert plan.read(file, {"train.epochs": 3}).base.train.epochs == 3
+
+
+def test_a_function_sets_the_fields_of_a_point(tmp_path):
+    function = "lambda point: {'model.features': (point['width'],) * 3}"
+    search = f"Search(WIDTH, trials=8, sampler='halton', overrides={function})"
+    found = plan.read(write(tmp_path, search), {})
+    assert plan.overrides_of(found.search, {"width": 9}) == {"model.features": (9, 9, 9)}
+    with pytest.raises(ConfigError, match=r"--config.model: the search varies model.features; leave it out"):
+        plan.read(write(tmp_path, search), {"model": {"name": "cnn"}})
+
+
+def test_the_command_line_changes_a_search(tmp_path):
+    file = write(tmp_path, "Search(RATE, trials=18, sampler='tpe', batch=6, stopping=Halving())")
+    words = ["--search.sampler=halton", "--search.trials=9", "--search.stopping=none", "--search.seed=2"]
+    found = main.parse(["search", f"--config={file}", *words])[1].plan
+    assert (found.search.sampler, found.search.seed, found.budget) == ("halton", 2, 81)
+    with pytest.raises(ConfigError, match="batch: got 6, and there are trials=5"):
+        main.parse(["search", f"--config={file}", "--search.sampler=halton", "--search.trials=5"])
 
 
 def test_a_file_without_a_search(tmp_path):

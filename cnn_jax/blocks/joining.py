@@ -1,7 +1,10 @@
-"""Cutting maps to the size of others that padding made smaller."""
+"""Joining branches: their maps cut to one size where padding made some smaller, then stacked or added."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cnn_jax.layer_rows import LayerRow, emit, naming
@@ -57,3 +60,15 @@ def crop_to(
         pads=(pads[0], pads[1]),
     )
     return emit(row, y)
+
+
+def concat(block: str, maps: Sequence[Float[Array, "b h w _"]]) -> Float[Array, "b h w c"]:
+    """Stacks maps along their channels; the layer "<block>/concat" is recorded."""
+    y = jnp.concatenate(maps, axis=-1)
+    return emit(LayerRow(f"{block}/concat", "concat", maps[0].shape[1:], y.shape[1:]), y)
+
+
+def add(block: str, y: Float[Array, "b h w c"], skipped: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Adds what was led around a block to its maps, in their type; the layer "<block>/add" is recorded."""
+    row = LayerRow(f"{block}/add", "add", y.shape[1:], y.shape[1:])
+    return emit(row, y + skipped.astype(y.dtype))

@@ -13,10 +13,11 @@ from cnn_jax import models
 from cnn_jax.cli import main
 from cnn_jax.config.networks import SqueezeNet11
 from cnn_jax.config.parsing import ConfigError
+from cnn_jax.data.host.crops import CentreCrop
 from cnn_jax.data.sources.evaluation_picture import read_middle
-from cnn_jax.pretrained import WeightsError, from_torch, to_torch
+from cnn_jax.pretrained import WeightsError, from_torch, published_weights, to_torch
 from cnn_jax.pretrained.published import PUBLISHED, imagenet_classes
-from cnn_jax.train import published
+from cnn_jax.train import restore
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
@@ -43,11 +44,11 @@ def picture(tmp_path_factory):
 def test_a_picture_by_hand(weights, picture, capsys):
     """The middle 224x224 of the pixels, standardised as torchvision does, through the network."""
     path, pixels = picture
-    network = published.load("squeezenet1_1", weights / "squeezenet1_1-b8a52dc0.safetensors")
-    seen, changes = read_middle(path, network.view)
+    read = published_weights.read("squeezenet1_1", weights / "squeezenet1_1-b8a52dc0.safetensors")
+    seen, changes = read_middle(path, read.view)
     np.testing.assert_array_equal(seen, pixels[16:240, 38:262])
     assert "224" in changes
-    (found,) = network.probabilities(seen[None])
+    (found,) = restore.with_published(read).probabilities(seen[None])
     config = SqueezeNet11()
     standardised = ((pixels[16:240, 38:262] / 255 - MEAN) / STD).astype(np.float32)
     variables = from_torch(draw("squeezenet1_1"), config)
@@ -70,11 +71,11 @@ def test_networks_take_rgb_pictures_and_tell_their_classes(name, monkeypatch):
     side = PUBLISHED[name].preprocessing.side
     shapes = models.create(config, 7).variable_shapes((side, side, 3))
     entries = to_torch(jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes), config)
-    monkeypatch.setattr(published, "read_entries", lambda file: entries)
-    network = published.load(name, Path("drawn.pth"))
-    assert network.image_shape == (side, side, 3)
-    assert network.class_names == tuple("0123456")
-    assert network.library == "torchvision"
+    monkeypatch.setattr(published_weights, "read_entries", lambda file: entries)
+    read = published_weights.read(name, Path("drawn.pth"))
+    assert read.image_shape == (side, side, 3)
+    assert read.class_names == tuple("0123456")
+    assert read.library == "torchvision"
 
 
 def test_imagenets_classes():
@@ -107,7 +108,7 @@ def test_bicubic_pictures_are_pillows(tmp_path):
     pixels = np.random.default_rng(1).integers(0, 256, (512, 512, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     how = PUBLISHED["efficientnet_b0"].preprocessing
-    view = published.CentreCrop(how.side, 3, how.shorter_side, how.interpolation)
+    view = CentreCrop(how.side, 3, how.shorter_side, how.interpolation)
     seen, _ = read_middle(tmp_path / "a.png", view)
     expected = Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC)
     # the part alone is resized, a little of which Pillow sees beyond it
@@ -117,11 +118,11 @@ def test_bicubic_pictures_are_pillows(tmp_path):
 
 def test_what_is_not_known_is_refused(weights, picture, tmp_path, capsys):
     with pytest.raises(ConfigError, match="did you mean 'resnet50'"):
-        published.load("resnet-50", weights / "few.safetensors")
+        published_weights.read("resnet-50", weights / "few.safetensors")
     with pytest.raises(WeightsError, match=r"few\.safetensors, --model=resnet18: the weights do not fit"):
-        published.load("resnet18", weights / "few.safetensors")
+        published_weights.read("resnet18", weights / "few.safetensors")
     with pytest.raises(WeightsError, match=r"--pretrained: .*none: there is no file"):
-        published.load("resnet18", tmp_path / "none")
+        published_weights.read("resnet18", tmp_path / "none")
     assert main.main(["predict", f"--pretrained={weights}/few.safetensors", f"--images={picture[0]}"]) == 2
     assert "--pretrained: needs --model=NAME" in capsys.readouterr()[1]
     assert main.main(["predict", f"--pretrained={tmp_path}/none", "--model=vgg16", f"--images={picture[0]}"]) == 2

@@ -1,4 +1,4 @@
-"""Several views of the images to evaluate, whose logits are averaged: test-time augmentation."""
+"""Test-time augmentation: several views of the images to evaluate, whose logits are averaged."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnn_jax.data.device.views import count, unfit, views
+from cnn_jax.data.device.tta import count, unfit, views
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

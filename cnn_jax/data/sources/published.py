@@ -1,0 +1,196 @@
+"""Published data sets on disk: prepared once, by one process, as ArrayRecord files that TFDS reads too."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import filelock
+import numpy as np
+from jaxtyping import Int32, UInt8
+
+from cnn_jax.data.errors import DataError
+
+_VERSION = "1.0.0"
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PublishedSet:
+    """A published data set of images of one size.
+
+    Attributes:
+      name: The config's.
+      title: As people call it.
+      image_shape: (height, width, channels) in pixels.
+      counts: Images of each split.
+      class_names: Names of the classes in label order, by the name of the label.
+      homepage, description, citation: For the TFDS metadata.
+    """
+
+    name: str
+    title: str
+    image_shape: tuple[int, int, int]
+    counts: dict[str, int]
+    class_names: dict[str, tuple[str, ...]]
+    homepage: str
+    description: str
+    citation: str
+
+
+class PublishedImages(NamedTuple):
+    """Images of one split, with their labels by name."""
+
+    images: UInt8[np.ndarray, "n h w c"]
+    labels: dict[str, Int32[np.ndarray, " n"]]
+
+
+def prepare_once(known: PublishedSet, data_dir: Path, read: Callable[[], T | None], make: Callable[[Path], T]) -> T:
+    """Reads what was prepared, or prepares it, one process at a time.
+
+    Args:
+      known: The data set.
+      data_dir: Folder of prepared data.
+      read: Reads what was prepared; gives None where nothing was, or it is damaged.
+      make: Prepares it in the folder that it is given. A folder `download` there is removed afterwards.
+
+    Raises:
+      DataError: If the folder cannot be written.
+    """
+    if (found := read()) is not None:
+        return found
+    folder = data_dir / known.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # One process prepares; others wait here, and then find it done.
+        with filelock.FileLock(data_dir / f".{known.name}.lock"):
+            if (found := read()) is None:
+                for leftover in folder.glob("incomplete.*"):  # of a process that was killed
+                    shutil.rmtree(leftover, ignore_errors=True)
+                found = make(folder)
+                shutil.rmtree(folder / "download", ignore_errors=True)
+            return found
+    except OSError as error:
+        raise DataError(
+            f"--data_dir: cannot write to {folder}: {error.strerror or error}; name another with --data_dir"
+        ) from error
+
+
+def how_to_get(known: PublishedSet, error: Exception, *, install: str | None, fetch: str) -> str:
+    """Words the error of a data set that could not be downloaded.
+
+    Args:
+      known: The data set.
+      error: The download's.
+      install: A package that has it; None for none.
+      fetch: Files to fetch, and the flag that names them then.
+    """
+    steps = [f"{known.title} is not on this machine, and could not be fetched: {error}", "Any of these helps:"]
+    if install is not None:
+        steps.append(f"  - on Debian or Ubuntu: apt-get install {install}, then the same command again")
+    steps.append(f"  - fetch {fetch}")
+    steps.append("  - where the network comes and goes: the same command again; what has arrived is kept")
+    return "\n".join(steps)
+
+
+def has_records(known: PublishedSet, data_dir: Path) -> bool:
+    """Whether TFDS has written the records; what a killed process has left is in `incomplete.*`."""
+    return (data_dir / known.name / _VERSION / "dataset_info.json").is_file()
+
+
+def write_records(known: PublishedSet, data_dir: Path, splits: Mapping[str, PublishedImages]) -> None:
+    """Writes one record for each image, in the published order, in place of damaged ones.
+
+    Args:
+      known: The data set.
+      data_dir: Folder of prepared data; the records are in <name>/<version> then.
+      splits: The images.
+    """
+    import tensorflow_datasets as tfds  # it takes a third of a second to import: only who writes pays
+
+    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+        """Writes without TensorFlow."""
+
+        name = known.name
+        VERSION = tfds.core.Version(_VERSION)
+
+        def _info(self) -> tfds.core.DatasetInfo:
+            pixels = tfds.features.Tensor(
+                shape=known.image_shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
+            )
+            labels = {name: tfds.features.ClassLabel(names=list(names)) for name, names in known.class_names.items()}
+            return tfds.core.DatasetInfo(
+                builder=self,
+                features=tfds.features.FeaturesDict({"image": pixels, **labels}),
+                supervised_keys=("image", list(labels)[-1]),
+                disable_shuffling=True,
+                homepage=known.homepage,
+                description=known.description,
+                citation=known.citation,
+            )
+
+        def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+            return {name: self._generate_examples(split) for name, split in splits.items()}
+
+        def _generate_examples(self, split: PublishedImages) -> Iterator[tuple[int, dict[str, Any]]]:
+            for number, image in enumerate(split.images):
+                yield number, {"image": image, **{name: int(each[number]) for name, each in split.labels.items()}}
+
+    folder = data_dir / known.name
+    shutil.rmtree(folder / _VERSION, ignore_errors=True)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # its progress bars
+        Builder(data_dir=str(data_dir), file_format="array_record").download_and_prepare(
+            download_dir=str(folder / "download")
+        )
+
+
+def read_records(known: PublishedSet, data_dir: Path) -> dict[str, PublishedImages] | None:
+    """Reads the images of all splits; None where there are no records, or these are damaged.
+
+    Args:
+      known: The data set.
+      data_dir: Folder of prepared data.
+    """
+    if not has_records(known, data_dir):
+        return None
+    from array_record.python.array_record_module import ArrayRecordReader
+    from google.protobuf.message import DecodeError
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    found = {}
+    try:
+        for split, count in known.counts.items():
+            images = np.empty((count, *known.image_shape), np.uint8)
+            labels = {name: np.empty(count, np.int32) for name in known.class_names}
+            records = _all_records(
+                ArrayRecordReader, (data_dir / known.name / _VERSION).glob(f"*-{split}.array_record*")
+            )
+            for number, record in enumerate(records):
+                features = tf_example_pb2.Example.FromString(record).features.feature
+                pixels = features["image"]
+                # Older versions of this project wrote each pixel as a number.
+                content = pixels.bytes_list.value[0] if pixels.bytes_list.value else bytes(pixels.int64_list.value)
+                images[number] = np.frombuffer(content, np.uint8).reshape(known.image_shape)
+                for name, values in labels.items():
+                    values[number] = features[name].int64_list.value[0]
+            if len(records) != count:
+                return None
+            found[split] = PublishedImages(images, labels)
+    except (RuntimeError, DecodeError, IndexError, ValueError):  # ArrayRecord's for damaged bytes, and of the parts
+        return None
+    return found
+
+
+def _all_records(reader: Callable[[str], Any], shards: Iterator[Path]) -> Sequence[bytes]:
+    found: list[bytes] = []
+    for shard in sorted(shards):
+        opened = reader(str(shard))
+        found += opened.read_all()
+        opened.close()
+    return found

@@ -1,0 +1,124 @@
+"""Whether the figures of runs may be compared: data sets, splits, preprocessing, choice of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from cnn_jax.report.compared_runs import Entry, Run
+from cnn_jax.run.records import DatasetInfo
+from cnn_jax.sweep.points import value_text
+
+_LISTED = 8  # entries that a sentence names
+_SIZES = ("validation_fraction", "train_examples", "test_examples", "test_fraction")
+_NO_EFFECT = ("memory", "workers")  # fields of config.data on which no figure depends
+
+
+def warnings(entries: Sequence[Entry]) -> list[str]:
+    """Describes why figures of entries do not compare.
+
+    Args:
+      entries: Entries that are compared.
+
+    Returns:
+      A sentence for each reason; none where all runs saw the same images, split and prepared alike.
+    """
+    found = [
+        _parted(entries, lambda run: run.dataset and run.dataset.checksum, _data, "Data sets differ"),
+        _parted(entries, lambda run: run.dataset and run.dataset.class_names, _classes, "Classes differ"),
+        _parted(entries, lambda run: run.dataset and _sizes(run.dataset), str, "Splits differ"),
+        _same_seed(entries, lambda info: info.split_checksum, "other images in the splits"),
+        _same_seed(entries, lambda info: (info.mean, info.std), "other constants of the normalization"),
+        _parted(entries, lambda run: run.dataset and _images(run.dataset), str, "Images differ"),
+        *_fields(entries),
+        _parted(
+            entries,
+            _selected,
+            lambda run: "by validation accuracy" if _selected(run) == "validation_accuracy" else "of the last epoch",
+            "The tested parameters were chosen in different ways",
+        ),
+    ]
+    unknown = [str(place) for place, each in enumerate(entries, 1) if all(run.dataset is None for run in each.runs)]
+    if unknown:
+        found.append(f"On which images {_named(unknown)} were trained and tested is not known.")
+    return [told for told in found if told]
+
+
+def _parted(entries: Sequence[Entry], of: Callable[[Run], Hashable], shown: Callable[[Any], str], what: str) -> str:
+    """A sentence where a property is not the same for all runs; what is not known does not differ."""
+    members: dict[Hashable, list[str]] = {}
+    texts: dict[Hashable, str] = {}
+    for place, entry in enumerate(entries, 1):
+        for run in entry.runs:
+            value = of(run)
+            if value is not None:
+                texts.setdefault(value, shown(value if shown is str else run))
+                own = members.setdefault(value, [])
+                if str(place) not in own:
+                    own.append(str(place))
+    if len(members) < 2:
+        return ""
+    return f"{what}: {'; '.join(f'{texts[value]} ({_named(places)})' for value, places in members.items())}."
+
+
+def _same_seed(entries: Sequence[Entry], of: Callable[[DatasetInfo], Hashable], what: str) -> str:
+    """A sentence where runs of one seed and one data set saw other images; of other seeds they may."""
+    first: dict[tuple[int, str], tuple[int, Hashable]] = {}
+    for place, entry in enumerate(entries, 1):
+        for run in entry.runs:
+            info = run.dataset
+            if info is None or of(info) is None or _sizes(info) is None:
+                continue
+            at, value = first.setdefault((run.row.seed, f"{info.checksum} {_sizes(info)}"), (place, of(info)))
+            if value != of(info):
+                return f"With seed {run.row.seed} entry {place} has {what} than entry {at}."
+    return ""
+
+
+def _fields(entries: Sequence[Entry]) -> list[str]:
+    """Sentences for the fields of config.data that are not the same, apart from those of the splits' sizes."""
+    configs = [entry.config for entry in entries]
+    names = dict.fromkeys(field for config in configs if config for field in config if field.startswith("data."))
+    found = []
+    for field in names:
+        if field.removeprefix("data.") in (*_SIZES, *_NO_EFFECT, "name"):
+            continue
+        values: dict[str, list[str]] = {}
+        for place, config in enumerate(configs, 1):
+            if config is not None and field in config:  # other sources of images have other fields
+                value = config[field]
+                values.setdefault("none" if value is None else value_text(value), []).append(str(place))
+        if len(values) > 1:
+            told = "; ".join(f"{value} ({_named(places)})" for value, places in values.items())
+            found.append(f"Preprocessing differs, {field}: {told}.")
+    return found
+
+
+def _data(run: Run) -> str:
+    assert run.dataset is not None
+    return f"{run.dataset.name}, checksum {run.dataset.checksum[:8]}"
+
+
+def _classes(run: Run) -> str:
+    assert run.dataset is not None
+    names = run.dataset.class_names
+    return f"{len(names)} classes, {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+
+
+def _sizes(info: DatasetInfo) -> str:
+    images = info.images
+    return f"{images.train:,} training, {images.validation:,} validation and {images.test:,} test images"
+
+
+def _images(info: DatasetInfo) -> str:
+    height, width, channels = info.image_shape
+    return f"{height}x{width}x{channels} of {info.dtype}"
+
+
+def _selected(run: Run) -> str | None:
+    return None if run.row.result is None else run.row.result.selected_by
+
+
+def _named(places: Sequence[str]) -> str:
+    more = f" and {len(places) - _LISTED} more" if len(places) > _LISTED else ""
+    return f"entr{'y' if len(places) == 1 else 'ies'} {', '.join(places[:_LISTED])}{more}"
