@@ -11,6 +11,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +23,7 @@ from cnn_jax.packed_arrays import digests, packed, unpacked, whole_digest
 from cnn_jax.run import orbax_messages
 from cnn_jax.run.errors import RunFailed, RunFolderError, explain, os_error
 from cnn_jax.run.records import RecordsDigest, parse
+from cnn_jax.train.host_copy import HostCopy
 
 if TYPE_CHECKING:
     import orbax.checkpoint.experimental.v1 as ocp
@@ -61,6 +63,8 @@ class Checkpoints:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._keep_last = keep_last
         self._link: tempfile.TemporaryDirectory[str] | None = None
+        self._writing: Future[None] | None = None  # of one process: what was given to `save` last
+        self._host_copy = HostCopy()
         self._records: dict[int, RecordsDigest | None] = {}  # seen by what was saved or read here, by step
         self._reads_back = not self.steps()  # until a checkpoint has been read, or could not be saved
         self._loading = threading.Thread(target=_orbax)
@@ -73,7 +77,7 @@ class Checkpoints:
         context.array.saving.use_compression = False  # weights hardly shrink
         context.pytree.loading.partial_load = True
         return ocp.training.Checkpointer(
-            self._plain_path(),
+            self._plain_path,
             preservation_policy=policies.AnyPreservationPolicy(
                 [
                     policies.LatestN(self._keep_last),
@@ -84,6 +88,7 @@ class Checkpoints:
             context=context,
         )
 
+    @functools.cached_property
     def _plain_path(self) -> Path:
         """Gives a path of the folder that Orbax can use: it finds its files by patterns, as a shell does.
 
@@ -102,6 +107,10 @@ class Checkpoints:
         link.symlink_to(self._directory)
         return link
 
+    def reserve(self, state: object) -> None:
+        """Starts to take the memory for the copies of such a state, so that the first save need not wait for it."""
+        self._host_copy.reserve(_named_leaves(state))
+
     def save(
         self,
         step: int,
@@ -111,6 +120,9 @@ class Checkpoints:
     ) -> None:
         """Starts to save a state, and returns once it is copied; the first of a run is read back when it is saved.
 
+        A thread computes the digests and starts Orbax; of several processes each does so before it returns, because
+        Orbax makes the devices wait for each other, in the order of the train steps.
+
         Args:
           step: Number of the step; nothing is saved twice.
           state: Any tree of arrays.
@@ -118,15 +130,36 @@ class Checkpoints:
           records: Digest of the run's records so far.
 
         Raises:
-          OSError: If this one or the one before cannot be written.
+          OSError: If the one before cannot be written; `wait` raises it for this one.
           RunFailed: If the first cannot be read back.
+          RunFolderError: If the folder has a name that Orbax cannot use, and so has the one for temporary files.
         """
+        self.wait()
         if step in self._records and self._records[step] == records:
             return
-        if self._records and self._reads_back:
-            self.wait()
-        # A true copy: the training goes on in the same buffers while this is written.
-        arrays = {name: np.array(leaf) for name, leaf in _named_leaves(state).items()}
+        _ = self._plain_path
+        arrays = self._host_copy.copy(_named_leaves(state))
+        write = functools.partial(self._write, step, arrays, validation, records)
+        if jax.process_count() > 1:
+            write()
+            return
+
+        def write_to_the_end() -> None:
+            write()
+            self._finish_orbax()
+
+        thread = ThreadPoolExecutor(1)
+        self._writing = thread.submit(write_to_the_end)
+        thread.shutdown(wait=False)
+
+    def _write(
+        self,
+        step: int,
+        arrays: Mapping[str, np.ndarray],
+        validation: Mapping[str, float] | None,
+        records: RecordsDigest | None,
+    ) -> None:
+        """Starts Orbax; the arguments are those of `save`, the state as a dictionary of arrays that nobody changes."""
         kept, layout = packed(arrays)
         metadata = {"digests": digests(arrays), "packed": layout}
         with self._named_errors():
@@ -251,6 +284,12 @@ class Checkpoints:
           OSError: If it cannot be written.
           RunFailed: If the first cannot be read back.
         """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+        self._finish_orbax()
+
+    def _finish_orbax(self) -> None:
         if "_checkpointer" not in self.__dict__:
             return
         with self._named_errors():
@@ -275,6 +314,8 @@ class Checkpoints:
             if (opened := self.__dict__.pop("_checkpointer", None)) is not None:
                 with self._named_errors():
                     opened.close()
+            self._host_copy = HostCopy()
+            self.__dict__.pop("_plain_path", None)
             if self._link is not None:
                 self._link.cleanup()
                 self._link = None

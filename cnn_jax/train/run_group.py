@@ -130,6 +130,11 @@ class RunGroup:
         minutes = self.experiment.checkpoint.every_minutes
         return minutes is not None and distributed.is_first() and time.monotonic() - self.saved_at > 60 * minutes
 
+    def reserve(self, state: TrainState) -> None:
+        """Starts to take the host's memory for the checkpoints of a run; those of an ensemble come in turn anyway."""
+        if not self.stacked:
+            self.checkpoints[0].reserve(state)
+
     def save(self, step: int, state: TrainState) -> None:
         """Starts to save a checkpoint of each run, with the validation accuracy where it has just been measured."""
         state = sharding.addressable(state)
