@@ -52,18 +52,20 @@ class Checkpoints:
     What the system refuses is raised as an OSError that names the folder, also for files that Orbax writes later.
     """
 
-    def __init__(self, directory: Path, keep_last: int = 1):
+    def __init__(self, directory: Path, keep_last: int = 1, alone: bool = True):
         """Names the folder; Orbax is loaded meanwhile, and opens it when there is something to save or to read.
 
         Args:
           directory: Folder of the checkpoints; created where it is missing.
           keep_last: Number of newest checkpoints to keep beside the best.
+          alone: Whether the process saves no other run meanwhile.
         """
         self._directory = directory.resolve()
         self._directory.mkdir(parents=True, exist_ok=True)
         self._keep_last = keep_last
+        self._alone = alone
         self._link: tempfile.TemporaryDirectory[str] | None = None
-        self._writing: Future[None] | None = None  # of one process: what was given to `save` last
+        self._writing: Future[None] | None = None  # what was given to `save` last, where a thread writes it
         self._host_copy = HostCopy()
         self._records: dict[int, RecordsDigest | None] = {}  # seen by what was saved or read here, by step
         self._reads_back = not self.steps()  # until a checkpoint has been read, or could not be saved
@@ -120,8 +122,8 @@ class Checkpoints:
     ) -> None:
         """Starts to save a state, and returns once it is copied; the first of a run is read back when it is saved.
 
-        A thread computes the digests and starts Orbax; of several processes each does so before it returns, because
-        Orbax makes the devices wait for each other, in the order of the train steps.
+        A thread computes the digests and starts Orbax. With several runs in a process, or several processes of a run,
+        this thread does: Orbax counts the saves of a process, and makes the processes' devices wait for each other.
 
         Args:
           step: Number of the step; nothing is saved twice.
@@ -134,18 +136,22 @@ class Checkpoints:
           RunFailed: If the first cannot be read back.
           RunFolderError: If the folder has a name that Orbax cannot use, and so has the one for temporary files.
         """
-        self.wait()
+        in_thread = self._alone and jax.process_count() == 1
+        if in_thread:
+            self.wait()
         if step in self._records and self._records[step] == records:
             return
+        if self._records and self._reads_back:
+            self.wait()
         _ = self._plain_path
-        arrays = self._host_copy.copy(_named_leaves(state))
-        write = functools.partial(self._write, step, arrays, validation, records)
-        if jax.process_count() > 1:
-            write()
+        leaves = _named_leaves(state)
+        if not in_thread:
+            self._write(step, {name: np.array(leaf) for name, leaf in leaves.items()}, validation, records)
             return
+        arrays = self._host_copy.copy(leaves)
 
         def write_to_the_end() -> None:
-            write()
+            self._write(step, arrays, validation, records)
             self._finish_orbax()
 
         thread = ThreadPoolExecutor(1)

@@ -60,7 +60,7 @@ class RunGroup:
         keep_last = max(self.experiment.checkpoint.keep_last, 2 if self.stacked else 1)
         for run, described in zip(self.runs, self.described, strict=True):
             run.begin(described, identity.provenance_of(run.experiment, described, len(self.runs)))
-            self.checkpoints.append(Checkpoints(run.folder.checkpoints, keep_last))
+            self.checkpoints.append(Checkpoints(run.folder.checkpoints, keep_last, alone=not self.stacked))
             run.closing.callback(self.checkpoints[-1].close)
 
     def restore(self, like: T) -> list[T] | None:
@@ -131,8 +131,8 @@ class RunGroup:
         return minutes is not None and distributed.is_first() and time.monotonic() - self.saved_at > 60 * minutes
 
     def reserve(self, state: TrainState) -> None:
-        """Starts to take the host's memory for the checkpoints of a run; those of an ensemble come in turn anyway."""
-        if not self.stacked:
+        """Starts to take the host's memory for the copies of a run's state; an ensemble's are copied as they come."""
+        if not self.stacked and jax.process_count() == 1:
             self.checkpoints[0].reserve(state)
 
     def save(self, step: int, state: TrainState) -> None:
