@@ -10,7 +10,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-export test-faults test-peers test-data-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep bench-sweep-scale lock clean
+.PHONY: help train test test-docs test-export test-netron test-faults test-peers test-data-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep bench-sweep-scale lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,8 +21,14 @@ train: $(VENV)/runtime data ## train on Fashion-MNIST; CONFIG=FILE another exper
 test: lint ## lint, then all tests
 	@$(VENV)/bin/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
-test-export: $(VENV)/development $(ALONE_VENV)/installed ## exported networks of full size beside the live ones; ARGS="--networks cnn --images=500"
+test-docs: $(VENV)/development data ## the documentation's commands and programs that train or need Fashion-MNIST
+	@$(VENV)/bin/python -m pytest tests/check_docs.py --numprocesses=auto $(ARGS)
+
+test-export: $(VENV)/development $(ALONE_VENV)/installed data ## exported networks of full size beside the live ones; ARGS="--networks cnn --images=500"
 	@PYTHONPATH=tests $(VENV)/bin/python -m scripts.export_checks.check --alone=$(ALONE_VENV)/bin/python $(ARGS)
+
+test-netron: $(VENV)/development build/netron/netron/index.html ## their ONNX files in the parser of Netron, by Node.js
+	@PYTHONPATH=tests $(VENV)/bin/python -m scripts.export_checks.netron --netron=build/netron/netron $(ARGS)
 
 test-faults: $(VENV)/development ## a full disk at ten levels, an error at every read and write of a run, a kill at each
 	@$(VENV)/bin/python -m pytest tests/test_faults.py tests/test_failed_reads.py --every=1 --numprocesses=auto $(ARGS)
@@ -57,8 +63,8 @@ docs: $(DOCS_VENV)/installed ## build the documentation's site in build/docs; a 
 figures: $(VENV)/runtime data ## draw the figures of docs/lecture anew; ARGS="stride pooling" draws some
 	@JAX_PLATFORMS=cpu $(VENV)/bin/python -m scripts.docs.figures $(ARGS)
 
-notebook: $(DOCS_VENV)/installed ## run docs/tutorial.ipynb on a CPU and keep its outputs
-	@JAX_PLATFORMS=cpu $(DOCS_VENV)/bin/python -m scripts.docs.notebook
+notebook: $(DOCS_VENV)/installed ## run docs/tutorial.ipynb on a CPU and keep its outputs; ARGS="--check" keeps none
+	@JAX_PLATFORMS=cpu $(DOCS_VENV)/bin/python -m scripts.docs.notebook $(ARGS)
 
 lint: $(VENV)/development ## style, types and the direction of imports
 	@$(VENV)/bin/ruff check .
@@ -140,6 +146,10 @@ $(ALONE_VENV)/installed: requirements.txt
 	@echo "installing jax and flatbuffers into $(ALONE_VENV)"
 	@grep '^jax==' requirements.txt > $(ALONE_VENV)/jax.txt
 	@$(ALONE_VENV)/bin/python $(PIP) flatbuffers -r $(ALONE_VENV)/jax.txt
+	@touch $@
+
+build/netron/netron/index.html: | $(VENV)/bin/python
+	@$(VENV)/bin/python $(PIP) --no-deps --target build/netron netron
 	@touch $@
 
 $(DOCS_VENV)/installed: requirements-docs.txt

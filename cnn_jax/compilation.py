@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import collections
-import ctypes
 import functools
 import os
-import sys
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import jax
 import platformdirs
 
 from cnn_jax.ops.platform import platform
+from cnn_jax.run import host_memory
 
 _OPTIONS: dict[str, dict[str, str | bool]] = {
     "cpu": {"xla_disable_hlo_passes": "cse_barrier_expander"},
@@ -33,13 +32,6 @@ def enable_cache() -> None:
     # Small programs too: a start compiles dozens of them.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def release_memory() -> None:
-    """Gives what the compiler has freed back to the system; glibc keeps it otherwise, half a gigabyte for ResNet-50."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 def options() -> dict[str, str | bool]:
@@ -77,7 +69,7 @@ def compile_once(
         # A function of its own: what JAX caches for it is freed with it, and not kept as long as the module.
         lowered = jax.jit(functools.partial(function, config), **jit).lower(*arguments)
         _programs[key] = lowered.compile(xla)
-        release_memory()
+        host_memory.release_freed()
         if len(_programs) > _KEPT:
             _programs.popitem(last=False)
     _programs.move_to_end(key)

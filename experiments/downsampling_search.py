@@ -42,7 +42,7 @@ def get_search() -> Search:
     kinds = choice(list(DOWNSAMPLING))
     return Search(
         {**dict.fromkeys(STAGES, kinds), "padding": choice(["VALID", "SAME", "TORCH", "REFLECT"])},
-        trials=24,
+        trials=30,
         sampler="tpe",
         batch=6,
         stopping=Halving(eta=2),

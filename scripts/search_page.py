@@ -183,10 +183,11 @@ def _surroundings(searches: Sequence[Found]) -> str:
     devices, packages, commits = (
         sorted({str(row.values[column]) for row in rows}) for column in ("device", "packages", "commit")
     )
+    known = ", ".join(packages).split(", ")
     versions = {f"{package} {version}" for each in searches for package, version in each.file.versions.items()}
     return (
         f"{len(searches)} {'search' if len(searches) == 1 else 'searches'}; {', '.join(devices)}; "
-        f"{', '.join(packages)}; {', '.join(sorted(versions))}; "
+        f"{', '.join([*packages, *sorted(versions - set(known))])}; "
         f"commit {', '.join(sorted({commit[:12] for commit in commits}))}."
     )
 

@@ -1,48 +1,109 @@
-"""Pages whose Python blocks run, links that lead somewhere, and the table of padding, which is what the ops say."""
+"""Blocks of the pages that run, links that lead somewhere, and the table of padding, which is what the ops say.
+
+Blocks that train or need prepared data are run by `check_docs.py`: `make test-docs`.
+"""
 
 import ast
 import re
-from pathlib import Path
+import shlex
 
 import pytest
+from support.doc_blocks import PAGES, ROOT, blocks, commands, fault
 
-from cnn_jax import ops
+from cnn_jax import ops, sweep
+from cnn_jax.cli import main
+from cnn_jax.config.experiment_file import load_config
+from cnn_jax.config.parsing import parse
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = ROOT / "docs"
 PAGE = DOCS / "convolution.md"
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-
-
-PAGES = [
-    "convolution.md",
-    "filters.md",
-    "inspect.md",
-    "search.md",
-    *(f"lecture/{path.name}" for path in sorted(DOCS.glob("lecture/[01]*.md"))),
+RUN_HERE = [
+    "docs/convolution.md",
+    "docs/filters.md",
+    "docs/inspect.md",
+    "docs/search.md",
+    "docs/sweeps.md",
+    *(f"docs/lecture/{path.name}" for path in sorted(DOCS.glob("lecture/[01]*.md"))),
 ]
+RUN_WITH_DATA = {"docs/data.md", "docs/export.md", "docs/guide.md"}  # by check_docs.py
+OF_README = {"README.md"}  # by test_readme_shows_what_is_there
+DRY_RUNS = {"docs/tpu.md"}  # by scripts/test_tpu_docs.py
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_blocks_of_a_page_run(page):
-    text = (DOCS / page).read_text(encoding="utf-8")
-    blocks = list(BLOCK.finditer(text))
-    assert blocks
-    fences = re.findall(r"^\s*(?:```|~~~)(.*)", text, re.MULTILINE)
-    assert len(blocks) == fences.count("python"), "a Python block that is not read"
-    assert page != "convolution.md" or 2 * len(blocks) == len(fences), "a fence that is not ```python"
+def python_blocks(page):
+    """Blocks of a page that are programs, not parts of a config."""
+    found = [block for block in blocks(page) if block.language == "python"]
+    return [block for block in found if not block.not_run and not block.text.startswith('"')]
+
+
+def with_fields(words):
+    """A command line with fields of the config, for a data source that has them."""
+    pictures = ["--config.data.name=image_folder", "--config.data.train_dir=pictures"]
+    table = ["--config.data.name=parquet", "--config.data.folder=pictures"]
+    source = table if words[0].startswith("--config.data.class_names") else pictures
+    return ["launch.py", "train", "--config=experiments/defaults.py", *source, *words]
+
+
+@pytest.mark.parametrize("page", RUN_HERE)
+def test_the_python_blocks_of_a_page_run(page):
     namespace = {"__name__": page}
-    for block in blocks:
-        assert re.search(r"^\s*assert ", block[1], re.MULTILINE), f"nothing is compared in:\n{block[1]}"
-        # Empty lines in front, so that a fault has the page's own line number.
-        code = compile("\n" * text.count("\n", 0, block.start(1)) + block[1], page, "exec")
-        fault = None
-        try:
-            exec(code, namespace)
-        except Exception as error:
-            line = error.__traceback__.tb_next.tb_lineno
-            fault = f"{page}:{line}: {text.splitlines()[line - 1]}\n{error!r}"
-        if fault:  # outside of the except, where pytest would show the whole page
-            pytest.fail(fault, pytrace=False)
+    found = python_blocks(page)
+    assert found
+    for block in found:
+        assert re.search(r"^\s*assert ", block.text, re.MULTILINE), f"{block.name}: nothing is compared"
+        if said := fault(block, namespace):
+            pytest.fail(said, pytrace=False)  # without the whole page
+
+
+def test_every_block_is_run_or_says_why_not():
+    known = {"python", "bash", "text", "{toctree}", "{include}", "{eval-rst}"}
+    for page in PAGES:
+        for block in blocks(page):
+            assert block.language in known, f"{block.name}: ```{block.language}"
+    with_python = {page for page in PAGES if python_blocks(page)}
+    assert with_python == {*RUN_HERE, *RUN_WITH_DATA, *OF_README}
+
+
+def test_parts_of_a_config_are_legal():
+    found = [block for page in PAGES for block in blocks(page) if block.text.startswith('"data"')]
+    assert len(found) == 4
+    for block in found:
+        given = ast.literal_eval(f"{{{block.text}}}")
+        assert parse(given).data.name == given["data"]["name"], block.name
+
+
+def test_readme_shows_what_is_there():
+    config, points = python_blocks("README.md")
+    namespace = dict(vars(sweep))
+    assert not fault(config, namespace)
+    assert namespace["get_config"]() == load_config(ROOT / "experiments/fashion_mnist_lecture.py")
+    assert not fault(points, namespace)
+    assert len(namespace["get_sweep"]()) == 2 * 2 * 3
+
+
+def test_every_command_line_is_understood(tmp_path, monkeypatch):
+    (tmp_path / "experiments").mkdir()
+    for path in (ROOT / "experiments").glob("*.py"):
+        (tmp_path / "experiments" / path.name).symlink_to(path)
+    for name in ("defaults", "my_pictures"):
+        (tmp_path / f"experiments/{name}.py").write_text("def get_config():\n    return {}\n")
+    monkeypatch.chdir(tmp_path)
+    understood = 0
+    for page in PAGES.keys() - DRY_RUNS:
+        for block in blocks(page):
+            lines = block.text.splitlines()
+            if block.language != "bash":
+                continue
+            if lines[0].startswith("--config."):  # fields alone
+                found = [["python", *with_fields(shlex.split(line, comments=True))] for line in lines]
+            else:
+                found = commands(block, tmp_path)
+            assert found, block.name
+            for words in found:
+                if words[1:2] == ["launch.py"] and not words[-1].startswith("--from="):  # a file that is not here
+                    assert main.parse(words[2:])[0].name == words[2], block.name
+                    understood += 1
+    assert understood > 50
 
 
 def test_links_lead_to_files_headings_and_examples_that_exist():

@@ -15,6 +15,7 @@ from cnn_jax import compilation, pretrained
 from cnn_jax.config import parsing
 from cnn_jax.data.device import pipeline
 from cnn_jax.data.split import Split
+from cnn_jax.run import host_memory
 from cnn_jax.train import inputs, sharding
 from cnn_jax.train.inputs import Keys
 from cnn_jax.train.loop import train_and_evaluate
@@ -71,6 +72,7 @@ def steps_alone(this):
     return {"seconds": this.clock(epoch), "parameters": parameters, "loss": loss}
 
 
+host_memory.keep_freed()  # as launch.py does, before JAX makes threads
 this = turn.Turn(turn.parser(__doc__).parse_args())
 figures = (steps_alone if this.test_images is None else whole_run)(this)
 this.end(**figures, versions=f"jax {jax.__version__}", device=device())

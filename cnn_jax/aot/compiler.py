@@ -19,12 +19,12 @@ _CHILD = (sys.executable, "-m", "cnn_jax.aot.child")
 
 
 @dataclasses.dataclass(frozen=True)
-class WayRound:
+class Fallback:
     """Other options of the compiler, for programs on which it crashes.
 
     Attributes:
-      meaning: what they change.
-      options: as `jax.stages.Lowered.compile` takes them.
+      meaning: Change that they make, in words.
+      options: Options as `jax.stages.Lowered.compile` takes them.
     """
 
     meaning: str
@@ -38,43 +38,43 @@ class Outcome:
     Attributes:
       answer: Answer of the first attempt that did not fail, or of the last.
       failures: Options and message of each attempt before.
-      way_round: Options that gave the answer; None where the compiler's own options did.
+      fallback: Options that gave the answer; None where the compiler's own options did.
     """
 
     answer: Answer
     failures: tuple[tuple[str, str], ...]
-    way_round: str | None
+    fallback: str | None
 
 
-WAYS_ROUND = (
-    WayRound("least effort of the compiler", {"exec_time_optimization_effort": -1.0}),
-    WayRound("no scheduling around communication", {"xla_tpu_enable_latency_hiding_scheduler": "false"}),
+FALLBACKS = (
+    Fallback("least effort of the compiler", {"exec_time_optimization_effort": -1.0}),
+    Fallback("no scheduling around communication", {"xla_tpu_enable_latency_hiding_scheduler": "false"}),
 )
 
 
-def compile_program(job: Job, told: Callable[[str], None], child: Sequence[str] = _CHILD) -> Outcome:
-    """Compiles one program, where the compiler fails for a TPU also with other options.
+def compile_program(job: Job, report: Callable[[str], None], child: Sequence[str] = _CHILD) -> Outcome:
+    """Compiles one program; where the compiler fails for a TPU, with other options too.
 
     Args:
-      job: which.
-      told: is told each attempt that failed.
-      child: the words of the compiling process's command line.
+      job: Program, and for which devices.
+      report: Function that gets a line about each attempt that failed.
+      child: Command of the compiling process.
 
     Returns:
       The outcome.
     """
-    ways: list[WayRound | None] = [None]
+    attempts: list[Fallback | None] = [None]
     if topology.parse(job.topology).platform == "tpu":
-        ways += WAYS_ROUND
+        attempts += FALLBACKS
     failures: list[tuple[str, str]] = []
-    for way in ways:
-        options = job.options | (way.options if way else {})
+    for fallback in attempts:
+        options = job.options | (fallback.options if fallback else {})
         answer = _run(dataclasses.replace(job, options=options), child)
-        meaning = way.meaning if way else "the compiler's own options"
+        meaning = fallback.meaning if fallback else "the compiler's own options"
         if not isinstance(answer, Failed):
-            return Outcome(answer, tuple(failures), way.meaning if way else None)
+            return Outcome(answer, tuple(failures), fallback.meaning if fallback else None)
         failures.append((meaning, answer.message))
-        told(f"{job.program} step, {meaning}: {answer.message}")
+        report(f"{job.program} step, {meaning}: {answer.message}")
     return Outcome(answer, tuple(failures[:-1]), None)
 
 

@@ -24,11 +24,11 @@ _MOST_WASTEFUL = 5  # layers that are listed
 
 def as_table(findings: Findings, experiment: Experiment) -> RenderableType:
     """The findings for a terminal."""
-    told = [line for step in findings.steps for line in _troubles(step, experiment)]
+    lines = [line for step in findings.steps for line in _troubles(step, experiment)]
     if findings.tried:
-        told.append(_largest(findings))
+        lines.append(_largest(findings))
     parts: list[RenderableType] = [_costs(findings) if any(map(_compiled, findings.steps)) else _heading(findings)]
-    parts += map(Text, told)
+    parts += map(Text, lines)
     answers = [step.outcome.answer for step in findings.steps]
     fillings = next((answer.fillings for answer in answers if isinstance(answer, Compiled)), ())
     if fillings and findings.chip is not None:
@@ -60,7 +60,7 @@ def _step_as_json(step: Step, experiment: Experiment) -> dict[str, Any]:
         "memory_share": step.memory_share,
         "fits": step.fits,
         "failures": [{"options": options, "message": message} for options, message in step.outcome.failures],
-        "way_round": step.outcome.way_round,
+        "fallback": step.outcome.fallback,
     }
     if not isinstance(answer, Compiled):
         return fields | {"message": answer.message, "advice": advice(step, experiment)}
@@ -253,8 +253,8 @@ _ROWS: tuple[tuple[str, Callable[[Step], str]], ...] = (
 def _troubles(step: Step, experiment: Experiment) -> Iterator[str]:
     """Lists what went wrong with a step, and what helps."""
     answer = step.outcome.answer
-    if isinstance(answer, Compiled) and step.outcome.way_round is not None:
-        yield f"{step.program} step: the compiler failed, and did it with {step.outcome.way_round}"
+    if isinstance(answer, Compiled) and step.outcome.fallback is not None:
+        yield f"{step.program} step: the compiler failed, and did it with {step.outcome.fallback}"
     if isinstance(answer, OutOfMemory):
         said = answer.message.splitlines()[0]
         yield f"{step.program} step, {step.batch_per_chip} images a chip: DOES NOT FIT. {said}"

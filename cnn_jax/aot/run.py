@@ -44,7 +44,7 @@ class Findings:
 def run(
     experiment: Experiment,
     request: CompileRequest,
-    told: Callable[[str], None],
+    report: Callable[[str], None],
     compile_one: Callable[[Job, Callable[[str], None]], Outcome] = compile_program,
 ) -> Findings:
     """Compiles the steps, one after the other.
@@ -52,7 +52,7 @@ def run(
     Args:
       experiment: the resolved config.
       request: what the command line asks for.
-      told: is told what is being done.
+      report: Function that gets a line about what is being done.
       compile_one: compiles one program.
 
     Returns:
@@ -66,8 +66,8 @@ def run(
 
     def step(program: Program, batch: int | None) -> Step:
         size = "the config's batch" if batch is None else f"{batch} images a chip"
-        told(f"compiling the {program} step for {request.topology.text}, {size}")
-        outcome = compile_one(Job(experiment, shape, classes, request.topology.text, program, batch), told)
+        report(f"compiling the {program} step for {request.topology.text}, {size}")
+        outcome = compile_one(Job(experiment, shape, classes, request.topology.text, program, batch), report)
         if isinstance(outcome.answer, Refused):
             raise ConfigError([outcome.answer.message])
         return _seen(program, outcome, chip, experiment)

@@ -68,9 +68,9 @@ def run(request: Request) -> int:
     from cnn_jax.aot import report, run
     from cnn_jax.data import DataError
 
-    told = Console(stderr=True)
+    stderr = Console(stderr=True)
     try:
-        findings = run.run(request.experiment, request.compilation, lambda text: terminal.print_line(told, text))
+        findings = run.run(request.experiment, request.compilation, lambda text: terminal.print_line(stderr, text))
     except (ConfigError, DataError) as error:
         return refuse(error)
     console = Console()

@@ -9,7 +9,7 @@ from pathlib import Path
 from cnn_jax.cli import with_jax
 from cnn_jax.cli.command import Arguments, Command, Flag
 from cnn_jax.cli.output import say
-from cnn_jax.cli.shared_flags import FINISHED
+from cnn_jax.cli.shared_flags import FINISHED, check_output
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.errors import explain
 
@@ -36,10 +36,8 @@ def read(arguments: Arguments) -> ExportRequest:
     suffix = "html" if arguments["format"] == "page" else arguments["format"]
     default = arguments["workdir"] / "export" / f"network.{suffix}"
     output: Path = arguments["output"] or default
-    if output.is_dir():
-        raise ConfigError([f"--output: {output} is a folder; name a file"])
-    if output != default and not output.parent.is_dir():
-        raise ConfigError([f"--output: got {str(output)!r}, and there is no folder {str(output.parent)!r}"])
+    if arguments["output"] is not None:
+        check_output(output)
     return ExportRequest(arguments["workdir"], arguments["format"], output)
 
 

@@ -15,8 +15,10 @@ from cnn_jax.config.parsing import ConfigError
 
 def report(request: FinishedRunRequest) -> None:
     """Writes the report of a run, or the tables and the report of a sweep, finished or not."""
+    from cnn_jax.report.compared_runs import is_sweep
+
     workdir = request.workdir
-    if not ((workdir / "sweep.json").exists() or (workdir / "trials").is_dir()):
+    if not is_sweep(workdir):
         write_run(workdir, request.data_dir, request.moved)
         return
     if request.moved:

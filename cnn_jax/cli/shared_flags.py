@@ -10,6 +10,7 @@ from cnn_jax.cli.command import Arguments, Flag
 from cnn_jax.config import Experiment, experiment_file, parsing
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.plain_text import plain
+from cnn_jax.run.errors import explain
 
 CONFIG = Flag("config", "experiment file with get_config(); fields: --config.a.b=value", required=True, path="read")
 WORKDIR = Flag(
@@ -50,11 +51,28 @@ def read_output(arguments: Arguments) -> Path | None:
         return None
     if output.suffix not in (".json", ".csv"):
         raise ConfigError([f"--output: got {str(output)!r}, expected a file that ends in .json or .csv"])
-    if output.is_dir():
-        raise ConfigError([f"--output: {output} is a folder"])
-    if not output.parent.is_dir():
-        raise ConfigError([f"--output: got {str(output)!r}, and there is no folder {str(output.parent)!r}"])
+    check_output(output)
     return output
+
+
+def check_output(output: Path) -> None:
+    """Checks the file that --output names.
+
+    Args:
+      output: The file.
+
+    Raises:
+      ConfigError: Where it is a folder or a device, its folder is not there, or no file can have its name.
+    """
+    try:
+        if output.is_dir():
+            raise ConfigError([f"--output: {output} is a folder; name a file"])
+        if output.exists() and not output.is_file():
+            raise ConfigError([f"--output: {output} is no ordinary file, which a new one would replace; name another"])
+        if not output.parent.is_dir():
+            raise ConfigError([f"--output: got {str(output)!r}, and there is no folder {str(output.parent)!r}"])
+    except OSError as error:
+        raise ConfigError([f"--output: {explain(error)}"]) from error
 
 
 def default_workdir(config_file: Path, experiment: Experiment) -> Path:

@@ -11,7 +11,7 @@ from cnn_jax.cli import imports
 from cnn_jax.cli.output import fail, refuse
 from cnn_jax.config import Experiment
 from cnn_jax.config.parsing import ConfigError
-from cnn_jax.run import process_group
+from cnn_jax.run import host_memory, process_group
 from cnn_jax.run.exit_codes import DONE, STOPPED
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.process_group import ProcessGroup
@@ -41,6 +41,7 @@ def run(
     except (ConfigError, RunFolderError) as error:
         return refuse(error)
     absent_gpu.hide_plugin()
+    host_memory.keep_freed()  # before JAX makes threads
     # JAX and all that stands on it come only now: a bad command line is answered at once.
     with imports.uncollected():
         try:

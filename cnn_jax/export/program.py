@@ -33,13 +33,13 @@ def forward(run: FinishedRun) -> Forward:
     model = model.model_copy(update={name: plain[name] for name in plain.keys() & type(model).model_fields.keys()})
     config = dataclasses.replace(run.config, model=model)
     network, train = config.network, config.train
+    variables = jax.tree.map(jnp.asarray, run.variables)  # a restored run's are NumPy's
 
     def probabilities(pixels: UInt8[Array, "b h w c"]) -> Float32[Array, "b k"]:
         with config.tracing():
             seen = tta.views(pixels, train.eval_mirrored, train.eval_shift)
             logits = [
-                network.apply(run.variables, pipeline.normalize(view, run.normalization), train=False)[0]
-                for view in seen
+                network.apply(variables, pipeline.normalize(view, run.normalization), train=False)[0] for view in seen
             ]
             return jax.nn.softmax(sum(logits[1:], logits[0]).astype(jnp.float32) / len(logits))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import zipfile
 from typing import Any
@@ -40,8 +41,9 @@ def write(run: FinishedRun) -> bytes:
       Content of the file.
 
     Raises:
-      ConfigError: Where the network is too large.
+      ConfigError: Where the package flatbuffers is missing, or the network is too large.
     """
+    _need_flatbuffers("--format=stablehlo:")
     refuse_too_large(run, "stablehlo")
     (batch,) = jax.export.symbolic_shape("b")
     pixels = jax.ShapeDtypeStruct((batch, *run.image_shape), jnp.dtype(run.dtype))
@@ -57,6 +59,12 @@ def write(run: FinishedRun) -> bytes:
     return seal.seal(buffer.getvalue())
 
 
+def _need_flatbuffers(what: str) -> None:
+    """Refuses where JAX could not read or write its files."""
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise ConfigError([f"{what} needs the package flatbuffers; pip install flatbuffers"])
+
+
 class Program:
     """An exported program, ready to be called."""
 
@@ -64,8 +72,9 @@ class Program:
         """Reads the content of a file.
 
         Raises:
-          ConfigError: Where this version of JAX does not read it.
+          ConfigError: Where the package flatbuffers is missing, or this version of JAX does not read it.
         """
+        _need_flatbuffers(f"--model: {name}")
         archive = zipfile.ZipFile(io.BytesIO(content))
         self.description: Description = description.read(archive.read(_DESCRIPTION), name)
         try:

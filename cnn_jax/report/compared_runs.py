@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 
 from cnn_jax.config import locations
 from cnn_jax.config.parsing import ConfigError, leaves
+from cnn_jax.plain_text import valid_unicode
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.folder import RunFolder, result_fault
 from cnn_jax.run.metrics_log import read_records
 from cnn_jax.run.records import DatasetInfo, MetricRecord, Provenance, Result
 from cnn_jax.sweep.points import key, name, values_at
 from cnn_jax.sweep.rows import Row, read_rows
-from cnn_jax.sweep.search import record
+from cnn_jax.sweep.search.results import read_file
 from cnn_jax.sweep.status import DAMAGED, DONE, FAILED, RUNNING, STOPPED, Outcome
 from cnn_jax.sweep.sweep_file import TrialEntry
 from cnn_jax.sweep.trial_files import is_held
@@ -78,7 +80,7 @@ def is_run(folder: Path) -> bool:
 
 def is_sweep(folder: Path) -> bool:
     """Whether a folder is that of a sweep or a search."""
-    return (folder / "sweep.json").exists() or (folder / "trials").is_dir()
+    return any((folder / file).exists() for file in ("sweep.json", "search.json")) or (folder / "trials").is_dir()
 
 
 def holds_runs(folder: Path) -> bool:
@@ -304,15 +306,20 @@ def _of_single(run: Run) -> Entry:
 
 def _named_apart(entries: Sequence[Entry]) -> list[Entry]:
     """Gives entries of one name their paths, and a number where that is not enough."""
-    counts: dict[str, int] = {}
+    taken: set[str] = set()
     named = []
     alike = [entry.name for entry in entries]
     for entry in entries:
         own = entry.name
         if alike.count(own) > 1:
-            own = f"{entry.runs[0].path.parent.name}/{own}"
-        counts[own] = counts.get(own, 0) + 1
-        named.append(dataclasses.replace(entry, name=own if counts[own] == 1 else f"{own} ({counts[own]})"))
+            own = f"{entry.runs[0].path.resolve().parent.name}/{own}"
+        own = unique = valid_unicode(own)
+        for number in itertools.count(2):
+            if unique not in taken:
+                break
+            unique = f"{own} ({number})"
+        taken.add(unique)
+        named.append(dataclasses.replace(entry, name=unique))
     return named
 
 
@@ -322,7 +329,7 @@ def _named_apart(entries: Sequence[Entry]) -> list[Entry]:
 def _points(folder: Path) -> Iterator[Entry]:
     """Reads the points of a sweep, the baseline first; of a search those that were confirmed, on their fresh seeds."""
     header, rows = read_rows(folder)
-    search = record.read(folder)
+    search = read_file(folder)
     searched = set() if search is None else {point.trial for point in search.points}
     points: dict[str, list[Row]] = {}
     for row in rows:

@@ -8,6 +8,7 @@ import io
 import json
 from typing import Any
 
+from cnn_jax.plain_text import valid_unicode
 from cnn_jax.report.comparison import Comparison, Line
 from cnn_jax.run.metrics import PRIMARY, Metric
 from cnn_jax.sweep.points import value_text
@@ -28,7 +29,7 @@ def as_json(comparison: Comparison) -> str:
         entries.append(
             {
                 "name": line.entry.name,
-                "folders": [str(run.path) for run in line.entry.runs],
+                "folders": [valid_unicode(str(run.path)) for run in line.entry.runs],
                 "seeds": [run.row.seed if run.row.seed >= 0 else None for run in line.entry.runs],
                 "finished": line.finished,
                 "test_images": line.test_images,
@@ -49,7 +50,9 @@ def as_json(comparison: Comparison) -> str:
     content = {
         "entries": entries,
         "warnings": [*comparison.warnings, *comparison.conditions],
-        "notes": [dict(zip(("name", "folder", "note"), note, strict=True)) for note in comparison.notes],
+        "notes": [
+            dict(zip(("name", "folder", "note"), map(valid_unicode, note), strict=True)) for note in comparison.notes
+        ],
     }
     return json.dumps(content, indent=2) + "\n"
 

@@ -114,7 +114,7 @@ def predict(
     """Classifies pictures, so many at a time as the network's evaluation takes.
 
     Args:
-      network: Network, as `restore.load`, `load.load` or `published.load` opens it.
+      network: Network, as `restore.load`, `load.load` or `restore.with_published` opens it.
       files: Paths of the pictures.
       view: The middle of a picture that the network sees; None reads pictures as its data source does.
 

@@ -18,7 +18,7 @@ from cnn_jax.report.report_folder import Picture
 from cnn_jax.report.sweep_table import LEGIBLE_VALUES, FieldText, is_continuous, rounded, trial_rows
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.folder import result_fault
-from cnn_jax.run.metrics import PRIMARY
+from cnn_jax.run.metrics import METRICS, PRIMARY
 from cnn_jax.run.metrics_log import TEST, VALIDATION, read_records
 from cnn_jax.run.records import MetricRecord
 from cnn_jax.sweep.points import NOT_SET, key, name, short_names, value_text, values_at
@@ -57,9 +57,10 @@ def write_sweep_report(folder: Path) -> Path:
     else:
         search, sweep = search_report.values(results), None
         sections = search["sections"]
-        ranked = [each.values for each in search_report.ranked(results)]
+        ranked = [(f"point {each.number}", each.values) for each in search_report.ranked(results)]
         sections["curves"] = _curves(recorded, header, rows, ranked, VALIDATION)
-    listed = [each for each in columns() if "trials" in each.column.shown_in and each.column.name not in _DRAWN]
+    hidden = _DRAWN if results is None else (*_DRAWN, *(metric.column for metric in METRICS))
+    listed = [each for each in columns() if "trials" in each.column.shown_in and each.column.name not in hidden]
     values = {field: FieldText.of(field, _values(rows, field)) for field in header.fields}
     images = {each.name: report_folder.png(each.figure) for each in itertools.chain(*sections.values())}
     page = report_folder.page(
@@ -96,7 +97,7 @@ def _sweep_values(
     """All that the template shows of a sweep, and not of a search, whose test images decide nothing."""
     points = grouped(rows, header.fields)
     compared = differences(rows, header.fields, header.baseline)
-    ranked = [group.values for group in sorted(points, key=_gain, reverse=True)]
+    ranked = [(name(header.fields, each.values), each.values) for each in sorted(points, key=_gain, reverse=True)]
     return {
         "averaged": averaged(),
         "points": _point_lines(header, rows, points),
@@ -287,7 +288,7 @@ def _curves(
     recorded: Mapping[str, list[MetricRecord]],
     header: SweepHeader,
     rows: Sequence[Row],
-    ranked: Sequence[Sequence[Any]],
+    ranked: Sequence[tuple[str, Sequence[Any]]],
     split: str | None = None,
 ) -> list[Picture]:
     """Learning curves of all trials with records.
@@ -296,7 +297,7 @@ def _curves(
       recorded: Records of each trial.
       header: The sweep.
       rows: All trials.
-      ranked: Values of all points, the best first.
+      ranked: Names and values of all points, the best first.
       split: Split that is drawn; None is that of the validation images where all finished trials have them, else that
         of the test images.
 
@@ -312,10 +313,12 @@ def _curves(
         if line := lines[row.id][split]:
             at = key(values_at(row.point, header.fields))
             curves.setdefault(at, []).append(sweep_plots.Curve(line, row.status == "done"))
-    names = {key(values): values for values in ranked if key(values) in curves}
     drawn = [
-        sweep_plots.PointCurves(name(header.fields, values), curves[at], _is_baseline(header, values))
-        for at, values in names.items()
+        sweep_plots.PointCurves(
+            point, curves.pop(at), _is_baseline(header, values)
+        )  # once, whoever else has the values
+        for point, values in ranked
+        if (at := key(values)) in curves
     ]
     if not drawn:
         return []

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cnn_jax.plain_text import plain_lines
-from cnn_jax.run import standard_streams
+from cnn_jax.run import host_memory, standard_streams
 from cnn_jax.run.errors import explain
 from cnn_jax.run.exit_codes import DONE, FAILED, PAUSED, REFUSED, STOPPED
 
@@ -33,6 +33,7 @@ from cnn_jax.run.exit_codes import DONE, FAILED, PAUSED, REFUSED, STOPPED
 def main() -> None:
     """Trains until standard input ends, or a signal stops a trial."""
     standard_streams.make_text_safe()
+    host_memory.keep_freed()  # before JAX makes threads
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The compiling process: its crash, what goes round it, and a real program for 8 devices."""
+"""The compiling process: its crash, the fallbacks, and a real program for 8 devices."""
 
 import dataclasses
 import json
@@ -37,21 +37,21 @@ def test_a_crash_is_told_with_its_signal_and_last_words():
     assert isinstance(outcome.answer, Failed)
     assert "SIGSEGV" in outcome.answer.message
     assert "in a pass" in outcome.answer.message
-    assert outcome.way_round is None
-    # the compiler's own options, then each way round, of which the last is the answer
-    assert len(told) == 1 + len(compiler.WAYS_ROUND)
-    assert len(outcome.failures) == len(compiler.WAYS_ROUND)
+    assert outcome.fallback is None
+    # the compiler's own options, then each fallback, of which the last is the answer
+    assert len(told) == 1 + len(compiler.FALLBACKS)
+    assert len(outcome.failures) == len(compiler.FALLBACKS)
     assert all("SIGSEGV" in message for _, message in outcome.failures)
 
 
-def test_a_way_round_a_crash():
+def test_a_fallback_after_a_crash():
     outcome = compiler.compile_program(job("v6e:4x4"), lambda text: None, python(CRASHES_WITHOUT_OPTIONS))
-    assert outcome.answer == OutOfMemory(json.dumps(compiler.WAYS_ROUND[0].options), 7)
-    assert outcome.way_round == compiler.WAYS_ROUND[0].meaning
+    assert outcome.answer == OutOfMemory(json.dumps(compiler.FALLBACKS[0].options), 7)
+    assert outcome.fallback == compiler.FALLBACKS[0].meaning
     assert len(outcome.failures) == 1
 
 
-def test_other_platforms_have_no_way_round():
+def test_other_platforms_have_no_fallback():
     told = []
     compiler.compile_program(job("cpu"), told.append, python(CRASHES))
     assert len(told) == 1

@@ -75,8 +75,8 @@ def test_the_lectures_network_for_tpus(chips, devices, tmp_path):
 
 
 @WITH_LIBTPU
-@pytest.mark.parametrize("way", compiler.WAYS_ROUND)
-def test_the_compiler_takes_the_options_of_every_way_round(way):
+@pytest.mark.parametrize("way", compiler.FALLBACKS)
+def test_the_compiler_takes_the_options_of_every_fallback(way):
     experiment = parse({"model": {"features": (4,), "pooling": "max", "dense": ()}})
     job = Job(experiment, (10, 10, 1), 3, "v6e:1x1", "train", 8, way.options)
     assert isinstance(compiler.compile_program(job, pytest.fail).answer, Compiled)

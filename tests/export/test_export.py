@@ -1,5 +1,6 @@
 """Exported networks beside the live ones: onnxruntime and jax.export predict what evaluation does."""
 
+import importlib.util
 import io
 import json
 import re
@@ -134,6 +135,17 @@ def test_another_version_says_what_reads_it(tmp_path, monkeypatch):
     mark = re.search(rb"cnn_jax-sha256:[0-9a-f]{64}", changed)[0]
     file.write_bytes(seal.seal(changed.replace(mark, seal.PLACE.encode())))
     with pytest.raises(ConfigError, match=r"does not know or misses: .*qadding.*; cnn_jax 9\.9, which wrote it, reads"):
+        load.load(file)
+
+
+def test_stablehlo_names_the_package_that_is_missing(tmp_path, monkeypatch):
+    file = tmp_path / "network"
+    file.write_bytes(stablehlo.write(untrained("same lower, average")))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "flatbuffers" else find(name))
+    with pytest.raises(ConfigError, match="--format=stablehlo: needs the package flatbuffers; pip install flatbuffers"):
+        stablehlo.write(untrained("same lower, average"))
+    with pytest.raises(ConfigError, match="--model: network needs the package flatbuffers; pip install flatbuffers"):
         load.load(file)
 
 

@@ -110,6 +110,23 @@ def test_a_page_is_small_and_holds_nothing_foreign():
     assert names[:3] == ["conv1", "conv1/activation", "pool1"]
 
 
+def test_a_page_with_a_changed_bit_computes_nothing(browser, tmp_path):
+    file = tmp_path / "network.html"
+    content = write.write(run_of("cnn"))
+    places = [content.index(b'id="weights">') + 3001, content.index(b'"offset": ') + 10, content.index(b"2 ** -24")]
+    for place in places:
+        changed = bytearray(content)
+        changed[place] ^= 1
+        file.write_bytes(bytes(changed))
+        browser.get(file.as_uri())
+        assert browser.find_element("id", "fault").text.startswith("This page is damaged")
+        assert browser.find_elements("css selector", "#classes td") == []
+    file.write_bytes(content)
+    browser.get(file.as_uri())
+    assert not browser.find_element("id", "fault").text
+    assert len(browser.find_elements("css selector", "#classes tbody tr")) == 10
+
+
 def test_another_padding_is_that_of_another_network(browser, tmp_path):
     run = run_of("resnet_cifar")
     page = opened(browser, tmp_path, run)

@@ -50,8 +50,9 @@ def test_probabilities_are_torchvisions(name, pytestconfig, tmp_path, capsys):
         assert rows.keys() == found["pictures"].keys()
         for picture, probabilities in found["pictures"].items():
             got = np.array(list(rows[picture]["probabilities"].values()))
-            # Inception's middle is half a pixel off whole ones, and so resized.
+            # torchvision resizes to whole pixels and cuts then, this project resizes the middle alone, to fractions:
+            # drawn weights, which respond to every pixel, tell them apart. Inception's middle is always such a one.
             is_exact = "sized" in picture and name != "inception_v3"
-            np.testing.assert_allclose(got, probabilities, atol=1e-5 if is_exact else 2e-2, err_msg=picture)
+            np.testing.assert_allclose(got, probabilities, atol=1e-5 if is_exact else 5e-2, err_msg=picture)
         all_probabilities = np.array(list(found["pictures"].values()))
         assert all_probabilities.max() > 0.02, "they are no uniform ones"

@@ -11,6 +11,7 @@ from sweep.written_sweep import padding_and_stride, trial_of, write_sweep
 
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.report.compared_runs import ABSENT, UNKNOWN, differing, holds_runs, read_entries
+from cnn_jax.run.errors import RunFolderError
 
 OLD_RUN = Path(__file__).parents[1] / "run" / "old_run"
 
@@ -173,6 +174,19 @@ def test_a_run_of_an_old_version(two):
     ]
     third = read_entries([*two, OLD_RUN])
     assert differing(third) == {"model.padding": ["VALID", "SAME", UNKNOWN]}
+
+
+def test_names_are_different(tmp_path):
+    folders = [tmp_path / name for name in ("a/x/run", "b/x/run", "c/x/run (2)", "d/x/run")]
+    names_ = names(read_entries([write_run(folder, 0.8, n, model__padding="SAME") for n, folder in enumerate(folders)]))
+    assert len(set(names_)) == 4
+
+
+def test_a_damaged_search_is_refused(tmp_path):
+    sweep = padding_and_stride(tmp_path / "sweep", seeds=1)
+    (sweep / "search.json").write_text("{}")
+    with pytest.raises(RunFolderError, match=r"sweep: search.json is damaged: .*; remove the file and start"):
+        read_entries([sweep, write_run(tmp_path / "run", 0.8)])
 
 
 # --- wrong folders ---

@@ -106,6 +106,18 @@ def test_names_of_users_are_escaped(tmp_path):
     assert "<b>" in terminal(found)
 
 
+def test_names_that_are_no_unicode(tmp_path):
+    found = compare([write_run(tmp_path / f"caf\udce9{place}", None, place) for place in range(2)])
+    told = [
+        comparison_page.page(found),
+        comparison_texts.as_json(found),
+        comparison_texts.as_csv(found),
+        terminal(found),
+    ]
+    for text in told:
+        assert "\\xe9" in text.encode().decode()
+
+
 def terminal(comparison):
     console = Console(file=io.StringIO(), width=160)
     console.print(comparison_texts.as_tables(comparison))

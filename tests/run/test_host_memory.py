@@ -1,6 +1,9 @@
 """Memory that a machine, a container and `ulimit -v` leave."""
 
+import platform
 import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -78,3 +81,34 @@ def test_systems_that_do_not_tell(tmp_path):
 
 def test_this_machine_has_some():
     assert 0 < host_memory.free_bytes() < 1 << 50
+
+
+BLOCKS = """
+import resource, sys, threading
+import numpy as np
+from cnn_jax.run import host_memory
+
+def write():
+    for number in range(4):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        np.ones(2**26, np.uint8)
+        pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+pages = []
+if sys.argv[1] == "keep":
+    host_memory.keep_freed()
+thread = threading.Thread(target=write)  # as JAX's, whose arenas cannot grow so far
+thread.start()
+thread.join()
+print(pages[-1])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other systems are left as they are")
+def test_freed_memory_is_not_cleared_anew():
+    pages = {}
+    for how in ("keep", "leave"):
+        done = subprocess.run([sys.executable, "-c", BLOCKS, how], capture_output=True, text=True, check=True)
+        pages[how] = int(done.stdout)
+    assert pages["leave"] >= 2**26 // resource.getpagesize() // 512, "of the largest pages that the system may give"
+    assert pages["keep"] < pages["leave"] / 10

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tpu.md"
-COMMAND = r"^```\npython -m (scripts\.tpu\S*) ([^\n]* --dry_run[^\n]*)\n```\n\n"
+COMMAND = r"^```bash\npython -m (scripts\.tpu\S*) ([^\n]* --dry_run[^\n]*)\n```\n\n"
 SHOWN = re.compile(COMMAND + r"```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 RUNS = [match.groups() for match in SHOWN.finditer(PAGE.read_text(encoding="utf-8"))]
 

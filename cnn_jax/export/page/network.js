@@ -35,6 +35,17 @@ const network = (() => {
     });
   }
 
+  /** CRC-32 of a text in UTF-8, as zlib computes it. */
+  function crc32(text) {
+    const table = Uint32Array.from({ length: 256 }, (_, byte) => {
+      for (let bit = 0; bit < 8; bit++) byte = byte & 1 ? 0xedb88320 ^ (byte >>> 1) : byte >>> 1;
+      return byte;
+    });
+    let sum = 0xffffffff;
+    for (const byte of new TextEncoder().encode(text)) sum = table[(sum ^ byte) & 255] ^ (sum >>> 8);
+    return (sum ^ 0xffffffff) >>> 0;
+  }
+
   const kernelOf = ({ arrays: { kernel: { shape, data } } }) =>
     ({ height: shape[0], width: shape[1], inputs: shape[2], outputs: shape[3], data });
 
@@ -133,7 +144,7 @@ const network = (() => {
     return { ...first, image: images[0], logits, probabilities: logits && convolution.softmax(logits) };
   }
 
-  return { unpack, run, classify, kernelOf, movesOf };
+  return { unpack, crc32, run, classify, kernelOf, movesOf };
 })();
 
 if (typeof module !== "undefined") module.exports = network;

@@ -3,6 +3,13 @@
 /** The page: a picture, classes, a unit and the maps of all layers; everything is drawn by `draw()` after a change. */
 (() => {
   const $ = (id) => document.getElementById(id);
+  // Weights, layers and programs, without the file's own checksum, as write.py sums them up.
+  const scripts = Array.from(document.scripts, (script) => script.textContent).join("").replace(/cnn_jax-sha256:[0-9a-f]{64}/, "");
+  if (network.crc32(scripts) !== Number(document.querySelector("main").dataset.crc32)) {
+    $("fault").textContent = "This page is damaged: its checksum does not agree. Export the run again.";
+    document.querySelectorAll(".top, main > section").forEach((part) => part.remove());
+    return;
+  }
   const content = JSON.parse($("content").textContent);
   const layers = network.unpack(content.layers, $("weights").textContent);
   const model = { ...content, layers };

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import zlib
 from pathlib import Path
 
 import jax
@@ -64,6 +65,9 @@ def write(run: FinishedRun) -> bytes:
         "shift": train.eval_shift,
         "crop": None if crop is None else [crop.side, crop.shorter_side],
     }
+    text = json.dumps(content).replace("<", "\\u003c")
+    scripts = [_text(name) for name in _SCRIPTS]
+    summed = text.replace(seal.PLACE, "") + weights + "".join(f"\n{script}\n" for script in scripts)
     return seal.seal(
         _template()
         .render(
@@ -72,10 +76,11 @@ def write(run: FinishedRun) -> bytes:
             accuracy=described.test_accuracy,
             image_shape=run.image_shape,
             classes=len(run.class_names),
-            content=markupsafe.Markup(json.dumps(content).replace("<", "\\u003c")),
+            crc32=zlib.crc32(summed.encode()),
+            content=markupsafe.Markup(text),
             weights=weights,
             style=_text("page.css"),
-            scripts=[_text(name) for name in _SCRIPTS],
+            scripts=scripts,
         )
         .encode()
     )

@@ -31,7 +31,7 @@ from cnn_jax.sweep.search.packages import versions
 from cnn_jax.sweep.search.rungs import Bracket, brackets
 from cnn_jax.sweep.space import Named, Overrides
 from cnn_jax.sweep.trial import short, shown
-from cnn_jax.words import nearest
+from cnn_jax.words import did_you_mean
 
 _FIXED = ("seed", "train.epochs", "train.eval_every_epochs", "data.validation_fraction", "data.name")
 _SAMPLED = 64  # points at which an experiment file's function is tried before anything starts
@@ -162,9 +162,7 @@ def _faulty_numbers(search: Search) -> list[str]:
     for name, words in (("sampler", list(SAMPLERS)), ("metric", metrics)):
         value = getattr(search, name)
         if value not in words:
-            near = nearest(value, words) if isinstance(value, str) else None
-            hint = f"; did you mean {near!r}?" if near else ""
-            faults.append(f"{name}: got {value!r}, expected one of: {', '.join(words)}{hint}")
+            faults.append(f"{name}: got {value!r}, expected one of: {', '.join(words)}{did_you_mean(value, words)}")
     stopping = search.stopping
     if isinstance(stopping, (Halving, Hyperband)):
         for name, least in (("eta", 2), ("min_epochs", 1)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -48,7 +49,7 @@ class SearchPoint:
       values: Value of every searched field.
       trial: Id of its trial.
       state: Outcome of the point; "unfinished" while it trains, or waits for the decision of its rung.
-      scores: The metric on the validation images by epochs of the rung.
+      scores: The metric on the validation images by epochs of the rung, where it is a finite number.
       seconds: Wall time of its trial; None if it is not known.
     """
 
@@ -200,10 +201,10 @@ def read_results(
     Raises:
       SweepFolderError: If search.json is damaged or cannot be read.
     """
+    content = read_file(folder)
+    if content is None:
+        return None
     try:
-        content = record.read(folder)
-        if content is None:
-            return None
         declared = _Declared.model_validate(content.search, extra="ignore")
         planned = _planned(declared, content.epochs)
         metric = next((each for each in METRICS if each.name == declared.metric), None)
@@ -213,13 +214,10 @@ def read_results(
             raise ValueError("points: got other numbers than 1, 2, 3, ...")
         if faulty := [each.batch for each in content.points if not 0 <= each.batch < len(planned)]:
             raise ValueError(f"points: got batch {faulty[0]}, expected 0 to {len(planned) - 1}")
-    except (RunFolderError, ValueError) as error:
+    except ValueError as error:
         first = error.errors()[0] if isinstance(error, pydantic.ValidationError) else None
         fault = f"search.{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
-        fault = fault if fault.startswith(record.NAME) else f"{record.NAME} is damaged: {fault}"
-        raise SweepFolderError(
-            f"{folder}: {fault}; remove the file and start the search again, which writes it anew"
-        ) from error
+        raise _damaged(folder, f"{record.NAME} is damaged: {fault}") from error
     by_id = {row.id: row for row in rows}
     fields = tuple(declared.space)
     known = [_Known(each, by_id.get(each.trial), recorded.get(each.trial, ()), metric) for each in content.points]
@@ -236,6 +234,22 @@ def read_results(
         rungs=rungs,
         confirmations=tuple(_confirmations(points, fields, content.epochs, rows, recorded, metric)),
     )
+
+
+def read_file(folder: Path) -> record.SearchFile | None:
+    """Reads the search.json of a folder; None if there is none.
+
+    Raises:
+      SweepFolderError: If it is damaged or cannot be read.
+    """
+    try:
+        return record.read(folder)
+    except RunFolderError as error:
+        raise _damaged(folder, str(error)) from error
+
+
+def _damaged(folder: Path, fault: str) -> SweepFolderError:
+    return SweepFolderError(f"{folder}: {fault}; remove the file and start the search again, which writes it anew")
 
 
 class _Known:
@@ -272,7 +286,8 @@ class _Known:
             seconds = row.attempt.seconds if row.attempt else 0.0
             seconds = seconds or (row.result.seconds.total if row.result else None)
         values = values_at(listed.point, fields)
-        return SearchPoint(listed.number, values, listed.trial, self.state, self.reached, seconds)
+        finite = {rung: score for rung, score in self.reached.items() if math.isfinite(score)}
+        return SearchPoint(listed.number, values, listed.trial, self.state, finite, seconds)
 
 
 def _planned(declared: _Declared, epochs: int) -> tuple[Bracket, ...]:

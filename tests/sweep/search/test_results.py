@@ -121,6 +121,17 @@ def test_a_trials_seconds_are_spread_over_its_epochs(tmp_path):
     assert [each.seconds for each in measured if each.number == best.number] == [2.0, 4.0, 12.0]
 
 
+def test_scores_that_are_no_finite_numbers(halved, tmp_path):
+    content = json.loads((halved[1] / "search.json").read_text())
+    content["points"] = content["points"][:9]
+    scored = [each for each in content["points"] if each["scores"]]
+    scored[0]["scores"]["1"], scored[1]["scores"]["1"] = float("nan"), float("inf")
+    (tmp_path / "search.json").write_text(json.dumps(content))
+    found = read_results(tmp_path, [], {})
+    numbers = [each["number"] for each in scored[2:]]
+    assert [each.number for each in found.points if 1 in each.scores] == numbers
+
+
 def test_a_sweep_has_none(tmp_path):
     assert read_results(tmp_path, [], {}) is None
 
