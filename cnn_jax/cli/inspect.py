@@ -13,7 +13,7 @@ from cnn_jax.cli.command import Arguments, Command, Flag
 from cnn_jax.cli.output import say
 from cnn_jax.cli.shared_flags import DATA_DIR, FINISHED
 from cnn_jax.config.parsing import ConfigError
-from cnn_jax.inspect.inspect_request import SECTIONS, SLOW, InspectRequest, Scaling
+from cnn_jax.inspect.inspect_request import RULES, SECTIONS, SLOW, InspectRequest, Scaling
 from cnn_jax.plain_text import plain_lines
 
 _LARGEST_CHANNEL, _MOST_IMAGES = 2**20, 2**40
@@ -51,6 +51,10 @@ def read(arguments: Arguments) -> InspectCommandRequest:
     for word in sections:
         if word not in SECTIONS:
             faults.append(f"--sections: got {word!r}, expected some of: {', '.join(SECTIONS)}")
+    rules = _words(arguments["rules"])
+    for word in rules:
+        if word not in RULES:
+            faults.append(f"--rules: got {word!r}, expected some of: {', '.join(RULES)}")
     test_images, text = None, arguments["test_images"]
     if text == "all":
         test_images = 0
@@ -66,6 +70,7 @@ def read(arguments: Arguments) -> InspectCommandRequest:
         classes=tuple(arguments["classes"] or ()),
         sections=tuple(name for name in SECTIONS if name in sections),
         scale=arguments["scale"],
+        rules=tuple(name for name in RULES if name in rules),
         test_images=test_images,
         target=arguments["target"],
     )
@@ -136,6 +141,12 @@ COMMAND = Command(
             "of the maps for a class: own, each its own; method, one for each method; all, one for all",
             "own",
             choices=get_args(Scaling),
+        ),
+        Flag(
+            "rules",
+            "how patches are reconstructed through rectifiers, separated by commas: deconvnet, guided, gradient; "
+            "default: deconvnet,guided, but for a network without rectifiers gradient",
+            repeated=True,
         ),
         Flag("test_images", "test images to look at, evenly spaced: a number, or all; default: by the network"),
         DATA_DIR,

@@ -40,8 +40,8 @@ def run(
         set_xla_flags(experiment, workdir)
     except (ConfigError, RunFolderError) as error:
         return refuse(error)
-    absent_gpu.hide_plugin()
     host_memory.keep_freed()  # before JAX makes threads
+    absent_gpu.hide_plugin()
     # JAX and all that stands on it come only now: a bad command line is answered at once.
     with imports.uncollected():
         try:

@@ -1,9 +1,9 @@
-"""Strongest patches as pictures: each channel's patches beside their reconstructions."""
+"""Strongest patches as pictures: each channel's patches beside their reconstructions by each rule for rectifiers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -12,12 +12,20 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 
 from cnn_jax.inspect.patches import TopPatches
+from cnn_jax.ops.activation import ReluBackward
 
 _STYLE: Any = {"font.size": 10, "axes.titlesize": 10, "figure.dpi": 120}
 _AROUND = 0.5  # grey between patches, and where a patch's box ends at the image's border
 _SMALLEST = 60  # pixels of a patch as drawn; smaller ones are enlarged by a whole number
 _SIDE = 1.5  # inches of the side of nine patches
+_SQUARES = 8  # of nine in a row of a sheet, at most
+_BEYOND = 0.01  # share of a reconstruction's values that are beyond the ends of its scale, at most
 _SIGNED = matplotlib.colormaps["RdBu_r"]
+NAMES: Mapping[ReluBackward, str] = {
+    "deconvnet": "deconvnet",
+    "guided": "guided backpropagation",
+    "gradient": "gradient",
+}
 
 
 def patch_grid(found: TopPatches, channel: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -36,57 +44,71 @@ def patch_grid(found: TopPatches, channel: int) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def reconstruction_grid(
-    found: TopPatches, channel: int, colours: Sequence[int] = (0, 1, 2)
+    found: TopPatches, channel: int, rule: ReluBackward, colours: Sequence[int] = (0, 1, 2)
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Lays out the reconstructions of a channel's patches as `patch_grid` lays out the patches.
 
-    One symmetric scale serves all of a channel's reconstructions. With three channels they are colours about a medium
-    grey, which is 0; otherwise their sum is drawn, red where it is positive, white where it is 0, blue where negative.
+    Each reconstruction has a symmetric scale of its own, whose ends at most a hundredth of its values other than zero
+    exceed. With three channels they are colours about a medium grey, which is 0; otherwise their sum is drawn, red
+    where it is positive, white where it is 0, blue where negative.
 
     Args:
       found, channel: As `patch_grid` takes them.
+      rule: Rule for rectifiers with which the signals were led back.
       colours: Numbers of the image channels that are red, green and blue; of images of three channels.
 
     Returns:
       The picture.
     """
-    signals = found.reconstructions[channel]
+    signals = found.reconstructions[rule][channel]
     if signals.shape[-1] == 3:
-        coloured = 0.5 + signals[..., list(colours)] / (2 * _limit(signals))
+        coloured = 0.5 + _scaled(signals)[..., list(colours)] / 2
     else:
-        summed = signals.sum(axis=-1)
-        coloured = _SIGNED(0.5 + summed / (2 * _limit(summed)))[..., :3].astype(np.float32)
+        coloured = _SIGNED(0.5 + _scaled(signals.sum(axis=-1)) / 2)[..., :3].astype(np.float32)
     return _grid(found, channel, coloured)
 
 
 def sheet(
-    found: TopPatches, title: str, channels: Sequence[int] | None = None, colours: Sequence[int] = (0, 1, 2)
+    found: TopPatches,
+    title: str,
+    channels: Sequence[int] | None = None,
+    colours: Sequence[int] = (0, 1, 2),
+    side: float = _SIDE,
 ) -> Figure:
-    """Draws channels of a layer, each with its reconstructions at the left and its patches at the right.
+    """Draws channels of a layer: from left to right the reconstructions by each rule, and the patches.
 
     Args:
       found: Patches of a layer.
-      title: Title of the figure.
+      title: Title of the figure; a line under it names what is drawn.
       channels: Positions among the channels of `found`, from 0; None draws all.
       colours: As `reconstruction_grid` takes them.
+      side: Inches of the side of a channel's patches.
 
     Returns:
       The figure.
     """
     shown = range(len(found.units.channels)) if channels is None else channels
-    across = min(4, len(shown))
+    squares = len(found.reconstructions) + 1
+    across = min(max(1, _SQUARES // squares), len(shown))
     down = math.ceil(len(shown) / across)
-    size = (across * (2 * _SIDE + 0.35) + 0.2, down * (_SIDE + 0.35) + 0.6)
+    size = (across * (squares * side + 0.35) + 0.2, down * (side + 0.35) + 0.8)
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(max(size[0], 5), size[1]), layout="constrained", facecolor="white")
-        figure.suptitle(title)
+        figure.suptitle(
+            f"{title}\nfrom left to right: {', '.join(NAMES[rule] for rule in found.reconstructions)}, patches"
+        )
         places = figure.subplots(down, across, squeeze=False).ravel()
         for axes in places:
             axes.axis("off")
         for axes, channel in zip(places, shown, strict=False):
-            both = [reconstruction_grid(found, channel, colours), patch_grid(found, channel)]
-            gap = np.full((both[0].shape[0], max(1, both[0].shape[1] // 20), 3), 255, np.uint8)
-            axes.imshow(np.concatenate([both[0], gap, both[1]], axis=1), interpolation="auto")
+            last = patch_grid(found, channel)
+            gap = np.full((last.shape[0], max(1, last.shape[1] // 20), 3), 255, np.uint8)
+            parts = [
+                part
+                for rule in found.reconstructions
+                for part in (reconstruction_grid(found, channel, rule, colours), gap)
+            ]
+            axes.imshow(np.concatenate([*parts, last], axis=1), interpolation="auto")
             axes.set_title(caption(found, channel))
     return figure
 
@@ -101,11 +123,18 @@ def caption(found: TopPatches, channel: int) -> str:
     if units.silent[channel]:
         return f"channel {units.channels[channel]}: 0 for every image"
     values = units.values[channel][units.images[channel] >= 0]
-    return f"channel {units.channels[channel]}: {values[0]:.3g} to {values[-1]:.3g}"
+    return f"channel {units.channels[channel]}: {_in_words(values[0])} to {_in_words(values[-1])}"
 
 
-def _limit(signals: np.ndarray) -> float:
-    return float(np.abs(signals).max()) or 1.0
+def _in_words(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
+
+
+def _scaled(signals: Float[np.ndarray, "k h w ..."]) -> Float[np.ndarray, "k h w ..."]:
+    """Divides each reconstruction by the end of its scale; beyond -1 and 1 it is cut off."""
+    ends = [np.quantile(np.abs(each[each != 0]), 1 - _BEYOND, method="higher") if each.any() else 1 for each in signals]
+    return (signals / np.reshape(ends, (-1,) + (1,) * (signals.ndim - 1))).clip(-1, 1)
 
 
 def _in_colour(pixels: Float[np.ndarray, "k h w n"]) -> Float[np.ndarray, "k h w 3"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -13,6 +14,33 @@ from jaxtyping import Array, Bool, Float, Int
 
 from cnn_jax.geometry.unit_fields import UnitFields
 from cnn_jax.models import Model, Variables
+
+
+@dataclasses.dataclass(frozen=True)
+class TopUnits:
+    """The units of a layer with the strongest responses, for each of some channels the `k` strongest, in falling order.
+
+    Attributes:
+      layer: Name of the layer, with "/activation" after it where the responses are those of the activation.
+      channels: Numbers of the channels, from 0.
+      values: Responses; -inf where there are fewer images than k.
+      images: Number of each unit's image in the data set, from 0; -1 where there are fewer images than k.
+      places: (row, column) of the unit in the layer's map; (0, 0) where the layer has no maps.
+      boxes: (top, left, height, width) in pixels of all that the unit depends on. In a network with circular padding a
+        box may go beyond the last row or column and on from the first.
+    """
+
+    layer: str
+    channels: Int[np.ndarray, " c"]
+    values: Float[np.ndarray, "c k"]
+    images: Int[np.ndarray, "c k"]
+    places: Int[np.ndarray, "c k 2"]
+    boxes: Int[np.ndarray, "c k 4"]
+
+    @property
+    def silent(self) -> Bool[np.ndarray, " c"]:
+        """Which channels are 0 at best for every image, behind a rectifier that never opens; their patches are any."""
+        return self.values[:, 0] == 0
 
 
 class StrongestUnits:

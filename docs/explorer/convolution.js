@@ -159,8 +159,11 @@ const convolution = (() => {
   const batchNorm = (x, { scale, bias, mean, variance, eps = 1e-5 }) =>
     pointwise(x, (value, c) => ((value - mean[c]) * scale[c]) / Math.sqrt(variance[c] + eps) + bias[c]);
 
+  const LRN = { size: 5, alpha: 1e-4, beta: 0.75, k: 2, mean: false };
+
   /** x / (k + alpha * sum of squares over `size` channels around) ^ beta; an even size has its odd channel before. */
-  function localResponseNorm(x, { size = 5, alpha = 1e-4, beta = 0.75, k = 2, mean = false } = {}) {
+  function localResponseNorm(x, settings = {}) {
+    const { size, alpha, beta, k, mean } = { ...LRN, ...settings };
     const y = zeros(x.height, x.width, x.channels);
     const before = Math.floor(size / 2);
     const after = size - 1 - before;
@@ -374,7 +377,7 @@ const convolution = (() => {
   }
 
   return {
-    DIALECTS, BORDERS, GeometryError, effectiveWindow, resolvePadding, axis, axes, conv2d, pool, batchNorm, groupNorm, layerNorm, localResponseNorm,
+    DIALECTS, BORDERS, LRN, GeometryError, effectiveWindow, resolvePadding, axis, axes, conv2d, pool, batchNorm, groupNorm, layerNorm, localResponseNorm,
     relu, erf, ACTIVATIONS, activate, pointwise, pad, padChannels, adaptiveAvgPool, radialBasis, dense, add, multiply, concatenate,
     softmax, receptiveField,
   };

@@ -20,19 +20,23 @@ from cnn_jax.inspect.class_maps import class_maps
 from cnn_jax.inspect.kernel_pictures import kernel_sheet
 from cnn_jax.inspect.kernels import learned_kernels
 from cnn_jax.inspect.map_pictures import class_map_panels
+from cnn_jax.inspect.reconstruction import STANDARD_RULES
+from cnn_jax.ops.activation import ReluBackward
 from scripts.gallery import networks
 from scripts.gallery.fetch import Content, FetchError, fetch
 from scripts.gallery.networks import Published
+from scripts.gallery.resemblance import resemblance
 
 ROOT = Path(__file__).parents[2]
 SOURCES, PICTURES = ROOT / ".gallery", ROOT / "docs" / "gallery"
 LEAST_TOP5 = 18  # of foolbox's 20 photographs
-LARGEST_PICTURE = 190_000  # bytes
+LARGEST_PICTURE = 260_000  # bytes
 SCALES = (1, 1.5, 2, 3)  # squares that a photograph's shorter side holds
 ALEXNET_LAYERS = tuple(f"conv{number}/activation" for number in range(1, 6))
 SQUEEZENET_LAYERS = ("conv1/activation", "fire3/concat", "fire5/concat", "fire7/concat", "fire9/concat")
-CHANNELS = 8  # of each layer
-CLIPPED = 0.02  # share of a reconstruction's values that are beyond the ends of its scale
+CHANNELS = 6  # of each layer
+RULES: tuple[ReluBackward, ...] = (*STANDARD_RULES, "gradient")  # whose resemblance to the patches is printed
+SIDE = 1.7  # inches of the nine patches of a channel
 # The photographs whose classes are looked into, with the classes that SqueezeNet finds in them.
 CLASSES = {"chelsea": (285, "Egyptian cat"), "coffee": (967, "espresso"), "china": (832, "stupa")}
 MAXIMIZED = {
@@ -119,22 +123,13 @@ def patch_figures(
     images = network.normalized(networks.crops(photographs, network.side, SCALES))
     channels = selective_channels(network, images, layers, CHANNELS)
     to_pixels = patches.denormalizing(network.normalization)
-    for found in patches.top_patches(network.model, network.variables, [images], to_pixels, channels):
-        title = f"{network.title}, {found.units.layer}: reconstructions and patches of {CHANNELS} channels"
-        yield found.units.layer, patches_pictures.sheet(clipped(found), title)
-
-
-def clipped(found: patches.TopPatches) -> patches.TopPatches:
-    """Gives each reconstruction a scale of its own, which a few of its pixels exceed, so that the others are seen.
-
-    Args:
-      found: Patches of a layer.
-    """
-    signals = found.reconstructions.copy()
-    for each in signals.reshape(-1, *signals.shape[2:]):
-        if each.any():
-            each /= np.quantile(np.abs(each[each != 0]), 1 - CLIPPED)
-    return dataclasses.replace(found, reconstructions=signals.clip(-1, 1))
+    for found in patches.top_patches(network.model, network.variables, [images], to_pixels, channels, rules=RULES):
+        close = ", ".join(f"{rule} {resemblance(found, rule):.2f}" for rule in RULES)
+        print(f"{network.title}, {found.units.layer}: correlation of reconstructions with patches: {close}", flush=True)
+        shown = {rule: found.reconstructions[rule] for rule in STANDARD_RULES}
+        title = f"{network.title}, {found.units.layer}: strongest patches of {CHANNELS} channels"
+        figure = patches_pictures.sheet(dataclasses.replace(found, reconstructions=shown), title, side=SIDE)
+        yield found.units.layer, figure
 
 
 def selective_channels(

@@ -147,6 +147,40 @@ def text(page, name):
     return page.find_element(By.ID, name).text.replace("\N{MINUS SIGN}", "-")
 
 
+PIXELS = """
+    const canvas = document.querySelectorAll("#layers canvas")[arguments[0]];
+    const { width, height } = canvas;
+    const copied = Object.assign(document.createElement("canvas"), { width, height });
+    const context = copied.getContext("2d", { willReadFrequently: true }); // else the browser warns
+    context.drawImage(canvas, 0, 0);
+    return Array.from(context.getImageData(0, 0, width, height).data);
+"""
+
+
+def test_maps_are_drawn_where_they_are_seen(browser, tmp_path):
+    page = opened(browser, tmp_path, run_of("cnn"))
+    number = page.execute_script('return document.querySelectorAll("#layers canvas").length') - 1
+
+    def seen(differs_from):
+        """Scrolls to the last map and waits until it shows another picture."""
+        page.execute_script('document.querySelectorAll("#layers canvas")[arguments[0]].scrollIntoView()', number)
+        found = WebDriverWait(page, 20).until(
+            lambda each: (pixels := each.execute_script(PIXELS, number)) != differs_from and pixels
+        )
+        page.execute_script("scrollTo(0, 0)")
+        return found
+
+    empty = page.execute_script(PIXELS, number)
+    assert not any(empty)
+    shirt = seen(empty)
+    WebDriverWait(page, 20).until(lambda each: each.execute_script("return scrollY") == 0)
+    Select(page.find_element(By.ID, "preset")).select_by_visible_text("a ring")
+    assert seen(shirt) != shirt
+    page.get(page.current_url)
+    page.execute_script('window.dispatchEvent(new Event("beforeprint"))')
+    assert page.execute_script(PIXELS, number) == shirt
+
+
 def test_a_change_that_does_not_fit_is_told_and_taken_back(browser, tmp_path):
     page = opened(browser, tmp_path, run_of("cnn"))
     answer = text(page, "answer")
@@ -224,6 +258,49 @@ def test_maps_follow_the_keyboard_and_the_pointer(browser, tmp_path):
     assert text(page, "unit_story").startswith("pool1, map 2, ")
     page.find_elements(By.CSS_SELECTOR, "#layers canvas")[0].click()
     assert text(page, "unit_story").startswith("conv1, map ")
+
+
+NUMBER = r"(-?[\d.]+(?:e-?\d+)?)"
+NORM = rf"{NUMBER} · \({NUMBER} - {NUMBER}\) / √\({NUMBER} \+ {NUMBER}\) \+ {NUMBER} = {NUMBER}\."
+LRN = rf"{NUMBER} / \({NUMBER} \+ {NUMBER} · {NUMBER}\) \^ {NUMBER} = {NUMBER}; the sum is of the squares of 3 maps"
+
+
+def told_of(page, kind, channel=0):
+    """Chooses a unit of the first layer of a kind; the page's sentence about it."""
+    names = page.execute_script("return live.model.layers.map((layer) => layer.kind)")
+    Select(page.find_element(By.ID, "unit_layer")).select_by_value(str(names.index(kind)))
+    field = page.find_element(By.ID, "unit_channel")
+    page.execute_script(
+        "arguments[0].value = arguments[1] + 1; arguments[0].dispatchEvent(new Event('input'))", field, channel
+    )
+    return text(page, "unit_story")
+
+
+def test_how_values_of_norms_come_about(browser, tmp_path):
+    """The sentence's own numbers, of four digits, give its result."""
+    for name, kind in (("convnext", "layer_norm"), ("reflect, group norm", "group_norm"), ("vgg", "dropout")):
+        page = opened(browser, tmp_path, run_of(name))
+        story = told_of(page, kind, channel=1)
+        if kind == "dropout":
+            assert "unchanged" in story
+            assert "row 1, column 1 of map 2, unchanged" in told_of(page, "flatten", channel=1)
+            continue
+        scale, value, mean, variance, eps, bias, result = map(float, re.search(NORM, story).groups())
+        assert result == pytest.approx(scale * (value - mean) / (variance + eps) ** 0.5 + bias, rel=5e-3, abs=5e-3)
+    page = opened(browser, tmp_path, run_of("zfnet"))
+    value, k, alpha, squares, beta, result = map(float, re.search(LRN, told_of(page, "lrn")).groups())
+    assert result == pytest.approx(value / (k + alpha * squares) ** beta, rel=5e-3)
+    page = opened(browser, tmp_path, run_of("inception_v3"))
+    first, second = (told_of(page, "concat", channel) for channel in (0, page.execute_script(FIRST_OF_SECOND)))
+    assert "map 1 of the 1. of 3 inputs, unchanged" in first
+    assert "map 1 of the 2. of 3 inputs, unchanged" in second
+
+
+FIRST_OF_SECOND = """
+    const { layers } = live.model;
+    const [first] = layers.find(({ kind }) => kind === "concat").inputs;
+    return layers[first].shape[2];
+"""
 
 
 def test_drawing_changes_the_answer(browser, tmp_path):

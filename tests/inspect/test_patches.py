@@ -26,10 +26,12 @@ from cnn_jax.config.model import (
 from cnn_jax.data.device.pipeline import Normalization
 from cnn_jax.geometry.unit_fields import UnitFields
 from cnn_jax.inspect import patches as patches_module
-from cnn_jax.inspect.patches import TopUnits, denormalizing, feature_maps, recompute, top_patches
-from cnn_jax.inspect.strongest import cut
+from cnn_jax.inspect.patches import denormalizing, feature_maps, top_patches
+from cnn_jax.inspect.reconstruction import recompute
+from cnn_jax.inspect.strongest import TopUnits, cut
 
 SHAPE = (10, 13, 1)
+RULES = ("gradient", "guided", "deconvnet")
 TO_PIXELS = denormalizing(Normalization(jnp.array([100.0]), jnp.array([40.0])))
 
 
@@ -56,11 +58,11 @@ def small():
 def found(small):
     model, variables, images = small
     batches = (images[a:b] for a, b in ((0, 16), (16, 23), (23, 24), (24, 40)))  # read once
-    return top_patches(model, variables, batches, TO_PIXELS, count=5)
+    return top_patches(model, variables, batches, TO_PIXELS, count=5, rules=RULES)
 
 
 class InNumPy:
-    """The small network in NumPy, forward and as a deconvolutional network."""
+    """The small network in NumPy, forward and back by the three rules for rectifiers."""
 
     def __init__(self, variables, image):
         params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables["params"])
@@ -82,8 +84,12 @@ class InNumPy:
     def transpose(cls, y, kernel):
         return cls.convolve(y, kernel[::-1, ::-1].transpose(0, 1, 3, 2))
 
-    def back(self, layer, place, channel):
-        """Zeiler and Fergus, 2014, section 2.1: rectify the signal, filter transposed, unpool with the switches."""
+    def back(self, layer, place, channel, rule):
+        """Rectify the signal, filter transposed, unpool with the switches (Zeiler and Fergus, 2014, section 2.1).
+
+        Springenberg et al., 2015, figure 1: what rectified the output stops the gradient, what rectifies the signal
+        stops the deconvolutional network's, and either stops the signal of guided backpropagation.
+        """
         if layer == 2:
             signal = np.zeros_like(self.conv2)
             signal[(*place, channel)] = 1
@@ -91,7 +97,10 @@ class InNumPy:
             signal = np.zeros_like(self.conv1)
             for (row, column, each), switch in np.ndenumerate(self.switches):
                 signal[2 * row + switch // 2, 2 * column + switch % 2, each] = pooled[row, column, each]
-            signal = np.maximum(signal, 0)
+            if rule in ("deconvnet", "guided"):
+                signal = np.maximum(signal, 0)
+            if rule in ("gradient", "guided"):
+                signal = signal * (self.conv1 > 0)
         else:
             signal = np.zeros_like(self.conv1)
             signal[(*place, channel)] = 1
@@ -137,12 +146,14 @@ def test_search_patches_and_reconstructions_beside_numpy(small, found):
                 np.testing.assert_array_equal(result.pixels[own], pixels)
                 assert result.inside[own].all()
                 assert result.inside[position, rank].sum() == box[2] * box[3]
-                expected = networks[number].back(layer, place, channel)
-                np.testing.assert_allclose(result.reconstructions[own], expected[inside], rtol=1e-4, atol=1e-5)
-                outside = expected.copy()
-                outside[inside] = 0
-                assert not outside.any()
-                assert expected.any()
+                for rule in RULES:
+                    expected = networks[number].back(layer, place, channel, rule)
+                    signals = result.reconstructions[rule][own]
+                    np.testing.assert_allclose(signals, expected[inside], rtol=1e-4, atol=1e-5)
+                    outside = expected.copy()
+                    outside[inside] = 0
+                    assert not outside.any()
+                    assert expected.any()
                 # The patch alone, with zeros in place of all other pixels, in NumPy.
                 alone = np.zeros_like(images[number])
                 alone[inside] = result.patches[own]
@@ -150,10 +161,28 @@ def test_search_patches_and_reconstructions_beside_numpy(small, found):
                 value = (again.open1 if layer == 1 else again.open2)[(*place, channel)]
                 np.testing.assert_allclose(units.values[position, rank], value, rtol=1e-5)
         outside = ~result.inside
-        for each in (result.patches, result.pixels, result.reconstructions):
+        assert tuple(result.reconstructions) == RULES
+        for each in (result.patches, result.pixels, *result.reconstructions.values()):
             assert not each[outside].any()
         np.testing.assert_allclose(result.recomputed, units.values, rtol=1e-5)
+        alike = [np.array_equal(result.reconstructions[rule], result.reconstructions["guided"]) for rule in RULES]
+        assert alike == ([True] * 3 if layer == 1 else [False, True, False])
     assert at_border >= 3
+
+
+def test_rules_are_chosen_by_the_rectifiers(small):
+    model, variables, images = small
+    (standard,) = top_patches(model, variables, [images[:4]], TO_PIXELS, {"conv2": [0]}, count=1)
+    assert tuple(standard.reconstructions) == ("deconvnet", "guided")
+    smooth = models.create(Cnn(features=(2, 3), padding="SAME", dense=(), activation="gelu"), 3)
+    without = smooth.init(jax.random.key(1), SHAPE)
+    (gradient,) = top_patches(smooth, without, [images[:4]], TO_PIXELS, {"conv2": [0]}, count=1)
+    assert tuple(gradient.reconstructions) == ("gradient",)
+    with pytest.raises(ValueError, match=r"guided changes the backward pass of rectifiers, .* none; use gradient"):
+        top_patches(smooth, without, [images[:4]], TO_PIXELS, rules=("gradient", "guided"))
+    for rules, match in ((("guide",), "'guide': expected some of gradient, deconvnet, guided"), ((), "no rules")):
+        with pytest.raises(ValueError, match=match):
+            top_patches(model, variables, [images[:4]], TO_PIXELS, rules=rules)
 
 
 def test_batches_do_not_matter(small, found):

@@ -1,6 +1,7 @@
 """`launch.py inspect`: its page and its files, what it refuses, and every network."""
 
 import csv
+import dataclasses
 import io
 import re
 
@@ -35,6 +36,7 @@ from cnn_jax.report.inspection import page as inspection_page
 from cnn_jax.report.inspection import sections as inspection_sections
 from cnn_jax.report.inspection.subject import SeenPicture, Source, Subject, open_subject
 from cnn_jax.run.folder import RunFolder
+from cnn_jax.train import restore
 from cnn_jax.train.loop import train_and_evaluate
 from cnn_jax.train.restore import FinishedRun
 from cnn_jax.train.step import StepConfig
@@ -89,6 +91,8 @@ def test_one_page_and_its_files(page):
     assert {"kernels-conv1.png", "maps-conv2-activation-picture-1.png", "class-0-picture-1.png"} <= names
     assert {"patches-conv1-activation.png", "fields-sizes.png", "border-profiles.png"} <= names
     assert "40x30 to 10x10" in text
+    assert "led back to the pixels: by a deconvolutional network" in text
+    assert "; by guided backpropagation, which stops them" in text
 
 
 def test_pictures_are_the_viewers(page):
@@ -132,6 +136,7 @@ def test_data_are_those_of_the_network(page, run):
         ("--images={folder}/missing.png", "--images: there is no file or folder"),
         ("--images={folder}/text.png", "--images: .*text.png cannot be read as a picture"),
         ("--test_images=1", "--test_images: the section behaviour compares images, expected at least 2"),
+        ("--rules=guide,gradient", "--rules: got 'guide', expected some of: deconvnet, guided, gradient"),
         ("--target={folder}", "--target: .* has files of others"),
         ("--workdir={folder}", "--workdir: .*config.json"),
     ],
@@ -143,6 +148,21 @@ def test_refused_before_anything_is_computed(words, message, run, tmp_path, caps
     workdir = [] if given.startswith("--workdir") else [f"--workdir={run}"]
     assert main(["inspect", *workdir, given]) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_rules_need_rectifiers(run, tmp_path, monkeypatch, capsys):
+    found = restore.load(run)
+    model = found.experiment.model.model_copy(update={"activation": "gelu"})
+    experiment = found.experiment.model_copy(update={"model": model})
+    smooth = dataclasses.replace(found, experiment=experiment, config=StepConfig.of(experiment, 3))
+    monkeypatch.setattr(restore, "load", lambda *_: smooth)
+    words = ["inspect", f"--workdir={run}", f"--target={tmp_path / 'page'}", "--layers=conv1", "--sections=patches"]
+    assert main([*words, "--rules=guided,gradient"]) == 2
+    message = "--rules: guided changes the backward pass of rectifiers, and this network has none; use gradient"
+    assert message in capsys.readouterr().err
+    assert main([*words, "--channels=0", "--test_images=20"]) == 0
+    text = (tmp_path / "page" / "index.html").read_text()
+    assert "led back to the pixels: by the gradient. Red" in text
 
 
 def test_too_many(run, tmp_path, capsys):

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_jax.inspect.patches import TopPatches
+from cnn_jax.inspect.strongest import TopUnits
 from cnn_jax.pretrained import WeightsError
 from scripts.gallery import fetch, networks
+from scripts.gallery.resemblance import resemblance
 
 LABELLED = [f"foolbox/data/imagenet_{number:02d}_{100 + number}.jpg" for number in range(20)]
 WHEEL_FILES = [name for name in fetch.FILES if not name.endswith((".ckpt", ".pkl"))]
@@ -147,3 +150,20 @@ def test_squares_of_a_photograph():
     for number, square in enumerate(found[1:]):
         column = number % 3
         np.testing.assert_array_equal(square, pixels[:20, 20 * column : 20 * column + 20])
+
+
+def test_resemblance():
+    """A reconstruction of a part of the patch gives 1, its negative -1, noise about 0."""
+    rng = np.random.default_rng(0)
+    pixels = np.zeros((1, 3, 60, 70, 3), np.uint8)
+    pixels[..., ::8, :, :], pixels[..., 35:, :] = 200, rng.integers(0, 256, (1, 3, 60, 35, 3))
+    boxes = np.array([[[0, 0, 60, 70], [0, 0, 48, 70], [0, 0, 60, 70]]])
+    units = TopUnits("conv", np.array([0]), np.ones((1, 3)), np.zeros((1, 3), int), np.zeros((1, 3, 2), int), boxes)
+    own = np.zeros(pixels.shape, np.float32)
+    own[..., :20, :] = pixels[..., :20, :] - pixels[..., :20, :].mean()
+    colours = own * np.array([3, 0, 0], np.float32)  # their mean is compared
+    drawn = {"deconvnet": colours, "gradient": -0.1 * own, "guided": rng.standard_normal(own.shape).astype(np.float32)}
+    found = TopPatches(units, pixels / np.float32(255), pixels, drawn, units.values)
+    assert resemblance(found, "deconvnet") > 0.9
+    assert resemblance(found, "gradient") < -0.9
+    assert abs(resemblance(found, "guided")) < 0.1

@@ -22,6 +22,8 @@
   const { shown, element } = story;
   const by = (map) => `${map.height}x${map.width}x${map.channels}`;
   const label = (layer) => (layer.kind === "activation" ? `${layer.name.replace(/\/activation$/, "")}: ${layer.function}` : `${layer.name}: ${layer.kind.replaceAll("_", " ")}`);
+  /** Writes a text that is read aloud when it changes; the same text again is no change. */
+  const say = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
   const mapOf = (number) => (number < 0 ? state.found.image : state.found.outputs[number]);
 
   // --- the picture ---
@@ -97,7 +99,7 @@
     const body = $("classes").tBodies[0];
     if (!probabilities) {
       body.replaceChildren();
-      $("answer").textContent = "No answer: the network no longer fits together.";
+      say("answer", "No answer: the network no longer fits together.");
       return;
     }
     const order = names.map((_, i) => i);
@@ -107,9 +109,9 @@
     body.replaceChildren(...order.slice(0, 20).map((i) => {
       const share = element("td", { className: "n", textContent: `${(100 * probabilities[i]).toFixed(1)} %` });
       share.style.setProperty("--share", probabilities[i]);
-      return element("tr", { className: i === best ? "best" : "" }, element("th", { scope: "row", textContent: names[i] }), share, element("td", { className: "n", textContent: logits[i].toFixed(2).replace("-", "−") }));
+      return element("tr", { className: i === best ? "best" : "" }, element("th", { scope: "row", textContent: names[i] }), share, element("td", { className: "n", textContent: logits[i].toFixed(2).replace(/^-(?=0\.00$)/, "").replace("-", "−") }));
     }));
-    $("answer").textContent = `${names[best]}, ${(100 * probabilities[best]).toFixed(1)} %`;
+    say("answer", `${names[best]}, ${(100 * probabilities[best]).toFixed(1)} %`);
   }
 
   // --- a unit ---
@@ -136,7 +138,7 @@
     state.field = null;
     $("input_choice").hidden = layer.kind !== "conv";
     if (!map) {
-      $("unit_story").textContent = `${label(layer)} has no output: ${found.fault.message}.`;
+      say("unit_story", `${label(layer)} has no output: ${found.fault.message}.`);
       $("unit_tables").replaceChildren();
       drawOverlay();
       return;
@@ -154,7 +156,7 @@
     state.field = units.receptiveField(layers, found, unit, state.changes);
     const box = state.field.get(-1);
     const reach = box ? `It sees rows ${box.rows[0] + 1} to ${box.rows[1] + 1}, columns ${box.columns[0] + 1} to ${box.columns[1] + 1} of the picture.` : "It sees padding alone.";
-    $("unit_story").textContent = `${layer.name}, map ${unit.channel + 1}, row ${unit.row + 1}, column ${unit.column + 1}: ${sentence} ${reach}`;
+    say("unit_story", `${layer.name}, map ${unit.channel + 1}, row ${unit.row + 1}, column ${unit.column + 1}: ${sentence} ${reach}`);
     $("unit_tables").replaceChildren(...tables);
     drawOverlay();
   }
@@ -193,7 +195,7 @@
     const { fault } = state.found;
     const sizes = map ? `Its maps are ${map.height}x${map.width}, ${layer.shape[0]}x${layer.shape[1]} as trained.` : "It has no output.";
     const stops = fault ? ` The network stops at ${layers[fault.number].name}: ${fault.message}.` : "";
-    $("moves_story").textContent = sizes + stops;
+    say("moves_story", sizes + stops);
   }
 
   function move() {
@@ -213,9 +215,17 @@
     canvas.addEventListener("click", (event) => pick(number, event));
     canvas.addEventListener("keydown", (event) => step(number, event));
     canvas.addEventListener("focus", () => state.found.outputs[number] && state.unit.layer !== number && choose({ layer: number }));
-    details.addEventListener("toggle", () => state.found && drawMap(number));
-    return { details, summary, canvas };
+    return { details, summary, canvas, inView: false, stale: true };
   });
+
+  /** Draws maps once they come near the window; a stroke redraws those alone that are there. */
+  const near = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const number = views.findIndex(({ canvas }) => canvas === target);
+      views[number].inView = isIntersecting;
+      if (isIntersecting && views[number].stale) drawMap(number);
+    }
+  }, { rootMargin: "300px" });
 
   /** How a layer's maps lie on its canvas: scale of a pixel, and maps in a line. */
   function layout(map) {
@@ -227,17 +237,21 @@
     return { scale, across, down, columns, rows: Math.ceil(map.channels / columns) };
   }
 
-  function drawMap(number) {
-    const { details, summary, canvas } = views[number];
+  /** Draws the maps of a layer that are near the window, or `always`. */
+  function drawMap(number, always = false) {
+    const { summary, canvas } = views[number];
     const map = state.found.outputs[number];
     summary.lastChild.textContent = map ? ` ${by(map)}` : ` ${state.found.fault.number === number ? state.found.fault.message : "reads a layer that has no output"}`;
     summary.lastChild.className = map ? "soft" : "note";
     canvas.hidden = !map;
-    if (!map || !details.open) return;
+    views[number].stale = true;
+    if (!map) return;
     const { scale, across, down, columns, rows } = layout(map);
-    const [wide, tall] = [columns * across, rows * down];
+    const [wide, tall] = [columns * across, rows * down]; // of all maps, so that those drawn later lie where they belong
     if (canvas.width !== wide || canvas.height !== tall) [canvas.width, canvas.height] = [wide, tall];
     canvas.setAttribute("aria-label", `${label(layers[number])}: ${map.channels} maps of ${map.height}x${map.width}`);
+    if (!always && !views[number].inView) return;
+    views[number].stale = false;
     let most = 0;
     for (const value of map.data) most = Math.max(most, Math.abs(value));
     const context = canvas.getContext("2d");
@@ -371,7 +385,20 @@
     for (const [id, open] of [["open", true], ["close", false]])
       $(id).addEventListener("click", () => views.forEach(({ details }) => { details.open = open; }));
     window.addEventListener("resize", () => { drawMaps(); });
+    window.addEventListener("beforeprint", () => views.forEach(({ details, stale }, number) => stale && details.open && drawMap(number, true)));
     draw();
+    views.forEach(({ canvas }) => near.observe(canvas));
+    warmUp(performance.now() + 150);
+  }
+
+  /** Computes and draws the maps again until then, in milliseconds of the clock, so that the browser compiles the scripts before the first stroke. */
+  function warmUp(until) {
+    if (performance.now() > until || lasted >= SLOW) return;
+    setTimeout(() => {
+      network.classify(model, state.pixels, state.changes);
+      drawMaps();
+      warmUp(until);
+    }, 0);
   }
 
   window.live = { model, state }; // for tests, and for the curious in the browser's console

@@ -29,6 +29,19 @@ const story = (() => {
     return element("figure", {}, element("figcaption", { textContent: title }), scroll);
   }
 
+  /** Mean and variance of some of a map's values, those for which `counts` says so by (place, channel). */
+  function moments(x, counts) {
+    const chosen = x.data.filter((_, i) => counts(Math.floor(i / x.channels), i % x.channels));
+    const mean = chosen.reduce((sum, each) => sum + each, 0) / chosen.length;
+    return [mean, chosen.reduce((sum, each) => sum + (each - mean) ** 2, 0) / chosen.length];
+  }
+
+  /** Values that a norm of maps over several channels takes together, by the norm's kind. */
+  const GROUPS = {
+    layer_norm: (x, unit) => (place) => place === unit.row * x.width + unit.column,
+    group_norm: (x, unit, { groups }) => (_, c) => Math.floor((c * groups) / x.channels) === Math.floor((unit.channel * groups) / x.channels),
+  };
+
   /**
    * How a unit's value comes about: [sentence, tables].
    *
@@ -66,10 +79,27 @@ const story = (() => {
       const { coefficient, gamma, bias } = layer.arrays;
       return [`${shown((coefficient ?? gamma).data[unit.channel])} · ${shown(same(x))}${bias ? ` + ${shown(bias.data[unit.channel])}` : ""} = ${shown(value)}.`, []];
     }
-    if (layer.kind === "batch_norm") {
-      const at = (name) => shown(layer.arrays[name].data[unit.channel]);
-      return [`${at("scale")} · (${shown(same(x))} − ${at("mean")}) / √(${at("variance")} + ${layer.settings.eps}) + ${at("bias")} = ${shown(value)}.`, []];
+    if (layer.kind === "batch_norm" || layer.kind in GROUPS) {
+      const at = (name) => layer.arrays[name].data[unit.channel];
+      const [mean, variance] = layer.kind === "batch_norm" ? [at("mean"), at("variance")] : moments(x, GROUPS[layer.kind](x, unit, layer.settings));
+      return [`${shown(at("scale"))} · (${shown(same(x))} − ${shown(mean)}) / √(${shown(variance)} + ${layer.settings.eps}) + ${shown(at("bias"))} = ${shown(value)}.`, []];
     }
+    if (layer.kind === "lrn") {
+      const { size, alpha, beta, k, mean } = { ...convolution.LRN, ...layer.settings };
+      const first = unit.channel - Math.floor(size / 2);
+      const squares = Array.from(x.data.slice((unit.row * x.width + unit.column) * x.channels).slice(Math.max(first, 0), Math.min(first + size, x.channels)), (each) => each ** 2);
+      return [`${shown(same(x))} / (${k} + ${shown(mean ? alpha / size : alpha)} · ${shown(squares.reduce((a, b) => a + b, 0))}) ^ ${beta} = ${shown(value)}; the sum is of the squares of ${squares.length} maps around.`, []];
+    }
+    if (layer.kind === "concat") {
+      let [number, channel] = [0, unit.channel];
+      while (channel >= inputs[number].channels) channel -= inputs[number++].channels;
+      return [`map ${channel + 1} of the ${number + 1}. of ${inputs.length} inputs, unchanged, ${shown(value)}.`, []];
+    }
+    if (layer.kind === "flatten") {
+      const [place, channel] = [Math.floor(unit.channel / x.channels), unit.channel % x.channels];
+      return [`row ${Math.floor(place / x.width) + 1}, column ${(place % x.width) + 1} of map ${channel + 1}, unchanged, ${shown(value)}.`, []];
+    }
+    if (layer.kind === "dropout") return [`unchanged, ${shown(value)}; it drops values in training alone.`, []];
     if (layer.kind.endsWith("avg_pool")) return [`mean of ${layer.kind.startsWith("global") ? "all" : "its"} places of map ${unit.channel + 1}, ${shown(value)}.`, []];
     return [`value ${shown(value)}.`, []];
   }

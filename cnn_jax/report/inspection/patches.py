@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from jaxtyping import Float
 
 from cnn_jax.inspect import patches_pictures
 from cnn_jax.inspect.patches import TopPatches, denormalizing, top_patches
+from cnn_jax.inspect.reconstruction import STANDARD_RULES
 from cnn_jax.inspect.table import as_csv
+from cnn_jax.ops.activation import ReluBackward
 from cnn_jax.report.inspection.page import Group, Section, Shown
 from cnn_jax.report.inspection.subject import Subject
 
 _PATCHES = 9  # of a channel
 _CHANNELS, _FEWEST_CHANNELS = 8, 2  # of a layer
-_WORK = 2e12  # multiply-adds of all reconstructions, which take about three times a forward pass each
+_WORK = 4e12  # multiply-adds of all reconstructions, which take about three times a forward pass each
 _BATCH = 256  # test images
+_RULES: Mapping[ReluBackward, str] = {
+    "deconvnet": "by a deconvolutional network, which stops negative signals at rectifiers (Zeiler and Fergus, 2014)",
+    "guided": "by guided backpropagation, which stops them, and all signals at rectifiers that were shut "
+    "(Springenberg et al., 2015)",
+    "gradient": "by the gradient",
+}
 
 
 def patches(subject: Subject) -> Section:
     """Shows the strongest patches of channels over the test images, with what of them causes the response."""
     assert subject.test is not None
-    affordable = int(_WORK / (3 * _PATCHES * len(subject.layers) * max(1, subject.multiply_adds)))
+    rules = subject.request.rules or None
+    squares = _PATCHES * len(rules or STANDARD_RULES)
+    affordable = int(_WORK / (3 * squares * len(subject.layers) * max(1, subject.multiply_adds)))
     count = min(_CHANNELS, max(_FEWEST_CHANNELS, affordable))
     channels = {layer: subject.channels(layer, count) for layer in subject.layers}
     found = top_patches(
@@ -32,14 +42,16 @@ def patches(subject: Subject) -> Section:
         denormalizing(subject.run.normalization),
         channels,
         _PATCHES,
+        rules,
     )
     groups = []
     for each in found:
         captions = [patches_pictures.caption(each, place) for place in range(len(each.units.channels))]
-        figure = patches_pictures.sheet(each, f"{each.units.layer}: reconstructions (left), patches (right)")
+        figure = patches_pictures.sheet(each, f"{each.units.layer}: strongest patches and reconstructions")
+        rules_drawn = " and ".join(patches_pictures.NAMES[rule] for rule in each.reconstructions)
         alt = (
             f"The {_PATCHES} strongest patches of {len(captions)} channels of {each.units.layer}, with their "
-            f"reconstructions. Responses from the first patch to the last: {'; '.join(captions)}"
+            f"reconstructions by {rules_drawn}. Responses from the first patch to the last: {'; '.join(captions)}"
         )
         groups.append(Group(each.units.layer, [Shown.drawn(f"patches-{each.units.layer}", figure, alt)]))
     all_images, looked_at = len(subject.test), len(subject.test_numbers)
@@ -47,9 +59,11 @@ def patches(subject: Subject) -> Section:
     texts = [
         f"For each channel the {_PATCHES} test images with the strongest responses, of {seen} images, cut to the "
         "pixels that the unit depends on; grey is padding. On the left of them is what of the patch causes the "
-        "response, led back by a deconvolutional network (Zeiler and Fergus, 2014): "
-        + ("in colour, grey is 0." if subject.run.image_shape[2] == 3 else "red is positive, blue negative.")
-        + " Numbers are the responses of the first and the last patch."
+        "response, led back to the pixels: "
+        + "; ".join(_RULES[rule] for rule in found[0].reconstructions)
+        + ". "
+        + ("Colours about grey, which is 0" if subject.run.image_shape[2] == 3 else "Red is positive, blue negative")
+        + "; each has a scale of its own. Numbers are the responses of the first and the last patch."
     ]
     files = {"patches.csv": as_csv([row for each in found for row in _rows(each, subject)]).encode()}
     return Section("patches", "Strongest patches", texts, groups, files)

@@ -21,8 +21,9 @@ from cnn_jax.data.sources.evaluation_picture import read_picture
 from cnn_jax.data.split import Split
 from cnn_jax.inspect import layer_choice
 from cnn_jax.inspect.feature_maps import layer_outputs
-from cnn_jax.inspect.inspect_request import SECTIONS, SLOW, InspectRequest, SectionName
+from cnn_jax.inspect.inspect_request import SECTIONS, SLOW, InspectRequest, Rule, SectionName
 from cnn_jax.inspect.map_pictures import strongest_channels
+from cnn_jax.inspect.reconstruction import chosen_rules
 from cnn_jax.layer_rows import ACTIVATION
 from cnn_jax.models import Model, Variables
 from cnn_jax.plain_text import shortened
@@ -223,7 +224,7 @@ def open_subject(source: Source, request: InspectRequest) -> Subject:
     except layer_choice.UnknownLayerError as error:
         faults.append(f"--layers: {error}")
     classes, class_faults = _classes(request.classes, run.class_names)
-    if faults := faults + class_faults:
+    if faults := faults + class_faults + _rule_faults(request.rules, run):
         raise ConfigError(faults)
     files, _ = find_pictures(source.images, run.experiment.data) if source.images else ([], ())
     if len(files) > _MOST_PICTURES:
@@ -283,6 +284,17 @@ def _channel_faults(channels: Sequence[int], counts: dict[str, int]) -> list[str
         return []
     have = ", ".join(f"{name} has {count}" for name, count in counts.items())
     return [f"--channels: got {wrong[0]}, and no layer that is shown has such a channel: {have}, counted from 0"]
+
+
+def _rule_faults(rules: Sequence[Rule], run: FinishedRun) -> list[str]:
+    """Says where rules for rectifiers are asked for, and the network has none."""
+    if not rules:
+        return []
+    try:
+        chosen_rules(run.config.network, run.variables, np.zeros((1, *run.image_shape), np.float32), rules)
+    except ValueError as error:
+        return [f"--rules: {error}"]
+    return []
 
 
 def _read(files: Sequence[Path], run: FinishedRun) -> tuple[SeenPicture, ...]:
