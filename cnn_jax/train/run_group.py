@@ -61,7 +61,7 @@ class RunGroup:
         for run, described in zip(self.runs, self.described, strict=True):
             run.begin(described, identity.provenance_of(run.experiment, described, len(self.runs)))
             distributed.on_first(functools.partial(packed_checkpoints.unpack, run.folder))
-            self.checkpoints.append(Checkpoints(run.folder.checkpoints, keep_last))
+            self.checkpoints.append(Checkpoints(run.folder.checkpoints, keep_last, alone=not self.stacked))
             run.closing.callback(self.checkpoints[-1].close)
 
     def restore(self, like: T) -> list[T] | None:
@@ -130,6 +130,11 @@ class RunGroup:
         """Whether checkpoint.every_minutes have passed by the clock of the first process."""
         minutes = self.experiment.checkpoint.every_minutes
         return minutes is not None and distributed.is_first() and time.monotonic() - self.saved_at > 60 * minutes
+
+    def reserve(self, state: TrainState) -> None:
+        """Starts to take the host's memory for the copies of a run's state; an ensemble's are copied as they come."""
+        if not self.stacked and jax.process_count() == 1:
+            self.checkpoints[0].reserve(state)
 
     def save(self, step: int, state: TrainState) -> None:
         """Starts to save a checkpoint of each run, with the validation accuracy where it has just been measured."""
