@@ -50,9 +50,7 @@ def load(experiment: Experiment, data_dir: Path | None = None) -> Loaded:
 
 def _described(dataset: Dataset, preprocessing: Preprocessing) -> DatasetInfo:
     sizes = (len(dataset.train), len(dataset.validation or ()), len(dataset.test))
-    normalization, colours = (
-        jax.tree.map(lambda array: np.asarray(array).tolist(), part) for part in preprocessing[:2]
-    )
+    normalization, colours = (jax.tree.map(lambda array: np.asarray(array).tolist(), part) for part in preprocessing)
     return DatasetInfo(
         name=dataset.name,
         checksum=dataset.checksum,

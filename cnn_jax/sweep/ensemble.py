@@ -114,8 +114,7 @@ def _prepare(group: RunGroup, loaded: Sequence[Loaded]) -> Trainer:
     datasets = [each.dataset for each in loaded]
     experiment, first = group.experiment, datasets[0]
     mesh = sharding.data_mesh(jax.devices()[: num_devices(len(datasets), jax.device_count())])
-    config, numbers = StepConfig.of(experiment, first.num_classes).with_arguments()
-    loaded = [own._replace(preprocessing=own.preprocessing._replace(numbers=numbers)) for own in loaded]
+    config = StepConfig.of(experiment, first.num_classes)
     starts = [_start(config, run.experiment, own) for run, own in zip(group.runs, loaded, strict=True)]
     group.begin()
     variables, preprocessing, keys = _stack(starts, mesh)

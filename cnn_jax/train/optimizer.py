@@ -32,13 +32,8 @@ def build(config: cfg.Optimizer) -> optax.GradientTransformation:
     """
     clip = () if config.clip_norm is None else (optax.clip_by_global_norm(config.clip_norm),)
     mask = decayed if config.weight_decay_mask == "kernels" else None
-    decay = optax.add_decayed_weights(config.weight_decay, mask) if is_used(config.weight_decay) else optax.identity()
+    decay = optax.add_decayed_weights(config.weight_decay, mask) if config.weight_decay else optax.identity()
     return optax.chain(*clip, *registry.builder(OPTIMIZERS, config.name)(config, decay))
-
-
-def is_used(number: float | jax.Array) -> bool:
-    """Whether a number of the config is not zero; one that is an array of the step never is."""
-    return isinstance(number, jax.Array) or bool(number)
 
 
 Parts = tuple[optax.GradientTransformation, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -23,13 +23,6 @@ from cnn_jax.models import Variables
 from cnn_jax.ops.platform import platform
 from cnn_jax.train import optimizer
 from cnn_jax.train.metrics import Sums, measure
-
-# Numbers that can be arrays of a step, so that runs which differ in them share a program. The step uses them as they
-# are: of what it computes from one in double precision, such as 1 - b1, the last bits would change.
-_ARGUMENTS = {
-    "train": ("label_smoothing", "aux_loss_weight", "ema_decay"),
-    "optimizer": ("weight_decay", "momentum", "eps", "clip_norm"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,38 +67,6 @@ class StepConfig:
             num_classes=num_classes,
             mesh=mesh,
         )
-
-    def with_arguments(self) -> tuple[StepConfig, dict[str, Array]]:
-        """Takes out the numbers that can be arrays of a step.
-
-        A number that is zero stays: without it the program lacks a part.
-
-        Returns:
-          (the config with 1 in their place, the numbers by their fields: `with_numbers` brings them back).
-        """
-        numbers: dict[str, Array] = {}
-        sections = {}
-        for section, fields in _ARGUMENTS.items():
-            own = getattr(self, section)
-            given = {field: value for field in fields if (value := getattr(own, field, None))}
-            numbers |= {f"{section}.{field}": jnp.float32(value) for field, value in given.items()}
-            if smoothing := given.get("label_smoothing"):  # the shares of the label and of each class
-                numbers["train.label_smoothing"] = jnp.float32([1.0 - smoothing, smoothing / self.num_classes])
-            sections[section] = own.model_copy(update=dict.fromkeys(given, 1.0))
-        return dataclasses.replace(self, **sections), numbers
-
-    def with_numbers(self, numbers: Mapping[str, Float[Array, "..."]] | None) -> StepConfig:
-        """Brings back the numbers that `with_arguments` has taken out, as arrays; None if it has not been called."""
-        if numbers is None:
-            return self
-        sections = {}
-        for section, fields in _ARGUMENTS.items():
-            own = getattr(self, section)
-            used = {field: numbers.get(f"{section}.{field}") for field in fields if getattr(own, field, None)}
-            if missing := [field for field, number in used.items() if number is None]:
-                raise ValueError(f"the step lacks the numbers of {section}: {', '.join(missing)}")
-            sections[section] = own.model_copy(update=used)
-        return dataclasses.replace(self, **sections)
 
     @property
     def network(self) -> models.Model:
@@ -206,11 +167,10 @@ def train_step(
       (state after the step, its sums over the epoch and over the window so far). The sums are buffers of their own,
       which can be read after the state was donated to the next step.
     """
-    config = config.with_numbers(batch.preprocessing.numbers)
     with config.tracing():
         augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
         targets = jax.nn.one_hot(batch.labels, config.num_classes)
-        images, targets = augment.augment(augment_key, batch.images, targets, config.augment, *batch.preprocessing[:2])
+        images, targets = augment.augment(augment_key, batch.images, targets, config.augment, *batch.preprocessing)
         trainable = _trainable(config.freeze, state.params)
         examples = jnp.sum(batch.weights)
 
@@ -263,9 +223,7 @@ def cross_entropy(
       aux_logits: Logits of the auxiliary classifiers.
       targets: Probabilities of the classes, before smoothing.
     """
-    alpha: Any = config.label_smoothing  # the shares of the label and of each class if it is an argument of the step
-    is_argument = isinstance(alpha, jax.Array)
-    targets = alpha[0] * targets + alpha[1] if is_argument else optax.smooth_labels(targets, alpha)
+    targets = optax.smooth_labels(targets, config.label_smoothing)
     losses = optax.softmax_cross_entropy(logits, targets)
     for each in aux_logits:
         losses += config.aux_loss_weight * optax.softmax_cross_entropy(each, targets)
@@ -302,7 +260,7 @@ def _trainable(freeze: tuple[str, ...], params: Any) -> Any:
 
 def _moving_average(state: TrainState, params: Any, decay: float) -> Any:
     """Moves the running mean towards new parameters, faster in the first steps, when it has seen few."""
-    if not optimizer.is_used(decay):
+    if not decay:
         return state.averaged
     kept = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
     return jax.tree.map(lambda mean, new: kept * mean + (1 - kept) * new, state.averaged, params)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -43,18 +42,15 @@ class Colours(NamedTuple):
 
 
 class Preprocessing(NamedTuple):
-    """Constants that a step takes as arrays.
+    """Constants of the training images that the network's inputs depend on.
 
     Attributes:
       normalization: Constants that normalize pixels.
-      colours: Distribution of the training images' pixels, where the augmentation needs it; None elsewhere.
-      numbers: Numbers of the config, by the fields of which `StepConfig.with_arguments` has taken them; None where the
-        step has them as constants.
+      colours: Distribution of the pixels, where the augmentation needs it; None elsewhere.
     """
 
     normalization: Normalization
     colours: Colours | None = None
-    numbers: Mapping[str, Float[Array, "..."]] | None = None
 
 
 class Batch(NamedTuple):
