@@ -10,7 +10,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-docs test-export test-netron test-faults test-peers test-data-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep bench-sweep-scale lock clean
+.PHONY: help train test test-docs test-export test-netron test-faults test-peers test-ray test-data-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep bench-sweep-scale lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test-docs: $(VENV)/development data ## the documentation's commands and programs
 
 test-export: $(VENV)/development $(ALONE_VENV)/installed data ## exported networks of full size beside the live ones; ARGS="--networks cnn --images=500"
 	@PYTHONPATH=tests $(VENV)/bin/python -m scripts.export_checks.check --alone=$(ALONE_VENV)/bin/python $(ARGS)
+
+test-ray: $(VENV)/development ## searches on a Ray of several nodes, one of them lost; a search with real workers killed ten times
+	@$(VENV)/bin/python -m pytest tests/sweep/search/check_ray_nodes.py tests/sweep/search/check_search_kills.py $(ARGS)
 
 test-netron: $(VENV)/development build/netron/netron/index.html ## their ONNX files in the parser of Netron, by Node.js
 	@PYTHONPATH=tests $(VENV)/bin/python -m scripts.export_checks.netron --netron=build/netron/netron $(ARGS)

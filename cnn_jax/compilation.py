@@ -6,14 +6,12 @@ import collections
 import functools
 import os
 from collections.abc import Callable, Hashable
-from pathlib import Path
 from typing import Any
 
 import jax
-import platformdirs
 
 from cnn_jax.ops.platform import platform
-from cnn_jax.run import host_memory
+from cnn_jax.run import compile_cache, host_memory
 
 _OPTIONS: dict[str, dict[str, str | bool]] = {
     "cpu": {"xla_disable_hlo_passes": "cse_barrier_expander"},
@@ -25,10 +23,14 @@ _programs: collections.OrderedDict[Hashable, jax.stages.Compiled] = collections.
 
 
 def enable_cache() -> None:
-    """Keeps compiled programs between processes, in JAX_COMPILATION_CACHE_DIR or the user's cache folder."""
+    """Keeps compiled programs between processes, in JAX_COMPILATION_CACHE_DIR or the user's cache folder.
+
+    The latter is kept below a size; a folder that somebody names may hold other programs.
+    """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = Path(platformdirs.user_cache_dir("cnn_jax")) / "compiled"
+        folder = compile_cache.folder()
         jax.config.update("jax_compilation_cache_dir", str(folder))
+        compile_cache.trim(folder, compile_cache.limit())
     # Small programs too: a start compiles dozens of them.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

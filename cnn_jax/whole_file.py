@@ -21,18 +21,10 @@ def write(path: Path, content: bytes) -> None:
     Raises:
       OSError: If it cannot be written; it names `path`, an older file stays, and nothing else is left there.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with naming(path):
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()  # on a full disk it would take the space that is left
-        raise
+    with temporary(path) as other, naming(path), other.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -45,17 +37,30 @@ def opened(path: Path) -> Iterator[TextIO]:
     Raises:
       OSError: If it cannot be written; it names `path` unless the `with` raised it.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary(path) as other, other.open("w", encoding="utf-8", newline="") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def temporary(path: Path) -> Iterator[Path]:
+    """Gives another name beside a file; what is written there is moved into place at the end.
+
+    Args:
+      path: Path of the file; an older one is replaced. It stays where the `with` ends by an exception.
+
+    Raises:
+      OSError: If it cannot be moved; it names `path`.
+    """
+    other = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield other
         with naming(path):
-            temporary.replace(path)
+            other.replace(path)
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            other.unlink()  # on a full disk it would take the space that is left
 
 
 def append(file: io.FileIO, content: bytes) -> None:

@@ -25,10 +25,21 @@ def get_config() -> dict[str, Any]:
 
 def get_sweep() -> Sweep:
     networks = [
-        network("max 2, max 2, none; VALID", (8, 16, 16), "VALID", pooling=("max", "max", "none")),
-        network("max 2, max 2, none; SAME", (5, 10, 10), "SAME", pooling=("max", "max", "none")),
-        network("average 2, average 2, none; VALID", (8, 16, 16), "VALID", pooling=("avg", "avg", "none")),
-        network("stride 2, stride 2, none; SAME", (8, 15, 15), "SAME", strides=(2, 2, 1)),
+        network("max; VALID", (8, 16, 16), "VALID", pooling=("max", "max", "none")),
+        network("max; SAME", (5, 10, 10), "SAME", pooling=("max", "max", "none")),
+        network("average; VALID", (8, 16, 16), "VALID", pooling=("avg", "avg", "none")),
+        network("stride; SAME", (8, 15, 15), "SAME", strides=(2, 2, 1)),
+    ]
+    networks += [
+        network(
+            f"max 3, strides; {padding}",
+            (9, 18, 18),
+            padding,
+            strides=(1, 2, 2),
+            pooling=("max", "none", "none"),
+            windows=(3, 2, 2),
+        )
+        for padding in ("TORCH", "SAME")
     ]
     return Sweep(
         product({"model": networks}, repeat_seeds(5, first=1)),

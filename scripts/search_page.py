@@ -156,14 +156,8 @@ def _read(folder: Path) -> Found:
 
 def _page(searches: Sequence[Found], pictures: Sequence[str]) -> Iterator[str]:
     first = searches[0]
-    yield from (
-        f"# {first.header.experiment}",
-        "",
-        first.header.description,
-        "",
-        "<!-- not run: searches of hours -->",
-        "```bash",
-    )
+    yield from (f"# {first.header.experiment}", "", first.header.description, "")
+    yield from ("<!-- not run: searches of minutes to an hour -->", "```bash")
     yield from (_command(each, first) for each in searches)
     yield from ("```", "", _surroundings(searches), "")
     yield from _winners(searches)

@@ -12,6 +12,7 @@ from cnn_jax.cli import parser
 from cnn_jax.cli.command import Command
 from cnn_jax.cli.output import fail, refuse
 from cnn_jax.config.parsing import ConfigError
+from cnn_jax.run import compile_cache
 from cnn_jax.run.errors import RunFailed, explain
 from cnn_jax.run.exit_codes import DONE
 
@@ -54,6 +55,7 @@ def main(argv: Sequence[str]) -> int:
         if command.uses_jax:
             jax_settings.check_environment()
             xla_flags.check_known()
+            compile_cache.limit()
     except parser.HelpRequested as text:
         print(text)
         return DONE

@@ -18,6 +18,8 @@ from cnn_jax.run.errors import RunFolderError, reason
 from cnn_jax.run.metrics_log import TEST, read_records
 from cnn_jax.run.records import DatasetInfo, MetricRecord, Provenance, Record, RecordError, Result
 
+PACKED = "checkpoints.zip"  # all checkpoints of a trial that rests
+
 _SECTIONS = ("seed", "data", "model", "train")  # every version writes them; what is left out would get a default
 _Record = TypeVar("_Record", bound=Record)
 
@@ -219,6 +221,8 @@ class RunFolder:
 
     def has_checkpoints(self) -> bool:
         """Whether a checkpoint was saved."""
+        if (self.path / PACKED).exists():
+            return True
         return self.checkpoints.is_dir() and any(entry.name.isdigit() for entry in self.checkpoints.iterdir())
 
     def digests(self) -> dict[str, str]:

@@ -295,6 +295,8 @@ class Provenance(Record):
     changes: tuple[str, ...] = ()
     """Differences from the process before under which the run was resumed; the fields above describe the last process.
     Empty if the result is that of an uninterrupted run to the last bit."""
+    attempt: Mapping[str, Any] | None = None
+    """Content of status.json of a sweep's trial that is done, and then has no status.json; None for any other run."""
 
 
 class TracedSteps(Record):

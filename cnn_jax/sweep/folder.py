@@ -18,7 +18,7 @@ from cnn_jax.sweep import sweep_file
 from cnn_jax.sweep.event_links import link_names
 from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.plan import Plan
-from cnn_jax.sweep.status import DAMAGED, ENDED, RUNNING, STOPPED, Status
+from cnn_jax.sweep.status import DAMAGED, DONE, ENDED, RUNNING, STOPPED, Status
 from cnn_jax.sweep.sweep_file import DamagedError, SweepFile, TrialEntry
 from cnn_jax.sweep.trial import Trial, trial_id
 from cnn_jax.sweep.trial_files import is_held, read_trial
@@ -159,9 +159,18 @@ class SweepFolder:
         return self.trial(name).has_checkpoints()
 
     def write_status(self, name: str, status: Status) -> None:
-        """Writes a trial's status.json; the trial need not have begun."""
-        self.trial(name).path.mkdir(parents=True, exist_ok=True)
-        self.trial(name).write("status.json", dataclasses.asdict(status))
+        """Writes a trial's status.json; the trial need not have begun.
+
+        That of a trial that is done becomes a part of its provenance.json: it says how the result was made.
+        """
+        folder, content = self.trial(name), dataclasses.asdict(status)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        if status.status == DONE:
+            with contextlib.suppress(RunFolderError):  # a trial without provenance keeps its status.json
+                folder.write_provenance(folder.provenance().model_copy(update={"attempt": content}))
+                (folder.path / "status.json").unlink(missing_ok=True)
+                return
+        folder.write("status.json", content)
 
     @contextlib.contextmanager
     def marking_stopped(self, statuses: Mapping[str, Status]) -> Iterator[None]:

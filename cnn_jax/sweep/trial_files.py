@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +26,8 @@ class TrialFiles:
 
     Attributes:
       outcome: What became of the trial; "done" if its result can be read and belongs to the trial.
-      attempt: Content of status.json; None if no engine has started the trial.
+      attempt: Content of status.json, which moves to provenance.json when a trial is done; None if no engine has begun
+        the trial.
       provenance: Content of provenance.json; None if the run has not begun.
       result: Content of result.json; None if the run is not finished.
     """
@@ -67,7 +69,14 @@ def read_trial(sweep: Path, name: str) -> TrialFiles:
         return None
 
     provenance = read("provenance.json", Provenance)
-    attempt = read("status.json", Status)
+    written = "status.json"
+    attempt = read(written, Status)
+    if attempt is None and provenance is not None and provenance.attempt is not None and not faults:
+        written = "provenance.json"
+        try:
+            attempt = parse(json.dumps(dict(provenance.attempt)).encode(), Status, f"trials/{name}/{written}")
+        except DamagedError as error:
+            faults.append((DAMAGED, str(error)))
     result = read("result.json", Result)
     config = read("config.json", dict)
     if config is not None and (change := _change(name, config, provenance)) is not None:
@@ -79,7 +88,7 @@ def read_trial(sweep: Path, name: str) -> TrialFiles:
     if result is not None:
         return TrialFiles(Outcome(DONE, message="; ".join(messages)), attempt, provenance, result)
     if attempt is not None and attempt.status == DONE and not faults:
-        messages.append(f"trials/{name}/status.json says done, but there is no result.json")
+        messages.append(f"trials/{name}/{written} says done, but there is no result.json")
     known = attempt or Status()
     status, fault = known.status, known.fault
     if messages and fault is None:

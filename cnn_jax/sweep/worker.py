@@ -56,8 +56,10 @@ def main() -> None:
 
 def _examine(experiments: list[dict[str, Any]], data_dir: Path | None) -> dict[str, Any]:
     from cnn_jax import compilation
+    from cnn_jax.data.sources import kept
     from cnn_jax.sweep import examination
 
+    kept.keep()
     compilation.enable_cache()  # JAX decides at the first program whether it keeps any
     return examination.answer(experiments, data_dir)
 
@@ -88,6 +90,9 @@ def _train_logged(
             stream.flush()
             os.dup2(logs[0].fileno(), stream.fileno())
         try:
+            from cnn_jax.data.sources import kept
+
+            kept.keep()
             if group:
                 import jax
 
@@ -98,6 +103,9 @@ def _train_logged(
             errors = _train(folders[0], data_dir, until) if alone else _train_ensemble(folders, logs, data_dir, until)
         except Exception as error:  # whatever it is, it is these trials' failure alone
             errors = [error] * len(folders)
+        if not group or group["number"] == 0:
+            for folder, ended_by in zip(folders, errors, strict=True):
+                _pack(folder, ended_by)
         sys.stdout.flush()
         sys.stderr.flush()
         return [_end(error, log) for error, log in zip(errors, logs, strict=True)]
@@ -125,6 +133,17 @@ def _train_ensemble(
     ]
     ends = ensemble.train_and_evaluate(members, data_dir, until)
     return [end if isinstance(end, BaseException) else None for end in ends]
+
+
+def _pack(folder: Path, error: BaseException | None) -> None:
+    """Packs the checkpoints of a trial that is done, paused or diverged; if the disk is full they stay as they are."""
+    from cnn_jax.run import packed_checkpoints
+    from cnn_jax.run.folder import RunFolder, RunFolderError
+    from cnn_jax.run.recorder import DivergedError, Paused
+
+    if error is None or isinstance(error, DivergedError | Paused):
+        with contextlib.suppress(OSError, RunFolderError):
+            packed_checkpoints.pack(RunFolder(folder))
 
 
 def _end(error: BaseException | None, log: TextIO) -> tuple[int, str]:

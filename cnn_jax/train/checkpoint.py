@@ -11,6 +11,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,7 @@ import jax
 import numpy as np
 
 from cnn_jax import whole_file
+from cnn_jax.host_copy import HostCopy
 from cnn_jax.packed_arrays import digests, packed, unpacked, whole_digest
 from cnn_jax.run import orbax_messages
 from cnn_jax.run.errors import RunFailed, RunFolderError, explain, os_error
@@ -50,17 +52,21 @@ class Checkpoints:
     What the system refuses is raised as an OSError that names the folder, also for files that Orbax writes later.
     """
 
-    def __init__(self, directory: Path, keep_last: int = 1):
+    def __init__(self, directory: Path, keep_last: int = 1, alone: bool = True):
         """Names the folder; Orbax is loaded meanwhile, and opens it when there is something to save or to read.
 
         Args:
           directory: Folder of the checkpoints; created where it is missing.
           keep_last: Number of newest checkpoints to keep beside the best.
+          alone: Whether the process saves no other run meanwhile.
         """
         self._directory = directory.resolve()
         self._directory.mkdir(parents=True, exist_ok=True)
         self._keep_last = keep_last
+        self._alone = alone
         self._link: tempfile.TemporaryDirectory[str] | None = None
+        self._writing: Future[None] | None = None  # what was given to `save` last, where a thread writes it
+        self._host_copy = HostCopy()
         self._records: dict[int, RecordsDigest | None] = {}  # seen by what was saved or read here, by step
         self._reads_back = not self.steps()  # until a checkpoint has been read, or could not be saved
         self._loading = threading.Thread(target=_orbax)
@@ -73,7 +79,7 @@ class Checkpoints:
         context.array.saving.use_compression = False  # weights hardly shrink
         context.pytree.loading.partial_load = True
         return ocp.training.Checkpointer(
-            self._plain_path(),
+            self._plain_path,
             preservation_policy=policies.AnyPreservationPolicy(
                 [
                     policies.LatestN(self._keep_last),
@@ -84,6 +90,7 @@ class Checkpoints:
             context=context,
         )
 
+    @functools.cached_property
     def _plain_path(self) -> Path:
         """Gives a path of the folder that Orbax can use: it finds its files by patterns, as a shell does.
 
@@ -102,6 +109,10 @@ class Checkpoints:
         link.symlink_to(self._directory)
         return link
 
+    def reserve(self, state: object) -> None:
+        """Starts to take the memory for the copies of such a state, so that the first save need not wait for it."""
+        self._host_copy.reserve(_named_leaves(state))
+
     def save(
         self,
         step: int,
@@ -111,6 +122,9 @@ class Checkpoints:
     ) -> None:
         """Starts to save a state, and returns once it is copied; the first of a run is read back when it is saved.
 
+        A thread computes the digests and starts Orbax. With several runs in a process, or several processes of a run,
+        this thread does: Orbax counts the saves of a process, and makes the processes' devices wait for each other.
+
         Args:
           step: Number of the step; nothing is saved twice.
           state: Any tree of arrays.
@@ -118,15 +132,40 @@ class Checkpoints:
           records: Digest of the run's records so far.
 
         Raises:
-          OSError: If this one or the one before cannot be written.
+          OSError: If the one before cannot be written; `wait` raises it for this one.
           RunFailed: If the first cannot be read back.
+          RunFolderError: If the folder has a name that Orbax cannot use, and so has the one for temporary files.
         """
+        in_thread = self._alone and jax.process_count() == 1
+        if in_thread:
+            self.wait()
         if step in self._records and self._records[step] == records:
             return
         if self._records and self._reads_back:
             self.wait()
-        # A true copy: the training goes on in the same buffers while this is written.
-        arrays = {name: np.array(leaf) for name, leaf in _named_leaves(state).items()}
+        _ = self._plain_path
+        leaves = _named_leaves(state)
+        if not in_thread:
+            self._write(step, {name: np.array(leaf) for name, leaf in leaves.items()}, validation, records)
+            return
+        arrays = self._host_copy.copy(leaves)
+
+        def write_to_the_end() -> None:
+            self._write(step, arrays, validation, records)
+            self._finish_orbax()
+
+        thread = ThreadPoolExecutor(1)
+        self._writing = thread.submit(write_to_the_end)
+        thread.shutdown(wait=False)
+
+    def _write(
+        self,
+        step: int,
+        arrays: Mapping[str, np.ndarray],
+        validation: Mapping[str, float] | None,
+        records: RecordsDigest | None,
+    ) -> None:
+        """Starts Orbax; the arguments are those of `save`, the state as a dictionary of arrays that nobody changes."""
         kept, layout = packed(arrays)
         metadata = {"digests": digests(arrays), "packed": layout}
         with self._named_errors():
@@ -251,6 +290,12 @@ class Checkpoints:
           OSError: If it cannot be written.
           RunFailed: If the first cannot be read back.
         """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+        self._finish_orbax()
+
+    def _finish_orbax(self) -> None:
         if "_checkpointer" not in self.__dict__:
             return
         with self._named_errors():
@@ -275,6 +320,8 @@ class Checkpoints:
             if (opened := self.__dict__.pop("_checkpointer", None)) is not None:
                 with self._named_errors():
                     opened.close()
+            self._host_copy = HostCopy()
+            self.__dict__.pop("_plain_path", None)
             if self._link is not None:
                 self._link.cleanup()
                 self._link = None

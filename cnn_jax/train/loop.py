@@ -191,6 +191,7 @@ def train(
     timer = StepTimer(trainer.inputs.train_steps, trace)
     for run in runs.runs:
         run.resume(step, epochs * steps_per_epoch)
+    runs.reserve(state)
 
     def report(in_flight: int) -> None:
         """Reads and records the metrics of dispatches until so many are in flight."""

@@ -20,6 +20,7 @@ from cnn_jax.data.device.pipeline import Normalization, Preprocessing
 from cnn_jax.data.split import Images, Split
 from cnn_jax.geometry import preflight
 from cnn_jax.models import Variables
+from cnn_jax.run import packed_checkpoints
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.records import RecordsDigest, Result
 from cnn_jax.train import inputs, metrics, sharding, step
@@ -156,13 +157,14 @@ def load(workdir: Path, moved: Mapping[str, str] | None = None) -> FinishedRun:
     unused: Any = dict.fromkeys(
         ("step", "opt_state", "epoch_sums", "window_sums", *(["params"] * bool(shape.averaged)))
     )
-    checkpoints = Checkpoints(folder.checkpoints, experiment.checkpoint.keep_last)
-    try:
-        state = checkpoints.load(result.step, dataclasses.replace(shape, **unused), partial=True)
-    except DamagedCheckpointError as error:
-        raise RunFolderError(f"--workdir: {workdir}: {error}") from error
-    finally:
-        checkpoints.close()
+    with packed_checkpoints.opened(folder, result.step) as directory:
+        checkpoints = Checkpoints(directory, experiment.checkpoint.keep_last)
+        try:
+            state = checkpoints.load(result.step, dataclasses.replace(shape, **unused), partial=True)
+        except DamagedCheckpointError as error:
+            raise RunFolderError(f"--workdir: {workdir}: {error}") from error
+        finally:
+            checkpoints.close()
     return FinishedRun(
         folder=folder,
         experiment=experiment,

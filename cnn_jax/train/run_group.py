@@ -14,7 +14,7 @@ import jax
 from cnn_jax import identity
 from cnn_jax.config import Experiment
 from cnn_jax.geometry import Summary
-from cnn_jax.run import metrics_log
+from cnn_jax.run import metrics_log, packed_checkpoints
 from cnn_jax.run.metrics_log import TRAIN
 from cnn_jax.run.performance import performance
 from cnn_jax.run.recorder import Paused, Recorder, Stopped
@@ -60,7 +60,8 @@ class RunGroup:
         keep_last = max(self.experiment.checkpoint.keep_last, 2 if self.stacked else 1)
         for run, described in zip(self.runs, self.described, strict=True):
             run.begin(described, identity.provenance_of(run.experiment, described, len(self.runs)))
-            self.checkpoints.append(Checkpoints(run.folder.checkpoints, keep_last))
+            distributed.on_first(functools.partial(packed_checkpoints.unpack, run.folder))
+            self.checkpoints.append(Checkpoints(run.folder.checkpoints, keep_last, alone=not self.stacked))
             run.closing.callback(self.checkpoints[-1].close)
 
     def restore(self, like: T) -> list[T] | None:
@@ -129,6 +130,11 @@ class RunGroup:
         """Whether checkpoint.every_minutes have passed by the clock of the first process."""
         minutes = self.experiment.checkpoint.every_minutes
         return minutes is not None and distributed.is_first() and time.monotonic() - self.saved_at > 60 * minutes
+
+    def reserve(self, state: TrainState) -> None:
+        """Starts to take the host's memory for the copies of a run's state; an ensemble's are copied as they come."""
+        if not self.stacked and jax.process_count() == 1:
+            self.checkpoints[0].reserve(state)
 
     def save(self, step: int, state: TrainState) -> None:
         """Starts to save a checkpoint of each run, with the validation accuracy where it has just been measured."""

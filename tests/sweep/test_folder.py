@@ -298,6 +298,37 @@ def test_a_sweep_file_that_cannot_be_read_is_refused(sweep):
         SweepFolder(sweep.folder.path).claim(sweep.plan)
 
 
+def test_how_a_finished_trial_was_run_is_in_its_provenance(sweep):
+    finish(sweep, 0)
+    name, last = sweep.entries[0].id, Status("done", attempts=2, seconds=12.5, host="bench", cores=2)
+    sweep.folder.write_status(name, Status("running", attempts=2))
+    assert json.loads(trial_path(sweep, 0, "status.json").read_text())["status"] == "running"
+    sweep.folder.write_status(name, last)
+    assert not trial_path(sweep, 0, "status.json").exists()
+    assert sweep.folder.status(name) == last
+    attempt = read_rows(sweep.folder.path)[1][0].attempt
+    assert (attempt.host, attempt.attempts) == ("bench", 2)
+    before = sweep.folder.trial(name).provenance()
+    trial_path(sweep, 0, "result.json").unlink()
+    assert seen(sweep)[0] == (
+        "failed",
+        "damaged",
+        f"trials/{name}/provenance.json says done, but there is no result.json",
+    )
+    content = json.loads(trial_path(sweep, 0, "provenance.json").read_text())
+    content["attempt"]["attempts"] = "many"
+    write_json(trial_path(sweep, 0, "provenance.json"), content)
+    assert "provenance.json is damaged: attempts" in seen(sweep)[0][2]
+    assert before.packages == PACKAGES
+
+
+def test_a_finished_trial_of_an_older_version_has_a_status_file(sweep):
+    finish(sweep, 0)
+    write_json(trial_path(sweep, 0, "status.json"), {"status": "done", "attempts": 3, "host": "old"})
+    status = sweep.folder.status(sweep.entries[0].id)
+    assert (status.status, status.attempts, status.host) == ("done", 3, "old")
+
+
 def test_a_trial_that_has_not_begun_can_be_marked(sweep):
     """As one that a cluster has not started when the sweep is stopped."""
     sweep.folder.write_status(sweep.entries[0].id, Status("stopped", message="did not save"))

@@ -30,7 +30,10 @@ def cores() -> int:
 
 
 def statuses(workdir: Path) -> list[dict[str, object]]:
-    return [json.loads(path.read_text()) for path in workdir.glob("trials/*/status.json")]
+    """How the trials stand; a finished one has it in its provenance.json."""
+    running = [json.loads(path.read_text()) for path in workdir.glob("trials/*/status.json")]
+    made_by = [json.loads(path.read_text()) for path in workdir.glob("trials/*/provenance.json")]
+    return running + [each["attempt"] for each in made_by if each["attempt"]]
 
 
 def check_that_ray_keeps_to_itself(driver: int) -> None:

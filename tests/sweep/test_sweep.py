@@ -71,6 +71,9 @@ def test_every_trial_is_done_and_told(undisturbed):
         result = json.loads((workdir / "trials" / row["id"] / "result.json").read_text())
         assert float(row["test_accuracy"]) == result["test_accuracy"]
     assert (workdir / "report" / "index.html").exists()
+    files = "checkpoints.zip config.json dataset.json log.txt metrics.jsonl provenance.json result.json"  # no events
+    for row in rows:
+        assert sorted(path.name for path in (workdir / "trials" / row["id"]).rglob("*")) == files.split()
 
 
 def test_killed_drivers_and_trials_change_nothing(undisturbed, tmp_path):
@@ -244,7 +247,9 @@ def test_two_jobs_keep_to_their_cores_and_a_failing_report_to_itself(write_exper
     assert "Traceback" not in done.stdout + done.stderr
     assert "Traceback" in (tmp_path / "sweep" / "report.log").read_text()
     assert {row["status"] for row in table(tmp_path / "sweep")} == {"done"}
-    statuses = [json.loads(path.read_text()) for path in (tmp_path / "sweep").glob("trials/*/status.json")]
+    made_by = [json.loads(path.read_text()) for path in (tmp_path / "sweep").glob("trials/*/provenance.json")]
+    statuses = [each["attempt"] for each in made_by]
+    assert len(statuses) == 4
     available = len(os.sched_getaffinity(0))
     assert {status["cores"] for status in statuses} <= {max(1, available // 2), available - available // 2}
     assert {status["status"] for status in statuses} == {"done"}

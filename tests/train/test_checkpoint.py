@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import threading
 import zlib
 
 import jax
@@ -104,6 +105,28 @@ def test_a_saved_state_does_not_follow_its_buffers(folder):
     checkpoints.close()
     checkpoints = Checkpoints(folder)
     assert checkpoints.load(1, {"a": array})["a"].max() == 0
+    checkpoints.close()
+
+
+def test_the_loop_goes_on_while_a_state_is_written(folder, monkeypatch):
+    checkpoints = Checkpoints(folder)
+    goes_on, write = threading.Event(), checkpoints._write
+
+    def write_later(*arguments):
+        assert goes_on.wait(60)
+        write(*arguments)
+
+    monkeypatch.setattr(checkpoints, "_write", write_later)
+    array = np.zeros(1_000_000, np.float32)
+    checkpoints.reserve({"a": array})
+    checkpoints.save(1, {"a": array})
+    array += 1
+    assert kept(folder) == []
+    goes_on.set()
+    checkpoints.save(2, {"a": array})
+    checkpoints.close()
+    checkpoints = Checkpoints(folder)
+    assert [checkpoints.load(step, {"a": array})["a"].max() for step in kept(folder)] == [1]
     checkpoints.close()
 
 
@@ -244,11 +267,16 @@ def test_the_first_of_a_run_is_read_back(folder, monkeypatch):
     assert reads == [1]
 
 
-def test_a_first_one_that_cannot_be_read_back_ends_the_run(folder):
+def test_a_first_one_that_cannot_be_read_back_ends_the_run(folder, monkeypatch):
     checkpoints = Checkpoints(folder)
+    read = checkpoints._read
+
+    def read_damaged(step, wanted):
+        flip_a_bit(folder / "1")
+        return read(step, wanted)
+
+    monkeypatch.setattr(checkpoints, "_read", read_damaged)
     checkpoints.save(1, state(1))
-    checkpoints._checkpointer.wait()
-    flip_a_bit(folder / "1")
     with pytest.raises(RunFailed, match=r"(?s)checkpoint 1 was saved .* cannot be read back: .*name another --workdir"):
         checkpoints.save(2, state(2))
     checkpoints.close()
@@ -264,8 +292,9 @@ def test_what_cannot_be_saved_is_told_with_the_folder(folder, monkeypatch, numbe
         raise ValueError(text)
 
     monkeypatch.setattr(checkpoints._checkpointer, "save_async", fail)
+    checkpoints.save(2, state(2))
     with pytest.raises(OSError, match=os.strerror(number)) as raised:
-        checkpoints.save(2, state(2))
+        checkpoints.wait()
     assert (raised.value.errno, raised.value.filename) == (number, str(folder))
     checkpoints.close()
     assert kept(folder) == [1]

@@ -186,6 +186,10 @@ class FolderExamples:
         """Takes the files of these numbers."""
         return FolderExamples(self._folder, [self._names[number] for number in numbers.tolist()], self.labels[numbers])
 
+    def paths(self) -> list[Path]:
+        """Gives the paths of all files."""
+        return [self._folder / name for name in self._names]
+
     def files(self) -> tuple[str, ...]:
         """Names all files, for messages."""
         return tuple(map(self.place, range(len(self))))

@@ -15,7 +15,18 @@ import numpy as np
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.host.crops import WholePicture
-from cnn_jax.data.sources import cifar, csv_file, idx, image_folder, memory, npz_file, prepared, split_files, subset
+from cnn_jax.data.sources import (
+    cifar,
+    csv_file,
+    idx,
+    image_folder,
+    kept,
+    memory,
+    npz_file,
+    prepared,
+    split_files,
+    subset,
+)
 from cnn_jax.data.sources.cifar_sets import CIFAR_SETS
 from cnn_jax.data.sources.examples import decode
 from cnn_jax.data.sources.image_folder import FolderExamples
@@ -171,8 +182,16 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> Whole:
         # On the devices, and where the config needs memory, the images themselves are looked at and make the checksum.
         if placement[0] != "device" and config.memory != "host" and not config.test_shift:
             return pictures
-        images = decode(pictures, np.arange(len(pictures)), view, f"config.data.{field}")
-        return dataclasses.replace(images, files=pictures.files())
+
+        def decoded() -> Split:
+            images = decode(pictures, np.arange(len(pictures)), view, f"config.data.{field}")
+            return dataclasses.replace(images, files=pictures.files())
+
+        paths = pictures.paths()
+        stamp = prepared.stamp_of(paths)
+        if stamp is None:  # a file is gone, which reading tells
+            return decoded()
+        return kept.read((tuple(paths), tuple(pictures.labels.tolist()), stamp, shape), decoded, _size)
 
     all_train, all_test = taken(train, "train_dir"), None if test is None else taken(test, "test_dir")
     if all_test is not None:

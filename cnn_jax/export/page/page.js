@@ -38,16 +38,6 @@
     return made;
   };
 
-  const PRESETS = {
-    "nothing": () => 0,
-    "a ring": (y, x) => (Math.abs(Math.hypot(y, x) - 0.28) < 0.08 ? 255 : 0),
-    "a cross": (y, x) => (Math.min(Math.abs(y), Math.abs(x)) < 0.09 && Math.max(Math.abs(y), Math.abs(x)) < 0.4 ? 255 : 0),
-    "a shirt": (y, x) => ((Math.abs(x) < 0.2 && Math.abs(y) < 0.4) || (Math.abs(x) < 0.42 && y > -0.4 && y < -0.12) ? 200 : 0),
-    "trousers": (y, x) => (Math.abs(y) < 0.44 && Math.abs(x) < 0.22 && (y < -0.22 || Math.abs(x) > 0.05) ? 200 : 0),
-    "a ramp": (y, x, c) => Math.round(255 * (c === 1 ? y + 0.5 : x + 0.5)),
-    "stripes": (y) => (Math.floor((y + 0.5) * 8) % 2 ? 255 : 0),
-  };
-
   function ink() {
     if (channels === 1) return [Number($("ink").value)];
     return [1, 3, 5].map((i) => parseInt($("ink").value.slice(i, i + 2), 16));
@@ -345,15 +335,15 @@
     for (const canvas of [$("image"), $("overlay")]) canvas.style.setProperty("--shape", `${width} / ${height}`);
     [$("image").width, $("image").height] = [width, height];
     $("image").setAttribute("aria-label", `Picture of ${height}x${width} pixels`);
-    $("preset").append(...Object.keys(PRESETS).map((name) => new Option(name, name)));
+    $("preset").append(...Object.keys(picture.PRESETS).map((name) => new Option(name, name)));
     $("preset").value = "a shirt";
-    state.pixels = filled(PRESETS["a shirt"]);
+    state.pixels = filled(picture.PRESETS["a shirt"]);
     $("unit_layer").append(...layers.map((layer, number) => new Option(label(layer), String(number))));
     $("layers").append(...views.map(({ details }) => details));
     const middle = layers[0].shape;
     Object.assign(state.unit, { row: middle[0] >> 1, column: middle[1] >> 1 });
 
-    $("preset").addEventListener("change", () => { state.pixels = filled(PRESETS[$("preset").value]); draw(); });
+    $("preset").addEventListener("change", () => { state.pixels = filled(picture.PRESETS[$("preset").value]); draw(); });
     $("clear").addEventListener("click", () => { state.pixels = blank(); draw(); });
     $("invert").addEventListener("click", () => { state.pixels = { ...state.pixels, data: state.pixels.data.map((value) => 255 - value) }; draw(); });
     $("file").addEventListener("change", () => take($("file").files[0]));

@@ -2,6 +2,17 @@
 
 /** Pictures brought to a network's size and colours as `launch.py predict` does it. */
 const picture = (() => {
+  /** Pictures to start from: values at (y, x), from -0.5 to 0.5, of a channel. */
+  const PRESETS = {
+    "nothing": () => 0,
+    "a ring": (y, x) => (Math.abs(Math.hypot(y, x) - 0.28) < 0.08 ? 255 : 0),
+    "a cross": (y, x) => (Math.min(Math.abs(y), Math.abs(x)) < 0.09 && Math.max(Math.abs(y), Math.abs(x)) < 0.4 ? 255 : 0),
+    "a shirt": (y, x) => ((Math.abs(x) < 0.2 && Math.abs(y) < 0.4) || (Math.abs(x) < 0.42 && y > -0.4 && y < -0.12) ? 200 : 0),
+    "trousers": (y, x) => (Math.abs(y) < 0.44 && Math.abs(x) < 0.22 && (y < -0.22 || Math.abs(x) > 0.05) ? 200 : 0),
+    "a ramp": (y, x, c) => Math.round(255 * (c === 1 ? y + 0.5 : x + 0.5)),
+    "stripes": (y) => (Math.floor((y + 0.5) * 8) % 2 ? 255 : 0),
+  };
+
   /** Weights of an antialiased bilinear resize along one axis, as Pillow has them: [first pixel, weights] of each output pixel. */
   function shares(low, high, size, outputs) {
     const scale = (high - low) / outputs;
@@ -73,7 +84,7 @@ const picture = (() => {
     return fit(fromBytes(data, bitmap.height, bitmap.width, channels), [height, width], crop);
   }
 
-  return { resize, fromBytes, fit, read };
+  return { PRESETS, resize, fromBytes, fit, read };
 })();
 
 if (typeof module !== "undefined") module.exports = picture;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -82,6 +83,8 @@ class RayEngine:
         self._address, self._jobs, self._command = address, jobs, tuple(command)
         self._stop_file = folder.path.absolute() / ".stop"
         self._told: dict[str, Status] = {}  # of running trials
+        self._started = contextlib.ExitStack()  # what ends with Ray; empty until it is started
+        self._is_started = False
 
     def run(self, groups: Sequence[TrialGroup], report: Report, stopping: Callable[[], bool]) -> None:
         """Runs trials until none is left, or until a stop is wished for, when the running ones save.
@@ -91,13 +94,16 @@ class RayEngine:
           report: is told of each change of a trial's status.
           stopping: whether no more should start.
         """
-        self._stop_file.unlink(missing_ok=True)
-        # Ray lets all users write into its folder; nobody else gets into the one around it.
-        with tempfile.TemporaryDirectory(prefix="cnn_jax-", dir=_short_folder(), ignore_cleanup_errors=True) as own:
-            self._run(Path(own), groups, report, stopping)
+        try:
+            self.run_some(groups, report, stopping)
+        finally:
+            self.close()
 
-    def _run(self, own: Path, groups: Sequence[TrialGroup], report: Report, stopping: Callable[[], bool]) -> None:
-        self._start_ray(own)
+    def run_some(self, groups: Sequence[TrialGroup], report: Report, stopping: Callable[[], bool]) -> None:
+        """Does as `run`, and leaves Ray started for the next trials, until `close`."""
+        self._stop_file.unlink(missing_ok=True)
+        if not self._is_started:
+            self._start_ray()
         try:
             path, data_dir = self._folder.path.absolute(), self._data_dir and self._data_dir.absolute()
             alone = self._needs.processes == 1
@@ -111,9 +117,21 @@ class RayEngine:
             self._stop(tasks, report)
         finally:
             self._stop_file.unlink(missing_ok=True)
-            ray.shutdown()
 
-    def _start_ray(self, own: Path) -> None:
+    def close(self) -> None:
+        """Leaves the cluster, or ends the Ray that was started here."""
+        self._started.close()
+        self._is_started = False
+
+    def _start_ray(self) -> None:
+        # Ray lets all users write into its folder; nobody else gets into the one around it.
+        own = Path(
+            self._started.enter_context(
+                tempfile.TemporaryDirectory(prefix="cnn_jax-", dir=_short_folder(), ignore_cleanup_errors=True)
+            )
+        )
+        self._started.callback(ray.shutdown)
+        self._is_started = True
         where: dict[str, Any] = {"address": self._address}
         if self._address is None:
             needs, places = self._needs, self._jobs * self._needs.processes
@@ -128,6 +146,7 @@ class RayEngine:
         try:
             ray.init(**where, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            self.close()
             what = f"--address={self._address}" if self._address else "--engine=ray"
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ConfigError([f"{what}: Ray cannot be reached or started: {first}"]) from error

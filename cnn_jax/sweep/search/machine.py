@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cnn_jax import xla_flags
 from cnn_jax.config.parsing import ConfigError
@@ -17,7 +17,9 @@ from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.options import Options
 from cnn_jax.sweep.trial import Trial
-from cnn_jax.sweep.trial_groups import TrialGroup
+
+if TYPE_CHECKING:
+    from cnn_jax.sweep.engines.ray import RayEngine
 
 
 class Machine(Protocol):
@@ -58,6 +60,7 @@ class WorkerMachine:
         self._cores = confinement.available_cores()
         self._workers = Workers(command, reused=True)
         self._platform, self._devices = "cpu", 1
+        self._ray: RayEngine | None = None  # for all rungs
 
     def examine(self, trials: Sequence[Trial]) -> Sequence[Examined]:
         """Lets a worker examine trials; on this machine it then trains the first of them."""
@@ -92,7 +95,8 @@ class WorkerMachine:
         allowed = options.memory_limit * 2**30 if options.memory_limit else total and total * 0.9 / jobs
         limits = Limits(options.time_limit * 60 if options.time_limit else None, int(allowed) if allowed else None)
         if options.engine == "ray":
-            self._run_on_ray(groups, limits, jobs, report, stopping)
+            self._ray = self._ray or self._ray_engine(limits, jobs)
+            self._ray.run_some(groups, report, stopping)
             return
         devices = []
         if self._platform == "gpu" and jobs > 1:
@@ -101,14 +105,7 @@ class WorkerMachine:
         engine = LocalEngine(self._folder, self._data_dir, jobs, limits, devices, own, workers=self._workers)
         engine.run(groups, report, stopping)
 
-    def _run_on_ray(
-        self,
-        groups: Sequence[TrialGroup],
-        limits: Limits,
-        jobs: int,
-        report: Report,
-        stopping: Callable[[], bool],
-    ) -> None:
+    def _ray_engine(self, limits: Limits, jobs: int) -> RayEngine:
         options = self._options
         if options.address is None:
             os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # as in a sweep
@@ -117,9 +114,11 @@ class WorkerMachine:
         except ImportError as error:
             raise ConfigError([f"--engine=ray: {error}; pip install -r requirements-ray.txt"]) from error
         needs = Needs(self._wanted, options.gpus, options.tpus)
-        engine = RayEngine(self._folder, self._data_dir, limits, needs, options.address, jobs, self._command)
-        engine.run(groups, report, stopping)
+        return RayEngine(self._folder, self._data_dir, limits, needs, options.address, jobs, self._command)
 
     def close(self) -> None:
-        """Ends the idle workers."""
+        """Ends the idle workers, and Ray."""
         self._workers.close()
+        if self._ray is not None:
+            self._ray.close()
+            self._ray = None
