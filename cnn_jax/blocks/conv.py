@@ -55,9 +55,8 @@ class ConvBlock(KernelModule):
         not computed, nor is "norm" where the policy has none.
       pooling: Pooling at the end of the block.
       dropout: Share of the convolution's inputs dropped in training.
-      start_at_zero: Whether the block's last parameters begin at zero: the norm's scale, or the kernel where no norm
-        follows it.
-      bias: Whether the convolution has a bias although a batch or group norm follows it.
+      zero_init: Whether the block's last parameters start at zero: the norm's scale, or the kernel if no norm follows.
+      bias: Adds a bias even under batch or group norm, where it is left out by default.
     """
 
     features: int
@@ -70,15 +69,15 @@ class ConvBlock(KernelModule):
     order: str = "conv-norm-activation"
     pooling: Pooling | None = None
     dropout: float = 0.0
-    start_at_zero: bool = False
+    zero_init: bool = False
     bias: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b oh ow o"]:
-        for step in self._plan(x.shape[-1], train):
-            if "conv" in step:
+        for group in self._plan(x.shape[-1], train):
+            if "conv" in group:
                 x = self._inputs(x, train)
-            match step:
+            match group:
                 case ("conv",):
                     x = self._convolve(x)
                 case ("norm",):
@@ -94,10 +93,10 @@ class ConvBlock(KernelModule):
                 case ("norm", *activation, "pooling") if self.pooling is not None:
                     x = self._norm_max_pool(x, train, self.pooling, activated=bool(activation))
                 case _:
-                    raise ValueError(f"order={self.order!r}: no way to compute {'-'.join(step)} in one step")
+                    raise ValueError(f"order={self.order!r}: no way to compute {'-'.join(group)} together")
         return x
 
-    def _plan(self, channels: int, train: bool) -> tuple[fusion.Step, ...]:
+    def _plan(self, channels: int, train: bool) -> tuple[fusion.FusedParts, ...]:
         batch_statistics = self.policy.uses_batch_statistics((*self.path, "norm"), train)
         names = {"conv": "/".join(self.path), "norm": "/".join((*self.path, "norm"))}
         watched = [part for part, name in names.items() if is_watched(name) or ops.has_relu_backward()]
@@ -111,13 +110,13 @@ class ConvBlock(KernelModule):
             x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         return x.astype(self.policy.dtype)
 
-    def _after(self) -> fusion.Step:
+    def _after(self) -> tuple[str, ...]:
         """The parts after the convolution."""
         parts = fusion.parts_of(self)
         return parts[parts.index("conv") + 1 :]
 
     def _norm(self) -> Norm:
-        return Norm(self.policy, zero_scale=self.start_at_zero and "norm" in self._after(), name="norm")
+        return Norm(self.policy, zero_init=self.zero_init and "norm" in self._after(), name="norm")
 
     def _convolve(self, x: Array) -> Array:
         conv = self._convolution(x)
@@ -196,7 +195,8 @@ class ConvBlock(KernelModule):
                 )
             shape = (*window, channels // self.groups, self.features)
             check_kernel_size(shape)
-        # Batch norm after the convolution takes a bias off again with the mean.
+        # No bias under batch or group norm: batch norm would subtract it with the mean, and group norm follows that
+        # convention. An activation directly after the convolution needs one.
         biased = self.bias or policy.norm in ("none", "layer") or after[:1] == ("activation",)
         row = conv_row(
             name,
@@ -207,7 +207,7 @@ class ConvBlock(KernelModule):
             biases=self.features * biased,
             groups=self.groups,
         )
-        if self.start_at_zero and "norm" not in after:
+        if self.zero_init and "norm" not in after:
             kernel = self.param("kernel", nn.initializers.zeros, shape)
         else:
             kernel = self.param("kernel", self.initial_kernel, shape, policy.kernel_init)

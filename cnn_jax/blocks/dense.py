@@ -117,8 +117,8 @@ class GlobalHead(nn.Module):
             values = self.policy.activate(Dense(width, self.policy, name=f"dense{number}")(values))
         if self.dropout:
             values = Dropout(self.dropout, name="dropout")(values, train)
-        # Of variance 1 / inputs whatever the convolutions' scheme: one that looks at the outputs, of which few classes
-        # have few, would begin with losses of 15.
+        # Always lecun_normal. A fan-out scheme such as he_fan_out would give a head with few classes weights so large
+        # that training starts at a loss of about 15.
         return Dense(self.num_classes, self.policy, "lecun_normal", name="logits")(values)
 
 

@@ -20,10 +20,10 @@ from cnn_jax.ops.padding import pair
 if TYPE_CHECKING:
     from cnn_jax.blocks.conv import ConvBlock
 
-Step = tuple[str, ...]
+FusedParts = tuple[str, ...]  # neighbouring parts of a block that are computed together
 
 
-def parts_of(block: ConvBlock) -> Step:
+def parts_of(block: ConvBlock) -> tuple[str, ...]:
     """Lists the parts of a block in the order of computation: "conv", "norm", "activation" and "pooling"."""
     parts = tuple(part for part in block.order.split("-") if part != "norm" or block.policy.norm != "none")
     return parts if block.pooling is None else (*parts, "pooling")
@@ -31,8 +31,8 @@ def parts_of(block: ConvBlock) -> Step:
 
 def plan(
     block: ConvBlock, channels: int, batch_statistics: bool, platform: str, watched: Collection[str] = ()
-) -> tuple[Step, ...]:
-    """Groups the parts of a block into steps.
+) -> tuple[FusedParts, ...]:
+    """Groups the parts of a block by what is computed together.
 
     Args:
       block: Settings of the block.
@@ -43,33 +43,34 @@ def plan(
         read or perturbed or because the rectifier after them has a backward pass of its own.
 
     Returns:
-      All parts of the block in order, grouped; the parts of one step are computed together.
+      All parts of the block in order, grouped; the parts of one group are computed together.
     """
-    groups = list(_fusible(block, channels, batch_statistics, platform))
-    rest, steps = parts_of(block), []
+    fusible = list(_fusible(block, channels, batch_statistics, platform))
+    rest, groups = parts_of(block), []
     while rest:
-        fused = (group for group in groups if rest[: len(group)] == group and not set(group[:-1]) & set(watched))
-        step = next(fused, rest[:1])
-        steps.append(step)
-        rest = rest[len(step) :]
-    return tuple(steps)
+        fused = (parts for parts in fusible if rest[: len(parts)] == parts and not set(parts[:-1]) & set(watched))
+        group = next(fused, rest[:1])
+        groups.append(group)
+        rest = rest[len(group) :]
+    return tuple(groups)
 
 
-def _fusible(block: ConvBlock, channels: int, batch_statistics: bool, platform: str) -> Iterator[Step]:
+def _fusible(block: ConvBlock, channels: int, batch_statistics: bool, platform: str) -> Iterator[FusedParts]:
     """The groups of neighbouring parts that one function of `ops` computes."""
     parts, policy, pooling = parts_of(block), block.policy, block.pooling
-    steps, dilation = pair(block.strides, "strides"), pair(block.dilation, "dilation")
+    strides, dilation = pair(block.strides, "strides"), pair(block.dilation, "dilation")
     if (
         policy.activation == "relu"
         and pooling is not None
         and pooling.is_2x2_max
-        and (steps, dilation, block.groups) == ((1, 1), (1, 1), 1)
+        and (strides, dilation, block.groups) == ((1, 1), (1, 1), 1)
     ):
         yield "conv", "activation", "pooling"
     if platform != "tpu" or not batch_statistics or policy.lowering not in ("auto", "space_to_depth"):
         return
     window = pair(block.kernel_size, "kernel_size")
-    # The fused norm reads and writes the fewer channels, for a few more multiplications.
+    # The fused version works from the input and never stores the convolution's raw output; that pays only where the
+    # input has at most half as many channels (see ops/pointwise_norm.py).
     if (window, block.groups, block.padding) == ((1, 1), 1, None) and 2 * channels <= block.features:
         yield "conv", "norm"
     if pooling is not None and pooling.kind == "max":

@@ -12,7 +12,7 @@ from cnn_jax.ops.padding import GeometryError, IntPair, pair
 
 
 def crop_to(
-    name: str, x: Float[Array, "b h w c"], size: tuple[int, int], strides: IntPair = 1, step: bool = True
+    name: str, x: Float[Array, "b h w c"], size: tuple[int, int], strides: IntPair = 1, subsample: bool = True
 ) -> Float[Array, "b oh ow c"]:
     """Takes the middle of a map, so that it lies where the windows of a branch beside it have their centres.
 
@@ -21,17 +21,18 @@ def crop_to(
       x: Feature maps.
       size: (height, width) wanted, after striding.
       strides: Pixels between those taken.
-      step: Whether to stride, or only to cut what a 1x1 convolution of these strides makes this size of.
+      subsample: Whether to take every strides-th pixel here. False only crops, for a strided 1x1 convolution that
+        follows.
 
     Returns:
-      Feature maps of that size; without `step` such as a 1x1 convolution of these strides makes that size of, the
-      map itself where it is one.
+      Maps of `size`; with subsample=False, maps that the following convolution turns into `size`. `x` itself where
+      nothing is cut.
 
     Raises:
       GeometryError: where the map is too small, because padding made the other branch's larger.
     """
-    steps = pair(strides, "strides")
-    spans = [(count - 1) * stride + 1 for count, stride in zip(size, steps, strict=True)]
+    strides = pair(strides, "strides")
+    spans = [(count - 1) * stride + 1 for count, stride in zip(size, strides, strict=True)]
     pads = []
     for have, span in zip(x.shape[1:3], spans, strict=True):
         if span > have:
@@ -43,9 +44,9 @@ def crop_to(
         low = (have - span) // 2
         pads.append((-low, low + span - have))
     cut = x[:, -pads[0][0] :, -pads[1][0] :][:, : spans[0], : spans[1]]
-    taken = steps if step else (1, 1)
+    taken = strides if subsample else (1, 1)
     # What lies beyond the last pixel that a stride takes is not cut off: striding passes over it.
-    whole = [(-(-have // stride)) == count for have, stride, count in zip(x.shape[1:3], steps, size, strict=True)]
+    whole = [(-(-have // stride)) == count for have, stride, count in zip(x.shape[1:3], strides, size, strict=True)]
     if taken == (1, 1) and all(whole):
         return x
     y = cut[:, :: taken[0], :: taken[1]]
@@ -68,7 +69,7 @@ def concat(block: str, maps: Sequence[Float[Array, "b h w _"]]) -> Float[Array, 
     return emit(LayerRow(f"{block}/concat", "concat", maps[0].shape[1:], y.shape[1:]), y)
 
 
-def add(block: str, y: Float[Array, "b h w c"], skipped: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Adds what was led around a block to its maps, in their type; the layer "<block>/add" is recorded."""
+def add(block: str, y: Float[Array, "b h w c"], shortcut: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Adds a shortcut to a block's output, in the output's dtype; the layer "<block>/add" is recorded."""
     row = LayerRow(f"{block}/add", "add", y.shape[1:], y.shape[1:])
-    return emit(row, y + skipped.astype(y.dtype))
+    return emit(row, y + shortcut.astype(y.dtype))

@@ -47,11 +47,11 @@ class Norm(nn.Module):
 
     Attributes:
       policy: The network's policy.
-      zero_scale: Whether the scale begins at zero, in place of one.
+      zero_init: Whether the scale begins at zero, in place of one.
     """
 
     policy: Policy
-    zero_scale: bool = False
+    zero_init: bool = False
 
     @nn.nowrap
     def row(self, shape: tuple[int, ...]) -> LayerRow:
@@ -85,7 +85,7 @@ class Norm(nn.Module):
         """
         policy, shape = self.policy, fused.shape if fused else x.shape
         channels, row = shape[-1], self.row(shape[1:])
-        start = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
+        start = nn.initializers.zeros if self.zero_init else nn.initializers.ones
         scale = self.param("scale", start, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         if policy.norm == "group":
@@ -106,11 +106,11 @@ class Norm(nn.Module):
         parts = max(1, len(x) // (policy.norm_images or len(x)))
         inputs = BatchNormInputs(scale, bias, jnp.asarray(running_mean.value), policy.norm_eps, parts)
         y, mean, variance = fused.compute(inputs) if fused else ops.batch_norm_train(x, **inputs._asdict())
-        count, kept = math.prod(shape[:-1]) // parts, policy.norm_momentum
+        count, momentum = math.prod(shape[:-1]) // parts, policy.norm_momentum
         if not self.is_initializing():
-            running_mean.value = kept * running_mean.value + (1 - kept) * mean
+            running_mean.value = momentum * running_mean.value + (1 - momentum) * mean
             unbiased = variance * (count / max(count - 1, 1))
-            running_variance.value = kept * running_variance.value + (1 - kept) * unbiased
+            running_variance.value = momentum * running_variance.value + (1 - momentum) * unbiased
         return y if fused else emit(row, y)
 
 

@@ -47,14 +47,14 @@ class Pooling:
     def is_2x2_max(self) -> bool:
         """Whether it takes the largest of disjoint 2x2 windows, an odd row or column left out."""
         floors = (self.kind, self.padding, self.ceil_mode) == ("max", "VALID", False)
-        return floors and pair(self.window, "window") == pair(self._steps, "strides") == (2, 2)
+        return floors and pair(self.window, "window") == pair(self._resolved_strides, "strides") == (2, 2)
 
     @property
     def _counts_padding(self) -> bool:
         return self.count_include_pad and self.kind == "avg"
 
     @property
-    def _steps(self) -> IntPair:
+    def _resolved_strides(self) -> IntPair:
         return self.window if self.strides is None else self.strides
 
     def row(self, shape: tuple[int, ...]) -> LayerRow:
@@ -69,7 +69,7 @@ class Pooling:
         Raises:
           GeometryError: Where the window does not fit.
         """
-        window = SlidingWindow(self.window, self._steps, self.padding, ceil_mode=self.ceil_mode)
+        window = SlidingWindow(self.window, self._resolved_strides, self.padding, ceil_mode=self.ceil_mode)
         row = window_row(self.name, f"{self.kind}_pool", shape, shape[-1], window)
         if not self._counts_padding:
             return row
@@ -108,15 +108,17 @@ def adaptive_pool(name: str, x: Float[Array, "b h w c"], size: IntPair) -> Float
       Feature maps of that size.
     """
     outputs, pixels = pair(size, "size"), (x.shape[1], x.shape[2])
-    steps = [max(1, n // count) for n, count in zip(pixels, outputs, strict=True)]
-    taps = [n - (count - 1) * step if count <= n else n for n, count, step in zip(pixels, outputs, steps, strict=True)]
+    strides = [max(1, n // count) for n, count in zip(pixels, outputs, strict=True)]
+    taps = [
+        n - (count - 1) * stride if count <= n else n for n, count, stride in zip(pixels, outputs, strides, strict=True)
+    ]
     row = LayerRow(
         name,
         "adaptive_avg_pool",
         x.shape[1:],
         (*outputs, x.shape[-1]),
         window=(taps[0], taps[1]),
-        strides=(steps[0], steps[1]),
+        strides=(strides[0], strides[1]),
         dilation=(1, 1),
         pads=((0, 0), (0, 0)),
     )

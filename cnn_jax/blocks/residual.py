@@ -17,7 +17,9 @@ EXPANSION = 4  # of a bottleneck's output over its inner maps
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions (basic), or 1x1, 3x3 and 1x1 (bottleneck), around which the input is led and added.
+    """A basic or bottleneck block: convolutions with a shortcut that adds the input to their output.
+
+    A basic block has two 3x3 convolutions, a bottleneck a 1x1, a 3x3 and a 1x1 convolution.
 
     Where padding makes the convolutions' maps smaller than the input, the shortcut takes its middle.
 
@@ -30,12 +32,12 @@ class ResidualBlock(nn.Module):
       stride_in: Strided convolution of a bottleneck, "3x3" or "1x1".
       shortcut: where shapes change, "projection" (1x1 convolution) or "padded" (strided, zeros for new channels);
         "none" leaves it out everywhere: a plain net.
-      pre: norm and activation before each convolution, in place of after.
-      start_at_identity: whether what ends the branch begins at zero.
+      pre_activation: Norm and activation before each convolution, in place of after.
+      zero_init: Whether the branch's last scale (or kernel) starts at zero, so that the block starts as the identity.
       dropout: share of the last 3x3 convolution's inputs dropped in training.
 
-    Source: He et al., "Deep residual learning for image recognition", 2016, figures 2 and 5; for `pre` He et al.,
-    "Identity mappings in deep residual networks", 2016, figure 1b; for groups Xie et al., "Aggregated residual
+    Source: He et al., "Deep residual learning for image recognition", 2016, figures 2 and 5; for `pre_activation` He et
+    al., "Identity mappings in deep residual networks", 2016, figure 1b; for groups Xie et al., "Aggregated residual
     transformations for deep neural networks", 2017, figure 3c.
     """
 
@@ -46,8 +48,8 @@ class ResidualBlock(nn.Module):
     bottleneck_groups: int = 1
     stride_in: str = "3x3"
     shortcut: str = "projection"
-    pre: bool = False
-    start_at_identity: bool = False
+    pre_activation: bool = False
+    zero_init: bool = False
     dropout: float = 0.0
 
     @nn.compact
@@ -56,7 +58,7 @@ class ResidualBlock(nn.Module):
         first = x
         branches = Branches()
         with branches.branch():
-            if self.pre:
+            if self.pre_activation:
                 first = NormActivation(self.policy, name="preact")(x, train)
             y = self._convolve(first, train)
         if self.shortcut == "none":
@@ -66,7 +68,7 @@ class ResidualBlock(nn.Module):
             projects = changes and self.shortcut == "projection"
             skipped = self._shortcut(first if projects else x, (y.shape[1], y.shape[2]), projects, train)
         total = add("/".join(self.path), y, skipped)
-        return total if self.pre else self.policy.activate(total)
+        return total if self.pre_activation else self.policy.activate(total)
 
     def _convolve(self, x: Array, train: bool) -> Array:
         """The branch with the convolutions: (kernel, features, strides) of each."""
@@ -83,7 +85,7 @@ class ResidualBlock(nn.Module):
         last_3x3 = max(number for number, (kernel, _, _) in enumerate(convolutions) if kernel == 3)
         for number, (kernel, features, strides) in enumerate(convolutions):
             last = number == len(convolutions) - 1
-            if self.pre:
+            if self.pre_activation:
                 order = "norm-activation-conv" if number else "conv"
             else:
                 order = "conv-norm" if last and self.shortcut != "none" else "conv-norm-activation"
@@ -95,7 +97,7 @@ class ResidualBlock(nn.Module):
                 groups=self.bottleneck_groups if kernel == 3 and self.bottleneck_features is not None else 1,
                 order=order,
                 dropout=self.dropout if number == last_3x3 else 0.0,
-                start_at_zero=last and self.start_at_identity,
+                zero_init=last and self.zero_init,
                 name=f"conv{number + 1}",
             )(x, train)
         return x
@@ -103,8 +105,8 @@ class ResidualBlock(nn.Module):
     def _shortcut(self, x: Array, size: tuple[int, int], projects: bool, train: bool) -> Array:
         name = "/".join((*self.path, "shortcut"))
         if projects:
-            x = crop_to(name, x, size, self.strides, step=False)
-            order = "conv" if self.pre else "conv-norm"
+            x = crop_to(name, x, size, self.strides, subsample=False)
+            order = "conv" if self.pre_activation else "conv-norm"
             block = ConvBlock(self.features, 1, self.policy, strides=self.strides, order=order, name="shortcut")
             projected: Array = block(x, train)
             return projected

@@ -97,8 +97,8 @@ def _stages(
             bottleneck_groups=getattr(config, "bottleneck_groups", 1),
             stride_in=getattr(config, "stride_in", "3x3"),
             shortcut=config.shortcut,
-            pre=config.activation_order == "pre",
-            start_at_identity=config.zero_init_scale,
+            pre_activation=config.activation_order == "pre",
+            zero_init=config.zero_init_scale,
             dropout=config.dropout,
         )
         first, *equal = [f"stage{stage + 1}_block{number + 1}" for number in range(count)]

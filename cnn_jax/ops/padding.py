@@ -72,12 +72,12 @@ def resolve_padding(
       ValueError: where the padding is none of these.
     """
     sizes, windows = pair(size, "size"), pair(window, "window")
-    steps, dilations = pair(strides, "strides"), pair(dilation, "dilation")
+    strides, dilations = pair(strides, "strides"), pair(dilation, "dilation")
     if isinstance(padding, str):
         if padding not in DIALECTS:
             raise ValueError(f"padding={padding!r}: expected one of {', '.join(DIALECTS)}, an integer or pads")
         top_bottom, left_right = (
-            DIALECTS[padding].pads(n, k, s, d) for n, k, s, d in zip(sizes, windows, steps, dilations, strict=True)
+            DIALECTS[padding].pads(n, k, s, d) for n, k, s, d in zip(sizes, windows, strides, dilations, strict=True)
         )
         return top_bottom, left_right
     if isinstance(padding, int):
@@ -129,11 +129,11 @@ def output_sizes(
       GeometryError: where the window exceeds the padded input, so that nothing would come out.
     """
     sizes, windows = pair(size, "size"), pair(window, "window")
-    steps, dilations = pair(strides, "strides"), pair(dilation, "dilation")
-    pads = resolve_padding(padding, sizes, windows, steps, dilations)
+    strides, dilations = pair(strides, "strides"), pair(dilation, "dilation")
+    pads = resolve_padding(padding, sizes, windows, strides, dilations)
     check_border(padding, pads, sizes)
     outputs = []
-    for n, k, s, d, (low, high) in zip(sizes, windows, steps, dilations, pads, strict=True):
+    for n, k, s, d, (low, high) in zip(sizes, windows, strides, dilations, pads, strict=True):
         span, padded = effective_window(k, d), n + low + high
         if span > padded:
             raise GeometryError(

@@ -74,7 +74,7 @@ def test_kernels_can_be_supplied():
 
 
 def test_a_kernel_that_starts_at_zero_draws_nothing():
-    block = ConvBlock(3, 3, Policy(), start_at_zero=True)
+    block = ConvBlock(3, 3, Policy(), zero_init=True)
     with initial_kernels_from(lambda spec: pytest.fail(f"drew {spec}")):
         kernel = block.init(jax.random.key(0), jnp.zeros((1, 5, 5, 2)), train=False)["params"]["kernel"]
     assert not kernel.any()

@@ -77,7 +77,7 @@ def test_a_padded_shortcut_has_zeros_for_new_channels():
 
 
 def test_pre_activation_leaves_the_sum_as_it_is():
-    block = ResidualBlock(3, PLAIN, pre=True)
+    block = ResidualBlock(3, PLAIN, pre_activation=True)
     variables, x = started(block, (6, 6, 3))
     params, image = variables["params"], np.asarray(x, np.float64)
     branch = conv3x3(relu(conv3x3(relu(image), params["conv1"])), params["conv2"])
@@ -106,7 +106,7 @@ def test_growing_maps_are_refused_with_the_layer():
 
 @pytest.mark.parametrize("pre", [False, True])
 def test_a_block_can_start_as_the_identity(pre):
-    block = ResidualBlock(3, Policy(norm="batch"), pre=pre, start_at_identity=True)
+    block = ResidualBlock(3, Policy(norm="batch"), pre_activation=pre, zero_init=True)
     x = jax.random.normal(jax.random.key(0), (2, 5, 5, 3))
     variables = block.init(jax.random.key(0), x, train=False)
     assert jnp.any(variables["params"]["conv1"]["kernel"])
