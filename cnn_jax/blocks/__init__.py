@@ -3,12 +3,12 @@
 from cnn_jax.blocks.conv import ConvBlock
 from cnn_jax.blocks.convnext_block import ConvNeXtBlock
 from cnn_jax.blocks.dense import ConvHead, Dense, DenseHead, GlobalHead, RbfUnits
-from cnn_jax.blocks.dense_layer import DenseLayer
+from cnn_jax.blocks.densenet_layer import DenseNetLayer
 from cnn_jax.blocks.drop_path import DropPath, drop_rates
 from cnn_jax.blocks.fire import FireBlock
 from cnn_jax.blocks.inception import AuxiliaryHead, InceptionBlock
-from cnn_jax.blocks.inception_v3 import InceptionModule
-from cnn_jax.blocks.inverted_residual import InvertedResidual, Squeeze, SqueezeExcite, divisible
+from cnn_jax.blocks.inception_v3 import InceptionV3Block
+from cnn_jax.blocks.inverted_residual import InvertedResidual, Squeeze, SqueezeExcite, make_divisible
 from cnn_jax.blocks.norm import Norm, NormActivation, lrn
 from cnn_jax.blocks.policy import ACTIVATIONS, Policy
 from cnn_jax.blocks.pooling import Pooling, adaptive_pool, pool
@@ -22,12 +22,12 @@ __all__ = [
     "ConvNeXtBlock",
     "Dense",
     "DenseHead",
-    "DenseLayer",
+    "DenseNetLayer",
     "DropPath",
     "FireBlock",
     "GlobalHead",
     "InceptionBlock",
-    "InceptionModule",
+    "InceptionV3Block",
     "InvertedResidual",
     "Norm",
     "NormActivation",
@@ -38,8 +38,8 @@ __all__ = [
     "Squeeze",
     "SqueezeExcite",
     "adaptive_pool",
-    "divisible",
     "drop_rates",
     "lrn",
+    "make_divisible",
     "pool",
 ]

@@ -15,7 +15,7 @@ from cnn_jax.ops.padding import IntPair, output_sizes
 class FireBlock(nn.Module):
     """A 1x1 convolution to few channels, then a 1x1 and a 3x3 convolution side by side, stacked along the channels.
 
-    Where padding gives the two other sizes, the larger is cut to the smaller, around the middle.
+    Where padding makes the two differ in size, the larger is centre-cropped to the smaller.
 
     Attributes:
       features: Channels of the squeeze convolution, of the 1x1 and of the 3x3 expand convolution.

@@ -17,14 +17,13 @@ from cnn_jax.ops.padding import IntPair, output_sizes
 class InceptionBlock(nn.Module):
     """Four branches over one map, their outputs stacked along the channels.
 
-    Every branch keeps the map's size under padding that does; where padding makes some smaller, all are cut to
-    the smallest, around the middle.
+    Every branch keeps the map's size under padding that does; where padding makes some smaller, all are
+    centre-cropped to the smallest.
 
     Attributes:
-      features: maps of the 1x1 branch; of the 3x3 branch's reduction and its 3x3 convolution; of the 5x5 branch's
-        reduction and its convolution; of the 1x1 convolution after pooling.
+      features: Output channels (1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection), as in table 1 of the paper.
       policy: Policy of the network.
-      five_by_five: kernel of the third branch, pixels.
+      branch3_kernel: Kernel of the third branch in pixels; 5 in the paper.
       pooling: "max", "avg" or "min", of 3x3 windows of stride 1.
 
     Source: Szegedy et al., "Going deeper with convolutions", 2015, figure 2b.
@@ -32,7 +31,7 @@ class InceptionBlock(nn.Module):
 
     features: tuple[int, int, int, int, int, int]
     policy: Policy
-    five_by_five: IntPair = 5
+    branch3_kernel: IntPair = 5
     pooling: str = "max"
 
     @nn.compact
@@ -40,7 +39,7 @@ class InceptionBlock(nn.Module):
         ones, reduce3, threes, reduce5, fives, pooled = self.features
 
         with naming("/".join(self.path), x.shape[1:]):
-            sizes = [output_sizes(x.shape[1:3], kernel, 1, self.policy.padding) for kernel in (3, self.five_by_five)]
+            sizes = [output_sizes(x.shape[1:3], kernel, 1, self.policy.padding) for kernel in (3, self.branch3_kernel)]
         size = tuple(map(min, zip(x.shape[1:3], *sizes, strict=True)))
 
         def conv(name: str, features: int, kernel: IntPair, maps: Array) -> Array:
@@ -56,8 +55,8 @@ class InceptionBlock(nn.Module):
         with branches.branch():
             outputs.append(cut("branch2", conv("branch2", threes, 3, conv("branch2_reduce", reduce3, 1, x))))
         with branches.branch():
-            fifth = conv("branch3_reduce", reduce5, 1, x)
-            outputs.append(cut("branch3", conv("branch3", fives, self.five_by_five, fifth)))
+            reduced = conv("branch3_reduce", reduce5, 1, x)
+            outputs.append(cut("branch3", conv("branch3", fives, self.branch3_kernel, reduced)))
         with branches.branch():
             window = Pooling("/".join((*self.path, "branch4_pool")), self.pooling, 3, 1, "SAME")
             outputs.append(cut("branch4", conv("branch4", pooled, 1, window(x))))

@@ -1,4 +1,4 @@
-"""The modules of Inception v3: paths of convolutions side by side, stacked along the channels."""
+"""The blocks of Inception v3: branches of convolutions side by side, stacked along the channels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cnn_jax.layer_rows import Branches, naming
 from cnn_jax.ops.padding import IntPair, Padding, output_sizes
 
 
-class Conv(NamedTuple):
-    """A convolution of a path.
+class BranchConv(NamedTuple):
+    """A convolution of a branch.
 
     Attributes:
-      name: Name in the module.
+      name: Name in the block.
       features: Output channels.
       kernel_size: Kernel in pixels.
       strides: Strides.
@@ -33,7 +33,7 @@ class Conv(NamedTuple):
     padding: Padding | None = None
 
     def output_size(self, size: tuple[int, int], policy: Policy) -> tuple[int, int]:
-        """The size of the maps that it makes of maps of a size."""
+        """Computes the size of its output maps from the size of its input maps."""
         padding = policy.padding if self.padding is None else self.padding
         if self.kernel_size == 1 and self.padding is None:
             padding = "VALID"
@@ -41,21 +41,21 @@ class Conv(NamedTuple):
         return height, width
 
 
-class Path(NamedTuple):
-    """A path of a module.
+class Branch(NamedTuple):
+    """A branch of a block.
 
     Attributes:
       steps: Convolutions, one after the other.
-      ends: Convolutions that read the last step side by side; empty ends the path with the steps.
+      ends: Convolutions that read the last step side by side; empty ends the branch with the steps.
       pooling: Pooling before the steps, (kind, strides, padding) of 3x3 windows; None for none.
     """
 
-    steps: tuple[Conv, ...] = ()
-    ends: tuple[Conv, ...] = ()
+    steps: tuple[BranchConv, ...] = ()
+    ends: tuple[BranchConv, ...] = ()
     pooling: tuple[str, int, Padding] | None = None
 
     def output_sizes(self, size: tuple[int, int], policy: Policy) -> list[tuple[int, int]]:
-        """The sizes of the maps that it makes of maps of a size, one for each of its ends."""
+        """Computes the sizes of its output maps, one for each of its ends, from the size of its input maps."""
         if self.pooling is not None:
             _, strides, padding = self.pooling
             height, width = output_sizes(size, 3, strides, padding)
@@ -65,51 +65,53 @@ class Path(NamedTuple):
         return [end.output_size(size, policy) for end in self.ends] or [size]
 
 
-class InceptionModule(nn.Module):
-    """Paths over one map, their outputs stacked along the channels.
+class InceptionV3Block(nn.Module):
+    """Branches over one map, their outputs stacked along the channels.
 
-    Where padding makes some outputs smaller than others, all are cut to the smallest, around the middle.
+    Where padding makes some outputs smaller than others, all are centre-cropped to the smallest.
 
     Attributes:
-      paths: The paths in the order of their channels.
+      branches: The branches in the order of their channels.
       policy: The network's policy.
 
     Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception architecture for computer vision",
       2016, figures 5 to 7 and 10.
     """
 
-    paths: tuple[Path, ...]
+    branches: tuple[Branch, ...]
     policy: Policy
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b oh ow o"]:
         with naming("/".join(self.path), x.shape[1:]):
-            sizes = [size for path in self.paths for size in path.output_sizes((x.shape[1], x.shape[2]), self.policy)]
+            sizes = [
+                size for branch in self.branches for size in branch.output_sizes((x.shape[1], x.shape[2]), self.policy)
+            ]
         size = (min(height for height, _ in sizes), min(width for _, width in sizes))
-        branches, outputs = Branches(), []
-        for number, path in enumerate(self.paths, start=1):
-            with branches.branch():
-                outputs += self._follow(path, number, x, size, train)
+        rows, outputs = Branches(), []
+        for number, branch in enumerate(self.branches, start=1):
+            with rows.branch():
+                outputs += self._follow(branch, number, x, size, train)
         return concat("/".join(self.path), outputs)
 
-    def _follow(self, path: Path, number: int, x: Array, size: tuple[int, int], train: bool) -> list[Array]:
-        """The outputs of a path, of one size."""
+    def _follow(self, branch: Branch, number: int, x: Array, size: tuple[int, int], train: bool) -> list[Array]:
+        """Computes the outputs of a branch, cropped to one size."""
         last = f"path{number}"
-        if path.pooling is not None:
-            kind, strides, padding = path.pooling
+        if branch.pooling is not None:
+            kind, strides, padding = branch.pooling
             last = f"path{number}_pool"
             x = Pooling("/".join((*self.path, last)), kind, 3, strides, padding, count_include_pad=True)(x)
-        for step in path.steps:
+        for step in branch.steps:
             x, last = self._convolve(step, x, train), step.name
-        if not path.ends:
+        if not branch.ends:
             return [crop_to("/".join((*self.path, last)), x, size)]
-        branches, outputs = Branches(), []
-        for end in path.ends:
-            with branches.branch():
+        rows, outputs = Branches(), []
+        for end in branch.ends:
+            with rows.branch():
                 outputs.append(crop_to("/".join((*self.path, end.name)), self._convolve(end, x, train), size))
         return outputs
 
-    def _convolve(self, conv: Conv, x: Array, train: bool) -> Array:
+    def _convolve(self, conv: BranchConv, x: Array, train: bool) -> Array:
         block: Array = ConvBlock(
             conv.features, conv.kernel_size, self.policy, strides=conv.strides, padding=conv.padding, name=conv.name
         )(x, train)

@@ -16,8 +16,8 @@ from cnn_jax.layer_rows import Branches, LayerRow, emit
 from cnn_jax.ops.padding import IntPair, pair
 
 
-def divisible(width: float) -> int:
-    """Gives the multiple of 8 next to a width that is not below nine tenths of it.
+def make_divisible(width: float) -> int:
+    """Rounds a width to the nearest multiple of 8, at least 8, or up where rounding down would lose over a tenth.
 
     Source: Sandler et al., "MobileNetV2", 2018, as its authors' code rounds widths.
     """

@@ -26,7 +26,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": ops.relu,
     "relu6": _relu6,
     "tanh": jnp.tanh,
-    # LeCun et al., 1998, appendix A: near 1 where the argument is 1, so that units stay where the slope is.
+    # LeCun et al., 1998, appendix A: f(±1) = ±1, so that targets of ±1 lie away from the saturated ends.
     "scaled_tanh": lambda x: 1.7159 * jnp.tanh(2 / 3 * x),
     "sigmoid": jax.nn.sigmoid,
     "hard_sigmoid": jax.nn.hard_sigmoid,
@@ -50,8 +50,8 @@ MONOTONIC_ACTIVATIONS = frozenset(
 )
 
 
-def lies_below(path: tuple[str, ...], layers: Iterable[str]) -> bool:
-    """Tells whether a path in the network is that of one of the layers, or lies below it."""
+def is_in_any(path: tuple[str, ...], layers: Iterable[str]) -> bool:
+    """Tells whether a path in the network is that of one of the layers, or of a module inside one."""
     return any(path[: layer.count("/") + 1] == tuple(layer.split("/")) for layer in layers)
 
 
@@ -98,7 +98,7 @@ class Policy:
 
     def uses_batch_statistics(self, path: tuple[str, ...], train: bool) -> bool:
         """Tells whether the norm at a path takes its mean and variance from the batch."""
-        return train and self.norm == "batch" and not lies_below(path, self.frozen)
+        return train and self.norm == "batch" and not is_in_any(path, self.frozen)
 
 
 _SHARED = set(Network.model_fields) - {"compute"}

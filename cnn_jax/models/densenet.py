@@ -5,7 +5,7 @@ from __future__ import annotations
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from cnn_jax.blocks import ConvBlock, DenseLayer, GlobalHead, NormActivation, Policy, Pooling, pool
+from cnn_jax.blocks import ConvBlock, DenseNetLayer, GlobalHead, NormActivation, Policy, Pooling, pool
 from cnn_jax.config.networks import DenseNet
 from cnn_jax.layer_rows import SlidingWindow
 
@@ -44,7 +44,7 @@ class DenseNetModule(nn.Module):
         )(images, train)  # 56x56x64
         for block, count in enumerate(config.blocks, start=1):
             for number in range(1, count + 1):
-                x = DenseLayer(
+                x = DenseNetLayer(
                     config.growth,
                     config.bottleneck * config.growth,
                     policy,

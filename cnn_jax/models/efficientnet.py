@@ -5,7 +5,7 @@ from __future__ import annotations
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from cnn_jax.blocks import ConvBlock, GlobalHead, InvertedResidual, Policy, Squeeze, divisible, drop_rates
+from cnn_jax.blocks import ConvBlock, GlobalHead, InvertedResidual, Policy, Squeeze, drop_rates, make_divisible
 from cnn_jax.config.networks import EfficientNet
 
 FEATURES = (16, 24, 40, 80, 112, 192, 320)  # of the seven stages
@@ -28,7 +28,7 @@ class EfficientNetModule(nn.Module):
         config, policy = self.config, self.policy
         rates = iter(drop_rates(config.drop_path, sum(config.blocks) + 1))
         x = ConvBlock(
-            divisible(config.width * config.stem_features),
+            make_divisible(config.width * config.stem_features),
             config.stem_kernel_size,
             policy,
             strides=config.stem_strides,
@@ -41,8 +41,8 @@ class EfficientNetModule(nn.Module):
                     squeezed = max(1, int(config.squeeze_ratio * x.shape[-1]))
                     squeeze = Squeeze(squeezed, config.activation, config.gate)
                 x = InvertedResidual(
-                    divisible(config.width * FEATURES[stage]),
-                    divisible(x.shape[-1] * config.expansion) if stage else x.shape[-1],
+                    make_divisible(config.width * FEATURES[stage]),
+                    make_divisible(x.shape[-1] * config.expansion) if stage else x.shape[-1],
                     policy,
                     config.kernel_size[stage],
                     config.stage_strides[stage] if number == 0 else 1,
@@ -50,5 +50,5 @@ class EfficientNetModule(nn.Module):
                     next(rates),
                     name=f"stage{stage + 1}_block{number + 1}",
                 )(x, train)  # 112x112x16, 56x56x24, 28x28x40, 14x14x80, 14x14x112, 7x7x192, 7x7x320
-        x = ConvBlock(divisible(config.width * config.head_features), 1, policy, name="last")(x, train)
+        x = ConvBlock(make_divisible(config.width * config.head_features), 1, policy, name="last")(x, train)
         return GlobalHead(self.num_classes, policy, config.dropout, name="head")(x, train), ()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from cnn_jax.blocks import ConvBlock, GlobalHead, InceptionModule, Policy, Pooling, adaptive_pool, pool
-from cnn_jax.blocks.inception_v3 import Conv, Path
+from cnn_jax.blocks import ConvBlock, GlobalHead, InceptionV3Block, Policy, Pooling, adaptive_pool, pool
+from cnn_jax.blocks.inception_v3 import Branch, BranchConv
 from cnn_jax.config.networks import InceptionV3
 from cnn_jax.layer_rows import Branches, SlidingWindow
 from cnn_jax.ops.padding import Padding
@@ -38,11 +38,11 @@ class InceptionV3Module(nn.Module):
         halving, in_between = config.reduction_padding, []
         for size, (count, letters) in enumerate(zip(config.modules, LETTERS, strict=True), start=5):
             if size > 5 and count:  # 35x35x288, 17x17x768, 8x8x2048
-                paths = _halving_6(halving) if size == 6 else _halving_7(halving)
-                x = self._module(f"{size}a", paths, x, train)
+                branches = _halving_6(halving) if size == 6 else _halving_7(halving)
+                x = self._module(f"{size}a", branches, x, train)
             for letter in letters[:count]:
                 number = f"{size}{letter}"
-                x = self._module(number, _paths(number, config.pooling), x, train)
+                x = self._module(number, _branches(number, config.pooling), x, train)
             if size == 6 and count and config.aux_heads and (train or self.is_initializing()):
                 in_between.append(self._classify(x, train))
         head = GlobalHead(self.num_classes, self.policy, config.dropout, name="head")
@@ -75,15 +75,15 @@ class InceptionV3Module(nn.Module):
         x = conv("conv4a", 192, 3, x)  # 71x71x192
         return pool("pool2", x, "max", window) if config.stem_pools[1] else x  # 35x35x192
 
-    def _module(self, number: str, paths: tuple[Path, ...], x: Array, train: bool) -> Array:
+    def _module(self, number: str, branches: tuple[Branch, ...], x: Array, train: bool) -> Array:
         scaled = tuple(
-            Path(tuple(map(self._narrowed, path.steps)), tuple(map(self._narrowed, path.ends)), path.pooling)
-            for path in paths
+            Branch(tuple(map(self._narrowed, branch.steps)), tuple(map(self._narrowed, branch.ends)), branch.pooling)
+            for branch in branches
         )
-        module: Array = InceptionModule(scaled, self.policy, name=f"mixed{number}")(x, train)
+        module: Array = InceptionV3Block(scaled, self.policy, name=f"mixed{number}")(x, train)
         return module
 
-    def _narrowed(self, conv: Conv) -> Conv:
+    def _narrowed(self, conv: BranchConv) -> BranchConv:
         return conv._replace(features=self._scaled(conv.features))
 
     def _classify(self, x: Array, train: bool) -> Array:
@@ -101,73 +101,88 @@ class InceptionV3Module(nn.Module):
         return max(1, round(self.config.width * features))
 
 
-def _paths(number: str, pooling: str) -> tuple[Path, ...]:
-    """The paths of a module that keeps the size of its maps."""
+def _branches(number: str, pooling: str) -> tuple[Branch, ...]:
+    """The branches of a module that keeps the size of its maps."""
     if number in POOLED:  # figure 5
         return (
-            Path((Conv("branch1x1", 64),)),
-            Path((Conv("branch5x5_1", 48), Conv("branch5x5_2", 64, 5))),
-            Path((Conv("branch3x3dbl_1", 64), Conv("branch3x3dbl_2", 96, 3), Conv("branch3x3dbl_3", 96, 3))),
+            Branch((BranchConv("branch1x1", 64),)),
+            Branch((BranchConv("branch5x5_1", 48), BranchConv("branch5x5_2", 64, 5))),
+            Branch(
+                (
+                    BranchConv("branch3x3dbl_1", 64),
+                    BranchConv("branch3x3dbl_2", 96, 3),
+                    BranchConv("branch3x3dbl_3", 96, 3),
+                )
+            ),
             _pooled(pooling, POOLED[number]),
         )
     if number in FACTORISED:  # figure 6
         inner = FACTORISED[number]
         return (
-            Path((Conv("branch1x1", 192),)),
-            Path((Conv("branch7x7_1", inner), Conv("branch7x7_2", inner, (1, 7)), Conv("branch7x7_3", 192, (7, 1)))),
-            Path(
+            Branch((BranchConv("branch1x1", 192),)),
+            Branch(
                 (
-                    Conv("branch7x7dbl_1", inner),
-                    Conv("branch7x7dbl_2", inner, (7, 1)),
-                    Conv("branch7x7dbl_3", inner, (1, 7)),
-                    Conv("branch7x7dbl_4", inner, (7, 1)),
-                    Conv("branch7x7dbl_5", 192, (1, 7)),
+                    BranchConv("branch7x7_1", inner),
+                    BranchConv("branch7x7_2", inner, (1, 7)),
+                    BranchConv("branch7x7_3", 192, (7, 1)),
+                )
+            ),
+            Branch(
+                (
+                    BranchConv("branch7x7dbl_1", inner),
+                    BranchConv("branch7x7dbl_2", inner, (7, 1)),
+                    BranchConv("branch7x7dbl_3", inner, (1, 7)),
+                    BranchConv("branch7x7dbl_4", inner, (7, 1)),
+                    BranchConv("branch7x7dbl_5", 192, (1, 7)),
                 )
             ),
             _pooled(pooling, 192),
         )
     return (  # figure 7
-        Path((Conv("branch1x1", 320),)),
-        Path((Conv("branch3x3_1", 384),), (Conv("branch3x3_2a", 384, (1, 3)), Conv("branch3x3_2b", 384, (3, 1)))),
-        Path(
-            (Conv("branch3x3dbl_1", 448), Conv("branch3x3dbl_2", 384, 3)),
-            (Conv("branch3x3dbl_3a", 384, (1, 3)), Conv("branch3x3dbl_3b", 384, (3, 1))),
+        Branch((BranchConv("branch1x1", 320),)),
+        Branch(
+            (BranchConv("branch3x3_1", 384),),
+            (BranchConv("branch3x3_2a", 384, (1, 3)), BranchConv("branch3x3_2b", 384, (3, 1))),
+        ),
+        Branch(
+            (BranchConv("branch3x3dbl_1", 448), BranchConv("branch3x3dbl_2", 384, 3)),
+            (BranchConv("branch3x3dbl_3a", 384, (1, 3)), BranchConv("branch3x3dbl_3b", 384, (3, 1))),
         ),
         _pooled(pooling, 192),
     )
 
 
-def _pooled(pooling: str, features: int) -> Path:
-    kept = () if pooling == "none" else (pooling, 1, 1)
-    return Path((Conv("branch_pool", features),), pooling=kept or None)  # a pixel of zeros on each side, which count
+def _pooled(pooling: str, features: int) -> Branch:
+    kept = () if pooling == "none" else (pooling, 1, 1)  # a pixel of zeros on each side, which count
+    return Branch((BranchConv("branch_pool", features),), pooling=kept or None)
 
 
-def _halving_6(padding: Padding) -> tuple[Path, ...]:
-    """Figure 10: two paths of convolutions and one of pooling, all of stride 2."""
+def _halving_6(padding: Padding) -> tuple[Branch, ...]:
+    """Figure 10: two branches of convolutions and one of pooling, all of stride 2."""
     return (
-        Path((Conv("branch3x3", 384, 3, 2, padding),)),
-        Path(
+        Branch((BranchConv("branch3x3", 384, 3, 2, padding),)),
+        Branch(
             (
-                Conv("branch3x3dbl_1", 64),
-                Conv("branch3x3dbl_2", 96, 3),
-                Conv("branch3x3dbl_3", 96, 3, 2, padding),
+                BranchConv("branch3x3dbl_1", 64),
+                BranchConv("branch3x3dbl_2", 96, 3),
+                BranchConv("branch3x3dbl_3", 96, 3, 2, padding),
             )
         ),
-        Path(pooling=("max", 2, padding)),
+        Branch(pooling=("max", 2, padding)),
     )
 
 
-def _halving_7(padding: Padding) -> tuple[Path, ...]:
-    """Figure 10 once more, with a factorised path."""
+def _halving_7(padding: Padding) -> tuple[Branch, ...]:
+    """Figure 10 once more, with a factorised branch."""
     return (
-        Path((Conv("branch3x3_1", 192), Conv("branch3x3_2", 320, 3, 2, padding))),
-        Path(
+        Branch((BranchConv("branch3x3_1", 192), BranchConv("branch3x3_2", 320, 3, 2, padding))),
+        Branch(
             (
-                Conv("branch7x7x3_1", 192),
-                Conv("branch7x7x3_2", 192, (1, 7)),
-                Conv("branch7x7x3_3", 192, (7, 1)),
-                Conv("branch7x7x3_4", 192, 3, 2, padding),
+                BranchConv("branch7x7x3_1", 192),
+                BranchConv("branch7x7x3_2", 192, (1, 7)),
+                BranchConv("branch7x7x3_3", 192, (7, 1)),
+                BranchConv("branch7x7x3_4", 192, 3, 2, padding),
             )
         ),
-        Path(pooling=("max", 2, padding)),
+        Branch(pooling=("max", 2, padding)),
     )

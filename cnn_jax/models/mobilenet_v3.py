@@ -8,7 +8,7 @@ from typing import NamedTuple
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from cnn_jax.blocks import ConvBlock, GlobalHead, InvertedResidual, Policy, Squeeze, divisible
+from cnn_jax.blocks import ConvBlock, GlobalHead, InvertedResidual, Policy, Squeeze, make_divisible
 from cnn_jax.config.networks import MobileNetV3Large, MobileNetV3Small
 
 STEM_FEATURES = 16
@@ -79,19 +79,19 @@ class MobileNetV3Module(nn.Module):
         early = dataclasses.replace(policy, activation=config.early_activation)
         strides = iter(config.stage_strides)
         x = ConvBlock(
-            divisible(config.width * STEM_FEATURES),
+            make_divisible(config.width * STEM_FEATURES),
             config.stem_kernel_size,
             policy,
             strides=config.stem_strides,
             name="stem",
         )(images, train)  # 112x112x16
         for number, row in enumerate(ROWS[config.name][: config.modules], start=1):
-            expanded = divisible(config.width * row.expanded)
+            expanded = make_divisible(config.width * row.expanded)
             squeeze = None
             if row.squeezes and config.squeeze_ratio:
-                squeeze = Squeeze(divisible(int(config.squeeze_ratio * expanded)), "relu", config.gate)
+                squeeze = Squeeze(make_divisible(int(config.squeeze_ratio * expanded)), "relu", config.gate)
             x = InvertedResidual(
-                divisible(config.width * row.features),
+                make_divisible(config.width * row.features),
                 expanded,
                 early if row.early else policy,
                 row.kernel,
@@ -100,6 +100,6 @@ class MobileNetV3Module(nn.Module):
                 name=f"block{number}",
             )(x, train)  # to 7x7x160 and 7x7x96
         x = ConvBlock(LAST_EXPANSION * x.shape[-1], 1, policy, name="last")(x, train)
-        hidden = (divisible(config.width * config.head_features),)
+        hidden = (make_divisible(config.width * config.head_features),)
         head = GlobalHead(self.num_classes, policy, config.dropout, hidden, name="head")
         return head(x, train), ()

@@ -11,7 +11,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from cnn_jax import models
-from cnn_jax.blocks.policy import lies_below
+from cnn_jax.blocks.policy import is_in_any
 from cnn_jax.config import Experiment, Pretrained
 from cnn_jax.pretrained.convert import adapted, from_torch
 from cnn_jax.pretrained.errors import WeightsError
@@ -94,6 +94,6 @@ def check_frozen(freeze: tuple[str, ...], layers: tuple[str, ...]) -> list[str]:
         if name not in known:
             hint = did_you_mean(name, known, least=0.5) or f"; the network has {', '.join(known[:6])}, ..."
             faults.append(f"config.pretrained.freeze: no layer is named {name!r}{hint}")
-    if not faults and freeze and all(lies_below(tuple(layer.split("/")), freeze) for layer in layers):
+    if not faults and freeze and all(is_in_any(tuple(layer.split("/")), freeze) for layer in layers):
         faults.append("config.pretrained.freeze leaves no layer that learns; leave out the head")
     return faults

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from cnn_jax.blocks import divisible
+from cnn_jax.blocks import make_divisible
 from cnn_jax.config.network import Network
 from cnn_jax.config.networks import EfficientNet, MobileNetV2, MobileNetV3Large, MobileNetV3Small
 from cnn_jax.models import mobilenet_v3
@@ -70,7 +70,7 @@ def _v3_block(config: MobileNetV3Large | MobileNetV3Small, block: str) -> tuple[
         return None
     number, rows = int(found[1]), mobilenet_v3.ROWS[config.name]
     before = rows[number - 2].features if number > 1 else mobilenet_v3.STEM_FEATURES
-    expands = divisible(config.width * rows[number - 1].expanded) != divisible(config.width * before)
+    expands = make_divisible(config.width * rows[number - 1].expanded) != make_divisible(config.width * before)
     return number, expands, rows[number - 1].squeezes and config.squeeze_ratio > 0
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
 
 from cnn_jax import config as cfg
 from cnn_jax import models
-from cnn_jax.blocks.policy import lies_below
+from cnn_jax.blocks.policy import is_in_any
 from cnn_jax.data.device import augment, pipeline, tta
 from cnn_jax.data.device.pipeline import Batch, DeviceSplit, Normalization
 from cnn_jax.models import Variables
@@ -253,7 +253,7 @@ def _trainable(freeze: tuple[str, ...], params: Any) -> Any:
     """Marks the parameters that are trained: all but those of frozen layers."""
 
     def is_trained(path: Any, _: Any) -> bool:
-        return not lies_below(tuple(key.key for key in path), freeze)
+        return not is_in_any(tuple(key.key for key in path), freeze)
 
     return jax.tree_util.tree_map_with_path(is_trained, params)
 

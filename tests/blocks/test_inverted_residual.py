@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.blocks import InvertedResidual, Policy, Squeeze, SqueezeExcite, divisible
+from cnn_jax.blocks import InvertedResidual, Policy, Squeeze, SqueezeExcite, make_divisible
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from cnn_jax.blocks import InvertedResidual, Policy, Squeeze, SqueezeExcite, div
     [(3.2, 8), (8, 8), (11.2, 16), (12, 16), (18, 24), (24, 24), (33.6, 32), (120, 120), (32 * 1.4, 48)],
 )
 def test_widths_are_multiples_of_8(width, expected):
-    assert divisible(width) == expected
+    assert make_divisible(width) == expected
 
 
 def test_squeeze_and_excitation_by_hand():

@@ -13,10 +13,10 @@ from cnn_jax.layer_rows import Branches, naming
 from cnn_jax.ops.padding import IntPair, output_sizes
 
 
-class DenseLayer(nn.Module):
+class DenseNetLayer(nn.Module):
     """A 1x1 and a larger convolution, each after norm and activation, beside the input as it is.
 
-    Where padding gives the two other sizes, the larger is cut to the smaller, around the middle.
+    Where padding makes the two differ in size, the larger is centre-cropped to the smaller.
 
     Attributes:
       features: Channels that the layer adds.
