@@ -7,7 +7,7 @@ early a kernel costs less, and there are more of them.
 from collections.abc import Mapping
 from typing import Any
 
-from cnn_jax.convolution_choices import DIALECTS
+from cnn_jax.padding_dialects import DIALECTS
 from cnn_jax.sweep import Halving, Search, choice
 
 BUDGET = 218_656  # multiply-adds of one image, forward

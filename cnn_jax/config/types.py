@@ -6,8 +6,8 @@ from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from cnn_jax.convolution_choices import Lowering as Lowering
-from cnn_jax.convolution_choices import PaddingName, PoolPaddingName
+from cnn_jax.conv_lowering import Lowering as Lowering
+from cnn_jax.padding_dialects import PaddingName, PoolPaddingName
 
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=2**31 - 1)]

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
-from cnn_jax.convolution_choices import border_mode
 from cnn_jax.layer_rows import ACTIVATION, IMAGE, LayerRow
 from cnn_jax.ops.pool import adaptive_shares
+from cnn_jax.padding_dialects import border_mode
 
 # Kinds of layers each of whose channels depends on that channel of the input alone.
 _CHANNELWISE = frozenset(

@@ -14,12 +14,12 @@ from jaxtyping import Array, Float, Int
 
 from cnn_jax import models
 from cnn_jax.config import Model as ModelConfig
-from cnn_jax.convolution_choices import DIALECTS, border_mode
 from cnn_jax.inspect.attribution import Images, apply_in_batches, batch_size
 from cnn_jax.layer_rows import ACTIVATION, IMAGE, LayerRow
 from cnn_jax.models import Model, Variables
 from cnn_jax.ops import GeometryError
 from cnn_jax.ops.padding import Padding
+from cnn_jax.padding_dialects import DIALECTS, border_mode
 
 _LAYERS = 6  # that are shown by default
 

@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from cnn_jax.convolution_choices import border_mode
 from cnn_jax.geometry.unit_fields import UnitFields
 from cnn_jax.layer_rows import IMAGE, LayerRow
 from cnn_jax.models import Model, Variables
 from cnn_jax.ops.padding import GeometryError
+from cnn_jax.padding_dialects import border_mode
 
 LEAST_SAVED = 5e9  # multiply-adds of all windows together: less is not worth a larger program
 _LEAST_PART = 0.04  # of the network's multiply-adds, between two divisions

@@ -1,6 +1,6 @@
 """Pure array functions: no parameters of their own, no Flax."""
 
-from cnn_jax.convolution_choices import Lowering
+from cnn_jax.conv_lowering import Lowering
 from cnn_jax.ops.activation import has_relu_backward, relu, relu_backward
 from cnn_jax.ops.conv import conv2d, conv_transpose2d, on_one_core
 from cnn_jax.ops.conv_pool import conv2d_relu_max_pool

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from cnn_jax.convolution_choices import DIALECTS, Lowering, border_mode
+from cnn_jax.conv_lowering import Lowering
 from cnn_jax.ops import depthwise, patches, space_to_depth, winograd
 from cnn_jax.ops.padding import (
     GeometryError,
@@ -27,6 +27,7 @@ from cnn_jax.ops.padding import (
 )
 from cnn_jax.ops.platform import multiplies_bfloat16, platform
 from cnn_jax.ops.windows import MANY_TAPS, Windows
+from cnn_jax.padding_dialects import DIALECTS, border_mode
 
 _COLOURS = 3
 _FEW_CHANNELS = 4  # of an image: matrix units stand idle for so few

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from cnn_jax.convolution_choices import Lowering, border_mode
+from cnn_jax.conv_lowering import Lowering
 from cnn_jax.ops import phases, winograd
 from cnn_jax.ops.activation import has_relu_backward, relu
 from cnn_jax.ops.chunks import chunk_count, map_chunks
@@ -22,6 +22,7 @@ from cnn_jax.ops.conv import conv2d, summed_in
 from cnn_jax.ops.padding import Padding, output_sizes, resolve_padding
 from cnn_jax.ops.platform import platform
 from cnn_jax.ops.pool import max_pool
+from cnn_jax.padding_dialects import border_mode
 
 _PATCH = 64  # the most entries of a patch for which `phases` gains over separate steps
 _NONE = 4  # the place of no gradient: nothing passed the ReLU

@@ -1,4 +1,4 @@
-"""Padding dialects, and the one place that knows the arithmetic of windows.
+"""Resolves padding dialects (`padding_dialects.py`) to pixels, and computes output sizes.
 
 A window of `k` pixels with dilation `d` spans `e = d (k - 1) + 1` pixels. With `low` and `high` pixels of
 padding it takes
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cnn_jax.convolution_choices import DIALECTS, PaddingName, Pads
+from cnn_jax.padding_dialects import DIALECTS, PaddingName, Pads
 
 Padding = PaddingName | int | Sequence[Sequence[int]]
 IntPair = int | Sequence[int]

@@ -13,7 +13,6 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int32
 
-from cnn_jax.convolution_choices import POOL_DIALECTS, border_mode
 from cnn_jax.ops.padding import (
     GeometryError,
     IntPair,
@@ -26,6 +25,7 @@ from cnn_jax.ops.padding import (
 )
 from cnn_jax.ops.platform import platform
 from cnn_jax.ops.windows import MANY_TAPS, Windows
+from cnn_jax.padding_dialects import POOL_DIALECTS, border_mode
 
 
 @jax.named_scope("pooling")

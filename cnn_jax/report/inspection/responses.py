@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax.convolution_choices import DIALECTS
 from cnn_jax.inspect import (
     activation_pictures,
     behaviour_pictures,
@@ -22,6 +21,7 @@ from cnn_jax.inspect.changes import CHANGES, levels
 from cnn_jax.inspect.receptive_field import growing_layers, receptive_fields
 from cnn_jax.inspect.table import as_csv
 from cnn_jax.layer_rows import ACTIVATION
+from cnn_jax.padding_dialects import DIALECTS
 from cnn_jax.plain_text import plain
 from cnn_jax.report.inspection.page import Group, Section, Shown, Table
 from cnn_jax.report.inspection.subject import Subject

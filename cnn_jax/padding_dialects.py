@@ -1,4 +1,4 @@
-"""Choices of a convolution that config fields and array functions share: padding dialects and lowerings. A leaf."""
+"""Padding dialects: their names, which config fields and array functions share, and their pixels. A leaf."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 Pads = tuple[int, int]
-Lowering = Literal["auto", "xla", "patches", "winograd", "space_to_depth"]
 
 
 def _no_pads(n: int, k: int, s: int, d: int) -> Pads:
