@@ -13,16 +13,16 @@ class Chip:
 
     Attributes:
       name: Name of the generation or model.
-      kinds: what JAX calls its devices (`jax.Device.device_kind`), to the letter: where a name goes on, as of a
+      kinds: What JAX calls its devices (`jax.Device.device_kind`), to the letter: where a name goes on, as of a
         laptop's card or a part of one, the peak is another.
       bfloat16: FLOP/s of bfloat16 numbers, summed in float32.
       tf32: FLOP/s of float32 numbers rounded to TF32.
       float32: FLOP/s of float32 numbers as they are.
       bandwidth: Bandwidth of its memory, in bytes per second.
-      memory: bytes.
-      matrix_unit: rows and columns of the systolic array; None where there is none.
+      memory: Bytes.
+      matrix_unit: Rows and columns of the systolic array; None where there is none.
       devices: JAX devices on one chip; TPU v2 and v3 have two, each with half of everything.
-      source: where the figures stand.
+      source: Where the figures stand.
     """
 
     name: str

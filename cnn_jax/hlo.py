@@ -23,9 +23,9 @@ class Shape:
     """Shape and size of one array.
 
     Attributes:
-      entries: how many.
+      entries: How many.
       bytes: Size of all arrays.
-      on_chip: whether it lies in a small memory on the chip itself.
+      on_chip: Whether it lies in a small memory on the chip itself.
       dtype: XLA's name of the type, such as "bf16".
       sides: Length of each axis.
       order: Axes in memory, the one whose neighbours lie side by side first.
@@ -45,13 +45,13 @@ class Instruction:
 
     Attributes:
       name: Name of the instruction in its computation.
-      opcode: what it does.
+      opcode: What it does.
       shapes: Shapes of its results, tuples flattened.
-      operands: names of the instructions that it reads.
-      called: computations that it runs.
-      multiplies: whether it is itself a convolution or a product of matrices, by a library's call or not.
+      operands: Names of the instructions that it reads.
+      called: Computations that it runs.
+      multiplies: Whether it is itself a convolution or a product of matrices, by a library's call or not.
       index: Index of a get-tuple-element.
-      op_name: where it comes from in the Python program; empty where the compiler does not say.
+      op_name: Where it comes from in the Python program; empty where the compiler does not say.
       attributes: Text after the operands.
     """
 
@@ -71,8 +71,8 @@ class Module:
 
     Attributes:
       name: Name of the program.
-      computations: the instructions of each by its name, in order.
-      entry: name of the first.
+      computations: The instructions of each by its name, in order.
+      entry: Name of the first.
     """
 
     def __init__(self, text: str) -> None:

@@ -108,16 +108,16 @@ def window_row(name: str, kind: str, shape: tuple[int, ...], features: int, wind
       GeometryError: Where the window does not fit; the message names the layer.
     """
     size = (shape[0], shape[1])
-    taps, steps = pair(window.size, "window"), pair(window.strides, "strides")
+    taps, strides = pair(window.size, "window"), pair(window.strides, "strides")
     dilations = pair(window.dilation, "dilation")
     with naming(name, shape):
-        outputs = output_sizes(size, taps, steps, window.padding, dilations, ceil_mode=window.ceil_mode)
-        pads = resolve_padding(window.padding, size, taps, steps, dilations)
+        outputs = output_sizes(size, taps, strides, window.padding, dilations, ceil_mode=window.ceil_mode)
+        pads = resolve_padding(window.padding, size, taps, strides, dilations)
         check_padding_size(window.padding, pads, size)
     if window.ceil_mode:
         pads = tuple(  # type: ignore[assignment]
-            (low, max(high, (count - 1) * step + span - n - low))
-            for (low, high), count, step, span, n in zip(pads, outputs, steps, taps, size, strict=True)
+            (low, max(high, (count - 1) * stride + span - n - low))
+            for (low, high), count, stride, span, n in zip(pads, outputs, strides, taps, size, strict=True)
         )
     return LayerRow(
         name,
@@ -125,7 +125,7 @@ def window_row(name: str, kind: str, shape: tuple[int, ...], features: int, wind
         shape,
         (*outputs, features),
         window=taps,
-        strides=steps,
+        strides=strides,
         dilation=dilations,
         padding=window.padding,
         pads=pads,

@@ -30,7 +30,7 @@ def environment(experiment: Experiment) -> dict[str, str]:
     a race between several. Every build of XLA knows the flag, and on other platforms it does nothing.
 
     Args:
-      experiment: the resolved config.
+      experiment: The resolved config.
 
     Returns:
       XLA_FLAGS with what is missing in it, the user's own flags first; nothing where nothing is missing.
@@ -66,7 +66,7 @@ def fault(experiment: Experiment, platform: str) -> str | None:
     """Says that a process lacks a flag that it should have been started with; None where it does not.
 
     Args:
-      experiment: the resolved config.
+      experiment: The resolved config.
       platform: "cpu", "gpu" or "tpu", that JAX runs on.
     """
     if platform != "gpu" or not environment(experiment):

@@ -33,7 +33,7 @@ def answer(job: Job) -> Answer:
     """Compiles one program.
 
     Args:
-      job: which.
+      job: Which.
 
     Returns:
       What the compiler tells of it, or why there is nothing to tell.

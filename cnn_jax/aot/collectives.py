@@ -18,7 +18,7 @@ class Collective:
     """One exchange between the devices.
 
     Attributes:
-      operation: a member of KINDS.
+      operation: A member of KINDS.
       bytes: Size of its results on one device.
       carries: "gradients", which nothing but the new state depends on; "statistics" of the batch, on which later
         convolutions and exchanges depend, forward or backward; "numbers", such as the loss; or several of them.
@@ -36,7 +36,7 @@ def read(module: Module) -> tuple[Collective, ...]:
     """Finds every collective operation of a program.
 
     Args:
-      module: the compiled program.
+      module: The compiled program.
 
     Returns:
       In the program's order. What starts and ends apart counts once; what a loop repeats counts once too.

@@ -25,10 +25,10 @@ class Step:
     Attributes:
       program: "train" or "eval".
       outcome: Outcome of the compilation.
-      chip: published peaks; None where they are not known.
-      batch_per_chip: images; None where the compiler's process died.
+      chip: Published peaks; None where they are not known.
+      batch_per_chip: Images; None where the compiler's process died.
       memory_share: Fraction of the chip's memory; None where it is not known.
-      roofline: an estimate; None where there is no program, or no peaks.
+      roofline: An estimate; None where there is no program, or no peaks.
     """
 
     program: Program
@@ -68,7 +68,7 @@ def advice(step: Step, experiment: Experiment) -> tuple[str, ...]:
 
     Args:
       step: Step that does not fit.
-      experiment: the resolved config.
+      experiment: The resolved config.
 
     Returns:
       One sentence for each thing to try, the likeliest first; none where it fits, or was not compiled at all.

@@ -20,12 +20,12 @@ class Job:
     """One program to compile.
 
     Attributes:
-      experiment: the config.
+      experiment: The config.
       image_shape: (height, width, channels) in pixels.
-      classes: how many there are.
-      topology: as `topology.parse` reads it.
-      program: the training step, or the evaluation of one batch.
-      batch_per_chip: images of one chip; None spreads the config's batch over all chips.
+      classes: How many there are.
+      topology: As `topology.parse` reads it.
+      program: The training step, or the evaluation of one batch.
+      batch_per_chip: Images of one chip; None spreads the config's batch over all chips.
       options: Compiler options, beside those that this package always gives.
     """
 
@@ -43,10 +43,10 @@ class Memory:
     """Bytes of one device while the program runs.
 
     Attributes:
-      arguments: the state before the step, and the batch.
-      outputs: the state after it, where it does not take the place of the arguments.
-      temporaries: maps kept for the gradients, and all else in between.
-      code: the program.
+      arguments: The state before the step, and the batch.
+      outputs: The state after it, where it does not take the place of the arguments.
+      temporaries: Maps kept for the gradients, and all else in between.
+      code: The program.
     """
 
     arguments: int
@@ -65,17 +65,17 @@ class Compiled:
     """Compiler's account of a program; figures are for one device.
 
     Attributes:
-      device_kind: the driver's name.
+      device_kind: The driver's name.
       devices: Number of devices that share a batch.
-      batch: images of one device.
-      device_memory: bytes that a program may use; None where the device is not here to ask.
+      batch: Images of one device.
+      device_memory: Bytes that a program may use; None where the device is not here to ask.
       memory: Bytes of each kind.
       flops: Floating-point operations of the program.
-      traffic: bytes to and from the memory, without what stays on the chip.
-      counted: bytes that instructions read and write, by the compiler's count, wherever these lie; None where it has no
+      traffic: Bytes to and from the memory, without what stays on the chip.
+      counted: Bytes that instructions read and write, by the compiler's count, wherever these lie; None where it has no
         count.
       collectives: Exchanges between the devices, in the program's order.
-      model_flops: two for each multiply-add of the network and, in training, of its gradients.
+      model_flops: Two for each multiply-add of the network and, in training, of its gradients.
       fillings: How full each layer's forward product leaves the matrix unit, 0 to 1; empty for devices that have none.
       seconds: Compile time, in seconds.
       gpu: Further account of a program for GPUs; None for other devices.
@@ -110,8 +110,8 @@ class OutOfMemory:
     """The program does not fit.
 
     Attributes:
-      message: the compiler's.
-      batch: images of one device.
+      message: The compiler's.
+      batch: Images of one device.
     """
 
     message: str

@@ -72,7 +72,7 @@ def batch_of(job: Job, devices: int, per_chip: int) -> int:
     Args:
       job: Config, and which of its programs.
       devices: Number of devices that share a batch.
-      per_chip: devices of one chip.
+      per_chip: Devices of one chip.
 
     Returns:
       As many as --batch_per_chip asks for, else as the config's batch gives.
@@ -104,8 +104,8 @@ def lower(job: Job, batch: int, devices: list[Any]) -> jax.stages.Lowered:
 
     Args:
       job: Config, and which of its steps.
-      batch: images of one device.
-      devices: as `devices_of` gives them.
+      batch: Images of one device.
+      devices: As `devices_of` gives them.
 
     Returns:
       The lowered program.

@@ -14,11 +14,11 @@ class Filling:
     """How the weights of one layer fill the matrix unit's tiles.
 
     Attributes:
-      layer: its name.
+      layer: Its name.
       rows: Rows of the weights as a matrix: taps x input channels of a group.
-      columns: output channels of a group.
+      columns: Output channels of a group.
       multiply_adds: Multiply-adds of one image's forward pass.
-      waste: share of the tiles that is padding.
+      waste: Share of the tiles that is padding.
     """
 
     layer: str
@@ -36,7 +36,7 @@ def fillings(layers: Iterable[LayerRow], side: int) -> tuple[Filling, ...]:
 
     Args:
       layers: Rows of the layer table.
-      side: rows and columns of the matrix unit.
+      side: Rows and columns of the matrix unit.
 
     Returns:
       One entry for each layer with multiply-adds, in the table's order.

@@ -12,9 +12,9 @@ class CompileRequest:
     """Request of the command line.
 
     Attributes:
-      topology: the chips.
-      batch_per_chip: images; None spreads the config's batches over all chips.
-      largest_batch: whether the largest batch that fits is sought.
+      topology: The chips.
+      batch_per_chip: Images; None spreads the config's batches over all chips.
+      largest_batch: Whether the largest batch that fits is sought.
       image_shape, classes: Shape of the images and number of classes, where the config does not tell.
     """
 

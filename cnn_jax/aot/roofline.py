@@ -15,9 +15,9 @@ class Roofline:
 
     Attributes:
       seconds: Time of the step, in seconds.
-      bound: what takes them: "memory" or "arithmetic".
+      bound: What takes them: "memory" or "arithmetic".
       images_per_second: Images per second on one chip.
-      utilisation: share of the chip's peak that goes into the network's own multiply-adds.
+      utilisation: Share of the chip's peak that goes into the network's own multiply-adds.
     """
 
     seconds: float
@@ -32,9 +32,9 @@ def estimate(
     """Puts a program under a chip's roof.
 
     Args:
-      chip: published peaks.
+      chip: Published peaks.
       flops: Floating-point operations that the program computes on one chip.
-      traffic: bytes that it moves to and from one chip's memory.
+      traffic: Bytes that it moves to and from one chip's memory.
       model_flops: Two for each multiply-add of the network, whatever the program does.
       images: Images per step on one chip.
       peak: FLOP/s of the chip in the program's arithmetic; defaults to that of the narrowest numbers.

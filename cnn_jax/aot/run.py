@@ -25,12 +25,12 @@ class Findings:
     """All that was found for one config and one topology.
 
     Attributes:
-      topology: as --topology has it.
-      chip: published peaks; None where they are not known.
+      topology: As --topology has it.
+      chip: Published peaks; None where they are not known.
       image_shape: (height, width, channels) in pixels.
-      classes: how many there are.
-      steps: training, then evaluation.
-      tried: batches of the search for the largest, training; empty where none was asked for.
+      classes: How many there are.
+      steps: Training, then evaluation.
+      tried: Batches of the search for the largest, training; empty where none was asked for.
     """
 
     topology: str
@@ -50,10 +50,10 @@ def run(
     """Compiles the steps, one after the other.
 
     Args:
-      experiment: the resolved config.
-      request: what the command line asks for.
+      experiment: The resolved config.
+      request: What the command line asks for.
       report: Function that gets a line about what is being done.
-      compile_one: compiles one program.
+      compile_one: Compiles one program.
 
     Returns:
       The findings.

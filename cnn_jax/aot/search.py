@@ -11,8 +11,8 @@ class Tried:
     """One batch that was compiled.
 
     Attributes:
-      batch: images of one chip.
-      fits: whether the chip's memory holds the step.
+      batch: Images of one chip.
+      fits: Whether the chip's memory holds the step.
       share: Fraction of the chip's memory, above 1 where it does not fit; None where the compiler does not say.
     """
 
@@ -28,9 +28,9 @@ def largest(attempt: Callable[[int], Tried], start: int, unit: int) -> tuple[Tri
     the limit; every third is the middle, should the line lead astray.
 
     Args:
-      attempt: compiles a step for so many images a chip.
-      start: the first batch, a multiple of the unit.
-      unit: images: the result is exact to it.
+      attempt: Compiles a step for so many images a chip.
+      start: The first batch, a multiple of the unit.
+      unit: Images: the result is exact to it.
 
     Returns:
       All that was tried, by batch: the last one that fits, and after it the first that does not.

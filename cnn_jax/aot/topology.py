@@ -44,11 +44,11 @@ class Topology:
     """Chips and how they lie.
 
     Attributes:
-      text: as --topology has it.
+      text: As --topology has it.
       platform: JAX's name: "tpu", "cpu" or "gpu".
-      shape: chips along each side; of "cpu" and of GPUs by name the number of devices; of "gpu" empty: as many as
+      shape: Chips along each side; of "cpu" and of GPUs by name the number of devices; of "gpu" empty: as many as
         there are.
-      chip: published peaks; None where they are not known, or known only where the devices are.
+      chip: Published peaks; None where they are not known, or known only where the devices are.
     """
 
     text: str

@@ -20,7 +20,7 @@ def off_chip(module: Module, slices_in_fusions: bool = False) -> int:
     repeats counts once, as in the compiler's count.
 
     Args:
-      module: the compiled program, for one device.
+      module: The compiled program, for one device.
       slices_in_fusions: Whether an operand of which a fusion reads only slices counts by these. GPU programs slice the
         arrays that an exchange has joined in as many fusions.
 

@@ -65,11 +65,11 @@ class DenseHead(nn.Module):
     """Flattens, then hidden dense layers with activation and dropout, then the logits.
 
     Attributes:
-      hidden: widths of the hidden layers.
-      num_classes: width of the logits; None ends with the hidden layers.
+      hidden: Widths of the hidden layers.
+      num_classes: Width of the logits; None ends with the hidden layers.
       policy: Policy of the network.
-      dropout: share dropped in training.
-      dropout_on: the hidden layers' "outputs", or their "inputs" (so that the logits' inputs are kept whole).
+      dropout: Share dropped in training.
+      dropout_on: The hidden layers' "outputs", or their "inputs" (so that the logits' inputs are kept whole).
     """
 
     hidden: tuple[int, ...]
@@ -154,7 +154,7 @@ class RbfUnits(nn.Module):
     """Euclidean radial basis units: the logit of a class is minus the squared distance to its prototype.
 
     Attributes:
-      num_classes: units.
+      num_classes: Number of units.
       prototypes: "digits" (7x12 pictures of 0 to 9), "random" (fixed signs, the same in every run) or "learned"
         (from random signs).
 

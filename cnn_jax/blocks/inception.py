@@ -68,11 +68,11 @@ class AuxiliaryHead(nn.Module):
 
     Attributes:
       features: Output channels of the convolution.
-      hidden: width of the hidden layer.
-      num_classes: width of the logits.
+      hidden: Width of the hidden layer.
+      num_classes: Width of the logits.
       policy: Policy of the network.
-      dropout: share of the hidden layer's outputs dropped in training.
-      adaptive: whether maps of any size are averaged down to 4x4, in place of 5x5 windows of stride 3.
+      dropout: Share of the hidden layer's outputs dropped in training.
+      adaptive: Whether maps of any size are averaged down to 4x4, in place of 5x5 windows of stride 3.
 
     Source: Szegedy et al., "Going deeper with convolutions", 2015, section 5.
     """

@@ -131,8 +131,8 @@ def lrn(name: str, x: Float[Array, "b h w c"], k: float, mean: bool) -> Float[Ar
 
     Args:
       name: Name of the layer.
-      x: feature maps.
-      k, mean: as `ops.local_response_norm` takes them: 2 and False are AlexNet's, 1 and True GoogLeNet's.
+      x: Feature maps.
+      k, mean: As `ops.local_response_norm` takes them: 2 and False are AlexNet's, 1 and True GoogLeNet's.
 
     Returns:
       Feature maps of the same shape.

@@ -62,16 +62,16 @@ class Policy:
 
     Attributes:
       padding: Padding of convolutions whose kernels exceed a pixel.
-      activation: a key of ACTIVATIONS.
+      activation: A key of ACTIVATIONS.
       norm: "batch", "group", "layer" or "none".
-      norm_momentum: share of the running statistics that a training step keeps.
-      norm_eps: added to the variance.
+      norm_momentum: Share of the running statistics that a training step keeps.
+      norm_eps: Added to the variance.
       norm_groups: Number of channel groups in group norm.
       norm_images: Number of images of a batch whose statistics batch norm takes together; None is all.
-      kernel_init: a key of `kernels.SCHEMES`.
-      lowering: as `ops.conv2d` takes it.
+      kernel_init: A key of `kernels.SCHEMES`.
+      lowering: As `ops.conv2d` takes it.
       dtype: Type of maps and products; parameters and statistics are float32.
-      frozen: paths of layers whose statistics stand still, in training too.
+      frozen: Paths of layers whose statistics stand still, in training too.
     """
 
     padding: Padding = "SAME"

@@ -27,14 +27,14 @@ class ResidualBlock(nn.Module):
       features: Output channels.
       policy: Policy of the network.
       strides: Strides of the block.
-      bottleneck_features: inner maps of a bottleneck; None is a basic block.
+      bottleneck_features: Inner maps of a bottleneck; None is a basic block.
       bottleneck_groups: Groups of a bottleneck's 3x3 convolution.
       stride_in: Strided convolution of a bottleneck, "3x3" or "1x1".
-      shortcut: where shapes change, "projection" (1x1 convolution) or "padded" (strided, zeros for new channels);
+      shortcut: Where shapes change, "projection" (1x1 convolution) or "padded" (strided, zeros for new channels);
         "none" leaves it out everywhere: a plain net.
       pre_activation: Norm and activation before each convolution, in place of after.
       zero_init: Whether the branch's last scale (or kernel) starts at zero, so that the block starts as the identity.
-      dropout: share of the last 3x3 convolution's inputs dropped in training.
+      dropout: Share of the last 3x3 convolution's inputs dropped in training.
 
     Source: He et al., "Deep residual learning for image recognition", 2016, figures 2 and 5; for `pre_activation` He et
     al., "Identity mappings in deep residual networks", 2016, figure 1b; for groups Xie et al., "Aggregated residual

@@ -175,7 +175,7 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
     """Lists what is legal field by field and impossible together.
 
     Args:
-      experiment: any experiment whose fields are legal one by one.
+      experiment: Any experiment whose fields are legal one by one.
 
     Returns:
       One entry per fault: the dotted names of the fields in it, and the message.

@@ -25,7 +25,7 @@ def load_config(path: Path) -> Mapping[str, Any] | Experiment:
     """Asks an experiment file for its config.
 
     Args:
-      path: a Python file with `get_config()`, which takes nothing and gives a (nested) dictionary of
+      path: A Python file with `get_config()`, which takes nothing and gives a (nested) dictionary of
         fields, or an Experiment; or the `config.json` of a run.
 
     Returns:
@@ -48,7 +48,7 @@ def load_sweep(path: Path) -> Any:
     """Asks an experiment file for its sweep.
 
     Args:
-      path: a Python file with `get_sweep()`, which takes nothing.
+      path: A Python file with `get_sweep()`, which takes nothing.
 
     Returns:
       What it gave.
@@ -65,7 +65,7 @@ def load_search(path: Path) -> Any:
     """Asks an experiment file for its search.
 
     Args:
-      path: a Python file with `get_search()`, which takes nothing.
+      path: A Python file with `get_search()`, which takes nothing.
 
     Returns:
       What it gave.

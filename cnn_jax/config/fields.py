@@ -20,11 +20,11 @@ class FieldRow(NamedTuple):
     """One leaf of the config, as `--help` lists it.
 
     Attributes:
-      path: dotted name, from the Experiment down.
-      variant: the names of the alternatives it belongs to; empty where it belongs to all.
-      type: the legal values, in words.
-      default: what it is when not given; "required" where it must be.
-      meaning: the description.
+      path: Dotted name, from the Experiment down.
+      variant: The names of the alternatives it belongs to; empty where it belongs to all.
+      type: The legal values, in words.
+      default: What it is when not given; "required" where it must be.
+      meaning: The description.
     """
 
     path: str

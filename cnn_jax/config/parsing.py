@@ -31,7 +31,7 @@ def parse(raw: Mapping[str, Any] | Experiment) -> Experiment:
     """Validates a whole experiment.
 
     Args:
-      raw: nested mappings of field names to values (lists and tuples are alike), or an Experiment.
+      raw: Nested mappings of field names to values (lists and tuples are alike), or an Experiment.
 
     Returns:
       The frozen experiment, defaults filled in.
@@ -69,8 +69,8 @@ def override(raw: Mapping[str, Any] | Experiment, overrides: Mapping[str, Any]) 
     """Lays dotted overrides over a raw config; nothing is validated.
 
     Args:
-      raw: nested mappings, or an Experiment (its explicitly set fields are taken).
-      overrides: dotted field name to value, such as {"train.epochs": 5}.
+      raw: Nested mappings, or an Experiment (its explicitly set fields are taken).
+      overrides: Dotted field name to value, such as {"train.epochs": 5}.
 
     Returns:
       A new nested dictionary.

@@ -23,7 +23,7 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
     """Loads a data set and splits it.
 
     Args:
-      config: the source, and how it is split.
+      config: The source, and how it is split.
       seed: Seed of the experiment; decides which images are held out.
       data_dir: Folder of prepared data; None is CNN_JAX_DATA_DIR, else the user's cache folder.
 

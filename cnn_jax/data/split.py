@@ -17,9 +17,9 @@ class Split:
     """Images and their labels, in step.
 
     Attributes:
-      images: pixels 0 to 255, channels last; float32 where they have more than 8 bits.
-      labels: class numbers, 0 to num_classes - 1.
-      files: the images' files, where each has one of its own; for messages.
+      images: Pixels 0 to 255, channels last; float32 where they have more than 8 bits.
+      labels: Class numbers, 0 to num_classes - 1.
+      files: The images' files, where each has one of its own; for messages.
     """
 
     images: Images

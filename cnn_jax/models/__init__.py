@@ -319,8 +319,8 @@ def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) 
 
     Args:
       config: Config of one architecture, told by its `name`.
-      num_classes: width of the logits.
-      frozen: paths of layers whose batch statistics stand still in training.
+      num_classes: Width of the logits.
+      frozen: Paths of layers whose batch statistics stand still in training.
 
     Returns:
       The network.

@@ -25,9 +25,9 @@ def map_chunks(work: Callable[..., tuple[Any, Any]], count: int, *batched: jax.A
     A part holds every count-th image, so that parts of a batch that is split over devices are split alike.
 
     Args:
-      work: takes arrays of some images; gives (arrays of these images, sums over these images).
+      work: Takes arrays of some images; gives (arrays of these images, sums over these images).
       count: Number of parts; divides the batch.
-      batched: arrays [b, ...] of all images.
+      batched: Arrays [b, ...] of all images.
 
     Returns:
       What `work` would give for all images at once.

@@ -79,14 +79,14 @@ def conv2d(
     """Slides a kernel over images: each output is the sum of products over the kernel's window.
 
     Args:
-      x: images, channels last.
-      kernel: weights, ci = c / groups.
-      strides: pixels between windows, (height, width) or one number for both.
-      padding: any dialect of `resolve_padding`.
-      dilation: pixels between the kernel's taps.
-      groups: channels are split in so many groups, each with its share of the outputs; groups of one channel
+      x: Images, channels last.
+      kernel: Weights, ci = c / groups.
+      strides: Pixels between windows, (height, width) or one number for both.
+      padding: Any dialect of `resolve_padding`.
+      dilation: Pixels between the kernel's taps.
+      groups: Channels are split in so many groups, each with its share of the outputs; groups of one channel
         are the depthwise convolution.
-      lowering: how it is computed: "xla"; "patches" (matrix products over rows of window pixels); "winograd" (3x3
+      lowering: How it is computed: "xla"; "patches" (matrix products over rows of window pixels); "winograd" (3x3
         kernels of stride 1 with 4/9 of the multiplications); "space_to_depth" (strides over at most 4 channels
         by blocks of pixels as channels; all else as by auto); or "auto": xla, but on CPU what is fastest.
 
@@ -98,7 +98,7 @@ def conv2d(
       GeometryError: where the kernel exceeds its padded input, or the lowering cannot compute it.
       ValueError: where channels, groups or options do not fit.
     """
-    steps, dilations = pair(strides, "strides"), pair(dilation, "dilation")
+    strides, dilations = pair(strides, "strides"), pair(dilation, "dilation")
     kh, kw, channels, features = kernel.shape
     if groups < 1 or x.shape[-1] != channels * groups:
         raise ValueError(
@@ -107,12 +107,12 @@ def conv2d(
     if features % groups:
         raise ValueError(f"groups={groups} does not divide the kernel's {features} output features")
     size = (x.shape[1], x.shape[2])
-    outputs = output_sizes(size, (kh, kw), steps, padding, dilations)
-    pads = resolve_padding(padding, size, (kh, kw), steps, dilations)
+    outputs = output_sizes(size, (kh, kw), strides, padding, dilations)
+    pads = resolve_padding(padding, size, (kh, kw), strides, dilations)
     if mode := border_mode(padding):
         x = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode=mode)
         pads = ((0, 0), (0, 0))
-    windows = Windows((kh, kw), steps, dilations, pads, outputs)
+    windows = Windows((kh, kw), strides, dilations, pads, outputs)
     chosen = _choose(lowering, windows, channels, features, groups)
     kind = summed_in(x)
     maps, weights = x.astype(kind), kernel.astype(kind)
@@ -152,10 +152,10 @@ def conv_transpose2d(
     convolution; its channels go the kernel's other way, from o to c = ci x groups.
 
     Args:
-      x: feature maps, channels last.
+      x: Feature maps, channels last.
       kernel: Kernel of the convolution that is transposed.
       strides, padding, dilation, groups, lowering: Arguments of that convolution.
-      output_size: pixels of the result, (height, width) or one number, that the convolution takes to x's; None is
+      output_size: Pixels of the result, (height, width) or one number, that the convolution takes to x's; None is
         s times x's for SAME and the borders (TensorFlow's choice), the least otherwise (PyTorch's).
 
     Returns:
@@ -165,13 +165,13 @@ def conv_transpose2d(
       GeometryError: where the convolution takes no image, or not one of this size, to x's size.
       ValueError: where channels, groups or options do not fit.
     """
-    steps, dilations = pair(strides, "strides"), pair(dilation, "dilation")
+    strides, dilations = pair(strides, "strides"), pair(dilation, "dilation")
     if x.shape[-1] != kernel.shape[-1]:
         raise ValueError(f"input has {x.shape[-1]} channels, kernel {kernel.shape} expects {kernel.shape[-1]}")
     axes = [
-        input_sizes(count, window, step, _along(padding, axis), gap)
-        for axis, (count, window, step, gap) in enumerate(
-            zip(x.shape[1:3], kernel.shape[:2], steps, dilations, strict=True)
+        input_sizes(count, window, stride, _along(padding, axis), gap)
+        for axis, (count, window, stride, gap) in enumerate(
+            zip(x.shape[1:3], kernel.shape[:2], strides, dilations, strict=True)
         )
     ]
     scales = isinstance(padding, str) and DIALECTS[padding].scales

@@ -39,11 +39,11 @@ def conv2d_relu_max_pool(
     """max_pool(relu(conv2d(x, kernel, padding=padding) + bias), 2).
 
     Args:
-      x: images, channels last.
-      kernel: weights, moved by one pixel at a time.
+      x: Images, channels last.
+      kernel: Weights, moved by one pixel at a time.
       bias: Bias of each feature.
       padding: Padding of the convolution, any dialect of `resolve_padding`.
-      lowering: as for `conv2d`; with "xla" and "patches" the steps are done one by one, and so they are inside of
+      lowering: As for `conv2d`; with "xla" and "patches" the steps are done one by one, and so they are inside of
         `relu_backward`.
 
     Returns:

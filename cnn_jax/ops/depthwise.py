@@ -27,9 +27,9 @@ def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw 1 o"], windows:
     """Convolves each channel by itself, with o / c kernels.
 
     Args:
-      x: feature maps; halves are summed in float32.
-      kernel: weights; the kernels of a channel are neighbors.
-      windows: how the kernel moves.
+      x: Feature maps; halves are summed in float32.
+      kernel: Weights; the kernels of a channel are neighbors.
+      windows: How the kernel moves.
 
     Returns:
       Feature maps of x's type.
@@ -64,15 +64,19 @@ _conv.defvjp(_forward, _backward)
 
 def _input_gradient(cotangent: Array, kernel: Array, windows: Windows, size: tuple[int, int]) -> Array:
     """Gathers, for the pixels at each place between two windows, what reaches them through the taps that see them."""
-    steps = windows.strides
-    counts = [-(-pixels // step) for pixels, step in zip(size, steps, strict=True)]
+    strides = windows.strides
+    counts = [-(-pixels // stride) for pixels, stride in zip(size, strides, strict=True)]
     # Of each axis and place: (tap, window that sees the first pixel through it), for the taps that see such pixels.
     seen = [
         [
-            [(tap, (top + place - tap * gap) // step) for tap in range(taps) if (top + place - tap * gap) % step == 0]
-            for place in range(step)
+            [
+                (tap, (top + place - tap * gap) // stride)
+                for tap in range(taps)
+                if (top + place - tap * gap) % stride == 0
+            ]
+            for place in range(stride)
         ]
-        for taps, step, gap, (top, _) in zip(windows.taps, steps, windows.dilation, windows.pads, strict=True)
+        for taps, stride, gap, (top, _) in zip(windows.taps, strides, windows.dilation, windows.pads, strict=True)
     ]
     firsts = [[first for place in axis for _, first in place] for axis in seen]
     pads = [
@@ -92,8 +96,8 @@ def _input_gradient(cotangent: Array, kernel: Array, windows: Windows, size: tup
         places.append(_sum_of_products(slices, weights) if pairs else jnp.zeros(shape, cotangent.dtype))
     if len(places) == 1:
         return places[0]
-    grid = jnp.stack(places, axis=3).reshape(*shape[:3], *steps, shape[3])
-    pixels = jnp.swapaxes(grid, 2, 3).reshape(shape[0], counts[0] * steps[0], counts[1] * steps[1], shape[3])
+    grid = jnp.stack(places, axis=3).reshape(*shape[:3], *strides, shape[3])
+    pixels = jnp.swapaxes(grid, 2, 3).reshape(shape[0], counts[0] * strides[0], counts[1] * strides[1], shape[3])
     return pixels[:, : size[0], : size[1]]
 
 

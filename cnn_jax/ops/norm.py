@@ -31,10 +31,10 @@ def local_response_norm(
         y[c] = x[c] / (k + alpha * sum of x[i]^2 over the size channels around c) ^ beta
 
     Args:
-      x: feature maps, channels last.
-      size: channels of the neighbourhood; of an even one, the odd channel lies before.
-      alpha, beta, k: constants; the defaults are AlexNet's. GoogLeNet's are the same with k=1 and mean=True.
-      mean: whether alpha weighs the mean of the squares, as in Caffe and PyTorch (whose alpha is `size` times
+      x: Feature maps, channels last.
+      size: Channels of the neighbourhood; of an even one, the odd channel lies before.
+      alpha, beta, k: Constants; the defaults are AlexNet's. GoogLeNet's are the same with k=1 and mean=True.
+      mean: Whether alpha weighs the mean of the squares, as in Caffe and PyTorch (whose alpha is `size` times
         the paper's for the same result), in place of their sum, as in the paper.
 
     Returns:
@@ -100,7 +100,7 @@ def batch_statistics(
     """Mean and (biased) variance of each channel over the batch and all places, in float32.
 
     Args:
-      x: feature maps, channels last.
+      x: Feature maps, channels last.
       shift: Values close to the means, such as the running ones, for TPUs and GPUs: known before the maps, they let one
         pass gather the statistics, on TPUs while a convolution writes. The variance is a difference of squares then,
         which float32 loses where the means are off by a thousand standard deviations. Defaults to the first pixel of
@@ -131,10 +131,10 @@ def batch_norm(
     """Normalises each channel: scale * (x - mean) / sqrt(variance + eps) + bias.
 
     Args:
-      x: feature maps, channels last.
-      scale, bias: learned.
+      x: Feature maps, channels last.
+      scale, bias: Learned.
       mean, variance: Statistics of the batch (`batch_statistics`) in training, running ones otherwise.
-      eps: keeps the root from zero.
+      eps: Keeps the root from zero.
 
     Returns:
       Feature maps of x's type; the arithmetic is float32.
@@ -158,10 +158,10 @@ def batch_norm_train(
     """`batch_norm` with the batch's own statistics; its gradient keeps the input and nothing of its size besides.
 
     Args:
-      x: feature maps, channels last.
-      scale, bias: learned.
+      x: Feature maps, channels last.
+      scale, bias: Learned.
       shift: Values close to the means, as `batch_statistics` takes them.
-      eps: keeps the root from zero.
+      eps: Keeps the root from zero.
       parts: Number of equal parts of neighbouring images that are normalised by statistics of their own. With as many
         parts as there are devices, or a multiple, a batch that is split over devices needs no other's values.
 
@@ -187,11 +187,11 @@ def in_parts(
     of one device would: the maps keep their four dimensions, which lets the compiler fuse more.
 
     Args:
-      normalise: takes arrays of some images, then what all parts share; gives their feature maps, the mean and the
+      normalise: Takes arrays of some images, then what all parts share; gives their feature maps, the mean and the
         variance.
-      parts: how many, with as many images in each.
-      batched: arrays of all images.
-      shared: arrays that are the same for all parts.
+      parts: How many, with as many images in each.
+      batched: Arrays of all images.
+      shared: Arrays that are the same for all parts.
 
     Returns:
       (feature maps of all images, mean, variance; of several parts the means of theirs). No gradient flows through
@@ -268,10 +268,10 @@ def group_norm(
     """Normalises each image over all places of each group of channels, then scales and shifts each channel.
 
     Args:
-      x: feature maps, channels last.
-      scale, bias: learned.
+      x: Feature maps, channels last.
+      scale, bias: Learned.
       groups: Number of groups of neighbouring channels; 1 is layer norm, one for each channel is instance norm.
-      eps: keeps the root from zero.
+      eps: Keeps the root from zero.
 
     Returns:
       Feature maps of x's type; the arithmetic is float32.
@@ -298,9 +298,9 @@ def layer_norm(
     """Normalises each place of each image over its channels, then scales and shifts each channel.
 
     Args:
-      x: feature maps, channels last.
-      scale, bias: learned.
-      eps: keeps the root from zero.
+      x: Feature maps, channels last.
+      scale, bias: Learned.
+      eps: Keeps the root from zero.
 
     Returns:
       Feature maps of x's type; the arithmetic is float32.

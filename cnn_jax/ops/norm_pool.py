@@ -34,9 +34,9 @@ def batch_norm_max_pool_train(
     """`max_pool` of `batch_norm_train`, with the statistics of all pixels.
 
     Args:
-      x: feature maps, channels last.
-      scale, bias, shift, eps, parts: as `batch_norm_train` takes them.
-      window, strides, padding, ceil_mode: as `max_pool` takes them.
+      x: Feature maps, channels last.
+      scale, bias, shift, eps, parts: As `batch_norm_train` takes them.
+      window, strides, padding, ceil_mode: As `max_pool` takes them.
 
     Returns:
       (pooled feature maps of x's type, mean, biased variance), as the two have them. Where the norm rounds several

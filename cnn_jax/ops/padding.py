@@ -27,9 +27,9 @@ def pair(value: IntPair, name: str, minimum: int = 1) -> tuple[int, int]:
     """Makes (height, width) of one number or two.
 
     Args:
-      value: one integer for both, or two.
-      name: what it is, for the error.
-      minimum: the least legal integer.
+      value: One integer for both, or two.
+      name: Name of the argument, for the error.
+      minimum: The least legal integer.
 
     Returns:
       Two integers.
@@ -60,10 +60,10 @@ def resolve_padding(
         end); "SAME_LOWER" (the odd pixel at the start); "TORCH" (d (k - 1) // 2 on each side, whatever the
         stride); an integer for all sides; ((top, bottom), (left, right)); or a border, "REFLECT",
         "REPLICATE" or "CIRCULAR", sized as "SAME".
-      size: input pixels, (height, width) or one number for both.
-      window: taps, likewise.
-      strides: pixels between windows, likewise.
-      dilation: pixels between taps, likewise.
+      size: Input pixels, (height, width) or one number for both.
+      window: Taps, likewise.
+      strides: Pixels between windows, likewise.
+      dilation: Pixels between taps, likewise.
 
     Returns:
       ((top, bottom), (left, right)).
@@ -114,12 +114,12 @@ def output_sizes(
     """Outputs of a window moved over an image.
 
     Args:
-      size: input pixels, (height, width) or one number for both; the others likewise.
-      window: taps.
-      strides: pixels between windows.
-      padding: any dialect of `resolve_padding`.
-      dilation: pixels between taps.
-      ceil_mode: whether a last window may reach beyond the padded input, as PyTorch's pooling allows: it must
+      size: Input pixels, (height, width) or one number for both; the others likewise.
+      window: Taps.
+      strides: Pixels between windows.
+      padding: Any dialect of `resolve_padding`.
+      dilation: Pixels between taps.
+      ceil_mode: Whether a last window may reach beyond the padded input, as PyTorch's pooling allows: it must
         start before the padding at the end.
 
     Returns:
@@ -157,7 +157,7 @@ def input_sizes(output: int, window: int, stride: int, padding: Padding, dilatio
     """Inverts `output_size`: the input sizes along one axis that give an output size.
 
     Args:
-      output: wanted; the other arguments as for `output_size`.
+      output: Wanted; the other arguments as for `output_size`.
 
     Returns:
       All sizes, rising; a stride of s gives at most s of them.
@@ -184,11 +184,11 @@ def total_paddings(output: int, size: int, window: int, stride: int, dilation: i
     """Inverts `output_size` for the padding: what must be added along one axis, both sides together.
 
     Args:
-      output: wanted.
-      size: input pixels.
-      window: taps.
-      stride: pixels between windows.
-      dilation: pixels between taps.
+      output: Wanted.
+      size: Input pixels.
+      window: Taps.
+      stride: Pixels between windows.
+      dilation: Pixels between taps.
 
     Returns:
       All totals of low + high, rising; 55 outputs of 224 pixels with window 11 and stride 4 take 3 to 6.

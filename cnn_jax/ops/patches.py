@@ -20,9 +20,9 @@ def conv(
     """Convolves; the gradients build the patches again, so that none are kept in memory.
 
     Args:
-      x: images.
-      kernel: weights.
-      windows: how the kernel moves.
+      x: Images.
+      kernel: Weights.
+      windows: How the kernel moves.
       bfloat16: Whether all numbers, in float32, are bfloat16 numbers: the products are made of these, summed in
         float32, where XLA is quicker at it. For the kernel's gradient it is not.
 

@@ -42,12 +42,12 @@ def pointwise_batch_norm_train(
     """`batch_norm_train` of a 1x1 convolution; its gradient keeps the pixels that it reads, and no other maps.
 
     Args:
-      x: feature maps, channels last.
-      kernel: weights, in x's type.
-      scale, bias: learned, of the norm.
+      x: Feature maps, channels last.
+      kernel: Weights, in x's type.
+      scale, bias: Learned, of the norm.
       strides: Strides of the convolution.
-      eps: keeps the root from zero.
-      parts: as `batch_norm_train` takes them.
+      eps: Keeps the root from zero.
+      parts: As `batch_norm_train` takes them.
 
     Returns:
       (feature maps of x's type, mean, biased variance) as `batch_norm_train` has them. The variance is a difference,
@@ -56,8 +56,8 @@ def pointwise_batch_norm_train(
     Raises:
       ValueError: where parts does not divide the batch.
     """
-    steps, size = pair(strides, "strides"), (x.shape[1], x.shape[2])
-    return in_parts(lambda *arrays: _pointwise(*arrays, eps, steps, size), parts, (x,), (kernel, scale, bias))
+    strides, size = pair(strides, "strides"), (x.shape[1], x.shape[2])
+    return in_parts(lambda *arrays: _pointwise(*arrays, eps, strides, size), parts, (x,), (kernel, scale, bias))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
@@ -110,8 +110,8 @@ def _pointwise_backward(
     to_x = to_x.astype(x.dtype)
     if strides != (1, 1):
         rests = [
-            (0, n - 1 - step * (count - 1), step - 1)
-            for n, count, step in zip(size, x.shape[1:3], strides, strict=True)
+            (0, n - 1 - stride * (count - 1), stride - 1)
+            for n, count, stride in zip(size, x.shape[1:3], strides, strict=True)
         ]
         to_x = lax.pad(to_x, jnp.zeros((), to_x.dtype), ((0, 0, 0), *rests, (0, 0, 0)))
     return to_x, to_kernel.astype(kernel.dtype), to_scale, to_bias

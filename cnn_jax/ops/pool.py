@@ -41,12 +41,12 @@ def max_pool(
     """The largest value of each window; padding never wins.
 
     Args:
-      x: feature maps, channels last.
-      window: pixels, (height, width) or one number for both.
-      strides: pixels between windows; None is the window.
-      padding: any dialect of `resolve_padding` but the borders.
-      dilation: pixels between the window's pixels, (height, width) or one number for both.
-      ceil_mode: whether a last window may reach beyond the padded input, as in PyTorch; it sees what is there.
+      x: Feature maps, channels last.
+      window: Pixels, (height, width) or one number for both.
+      strides: Pixels between windows; None is the window.
+      padding: Any dialect of `resolve_padding` but the borders.
+      dilation: Pixels between the window's pixels, (height, width) or one number for both.
+      ceil_mode: Whether a last window may reach beyond the padded input, as in PyTorch; it sees what is there.
 
     Returns:
       Feature maps; oh and ow by `output_sizes`. A gradient goes to the first largest value of its window, row
@@ -59,9 +59,9 @@ def max_pool(
     windows, _ = _windows(x, window, strides, padding, dilation, ceil_mode)
     # TPUs' own gradient moves a third of the bytes; on CPU many slices compile for minutes. Ties go to the first too.
     if platform() == "tpu" or (platform() == "cpu" and math.prod(windows.taps) > MANY_TAPS):
-        taps, steps, apart = ((1, *each, 1) for each in (windows.taps, windows.strides, windows.dilation))
+        taps, strides, apart = ((1, *each, 1) for each in (windows.taps, windows.strides, windows.dilation))
         pads = ((0, 0), *windows.pads, (0, 0))
-        return lax.reduce_window(x, -jnp.inf, lax.max, taps, steps, pads, window_dilation=apart)
+        return lax.reduce_window(x, -jnp.inf, lax.max, taps, strides, pads, window_dilation=apart)
     return _first_largest(x, windows)
 
 
@@ -78,7 +78,7 @@ def max_pool_with_argmax(
     """Max pooling, and the pixel that each largest value comes from: the switches of a deconvolutional network.
 
     Args:
-      x, window, strides, padding, dilation, ceil_mode: as for `max_pool`.
+      x, window, strides, padding, dilation, ceil_mode: As for `max_pool`.
 
     Returns:
       (feature maps as of `max_pool`, pixel numbers row * w + column within each map of x). The first pixel of equal
@@ -90,8 +90,8 @@ def max_pool_with_argmax(
     windows, _ = _windows(x, window, strides, padding, dilation, ceil_mode)
     _, place = _largest_and_place(lax.stop_gradient(x), windows)
     pixels = [
-        np.arange(outputs)[:, None] * step + np.arange(taps) * apart - low
-        for outputs, step, taps, apart, (low, _) in zip(
+        np.arange(outputs)[:, None] * stride + np.arange(taps) * apart - low
+        for outputs, stride, taps, apart, (low, _) in zip(
             windows.outputs, windows.strides, windows.taps, windows.dilation, windows.pads, strict=True
         )
     ]
@@ -113,9 +113,9 @@ def max_unpool(
     Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks" (2014), section 2.1.
 
     Args:
-      y: one value for each window.
-      argmax: pixel numbers of `max_pool_with_argmax`; others are undefined.
-      size: pixels of the result, (height, width) or one number for both.
+      y: One value for each window.
+      argmax: Pixel numbers of `max_pool_with_argmax`; others are undefined.
+      size: Pixels of the result, (height, width) or one number for both.
 
     Returns:
       Maps. Where windows share their largest pixel, the last window's value stands there, as with PyTorch's
@@ -167,8 +167,8 @@ def avg_pool(
     """The mean of each window; arguments, result and errors as `max_pool`.
 
     Args:
-      x, window, strides, padding, dilation, ceil_mode: as for `max_pool`.
-      count_include_pad: whether padding counts as zeros (PyTorch's default) or is left out of the mean
+      x, window, strides, padding, dilation, ceil_mode: As for `max_pool`.
+      count_include_pad: Whether padding counts as zeros (PyTorch's default) or is left out of the mean
         (TensorFlow's). What a window of ceil_mode has beyond the padding never counts.
     """
     windows, pads = _windows(x, window, strides, padding, dilation, ceil_mode)
@@ -187,9 +187,9 @@ def _sums(x: Array, windows: Windows) -> Array:
     """The sum of each window."""
     if math.prod(windows.taps) <= MANY_TAPS:
         return functools.reduce(operator.add, windows.slices(x))
-    taps, steps, apart = ((1, *each, 1) for each in (windows.taps, windows.strides, windows.dilation))
+    taps, strides, apart = ((1, *each, 1) for each in (windows.taps, windows.strides, windows.dilation))
     pads = ((0, 0), *windows.pads, (0, 0))
-    return lax.reduce_window(x, np.zeros((), x.dtype), lax.add, taps, steps, pads, window_dilation=apart)
+    return lax.reduce_window(x, np.zeros((), x.dtype), lax.add, taps, strides, pads, window_dilation=apart)
 
 
 @jax.named_scope("pooling")
@@ -212,8 +212,8 @@ def adaptive_avg_pool(x: Float[Array, "b h w c"], size: IntPair) -> Float[Array,
     pixel where o does not divide n, and pixels are repeated where o exceeds n.
 
     Args:
-      x: feature maps, channels last.
-      size: outputs, (height, width) or one number for both.
+      x: Feature maps, channels last.
+      size: Outputs, (height, width) or one number for both.
 
     Returns:
       Feature maps.
@@ -249,10 +249,10 @@ def _windows(
     if border_mode(padding):
         raise ValueError(f"padding={padding!r}: pooling takes {', '.join(POOL_DIALECTS)}, an integer or pads")
     taps = pair(window, "window")
-    steps, apart = taps if strides is None else pair(strides, "strides"), pair(dilation, "dilation")
+    strides, apart = taps if strides is None else pair(strides, "strides"), pair(dilation, "dilation")
     size = (x.shape[1], x.shape[2])
-    outputs = output_sizes(size, taps, steps, padding, apart, ceil_mode)
-    pads = resolve_padding(padding, size, taps, steps, apart)
+    outputs = output_sizes(size, taps, strides, padding, apart, ceil_mode)
+    pads = resolve_padding(padding, size, taps, strides, apart)
     spans = tuple(map(effective_window, taps, apart))
     for sides, span in zip(pads, spans, strict=True):
         if max(sides) >= span:
@@ -260,18 +260,18 @@ def _windows(
                 f"padding {padding!r} lets windows of {span} lie wholly in the padding; "
                 f"use a padding below {span}, or SAME"
             )
-    for n, count, step, tap, gap, (low, _) in zip(size, outputs, steps, taps, apart, pads, strict=True):
-        pixels = np.arange(count)[:, None] * step + np.arange(tap) * gap - low
+    for n, count, stride, tap, gap, (low, _) in zip(size, outputs, strides, taps, apart, pads, strict=True):
+        pixels = np.arange(count)[:, None] * stride + np.arange(tap) * gap - low
         if gap > 1 and not ((pixels >= 0) & (pixels < n)).any(axis=1).all():
             raise GeometryError(
                 f"a window of {tap} pixels, {gap} apart, lies wholly in the padding {padding!r} of {n} pixels; "
                 "use a smaller dilation or a smaller padding"
             )
     top_bottom, left_right = (
-        (low, max(high, (count - 1) * step + span - n - low))
-        for (low, high), count, step, span, n in zip(pads, outputs, steps, spans, size, strict=True)
+        (low, max(high, (count - 1) * stride + span - n - low))
+        for (low, high), count, stride, span, n in zip(pads, outputs, strides, spans, size, strict=True)
     )
-    return Windows(taps, steps, apart, (top_bottom, left_right), outputs), pads
+    return Windows(taps, strides, apart, (top_bottom, left_right), outputs), pads
 
 
 _Seen = list[tuple[int, int]]  # (tap, window) pairs
@@ -284,8 +284,8 @@ class _Views:
     Attributes:
       seen: For each of the first stride pixels that there are, the (tap, window) pairs that see it, windows counted
         from the first of `beyond`; the pixel k strides on is seen by the same taps of the k-th windows after them.
-      beyond: windows to add before and after those there are, which see nothing.
-      count: strides that cover the pixels.
+      beyond: Windows to add before and after those there are, which see nothing.
+      count: Strides that cover the pixels.
     """
 
     seen: list[_Seen]

@@ -20,30 +20,30 @@ def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], windows:
     """Convolves images whose channels are few.
 
     Args:
-      x: images, channels last.
-      kernel: weights for all channels of x.
+      x: Images, channels last.
+      kernel: Weights for all channels of x.
       windows: Windows of the convolution, undilated.
 
     Returns:
       Feature maps, [oh, ow] = windows.outputs.
     """
-    steps = windows.strides
-    taps = [-(-window // step) for window, step in zip(windows.taps, steps, strict=True)]
+    strides = windows.strides
+    taps = [-(-window // stride) for window, stride in zip(windows.taps, strides, strict=True)]
     blocks = [count + tap - 1 for count, tap in zip(windows.outputs, taps, strict=True)]
     edges = [
-        (low, block * step - low - size, 0)  # negative where no window reaches the last pixels
-        for (low, _), block, step, size in zip(windows.pads, blocks, steps, x.shape[1:3], strict=True)
+        (low, block * stride - low - size, 0)  # negative where no window reaches the last pixels
+        for (low, _), block, stride, size in zip(windows.pads, blocks, strides, x.shape[1:3], strict=True)
     ]
     padded = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
-    maps = _depth(padded[..., None], blocks, steps)[..., 0]
-    fill = [(0, tap * step - window) for tap, step, window in zip(taps, steps, windows.taps, strict=True)]
-    weights = _depth(jnp.pad(kernel, (*fill, (0, 0), (0, 0)))[None], taps, steps)[0]
+    maps = _depth(padded[..., None], blocks, strides)[..., 0]
+    fill = [(0, tap * stride - window) for tap, stride, window in zip(taps, strides, windows.taps, strict=True)]
+    weights = _depth(jnp.pad(kernel, (*fill, (0, 0), (0, 0)))[None], taps, strides)[0]
     return lax.conv_general_dilated(maps, weights, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-def _depth(x: Array, blocks: list[int], steps: tuple[int, int]) -> Array:
+def _depth(x: Array, blocks: list[int], strides: tuple[int, int]) -> Array:
     """[b, rows x s, columns x t, c, o] -> [b, rows, columns, s x t x c, o]."""
-    (rows, columns), (s, t) = blocks, steps
+    (rows, columns), (s, t) = blocks, strides
     batch, *_, channels, outputs = x.shape
     split = x.reshape(batch, rows, s, columns, t, channels, outputs).transpose(0, 1, 3, 2, 4, 5, 6)
     return split.reshape(batch, rows, columns, s * t * channels, outputs)

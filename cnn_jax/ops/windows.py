@@ -20,10 +20,10 @@ class Windows:
 
     Attributes:
       taps: Number of taps of the window.
-      strides: pixels between windows.
-      dilation: pixels between taps.
+      strides: Pixels between windows.
+      dilation: Pixels between taps.
       pads: ((top, bottom), (left, right)).
-      outputs: windows along each axis.
+      outputs: Windows along each axis.
     """
 
     taps: tuple[int, int]
@@ -36,8 +36,8 @@ class Windows:
         """Gives each tap's view: one strided slice of the padded input per tap, row by row.
 
         Args:
-          x: images, channels last.
-          fill: value of the padding.
+          x: Images, channels last.
+          fill: Value of the padding.
         """
         if self.pads != ((0, 0), (0, 0)):
             x = jnp.pad(x, ((0, 0), *self.pads, (0, 0)), constant_values=fill)

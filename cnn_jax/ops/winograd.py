@@ -35,8 +35,8 @@ def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c o"]) -> Float[A
     """Convolves images of even height and width with stride 1 and no padding.
 
     Args:
-      x: images, already padded.
-      kernel: weights.
+      x: Images, already padded.
+      kernel: Weights.
 
     Returns:
       Feature maps, two pixels smaller each way.

@@ -30,7 +30,7 @@ class _Entry(NamedTuple):
 
     Attributes:
       path: Path in our variables, the collection first.
-      shape: ours.
+      shape: Ours.
       maps: (height, width, channels) that a dense kernel's inputs were flattened from; None for others.
       kept: How the library keeps it, where it differs from what ours is.
     """
@@ -133,7 +133,7 @@ def adapted(state_dict: Mapping[str, Any], model_config: ModelConfig, channels: 
 
     Args:
       state_dict: PyTorch's names to arrays.
-      model_config: as `from_torch` takes it.
+      model_config: As `from_torch` takes it.
       channels: Channels of the images. One is given the sum over the weights' channels, which answers a grey image as
         the weights answer it in RGB.
 
@@ -161,7 +161,7 @@ def to_torch(
 
     Args:
       variables: Variables of the network.
-      model_config: as `from_torch` takes it.
+      model_config: As `from_torch` takes it.
       library: Library whose names and layouts the entries have, "torchvision" or "timm".
 
     Returns:
@@ -205,7 +205,7 @@ def origin_of(state_dict: Mapping[str, Any], model_config: ModelConfig) -> Origi
     """Reads off entries where they come from and what they classify.
 
     Args:
-      state_dict, model_config: as `from_torch` takes them.
+      state_dict, model_config: As `from_torch` takes them.
 
     Raises:
       WeightsError: where there are no published weights for the network.

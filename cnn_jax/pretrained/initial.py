@@ -81,7 +81,7 @@ def check_frozen(freeze: tuple[str, ...], layers: tuple[str, ...]) -> list[str]:
 
     Args:
       freeze: Field `freeze` of the config.
-      layers: paths of the network's layers that own parameters.
+      layers: Paths of the network's layers that own parameters.
 
     Returns:
       One message for each name that no layer has or lies below.

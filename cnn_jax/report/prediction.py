@@ -79,7 +79,7 @@ def find_pictures(paths: Sequence[Path], config: Data | None = None) -> tuple[li
     """Lists picture files.
 
     Args:
-      paths: picture files, whatever their names, and folders whose pictures (subfolders included) are taken in order.
+      paths: Picture files, whatever their names, and folders whose pictures (subfolders included) are taken in order.
       config: Data section of the network's config; of NumPy arrays, .npy files count as pictures. None for no network.
 
     Returns:

@@ -36,9 +36,9 @@ class Verdict:
     """How two runs compare.
 
     Attributes:
-      exact: whether they were held to every bit; else to the tolerances.
-      reason: why not to every bit.
-      difference: the first figure in which they differ too much; None where they match.
+      exact: Whether they were held to every bit; else to the tolerances.
+      reason: Why not to every bit.
+      difference: The first figure in which they differ too much; None where they match.
     """
 
     exact: bool

@@ -55,7 +55,7 @@ class Outcome:
 
     Attributes:
       statuses: Statuses of the trials, by id.
-      stopped: the signal that ended the sweep early; None where it ran to its end.
+      stopped: The signal that ended the sweep early; None where it ran to its end.
     """
 
     statuses: dict[str, Status]
@@ -72,9 +72,9 @@ class OpenSweep:
     """A sweep whose folder this process holds, and whose trials are known to be able to run.
 
     Attributes:
-      plan: as the experiment file declares it.
+      plan: As the experiment file declares it.
       folder: Folder of the sweep, with its sweep.json.
-      entries: all trials, in declared order.
+      entries: All trials, in declared order.
       findings: Findings about the data, the networks and the machine.
       workers: Pool of the workers for this machine's trials.
     """
@@ -91,10 +91,10 @@ def opened(plan: Plan, workdir: Path, data_dir: Path | None, options: Options | 
     """Claims a sweep's folder and examines all trials before any runs.
 
     Args:
-      plan: the sweep.
-      workdir: its folder.
+      plan: The sweep.
+      workdir: Its folder.
       data_dir: Folder of prepared data; None is the default folder.
-      options: how trials will run; where that is in workers of this machine, the first starts now and examines the
+      options: How trials will run; where that is in workers of this machine, the first starts now and examines the
         trials. None: none will run.
 
     Yields:
@@ -135,12 +135,12 @@ def run(
     """Runs a sweep's trials that are not done, or goes on with them.
 
     Args:
-      sweep: opened.
-      chosen: its trials that are to run.
+      sweep: Opened.
+      chosen: Its trials that are to run.
       data_dir: Folder of prepared data; None is the default folder.
-      options: how.
-      console: where to tell.
-      on_change: called whenever a trial has begun, or has ended while others run and none waits to begin.
+      options: How.
+      console: Where to tell.
+      on_change: Called whenever a trial has begun, or has ended while others run and none waits to begin.
 
     Returns:
       How the chosen trials stand.

@@ -87,7 +87,7 @@ def answer(experiments: Sequence[Mapping[str, Any]], data_dir: Path | None) -> d
     """Answers what `feasibility.ask` asks.
 
     Args:
-      experiments: resolved configs, as JSON objects.
+      experiments: Resolved configs, as JSON objects.
       data_dir: Folder of prepared data; None is the default folder.
 
     Returns:

@@ -75,9 +75,9 @@ def export(plan: Plan, folder: SweepFolder, entries: tuple[Entry, ...], file: Pa
     """Writes a sweep with its configs, checksums, provenance and figures.
 
     Args:
-      plan: the sweep.
-      folder: where its trials lie.
-      entries: the trials.
+      plan: The sweep.
+      folder: Where its trials lie.
+      entries: The trials.
       file: Path of the file, which is written atomically.
 
     Returns:
@@ -175,9 +175,9 @@ def compare(
 
     Args:
       folder: Folder of the repetition.
-      entries: its trials.
-      known: as `read` gives it.
-      console: where to tell, trial by trial.
+      entries: Its trials.
+      known: As `read` gives it.
+      console: Where to tell, trial by trial.
 
     Returns:
       Whether every trial that is done in both matches.

@@ -29,9 +29,9 @@ def of_exit_code(code: int, message: str, tail: Sequence[str]) -> tuple[str, str
     """Tells the fault of a trial that ended by itself.
 
     Args:
-      code: failed or refused.
+      code: Failed or refused.
       message: Message of the worker.
-      tail: last lines of the log.
+      tail: Last lines of the log.
 
     Returns:
       The fault, and a message.
@@ -49,8 +49,8 @@ def of_process_end(code: int, tail: Sequence[str]) -> tuple[str, str, str | None
     """Tells the fault of a trial whose process ended under it.
 
     Args:
-      code: the process's, negative for a signal.
-      tail: last lines of the log.
+      code: The process's, negative for a signal.
+      tail: Last lines of the log.
 
     Returns:
       The fault, a message, and the signal's name where there was one.

@@ -24,8 +24,8 @@ class Examined:
     Attributes:
       checksum: Checksum of its data; empty where these cannot be had.
       parameters, multiply_adds: Size of its network, the latter for one image, forward; None where there is none.
-      infeasible: why no network can be built on the images, with the nearest settings that work.
-      fault: why it cannot run for another reason.
+      infeasible: Why no network can be built on the images, with the nearest settings that work.
+      fault: Why it cannot run for another reason.
     """
 
     checksum: str
@@ -40,9 +40,9 @@ class Findings:
     """Findings about all trials, in their order, and about the machine.
 
     Attributes:
-      trials: what is known of each.
+      trials: What is known of each.
       platform: "cpu", "gpu" or "tpu".
-      devices: how many of that platform there are.
+      devices: How many of that platform there are.
     """
 
     trials: tuple[Examined, ...]
@@ -54,7 +54,7 @@ def ask(experiments: Sequence[Experiment], data_dir: Path | None, workers: Worke
     """Lets a worker examine trials.
 
     Args:
-      experiments: their configs.
+      experiments: Their configs.
       data_dir: Folder of prepared data; None is the default folder.
       workers: Pool of workers, one of which was started ahead.
 

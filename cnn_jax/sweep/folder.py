@@ -78,8 +78,8 @@ class SweepFolder:
         none can be taken for another's.
 
         Args:
-          plan: the sweep.
-          is_search: whether a search draws its trials.
+          plan: The sweep.
+          is_search: Whether a search draws its trials.
 
         Raises:
           RunFolderError: where it cannot be read or written, another process runs a sweep in it, or it holds another
@@ -229,8 +229,8 @@ def entries_of(plan: Plan, examined: Sequence[Examined]) -> tuple[Entry, ...]:
     """Names a plan's trials.
 
     Args:
-      plan: the sweep.
-      examined: what is known of each of its trials, in their order.
+      plan: The sweep.
+      examined: What is known of each of its trials, in their order.
 
     Returns:
       The trials with their names.

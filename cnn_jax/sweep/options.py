@@ -15,11 +15,11 @@ class Options:
       address: Address of a Ray cluster; None starts one for this sweep.
       cpus, gpus, tpus: Resources that Ray sets aside for one process of a trial.
       processes: Processes of one trial, for Ray.
-      jobs: trials at a time; None chooses by cores and accelerators.
-      time_limit: minutes of one attempt at a trial, or at those that are trained together; None: any time.
+      jobs: Trials at a time; None chooses by cores and accelerators.
+      time_limit: Minutes of one attempt at a trial, or at those that are trained together; None: any time.
       memory_limit: GiB of one trial, or of those that are trained together; None: a fair share of nine tenths of the
         machine's.
-      retry_failed: whether trials that have failed before run again.
+      retry_failed: Whether trials that have failed before run again.
       vectorize: "off", or "seeds": one program trains the seeds of a point.
     """
 

@@ -26,12 +26,12 @@ class Plan:
     """A sweep whose configs are sound.
 
     Attributes:
-      experiment: the file's name without its ending.
-      sweep: as the file declares it.
-      base: the config that the trials change, resolved.
+      experiment: The file's name without its ending.
+      sweep: As the file declares it.
+      base: The config that the trials change, resolved.
       fields: Fields that vary, in declared order, without the seed.
-      trials: all of them, in declared order; trials of one config are one.
-      repeated: how many were left out for being another's copy.
+      trials: All of them, in declared order; trials of one config are one.
+      repeated: How many were left out for being another's copy.
     """
 
     experiment: str
@@ -99,8 +99,8 @@ def choose(plan: Plan, only: Mapping[str, Any], limit: int | None) -> tuple[Tria
     """The trials that are to run now.
 
     Args:
-      plan: the sweep.
-      only: field to the value that it must have.
+      plan: The sweep.
+      only: Field to the value that it must have.
       limit: Most trials to run, the first ones; None for all.
 
     Returns:

@@ -27,10 +27,10 @@ def verify(
 
     Args:
       folder: Folder of the sweep, which stays as it is but for `verified/`.
-      entries: its trials.
-      count: how many, spread evenly over those that are done.
+      entries: Its trials.
+      count: How many, spread evenly over those that are done.
       data_dir: Folder of prepared data; None is the default folder.
-      console: where to tell.
+      console: Where to tell.
 
     Returns:
       For each trial its verdict; None where it did not end.

@@ -28,10 +28,10 @@ class SweepHeader:
     """Description of a sweep, apart from its trials.
 
     Attributes:
-      experiment: stem of the experiment's file.
-      description: in the experimenter's words; may be empty.
-      fields: dotted names of what varies, in declared order, without the seed.
-      baseline: the point that others are compared with; None where none was declared.
+      experiment: Stem of the experiment's file.
+      description: In the experimenter's words; may be empty.
+      fields: Dotted names of what varies, in declared order, without the seed.
+      baseline: The point that others are compared with; None where none was declared.
     """
 
     experiment: str

@@ -42,10 +42,10 @@ class Sweep:
     """Result of `get_sweep()` where a list of overrides does not say enough.
 
     Attributes:
-      trials: the overrides of every trial.
-      description: what is asked, for the report.
-      baseline: field values of the point that the others are compared with; none compares with no point.
-      skip_infeasible: points that no network can be built at (maps that collapse) stay in the table, marked; else
+      trials: The overrides of every trial.
+      description: What is asked, for the report.
+      baseline: Field values of the point that the others are compared with; none compares with no point.
+      skip_infeasible: Points that no network can be built at (maps that collapse) stay in the table, marked; else
         they are refused before anything starts.
     """
 
@@ -59,7 +59,7 @@ def product(*spaces: Space | Mapping[str, Iterable[Any]]) -> list[Overrides]:
     """Combines every point of each space with every point of the others; the last changes fastest.
 
     Args:
-      spaces: lists of overrides, or mappings of fields to the values that each takes.
+      spaces: Lists of overrides, or mappings of fields to the values that each takes.
 
     Returns:
       The points, as many as the spaces' sizes multiplied.
@@ -74,7 +74,7 @@ def zip_(*spaces: Space | Mapping[str, Iterable[Any]]) -> list[Overrides]:
     """Combines the first points of all spaces, the second points, and so on.
 
     Args:
-      spaces: lists of overrides, or mappings of fields to the values that each takes.
+      spaces: Lists of overrides, or mappings of fields to the values that each takes.
 
     Returns:
       The points, as many as each space has.
@@ -93,7 +93,7 @@ def chain(*spaces: Space | Mapping[str, Iterable[Any]]) -> list[Overrides]:
     """Puts the points of all spaces one after another.
 
     Args:
-      spaces: lists of overrides, or mappings (each as `product` reads it).
+      spaces: Lists of overrides, or mappings (each as `product` reads it).
 
     Returns:
       The points, as many as the spaces' sizes added.
@@ -106,7 +106,7 @@ def repeat_seeds(count: int, first: int = 0) -> list[Overrides]:
 
     Args:
       count: Number of seeds.
-      first: the first seed; the others follow it.
+      first: The first seed; the others follow it.
 
     Returns:
       One point for each seed.
@@ -125,8 +125,8 @@ def assign(
     """Sets fields that depend on others.
 
     Args:
-      space: the points.
-      values: field to value, or to a function of the point's overrides that gives the value.
+      space: The points.
+      values: Field to value, or to a function of the point's overrides that gives the value.
       where: Points that get them; None for all.
 
     Returns:

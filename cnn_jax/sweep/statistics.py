@@ -28,7 +28,7 @@ class Estimate:
     """A mean and how sure it is.
 
     Attributes:
-      n: values.
+      n: Values.
       mean: Their mean; None where there are none.
       std: Standard deviation, with n - 1; None below two values.
       low, high: Ends of the 95 % t-interval of the mean; None below two values.
@@ -48,8 +48,8 @@ class Group:
     Attributes:
       values: Values of those fields.
       estimate: Estimate of the metric, over the finished trials.
-      n_failed, n_infeasible: trials that gave nothing, and will not.
-      n_unfinished: trials that wait, run, were stopped, or are paused at a rung of a search.
+      n_failed, n_infeasible: Trials that gave nothing, and will not.
+      n_unfinished: Trials that wait, run, were stopped, or are paused at a rung of a search.
     """
 
     values: tuple[Any, ...]
@@ -66,11 +66,11 @@ class Difference:
     Attributes:
       values: Values of the varied fields.
       estimate: Estimate of the difference; n is the number of seeds that finished on both sides.
-      n_unpaired: seeds that finished on one side only, and do not count.
-      p_value: two-sided, of the paired t-test; None below two pairs, and where all differences are equal, since
+      n_unpaired: Seeds that finished on one side only, and do not count.
+      p_value: Two-sided, of the paired t-test; None below two pairs, and where all differences are equal, since
         without a variance there is nothing to judge by.
-      p_holm: adjusted for all the points that are compared.
-      significant: whether p_holm is below 5 %; None without a p-value.
+      p_holm: Adjusted for all the points that are compared.
+      significant: Whether p_holm is below 5 %; None without a p-value.
     """
 
     values: tuple[Any, ...]
@@ -85,7 +85,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     """Mean, standard deviation and 95 % t-interval.
 
     Args:
-      values: independent measurements of one quantity.
+      values: Independent measurements of one quantity.
 
     Returns:
       The estimate; the interval is mean -+ t(0.975; n - 1) * std / sqrt(n).
@@ -118,7 +118,7 @@ def grouped(rows: Sequence[Row], fields: Sequence[str], metric: str = metrics.PR
 
     Args:
       rows: Rows of all trials.
-      fields: dotted names; none puts all trials into one group.
+      fields: Dotted names; none puts all trials into one group.
       metric: Name of one of the columns that `figures` lists.
 
     Returns:
@@ -156,8 +156,8 @@ def differences(
 
     Args:
       rows: Rows of all trials.
-      fields: all that vary.
-      baseline: a point.
+      fields: All that vary.
+      baseline: A point.
       metric: Name of one of the columns that `figures` lists.
 
     Returns:
@@ -248,8 +248,8 @@ def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> list[int]:
     """Whatever no other beats: none costs as little or less and gains as much or more, one of the two strictly.
 
     Args:
-      costs: less is better.
-      gains: more is better; of the same length.
+      costs: Less is better.
+      gains: More is better; of the same length.
 
     Returns:
       Indices, the cheapest first; equals are all on the front, or none is.

@@ -18,10 +18,10 @@ class Trial:
     """One run of a sweep.
 
     Attributes:
-      number: its place in the sweep, from 1.
-      overrides: dotted field to value, as `get_sweep()` gave them.
-      point: the same as tables and plots show it: named values by their names, sections in few words.
-      experiment: the resolved config.
+      number: Its place in the sweep, from 1.
+      overrides: Dotted field to value, as `get_sweep()` gave them.
+      point: The same as tables and plots show it: named values by their names, sections in few words.
+      experiment: The resolved config.
     """
 
     number: int
@@ -37,7 +37,7 @@ def trial_id(experiment: Experiment, data_checksum: str) -> str:
     """Names a trial.
 
     Args:
-      experiment: the resolved config, whose every field counts.
+      experiment: The resolved config, whose every field counts.
       data_checksum: Checksum of the data set's content.
 
     Returns:

@@ -37,9 +37,9 @@ class SweepView:
         """Prepares the display.
 
         Args:
-          console: where to; live where it is a terminal.
+          console: Where to; live where it is a terminal.
           folder: Folder of the sweep.
-          entries: the trials of this command.
+          entries: The trials of this command.
           statuses: Present statuses of those trials, by id.
         """
         self._console, self._folder = console, folder

@@ -32,7 +32,7 @@ def augment(
     Args:
       key: PRNG key of this batch.
       pixels: 0 to 255.
-      targets: probabilities of the classes.
+      targets: Probabilities of the classes.
       config: Changes, and their strength.
       constants: Constants of the normalisation.
       colours: Colour statistics of the training images, where the config needs them (`pipeline.preprocessing`).
@@ -137,9 +137,9 @@ def random_crop(
 
     Args:
       key: PRNG key of this batch.
-      images: pixels, channels last.
+      images: Pixels, channels last.
       pixels: Width of the padding; every move from -pixels to pixels, down and to the right, is equally likely.
-      border: what enters: "zeros", or "reflect", the image mirrored at the middle of its outermost pixels.
+      border: What enters: "zeros", or "reflect", the image mirrored at the middle of its outermost pixels.
 
     Returns:
       Images of the same shape.
@@ -171,7 +171,7 @@ def random_contrast(key: PRNGKeyArray, pixels: Float[Array, "b h w c"], strength
     Args:
       key: PRNG key of this batch.
       pixels: 0 to 255.
-      strength: the factor is uniform between 1 - strength and 1 + strength.
+      strength: The factor is uniform between 1 - strength and 1 + strength.
 
     Returns:
       Images of the same shape and the same means.

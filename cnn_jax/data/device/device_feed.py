@@ -24,7 +24,7 @@ class DeviceFeed:
 
         Args:
           stream: Stream of this process's rows.
-          step: the first.
+          step: The first.
           sharding: Sharding of [batch, ...] over the devices of all processes.
         """
 

@@ -43,7 +43,7 @@ def cutout(key: PRNGKeyArray, images: Float[Array, "b h w c"], side: int) -> Flo
 
     Args:
       key: PRNG key of this batch.
-      images: normalised; 0 is the mean colour after "standardize", black after "scale".
+      images: Normalised; 0 is the mean colour after "standardize", black after "scale".
       side: Side of the square, in pixels. Its centre is any pixel of the image, so part of it may lie outside.
 
     Returns:
@@ -79,11 +79,11 @@ def random_erasing(
 
     Args:
       key: PRNG key of this batch.
-      images: normalised.
+      images: Normalised.
       probability: Probability that an image loses a rectangle.
-      area: least and greatest share of the image.
-      aspect: least and greatest height over width.
-      fill: what the rectangle is filled with, normalised too; broadcast to the images' shape.
+      area: Least and greatest share of the image.
+      aspect: Least and greatest height over width.
+      fill: What the rectangle is filled with, normalised too; broadcast to the images' shape.
 
     Returns:
       Images of the same shape.

@@ -27,9 +27,9 @@ def mix(
 
     Args:
       key: PRNG key of this batch.
-      images: normalised.
-      targets: probabilities of the classes.
-      mixup_alpha, cutmix_alpha: each image's own share comes from Beta(alpha, alpha), for each image anew (the
+      images: Normalised.
+      targets: Probabilities of the classes.
+      mixup_alpha, cutmix_alpha: Each image's own share comes from Beta(alpha, alpha), for each image anew (the
         papers draw one for a batch); 0 is off.
 
     Returns:
@@ -54,9 +54,9 @@ def mixup(images: Float[Array, "b h w c"], targets: Float[Array, "b k"], shares:
     """Blends each image with its partner, and their targets by the same shares.
 
     Args:
-      images: normalised.
-      targets: probabilities of the classes.
-      shares: each image's own, 0 to 1.
+      images: Normalised.
+      targets: Probabilities of the classes.
+      shares: Each image's own, 0 to 1.
 
     Returns:
       (images, targets), of the same shapes.
@@ -76,8 +76,8 @@ def cutmix(
 
     Args:
       key: PRNG key of this batch, for the places.
-      images: normalised.
-      targets: probabilities of the classes.
+      images: Normalised.
+      targets: Probabilities of the classes.
       shares: Fraction of its area that each image would keep if nothing hung over; 0 to 1.
 
     Returns:

@@ -82,7 +82,7 @@ def normalization(config: Data, train: Split | Stream) -> Normalization:
 
     Args:
       config: normalize "scale" is pixels / 255; "standardize" uses the training images' statistics.
-      train: the training images.
+      train: The training images.
 
     Returns:
       float32 constants for each channel.
@@ -128,7 +128,7 @@ def colours(train: Split | Stream) -> Colours:
     """The mean colour and the principal components of the training images' pixels.
 
     Args:
-      train: the training images, of any number of channels; grey ones have one component, their brightness.
+      train: The training images, of any number of channels; grey ones have one component, their brightness.
 
     Returns:
       float32 constants. An eigenvector's sign, which is free, makes its largest entry positive.
@@ -193,8 +193,8 @@ def epoch_order(key: PRNGKeyArray, examples: int, batch_size: int) -> Int32[Arra
 
     Args:
       key: PRNG key of the epoch.
-      examples: how many there are.
-      batch_size: images of a batch.
+      examples: How many there are.
+      batch_size: Images of a batch.
 
     Returns:
       Example numbers. The last batch is filled up with the order's first examples, to which `take` gives no
@@ -214,8 +214,8 @@ def take(data: DeviceSplit, order: Int32[Array, "steps b"], step: Int32[Array, "
     """Picks one batch of an order.
 
     Args:
-      data: the split.
-      order: as `epoch_order` gives it.
+      data: The split.
+      order: As `epoch_order` gives it.
       step: Number of the batch, from 0.
 
     Returns:

@@ -15,9 +15,9 @@ def views(images: Shaped[Array, "b h w c"], mirrored: bool, shift: int) -> list[
     """Lists the images, moved copies of them, and the mirror images of all these.
 
     Args:
-      images: pixels, channels last.
-      mirrored: adds each view's mirror image, left to right.
-      shift: pixels; adds copies moved so far up, down, left and right, zeros entering. 0 adds none.
+      images: Pixels, channels last.
+      mirrored: Adds each view's mirror image, left to right.
+      shift: Pixels; adds copies moved so far up, down, left and right, zeros entering. 0 adds none.
 
     Returns:
       The views, the images themselves first.

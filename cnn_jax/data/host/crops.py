@@ -107,9 +107,9 @@ class RandomResizedCrop(_Square):
     """A random part of random size and shape, mirrored half of the time.
 
     Attributes:
-      area: least and greatest share of the picture, drawn evenly.
-      aspect: least and greatest width over height, drawn evenly on a logarithmic scale.
-      mirror: whether half of the parts are mirrored left to right.
+      area: Least and greatest share of the picture, drawn evenly.
+      aspect: Least and greatest width over height, drawn evenly on a logarithmic scale.
+      mirror: Whether half of the parts are mirrored left to right.
 
     Source: Szegedy et al., 2015, section 6, as PyTorch's RandomResizedCrop has it: where ten draws do not fit into
     the picture, the middle is taken, of the nearest shape allowed.
@@ -150,7 +150,7 @@ class CentreCrop(_Square):
     Both are one reading of the picture: its middle square, of `side` / `shorter_side` of its shorter side.
 
     Attributes:
-      shorter_side: in pixels, what the picture's shorter side is resized to; at least `side`.
+      shorter_side: In pixels, what the picture's shorter side is resized to; at least `side`.
       interpolation: Filter of the resizing.
     """
 

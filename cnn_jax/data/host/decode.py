@@ -43,7 +43,7 @@ class Picture:
         """Reads the header.
 
         Args:
-          content: the picture's file.
+          content: The picture's file.
 
         Raises:
           UnreadablePictureError: where it is no picture, or none that is read.
@@ -64,10 +64,10 @@ class Picture:
         """Decodes a part and resizes it to a square.
 
         Args:
-          box: the part.
+          box: The part.
           side: Side of the square, in pixels.
           channels: 1 for grey, 3 for RGB.
-          resize: a function of `cnn_jax.data.host.resize`.
+          resize: A function of `cnn_jax.data.host.resize`.
 
         Returns:
           Pixels.
@@ -97,8 +97,8 @@ class Picture:
         """The picture's file, without what the part does not depend on where that can be.
 
         Args:
-          box: the part, as it is stored.
-          across, down: pixels that the filter reaches beyond it.
+          box: The part, as it is stored.
+          across, down: Pixels that the filter reaches beyond it.
           scale: Scale to decode it at.
         """
         if self._jpeg is None:

@@ -15,8 +15,8 @@ class HostBatch(NamedTuple):
     """The rows of one batch that this process has.
 
     Attributes:
-      images: pixels, 0 to 255.
-      labels: class numbers.
+      images: Pixels, 0 to 255.
+      labels: Class numbers.
       weights: 1 for an example, 0 for what fills up an epoch's last batch.
     """
 

@@ -32,15 +32,15 @@ class Jpeg(NamedTuple):
     """The headers of a JPEG that is coded by Huffman's codes, 8 bits a colour.
 
     Attributes:
-      width, height: in pixels.
+      width, height: In pixels.
       colours: Colour components that are stored.
-      unit: width and height in pixels of the smallest part that is coded by itself (MCU, minimum coded unit).
-      sequential: whether the code goes through the picture once, from top to bottom; else it is progressive.
-      interval: units from one restart marker to the next; 0 without such markers.
-      size_at: where the file has its height, and then its width.
-      code_at: where the only scan's code begins; 0 for several scans, and where the headers break off.
-      tiles_at: where the index of tiles begins and ends; None where there is none.
-      may_be_turned: whether EXIF or XMP data may say another orientation than upright.
+      unit: Width and height in pixels of the smallest part that is coded by itself (MCU, minimum coded unit).
+      sequential: Whether the code goes through the picture once, from top to bottom; else it is progressive.
+      interval: Units from one restart marker to the next; 0 without such markers.
+      size_at: Where the file has its height, and then its width.
+      code_at: Where the only scan's code begins; 0 for several scans, and where the headers break off.
+      tiles_at: Where the index of tiles begins and ends; None where there is none.
+      may_be_turned: Whether EXIF or XMP data may say another orientation than upright.
     """
 
     width: int
@@ -85,8 +85,8 @@ class Part(NamedTuple):
     """A file of a part of a picture.
 
     Attributes:
-      content: the file.
-      left, top: columns and rows of the whole picture before the part's first.
+      content: The file.
+      left, top: Columns and rows of the whole picture before the part's first.
     """
 
     content: bytes | bytearray
@@ -150,9 +150,9 @@ def part(content: bytes, jpeg: Jpeg, left: int, top: int, right: int, bottom: in
     neighbours are missing; no others do.
 
     Args:
-      content: a file.
-      jpeg: its headers.
-      left, top, right, bottom: the part, in pixels; what reaches beyond the picture is not looked at.
+      content: A file.
+      jpeg: Its headers.
+      left, top, right, bottom: The part, in pixels; what reaches beyond the picture is not looked at.
 
     Returns:
       The file of a picture that contains the part; the whole where nothing can be left out, or the file is not whole.
@@ -174,7 +174,7 @@ def with_index(content: bytes) -> bytes:
     """Writes the index of tiles into a file that has tiles.
 
     Args:
-      content: a file.
+      content: A file.
 
     Returns:
       The file with the index; the same file where it has no tiles, has an index already, or has more tiles, or longer

@@ -46,8 +46,8 @@ def exactly(
     size, and a part's pixels would depend by 1 of 255 on how much lies around it.
 
     Args:
-      pixels: grey or RGB.
-      box: the part.
+      pixels: Grey or RGB.
+      box: The part.
       side: Side of the square, in pixels.
       interpolation: The filter, Pillow's.
 

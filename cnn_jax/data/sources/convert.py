@@ -61,10 +61,10 @@ def prepare(
     Args:
       source: Folder or archive of pictures, as `picture_files.find` knows them; or a folder that TFDS has made of
         ArrayRecord files, which gets its `records.json`.
-      target: folder to make; None for a folder of TFDS, which stays where it is.
-      test_fraction: as `picture_files.find` has it.
-      console: for progress; None is standard error.
-      restart_markers: whether JPEGs are written anew with such, by `cnn_jax.data.host.restarts`.
+      target: Folder to make; None for a folder of TFDS, which stays where it is.
+      test_fraction: As `picture_files.find` has it.
+      console: For progress; None is standard error.
+      restart_markers: Whether JPEGs are written anew with such, by `cnn_jax.data.host.restarts`.
 
     Returns:
       The folder of records.
@@ -194,11 +194,11 @@ class _Looked:
     """Findings about one picture.
 
     Attributes:
-      name: for errors.
-      record: itself.
-      fault: why it cannot be read; None where it can.
-      size: width and height.
-      pixels, total, products: how many pixels count for the statistics, their sum, and that of their outer products.
+      name: For errors.
+      record: Itself.
+      fault: Why it cannot be read; None where it can.
+      size: Width and height.
+      pixels, total, products: How many pixels count for the statistics, their sum, and that of their outer products.
     """
 
     name: str
@@ -246,7 +246,7 @@ class _Census:
     """Findings about all pictures together.
 
     Attributes:
-      unreadable: what is told of each picture that is.
+      unreadable: What is told of each picture that is.
     """
 
     def __init__(self, class_names: tuple[str, ...], warnings: tuple[str, ...] = ()):

@@ -32,10 +32,10 @@ def fetch(url: str, target: Path, sha256: str, length: int, console: Console | N
 
     Args:
       url: Address of the file.
-      target: where it is put, whole, verified, and in one move.
-      sha256: of its content, in hex.
-      length: in bytes.
-      console: for the progress; None is standard error.
+      target: Where it is put, whole, verified, and in one move.
+      sha256: Of its content, in hex.
+      length: In bytes.
+      console: For the progress; None is standard error.
 
     Raises:
       DownloadError: where it cannot be fetched after three tries, or is not the file that was published.

@@ -89,9 +89,9 @@ def read_split(images: Path, labels: Path, images_field: str, labels_field: str)
     """Reads the images and labels of one split.
 
     Args:
-      images: an IDX file [n, height, width] or [n, height, width, channels].
-      labels: an IDX file [n].
-      images_field, labels_field: the config's names for them, for errors.
+      images: An IDX file [n, height, width] or [n, height, width, channels].
+      labels: An IDX file [n].
+      images_field, labels_field: The config's names for them, for errors.
 
     Returns:
       The split.

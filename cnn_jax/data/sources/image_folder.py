@@ -58,8 +58,8 @@ def files(folder: Path, field: str, names: Sequence[str]) -> ClassFolders:
 
     Args:
       folder: Folder that holds a folder for each class.
-      field: the config's or flag's name for it, for errors.
-      names: the classes that there are.
+      field: The config's or flag's name for it, for errors.
+      names: The classes that there are.
 
     Raises:
       DataError: where a class is unknown or empty.
@@ -227,8 +227,8 @@ def find_pictures(folder: Path, field: str, names: Sequence[str]) -> tuple[Folde
 
     Args:
       folder: Folder that holds a folder for each class.
-      field: the config's name for it, for errors.
-      names: the classes that there are, in label order.
+      field: The config's name for it, for errors.
+      names: The classes that there are, in label order.
 
     Returns:
       (the pictures, what was passed over).

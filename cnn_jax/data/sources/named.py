@@ -15,9 +15,9 @@ class SourceFile:
     """One IDX file as its authors published it.
 
     Attributes:
-      content_sha256: of the unpacked content.
-      gz_sha256: of the gz file at the official address; other gz files may hold the same content.
-      gz_bytes: its length.
+      content_sha256: Of the unpacked content.
+      gz_sha256: Of the gz file at the official address; other gz files may hold the same content.
+      gz_bytes: Its length.
     """
 
     content_sha256: str
@@ -30,10 +30,10 @@ class NamedSet(PublishedSet):
     """A published data set of four IDX files.
 
     Attributes:
-      url: the official address, to which a file's name and .gz are added.
-      files: by name; train and test, images and labels.
-      debian_folder: where Debian's package puts the files; None where there is no package.
-      debian_package: its name.
+      url: The official address, to which a file's name and .gz are added.
+      files: By name; train and test, images and labels.
+      debian_folder: Where Debian's package puts the files; None where there is no package.
+      debian_package: Its name.
     """
 
     url: str

@@ -22,10 +22,10 @@ class PictureFile:
     """One encoded picture.
 
     Attributes:
-      name: for errors, and kept in its record.
-      label: class number.
-      file: it is in.
-      offset, size: its place in the file, in bytes; a size of -1 is to the end.
+      name: For errors, and kept in its record.
+      label: Class number.
+      file: It is in.
+      offset, size: Its place in the file, in bytes; a size of -1 is to the end.
     """
 
     name: str
@@ -47,9 +47,9 @@ class Found:
 
     Attributes:
       name: Name of the data set.
-      class_names: in label order.
-      splits: by name, in the order in which they are kept.
-      warnings: what was passed over, and what is perhaps not meant.
+      class_names: In label order.
+      splits: By name, in the order in which they are kept.
+      warnings: What was passed over, and what is perhaps not meant.
     """
 
     name: str
@@ -62,9 +62,9 @@ def find(source: Path, test_fraction: float) -> Found:
     """Lists the pictures of a source.
 
     Args:
-      source: a folder of class folders; or one with train/ and val/ (or validation/, test/), each of class folders; or
+      source: A folder of class folders; or one with train/ and val/ (or validation/, test/), each of class folders; or
         one with ImageNet's two tar files.
-      test_fraction: the share of each class that is split off for testing where there are class folders alone.
+      test_fraction: The share of each class that is split off for testing where there are class folders alone.
 
     Raises:
       DataError: where it is none of them, or a class has no pictures.

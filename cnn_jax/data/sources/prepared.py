@@ -50,11 +50,11 @@ def load_named(
     """Reads a named data set, preparing it where it is not.
 
     Args:
-      named: which.
-      idx_dir: folder of the four IDX files, asked before any other source; None: Debian's folder, then the
+      named: Which.
+      idx_dir: Folder of the four IDX files, asked before any other source; None: Debian's folder, then the
         official address.
       data_dir: Folder of prepared data.
-      console: for what takes long; None is standard error.
+      console: For what takes long; None is standard error.
 
     Returns:
       (train, test).

@@ -38,14 +38,14 @@ class Manifest(BaseModel):
 
     Attributes:
       format: Format number of this file.
-      class_names: in label order.
+      class_names: In label order.
       examples: Number of examples in each split.
       checksum: SHA-256 (hex) over the class names and every split's labels and pictures, in order.
-      widths, heights: least and greatest, in pixels.
+      widths, heights: Least and greatest, in pixels.
       mean: Mean of the training pixels' red, green and blue, 0 to 255; every fourth pixel of every fourth row counts.
       covariance: Covariance of the same.
-      warnings: what is legal and yet perhaps not meant, in words.
-      training_copies: training pictures that are copies of others before them, byte by byte.
+      warnings: What is legal and yet perhaps not meant, in words.
+      training_copies: Training pictures that are copies of others before them, byte by byte.
       digest: SHA-256 (hex) of all this, by which a change of the file is noticed; None in files of older versions.
     """
 
@@ -77,7 +77,7 @@ class Records(ArrayRecords):
 
         Args:
           folder: Folder of records.
-          split: a key of its manifest's `examples`.
+          split: A key of its manifest's `examples`.
 
         Raises:
           DataError: where the folder or one of the files is damaged, cut short, or missing.
@@ -187,7 +187,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
     Args:
       folder: Folder of records.
-      manifest: what it tells.
+      manifest: What it tells.
     """
     fields = manifest.model_dump(mode="json", exclude={"digest"})
     fields["digest"] = _digest(fields)
@@ -204,7 +204,7 @@ def read_manifest(folder: Path, field: str) -> Manifest:
 
     Args:
       folder: Folder of records.
-      field: the config's or flag's name for it, for errors.
+      field: The config's or flag's name for it, for errors.
 
     Raises:
       DataError: where the folder is none, or not whole, or the file has been changed.

@@ -63,11 +63,11 @@ class Stream:
     Attributes:
       records: Examples that it reads from.
       numbers: Numbers of the records that are in it; None for all.
-      view: what is seen of a picture.
+      view: What is seen of a picture.
       statistics: Statistics of the training pixels; None where they are computed when they are wanted.
       seed: Seed of the experiment.
-      shuffled: whether every epoch has an order of its own, or the records' always.
-      workers: processes that make the batches; 0 makes them in the caller's.
+      shuffled: Whether every epoch has an order of its own, or the records' always.
+      workers: Processes that make the batches; 0 makes them in the caller's.
       threads: Threads that make batches in each of these processes.
       batch_size: Batch size of all processes together.
       share: This process's part of each batch.
@@ -153,7 +153,7 @@ class Stream:
         """All batches from a step on, without end.
 
         Args:
-          step: from 0 on, over all epochs.
+          step: From 0 on, over all epochs.
 
         Returns:
           What `iter` makes an iterator of; `close` ends the iterator's workers. Each of these is two batches ahead, and

@@ -22,8 +22,8 @@ def refuse_more(split: Literal["train", "test"], count: int, examples: int) -> N
 
     Args:
       split: Split that they belong to.
-      count: how many are wanted.
-      examples: how many there are.
+      count: How many are wanted.
+      examples: How many there are.
 
     Raises:
       DataError: where there are fewer.
@@ -41,8 +41,8 @@ def draw_test(count: int, examples: int) -> Int[np.ndarray, " count"]:
     """Draws so many test images, the same for every experiment, so that figures of several seeds compare.
 
     Args:
-      count: how many are wanted.
-      examples: how many there are.
+      count: How many are wanted.
+      examples: How many there are.
 
     Returns:
       Their numbers, rising.

@@ -66,12 +66,12 @@ class LocalEngine:
         Args:
           folder: Folder of the sweep.
           data_dir: Folder of prepared data; None is the default folder.
-          jobs: trials at a time.
+          jobs: Trials at a time.
           limits: Limits of every trial.
-          devices: environment variables that give each job its own accelerator; none: they share what there is.
+          devices: Environment variables that give each job its own accelerator; none: they share what there is.
           cores: Cores that the jobs share; None for all that this process may use.
           name: Name of the engine, for the records.
-          group: fields of a `ProcessGroup`, where each trial has several processes and these workers are one of
+          group: Fields of a `ProcessGroup`, where each trial has several processes and these workers are one of
             each; a worker then trains one trial.
           workers: Pool that starts them, and may have begun; None for a new one.
         """
@@ -86,9 +86,9 @@ class LocalEngine:
         """Runs trials until none is left, or until a stop is wished for, when the running ones save.
 
         Args:
-          groups: the trials, in the order in which they start.
-          report: is told of each change of a trial's status.
-          stopping: whether no more should start.
+          groups: The trials, in the order in which they start.
+          report: Is told of each change of a trial's status.
+          stopping: Whether no more should start.
         """
         try:
             asyncio.run(self._run(collections.deque(groups), report, stopping))

@@ -38,9 +38,9 @@ class Needs:
     """Resources that Ray sets aside for one trial.
 
     Attributes:
-      cpus: processor cores, to which the trial is confined.
-      gpus: whole ones.
-      tpus: chips.
+      cpus: Processor cores, to which the trial is confined.
+      gpus: Whole ones.
+      tpus: Chips.
       processes: Processes of one trial, each with these cores and accelerators, on nodes as far apart as there are.
     """
 
@@ -76,7 +76,7 @@ class RayEngine:
           limits: Limits of every trial.
           needs: Resources of every trial.
           address: Address of a Ray cluster, "auto" for the one of this machine; None starts one for this sweep.
-          jobs: trials at a time where Ray is started here; a cluster decides by itself.
+          jobs: Trials at a time where Ray is started here; a cluster decides by itself.
           command: Command of a worker on each node.
         """
         self._folder, self._data_dir, self._limits, self._needs = folder, data_dir, limits, needs
@@ -90,9 +90,9 @@ class RayEngine:
         """Runs trials until none is left, or until a stop is wished for, when the running ones save.
 
         Args:
-          groups: the trials, in the order in which they are handed to Ray.
-          report: is told of each change of a trial's status.
-          stopping: whether no more should start.
+          groups: The trials, in the order in which they are handed to Ray.
+          report: Is told of each change of a trial's status.
+          stopping: Whether no more should start.
         """
         try:
             self.run_some(groups, report, stopping)

@@ -56,7 +56,7 @@ class Workers:
         """Asks the first of the workers that were started ahead; new ones start where it is killed from outside.
 
         Args:
-          question: a JSON object, as `cnn_jax.sweep.worker` reads it.
+          question: A JSON object, as `cnn_jax.sweep.worker` reads it.
 
         Returns:
           The answer, from JSON.
@@ -151,8 +151,8 @@ def end(process: subprocess.Popen[str], patience: float = 0) -> int:
     """Ends a worker with all that it has started.
 
     Args:
-      process: the worker.
-      patience: seconds that it may take to leave by itself, now that no more trials come.
+      process: The worker.
+      patience: Seconds that it may take to leave by itself, now that no more trials come.
 
     Returns:
       Its exit code.
