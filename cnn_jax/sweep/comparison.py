@@ -79,26 +79,26 @@ def compare(first: Evidence, second: Evidence) -> Verdict:
 
 def _unlike(first: Evidence, second: Evidence) -> str:
     """Says what keeps two runs from being equal to the bit; empty where nothing does."""
-    told = []
+    reasons = []
     known = all(each.provenance.devices.used_cores is not None for each in (first, second))
     for name in ("packages", "python", "devices", "xla_flags"):
         was, now = (getattr(each.provenance, name) for each in (first, second))
         if name == "devices" and not known:  # older versions do not tell the cores in use
             was, now = (devices.model_copy(update={"used_cores": None}) for devices in (was, now))
         if was != now:
-            told.append(f"other {name.replace('_', ' ')}")
+            reasons.append(f"other {name.replace('_', ' ')}")
     was, now = (each.provenance.trained_together for each in (first, second))
     if was != now:
-        told.append(f"trained together with {was - 1} and with {now - 1} others")
+        reasons.append(f"trained together with {was - 1} and with {now - 1} others")
     if first.cores != second.cores:
-        told.append(f"{first.cores} and {second.cores} cores")
+        reasons.append(f"{first.cores} and {second.cores} cores")
     if first.provenance.git != second.provenance.git:
-        told.append("other code")
+        reasons.append("other code")
     if any(line.startswith("settings.") for line in differences(first.provenance, second.provenance)):
-        told.append("other settings")
+        reasons.append("other settings")
     if first.provenance.changes or second.provenance.changes:
-        told.append("resumed under other conditions")
-    return ", ".join(told)
+        reasons.append("resumed under other conditions")
+    return ", ".join(reasons)
 
 
 def _first_difference(first: Sequence[MetricRecord], second: Sequence[MetricRecord]) -> str | None:

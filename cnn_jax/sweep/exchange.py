@@ -188,15 +188,15 @@ def compare(
             continue
         checksum, theirs = known[entry.trial.number]
         if checksum != entry.examined.checksum:
-            told, same = "its data has another content", False
+            message, same = "its data has another content", False
         else:
             try:
                 verdict = comparison.compare(theirs, evidence(folder, entry))
-                told, same = str(verdict), verdict.difference is None
+                message, same = str(verdict), verdict.difference is None
             except RunFolderError as error:
-                told, same = f"cannot be compared: {error}", False
+                message, same = f"cannot be compared: {error}", False
         matches &= same
-        print_line(console, f"{entry.trial}: {told}")
+        print_line(console, f"{entry.trial}: {message}")
     return matches
 
 

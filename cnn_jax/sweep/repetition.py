@@ -53,15 +53,15 @@ def verify(
         fresh.write_status(entry.id, status)
         if status.status == RUNNING:
             return
-        verdict, told = None, str(status.status)
+        verdict, message = None, str(status.status)
         if status.status == DONE:
             try:
                 verdict = comparison.compare(evidence(folder, entry), evidence(fresh, entry))
-                told = str(verdict)
+                message = str(verdict)
             except RunFolderError as error:
-                told = f"cannot be compared: {error}"
+                message = f"cannot be compared: {error}"
         verdicts[entry.id] = verdict
-        print_line(console, f"{entry.trial}: {told}")
+        print_line(console, f"{entry.trial}: {message}")
 
     every = confinement.available_cores()
     available = len(every)

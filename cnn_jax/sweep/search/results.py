@@ -16,7 +16,7 @@ from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.metrics import METRICS, Metric
 from cnn_jax.run.metrics_log import VALIDATION
 from cnn_jax.run.records import MetricRecord, Record
-from cnn_jax.sweep.points import key, values_at
+from cnn_jax.sweep.points import point_key, values_at
 from cnn_jax.sweep.rows import Row, SweepFolderError
 from cnn_jax.sweep.search import record
 from cnn_jax.sweep.search.declaration import Halving, Hyperband, Search
@@ -349,11 +349,11 @@ def _confirmations(
 ) -> Iterator[Confirmation]:
     """Groups the trials that are none of the search's own by their points."""
     own = {each.trial for each in points}
-    whole = {key(each.values): each for each in reversed(points) if epochs in each.scores}
+    whole = {point_key(each.values): each for each in reversed(points) if epochs in each.scores}
     fresh: dict[str, list[Row]] = {}
     for row in rows:
         if row.id not in own:
-            fresh.setdefault(key(values_at(row.point, fields)), []).append(row)
+            fresh.setdefault(point_key(values_at(row.point, fields)), []).append(row)
     for at, seeds in fresh.items():
         if at not in whole:
             continue
