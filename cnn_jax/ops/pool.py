@@ -222,7 +222,8 @@ def adaptive_avg_pool(x: Float[Array, "b h w c"], size: IntPair) -> Float[Array,
         jnp.asarray(adaptive_shares(n, outputs), x.dtype)
         for n, outputs in zip(x.shape[1:3], pair(size, "size"), strict=True)
     )
-    return jnp.einsum("ih,jw,bhwc->bijc", rows, columns, x)
+    means_of_rows = jnp.tensordot(x, rows, axes=(1, 1))  # b w c oh
+    return jnp.tensordot(means_of_rows, columns, axes=(1, 1)).transpose(0, 2, 3, 1)
 
 
 def adaptive_shares(pixels: int, outputs: int) -> Float[np.ndarray, "outputs pixels"]:

@@ -34,7 +34,7 @@ from cnn_jax.run.recorder import Paused, Recorder, Stopped
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import inputs, sharding
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
-from cnn_jax.train.loop import Trainer, train
+from cnn_jax.train.loop import CompiledRun, train
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.run_group import RunGroup
 from cnn_jax.train.step import StepConfig, TrainState, create_state, evaluate, train_steps
@@ -86,9 +86,9 @@ def train_and_evaluate(
             described = [loaded.described for loaded in datasets.values()]
             group = RunGroup(list(runs.values()), described, stacked=True)
             try:
-                trainer = _prepare(group, list(datasets.values()))
+                compiled = _prepare(group, list(datasets.values()))
                 seconds = time.monotonic() - started
-                results = train(group, trainer, stop, compile_seconds=seconds, until_epoch=until_epoch)
+                results = train(group, compiled, stop, compile_seconds=seconds, until_epoch=until_epoch)
                 ends |= {n: end.to_json() for n, end in zip(runs, results, strict=True) if end is not None}
             except (Paused, Stopped) as end:
                 ends |= dict.fromkeys(runs, end)
@@ -109,7 +109,7 @@ def _load(run: Recorder, data_dir: Path | None) -> Loaded:
     return loaded
 
 
-def _prepare(group: RunGroup, loaded: Sequence[Loaded]) -> Trainer:
+def _prepare(group: RunGroup, loaded: Sequence[Loaded]) -> CompiledRun:
     """Restores or creates the members' states, and compiles their programs."""
     datasets = [each.dataset for each in loaded]
     experiment, first = group.experiment, datasets[0]
@@ -123,7 +123,7 @@ def _prepare(group: RunGroup, loaded: Sequence[Loaded]) -> Trainer:
     if restored is not None:
         state = _stack(restored, mesh)
     splits = [dataset.measured for dataset in datasets]
-    return Trainer(
+    return CompiledRun(
         state=state,
         inputs=_training(config, [own.train for own in datasets], preprocessing, keys, state, mesh),
         evaluations={

@@ -27,7 +27,7 @@ from cnn_jax.run.records import Result
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import distributed, inputs, optimizer, sharding
 from cnn_jax.train.inputs import Evaluation, Keys, TrainInput
-from cnn_jax.train.profiling import Chunk, StepTimer, Trace
+from cnn_jax.train.profiling import Chunk, Dispatcher, Trace
 from cnn_jax.train.run_group import RunGroup
 from cnn_jax.train.step import StepConfig, TrainState, create_state
 
@@ -51,8 +51,8 @@ def train_and_evaluate(
       console: Where progress is printed; None is standard output.
       profile: Whether to trace some steps (`profiling.Trace`); of several processes the first traces, where any is
         asked to.
-      until_epoch: Epoch after whose end the run saves and pauses, its schedule that of all epochs; None trains to the
-        end.
+      until_epoch: Epoch after whose end the run saves and pauses; the learning-rate schedule still covers all of
+        train.epochs. None trains to the end.
 
     Returns:
       The content of result.json.
@@ -92,7 +92,7 @@ def train_and_evaluate(
         state = compilation.compile_once(create_state, config, (variables,), out_shardings=shardings)(variables)
         if (restored := group.restore(state)) is not None:
             state = sharding.put(restored[0], shardings)
-        trainer = Trainer(
+        compiled = CompiledRun(
             state=state,
             inputs=inputs.training(config, dataset.train, preprocessing, keys, state, mesh),
             evaluations={
@@ -102,14 +102,16 @@ def train_and_evaluate(
             examples=len(dataset.train),
             summary=summary,
         )
-        [result] = train(group, trainer, stop, profile, time.monotonic() - started, until_epoch)
+        [result] = train(group, compiled, stop, profile, time.monotonic() - started, until_epoch)
     if result is None:
         raise run.error or AssertionError("a run without a result has an error")
     return result.to_json()
 
 
-class Trainer(NamedTuple):
-    """The compiled programs of a run, or of an ensemble of runs that differ in their seed alone.
+class CompiledRun(NamedTuple):
+    """Initial state, compiled programs and layer table of a run, or of an ensemble.
+
+    The runs of an ensemble differ in their seed alone.
 
     Attributes:
       state: State that training starts from; of an ensemble every array has a leading member axis.
@@ -141,21 +143,22 @@ def chunks(
       Chunks up to the end of the epoch. Windows end where whole dispatches do, however these were cut, so that a
       resumed run has the same records.
     """
-    before, size, every = step - step % steps_per_epoch, experiment.train.steps_per_dispatch, experiment.log.every_steps
+    epoch_start = step - step % steps_per_epoch
+    dispatch_steps, log_every = experiment.train.steps_per_dispatch, experiment.log.every_steps
     first = step % steps_per_epoch
     while first < steps_per_epoch:
-        start = first - first % size
-        end = min(start + size, steps_per_epoch)
+        start = first - first % dispatch_steps
+        end = min(start + dispatch_steps, steps_per_epoch)
         last = min(end, first + affordable_steps())
-        crosses = (before + end) // every > (before + start) // every
+        crosses = (epoch_start + end) // log_every > (epoch_start + start) // log_every
         yield Chunk(first, last, ends_window=last == end and crosses)
         first = last
 
 
 @errors.started(DataError, UnreadableRecordError)
 def train(
-    runs: RunGroup,
-    trainer: Trainer,
+    group: RunGroup,
+    compiled: CompiledRun,
     stop: StopSignal,
     profile: bool = False,
     compile_seconds: float = 0.0,
@@ -164,12 +167,12 @@ def train(
     """Trains the network of a run, or the networks of an ensemble in lockstep, to the end of their epochs.
 
     Args:
-      runs: The run, or the members of the ensemble. One whose loss is not finite gets an error and ends; the others
+      group: The run, or the members of the ensemble. One whose loss is not finite gets an error and ends; the others
         continue.
-      trainer: Their compiled programs.
+      compiled: Their initial state and compiled programs.
       stop: Signal to stop between two dispatches.
       profile: Whether to trace some steps.
-      compile_seconds: Wall time of the preparation.
+      compile_seconds: Seconds spent on making the initial state and compiling.
       until_epoch: Epoch after whose end the runs save and pause; None trains to the end.
 
     Returns:
@@ -181,68 +184,68 @@ def train(
       RunFailed: Where the machine refuses memory or a file, or a record cannot be read.
     """
     started, evaluation_seconds = time.monotonic(), 0.0
-    experiment, state, step = runs.experiment, trainer.state, int(np.ravel(trainer.state.step)[0])
+    experiment, state, step = group.experiment, compiled.state, int(np.ravel(compiled.state.step)[0])
     epochs, peak = experiment.train.epochs, experiment.optimizer.learning_rate
-    steps_per_epoch = pipeline.steps_per_epoch(trainer.examples, experiment.train.batch_size)
+    steps_per_epoch = pipeline.steps_per_epoch(compiled.examples, experiment.train.batch_size)
     learning_rates = optimizer.learning_rates(experiment.schedule, peak, epochs, steps_per_epoch)
     steps_left, trace = epochs * steps_per_epoch - step, None
     if distributed.any_process(profile)[0] and steps_left:
-        trace = Trace(runs.runs[0], steps_left, trainer.inputs.program_text)
-    timer = StepTimer(trainer.inputs.train_steps, trace)
-    for run in runs.runs:
+        trace = Trace(group.runs[0], steps_left, compiled.inputs.program_text)
+    dispatcher = Dispatcher(compiled.inputs.train_steps, trace)
+    for run in group.runs:
         run.resume(step, epochs * steps_per_epoch)
-    runs.reserve(state)
+    group.reserve(state)
 
-    def report(in_flight: int) -> None:
-        """Reads and records the metrics of dispatches until so many are in flight."""
-        for chunk, (epoch_sums, window_sums) in timer.read(in_flight):
+    def record_finished(max_in_flight: int) -> None:
+        """Records the metrics of finished dispatches, waiting until at most `max_in_flight` remain."""
+        for chunk, (epoch_sums, window_sums) in dispatcher.read(max_in_flight):
             end = epoch * steps_per_epoch + chunk.last
-            runs.show(end, end / steps_per_epoch, epoch_sums)
+            group.show(end, end / steps_per_epoch, epoch_sums)
             if chunk.ends_window:
                 learning_rate = float(learning_rates[epoch, chunk.last - 1])
-                runs.record(end, end / steps_per_epoch, TRAIN_WINDOW, window_sums, learning_rate=learning_rate)
+                group.record(end, end / steps_per_epoch, TRAIN_WINDOW, window_sums, learning_rate=learning_rate)
 
-    with contextlib.closing(trainer.inputs), contextlib.closing(timer):
+    with contextlib.closing(compiled.inputs), contextlib.closing(dispatcher):
         for epoch in range(step // steps_per_epoch, epochs):
             if until_epoch is not None and epoch >= until_epoch:
-                raise runs.paused(epoch, step, state)
+                raise group.paused(epoch, step, state)
             epoch_started, first_step = time.monotonic(), step
-            for chunk in chunks(experiment, steps_per_epoch, step, timer.affordable_steps):
-                state = timer(state, epoch, learning_rates[epoch], chunk)
+            for chunk in chunks(experiment, steps_per_epoch, step, dispatcher.affordable_steps):
+                state = dispatcher.dispatch(state, epoch, learning_rates[epoch], chunk)
                 step = epoch * steps_per_epoch + chunk.last
                 if chunk.ends_window:
                     state = state.reset("window_sums")
                 # One dispatch stays in flight, so that the devices never wait; processes agree with none in flight.
-                report(in_flight=0 if jax.process_count() > 1 or chunk.last == steps_per_epoch else 1)
-                if chunk.last == steps_per_epoch or not runs.running:
+                record_finished(max_in_flight=0 if jax.process_count() > 1 or chunk.last == steps_per_epoch else 1)
+                if chunk.last == steps_per_epoch or not group.running:
                     break
-                stops, saves = distributed.any_process(stop.received is not None, runs.save_is_due)
+                stops, saves = distributed.any_process(stop.received is not None, group.save_is_due)
                 if stops or saves:
-                    report(in_flight=0)
+                    record_finished(max_in_flight=0)
                     if stops:
-                        raise runs.stopped(stop, step, state)
-                    runs.save(step, state)
-            if not runs.running:
+                        raise group.stopped(stop, step, state)
+                    group.save(step, state)
+            if not group.running:
                 break
             seconds = time.monotonic() - epoch_started
-            images = trainer.examples - first_step % steps_per_epoch * experiment.train.batch_size
+            images = compiled.examples - first_step % steps_per_epoch * experiment.train.batch_size
             learning_rate = float(learning_rates[epoch, -1])
             more = {"learning_rate": learning_rate, "images_per_second": images / seconds, "seconds": seconds}
-            runs.record(step, epoch + 1.0, TRAIN, jax.device_get(state.epoch_sums), **more)
+            group.record(step, epoch + 1.0, TRAIN, jax.device_get(state.epoch_sums), **more)
             state = state.reset("epoch_sums")
             if (epoch + 1) % experiment.train.eval_every_epochs == 0 or epoch + 1 == epochs:
                 evaluation_started = time.monotonic()
-                for split, evaluate in trainer.evaluations.items():
-                    runs.record(step, epoch + 1.0, split, jax.device_get(evaluate(state.variables)))
+                for split, evaluate in compiled.evaluations.items():
+                    group.record(step, epoch + 1.0, split, jax.device_get(evaluate(state.variables)))
                 evaluation_seconds += time.monotonic() - evaluation_started
-            if not runs.running:
+            if not group.running:
                 break
-            runs.print_epoch(epoch + 1)
-            if (epoch + 1) % experiment.checkpoint.every_epochs == 0 or epoch + 1 == epochs or runs.improved_at(step):
-                runs.save(step, state)
+            group.print_epoch(epoch + 1)
+            if (epoch + 1) % experiment.checkpoint.every_epochs == 0 or epoch + 1 == epochs or group.improved_at(step):
+                group.save(step, state)
             (stops,) = distributed.any_process(stop.received is not None)
             if stops and epoch + 1 < epochs:
-                raise runs.stopped(stop, step, state)
+                raise group.stopped(stop, step, state)
     total = compile_seconds + time.monotonic() - started
     seconds_of = {"compile": compile_seconds, "evaluation": evaluation_seconds, "total": total}
-    return runs.write_results(trainer.summary, timer.percentiles(), seconds_of)
+    return group.write_results(compiled.summary, dispatcher.percentiles(), seconds_of)

@@ -38,7 +38,7 @@ class Chunk(NamedTuple):
     ends_window: bool = False
 
 
-class StepTimer:
+class Dispatcher:
     """Dispatches the compiled train steps, reads their metrics, times them, and traces some."""
 
     def __init__(self, train_steps: Callable[..., tuple[Any, Any]], trace: Trace | None = None):
@@ -56,7 +56,7 @@ class StepTimer:
         self._seconds: list[float] = []  # of one step, in each timed dispatch
         self._steps: list[int] = []
 
-    def __call__(self, state: Any, epoch: int, learning_rates: np.ndarray, chunk: Chunk) -> Any:
+    def dispatch(self, state: Any, epoch: int, learning_rates: np.ndarray, chunk: Chunk) -> Any:
         """Dispatches the steps of a chunk.
 
         Args:

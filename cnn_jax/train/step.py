@@ -1,4 +1,7 @@
-"""The training step and the evaluation step: pure functions of a frozen config and arrays."""
+"""The training step and the evaluation step: pure functions of a frozen config and arrays.
+
+Nothing is jitted here: `inputs.py` compiles these functions by `compilation.compile_once`.
+"""
 
 from __future__ import annotations
 
@@ -177,7 +180,7 @@ def train_step(
         def loss_fn(params: Any, batch_stats: Any, part: Any, key: PRNGKeyArray) -> tuple[Array, tuple[Any, Sums]]:
             images, targets, weights = part
             # No gradient is computed for what is not trained, nor for the layers before it.
-            params = jax.tree.map(lambda leaf, kept: leaf if kept else jax.lax.stop_gradient(leaf), params, trainable)
+            params = jax.tree.map(lambda leaf, train: leaf if train else jax.lax.stop_gradient(leaf), params, trainable)
             variables = {"params": params, "batch_stats": batch_stats}
             logits, aux_logits, batch_stats = config.network.apply(variables, images, train=True, key=key)
             losses = cross_entropy(config.train, logits, aux_logits, targets)
@@ -195,7 +198,7 @@ def train_step(
             gradients = jax.lax.optimization_barrier(gradients)
         updates, opt_state = optimizer.build(config.optimizer).update(gradients, state.opt_state, state.params)
         params = jax.tree.map(
-            lambda old, update, kept: old - learning_rate * update if kept else old, state.params, updates, trainable
+            lambda old, update, train: old - learning_rate * update if train else old, state.params, updates, trainable
         )
         state = TrainState(
             step=state.step + 1,
@@ -262,8 +265,8 @@ def _moving_average(state: TrainState, params: Any, decay: float) -> Any:
     """Moves the running mean towards new parameters, faster in the first steps, when it has seen few."""
     if not decay:
         return state.averaged
-    kept = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
-    return jax.tree.map(lambda mean, new: kept * mean + (1 - kept) * new, state.averaged, params)
+    decay_now = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
+    return jax.tree.map(lambda mean, new: decay_now * mean + (1 - decay_now) * new, state.averaged, params)
 
 
 def train_steps(

@@ -72,8 +72,7 @@ def least_shape(model: dict[str, Any], channels: int) -> tuple[int, int, int]:
       GeometryError: Where no size of SIZES is legal.
     """
     section = parse({"model": model}).model
-    # Of other sizes its maps are averaged to 6x6 by products that ONNX's writer refuses.
-    for size in (224,) if section.name == "alexnet_torchvision" else SIZES[channels]:
+    for size in SIZES[channels]:
         try:
             geometry.summarize(section, (size, size, channels), CLASSES)
         except GeometryError as error:

@@ -36,6 +36,10 @@ NETWORKS = {
         {"name": "lenet5", "output": "rbf", "connection": "table", "subsampling": "trainable"},
         (32, 32, 1),
     ),
+    "adaptive average": (
+        {"name": "alexnet_torchvision", "features": (4, 4, 6, 6, 4), "dense": (8, 6)},
+        (72, 64, 3),
+    ),
     "cifar resnet": ({"name": "resnet_cifar", "depth": 8}, (16, 16, 3)),
     **{
         config.name: (config.model_dump(), (SIDE, SIDE, 3))

@@ -23,7 +23,7 @@ from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.sweep import ensemble
 from cnn_jax.sweep.ensemble import num_devices
 from cnn_jax.train.loop import DivergedError, Stopped, train_and_evaluate
-from cnn_jax.train.profiling import StepTimer
+from cnn_jax.train.profiling import Dispatcher
 
 ROOT = Path(__file__).parents[2]
 TIMES = ("seconds", "images_per_second")
@@ -145,7 +145,7 @@ def saved_steps(run):
 
 def stopped_after(monkeypatch, polls):
     """A signal comes when it has been looked for so many times, after dispatches of four steps."""
-    monkeypatch.setattr(StepTimer, "seconds_per_step", 1e-6)
+    monkeypatch.setattr(Dispatcher, "seconds_per_step", 1e-6)
     left = [polls]
 
     def received(self):

@@ -157,7 +157,7 @@ def test_a_run_stopped_at_every_dispatch_ends_the_same(
         train={"steps_per_dispatch": dispatch, "ema_decay": 0.9},
     )
     if affordable is not None:
-        monkeypatch.setattr(profiling.StepTimer, "seconds_per_step", profiling.MAX_DISPATCH_SECONDS / affordable)
+        monkeypatch.setattr(profiling.Dispatcher, "seconds_per_step", profiling.MAX_DISPATCH_SECONDS / affordable)
     train(config, tmp_path / "whole")
     monkeypatch.setattr(loop, "StopSignal", StoppedAtOnce)
     stops = 0
@@ -173,19 +173,19 @@ def test_a_run_stopped_at_every_dispatch_ends_the_same(
 
 def test_slow_steps_are_dispatched_by_few_and_records_stay_where_they_are(line_data, tmp_path, monkeypatch):
     taken = []
-    plain = profiling.StepTimer.__call__
+    plain = profiling.Dispatcher.dispatch
 
     def counting(self, state, epoch, learning_rates, chunk):
         taken.append(chunk.last - chunk.first)
         return plain(self, state, epoch, learning_rates, chunk)
 
-    monkeypatch.setattr(profiling.StepTimer, "__call__", counting)
+    monkeypatch.setattr(profiling.Dispatcher, "dispatch", counting)
     config = experiment(line_data)
-    monkeypatch.setattr(profiling.StepTimer, "seconds_per_step", 1e-6)
+    monkeypatch.setattr(profiling.Dispatcher, "seconds_per_step", 1e-6)
     train(config, tmp_path / "fast")
     assert taken == [6, 6, 4] * 3  # 16 steps in each of 3 epochs
     taken.clear()
-    monkeypatch.setattr(profiling.StepTimer, "seconds_per_step", 0.9)
+    monkeypatch.setattr(profiling.Dispatcher, "seconds_per_step", 0.9)
     train(config, tmp_path / "slow")
     assert taken == [2] * 24
     assert outcome(tmp_path / "fast") == outcome(tmp_path / "slow")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.train import profiling
-from cnn_jax.train.profiling import Chunk, StepTimer
+from cnn_jax.train.profiling import Chunk, Dispatcher
 
 
 class Tape:
@@ -29,49 +29,49 @@ class Tape:
 @pytest.fixture(autouse=True)
 def quick_steps(monkeypatch):
     """Any number of steps is quick enough for one dispatch."""
-    monkeypatch.setattr(StepTimer, "seconds_per_step", 1e-6)
+    monkeypatch.setattr(Dispatcher, "seconds_per_step", 1e-6)
 
 
-def go_through(calls, size, per_epoch, epochs):
+def go_through(dispatcher, size, per_epoch, epochs):
     rates = np.zeros(per_epoch)
     for _ in range(epochs):
         first = 0
         while first < per_epoch:
-            chunk = Chunk(first, min(first - first % size + size, per_epoch, first + calls.affordable_steps()))
-            assert calls(0, None, rates, chunk) == 0
-            assert next(calls.read()) == (chunk, ("epoch", chunk.last))
+            chunk = Chunk(first, min(first - first % size + size, per_epoch, first + dispatcher.affordable_steps()))
+            assert dispatcher.dispatch(0, None, rates, chunk) == 0
+            assert next(dispatcher.read()) == (chunk, ("epoch", chunk.last))
             first = chunk.last
 
 
 def test_traced_steps_are_dispatches_of_their_own():
     tape = Tape(10, 20)
-    go_through(StepTimer(tape.train_steps, tape), 25, 50, 1)
+    go_through(Dispatcher(tape.train_steps, tape), 25, 50, 1)
     assert tape.told == [(0, 10), "start", (10, 20), "stop after 20", (20, 25), (25, 50)]
 
 
 def test_a_trace_goes_over_short_dispatches_and_ends_with_the_epoch():
     tape = Tape(10, 20)
-    go_through(StepTimer(tape.train_steps, tape), 6, 16, 2)
+    go_through(Dispatcher(tape.train_steps, tape), 6, 16, 2)
     first = [(0, 6), (6, 10), "start", (10, 12), (12, 16), "stop after 16"]
     assert tape.told == [*first, (0, 6), (6, 12), (12, 16)]
 
 
 def test_steps_are_counted_over_epochs_and_from_where_a_run_goes_on():
     tape = Tape(10, 20)
-    calls = StepTimer(tape.train_steps, tape)
-    calls(0, None, np.zeros(8), Chunk(5, 8))  # resumed at step 5 of an epoch of 8
-    next(calls.read())
-    go_through(calls, 8, 8, 2)
+    dispatcher = Dispatcher(tape.train_steps, tape)
+    dispatcher.dispatch(0, None, np.zeros(8), Chunk(5, 8))  # resumed at step 5 of an epoch of 8
+    next(dispatcher.read())
+    go_through(dispatcher, 8, 8, 2)
     # The run's step 10 is step 7 of its second epoch, which then ends.
     assert tape.told == [(5, 8), (0, 7), "start", (7, 8), "stop after 11", (0, 8)]
 
 
 def test_a_run_that_stops_ends_its_trace():
     tape = Tape(0, 10)
-    calls = StepTimer(tape.train_steps, tape)
-    calls(0, None, np.zeros(20), Chunk(0, 4))
-    calls.close()
-    calls.close()
+    dispatcher = Dispatcher(tape.train_steps, tape)
+    dispatcher.dispatch(0, None, np.zeros(20), Chunk(0, 4))
+    dispatcher.close()
+    dispatcher.close()
     assert tape.told == ["start", (0, 4), "stop after 4"]
 
 
@@ -84,17 +84,17 @@ def clock(monkeypatch):
 
 
 def test_a_dispatch_begins_when_the_one_before_is_done(clock):
-    calls, rates = StepTimer(Tape(0, 0).train_steps), np.zeros(1000)
+    dispatcher, rates = Dispatcher(Tape(0, 0).train_steps), np.zeros(1000)
 
     def call(moment, first, last):
         clock(moment)
-        calls(0, None, rates, Chunk(first, last))
+        dispatcher.dispatch(0, None, rates, Chunk(first, last))
 
     def arrive(moment):
         clock(moment)
-        next(calls.read())
+        next(dispatcher.read())
 
-    assert calls.percentiles() is None
+    assert dispatcher.percentiles() is None
     call(1.0, 0, 100)
     call(1.1, 100, 200)
     arrive(2.0)  # 1 s for 100 steps: 10 ms
@@ -104,19 +104,19 @@ def test_a_dispatch_begins_when_the_one_before_is_done(clock):
     call(9.0, 300, 310)  # after a pause, which is not its time
     arrive(10.0)  # 1 s for 10 steps: 100 ms
     # Of 310 steps 200 took 10 ms, 100 took 20 ms, 10 took 100 ms: the 155th, the 279th and the 307th are these.
-    assert calls.percentiles().to_json() == pytest.approx({"p50": 0.01, "p90": 0.02, "p99": 0.1})
+    assert dispatcher.percentiles().to_json() == pytest.approx({"p50": 0.01, "p90": 0.02, "p99": 0.1})
 
 
 def test_what_the_trace_holds_up_is_not_timed(clock):
     tape = Tape(10, 20)
-    calls, rates = StepTimer(tape.train_steps, tape), np.zeros(1000)
+    dispatcher, rates = Dispatcher(tape.train_steps, tape), np.zeros(1000)
     for number, (first, last) in enumerate([(0, 5), (5, 10), (10, 20)]):
         clock(float(number))
-        calls(0, None, rates, Chunk(first, last))
+        dispatcher.dispatch(0, None, rates, Chunk(first, last))
     clock(50.0)
-    assert len(list(calls.read())) == 3
-    assert calls.percentiles() is None
-    calls(0, None, rates, Chunk(20, 30))
+    assert len(list(dispatcher.read())) == 3
+    assert dispatcher.percentiles() is None
+    dispatcher.dispatch(0, None, rates, Chunk(20, 30))
     clock(51.0)
-    next(calls.read())
-    assert calls.percentiles().to_json() == pytest.approx({"p50": 0.1, "p90": 0.1, "p99": 0.1})
+    next(dispatcher.read())
+    assert dispatcher.percentiles().to_json() == pytest.approx({"p50": 0.1, "p90": 0.1, "p99": 0.1})
