@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnn_jax.report.sweep_report import write_sweep_report
-from cnn_jax.sweep.points import name, values_at
+from cnn_jax.sweep.points import point_label, values_at
 from cnn_jax.sweep.rows import Row, SweepHeader, read_rows
 from cnn_jax.sweep.statistics import Estimate, differences, grouped
 
@@ -67,14 +67,16 @@ def _page(header: SweepHeader, rows: Sequence[Row], pictures: Sequence[str]) -> 
         "| point | n | accuracy | interval | difference | interval | p (Holm) | parameters | multiply-adds | seconds |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    compared = {name(header.fields, each.values): each for each in differences(rows, header.fields, header.baseline)}
-    baseline = name(header.fields, values_at(header.baseline, header.fields)) if header.baseline else None
+    compared = {
+        point_label(header.fields, each.values): each for each in differences(rows, header.fields, header.baseline)
+    }
+    baseline = point_label(header.fields, values_at(header.baseline, header.fields)) if header.baseline else None
     accuracies, *costs = (
         grouped(rows, header.fields, metric)
         for metric in ("test_accuracy", "parameters", "multiply_adds", "training_seconds")
     )
     for group, *costs_of in zip(accuracies, *costs, strict=True):
-        point = name(header.fields, group.values)
+        point = point_label(header.fields, group.values)
         cells = [point, str(group.estimate.n), *_shown(group.estimate)]
         difference = compared.get(point)
         if point == baseline:

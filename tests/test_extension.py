@@ -131,5 +131,6 @@ def test_a_command(found):
     assert found["listed"] == [
         0,
         "lion Chen et al., 2023: the sign of two averages' mixture sgd stochastic gradient descent "
+        "rmsprop Tieleman and Hinton, 2012, as TensorFlow has it "
         "adam Kingma and Ba, 2015 adamw Loshchilov and Hutter, 2019: decoupled weight decay",
     ]

@@ -11,7 +11,7 @@ import pytest
 from cnn_jax import xla_flags
 from cnn_jax.config.parsing import ConfigError, parse
 from cnn_jax.sweep.engines import confinement, worker_process
-from cnn_jax.sweep.engines.place import Place
+from cnn_jax.sweep.engines.worker_slot import WorkerSlot
 
 ROOT = Path(__file__).parents[1]
 PLAIN, DETERMINISTIC = parse({}), parse({"train": {"deterministic": True}})
@@ -85,15 +85,15 @@ def test_a_sweeps_worker_trains_only_trials_of_its_flags(monkeypatch):
         return popen(["cat"], env=env, **options)
 
     monkeypatch.setattr(worker_process.subprocess, "Popen", stand_in)
-    place = Place(worker_process.Workers(), confinement.available_cores(), {})
+    slot = WorkerSlot(worker_process.Workers(), confinement.available_cores(), {})
 
     async def check():
         for number, experiment in enumerate([PLAIN, PLAIN, DETERMINISTIC, DETERMINISTIC, PLAIN]):
-            place.begin({"trial": number}, place.cores, xla_flags.environment(experiment))
-            assert await place.answer(60) == f'{{"trial": {number}}}\n'
+            slot.begin({"trial": number}, slot.cores, xla_flags.environment(experiment))
+            assert await slot.answer(60) == f'{{"trial": {number}}}\n'
 
     asyncio.run(check())
-    place.kill()
+    slot.kill()
     assert started == [None, f"{FLAG}=true", None]
 
 

@@ -21,7 +21,7 @@ from cnn_jax.sweep.plan import Plan
 from cnn_jax.sweep.trial import Trial
 
 if TYPE_CHECKING:
-    from cnn_jax.sweep.comparison import Evidence
+    from cnn_jax.sweep.reproduction_check import Evidence
 
 _RAY = (
     Flag("address", "address of a Ray cluster, auto for this machine's; default: starts one"),

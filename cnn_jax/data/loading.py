@@ -1,4 +1,4 @@
-"""From a config's data section to a data set, whatever the source."""
+"""Loads the data set that a config's data section describes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from cnn_jax.data.sources import data_warnings, memory, prepared, subset, whole
 from cnn_jax.data.sources.image_folder import FolderExamples
 from cnn_jax.data.split import Split, membership_checksum
 
-# What a random draw is for: the second entry of its generator's seed.
-_VALIDATION, _SUBSET, _SHIFT = 0, 1, 3  # 2 draws test images of a folder
+_Splits = dict[str, Any]
 
 
 def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
@@ -31,7 +30,7 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
       The data set.
 
     Raises:
-      DataError: where the images cannot be had, are damaged, or do not allow the split.
+      DataError: If the images cannot be had, are damaged, or do not allow the split.
     """
     if isinstance(config, cfg.Records | cfg.Pictures):
         from cnn_jax.data.sources import pictures  # Grain takes a second to import
@@ -40,81 +39,107 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
         if opened.memory != "device":
             return pictures.streamed(opened, config, seed)
         assert not isinstance(config, cfg.Records)
-        found = pictures.decoded(opened, config)
+        source = pictures.decoded(opened, config)
     else:
-        found = whole.read_whole(config, seed, data_dir or prepared.default_data_dir())
-    train, test, names = found.train, found.test, found.class_names
-    if found.validation is not None and config.validation_fraction:
+        source = whole.read_whole(config, seed, data_dir or prepared.default_data_dir())
+    train, validation, test, names = source.train, source.validation, source.test, source.class_names
+    if validation is not None and config.validation_fraction:
         raise DataError(
-            f"config.data.validation_fraction={config.validation_fraction:g}: the data have {len(found.validation)} "
+            f"config.data.validation_fraction={config.validation_fraction:g}: the data have {len(validation)} "
             "validation images of their own; set it to 0"
         )
-    held, rest = _held_out(train, config.validation_fraction, len(names), seed, "config.data.validation_fraction")
+    validation_indices, train_indices = _held_out(
+        train, config.validation_fraction, len(names), seed, "config.data.validation_fraction"
+    )
     if config.train_examples is not None:
-        subset.refuse_more("train", config.train_examples, len(rest))
-        rest = rest[subset.draw(np.random.default_rng((seed, _SUBSET)), config.train_examples, len(rest))]
-    tested = np.arange(len(test))
+        subset.refuse_more("train", config.train_examples, len(train_indices))
+        rng = np.random.default_rng((seed, subset.Draw.TRAIN_SUBSET))
+        train_indices = train_indices[subset.draw(rng, config.train_examples, len(train_indices))]
+    test_indices = np.arange(len(test))
     if config.test_examples is not None:
-        tested = subset.draw_test(config.test_examples, len(test))
-    numbers = {"train": rest, "validation": held, "test": tested}
-    validation: Split | FolderExamples | None = found.validation
+        test_indices = subset.draw_test(config.test_examples, len(test))
     if validation is not None:
-        numbers["validation"] = np.arange(len(validation))
-    elif len(held):
-        validation = subset.pick(train, held)
-    train, test = subset.pick(train, rest), subset.pick(test, tested)
-    splits = {"training": train, "validation": validation, "test": test}
-    warnings = found.passed_over + data_warnings.find(config, splits, names)
+        validation_indices = np.arange(len(validation))
+    indices = {"train": train_indices, "validation": validation_indices, "test": test_indices}
+    splits: _Splits = {
+        "train": subset.pick(train, train_indices),
+        "validation": subset.pick(train, validation_indices)
+        if validation is None and len(validation_indices)
+        else validation,
+        "test": subset.pick(test, test_indices),
+    }
+    named = {"training": splits["train"], "validation": splits["validation"], "test": splits["test"]}
+    warnings = source.passed_over + data_warnings.find(config, named, names)
     if isinstance(config, cfg.InMemory) and config.test_shift:
-        assert isinstance(test, Split)
-        corners = _corners(len(test), np.random.default_rng((seed, _SHIFT)))
-        test, numbers["corners"] = _shifted(test, config.test_shift, corners), corners.ravel()
-    where, placement = found.placement or (config.memory, None)
-    assert where != "auto"
-    parts: dict[str, Any] = {"train": train, "validation": validation, "test": test}
-    if where != "device":
-        from cnn_jax.data.sources import pictures
-
-        if isinstance(config, cfg.ImageFolder) and isinstance(train, FolderExamples):
-            parts = pictures.of_folder(parts, where, config, seed)
-        else:
-            parts = pictures.held_in_memory(parts, config.name, seed)
-            placement = placement or "images lie in the host's memory (config.data.memory=host)"
+        assert isinstance(splits["test"], Split)
+        corners = _corners(len(test_indices), np.random.default_rng((seed, subset.Draw.TEST_SHIFT)))
+        splits["test"], indices["corners"] = _shifted(splits["test"], config.test_shift, corners), corners.ravel()
+    parts, placement = _place_splits(splits, config, source.placement, seed)
     return Dataset(
         config.name,
         parts["train"],
         parts["validation"],
         parts["test"],
         names,
-        found.checksum,
+        source.checksum,
         warnings,
-        membership_checksum(numbers),
+        membership_checksum(indices),
         placement=placement,
     )
 
 
-_Numbers = Int[np.ndarray, " n"]
+def _place_splits(
+    splits: _Splits, config: cfg.InMemory | cfg.Pictures, placement: tuple[memory.Memory, str] | None, seed: int
+) -> tuple[dict[str, Any], str | None]:
+    """Makes streams of the splits unless they lie on the devices.
+
+    Args:
+      splits: "train", "validation" and "test" images; None for none.
+      config: The source.
+      placement: Memory of the images and its description; None to take the memory from the config.
+      seed: Seed of the experiment.
+
+    Returns:
+      (the splits or their streams, description of their placement or None).
+    """
+    where, description = placement or (config.memory, None)
+    assert where != "auto"
+    if where == "device":
+        return splits, description
+    from cnn_jax.data.sources import pictures
+
+    if isinstance(config, cfg.ImageFolder) and isinstance(splits["train"], FolderExamples):
+        return pictures.of_folder(splits, where, config, seed), description
+    description = description or "images lie in the host's memory (config.data.memory=host)"
+    return pictures.held_in_memory(splits, config.name, seed), description
+
+
+_Indices = Int[np.ndarray, " n"]
 
 
 def _held_out(
     split: Split | FolderExamples, fraction: float, classes: int, seed: int, field: str
-) -> tuple[_Numbers, _Numbers]:
-    """Draws the images that are held out; gives their numbers, and those of the others."""
+) -> tuple[_Indices, _Indices]:
+    """Draws the validation images; returns (their indices, indices of the others)."""
     if fraction == 0:
         return np.arange(0), np.arange(len(split))
-    held, rest = subset.draw_by_class(split.labels, fraction, classes, np.random.default_rng((seed, _VALIDATION)))
-    if not len(held) or not len(rest):
-        raise DataError(f"{field}={fraction:g} of {len(split)} images holds out {len(held)} and leaves {len(rest)}")
-    return held, rest
+    validation, train = subset.draw_by_class(
+        split.labels, fraction, classes, np.random.default_rng((seed, subset.Draw.VALIDATION))
+    )
+    if not len(validation) or not len(train):
+        raise DataError(
+            f"{field}={fraction:g} of {len(split)} images holds out {len(validation)} and leaves {len(train)}"
+        )
+    return validation, train
 
 
 def _corners(count: int, rng: np.random.Generator) -> Int[np.ndarray, "n 2"]:
-    """Draws one of four corners, (0, 0) to (1, 1), for each of so many images."""
+    """Draws one of the four corners, (0, 0) to (1, 1), for each of `count` images."""
     return rng.integers(0, 2, (count, 2))
 
 
 def _shifted(split: Split, pixels: int, corners: Int[np.ndarray, "n 2"]) -> Split:
-    """Moves every image by the same distance along both axes, into the direction of its corner."""
+    """Shifts every image by `pixels` along both axes, towards its corner."""
     height, width = split.images.shape[1:3]
     if pixels >= min(height, width):
         raise DataError(f"config.data.test_shift={pixels} moves all of an image of {height}x{width} out of sight")

@@ -41,7 +41,7 @@ def warnings(entries: Sequence[Entry]) -> list[str]:
     unknown = [str(place) for place, each in enumerate(entries, 1) if all(run.dataset is None for run in each.runs)]
     if unknown:
         found.append(f"On which images {_named(unknown)} were trained and tested is not known.")
-    return [told for told in found if told]
+    return [warning for warning in found if warning]
 
 
 def _parted(entries: Sequence[Entry], of: Callable[[Run], Hashable], shown: Callable[[Any], str], what: str) -> str:
@@ -89,8 +89,8 @@ def _fields(entries: Sequence[Entry]) -> list[str]:
                 value = config[field]
                 values.setdefault("none" if value is None else value_text(value), []).append(str(place))
         if len(values) > 1:
-            told = "; ".join(f"{value} ({_named(places)})" for value, places in values.items())
-            found.append(f"Preprocessing differs, {field}: {told}.")
+            listed = "; ".join(f"{value} ({_named(places)})" for value, places in values.items())
+            found.append(f"Preprocessing differs, {field}: {listed}.")
     return found
 
 

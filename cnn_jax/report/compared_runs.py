@@ -16,7 +16,7 @@ from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.folder import RunFolder, result_fault
 from cnn_jax.run.metrics_log import read_records
 from cnn_jax.run.records import DatasetInfo, MetricRecord, Provenance, Result
-from cnn_jax.sweep.points import key, name, values_at
+from cnn_jax.sweep.points import point_key, point_label, values_at
 from cnn_jax.sweep.rows import Row, read_rows
 from cnn_jax.sweep.search.results import read_file
 from cnn_jax.sweep.status import DAMAGED, DONE, FAILED, RUNNING, STOPPED, Outcome
@@ -126,7 +126,7 @@ def differing(entries: Sequence[Entry]) -> dict[str, list[Any]]:
     configs = [entry.config for entry in entries]
     known = [config for config in configs if config is not None]
     fields = dict.fromkeys(field for config in known for field in config)
-    differ = [field for field in fields if len({key([config.get(field, ABSENT)]) for config in known}) > 1]
+    differ = [field for field in fields if len({point_key([config.get(field, ABSENT)]) for config in known}) > 1]
     return {field: [UNKNOWN if config is None else config.get(field, ABSENT) for config in configs] for field in differ}
 
 
@@ -183,8 +183,8 @@ def _too_few(sources: Sequence[Path], entries: Sequence[Entry]) -> str:
     if len(sources) == 1:
         return f"{sources[0]} is one run; give another one to compare it with, or `report --workdir={sources[0]}`"
     empty = [str(path) for path in sources if is_sweep(path)]
-    told = f": {', '.join(empty)} has no trial, or is a search without confirmed points" if empty else ""
-    return f"there is nothing to compare in {len(sources)} folders{told if not entries or empty else ''}"
+    detail = f": {', '.join(empty)} has no trial, or is a search without confirmed points" if empty else ""
+    return f"there is nothing to compare in {len(sources)} folders{detail if not entries or empty else ''}"
 
 
 # --- single runs ---
@@ -286,7 +286,7 @@ def _grouped(runs: Sequence[Run], alone: bool) -> list[Entry]:
     alike: dict[str, list[Run]] = {}
     for run in runs:
         data = run.dataset and run.dataset.checksum
-        known = str(run.path) if run.config is None else key([sorted(run.config.items()), data])
+        known = str(run.path) if run.config is None else point_key([sorted(run.config.items()), data])
         alike.setdefault(known, []).append(run)
     if alone and len(alike) == 1:
         return [_of_single(run) for run in runs]
@@ -334,14 +334,14 @@ def _points(folder: Path) -> Iterator[Entry]:
     points: dict[str, list[Row]] = {}
     for row in rows:
         if row.id not in searched:
-            points.setdefault(key(values_at(row.point, header.fields)), []).append(row)
-    baseline = None if header.baseline is None else key(values_at(header.baseline, header.fields))
+            points.setdefault(point_key(values_at(row.point, header.fields)), []).append(row)
+    baseline = None if header.baseline is None else point_key(values_at(header.baseline, header.fields))
     for at in sorted(points, key=lambda each: each != baseline):
         group = points[at]
         runs = [_trial(folder, row) for row in group]
         config = next((run.config for run in runs if run.config is not None), None)
-        told = name(header.fields, values_at(group[0].point, header.fields))
-        yield Entry(f"{folder.resolve().name}: {told}", tuple(runs), config)
+        label = point_label(header.fields, values_at(group[0].point, header.fields))
+        yield Entry(f"{folder.resolve().name}: {label}", tuple(runs), config)
 
 
 def _trial(folder: Path, row: Row) -> Run:
@@ -349,8 +349,8 @@ def _trial(folder: Path, row: Row) -> Run:
     path, notes = folder / "trials" / row.id, []
     config, dataset, records = None, None, []
     if row.status != DONE:
-        told = ": ".join(filter(None, (row.outcome.fault, row.outcome.message.partition("\n")[0])))
-        notes.append(f"trial {row.id} (seed {row.seed}) is {row.status}" + (f" ({told})" if told else ""))
+        reason = ": ".join(filter(None, (row.outcome.fault, row.outcome.message.partition("\n")[0])))
+        notes.append(f"trial {row.id} (seed {row.seed}) is {row.status}" + (f" ({reason})" if reason else ""))
     if (path / "config.json").exists():
         config, _ = _config(path, notes)
     if (path / "dataset.json").exists():

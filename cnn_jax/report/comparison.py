@@ -50,8 +50,8 @@ class Line:
     def seeds(self) -> str:
         """Seeds of the runs; a question mark for one that is not known."""
         seeds = [run.row.seed for run in self.entry.runs]
-        told = ["?" if seed < 0 else str(seed) for seed in seeds]
-        return ", ".join(told) if len(told) <= 8 else f"{len(told)} seeds"
+        names = ["?" if seed < 0 else str(seed) for seed in seeds]
+        return ", ".join(names) if len(names) <= 8 else f"{len(names)} seeds"
 
 
 @dataclasses.dataclass(frozen=True)

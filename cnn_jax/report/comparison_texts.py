@@ -128,8 +128,8 @@ def as_tables(comparison: Comparison) -> Any:
         parts.append(Text("no known config differs in more than the seed and the places of files"))
     elif len(shown) < len(fields):
         parts.append(Text(f"config fields that differ, on the page alone: {len(fields) - len(shown)}"))
-    for told in (*comparison.warnings, *comparison.conditions):
-        parts.append(cell(f"warning: {told}"))
+    for warning in (*comparison.warnings, *comparison.conditions):
+        parts.append(cell(f"warning: {warning}"))
     parts += [cell(f"{name} ({folder}): {note}") for name, folder, note in comparison.notes[:20]]
     return Group(*parts)
 

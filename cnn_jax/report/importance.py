@@ -13,7 +13,7 @@ from scipy import stats
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import KFold
 
-from cnn_jax.sweep.points import key
+from cnn_jax.sweep.points import point_key
 
 FEWEST = 20  # points, of fewer nothing is said
 LEAST_EXPLAINED = 0.1  # share of the variance; a forest that explains less has found nothing
@@ -88,5 +88,5 @@ def _columns(values: Sequence[Any], ordered: bool) -> Float[np.ndarray, "n k"]:
     """A field's values as numbers: one column, or one for each choice."""
     if ordered:
         return np.array([[float(value)] for value in values])
-    keys = [key([value]) for value in values]
+    keys = [point_key([value]) for value in values]
     return np.array([[float(each == own) for each in dict.fromkeys(keys)] for own in keys])

@@ -125,9 +125,9 @@ class PeriodicWriter:
         if not line:
             self._died(asked)
             return {}
-        return self._told(json.loads(line))
+        return self._read_answers(json.loads(line))
 
-    def _told(self, answers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    def _read_answers(self, answers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         written = {}
         for name, answer in answers.items():
             self._due[name] = time.monotonic() + _PAUSE * answer["seconds"]

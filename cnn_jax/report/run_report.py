@@ -1,4 +1,4 @@
-"""The report of a finished run, from its folder alone."""
+"""Report of a finished run: classifies the test images again and writes the page."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 from cnn_jax.data.split import Split
 from cnn_jax.geometry import summarize
-from cnn_jax.report.report import ReportInputs, write_report
+from cnn_jax.report.run_page import ReportInputs, write_report
 from cnn_jax.run import metrics_log
 from cnn_jax.train.restore import FinishedRun
 
-_STREAMED = 1000  # images of a test stream that the report looks at one by one
+_STREAMED = 1000  # images of a test stream that the report shows and classifies
 
 
 def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:

@@ -17,7 +17,7 @@ from cnn_jax.report.importance import Importance
 from cnn_jax.report.sweep_plots import BARS
 from cnn_jax.report.sweep_scatter import bounds, spread
 from cnn_jax.run.metrics import Metric
-from cnn_jax.sweep.points import key, value_text
+from cnn_jax.sweep.points import point_key, value_text
 from cnn_jax.sweep.search.results import Axis, Confirmation, SearchPoint
 from cnn_jax.sweep.statistics import estimate
 
@@ -260,7 +260,7 @@ def _fit_height(axes: Axes, shown: np.ndarray, metric: Metric) -> None:
 
 def _choices(values: Sequence[Any]) -> dict[str, Any]:
     """The different values of a choice by their keys: numbers in their order, others by their texts."""
-    found = {key([value]): value for value in values}
+    found = {point_key([value]): value for value in values}
     if all(type(value) in (int, float) for value in found.values()):
         return dict(sorted(found.items(), key=lambda each: each[1]))
     return dict(sorted(found.items(), key=lambda each: value_text(each[1])))
@@ -281,7 +281,7 @@ def _places(axes: Axes, axis: Axis, values: Sequence[Any]) -> np.ndarray:
     slanted: Any = {"rotation": 35, "ha": "right"} if sum(map(len, texts)) > 55 else {}
     axes.set_xticks(range(len(texts)), texts, **slanted)
     axes.set_xlim(-0.5, len(texts) - 0.5)
-    return np.array([numbers[key([value])] for value in values]) + spread(len(values))
+    return np.array([numbers[point_key([value])] for value in values]) + spread(len(values))
 
 
 def _plain_ticks(axes: Axes, values: Sequence[float]) -> None:
@@ -317,7 +317,7 @@ def _ruler(axes: Axes, place: int, axis: Axis, values: Sequence[Any]) -> np.ndar
         for each in list(zip(heights.values(), texts, strict=True))[:: max(1, -(-len(texts) // _LABELLED))]:
             axes.text(place + 0.04, *each, **style)
         apart = spread(len(values)) * min(0.12, 0.8 / len(choices))
-        return np.array([heights[key([value])] for value in values]) + apart
+        return np.array([heights[point_key([value])] for value in values]) + apart
     numbers = np.array(values, float)
     low, high = numbers.min(), numbers.max()
 

@@ -12,7 +12,7 @@ from cnn_jax.report import search_plots
 from cnn_jax.report.importance import FEWEST, importance
 from cnn_jax.report.report_folder import Picture
 from cnn_jax.report.search_plots import Step
-from cnn_jax.sweep.points import name
+from cnn_jax.sweep.points import point_label
 from cnn_jax.sweep.search.results import Confirmation, SearchPoint, SearchResults
 from cnn_jax.sweep.statistics import estimate
 
@@ -57,7 +57,7 @@ def values(results: SearchResults) -> dict[str, Any]:
         "ranked": ranked(results)[:_LINES],
         "rung_epochs": sorted({rung.epochs for rung in results.rungs}),
         "states": collections.Counter(point.state for point in results.points),
-        "best_name": results.best and name(fields, results.best.values),
+        "best_name": results.best and point_label(fields, results.best.values),
         "rung_lines": _rung_lines(results)[-_LINES:],
         "confirmed": [_confirmed(each) for each in results.confirmations],
         "common_epochs": epochs,

@@ -103,9 +103,10 @@ def read(run_folder: Path) -> StepProfile | None:
         compiled = program.read((folder / PROGRAM).read_text(encoding="utf-8"))
         device, spans = spans_of(jax.profiler.ProfileData.from_serialized_xspace(traces[-1].read_bytes()), compiled)
     except (OSError, ValueError, RuntimeError) as error:  # the last of a trace that is damaged
-        told = explain(error) or str(error)
+        reason = explain(error) or str(error)
         raise RunFolderError(
-            f"--workdir: the trace in {folder} cannot be read: {told}; move the folder aside, and `report` does without"
+            f"--workdir: the trace in {folder} cannot be read: {reason}; "
+            "move the folder aside, and `report` does without"
         ) from error
     return profile(traced.first_step, traced.steps, device, spans, compiled) if traced.steps else None
 

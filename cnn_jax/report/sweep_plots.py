@@ -17,7 +17,7 @@ from cnn_jax import plot_text
 from cnn_jax.plot_style import BLUE, FAINT, GREEN, GREY, ORANGE, new_figure, titled_axes
 from cnn_jax.report.plots import Points
 from cnn_jax.run.metrics import PRIMARY, Metric
-from cnn_jax.sweep.points import key, value_text
+from cnn_jax.sweep.points import point_key, value_text
 from cnn_jax.sweep.statistics import Difference, Estimate, Group, pareto_front
 
 # The rest of Okabe and Ito's palette, its yellow left out, which is too faint on white.
@@ -121,7 +121,7 @@ def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
     """
     first, second = (_distinct([group.values[side] for group in groups]) for side in (0, 1))
     means = np.full((len(first), len(second)), np.nan)
-    cells = {(first[key([g.values[0]])][0], second[key([g.values[1]])][0]): g for g in groups}
+    cells = {(first[point_key([g.values[0]])][0], second[point_key([g.values[1]])][0]): g for g in groups}
     for place, group in cells.items():
         if group.estimate.mean is not None:
             means[place] = PRIMARY.scale * group.estimate.mean
@@ -155,11 +155,11 @@ def learning_curves(points: Sequence[PointCurves], split: str, metric: Metric = 
     figure = new_figure(10.5, max(5.2, 1.2 + 0.27 * (len(points) if everyone else _BEST + 1)))
     images = "training" if split == "train" else split
     axes = titled_axes(figure, f"Learning curves on the {images} images", "epoch", f"{images} {metric.label}")
-    told = [point for place, point in enumerate(points) if everyone or place < _BEST or point.baseline]
+    coloured = [point for place, point in enumerate(points) if everyone or place < _BEST or point.baseline]
     others = [point for place, point in enumerate(points) if not (everyone or place < _BEST or point.baseline)]
     means = _draw_faint(axes, others, metric)
     # All colours with one dash come before the next dash.
-    for (dash, colour), point in zip(itertools.product(_DASHES, _COLOURS), told, strict=False):
+    for (dash, colour), point in zip(itertools.product(_DASHES, _COLOURS), coloured, strict=False):
         label = plot_text.drawable(point.name, 48) + (" (baseline)" if point.baseline else "")
         means.append(_draw_curves(axes, point, colour, dash, label, metric))
     if others:
@@ -264,7 +264,7 @@ def _distinct(values: Sequence[object]) -> dict[str, tuple[int, str]]:
     """The place and the text of each different value, in the order in which they come."""
     found: dict[str, tuple[int, str]] = {}
     for value in values:
-        found.setdefault(key([value]), (len(found), value_text(value)))
+        found.setdefault(point_key([value]), (len(found), value_text(value)))
     return found
 
 

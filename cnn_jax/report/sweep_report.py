@@ -1,4 +1,4 @@
-"""The report of a sweep: a self-contained page and its pictures, at any time while the sweep runs."""
+"""Report of a sweep, finished or running: a self-contained page and its pictures."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from cnn_jax.run.folder import result_fault
 from cnn_jax.run.metrics import METRICS, PRIMARY
 from cnn_jax.run.metrics_log import TEST, VALIDATION, read_records
 from cnn_jax.run.records import MetricRecord
-from cnn_jax.sweep.points import NOT_SET, key, name, short_names, value_text, values_at
+from cnn_jax.sweep.points import NOT_SET, point_key, point_label, short_names, value_text, values_at
 from cnn_jax.sweep.rows import Row, SweepHeader, code_warnings, columns, read_rows
 from cnn_jax.sweep.search.results import read_results
 from cnn_jax.sweep.statistics import Difference, Group, averaged, differences, grouped, measured
-from cnn_jax.sweep.status import STANDINGS
+from cnn_jax.sweep.status import STATUSES
 
 _PAIRS = 10
-_EFFECT_VALUES = 40  # of a field whose values are no numbers; of more, the best are drawn
-_LISTED_VALUES = 20  # of a field, in words; of more, their range
-_CHOSEN_VALUES = 60  # of a field whose values are chosen from a list; more are searched
-_POINT_LINES = 500  # points that the page lists; of more, the best
+_EFFECT_VALUES = 40  # values of a categorical field in its main effect; only the best are drawn if there are more
+_LISTED_VALUES = 20  # values of a field that the page lists; it abbreviates longer lists
+_CHOSEN_VALUES = 60  # choices of a field's filter; fields with more values have a search box
+_POINT_LINES = 500  # points that the page lists; only the best if there are more
 _SHOWN_TRIALS = 500  # trials that the page shows at first
 _DRAWN = ("id", "status", "fault", "message", "log_tail")  # columns of a trial that the template writes by itself
 
@@ -73,7 +73,7 @@ def write_sweep_report(folder: Path) -> Path:
         folder=folder.resolve().name,
         written=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         counts=_counts(rows),
-        warnings=[*code_warnings(rows), *_changed(rows, recorded)],
+        warnings=[*code_warnings(rows), *_curve_warnings(rows, recorded)],
         varied=[_varied(rows, field) for field in header.fields],
         seeds=sorted({row.seed for row in rows}),
         short=short_names(header.fields),
@@ -85,7 +85,7 @@ def write_sweep_report(folder: Path) -> Path:
         value_text=value_text,
         cell_text={field: values[field].text for field in header.fields},
         numeric={field: values[field].numeric for field in header.fields},
-        statuses=[status for status in STANDINGS if any(row.status == status for row in rows)],
+        statuses=[status for status in STATUSES if any(row.status == status for row in rows)],
     )
     files = {f"{image}.png": content for image, content in images.items()} | {"index.html": page.encode()}
     return report_folder.replace(folder / "report", files)
@@ -94,10 +94,12 @@ def write_sweep_report(folder: Path) -> Path:
 def _sweep_values(
     header: SweepHeader, rows: Sequence[Row], recorded: Mapping[str, list[MetricRecord]]
 ) -> dict[str, Any]:
-    """All that the template shows of a sweep, and not of a search, whose test images decide nothing."""
+    """Template values of a sweep; a search shows none of them, since it does not compare points on test images."""
     points = grouped(rows, header.fields)
     compared = differences(rows, header.fields, header.baseline)
-    ranked = [(name(header.fields, each.values), each.values) for each in sorted(points, key=_gain, reverse=True)]
+    ranked = [
+        (point_label(header.fields, each.values), each.values) for each in sorted(points, key=_gain, reverse=True)
+    ]
     return {
         "averaged": averaged(),
         "points": _point_lines(header, rows, points),
@@ -117,54 +119,54 @@ def _sweep_values(
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, int]:
-    """Trials by status: the four usual ones always, others where there are any."""
+    """Number of trials by status: the four usual statuses always, the others if any trial has them."""
     counts = Counter(row.status for row in rows)
     usual = ("done", "failed", "infeasible", "waiting")
-    return {status: counts[status] for status in STANDINGS if status in usual or counts[status]}
+    return {status: counts[status] for status in STATUSES if status in usual or counts[status]}
 
 
 def _values(rows: Sequence[Row], field: str) -> list[Any]:
     """The different values of a field, in the order of the rows."""
-    return list({key([row.point[field]]): row.point[field] for row in rows}.values())
+    return list({point_key([row.point[field]]): row.point[field] for row in rows}.values())
 
 
 def _varied(rows: Sequence[Row], field: str) -> dict[str, Any]:
-    """Describes a field's values for the page, and how it filters by them: by "choice", "range" or "search"."""
+    """Summary of a field's values for the page, and its kind of filter: "choice", "range" or "search"."""
     values = _values(rows, field)
     texts = [value_text(value) for value in values]
-    told, filtered = ", ".join(texts), "choice"
+    summary, filtered = ", ".join(texts), "choice"
     if is_continuous(values):
         numbers = [value for value in values if value is not None]
-        told = f"{len(numbers):,} values from {rounded(min(numbers))} to {rounded(max(numbers))}"
-        told += f", {NOT_SET}" if len(numbers) < len(values) else ""
+        summary = f"{len(numbers):,} values from {rounded(min(numbers))} to {rounded(max(numbers))}"
+        summary += f", {NOT_SET}" if len(numbers) < len(values) else ""
         filtered, texts = "range", [rounded(min(numbers)), rounded(max(numbers))]
     elif len(texts) > _CHOSEN_VALUES:
         filtered = "search"
     if filtered != "range" and len(texts) > _LISTED_VALUES:
-        told = f"{', '.join(texts[:_LISTED_VALUES])} and {len(texts) - _LISTED_VALUES:,} more"
-    return {"field": field, "told": told, "filter": filtered, "texts": texts}
+        summary = f"{', '.join(texts[:_LISTED_VALUES])} and {len(texts) - _LISTED_VALUES:,} more"
+    return {"field": field, "summary": summary, "filter": filtered, "texts": texts}
 
 
 def _baseline(header: SweepHeader, rows: Sequence[Row]) -> dict[str, Any] | None:
-    """The baseline's name and whether the sweep has it; None where none was declared."""
+    """The baseline's label and whether the sweep has it; None if none was declared."""
     if header.baseline is None:
         return None
     values = values_at(header.baseline, header.fields)
-    known = any(key(values_at(row.point, header.fields)) == key(values) for row in rows)
-    return {"name": name(header.fields, values), "known": known}
+    known = any(point_key(values_at(row.point, header.fields)) == point_key(values) for row in rows)
+    return {"name": point_label(header.fields, values), "known": known}
 
 
 def _is_baseline(header: SweepHeader, values: Sequence[Any]) -> bool:
-    return header.baseline is not None and key(values_at(header.baseline, header.fields)) == key(values)
+    return header.baseline is not None and point_key(values_at(header.baseline, header.fields)) == point_key(values)
 
 
 def _best(header: SweepHeader, points: Sequence[Group]) -> dict[str, Any] | None:
-    """The point of the best mean; None where none has finished, or there is nothing to choose from."""
+    """The point with the best mean; None if fewer than two points have one."""
     measured_points = [group for group in points if group.estimate.mean is not None]
     if len(measured_points) < 2:
         return None
     best = max(measured_points, key=_gain)
-    return {"name": name(header.fields, best.values), "estimate": best.estimate}
+    return {"name": point_label(header.fields, best.values), "estimate": best.estimate}
 
 
 def _gain(group: Group) -> float:
@@ -173,24 +175,24 @@ def _gain(group: Group) -> float:
 
 
 def _point_lines(header: SweepHeader, rows: Sequence[Row], points: Sequence[Group]) -> list[dict[str, Any]]:
-    """The table of points: each with its means of other columns; the best of very many."""
+    """Lines of the table of points, with the means of other columns; only the best if there are very many."""
     means = [[group.estimate.mean for group in grouped(rows, header.fields, each.column.name)] for each in averaged()]
-    places: Sequence[int] = range(len(points))
+    shown: Sequence[int] = range(len(points))
     if len(points) > _POINT_LINES:
-        best = sorted(places, key=lambda place: -_gain(points[place]))[:_POINT_LINES]
-        places = sorted({*best, *(at for at, each in enumerate(points) if _is_baseline(header, each.values))})
+        best = sorted(shown, key=lambda index: -_gain(points[index]))[:_POINT_LINES]
+        shown = sorted({*best, *(index for index, each in enumerate(points) if _is_baseline(header, each.values))})
     return [
         {
-            "group": points[place],
-            "baseline": _is_baseline(header, points[place].values),
-            "means": [of_all[place] for of_all in means],
+            "group": points[index],
+            "baseline": _is_baseline(header, points[index].values),
+            "means": [of_all[index] for of_all in means],
         }
-        for place in places
+        for index in shown
     ]
 
 
 def _effects(header: SweepHeader, rows: Sequence[Row]) -> list[Picture]:
-    """A main effect for each field with more than one value, where anything has finished."""
+    """A main effect for each field with more than one value, once a trial has finished."""
     pictures = []
     for field in header.fields:
         values = _values(rows, field)
@@ -206,11 +208,11 @@ def _effect(rows: Sequence[Row], field: str) -> Figure | None:
         return None
     count = len(groups)
     if count > _EFFECT_VALUES:
-        best = sorted(range(count), key=lambda place: -_gain(groups[place]))[:_EFFECT_VALUES]
-        groups = [groups[place] for place in sorted(best)]
-    singles: dict[str, list[float]] = {key(group.values): [] for group in groups}
+        best = sorted(range(count), key=lambda index: -_gain(groups[index]))[:_EFFECT_VALUES]
+        groups = [groups[index] for index in sorted(best)]
+    singles: dict[str, list[float]] = {point_key(group.values): [] for group in groups}
     for row in rows:
-        if (value := measured(row, PRIMARY.column)) is not None and (at := key([row.point[field]])) in singles:
+        if (value := measured(row, PRIMARY.column)) is not None and (at := point_key([row.point[field]])) in singles:
             singles[at].append(value)
     return sweep_plots.main_effect(field, groups, list(singles.values()), count)
 
@@ -223,7 +225,7 @@ def _continuous_effect(rows: Sequence[Row], field: str) -> Figure | None:
 
 
 def _pairs(header: SweepHeader, rows: Sequence[Row]) -> list[Picture]:
-    """Heat maps of the first pairs of fields with a legible number of values; of fields of many numbers, all trials."""
+    """Plots of the first pairs of fields: heat maps, or scatter plots of all trials if a field is continuous."""
     if not any(row.status == "done" for row in rows):
         return []
     values = {field: _values(rows, field) for field in header.fields}
@@ -248,11 +250,21 @@ def _pairs(header: SweepHeader, rows: Sequence[Row]) -> list[Picture]:
 
 
 def _dots(rows: Sequence[Row], fields: Mapping[str, Sequence[Any]]) -> list[sweep_scatter.Dot]:
-    """The finished trials that set the continuous ones of some fields; of the others, the places of their values."""
-    places = {field: {key([value]): place for place, value in enumerate(values)} for field, values in fields.items()}
+    """One dot for each finished trial that sets all continuous fields.
+
+    Args:
+      rows: All trials.
+      fields: The different values of each field; empty for a continuous field.
+
+    Returns:
+      Dots with the value of each continuous field, and the index of the value of every other field.
+    """
+    indices = {
+        field: {point_key([value]): index for index, value in enumerate(values)} for field, values in fields.items()
+    }
     dots = []
     for row in rows:
-        at = [places[field].get(key([row.point[field]]), row.point[field]) for field in fields]
+        at = [indices[field].get(point_key([row.point[field]]), row.point[field]) for field in fields]
         metric = measured(row, PRIMARY.column)
         if metric is not None and None not in at:
             dots.append(sweep_scatter.Dot(tuple(at), metric))
@@ -260,7 +272,7 @@ def _dots(rows: Sequence[Row], fields: Mapping[str, Sequence[Any]]) -> list[swee
 
 
 def _recorded(folder: Path, rows: Sequence[Row]) -> dict[str, list[MetricRecord]]:
-    """The records of the test and the validation images of each trial; of a damaged metrics.jsonl, up to there."""
+    """Test and validation records of each trial; those before the damage if a metrics.jsonl is damaged."""
     found: dict[str, list[MetricRecord]] = {}
     for row in rows:
         found[row.id] = []
@@ -271,17 +283,17 @@ def _recorded(folder: Path, rows: Sequence[Row]) -> dict[str, list[MetricRecord]
     return found
 
 
-def _changed(rows: Sequence[Row], recorded: Mapping[str, list[MetricRecord]]) -> list[str]:
-    """Warns of finished trials whose records, which the learning curves are drawn from, are not those of the result."""
+def _curve_warnings(rows: Sequence[Row], recorded: Mapping[str, list[MetricRecord]]) -> list[str]:
+    """One warning if finished trials have records, and so learning curves, that do not end in their results."""
     faults = {
         row.id: result_fault(row.result, recorded[row.id])
         for row in rows
         if row.result is not None and recorded[row.id]
     }
-    told = [f"trials/{name}: {fault}" for name, fault in faults.items() if fault is not None]
-    if not told:
+    faulty = [f"trials/{name}: {fault}" for name, fault in faults.items() if fault is not None]
+    if not faulty:
         return []
-    return [f"Learning curves of {len(told)} finished trials do not lead to their results ({told[0]})."]
+    return [f"Learning curves of {len(faulty)} finished trials do not lead to their results ({faulty[0]})."]
 
 
 def _curves(
@@ -297,12 +309,11 @@ def _curves(
       recorded: Records of each trial.
       header: The sweep.
       rows: All trials.
-      ranked: Names and values of all points, the best first.
-      split: Split that is drawn; None is that of the validation images where all finished trials have them, else that
-        of the test images.
+      ranked: Labels and values of all points, the best first.
+      split: Split that is drawn. Defaults to validation if all finished trials have it, else to test.
 
     Returns:
-      The picture; none without records.
+      The picture; an empty list without records.
     """
     lines = {row.id: _curve(recorded[row.id]) for row in rows}
     if split is None:
@@ -311,14 +322,13 @@ def _curves(
     curves: dict[str, list[sweep_plots.Curve]] = {}
     for row in rows:
         if line := lines[row.id][split]:
-            at = key(values_at(row.point, header.fields))
+            at = point_key(values_at(row.point, header.fields))
             curves.setdefault(at, []).append(sweep_plots.Curve(line, row.status == "done"))
+    # pop: each curve is drawn once, even if another point has the same values
     drawn = [
-        sweep_plots.PointCurves(
-            point, curves.pop(at), _is_baseline(header, values)
-        )  # once, whoever else has the values
+        sweep_plots.PointCurves(point, curves.pop(at), _is_baseline(header, values))
         for point, values in ranked
-        if (at := key(values)) in curves
+        if (at := point_key(values)) in curves
     ]
     if not drawn:
         return []
@@ -343,7 +353,7 @@ def _costs(header: SweepHeader, rows: Sequence[Row]) -> list[Picture]:
     for column in (each.column for each in columns() if each.column.axis):
         costs = [group.estimate.mean for group in grouped(rows, header.fields, column.name)]
         points = [
-            sweep_plots.Cost(name(header.fields, group.values), cost, group.estimate)
+            sweep_plots.Cost(point_label(header.fields, group.values), cost, group.estimate)
             for group, cost in zip(estimates, costs, strict=True)
             if cost is not None and group.estimate.mean is not None
         ]
@@ -354,16 +364,16 @@ def _costs(header: SweepHeader, rows: Sequence[Row]) -> list[Picture]:
 
 
 def _largest(compared: Sequence[Difference]) -> Sequence[Difference]:
-    """The differences that the page lists, in their order: of very many, the largest."""
+    """Differences that the page lists, in order; only the largest if there are very many."""
     if len(compared) <= _POINT_LINES:
         return compared
-    ranked = sorted(range(len(compared)), key=lambda place: -abs(compared[place].estimate.mean or 0))
-    return [compared[place] for place in sorted(ranked[:_POINT_LINES])]
+    ranked = sorted(range(len(compared)), key=lambda index: -abs(compared[index].estimate.mean or 0))
+    return [compared[index] for index in sorted(ranked[:_POINT_LINES])]
 
 
 def _forest(header: SweepHeader, compared: Sequence[Difference]) -> list[Picture]:
-    pairs = [(name(header.fields, each.values), each) for each in compared if each.estimate.n]
+    pairs = [(point_label(header.fields, each.values), each) for each in compared if each.estimate.n]
     if not pairs or header.baseline is None:
         return []
-    baseline = name(header.fields, values_at(header.baseline, header.fields))
+    baseline = point_label(header.fields, values_at(header.baseline, header.fields))
     return [Picture("differences", f"Differences from {baseline}", sweep_plots.forest(pairs, baseline))]

@@ -32,8 +32,8 @@ def main(folder: Path) -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin:
-        told = {name: write(name, folder) for name in json.loads(line)}
-        print(json.dumps(told), file=answers, flush=True)
+        answer = {name: write(name, folder) for name in json.loads(line)}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 def remove_leftovers(folder: Path) -> None:

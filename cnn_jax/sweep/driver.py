@@ -147,8 +147,8 @@ def run(
     """
     folder, numbers = sweep.folder, {trial.number for trial in chosen}
     mine = [entry for entry in sweep.entries if entry.trial.number in numbers]
-    standing = {entry.id: _standing(folder, entry) for entry in sweep.entries}
-    statuses = {entry.id: standing[entry.id] for entry in mine}
+    all_statuses = {entry.id: _status_before(folder, entry) for entry in sweep.entries}
+    statuses = {entry.id: all_statuses[entry.id] for entry in mine}
     left = [entry for entry in mine if _is_left(statuses[entry.id], options.retry_failed)]
     _begin(console, sweep.plan, mine, statuses, left)
     unlinked = folder.link_events([entry for entry in sweep.entries if entry.examined.infeasible is None])
@@ -180,23 +180,23 @@ def run(
 
 
 def _refuse(plan: Plan, entries: Sequence[Entry]) -> None:
-    """Tells of all trials that cannot run, if only one of them was not declared as such."""
-    told = []
+    """Raises one error for all trials that cannot run; infeasible ones count unless the sweep skips them."""
+    messages = []
     for entry in entries:
-        known, place = entry.examined, f"trial {entry.trial.number} of {plan.trials[-1].number} ({entry.trial})"
+        known, label = entry.examined, f"trial {entry.trial.number} of {plan.trials[-1].number} ({entry.trial})"
         if known.fault is not None:
-            told.append(f"{place}: {known.fault}")
+            messages.append(f"{label}: {known.fault}")
         elif known.infeasible is not None and not plan.sweep.skip_infeasible:
-            told.append(f"{place}: {known.infeasible}")
-    if told:
+            messages.append(f"{label}: {known.infeasible}")
+    if messages:
         hint = []
         if any(entry.examined.infeasible for entry in entries) and not plan.sweep.skip_infeasible:
             hint = ["points without a network can stay in the table: Sweep(..., skip_infeasible=True)"]
-        raise ConfigError(some_of(told) + hint)
+        raise ConfigError(some_of(messages) + hint)
 
 
-def _standing(folder: SweepFolder, entry: Entry) -> Status:
-    """How a trial stands before this command; what an earlier one left running counts as stopped, also in its file."""
+def _status_before(folder: SweepFolder, entry: Entry) -> Status:
+    """Status of a trial before this command. A trial that an earlier command left running becomes stopped."""
     if entry.examined.infeasible is not None:
         return Status(INFEASIBLE, message=entry.examined.infeasible)
     status = folder.status(entry.id)
@@ -223,14 +223,14 @@ def _begin(
     console: Console, plan: Plan, mine: Sequence[Entry], statuses: dict[str, Status], left: Sequence[Entry]
 ) -> None:
     """Says what is going to happen."""
-    told = [f"{len(plan.trials)} trials"]
+    parts = [f"{len(plan.trials)} trials"]
     if plan.repeated:
-        told.append(f"{plan.repeated} more were copies of these")
+        parts.append(f"{plan.repeated} more were copies of these")
     if len(mine) < len(plan.trials):
-        told.append(f"{len(mine)} chosen")
-    standing = [status.status for status in statuses.values()]
-    told += [f"{count} {status}" for status in (DONE, FAILED, INFEASIBLE) if (count := standing.count(status))]
-    print_line(console, f"{', '.join(told)}; {len(left)} to run")
+        parts.append(f"{len(mine)} chosen")
+    names = [status.status for status in statuses.values()]
+    parts += [f"{count} {status}" for status in (DONE, FAILED, INFEASIBLE) if (count := names.count(status))]
+    print_line(console, f"{', '.join(parts)}; {len(left)} to run")
     again = {entry.id for entry in left}
     skipped = [status for name, status in statuses.items() if status.status == FAILED and name not in again]
     for status in skipped:

@@ -15,11 +15,11 @@ from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run import records
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.records import Provenance, Record, RecordError
-from cnn_jax.sweep import comparison
-from cnn_jax.sweep.comparison import Evidence
+from cnn_jax.sweep import reproduction_check
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.plan import Plan, same_names
 from cnn_jax.sweep.repetition import evidence
+from cnn_jax.sweep.reproduction_check import Evidence
 from cnn_jax.sweep.space import Sweep
 from cnn_jax.sweep.status import DONE
 from cnn_jax.sweep.sweep_file import FieldName, FileName
@@ -188,15 +188,15 @@ def compare(
             continue
         checksum, theirs = known[entry.trial.number]
         if checksum != entry.examined.checksum:
-            told, same = "its data has another content", False
+            message, same = "its data has another content", False
         else:
             try:
-                verdict = comparison.compare(theirs, evidence(folder, entry))
-                told, same = str(verdict), verdict.difference is None
+                verdict = reproduction_check.compare(theirs, evidence(folder, entry))
+                message, same = str(verdict), verdict.difference is None
             except RunFolderError as error:
-                told, same = f"cannot be compared: {error}", False
+                message, same = f"cannot be compared: {error}", False
         matches &= same
-        print_line(console, f"{entry.trial}: {told}")
+        print_line(console, f"{entry.trial}: {message}")
     return matches
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from cnn_jax.config import Experiment, experiment_file, parsing
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.plain_text import valid_unicode
-from cnn_jax.sweep.points import key, values_at
+from cnn_jax.sweep.points import point_key, values_at
 from cnn_jax.sweep.space import Named, Overrides, Sweep
 from cnn_jax.sweep.trial import Trial, short, shown
 from cnn_jax.words import did_you_mean
@@ -117,14 +117,16 @@ def choose(plan: Plan, only: Mapping[str, Any], limit: int | None) -> tuple[Tria
             faults.append(f"--sweep.only: {field!r} is no field of the sweep" + hint)
     if faults:
         raise ConfigError(faults)
-    chosen = [trial for trial in plan.trials if key(_value(trial, field) for field in only) == key(only.values())]
+    chosen = [
+        trial for trial in plan.trials if point_key(_value(trial, field) for field in only) == point_key(only.values())
+    ]
     if not chosen:
         values = {
             field: ", ".join(dict.fromkeys(short(_value(trial, field)) for trial in plan.trials)) for field in only
         }
-        told = "; ".join(f"{field} takes {listed}" for field, listed in values.items())
+        choices = "; ".join(f"{field} takes {listed}" for field, listed in values.items())
         raise ConfigError(
-            [f"--sweep.only: no trial has {', '.join(f'{k}={short(v)}' for k, v in only.items())}; {told}"]
+            [f"--sweep.only: no trial has {', '.join(f'{k}={short(v)}' for k, v in only.items())}; {choices}"]
         )
     return tuple(chosen[:limit])
 
@@ -139,32 +141,32 @@ def _declared(path: Path, given: Any) -> Sweep:
     """Checks what get_sweep() gave, and turns the scalars of NumPy and JAX in it into Python's."""
     sweep = given if isinstance(given, Sweep) else Sweep(given)
     points = sweep.trials
-    told = f"--config: get_sweep() of {path} gave"
+    source = f"--config: get_sweep() of {path} gave"
     if not isinstance(points, Sequence) or not all(isinstance(point, Mapping) for point in points):
-        raise ConfigError([f"{told} {given!r}, expected a list of overrides, or a Sweep"])
+        raise ConfigError([f"{source} {given!r}, expected a list of overrides, or a Sweep"])
     if not points:
-        raise ConfigError([f"{told} no trials"])
+        raise ConfigError([f"{source} no trials"])
     if len(points) > MOST_TRIALS:  # each is checked before the first starts
-        raise ConfigError([f"{told} {len(points):,} trials, expected at most {MOST_TRIALS:,}: divide the sweep"])
+        raise ConfigError([f"{source} {len(points):,} trials, expected at most {MOST_TRIALS:,}: divide the sweep"])
     baseline, skip, words = sweep.baseline, parsing.plain(sweep.skip_infeasible), sweep.description
     faults = [
-        f"{told} the field {field!r} ({type(field).__name__}) in point {number}, expected a dotted name"
+        f"{source} the field {field!r} ({type(field).__name__}) in point {number}, expected a dotted name"
         for number, point in enumerate(points, start=1)
         for field in point
         if not isinstance(field, str)
     ]
     if not (baseline is None or (isinstance(baseline, Mapping) and all(isinstance(field, str) for field in baseline))):
-        faults.append(f"{told} Sweep(baseline={baseline!r}), expected a mapping of varied fields to values, or None")
+        faults.append(f"{source} Sweep(baseline={baseline!r}), expected a mapping of varied fields to values, or None")
     if not isinstance(skip, bool):
-        faults.append(f"{told} Sweep(skip_infeasible={skip!r}), expected True or False")
+        faults.append(f"{source} Sweep(skip_infeasible={skip!r}), expected True or False")
     if not isinstance(words, str):
-        faults.append(f"{told} Sweep(description={words!r}), expected text")
+        faults.append(f"{source} Sweep(description={words!r}), expected text")
     if faults:
         raise ConfigError(some_of(faults))
     try:
         shown_baseline = baseline and {str(field): shown_value(value) for field, value in baseline.items()}
     except RecursionError:
-        raise ConfigError([f"{told} a baseline in which a value holds itself"]) from None
+        raise ConfigError([f"{source} a baseline in which a value holds itself"]) from None
     return Sweep(
         trials=[{str(field): value for field, value in point.items()} for point in points],
         description=valid_unicode(str(words)),
@@ -221,8 +223,8 @@ def _unknown_baseline(baseline: Mapping[str, Any], fields: tuple[str, ...], tria
         for field in baseline
         if field not in fields
     ]
-    wanted = key(values_at(baseline, fields))
-    if not faults and not any(key(values_at(trial.point, fields)) == wanted for trial in trials):
-        told = ", ".join(f"{field}={short(baseline.get(field))}" for field in fields)
-        faults = [f"baseline: no trial has {told}; name every varied field"]
+    wanted = point_key(values_at(baseline, fields))
+    if not faults and not any(point_key(values_at(trial.point, fields)) == wanted for trial in trials):
+        point = ", ".join(f"{field}={short(baseline.get(field))}" for field in fields)
+        faults = [f"baseline: no trial has {point}; name every varied field"]
     return faults

@@ -1,4 +1,4 @@
-"""Finished trials once more, in a fresh folder, to see whether they come to the same."""
+"""Repeats finished trials in a fresh folder and compares the results."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.console import Console
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.sweep import comparison, trial_groups
-from cnn_jax.sweep.comparison import Evidence, Verdict
+from cnn_jax.sweep import reproduction_check, trial_groups
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine
 from cnn_jax.sweep.folder import Entry, SweepFolder
+from cnn_jax.sweep.reproduction_check import Evidence, Verdict
 from cnn_jax.sweep.status import DONE, RUNNING, Status
 from cnn_jax.terminal import print_line
 
@@ -23,20 +23,20 @@ from cnn_jax.terminal import print_line
 def verify(
     folder: SweepFolder, entries: Sequence[Entry], count: int, data_dir: Path | None, console: Console
 ) -> dict[str, Verdict | None]:
-    """Runs finished trials again and compares.
+    """Repeats finished trials and compares the results.
 
     Args:
-      folder: Folder of the sweep, which stays as it is but for `verified/`.
-      entries: Its trials.
-      count: How many, spread evenly over those that are done.
+      folder: Folder of the sweep; only `verified/` in it changes.
+      entries: Trials of the sweep.
+      count: Number of trials to repeat, spread evenly over the finished ones.
       data_dir: Folder of prepared data; None is the default folder.
-      console: Where to tell.
+      console: Where results are printed.
 
     Returns:
-      For each trial its verdict; None where it did not end.
+      The verdict of each repeated trial, by id; None if it did not finish.
 
     Raises:
-      ConfigError: where fewer trials are done.
+      ConfigError: If fewer trials are finished.
     """
     done = [entry for entry in entries if folder.status(entry.id).status == DONE]
     if len(done) < count:
@@ -53,15 +53,15 @@ def verify(
         fresh.write_status(entry.id, status)
         if status.status == RUNNING:
             return
-        verdict, told = None, str(status.status)
+        verdict, message = None, str(status.status)
         if status.status == DONE:
             try:
-                verdict = comparison.compare(evidence(folder, entry), evidence(fresh, entry))
-                told = str(verdict)
+                verdict = reproduction_check.compare(evidence(folder, entry), evidence(fresh, entry))
+                message = str(verdict)
             except RunFolderError as error:
-                told = f"cannot be compared: {error}"
+                message = f"cannot be compared: {error}"
         verdicts[entry.id] = verdict
-        print_line(console, f"{entry.trial}: {told}")
+        print_line(console, f"{entry.trial}: {message}")
 
     every = confinement.available_cores()
     available = len(every)
@@ -81,6 +81,6 @@ def verify(
 
 
 def evidence(folder: SweepFolder, entry: Entry) -> Evidence:
-    """Reads what a finished trial left."""
+    """Reads the comparable files of a finished trial."""
     run: RunFolder = folder.trial(entry.id)
     return Evidence(tuple(run.metric_records()), run.provenance(), folder.status(entry.id).cores)

@@ -13,8 +13,8 @@ from cnn_jax.run.columns import FieldColumn, columns_of
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.records import Provenance, Result
 from cnn_jax.sweep import sweep_file
-from cnn_jax.sweep.points import key
-from cnn_jax.sweep.status import ENDED, INFEASIBLE, RUNNING, STOPPED, Outcome, Standing, Status
+from cnn_jax.sweep.points import point_key
+from cnn_jax.sweep.status import ENDED, INFEASIBLE, RUNNING, STOPPED, Outcome, Status, StatusName
 from cnn_jax.sweep.sweep_file import DamagedError, TrialEntry
 from cnn_jax.sweep.trial_files import is_held, read_trial
 
@@ -64,7 +64,7 @@ class Row:
         return self.trial.id
 
     @property
-    def status(self) -> Standing:
+    def status(self) -> StatusName:
         """Status of the trial."""
         return self.outcome.status
 
@@ -137,7 +137,7 @@ def read_rows(folder: Path) -> tuple[SweepHeader, list[Row]]:
         raise SweepFolderError(f"{folder} {what}{near}: expected the folder that a sweep wrote")
     header = SweepHeader(sweep.experiment, sweep.description, sweep.fields, sweep.baseline)
     # A trial that two parts of a sweep ask for is one measurement, and counts as one.
-    trials = {(trial.id, key(trial.point.values())): trial for trial in sweep.trials}
+    trials = {(trial.id, point_key(trial.point.values())): trial for trial in sweep.trials}
     of_sweep = functools.cache(lambda: is_held(folder / ".lock"))
 
     def is_running(name: str) -> bool:

@@ -15,7 +15,7 @@ from scipy import stats
 from cnn_jax.run import metrics
 from cnn_jax.run.columns import FieldColumn, columns_of
 from cnn_jax.run.records import Result
-from cnn_jax.sweep.points import key, values_at
+from cnn_jax.sweep.points import point_key, values_at
 from cnn_jax.sweep.rows import Row, columns
 
 LEVEL = 0.95  # of the intervals
@@ -130,7 +130,7 @@ def grouped(rows: Sequence[Row], fields: Sequence[str], metric: str = metrics.PR
     _check(metric)
     members: dict[str, list[Row]] = {}
     for row in rows:
-        members.setdefault(key(values_at(row.point, fields)), []).append(row)
+        members.setdefault(point_key(values_at(row.point, fields)), []).append(row)
     groups = []
     for group in members.values():
         counts = Counter(row.status for row in group)
@@ -174,11 +174,11 @@ def differences(
     by_seed: dict[str, dict[int, float]] = {}
     for row in rows:
         at = values_at(row.point, fields)
-        values[key(at)] = at
-        seeds = by_seed.setdefault(key(at), {})
+        values[point_key(at)] = at
+        seeds = by_seed.setdefault(point_key(at), {})
         if (value := measured(row, metric)) is not None:
             seeds[row.seed] = value  # once a point: a trial is its config, and the config is the point and the seed
-    reference = by_seed.pop(key(values_at(baseline, fields)), None)
+    reference = by_seed.pop(point_key(values_at(baseline, fields)), None)
     if reference is None:
         return []
     compared = [(values[point], _paired(seeds, reference)) for point, seeds in by_seed.items()]

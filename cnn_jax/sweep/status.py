@@ -9,9 +9,9 @@ from pydantic.dataclasses import dataclass
 
 from cnn_jax.run.columns import Column
 
-Standing = Literal["done", "failed", "infeasible", "paused", "running", "stopped", "waiting"]
-STANDINGS: tuple[Standing, ...] = ("done", "failed", "infeasible", "paused", "running", "stopped", "waiting")
-DONE, FAILED, INFEASIBLE, PAUSED, RUNNING, STOPPED, WAITING = STANDINGS
+StatusName = Literal["done", "failed", "infeasible", "paused", "running", "stopped", "waiting"]
+STATUSES: tuple[StatusName, ...] = ("done", "failed", "infeasible", "paused", "running", "stopped", "waiting")
+DONE, FAILED, INFEASIBLE, PAUSED, RUNNING, STOPPED, WAITING = STATUSES
 # Faults of a trial's files, beside those of `faults`.
 DAMAGED, UNREADABLE, CHANGED = "damaged", "unreadable", "changed"
 ENDED = "the sweep ended before the trial did"  # message of a trial that nothing runs any more
@@ -26,14 +26,14 @@ class Outcome:
     """Status of a trial.
 
     Attributes:
-      status: One of STANDINGS.
+      status: One of STATUSES.
       fault: Kind of fault of a failed trial: refused, crash, killed, hang, memory, diverged, damaged, unreadable or
         changed.
       message: Description of the fault, in a line or two; of an infeasible trial, the reason.
       log_tail: Last lines of the trial's log.
     """
 
-    status: Annotated[Standing, Column("status")] = "waiting"
+    status: Annotated[StatusName, Column("status")] = "waiting"
     fault: Annotated[str | None, Column("fault")] = None
     message: Annotated[str, Column("message")] = ""
     log_tail: Annotated[tuple[str, ...], Column("log_tail", text=_joined)] = ()

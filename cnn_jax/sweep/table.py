@@ -13,7 +13,7 @@ import pyarrow.parquet
 
 from cnn_jax import whole_file
 from cnn_jax.run import metrics
-from cnn_jax.sweep.points import key, value_text
+from cnn_jax.sweep.points import point_key, value_text
 from cnn_jax.sweep.rows import LEADING, Row, SweepHeader, columns, read_rows
 from cnn_jax.sweep.statistics import averaged, differences, grouped
 
@@ -81,7 +81,7 @@ def _points(header: SweepHeader, rows: Sequence[Row]) -> tuple[list[str], list[l
     names += [f"difference_{figure}" for figure in ("n", "n_unpaired", "mean", "low", "high", "p_value", "p_holm")]
     names.append("difference_significant")
     means = [grouped(rows, header.fields, each.column.name) for each in averaged()]
-    compared = {key(each.values): each for each in differences(rows, header.fields, header.baseline)}
+    compared = {point_key(each.values): each for each in differences(rows, header.fields, header.baseline)}
     lines = []
     for group, *others in zip(grouped(rows, header.fields), *means, strict=True):
         found = group.estimate
@@ -89,7 +89,7 @@ def _points(header: SweepHeader, rows: Sequence[Row]) -> tuple[list[str], list[l
         line += [found.n, group.n_failed, group.n_infeasible, group.n_unfinished]
         line += [found.mean, found.std, found.low, found.high]
         line += [other.estimate.mean for other in others]
-        difference = compared.get(key(group.values))
+        difference = compared.get(point_key(group.values))
         if difference is None:
             line += [None] * 8
         else:

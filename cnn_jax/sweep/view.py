@@ -14,11 +14,11 @@ from rich.text import Text
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.metrics import PRIMARY
 from cnn_jax.sweep.folder import Entry, SweepFolder
-from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, PAUSED, RUNNING, STOPPED, WAITING, Standing, Status
+from cnn_jax.sweep.status import DONE, FAILED, INFEASIBLE, PAUSED, RUNNING, STOPPED, WAITING, Status, StatusName
 from cnn_jax.terminal import cell, print_line
 
 _ROWS = 25  # of the live table
-_COLOURS: dict[Standing, str] = {
+_COLOURS: dict[StatusName, str] = {
     DONE: "green",
     FAILED: "red",
     RUNNING: "cyan",
@@ -27,7 +27,7 @@ _COLOURS: dict[Standing, str] = {
     INFEASIBLE: "magenta",
     WAITING: "dim",
 }
-_ORDER: tuple[Standing, ...] = (RUNNING, FAILED, STOPPED, PAUSED, DONE, WAITING, INFEASIBLE)  # of the live table
+_ORDER: tuple[StatusName, ...] = (RUNNING, FAILED, STOPPED, PAUSED, DONE, WAITING, INFEASIBLE)  # of the live table
 
 
 class SweepView:
@@ -44,7 +44,7 @@ class SweepView:
         """
         self._console, self._folder = console, folder
         self._statuses = dict(statuses)
-        self._entries: dict[Standing, dict[str, Entry]] = {status: {} for status in _ORDER}  # none is looked for
+        self._entries: dict[StatusName, dict[str, Entry]] = {status: {} for status in _ORDER}  # none is looked for
         for entry in entries:
             self._entries[self._statuses[entry.id].status][entry.id] = entry
         self._values = {entry.id: _measured(folder, entry) for entry in entries}
@@ -81,13 +81,13 @@ class SweepView:
 
     def counts(self) -> str:
         """How many trials stand how, the best so far, and the time left."""
-        told = [f"{count} {status}" for status in _COLOURS if (count := len(self._entries[status]))]
+        parts = [f"{count} {status}" for status in _COLOURS if (count := len(self._entries[status]))]
         if self._best:
-            told.append(f"best {self._best:.4f}")
+            parts.append(f"best {self._best:.4f}")
         left = sum(len(self._entries[status]) for status in (WAITING, RUNNING, STOPPED))
         if self._ended and left:
-            told.append(f"about {_time((time.monotonic() - self._began) / self._ended * left)} left")
-        return ", ".join(told)
+            parts.append(f"about {_time((time.monotonic() - self._began) / self._ended * left)} left")
+        return ", ".join(parts)
 
     def _refresh(self) -> None:
         assert self._live is not None
@@ -110,11 +110,11 @@ class SweepView:
 
     def _line(self, entry: Entry, status: Status) -> str:
         value = self._values[entry.id]
-        told = ""
+        figures = ""
         if status.status == DONE and value is not None:
-            told = f" {PRIMARY.title} {value:.4f} in {_time(status.seconds)}"
+            figures = f" {PRIMARY.title} {value:.4f} in {_time(status.seconds)}"
         fault = f" ({status.fault}: {status.message.splitlines()[0] if status.message else ''})" if status.fault else ""
-        return f"{entry.trial}: {status.status}{fault}{told}"
+        return f"{entry.trial}: {status.status}{fault}{figures}"
 
 
 def _measured(folder: SweepFolder, entry: Entry) -> float | None:

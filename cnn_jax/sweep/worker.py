@@ -48,8 +48,8 @@ def main() -> None:
         ends = _train_logged(
             [Path(folder) for folder in task["folders"]], data_dir, task["group"], task.get("until_epoch")
         )
-        told = [{"exit_code": code, "message": message} for code, message in ends]
-        print(json.dumps({"ends": told}), file=answers, flush=True)
+        outcomes = [{"exit_code": code, "message": message} for code, message in ends]
+        print(json.dumps({"ends": outcomes}), file=answers, flush=True)
         if any(code == STOPPED for code, _ in ends):
             sys.exit(STOPPED)
 

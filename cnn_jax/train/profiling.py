@@ -139,7 +139,7 @@ class Trace:
     """
 
     def __init__(self, run: Recorder, steps_left: int, program: Callable[[], str | None]):
-        """Prepares; nothing is traced yet.
+        """Stores its arguments; tracing starts later.
 
         Args:
           run: Run in whose folder `profile/` is written, in place of an older one.

@@ -33,9 +33,10 @@ def test_slices(text, platform, chips, devices):
 def test_a_gpus_description_is_of_the_card_in_the_table(name):
     asked = topology.parse(name)
     text = asked.gpu_description.read_text()
-    assert text.count(f'"{asked.chip.name}"') == 2
-    # XLA's description of the H100 leaves out what its driver keeps, 1.1 %
-    assert abs(int(re.search(r"device_memory_size: (\d+)", text)[1]) / asked.chip.memory - 1) < 0.02
+    assert len(re.findall(rf'(?:name|description_str): "{asked.chip.name}', text)) == 2
+    # CUDA reports what the driver leaves, 1.1 % less on the H100; error correction takes a sixteenth on L4 and T4 too.
+    corrected = 1 / 16 if name in ("l4", "t4") else 0
+    assert -0.02 < int(re.search(r"device_memory_size: (\d+)", text)[1]) / asked.chip.memory - 1 + corrected < 0.02
     assert abs(int(re.search(r"memory_bandwidth: (\d+)", text)[1]) / asked.chip.bandwidth - 1) < 0.01
 
 

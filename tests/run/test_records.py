@@ -109,7 +109,7 @@ def test_the_files_of_an_old_run():
     assert info.images == SplitSizes(train=160, validation=40, test=60)
     content = json.loads((OLD / "provenance.json").read_text())
     content["devices"]["used_cores"], content["data"]["paths"] = None, {}
-    unknown = {"settings": None, "weights_checksum": None, "files": None, "changes": []}
+    unknown = {"settings": None, "weights_checksum": None, "files": None, "changes": [], "attempt": None}
     assert made_by.to_json() == content | unknown
     assert made_by.git.commit.startswith("1f4e1e7")
     assert [record.split for record in folder.metric_records()] == ["train_step", "train", "validation", "test"] * 2

@@ -37,17 +37,17 @@ if "cnn_jax.sweep.worker" in words:
 
     loop.train_and_evaluate = faulty
 elif any(word.endswith(("launch.py", "default_worker.py")) for word in words):  # which watch their trials' time
-    from cnn_jax.sweep.engines.place import Place
+    from cnn_jax.sweep.engines.worker_slot import WorkerSlot
 
-    begin, elapsed, hanging = Place.begin, Place.elapsed, set()
+    begin, elapsed, hanging = WorkerSlot.begin, WorkerSlot.elapsed, set()
 
-    def watched(place: Place, task: Any, *rest: Any) -> None:
+    def watched(slot: WorkerSlot, task: Any, *rest: Any) -> None:
         configs = [json.loads((Path(folder) / "config.json").read_text()) for folder in task["folders"]]
-        (hanging.add if any(config["seed"] == HANG for config in configs) else hanging.discard)(place)
-        begin(place, task, *rest)
+        (hanging.add if any(config["seed"] == HANG for config in configs) else hanging.discard)(slot)
+        begin(slot, task, *rest)
 
-    def quickly(place: Place) -> float:
+    def quickly(slot: WorkerSlot) -> float:
         """An hour has passed for the trial that hangs, and for it alone: no other meets a limit on a slow machine."""
-        return elapsed(place) + 3600 * (place in hanging)
+        return elapsed(slot) + 3600 * (slot in hanging)
 
-    Place.begin, Place.elapsed = watched, quickly  # type: ignore[method-assign]
+    WorkerSlot.begin, WorkerSlot.elapsed = watched, quickly  # type: ignore[method-assign]

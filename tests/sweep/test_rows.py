@@ -7,7 +7,7 @@ import filelock
 import pytest
 
 from cnn_jax.sweep.folder import SweepFolder
-from cnn_jax.sweep.points import name, short_names
+from cnn_jax.sweep.points import point_label, short_names
 from cnn_jax.sweep.rows import SweepFolderError, code_warnings, read_rows
 from cnn_jax.sweep.status import Status
 from sweep.written_sweep import fail, finish, trial_of, write_json, write_provenance, write_status, write_sweep
@@ -198,9 +198,9 @@ def test_names_of_points():
         "data.name": "data.name",
     }
     values = ([[1, 2], [0, 0]], 2, None)
-    assert name(["model.padding", "a.strides", "a.rate"], values) == "padding=[[1,2],[0,0]], strides=2"
-    assert name(["model.padding"], (None,)) == "nothing set"
-    assert name([], ()) == "all trials"
+    assert point_label(["model.padding", "a.strides", "a.rate"], values) == "padding=[[1,2],[0,0]], strides=2"
+    assert point_label(["model.padding"], (None,)) == "nothing set"
+    assert point_label([], ()) == "all trials"
 
 
 def test_what_an_engine_writes_is_read(tmp_path):

@@ -188,7 +188,7 @@ def test_an_optimizer_or_schedule_that_nothing_builds_is_refused():
     class Lion(type(cfg.Sgd()).__mro__[1]):
         name: str = "lion"
 
-    with pytest.raises(ValueError, match="'lion': expected one of: adam, adamw, sgd"):
+    with pytest.raises(ValueError, match="'lion': expected one of: adam, adamw, rmsprop, sgd"):
         optimizers.build(Lion())
 
     class Exponential(type(cfg.Constant()).__mro__[1]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from typing import Literal, TypeVar
 
@@ -14,7 +15,20 @@ from cnn_jax.data.sources.image_folder import FolderExamples
 from cnn_jax.data.split import Split
 
 _KINDS = {"train": "training", "test": "test"}
-_TEST = (0, 4)  # seed of the draw of test images, which no draw by an experiment's seed has
+
+
+class Draw(enum.IntEnum):
+    """Purpose of a random draw: the second entry of its generator's seed.
+
+    The first entry is the seed of the experiment, so that different draws of one experiment are independent. It is
+    always 0 for TEST_SUBSET, which is the same for every experiment. Changing a number changes the drawn images.
+    """
+
+    VALIDATION = 0
+    TRAIN_SUBSET = 1
+    TEST = 2
+    TEST_SHIFT = 3
+    TEST_SUBSET = 4
 
 
 def refuse_more(split: Literal["train", "test"], count: int, examples: int) -> None:
@@ -22,42 +36,42 @@ def refuse_more(split: Literal["train", "test"], count: int, examples: int) -> N
 
     Args:
       split: Split that they belong to.
-      count: How many are wanted.
-      examples: How many there are.
+      count: Number of images that are wanted.
+      examples: Number of images that there are.
 
     Raises:
-      DataError: where there are fewer.
+      DataError: If there are fewer.
     """
     if count > examples:
         raise DataError(f"config.data.{split}_examples={count}: there are only {examples} {_KINDS[split]} images")
 
 
 def draw(rng: np.random.Generator, count: int, examples: int) -> Int[np.ndarray, " count"]:
-    """Draws so many of the images; gives their numbers, rising."""
+    """Draws the indices of `count` images, in increasing order."""
     return np.sort(rng.permutation(examples)[:count])
 
 
 def draw_test(count: int, examples: int) -> Int[np.ndarray, " count"]:
-    """Draws so many test images, the same for every experiment, so that figures of several seeds compare.
+    """Draws the same test images for every experiment, so that results of several seeds are comparable.
 
     Args:
-      count: How many are wanted.
-      examples: How many there are.
+      count: Number of images that are wanted.
+      examples: Number of images that there are.
 
     Returns:
-      Their numbers, rising.
+      Their indices, in increasing order.
 
     Raises:
-      DataError: where there are fewer.
+      DataError: If there are fewer.
     """
     refuse_more("test", count, examples)
-    return draw(np.random.default_rng(_TEST), count, examples)
+    return draw(np.random.default_rng((0, Draw.TEST_SUBSET)), count, examples)
 
 
 def draw_by_class(
     labels: Int[np.ndarray, " k"], fraction: float, classes: int, rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]:
-    """Draws a share of every class.
+    """Draws a fraction of every class.
 
     Args:
       labels: Labels of the images.
@@ -66,7 +80,7 @@ def draw_by_class(
       rng: Generator of the draw.
 
     Returns:
-      (numbers of the drawn images, numbers of the others), in the order of the whole.
+      (indices of the drawn images, indices of the others), both in increasing order.
     """
     drawn = np.zeros(len(labels), bool)
     for label in range(classes):
@@ -79,11 +93,11 @@ S = TypeVar("S", bound="Split | FolderExamples")
 
 
 def pick(split: S, numbers: Int[np.ndarray, " n"]) -> S:
-    """Gives some images; all of them are not copied.
+    """Selects images; returns the split itself if all are selected.
 
     Args:
       split: The images.
-      numbers: Numbers of those that are wanted, which rise.
+      numbers: Indices of the selected images, in increasing order.
     """
     if len(numbers) == len(split):
         return split

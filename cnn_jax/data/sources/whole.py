@@ -35,7 +35,6 @@ from cnn_jax.data.sources.named import NAMED_SETS
 from cnn_jax.data.split import Split
 
 _KEPT = 10**8  # bytes of images that stay in memory for the next run of a process
-_TEST = 2  # what a random draw is for: the second entry of its generator's seed
 _FILES = ("train_file", "test_file", "train_images", "train_labels", "test_images", "test_labels", "file")
 
 
@@ -197,7 +196,7 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> Whole:
     if all_test is not None:
         return Whole(all_train, None, all_test, class_names, "", passed_over, placement)
     tested, rest = subset.draw_by_class(
-        all_train.labels, config.test_fraction, len(names), np.random.default_rng((seed, _TEST))
+        all_train.labels, config.test_fraction, len(names), np.random.default_rng((seed, subset.Draw.TEST))
     )
     if not len(tested) or not len(rest):
         raise DataError(

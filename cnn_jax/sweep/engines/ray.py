@@ -68,7 +68,7 @@ class RayEngine:
         jobs: int,
         command: Sequence[str] = COMMAND,
     ):
-        """Prepares; nothing is started yet.
+        """Stores its arguments; `run` starts Ray.
 
         Args:
           folder: Folder of the sweep, on a path that is the same on all nodes.
@@ -76,23 +76,23 @@ class RayEngine:
           limits: Limits of every trial.
           needs: Resources of every trial.
           address: Address of a Ray cluster, "auto" for the one of this machine; None starts one for this sweep.
-          jobs: Trials at a time where Ray is started here; a cluster decides by itself.
+          jobs: Number of trials at a time if Ray is started here; a cluster decides by itself.
           command: Command of a worker on each node.
         """
         self._folder, self._data_dir, self._limits, self._needs = folder, data_dir, limits, needs
         self._address, self._jobs, self._command = address, jobs, tuple(command)
         self._stop_file = folder.path.absolute() / ".stop"
-        self._told: dict[str, Status] = {}  # of running trials
-        self._started = contextlib.ExitStack()  # what ends with Ray; empty until it is started
+        self._reported: dict[str, Status] = {}  # last reported status of each running trial
+        self._started = contextlib.ExitStack()  # closed with Ray; empty until it starts
         self._is_started = False
 
     def run(self, groups: Sequence[TrialGroup], report: Report, stopping: Callable[[], bool]) -> None:
-        """Runs trials until none is left, or until a stop is wished for, when the running ones save.
+        """Runs trials until none is left. On a stop, running trials save and no more start.
 
         Args:
-          groups: The trials, in the order in which they are handed to Ray.
-          report: Is told of each change of a trial's status.
-          stopping: Whether no more should start.
+          groups: Groups of trials, in the order in which Ray gets them.
+          report: Called with each new status of a trial.
+          stopping: Returns True once the run should stop.
         """
         try:
             self.run_some(groups, report, stopping)
@@ -100,7 +100,7 @@ class RayEngine:
             self.close()
 
     def run_some(self, groups: Sequence[TrialGroup], report: Report, stopping: Callable[[], bool]) -> None:
-        """Does as `run`, and leaves Ray started for the next trials, until `close`."""
+        """Runs trials as `run` does, but leaves Ray running for the next call, until `close`."""
         self._stop_file.unlink(missing_ok=True)
         if not self._is_started:
             self._start_ray()
@@ -152,19 +152,19 @@ class RayEngine:
             raise ConfigError([f"{what}: Ray cannot be reached or started: {first}"]) from error
 
     def _wait(self, tasks: dict[ray.ObjectRef, TrialGroup], report: Report) -> None:
-        """Waits for tasks that have ended, and reads of the others how they stand."""
+        """Reports the trials of ended tasks, and new statuses of running ones."""
         ended, others = ray.wait(list(tasks), num_returns=len(tasks), timeout=_POLL)
         for task in ended:
             for entry in tasks.pop(task):
                 report(entry, self._status(task, entry))
         for entry in (entry for task in others for entry in tasks[task]):
             status = self._folder.status(entry.id)
-            if status.status == RUNNING and self._told.get(entry.id) != status:
-                self._told[entry.id] = status
+            if status.status == RUNNING and self._reported.get(entry.id) != status:
+                self._reported[entry.id] = status
                 report(entry, status)
 
     def _status(self, task: ray.ObjectRef, entry: Entry) -> Status:
-        """Gives the status that a task left for a trial; failed where it could leave none."""
+        """Status of a trial after its task; failed if the task left none."""
         known = self._folder.status(entry.id)
         try:
             statuses: dict[str, Status] = ray.get(task)
@@ -179,7 +179,7 @@ class RayEngine:
         return dataclasses.replace(known, status=FAILED, fault=fault, message=message, log_tail=tail)
 
     def _stop(self, tasks: dict[ray.ObjectRef, TrialGroup], report: Report) -> None:
-        """Lets running trials save, and takes back those that wait."""
+        """Lets running trials save, and cancels the tasks that have not started."""
         if not tasks:
             return
         self._stop_file.touch()
@@ -198,7 +198,7 @@ def _short_folder() -> str | None:
 
 
 def _options(needs: Needs) -> dict[str, Any]:
-    """Gives the needs of one process, as Ray's options."""
+    """Ray's options for the resources of one process."""
     return {
         "num_cpus": needs.cpus,
         "num_gpus": needs.gpus,
@@ -215,7 +215,7 @@ def _attempt(
     command: Sequence[str],
     group: dict[str, Any] | None = None,
 ) -> dict[str, Status]:
-    """The task: waits until no lost attempt holds a trial any more, then trains them in a process of its own."""
+    """Ray task of a group: waits until no lost attempt holds its trials, then trains them in a worker process."""
     folder, stop = SweepFolder(path), path / ".stop"
     first = not group or group["number"] == 0
     while first and any(folder.is_busy(entry.id) for entry in trials) and not stop.exists():
@@ -240,7 +240,7 @@ def _attempt(
 def _attempt_by_several(
     path: Path, trials: TrialGroup, data_dir: Path | None, limits: Limits, needs: Needs, command: Sequence[str]
 ) -> dict[str, Status]:
-    """The task of a trial with several processes: sets places aside for all at once, and leads them."""
+    """Ray task of a trial with several processes: reserves resources for all at once, then starts and awaits them."""
     places = placement_group([needs.bundle] * needs.processes, strategy="SPREAD")
     try:
         ray.get(places.ready())
@@ -260,14 +260,14 @@ def _attempt_by_several(
         ]
         statuses: dict[str, Status] = ray.get(members[0])
         for other in members[1:]:
-            ray.cancel(other, force=True)  # which has ended, or waits for a first process that has
+            ray.cancel(other, force=True)  # it has ended, or waits for the first process, which has
         return statuses
     finally:
         remove_placement_group(places)
 
 
 def _free_address() -> str:
-    """An address of this node that nothing listens at."""
+    """A free address of this node."""
     host = ray.util.get_node_ip_address()
     with socket.socket() as free:
         free.bind((host, 0))

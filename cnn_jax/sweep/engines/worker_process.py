@@ -1,4 +1,4 @@
-"""Worker processes of this machine, which may be started before it is known that there is work for them."""
+"""Worker processes of this machine, which may be started before there is work for them."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from typing import IO, Any
 from cnn_jax.sweep.engines import confinement
 
 COMMAND = (sys.executable, "-m", "cnn_jax.sweep.worker")
-_ATTEMPTS = 3  # to get an answer
+_ATTEMPTS = 3  # attempts to get an answer
 
-_Place = tuple[tuple[int, ...], dict[str, str]]
+_Setup = tuple[tuple[int, ...], dict[str, str]]
 
 
 class WorkerEnded(Exception):
-    """A worker ended in place of an answer; the message says how, with its last lines."""
+    """A worker ended without an answer. The message has its exit code and its last lines."""
 
 
 class Workers:
     """Starts workers. Those that are started ahead load what they need before they get a trial."""
 
     def __init__(self, command: Sequence[str] = COMMAND, reused: bool = False) -> None:
-        """Starts nothing yet.
+        """Stores its arguments; `start` and `start_ahead` start workers.
 
         Args:
           command: Command of a worker, which answers as `cnn_jax.sweep.worker` does.
-          reused: Whether engines give idle workers back, for the next one of this pool.
+          reused: Whether engines return idle workers to this pool.
         """
         self.reused = reused
         self._command = tuple(command)
-        self._ahead: list[tuple[_Place, subprocess.Popen[str], IO[bytes] | None]] = []
+        self._ahead: list[tuple[_Setup, subprocess.Popen[str], IO[bytes] | None]] = []
 
-    def start_ahead(self, places: Sequence[tuple[Sequence[int], Mapping[str, str]]]) -> None:
-        """Starts workers for places that are likely to be asked for, in place of those of before.
+    def start_ahead(self, setups: Sequence[tuple[Sequence[int], Mapping[str, str]]]) -> None:
+        """Starts a worker for each setup that is likely to be needed; ends those started earlier.
 
         Args:
-          places: Cores and environment variables of each worker. The first can be asked about the trials.
+          setups: Cores and environment variables of each worker. The first can be asked about the trials.
         """
         self.close()
-        for number, (cores, variables) in enumerate(places):
+        for number, (cores, variables) in enumerate(setups):
             errors = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the worker
             process = self._started(cores, variables, errors)
             self._ahead.append(((tuple(cores), dict(variables)), process, errors))
@@ -77,13 +77,13 @@ class Workers:
                 last_lines = errors.read()[-2000:].decode(errors="replace")
             if code != -signal.SIGKILL or attempt + 1 == _ATTEMPTS:
                 break
-            self.start_ahead([place for place, _, _ in self._ahead])
+            self.start_ahead([setup for setup, _, _ in self._ahead])
         raise WorkerEnded(f"exit code {code}\n{last_lines}")
 
     def start(self, cores: Sequence[int], variables: Mapping[str, str]) -> subprocess.Popen[str]:
-        """A worker for these cores with these variables, one that was started ahead if there is one for such a place.
+        """Returns a worker for a setup: one that was started ahead if there is one, else a new one.
 
-        Where there is none, those that nobody has taken end: they may hold devices.
+        Before a new worker starts, the unused ones are ended, since they may hold devices.
 
         Args:
           cores: Cores that it may use.
@@ -93,8 +93,8 @@ class Workers:
           The process, which reads tasks from its standard input.
         """
         for waiting in self._ahead:
-            place, process, errors = waiting
-            if place == (tuple(cores), dict(variables)):
+            setup, process, errors = waiting
+            if setup == (tuple(cores), dict(variables)):
                 self._ahead.remove(waiting)
                 if errors is not None:
                     errors.close()
@@ -107,17 +107,17 @@ class Workers:
         """Whether there is a worker that can be asked."""
         return bool(self._ahead)
 
-    def give_back(self, place: _Place, process: subprocess.Popen[str]) -> None:
-        """Takes an idle worker, which the next to ask for its place gets.
+    def give_back(self, setup: _Setup, process: subprocess.Popen[str]) -> None:
+        """Takes back an idle worker; the next `start` with its setup returns it.
 
         Args:
-          place: Cores and variables that it was started with.
+          setup: Cores and variables that it was started with.
           process: The worker.
         """
-        self._ahead.append((place, process, None))
+        self._ahead.append((setup, process, None))
 
     def close(self) -> None:
-        """Ends the workers that were started ahead and that nobody has taken."""
+        """Ends all unused workers."""
         while self._ahead:
             _, process, errors = self._ahead.pop()
             end(process)
@@ -134,7 +134,7 @@ class Workers:
             stderr=errors,
             text=True,
             env=confinement.environment(variables),
-            start_new_session=True,  # Ctrl-C is for the sweep, which tells its workers
+            start_new_session=True,  # Ctrl-C reaches the sweep alone, which stops its workers
             preexec_fn=confinement.confined(cores),
         )
 
@@ -142,17 +142,17 @@ class Workers:
 def tell(process: subprocess.Popen[str], words: Mapping[str, Any]) -> None:
     """Writes a line to a worker."""
     assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # it has ended, which its closed output tells
+    with contextlib.suppress(BrokenPipeError):  # it has ended; the reader sees its closed output
         process.stdin.write(json.dumps(words) + "\n")
         process.stdin.flush()
 
 
 def end(process: subprocess.Popen[str], patience: float = 0) -> int:
-    """Ends a worker with all that it has started.
+    """Ends a worker and its child processes.
 
     Args:
-      process: The worker.
-      patience: Seconds that it may take to leave by itself, now that no more trials come.
+      process: the worker.
+      patience: Seconds to wait for the worker to exit by itself.
 
     Returns:
       Its exit code.

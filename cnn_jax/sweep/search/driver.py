@@ -28,14 +28,14 @@ from cnn_jax.sweep.search.machine import Machine
 from cnn_jax.sweep.search.plan import SearchPlan, overrides_of
 from cnn_jax.sweep.search.record import Confirmed, PointRecord, SearchFile
 from cnn_jax.sweep.search.rungs import promoted
-from cnn_jax.sweep.search.samplers import Told
+from cnn_jax.sweep.search.samplers import Observation
 from cnn_jax.sweep.space import Sweep
 from cnn_jax.sweep.status import CHANGED, DONE, ENDED, FAILED, PAUSED, RUNNING, STOPPED, UNREADABLE, Status
 from cnn_jax.sweep.trial import Trial, digest, trial_id
 from cnn_jax.sweep.view import SweepView
 from cnn_jax.terminal import print_line
 
-# Failures that belong to a point, of which the sampler is told; after any other the search cannot go on.
+# Failures that a point's own values cause. The sampler sees them; after any other failure the search stops.
 OF_THE_POINT = (faults.DIVERGED, faults.MEMORY, faults.HANG)
 
 
@@ -49,14 +49,24 @@ class SearchBlocked(Exception):
 
 @dataclasses.dataclass
 class _Point:
-    """A point, and what is known of it."""
+    """A point of the search with its trial and its measurements.
+
+    Attributes:
+      number: Position in the search, from 1.
+      batch: Number of its batch, from 0.
+      values: Value of each field.
+      entry: The trial.
+      scores: Metric by epoch of the rung.
+      gains: The same, negated where less is better.
+      failed: Whether it lacks the metric at a rung that it should have reached.
+    """
 
     number: int
     batch: int
     values: Mapping[str, Any]
     entry: Entry
-    gains: dict[int, float] = dataclasses.field(default_factory=dict)
     scores: dict[int, float] = dataclasses.field(default_factory=dict)
+    gains: dict[int, float] = dataclasses.field(default_factory=dict)
     failed: bool = False
 
 
@@ -71,7 +81,7 @@ class Driver:
         console: Console,
         on_change: Callable[[], None] = lambda: None,
     ):
-        """Prepares; nothing is started yet.
+        """Stores its arguments; `run` starts the search.
 
         Args:
           plan: The search.
@@ -130,32 +140,33 @@ class Driver:
 
     def _run_batch(self, batch: int, sizes: Sequence[int], epochs: Sequence[int]) -> None:
         """Draws a batch and trains it from rung to rung."""
-        drawn = samplers.suggest(self._plan.search, batch, sizes[0], [self._told(each) for each in self._points])
-        made = [self._trial(len(self._points) + place, values) for place, values in enumerate(drawn, start=1)]
+        drawn = samplers.suggest(self._plan.search, batch, sizes[0], [self._observation(each) for each in self._points])
+        made = [self._trial(len(self._points) + index, values) for index, values in enumerate(drawn, start=1)]
         examined = iter(self._machine.examine([trial for trial, known in made if known is None]))
         members = []
         for (trial, impossible), values in zip(made, drawn, strict=True):
-            if impossible is not None:  # which has no config, so that its values name it
+            if impossible is not None:
+                # No config could be parsed: the id is a digest of the overrides.
                 entry = Entry(digest(trial.overrides, ""), trial, impossible)
             else:
                 known = next(examined)
                 if known.fault is not None:
                     raise ConfigError([f"trial {trial.number} ({trial}): {known.fault}"])
-                entry = Entry(trial_id(trial.experiment, known.checksum), trial, self._affordable(known))
+                entry = Entry(trial_id(trial.experiment, known.checksum), trial, self._mark_too_large(known))
             members.append(_Point(trial.number, batch, values, entry))
         self._check_known(members)
         self._points += members
         self._declare()
         self._record()
         alive = [each for each in members if each.entry.examined.infeasible is None]
-        for place, (size, rung) in enumerate(zip(sizes, epochs, strict=True)):
-            if place:
-                gains = {each.number: each.gains.get(epochs[place - 1]) for each in alive}
+        for index, (size, rung_epochs) in enumerate(zip(sizes, epochs, strict=True)):
+            if index:
+                gains = {each.number: each.gains.get(epochs[index - 1]) for each in alive}
                 chosen = set(promoted(gains, size))
                 alive = [each for each in alive if each.number in chosen]
-            self._train([each.entry for each in alive], rung)
+            self._train([each.entry for each in alive], rung_epochs)
             for each in alive:
-                self._read(each, rung)
+                self._read(each, rung_epochs)
             self._record()
 
     def _trial(self, number: int, values: Mapping[str, Any]) -> tuple[Trial, Examined | None]:
@@ -168,8 +179,8 @@ class Driver:
         except ConfigError as error:
             return Trial(number, own, point, plan.base), Examined("", infeasible="; ".join(error.faults))
 
-    def _affordable(self, known: Examined) -> Examined:
-        """Marks a network of more multiply-adds than the search allows."""
+    def _mark_too_large(self, known: Examined) -> Examined:
+        """Marks a trial as infeasible if its network has more multiply-adds than the search allows."""
         most, own = self._plan.search.max_multiply_adds, known.multiply_adds
         if most is None or own is None or own <= most:
             return known
@@ -185,44 +196,44 @@ class Driver:
                     "give another folder"
                 )
 
-    def _train(self, entries: Sequence[Entry], rung: int) -> None:
+    def _train(self, entries: Sequence[Entry], rung_epochs: int) -> None:
         """Trains trials to a rung; those that have reached it are only read."""
-        whole = rung == self._plan.base.train.epochs
+        whole = rung_epochs == self._plan.base.train.epochs
         unique = list({entry.id: entry for entry in entries}.values())
-        own = [dataclasses.replace(entry, until_epoch=None if whole else rung) for entry in unique]
-        standing = {entry.id: self._folder.status(entry.id) for entry in own}
-        left = [entry for entry in own if self._is_left(entry, standing[entry.id], rung)]
+        own = [dataclasses.replace(entry, until_epoch=None if whole else rung_epochs) for entry in unique]
+        statuses = {entry.id: self._folder.status(entry.id) for entry in own}
+        left = [entry for entry in own if self._is_left(entry, statuses[entry.id], rung_epochs)]
         if left:
-            self._run_engine(own, standing, left)
-        told = []
+            self._run_engine(own, statuses, left)
+        messages = []
         for entry in own:
-            status = standing[entry.id]
+            status = statuses[entry.id]
             if status.status == FAILED and status.fault not in OF_THE_POINT:
-                told.append(f"{entry.trial}: {status.fault}: {status.message}")
-        if told:
-            more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+                messages.append(f"{entry.trial}: {status.fault}: {status.message}")
+        if messages:
+            more = f" and {len(messages) - 3} more" if len(messages) > 3 else ""
             raise SearchBlocked(
-                f"{'; '.join(told[:3])}{more}; nothing is decided without them, and the same command tries again"
+                f"{'; '.join(messages[:3])}{more}; nothing is decided without them, and the same command tries again"
             )
 
-    def _is_left(self, entry: Entry, status: Status, rung: int) -> bool:
+    def _is_left(self, entry: Entry, status: Status, rung_epochs: int) -> bool:
         """Whether a trial has still to train to a rung."""
         if status.status == FAILED:
             return status.fault not in (*OF_THE_POINT, CHANGED, UNREADABLE)
         if status.status == DONE:
             return False
-        return entry.until_epoch is None or self._score(entry, rung) is None or status.status != PAUSED
+        return entry.until_epoch is None or self._score(entry, rung_epochs) is None or status.status != PAUSED
 
-    def _run_engine(self, own: Sequence[Entry], standing: dict[str, Status], left: Sequence[Entry]) -> None:
+    def _run_engine(self, own: Sequence[Entry], statuses: dict[str, Status], left: Sequence[Entry]) -> None:
         folder = self._folder
         for entry in own:
-            if standing[entry.id].status == RUNNING:
-                standing[entry.id] = dataclasses.replace(standing[entry.id], status=STOPPED, message=ENDED)
-        view = SweepView(self._console, folder, own, standing)
-        with StopSignal() as stop, view, folder.marking_stopped(standing):
+            if statuses[entry.id].status == RUNNING:
+                statuses[entry.id] = dataclasses.replace(statuses[entry.id], status=STOPPED, message=ENDED)
+        view = SweepView(self._console, folder, own, statuses)
+        with StopSignal() as stop, view, folder.marking_stopped(statuses):
 
             def report(entry: Entry, status: Status) -> None:
-                standing[entry.id] = status
+                statuses[entry.id] = status
                 folder.write_status(entry.id, status)
                 view.changed(entry, status)
                 if status.status == RUNNING:
@@ -238,32 +249,34 @@ class Driver:
         if any(epochs in each.gains for each in points):
             return
         entry = points[0].entry
-        told = entry.examined.infeasible or self._folder.status(entry.id).message
-        told = f"point 1 ({entry.trial}): {told}"
-        raise SearchBlocked(f"none of {len(points)} points was trained to the end; give other ranges; {told}")
+        reason = entry.examined.infeasible or self._folder.status(entry.id).message
+        raise SearchBlocked(
+            f"none of {len(points)} points was trained to the end; give other ranges; point 1 ({entry.trial}): {reason}"
+        )
 
     # --- scores ---
 
-    def _read(self, point: _Point, rung: int) -> None:
+    def _read(self, point: _Point, rung_epochs: int) -> None:
         """Reads what a trial has measured at a rung."""
-        score = self._score(point.entry, rung)
-        if score is None:  # a trial that has failed at a later rung counts at this one
+        score = self._score(point.entry, rung_epochs)
+        if score is None:
+            # Judged by its record, not its status: a trial that failed at a later rung still has a score here.
             point.failed = True
             return
-        point.scores[rung] = score
-        point.gains[rung] = self._plan.metric.gain(score)
+        point.scores[rung_epochs] = score
+        point.gains[rung_epochs] = self._plan.metric.gain(score)
 
-    def _score(self, entry: Entry, rung: int) -> float | None:
+    def _score(self, entry: Entry, rung_epochs: int) -> float | None:
         """The metric on the validation images after an epoch; None if it was not measured."""
         for measured in read_records(self._folder.trial(entry.id).metrics):
-            if measured.split == VALIDATION and measured.epoch == rung:
+            if measured.split == VALIDATION and measured.epoch == rung_epochs:
                 return measured.values.get(self._plan.search.metric)
         return None
 
-    def _told(self, point: _Point) -> Told:
+    def _observation(self, point: _Point) -> Observation:
         usable = not point.failed and point.entry.examined.infeasible is None
         finished = self._plan.base.train.epochs in point.gains
-        return Told(point.batch, point.values, point.gains, usable, finished)
+        return Observation(point.batch, point.values, point.gains, usable, finished)
 
     # --- confirmation ---
 
@@ -279,8 +292,8 @@ class Driver:
             return ()
         first = self._plan.base.seed + 1
         trials = [
-            (point, dataclasses.replace(point.entry.trial, **self._seeded(point.entry.trial, first + number, place)))
-            for place, point in enumerate(best)
+            (point, dataclasses.replace(point.entry.trial, **self._seeded(point.entry.trial, first + number, rank)))
+            for rank, point in enumerate(best)
             for number in range(search.seeds)
         ]
         examined = self._machine.examine([trial for _, trial in trials])
@@ -305,9 +318,9 @@ class Driver:
             )
         return tuple(found)
 
-    def _seeded(self, trial: Trial, seed: int, place: int) -> dict[str, Any]:
+    def _seeded(self, trial: Trial, seed: int, rank: int) -> dict[str, Any]:
         """Fields of a trial of another seed."""
-        number = self._plan.search.trials + place * self._plan.search.seeds + seed - self._plan.base.seed
+        number = self._plan.search.trials + rank * self._plan.search.seeds + seed - self._plan.base.seed
         return {
             "number": number,
             "overrides": {**trial.overrides, "seed": seed},
@@ -364,7 +377,7 @@ class Driver:
             point={field: point.entry.trial.point[field] for field in self._plan.search.space},
             trial=point.entry.id,
             state=state,
-            scores={str(rung): score for rung, score in point.scores.items()},
+            scores={str(rung_epochs): score for rung_epochs, score in point.scores.items()},
         )
 
     def _say(self, text: str) -> None:

@@ -29,7 +29,7 @@ class Machine(Protocol):
         """Examines trials before they train: data, geometry, memory."""
 
     def run(self, entries: Sequence[Entry], report: Report, stopping: Callable[[], bool]) -> None:
-        """Trains trials until none is left, or until a stop is wished for, when the running ones save."""
+        """Trains trials until none is left. On a stop, running trials save and no more start."""
 
     def close(self) -> None:
         """Ends all processes."""
@@ -46,7 +46,7 @@ class WorkerMachine:
         cores: int,
         command: Sequence[str] = COMMAND,
     ):
-        """Prepares; nothing is started yet.
+        """Stores its arguments; `examine` and `run` start workers.
 
         Args:
           folder: Folder of the search.
@@ -63,7 +63,7 @@ class WorkerMachine:
         self._ray: RayEngine | None = None  # for all rungs
 
     def examine(self, trials: Sequence[Trial]) -> Sequence[Examined]:
-        """Lets a worker examine trials; on this machine it then trains the first of them."""
+        """Examines trials in a worker; on this machine the worker then trains the first of them."""
         if not trials:
             return ()
         if not self._workers.waiting:
@@ -76,7 +76,7 @@ class WorkerMachine:
         return findings.trials
 
     def run(self, entries: Sequence[Entry], report: Report, stopping: Callable[[], bool]) -> None:
-        """Trains trials, with --vectorize=seeds those of one point in one program."""
+        """Trains trials; with --vectorize=seeds, all seeds of a point in one program."""
         together = self._options.vectorize == "seeds"
         groups = trial_groups.by_point(entries) if together else trial_groups.alone(entries)
         options, wanted, cores = self._options, self._wanted, self._cores

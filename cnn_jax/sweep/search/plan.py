@@ -124,13 +124,13 @@ def overrides_of(search: Search, values: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: value.value if isinstance(value, Named) else value for name, value in values.items()}
     if search.overrides is None:
         return {field: plain_value(value) for field, value in own.items()}
-    told = "overrides of the point " + ", ".join(f"{name}={short(shown(value))}" for name, value in values.items())
+    source = "overrides of the point " + ", ".join(f"{name}={short(shown(value))}" for name, value in values.items())
     try:
         given = search.overrides(own)
     except (Exception, SystemExit) as error:  # the function is the experimenter's, and may raise anything
-        raise ConfigError([f"{told}: {type(error).__name__}: {error}"]) from error
+        raise ConfigError([f"{source}: {type(error).__name__}: {error}"]) from error
     if not isinstance(given, Mapping) or not all(isinstance(field, str) for field in given):
-        raise ConfigError([f"{told}: got {given!r}, expected a mapping of dotted fields to values"])
+        raise ConfigError([f"{source}: got {given!r}, expected a mapping of dotted fields to values"])
     return {field: plain_value(value) for field, value in given.items()}
 
 

@@ -16,7 +16,7 @@ from cnn_jax.run.errors import RunFolderError
 from cnn_jax.run.metrics import METRICS, Metric
 from cnn_jax.run.metrics_log import VALIDATION
 from cnn_jax.run.records import MetricRecord, Record
-from cnn_jax.sweep.points import key, values_at
+from cnn_jax.sweep.points import point_key, values_at
 from cnn_jax.sweep.rows import Row, SweepFolderError
 from cnn_jax.sweep.search import record
 from cnn_jax.sweep.search.declaration import Halving, Hyperband, Search
@@ -169,19 +169,28 @@ class SearchResults:
 
 class _Stopping(Record):
     name: Literal["Halving", "Hyperband"]
+    """Class of the rule."""
     eta: Annotated[int, Field(ge=2)]
+    """One trial of this many is promoted from rung to rung."""
     min_epochs: Annotated[int, Field(ge=1)]
+    """Epochs of the first rung."""
 
 
 class _Declared(Record):
     """The part of a search's declaration that its results are read by."""
 
     metric: str
+    """Name of the metric that decides, on the validation images."""
     trials: Annotated[int, Field(ge=1)]
+    """Number of points."""
     sampler: str
+    """Name of the sampler."""
     batch: Annotated[int, Field(ge=1)] | None
+    """Points that are drawn together; None if all are."""
     stopping: _Stopping | None
+    """Rule of early stopping; None for none."""
     space: Mapping[str, tuple[Any, ...]]
+    """Range of each searched name."""
 
 
 def read_results(
@@ -349,11 +358,11 @@ def _confirmations(
 ) -> Iterator[Confirmation]:
     """Groups the trials that are none of the search's own by their points."""
     own = {each.trial for each in points}
-    whole = {key(each.values): each for each in reversed(points) if epochs in each.scores}
+    whole = {point_key(each.values): each for each in reversed(points) if epochs in each.scores}
     fresh: dict[str, list[Row]] = {}
     for row in rows:
         if row.id not in own:
-            fresh.setdefault(key(values_at(row.point, fields)), []).append(row)
+            fresh.setdefault(point_key(values_at(row.point, fields)), []).append(row)
     for at, seeds in fresh.items():
         if at not in whole:
             continue

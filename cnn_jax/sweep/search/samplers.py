@@ -1,4 +1,4 @@
-"""Samplers of a search: the next batch as a pure function of the search and of what is finished."""
+"""Samplers of a search: the next batch as a pure function of the search and the outcomes of earlier batches."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cnn_jax.sweep import ranges
 from cnn_jax.sweep.search.declaration import Search
 
 
-class Told(NamedTuple):
-    """A point of an earlier batch, as a sampler is told of it.
+class Observation(NamedTuple):
+    """Outcome of a point of an earlier batch, given to the sampler.
 
     Attributes:
       batch: Number of its batch, from 0.
       values: Value of each field.
-      gains: By epoch of a rung, a value of which more is better.
+      gains: Metric by epoch of the rung, negated where less is better.
       usable: Whether a network can be built and trained at the point.
       finished: Whether it was trained to the end.
     """
@@ -29,19 +29,19 @@ class Told(NamedTuple):
     finished: bool
 
 
-def suggest(search: Search, batch: int, count: int, told: Sequence[Told]) -> list[dict[str, Any]]:
+def suggest(search: Search, batch: int, count: int, observations: Sequence[Observation]) -> list[dict[str, Any]]:
     """Draws a batch of points.
 
     Args:
       search: The search.
       batch: Number of the batch, from 0.
       count: Number of points.
-      told: All points of earlier batches, in their order.
+      observations: Outcomes of all points of earlier batches, in their order.
 
     Returns:
       The points.
     """
-    first = len(told)
+    first = len(observations)
     if search.sampler == "random":
         shares = np.random.default_rng([search.seed, batch]).random((count, len(search.space)))
         return ranges.at_shares(search.space, shares.tolist())
@@ -52,4 +52,4 @@ def suggest(search: Search, batch: int, count: int, told: Sequence[Told]) -> lis
         return ranges.sobol(search.space, power, search.seed)[first : first + count]
     from cnn_jax.sweep.search import optuna_samplers
 
-    return optuna_samplers.suggest(search, batch, count, told)
+    return optuna_samplers.suggest(search, batch, count, observations)

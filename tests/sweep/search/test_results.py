@@ -115,8 +115,10 @@ def test_what_each_rung_cost(halved):
 def test_a_trials_seconds_are_spread_over_its_epochs(tmp_path):
     found = searched(tmp_path, HALVED)
     best = found.points[found.confirmed[0].number - 1]
-    path = tmp_path / "search" / "trials" / best.trial / "status.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": 18.0}))
+    path = tmp_path / "search" / "trials" / best.trial / "provenance.json"
+    made_by = json.loads(path.read_text())
+    made_by["attempt"]["seconds"] = 18.0
+    path.write_text(json.dumps(made_by))
     measured = list(results_of(tmp_path / "search").measurements())
     assert [each.seconds for each in measured if each.number == best.number] == [2.0, 4.0, 12.0]
 

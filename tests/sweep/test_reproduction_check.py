@@ -3,7 +3,7 @@
 import pytest
 
 from cnn_jax.run.records import Devices, Git, MetricRecord, Provenance
-from cnn_jax.sweep.comparison import Evidence, compare
+from cnn_jax.sweep.reproduction_check import Evidence, compare
 
 CPU = Devices(platform="cpu", kind="cpu", count=1, processor="Example 9000")
 HERE = {"packages": {"jax": "0.10.2"}, "python": "3.11.7", "devices": CPU, "git": Git(commit="a", dirty=None)}

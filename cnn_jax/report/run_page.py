@@ -1,4 +1,4 @@
-"""The report of one run: a self-contained page and its pictures."""
+"""Page of a run's report: self-contained HTML and its pictures."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from cnn_jax.run.metrics import Metric
 from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION
 from cnn_jax.run.records import MetricRecord, Result
 
-_NAME = 60  # characters of a class name in a table
-_GRID = 24  # pictures of a grid
-_OPERATIONS = 25  # of a step that are shown by themselves
+_NAME = 60  # most characters of a class name in a table
+_GRID = 24  # pictures in a grid
+_OPERATIONS = 25  # operations of a step that are listed one by one
 
 
 @dataclasses.dataclass(frozen=True)
 class ReportInputs:
-    """Content of a report besides the files of the run's folder.
+    """Content of a report that is not in the files of the run's folder.
 
     Attributes:
-      test: Images that the network was tested on: all, or some of many.
+      test: Test images; only some of them if there are very many.
       tested: Number of all test images.
       class_names: Names of the classes in label order.
       probabilities: Probabilities of all classes, for each test image.
       first_kernel: Kernel of the first convolution; None where there is none.
       layers: Rows of the layer table.
-      warnings: Findings in the data set that are perhaps not meant.
+      warnings: Warnings about the data set.
     """
 
     test: Split
@@ -54,7 +54,7 @@ class ReportInputs:
 
 
 def write_report(folder: RunFolder, inputs: ReportInputs) -> Path:
-    """Writes report/index.html and its PNG files; an older report is replaced at once, in one move.
+    """Writes report/index.html and its PNG files; replaces an older report atomically.
 
     Args:
       folder: Folder of a finished run.
@@ -129,7 +129,7 @@ def _points(records: Sequence[MetricRecord], split: str, value: str) -> list[tup
 
 
 def _shown(result: Result, tested: int) -> list[tuple[str, str, str]]:
-    """The test figures at the head of the page: value, name, and of a share its interval."""
+    """Test figures at the head of the page: (value, name, interval of a share or "")."""
     shown = []
     for metric in metrics.METRICS:
         value = result.test[metric.name]
@@ -182,7 +182,7 @@ def _render(
 
 
 def _flat(tree: dict[str, Any]) -> list[tuple[str, str]]:
-    """A nested object as dotted names and texts."""
+    """Flattens a nested object to pairs of a dotted name and a text."""
     return [
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for name, value in parsing.leaves(tree)

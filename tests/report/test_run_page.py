@@ -13,7 +13,7 @@ from cnn_jax import geometry
 from cnn_jax.config import Cnn, Experiment
 from cnn_jax.data.split import Split
 from cnn_jax.report import pictures, step_profile
-from cnn_jax.report.report import ReportInputs, write_report
+from cnn_jax.report.run_page import ReportInputs, write_report
 from cnn_jax.report.step_profile import Operation, StepProfile
 from cnn_jax.run import metrics
 from cnn_jax.run.folder import RunFolder, RunFolderError

@@ -1,4 +1,4 @@
-"""Whether two runs of one trial came to the same: bit for bit where they can, else within a tolerance."""
+"""Compares two runs of one trial: bit for bit if their conditions are equal, else within a tolerance."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from cnn_jax.run.provenance import differences
 from cnn_jax.run.records import MetricRecord, Provenance
 
-# Of figures from other hardware or versions, whose rounding differs: training amplifies it from step to step.
+# Tolerances across hardware and versions: their rounding differs, and training amplifies it at each step.
 ACCURACY_TOLERANCE = 0.01
-LOSS_TOLERANCE = 0.05  # of the loss
+LOSS_TOLERANCE = 0.05  # relative to the loss
 
 _TIMES = ("seconds", "images_per_second")
 
@@ -33,12 +33,18 @@ class Evidence:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """How two runs compare.
+    """Result of the comparison of two runs.
 
     Attributes:
+    <<<<<<< HEAD:cnn_jax/sweep/comparison.py
       exact: Whether they were held to every bit; else to the tolerances.
       reason: Why not to every bit.
       difference: The first figure in which they differ too much; None where they match.
+    =======
+      exact: Whether all bits had to be equal; else the tolerances apply.
+      reason: Reason for the tolerances; empty if `exact`.
+      difference: First figure that differs too much; None if the runs match.
+    >>>>>>> 223743b663775b8a80462c90df6d1549d5048936:cnn_jax/sweep/reproduction_check.py
     """
 
     exact: bool
@@ -51,13 +57,13 @@ class Verdict:
 
 
 def compare(first: Evidence, second: Evidence) -> Verdict:
-    """Compares all figures of two runs but the times.
+    """Compares all figures of two runs except times.
 
     Args:
-      first, second: Folders of two runs of one config on the same data.
+      first, second: Evidence of two runs of one config on the same data.
 
     Returns:
-      The verdict: every figure of every record to the bit, or the last test figures within the tolerances.
+      The verdict, on all figures of all records if exact, else on the last test figures.
     """
     reason = _unlike(first, second)
     if not reason:
@@ -78,31 +84,31 @@ def compare(first: Evidence, second: Evidence) -> Verdict:
 
 
 def _unlike(first: Evidence, second: Evidence) -> str:
-    """Says what keeps two runs from being equal to the bit; empty where nothing does."""
-    told = []
+    """Conditions that differ, so that two runs need not be equal bit for bit; empty if none does."""
+    reasons = []
     known = all(each.provenance.devices.used_cores is not None for each in (first, second))
     for name in ("packages", "python", "devices", "xla_flags"):
         was, now = (getattr(each.provenance, name) for each in (first, second))
-        if name == "devices" and not known:  # older versions do not tell the cores in use
+        if name == "devices" and not known:  # older versions do not record the cores in use
             was, now = (devices.model_copy(update={"used_cores": None}) for devices in (was, now))
         if was != now:
-            told.append(f"other {name.replace('_', ' ')}")
+            reasons.append(f"other {name.replace('_', ' ')}")
     was, now = (each.provenance.trained_together for each in (first, second))
     if was != now:
-        told.append(f"trained together with {was - 1} and with {now - 1} others")
+        reasons.append(f"trained together with {was - 1} and with {now - 1} others")
     if first.cores != second.cores:
-        told.append(f"{first.cores} and {second.cores} cores")
+        reasons.append(f"{first.cores} and {second.cores} cores")
     if first.provenance.git != second.provenance.git:
-        told.append("other code")
+        reasons.append("other code")
     if any(line.startswith("settings.") for line in differences(first.provenance, second.provenance)):
-        told.append("other settings")
+        reasons.append("other settings")
     if first.provenance.changes or second.provenance.changes:
-        told.append("resumed under other conditions")
-    return ", ".join(told)
+        reasons.append("resumed under other conditions")
+    return ", ".join(reasons)
 
 
 def _first_difference(first: Sequence[MetricRecord], second: Sequence[MetricRecord]) -> str | None:
-    """The first figure in which two lists of records are not the same."""
+    """First figure that differs between two lists of records; None if all are equal."""
     if len(first) != len(second):
         return f"{len(first)} and {len(second)} records"
     for one, other in zip(first, second, strict=True):

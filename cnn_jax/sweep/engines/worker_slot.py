@@ -1,4 +1,4 @@
-"""A place for one worker process on this machine: its cores, its accelerator, and the process while there is one."""
+"""A slot for one worker process of this machine: its cores, its accelerator, and the process while there is one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cnn_jax.sweep.engines import confinement, worker_process
 from cnn_jax.sweep.engines.worker_process import Workers
 
 
-class Place:
+class WorkerSlot:
     """Cores and variables of one worker, which trains one group of trials after another."""
 
     def __init__(self, workers: Workers, cores: Sequence[int], variables: Mapping[str, str]):
-        """Starts nothing yet.
+        """Stores its arguments; `begin` starts the worker.
 
         Args:
           workers: Pool that starts the worker.
@@ -31,11 +31,11 @@ class Place:
         self._started = 0.0
 
     def begin(self, task: Mapping[str, Any], cores: Sequence[int], variables: Mapping[str, str]) -> None:
-        """Hands a task to the worker; to a new one where there is none, or where it was started differently.
+        """Sends a task to the worker. Starts a new one if there is none, or if it has other cores or variables.
 
         Args:
-          task: What the worker is told, as `cnn_jax.sweep.worker` reads it.
-          cores: Those of this place that the worker may use.
+          task: Message to the worker, as `cnn_jax.sweep.worker` reads it.
+          cores: Cores of this slot that the worker may use.
           variables: Environment variables that the task needs.
         """
         started_with = tuple(cores), self._variables | dict(variables)
@@ -51,10 +51,10 @@ class Place:
         """Waits for the worker's answer.
 
         Args:
-          seconds: How long.
+          seconds: Longest time to wait.
 
         Returns:
-          A line; empty where the process has ended, None where nothing came in time.
+          A line; empty if the process has ended, None if nothing came in time.
         """
         answers = self._answers()
         readable, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -82,16 +82,16 @@ class Place:
             self._process.send_signal(signal.SIGTERM)
 
     def give_back(self) -> None:
-        """Gives an idle worker back to a pool that uses workers again; the pool's owner ends it."""
+        """Returns an idle worker to a pool that reuses workers."""
         if self._workers.reused and self._process is not None:
             self._workers.give_back(self._started_with, self._process)
             self._process = None
 
     def kill(self, patience: float = 0) -> int:
-        """Ends the worker with all that it has started.
+        """Ends the worker and its child processes.
 
         Args:
-          patience: Seconds that it may take to leave by itself.
+          patience: Seconds to wait for the worker to exit by itself.
 
         Returns:
           Its exit code; 0 where there is none.
