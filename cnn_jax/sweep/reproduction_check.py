@@ -36,15 +36,9 @@ class Verdict:
     """Result of the comparison of two runs.
 
     Attributes:
-    <<<<<<< HEAD:cnn_jax/sweep/comparison.py
-      exact: Whether they were held to every bit; else to the tolerances.
-      reason: Why not to every bit.
-      difference: The first figure in which they differ too much; None where they match.
-    =======
       exact: Whether all bits had to be equal; else the tolerances apply.
       reason: Reason for the tolerances; empty if `exact`.
       difference: First figure that differs too much; None if the runs match.
-    >>>>>>> 223743b663775b8a80462c90df6d1549d5048936:cnn_jax/sweep/reproduction_check.py
     """
 
     exact: bool
