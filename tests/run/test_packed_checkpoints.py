@@ -119,7 +119,7 @@ def test_kills_lose_nothing(folder):
         text=True,
         check=False,
         cwd=Path(__file__).parents[2],
-        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        env={"PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}"},
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

@@ -9,40 +9,12 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from cnn_jax.run.folder import RunFolder
 from cnn_jax.run.packed_checkpoints import opened, pack, unpack
-
-CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
-
-
-def forked(action: Callable[[], None], kill_at: int = 0) -> int:
-    """Runs in a process of its own that kills itself before so many changes; gives its exit code."""
-    if pid := os.fork():
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    count = 0
-
-    def audit(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal count
-        writes = event == "open" and isinstance(arguments[1], str) and bool(set(arguments[1]) & set("wax+"))
-        if writes or event in CHANGES:
-            count += 1
-            if count == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(audit)
-    try:
-        action()
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
+from support.forked import forked
 
 
 def content(folder: RunFolder) -> list[str]:

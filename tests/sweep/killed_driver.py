@@ -7,14 +7,13 @@ been given again.
 
 import io
 import json
-import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from support.forked import forked
 
 from cnn_jax.run.errors import RunFolderError
 from cnn_jax.sweep import driver, plan
@@ -26,8 +25,6 @@ from cnn_jax.sweep.options import Options
 from cnn_jax.sweep.rows import read_rows
 from cnn_jax.sweep.status import Status
 from sweep.written_sweep import CPU, PACKAGES, result_of
-
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.symlink", "os.rmdir", "os.truncate"}
 
 
 class Engine:
@@ -57,28 +54,6 @@ def sweep(experiment: Path, workdir: Path) -> None:
     opened = OpenSweep(found, folder, entries, Findings((known,) * len(entries), "cpu", 1), Workers())
     driver._engine = lambda *given: Engine(folder)  # type: ignore[assignment]
     driver.run(opened, found.trials, None, Options(), Console(file=io.StringIO()))
-
-
-def forked(action: Callable[[], None], kill_at: int = 0) -> int:
-    """Runs in a process of its own that kills itself before a file operation; gives its exit code."""
-    if pid := os.fork():
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    count = 0
-
-    def audit(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal count
-        writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
-        if writes or event in CHANGES:
-            count += 1
-            if count == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(audit)
-    try:
-        action()
-    finally:
-        os._exit(1 if sys.exc_info()[0] else 0)
-    return 0
 
 
 def told(workdir: Path) -> list[str]:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from support.forked import forked
 
 from cnn_jax.sweep.folder import SweepFolder
 from cnn_jax.sweep.options import Options
@@ -17,7 +18,6 @@ from cnn_jax.sweep.search import plan
 from cnn_jax.sweep.search.driver import Driver
 from cnn_jax.sweep.search.machine import WorkerMachine
 from sweep.search import stand_in_worker
-from sweep.search.killed_search import forked
 
 
 def search(file: Path, workdir: Path, planted: Path) -> None:

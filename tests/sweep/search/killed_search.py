@@ -6,15 +6,11 @@ driver is not killed.
 
 import io
 import json
-import os
-import signal
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
+from support.forked import forked
 
 from cnn_jax.sweep.folder import SweepFolder
 from cnn_jax.sweep.search import plan
@@ -26,29 +22,6 @@ def search(file: Path, workdir: Path, order: int) -> None:
     """Runs the search, or goes on with it."""
     folder = SweepFolder(workdir)
     Driver(plan.read(file, {}), folder, StandIn(folder, order), Console(file=io.StringIO())).run()
-
-
-def forked(action: Callable[[], None], kill_at: int = 0) -> int:
-    """Runs in a process of its own that kills itself before so many writes; gives its exit code."""
-    if pid := os.fork():
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    count = 0
-
-    def audit(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal count
-        writes = event == "open" and isinstance(arguments[1], str) and bool(set(arguments[1]) & set("wax+"))
-        if writes or event in ("os.mkdir", "os.rename"):
-            count += 1
-            if count == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(audit)
-    try:
-        action()
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
 
 
 def main(file: Path, workdir: Path) -> None:
