@@ -127,7 +127,7 @@ def refuse_changed_data(folder: RunFolder, described: DatasetInfo, fix: str) -> 
     Args:
       folder: Folder of the run, with its dataset.json.
       described: The data set as it is now.
-      fix: What helps, for the message.
+      fix: Suggested fix, for the message.
 
     Raises:
       DataError: If they are not; the message lists what changed.

@@ -68,7 +68,7 @@ def append(file: io.FileIO, content: bytes) -> None:
 
     Args:
       file: File open for appending, without a buffer.
-      content: What to append.
+      content: Bytes to append.
 
     Raises:
       OSError: If it cannot be written; it names the file.

@@ -15,7 +15,7 @@ class Roofline:
 
     Attributes:
       seconds: Time of the step, in seconds.
-      bound: What takes them: "memory" or "arithmetic".
+      bound: Limit that sets the time: "memory" or "arithmetic".
       images_per_second: Images per second on one chip.
       utilisation: Share of the chip's peak that goes into the network's own multiply-adds.
     """

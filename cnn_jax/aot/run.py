@@ -51,7 +51,7 @@ def run(
 
     Args:
       experiment: The resolved config.
-      request: What the command line asks for.
+      request: Request of the command line.
       report: Function that gets a line about what is being done.
       compile_one: Compiles one program.
 

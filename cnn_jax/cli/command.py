@@ -19,7 +19,7 @@ class Flag:
 
     Attributes:
       name: Name, without dashes.
-      help: What it sets, for --help and errors.
+      help: Description, for --help and errors.
       default: Value where it is not given.
       kind: str, bool, int or float.
       choices: Legal words of a string; empty for any.
@@ -80,7 +80,7 @@ class Command:
 
     Attributes:
       name: First word of its command line.
-      help: What it does, in a line.
+      help: Description in a line.
       flags: Its flags, in the order of --help.
       read: Makes its request; raises ConfigError with all that is wrong.
       run: Runs the request; returns the exit code.

@@ -1,4 +1,4 @@
-"""`launch.py report`: makes the report of a run or a sweep anew from its folder, or compares those in a folder."""
+"""`launch.py report`: makes the report of a run or a sweep again from its folder, or compares the runs in a folder."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def run(request: FinishedRunRequest) -> int:
 
 COMMAND = Command(
     name="report",
-    help="make the report of a run or a sweep anew from its folder, or compare the runs in it",
+    help="make the report of a run or a sweep again from its folder, or compare the runs in it",
     flags=FLAGS,
     read=read,
     run=run,

@@ -23,7 +23,7 @@ class FieldRow(NamedTuple):
       path: Dotted name, from the Experiment down.
       variant: The names of the alternatives it belongs to; empty where it belongs to all.
       type: The legal values, in words.
-      default: What it is when not given; "required" where it must be.
+      default: Value if it is not given; "required" where it must be.
       meaning: The description.
     """
 

@@ -17,7 +17,7 @@ class Entry(NamedTuple, Generic[S]):
 
     Attributes:
       config: Its section of the config, with its name, its fields and their meanings.
-      build: What builds from it, "module:attribute"; imported when it is used, as the config does without JAX.
+      build: Function that builds from it, "module:attribute"; imported when it is used, as the config does without JAX.
     """
 
     config: type[S]

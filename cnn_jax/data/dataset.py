@@ -18,12 +18,12 @@ class Dataset:
 
     Attributes:
       name: The config's name of the source.
-      train: What is learned from, the validation images taken out.
+      train: Training images, without the validation images.
       validation: Held out by data.validation_fraction; None where that is 0.
       test: Only ever measured, never chosen by.
       class_names: In label order.
       checksum: SHA-256 (hex) over the source's train and test images and labels, before any split.
-      warnings: What is legal and yet perhaps not meant, in words.
+      warnings: Sentences about data that are legal but look like a mistake.
       split_checksum: SHA-256 (hex) of which of them are in which split, and of how test images are moved.
       files_checksum: Checksum of the files of records by `records.files_checksum`; None for images in memory.
       placement: Where the images lie while the network trains, and why, in words; None where there is no choice.

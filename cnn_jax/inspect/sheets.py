@@ -33,7 +33,7 @@ class Scale:
     Attributes:
       low: Value of the first colour.
       high: Value of the last colour.
-      label: What the values are.
+      label: Name of the values.
       colours: Name of matplotlib's colour map.
     """
 

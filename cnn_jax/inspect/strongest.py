@@ -64,7 +64,7 @@ class StrongestUnits:
         Args:
           layer, channels: As the attributes.
           count: Units for each channel.
-          fields: What the units depend on.
+          fields: Receptive fields of the units.
           image_channels: Channels of an image.
 
         Raises:

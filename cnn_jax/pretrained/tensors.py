@@ -51,7 +51,7 @@ class Unread(NamedTuple):
     """A value that is not read: an object of some class, or a tensor that is not plain.
 
     Attributes:
-      kind: What it is, with its article.
+      kind: Kind of value with its article, for messages.
       fix: How to save it so that it can be read; empty where there is no way.
     """
 

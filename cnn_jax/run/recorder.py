@@ -42,8 +42,8 @@ class Recorder:
       console: Where progress is printed.
       log: Records of the run; `resume` opens them.
       display: Progress of the training; `resume` opens it.
-      error: What ended the run before its last epoch; None while it trains.
-      closing: What is closed at the end of the run, before its result is written.
+      error: Exception that ended the run before its last epoch; None while it trains.
+      closing: Resources that are closed at the end of the run, before its result is written.
     """
 
     log: MetricsLog

@@ -43,7 +43,7 @@ class Sweep:
 
     Attributes:
       trials: The overrides of every trial.
-      description: What is asked, for the report.
+      description: Question of the sweep, for the report.
       baseline: Field values of the point that the others are compared with; none compares with no point.
       skip_infeasible: Points that no network can be built at (maps that collapse) stay in the table, marked; else
         they are refused before anything starts.

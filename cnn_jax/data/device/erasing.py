@@ -83,7 +83,7 @@ def random_erasing(
       probability: Probability that an image loses a rectangle.
       area: Least and greatest share of the image.
       aspect: Least and greatest height over width.
-      fill: What the rectangle is filled with, normalised too; broadcast to the images' shape.
+      fill: Values of the rectangle, normalised too; broadcast to the images' shape.
 
     Returns:
       Images of the same shape.

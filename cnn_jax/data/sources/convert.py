@@ -64,7 +64,7 @@ def prepare(
       target: Folder to make; None for a folder of TFDS, which stays where it is.
       test_fraction: As `picture_files.find` has it.
       console: For progress; None is standard error.
-      restart_markers: Whether JPEGs are written anew with such, by `cnn_jax.data.host.restarts`.
+      restart_markers: Whether JPEGs are rewritten with restart markers, by `cnn_jax.data.host.restarts`.
 
     Returns:
       The folder of records.
@@ -246,7 +246,7 @@ class _Census:
     """Findings about all pictures together.
 
     Attributes:
-      unreadable: What is told of each picture that is.
+      unreadable: Message about each picture that cannot be read.
     """
 
     def __init__(self, class_names: tuple[str, ...], warnings: tuple[str, ...] = ()):

@@ -38,7 +38,7 @@ class _Layout(NamedTuple):
     Attributes:
       where: Field and file, for errors.
       columns: Their number.
-      delimiter: What separates them.
+      delimiter: Character that separates them.
       label: Index of the label's.
     """
 

@@ -38,7 +38,7 @@ class DataFile:
     """An open file.
 
     Attributes:
-      content: What it holds, unpacked.
+      content: Unpacked content.
       raw: The file on disk; None for bytes in memory.
       size: Bytes on disk, or in memory; 0 for a pipe.
       packed: Whether it is gz.

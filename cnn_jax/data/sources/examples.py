@@ -88,7 +88,7 @@ class PictureSet:
       test: Test examples.
       class_names: In label order.
       checksum: SHA-256 (hex) of its files, its splits and its class names.
-      warnings: What is legal and yet perhaps not meant, in words.
+      warnings: Sentences about data that are legal but look like a mistake.
       statistics: Statistics of the training pixels, if they are known.
       files_checksum: Checksum of files of records, if there are such.
     """

@@ -26,7 +26,7 @@ class ClassFolders:
 
     Attributes:
       pictures: Picture files of each class that the folder has, in order.
-      warnings: What was passed over.
+      warnings: Sentences about files that were ignored.
     """
 
     pictures: dict[str, list[Path]]

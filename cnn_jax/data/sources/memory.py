@@ -57,7 +57,7 @@ def require(needed: int, where: str, remedy: str = _SMALLER) -> None:
     Args:
       needed: Bytes that are about to be taken.
       where: Field and file that need them, for the error.
-      remedy: What helps, for the error.
+      remedy: Suggested fix, for the error.
 
     Raises:
       DataError: Where less is left.

@@ -74,9 +74,9 @@ def load_named(
         has_records = contents is not None
         if splits is None:
             if contents is None:
-                told = console or Console(stderr=True)
-                source = _source(named, idx_dir, folder, told)
-                print_line(told, f"preparing {named.title} from {source}, once")
+                out = console or Console(stderr=True)
+                source = _source(named, idx_dir, folder, out)
+                print_line(out, f"preparing {named.title} from {source}, once")
                 contents = {name: _published(named, name, source) for name in named.files}
             idx_folder.mkdir(exist_ok=True)
             for name, content in contents.items():

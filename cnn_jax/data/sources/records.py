@@ -44,7 +44,7 @@ class Manifest(BaseModel):
       widths, heights: Least and greatest, in pixels.
       mean: Mean of the training pixels' red, green and blue, 0 to 255; every fourth pixel of every fourth row counts.
       covariance: Covariance of the same.
-      warnings: What is legal and yet perhaps not meant, in words.
+      warnings: Sentences about data that are legal but look like a mistake.
       training_copies: Training pictures that are copies of others before them, byte by byte.
       digest: SHA-256 (hex) of all this, by which a change of the file is noticed; None in files of older versions.
     """

@@ -18,7 +18,7 @@ class Shown:
     Attributes:
       name: Name of the file, without ".png".
       png: Content of the file.
-      alt: What is to be seen, in words.
+      alt: Description for readers who cannot see it.
       caption: Text under it; empty for none.
       small: Whether it is shown in its own size, several side by side.
     """

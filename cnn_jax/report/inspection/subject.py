@@ -70,7 +70,7 @@ class SeenPicture:
     """A picture that the network is shown.
 
     Attributes:
-      title: What it is called: "picture 1".
+      title: Name, such as "picture 1".
       name: File, or which test image it is.
       original: Pixels as a viewer sees them, upright; the network's where they are the same.
       pixels: Pixels that the network sees, 0 to 255, before they are normalised.
@@ -92,7 +92,7 @@ class Subject:
 
     Attributes:
       run: The finished run.
-      request: What the command line asks for.
+      request: Request of the command line.
       pictures: Pictures in order.
       asked_classes: Numbers of the classes that are asked for; empty for the predicted ones.
       layers: Names of the layers.
@@ -203,7 +203,7 @@ def open_subject(source: Source, request: InspectRequest) -> Subject:
 
     Args:
       source: Where they are.
-      request: What the command line asks for.
+      request: Request of the command line.
 
     Returns:
       The subject.
