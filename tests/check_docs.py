@@ -109,7 +109,9 @@ def run_of_make(words):
         assert "\nmake test\n" in (ROOT / ".ci/run").read_text()
         return []
     assert words[1] == "train"
-    shown = subprocess.run([*words, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [*words, "--dry-run", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     return shown.splitlines()[-1].split()[1:]
 
 
