@@ -10,7 +10,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-docs test-export test-netron test-faults test-peers test-ray test-data-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep bench-sweep-scale lock clean
+.PHONY: help train test test-exhaustive test-docs test-export test-netron test-faults test-peers test-ray test-data-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep bench-sweep-scale lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ train: $(VENV)/runtime data ## train on Fashion-MNIST; CONFIG=FILE another exper
 
 test: lint ## lint, then all tests
 	@$(VENV)/bin/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
+
+test-exhaustive: lint ## the same with every combination of networks, paddings, types and kills
+	@$(VENV)/bin/python -m pytest --exhaustive --numprocesses=auto --dist=worksteal $(ARGS)
 
 test-docs: $(VENV)/development data ## the documentation's commands and programs that train or need Fashion-MNIST
 	@$(VENV)/bin/python -m pytest tests/check_docs.py --numprocesses=auto $(ARGS)

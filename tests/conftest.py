@@ -91,6 +91,7 @@ def lasting_objects():
 
 def pytest_addoption(parser):
     parser.addoption("--every", type=int, default=7, help="every how many moments of tests/test_faults.py are taken")
+    parser.addoption("--exhaustive", action="store_true", help="run the cases marked `exhaustive` too")
 
 
 @pytest.fixture(scope="session")
@@ -103,14 +104,22 @@ def every(request) -> int:
 LONGEST = ("test_sharding.py", "test_ray.py", "test_distributed.py", "test_interruptions.py", "test_sweep.py")
 
 
+def deselect(config: pytest.Config, items: list[pytest.Item], left_out: list[pytest.Item]) -> None:
+    """Takes `left_out` from the `items` to run, and has pytest count them as deselected."""
+    config.hook.pytest_deselected(items=left_out)
+    kept = set(items).difference(left_out)
+    items[:] = [item for item in items if item in kept]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)
+    if not config.getoption("--exhaustive"):
+        deselect(config, items, [item for item in items if item.get_closest_marker("exhaustive")])
     if shutil.which("chromium") and shutil.which("chromedriver"):
         return
     left_out = [item for item in items if "browser" in getattr(item, "fixturenames", ())]
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        deselect(config, items, left_out)
         print(f"\nno chromium and chromedriver on the PATH: {len(left_out)} browser tests left out")
 
 
