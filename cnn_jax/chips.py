@@ -13,7 +13,7 @@ class Chip:
 
     Attributes:
       name: Name of the generation or model.
-      kinds: What JAX calls its devices (`jax.Device.device_kind`), to the letter: where a name goes on, as of a
+      kinds: Its `jax.Device.device_kind`, to the letter: where a name goes on, as of a
         laptop's card or a part of one, the peak is another.
       bfloat16: FLOP/s of bfloat16 numbers, summed in float32.
       tf32: FLOP/s of float32 numbers rounded to TF32.

@@ -45,7 +45,7 @@ class Instruction:
 
     Attributes:
       name: Name of the instruction in its computation.
-      opcode: What it does.
+      opcode: Its operation, such as `fusion` or `all-reduce`.
       shapes: Shapes of its results, tuples flattened.
       operands: Names of the instructions that it reads.
       called: Computations that it runs.

@@ -18,8 +18,8 @@ class _Required(NamedTuple):
 
     Attributes:
       value: The value, JAX's own default.
-      reason: What depends on it.
-      fix: What to do in place of setting it.
+      reason: Feature that depends on it.
+      fix: Way to the same end without the setting.
     """
 
     value: bool | int | str | None

@@ -28,7 +28,7 @@ class InspectCommandRequest:
       moved: Where the run's data lie now, by the field of config.data.
       data_dir: Folder of prepared data; None is the default folder.
       images: Picture files and folders of pictures; empty for test images.
-      inspection: What is shown.
+      inspection: Layers, units and methods to show.
     """
 
     workdir: Path

@@ -258,7 +258,7 @@ def _impossible_views(data: Data) -> list[tuple[tuple[str, ...], str]]:
 
 
 def _impossible_pictures(data: Pictures) -> list[tuple[tuple[str, ...], str]]:
-    """Tells of settings of encoded pictures that are impossible together."""
+    """Finds settings of encoded pictures that contradict each other."""
     faults = [fault for field in ("crop_area", "crop_aspect") if (fault := _falling("data", field, data))]
     size = data.height, data.width
     if None in size and size != (None, None):
@@ -295,7 +295,7 @@ def _impossible_pictures(data: Pictures) -> list[tuple[tuple[str, ...], str]]:
 
 
 def _falling(section: str, field: str, values: Section) -> tuple[tuple[str, ...], str] | None:
-    """Tells of a range whose ends are the wrong way round."""
+    """Finds a range whose lower end is above its upper end."""
     if getattr(values, field) is None:
         return None
     low, high = getattr(values, field)

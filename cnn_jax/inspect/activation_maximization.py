@@ -48,7 +48,7 @@ class Search:
     """Settings of the search for a picture.
 
     Attributes:
-      objective: What is raised in a layer that has maps: "mean", the mean over all places of a channel's positive
+      objective: Quantity to maximise in a layer that has maps: "mean", the mean over all places of a channel's positive
         responses, or "centre", the response of the unit in the middle. In another layer either is the unit's response.
       steps: Steps of Adam.
       learning_rate: Learning rate of Adam.

@@ -38,7 +38,7 @@ class Run:
       config: Resolved config by dotted fields, without the seed and the places of files; None if it is not known.
       dataset: Content of dataset.json; None if it is not known.
       records: Content of metrics.jsonl, as far as it can be read.
-      notes: What is missing, damaged or of another version, each a sentence.
+      notes: A sentence for each file that is missing, damaged or of another version.
     """
 
     path: Path

@@ -69,7 +69,7 @@ def os_error(error: BaseException | None, path: Path) -> OSError | None:
 
     Args:
       error: Any exception; those that it was raised from are looked at too.
-      path: What the error is about, if it does not name a file.
+      path: File that the error is about, if it does not name one.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:

@@ -35,7 +35,7 @@ class Opened:
 
     Attributes:
       pictures: The data set.
-      views: What is seen of training pictures, and of others.
+      views: Resizing and cropping of training pictures, and of all others.
       memory: Where the images lie.
       placement: The same in words, with the reason; empty where there is no choice.
     """

@@ -47,7 +47,7 @@ class Whole(NamedTuple):
       test: Test images.
       class_names: In label order.
       checksum: SHA-256 (hex) of all this.
-      passed_over: What was passed over, in words.
+      passed_over: Warnings about files that were passed over.
       placement: Where the images lie, and the same in words; None where there is no choice.
     """
 

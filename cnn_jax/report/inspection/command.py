@@ -30,7 +30,7 @@ def write(source: Source, request: InspectRequest, say: Callable[[str], None]) -
 
     Args:
       source: The run and the pictures.
-      request: What is looked at, and where the page is written.
+      request: Layers, units and methods, and the folder of the page.
       say: Prints a line of progress.
 
     Returns:

@@ -48,7 +48,7 @@ class Table:
       headings: Headings of the columns.
       rows: Cells as text, row by row.
       numeric: Numbers of the columns whose text stands right.
-      caption: What it shows.
+      caption: Sentence below it.
     """
 
     headings: Sequence[str]
@@ -105,7 +105,7 @@ def files(sections: Sequence[Section], **values: Any) -> dict[str, bytes]:
 
     Args:
       sections: Sections in order.
-      values: What the head of the page shows.
+      values: Names and values for the head of the page.
 
     Returns:
       Contents by name, index.html among them.
