@@ -176,7 +176,7 @@ def batch_norm_train(
 
 
 def in_parts(
-    normalise: Callable[..., tuple[Array, Array, Array]],
+    normalize: Callable[..., tuple[Array, Array, Array]],
     parts: int,
     batched: tuple[Float[Array, "b ..."], ...],
     shared: tuple[Array | None, ...],
@@ -187,7 +187,7 @@ def in_parts(
     single-device program would: the maps keep their four dimensions, which lets the compiler fuse more.
 
     Args:
-      normalise: Maps the arrays of some images and the shared arrays to (feature maps, mean, variance).
+      normalize: Maps the arrays of some images and the shared arrays to (feature maps, mean, variance).
       parts: Number of parts.
       batched: Arrays of all images.
       shared: Arrays passed to every part.
@@ -204,20 +204,20 @@ def in_parts(
         raise ValueError(f"parts={parts} does not divide a batch of {batch}")
     mesh = jax.sharding.get_abstract_mesh()
     if parts == 1:
-        y, mean, variance = normalise(*batched, *shared)
+        y, mean, variance = normalize(*batched, *shared)
     else:
         if not mesh.empty and not mesh.manual_axes and mesh.size == parts:
             split, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
 
             def on_one(batched: tuple[Array, ...], shared: tuple[Array | None, ...]) -> tuple[Array, Array, Array]:
-                y, mean, variance = normalise(*batched, *shared)
+                y, mean, variance = normalize(*batched, *shared)
                 return y, mean[None], variance[None]
 
             on_each = jax.shard_map(on_one, in_specs=(split, whole), out_specs=split, check_vma=False)
             y, *statistics = on_each(batched, shared)
         else:
             apart = (each.reshape(parts, -1, *each.shape[1:]) for each in batched)
-            y, *statistics = jax.vmap(lambda *some: normalise(*some, *shared))(*apart)
+            y, *statistics = jax.vmap(lambda *some: normalize(*some, *shared))(*apart)
             y = y.reshape(batch, *y.shape[2:])
         mean, variance = (jnp.mean(each, axis=0) for each in statistics)
     return y, lax.stop_gradient(mean), lax.stop_gradient(variance)

@@ -49,7 +49,7 @@ def batch_norm_max_pool_train(
     signed = x * signs.astype(x.dtype)
     pooled = max_pool(signed, window, strides=strides, padding=padding, ceil_mode=ceil_mode)
 
-    def normalise(
+    def normalize(
         part: Array, pooled_part: Array, scale: Array, bias: Array, shift: Array | None
     ) -> tuple[Array, Array, Array]:
         with jax.named_scope("normalisation"):
@@ -57,5 +57,5 @@ def batch_norm_max_pool_train(
         return batch_norm(pooled_part, scale, bias, mean, variance, eps=eps), mean, variance
 
     shared = (jnp.abs(scale), bias, None if shift is None else shift * signs)
-    y, mean, variance = in_parts(normalise, parts, (signed, pooled), shared)
+    y, mean, variance = in_parts(normalize, parts, (signed, pooled), shared)
     return y, mean * signs, variance

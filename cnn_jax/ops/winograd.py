@@ -53,8 +53,8 @@ def _conv_backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, 
     x, kernel = saved
 
     def work(some: Array, cotangent: Array) -> tuple[Array, Array]:
-        places = [[cotangent[:, i::_STEP, j::_STEP] for j in range(_STEP)] for i in range(_STEP)]
-        return gradients(some, kernel, places)
+        phases = [[cotangent[:, i::_STEP, j::_STEP] for j in range(_STEP)] for i in range(_STEP)]
+        return gradients(some, kernel, phases)
 
     to_x, to_kernel = map_chunks(work, chunks(x, kernel), x, gradient)
     return to_x, to_kernel
@@ -79,14 +79,14 @@ def outputs(x: Array, kernel: Array) -> Grid:
     shape = (x.shape[0], *tile_counts(x), kernel.shape[-1])
     inputs, weights = _inputs(x), _weights(kernel)
     products = [[d @ g for d, g in zip(*rows, strict=True)] for rows in zip(inputs, weights, strict=True)]
-    places = _both_ways(_to_outputs, lax.optimization_barrier(products))
-    return [[place.reshape(shape) for place in row] for row in places]
+    phases = _both_ways(_to_outputs, lax.optimization_barrier(products))
+    return [[phase.reshape(shape) for phase in row] for row in phases]
 
 
 def gradients(x: Array, kernel: Array, gradient: Grid) -> tuple[Array, Array]:
     """Returns the gradients of images and kernel for the gradients of the `outputs`."""
     inputs, weights = _inputs(x), _weights(kernel)
-    flat = [[place.reshape(-1, place.shape[-1]) for place in row] for row in gradient]
+    flat = [[phase.reshape(-1, phase.shape[-1]) for phase in row] for row in gradient]
     products = lax.optimization_barrier(_both_ways(_from_outputs, flat))
     to_weights = [
         [lax.dot_general(d, p, (((0,), (0,)), ((), ()))) for d, p in zip(*rows, strict=True)]

@@ -267,7 +267,7 @@ class Checkpoints:
         if fault is not None:
             raise RunFolderError(
                 f"--workdir: checkpoint {step} cannot be read: {explain(fault)}; it is left as it is, and the same "
-                "command goes on from it once it can be read"
+                "command continues from it once it can be read"
             ) from error
 
     def steps(self) -> set[int]:

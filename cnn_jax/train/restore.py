@@ -109,9 +109,9 @@ class FinishedRun(ReadyNetwork):
         try:
             loaded = identity.load(self.experiment, data_dir)
         except DataError as error:
-            where = f"\nif the images of {self.folder.path} lie elsewhere now, say where: {fields}" if fields else ""
-            raise DataError(f"{error}{where}") from error
-        fix = "bring the old files back" + (f", or say where these lie: {fields}" if fields else "")
+            fix = f"\nif the images of {self.folder.path} have moved, give their new paths: {fields}" if fields else ""
+            raise DataError(f"{error}{fix}") from error
+        fix = "bring the old files back" + (f", or give their new paths: {fields}" if fields else "")
         identity.refuse_changed_data(self.folder, loaded.described, fix)
         return loaded.dataset
 

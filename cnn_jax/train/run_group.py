@@ -151,7 +151,7 @@ class RunGroup:
     def stopped(self, stop: StopSignal, step: int, state: TrainState) -> Stopped:
         """Saves the states, and returns the exception for a run that a signal stops."""
         signal = stop.received or "another process was stopped"
-        self._save_and_wait(step, state, f"{signal}: saved at step {step}; the same command goes on")
+        self._save_and_wait(step, state, f"{signal}: saved at step {step}; the same command continues")
         return Stopped(signal)
 
     def paused(self, epoch: int, step: int, state: TrainState) -> Paused:
