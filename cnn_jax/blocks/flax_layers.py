@@ -56,20 +56,20 @@ def _row(module: nn.Module, shape: tuple[int, ...], output: Array) -> LayerRow:
 
 def _conv_row(name: str, module: nn.Conv, shape: tuple[int, ...], weights: int, parameters: int) -> LayerRow:
     taps = (module.kernel_size,) if isinstance(module.kernel_size, int) else tuple(module.kernel_size)
-    if len(taps) != 2 or len(shape) != 3 or _pair(module.input_dilation) != (1, 1):
+    if len(taps) != 2 or len(shape) != 3 or _pair(module.input_dilation, "input_dilation") != (1, 1):
         raise LayerTableError(
             f"layer {name}: the layer table takes a flax.linen.Conv over [batch, height, width, channels] with an "
             f"input_dilation of 1; it has kernel_size={module.kernel_size}, input_dilation={module.input_dilation} "
             f"and an input of {len(shape) + 1} dimensions"
         )
-    dilation = _pair(module.kernel_dilation)
+    dilation = _pair(module.kernel_dilation, "kernel_dilation")
     padding = _padding(module.padding, (taps[0], taps[1]), dilation)
-    window = SlidingWindow((taps[0], taps[1]), _pair(module.strides), padding, dilation)
+    window = SlidingWindow((taps[0], taps[1]), _pair(module.strides, "strides"), padding, dilation)
     return conv_row(name, shape, module.features, window, weights, parameters - weights, module.feature_group_count)
 
 
-def _pair(value: int | Sequence[int] | None) -> tuple[int, int]:
-    return pair(1 if value is None else value, "of flax.linen.Conv")
+def _pair(value: int | Sequence[int] | None, name: str) -> tuple[int, int]:
+    return pair(1 if value is None else value, f"flax.linen.Conv.{name}")
 
 
 def _padding(padding: Any, taps: tuple[int, int], dilation: tuple[int, int]) -> Padding:

@@ -111,8 +111,8 @@ def conv2d(
         pads = ((0, 0), (0, 0))
     windows = Windows((kh, kw), strides, dilations, pads, outputs)
     chosen = _choose(lowering, windows, channels, features, groups)
-    kind = summed_in(x)
-    maps, weights = x.astype(kind), kernel.astype(kind)
+    dtype = accumulation_dtype(x)
+    maps, weights = x.astype(dtype), kernel.astype(dtype)
     if platform() != "cpu":
         if channels == _COLOURS and groups == 1 and x.dtype == jnp.bfloat16 and platform() == "gpu":
             # Matrix units need at least four channels. XLA adds a channel of zeros only in float16.
@@ -193,7 +193,7 @@ def _along(padding: Padding, axis: int) -> Padding:
     return padding if isinstance(padding, str | int) else (padding[axis], padding[axis])
 
 
-def summed_in(x: Array) -> jnp.dtype:
+def accumulation_dtype(x: Array) -> jnp.dtype:
     """Returns the dtype in which products are summed: x's own, or float32 for half precision on CPU."""
     half = x.dtype.itemsize < 4 and platform() == "cpu"
     return jnp.dtype(jnp.float32) if half else x.dtype

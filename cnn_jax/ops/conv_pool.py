@@ -18,7 +18,7 @@ from cnn_jax.conv_lowering import Lowering
 from cnn_jax.ops import phases, winograd
 from cnn_jax.ops.activation import has_relu_backward, relu
 from cnn_jax.ops.chunks import chunk_count, map_chunks
-from cnn_jax.ops.conv import conv2d, summed_in
+from cnn_jax.ops.conv import accumulation_dtype, conv2d
 from cnn_jax.ops.padding import Padding, output_sizes, resolve_padding
 from cnn_jax.ops.platform import platform
 from cnn_jax.ops.pool import max_pool
@@ -66,8 +66,8 @@ def conv2d_relu_max_pool(
     used = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode=mode)[
         :, : outputs[0] // 2 * 2 + kh - 1, : outputs[1] // 2 * 2 + kw - 1
     ]
-    kind = summed_in(x)
-    return _fused(engine, used.astype(kind), kernel.astype(kind), bias.astype(kind)).astype(x.dtype)
+    dtype = accumulation_dtype(x)
+    return _fused(engine, used.astype(dtype), kernel.astype(dtype), bias.astype(dtype)).astype(x.dtype)
 
 
 def _engine(kernel_shape: tuple[int, ...]) -> ModuleType | None:
@@ -83,8 +83,8 @@ def _fused(engine: ModuleType, x: Array, kernel: Array, bias: Array) -> Array:
 
 
 def _forward(engine: ModuleType, x: Array, kernel: Array, bias: Array) -> tuple[Array, tuple[Array, ...]]:
-    def work(some: Array) -> tuple[tuple[Array, Array], tuple[()]]:
-        (a, b), (c, d) = engine.outputs(some, kernel)
+    def work(images: Array) -> tuple[tuple[Array, Array], tuple[()]]:
+        (a, b), (c, d) = engine.outputs(images, kernel)
         largest = functools.reduce(jnp.maximum, (a, b, c, d))
         y = relu(largest + bias)
         argmax = jnp.where(a == largest, 0, jnp.where(b == largest, 1, jnp.where(c == largest, 2, 3)))
@@ -97,10 +97,10 @@ def _forward(engine: ModuleType, x: Array, kernel: Array, bias: Array) -> tuple[
 def _backward(engine: ModuleType, saved: tuple[Array, ...], gradient: Array) -> tuple[Array, Array, Array]:
     x, kernel, argmax = saved
 
-    def work(some: Array, argmax: Array, cotangent: Array) -> tuple[Array, tuple[Array, Array]]:
+    def work(images: Array, argmax: Array, cotangent: Array) -> tuple[Array, tuple[Array, Array]]:
         cotangent = lax.optimization_barrier(cotangent)
         cotangents = [[jnp.where(argmax == 2 * i + j, cotangent, 0) for j in range(2)] for i in range(2)]
-        to_x, to_kernel = engine.gradients(some, kernel, cotangents)
+        to_x, to_kernel = engine.gradients(images, kernel, cotangents)
         return to_x, (to_kernel, jnp.sum(jnp.where(argmax == _NONE, 0, cotangent), axis=(0, 1, 2)))
 
     to_x, (to_kernel, to_bias) = map_chunks(work, _chunks(engine, x, kernel), x, argmax, gradient)

@@ -36,8 +36,8 @@ def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw 1 o"], windows:
     multiplier = kernel.shape[-1] // x.shape[-1]
     if multiplier > 1:
         x = jnp.repeat(x, multiplier, axis=-1)
-    kind = jnp.promote_types(x.dtype, jnp.float32)
-    return _conv(x.astype(kind), kernel[:, :, 0].astype(kind), windows).astype(x.dtype)
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    return _conv(x.astype(dtype), kernel[:, :, 0].astype(dtype), windows).astype(x.dtype)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -155,7 +155,7 @@ def batch_norm_train(
     eps: float = 1e-5,
     parts: int = 1,
 ) -> tuple[Float[Array, "b h w c"], Float[Array, " c"], Float[Array, " c"]]:
-    """Applies `batch_norm` with the statistics of the batch; its gradient stores only the input.
+    """Applies `batch_norm` with the statistics of the batch; its gradient stores no maps but the input.
 
     Args:
       x: Feature maps, channels last.
@@ -181,7 +181,7 @@ def in_parts(
     batched: tuple[Float[Array, "b ..."], ...],
     shared: tuple[Array | None, ...],
 ) -> tuple[Float[Array, "b oh ow o"], Float[Array, " o"], Float[Array, " o"]]:
-    """Normalizes equal parts of a batch, consecutive images, each by its own statistics.
+    """Normalizes equal parts of consecutive images, each by its own statistics.
 
     Under a mesh (`jax.sharding.use_abstract_mesh`) with as many devices as parts, each device normalizes one part as a
     single-device program would: the maps keep their four dimensions, which lets the compiler fuse more.
@@ -216,8 +216,8 @@ def in_parts(
             on_each = jax.shard_map(on_one, in_specs=(split, whole), out_specs=split, check_vma=False)
             y, *statistics = on_each(batched, shared)
         else:
-            apart = (each.reshape(parts, -1, *each.shape[1:]) for each in batched)
-            y, *statistics = jax.vmap(lambda *some: normalize(*some, *shared))(*apart)
+            split_batch = (each.reshape(parts, -1, *each.shape[1:]) for each in batched)
+            y, *statistics = jax.vmap(lambda *part: normalize(*part, *shared))(*split_batch)
             y = y.reshape(batch, *y.shape[2:])
         mean, variance = (jnp.mean(each, axis=0) for each in statistics)
     return y, lax.stop_gradient(mean), lax.stop_gradient(variance)

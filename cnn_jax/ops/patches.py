@@ -31,9 +31,9 @@ def conv(
     """
     weights = kernel.reshape(-1, kernel.shape[-1])
 
-    def work(some: Array) -> tuple[Array, tuple[()]]:
+    def work(images: Array) -> tuple[Array, tuple[()]]:
         # Two axes: XLA would copy the operands of a product with more.
-        rows = windows.patches(some).reshape(-1, weights.shape[0])
+        rows = windows.patches(images).reshape(-1, weights.shape[0])
         return _product(rows, weights, 0, bfloat16).reshape(-1, *windows.outputs, weights.shape[1]), ()
 
     y: Array = map_chunks(work, _chunks(x, kernel, windows), x)[0]
@@ -48,8 +48,8 @@ def _backward(windows: Windows, bfloat16: bool, saved: tuple[Array, Array], grad
     x, kernel = saved
     weights = kernel.reshape(-1, kernel.shape[-1])
 
-    def work(some: Array, cotangent: Array) -> tuple[Array, Array]:
-        patches, spread = jax.vjp(windows.patches, some)
+    def work(images: Array, cotangent: Array) -> tuple[Array, Array]:
+        patches, spread = jax.vjp(windows.patches, images)
         # Without the barriers XLA would recompute the products' operands and results in every adjacent fusion.
         rows, cotangents = lax.optimization_barrier(
             (patches.reshape(-1, weights.shape[0]), cotangent.reshape(-1, weights.shape[1]))
@@ -66,10 +66,10 @@ conv.defvjp(_forward, _backward)
 
 def _product(rows: Array, weights: Array, axis: int, bfloat16: bool) -> Array:
     """Contracts the rows' last axis with an axis of the weights."""
-    kind = rows.dtype
+    dtype = rows.dtype
     if bfloat16:
         rows, weights = rows.astype(jnp.bfloat16), weights.astype(jnp.bfloat16)
-    return lax.dot_general(rows, weights, (((1,), (axis,)), ((), ())), preferred_element_type=kind)
+    return lax.dot_general(rows, weights, (((1,), (axis,)), ((), ())), preferred_element_type=dtype)
 
 
 def _weight_gradient(rows: Array, cotangent: Array) -> Array:

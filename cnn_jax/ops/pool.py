@@ -60,9 +60,9 @@ def max_pool(
     # XLA's gradient moves a third of the bytes on TPUs, and on CPU many slices compile for minutes. Its ties go to the
     # first maximum too.
     if platform() == "tpu" or (platform() == "cpu" and math.prod(windows.taps) > MANY_TAPS):
-        taps, strides, apart = ((1, *each, 1) for each in (windows.taps, windows.strides, windows.dilation))
+        taps, strides, dilations = ((1, *each, 1) for each in (windows.taps, windows.strides, windows.dilation))
         pads = ((0, 0), *windows.pads, (0, 0))
-        return lax.reduce_window(x, -jnp.inf, lax.max, taps, strides, pads, window_dilation=apart)
+        return lax.reduce_window(x, -jnp.inf, lax.max, taps, strides, pads, window_dilation=dilations)
     return _first_max(x, windows)
 
 
@@ -91,8 +91,8 @@ def max_pool_with_argmax(
     windows, _ = _windows(x, window, strides, padding, dilation, ceil_mode)
     _, argmax = _max_and_argmax(lax.stop_gradient(x), windows)
     pixels = [
-        np.arange(outputs)[:, None] * stride + np.arange(taps) * apart - low
-        for outputs, stride, taps, apart, (low, _) in zip(
+        np.arange(outputs)[:, None] * stride + np.arange(taps) * gap - low
+        for outputs, stride, taps, gap, (low, _) in zip(
             windows.outputs, windows.strides, windows.taps, windows.dilation, windows.pads, strict=True
         )
     ]
@@ -187,9 +187,9 @@ def avg_pool(
 def _sums(x: Array, windows: Windows) -> Array:
     if math.prod(windows.taps) <= MANY_TAPS:
         return functools.reduce(operator.add, windows.slices(x))
-    taps, strides, apart = ((1, *each, 1) for each in (windows.taps, windows.strides, windows.dilation))
+    taps, strides, dilations = ((1, *each, 1) for each in (windows.taps, windows.strides, windows.dilation))
     pads = ((0, 0), *windows.pads, (0, 0))
-    return lax.reduce_window(x, np.zeros((), x.dtype), lax.add, taps, strides, pads, window_dilation=apart)
+    return lax.reduce_window(x, np.zeros((), x.dtype), lax.add, taps, strides, pads, window_dilation=dilations)
 
 
 @jax.named_scope("pooling")
@@ -246,18 +246,18 @@ def _windows(
     if border_mode(padding):
         raise ValueError(f"padding={padding!r}: pooling takes {', '.join(POOL_DIALECTS)}, an integer or pads")
     taps = pair(window, "window")
-    strides, apart = taps if strides is None else pair(strides, "strides"), pair(dilation, "dilation")
+    strides, dilations = taps if strides is None else pair(strides, "strides"), pair(dilation, "dilation")
     size = (x.shape[1], x.shape[2])
-    outputs = output_sizes(size, taps, strides, padding, apart, ceil_mode)
-    pads = resolve_padding(padding, size, taps, strides, apart)
-    spans = tuple(map(effective_window, taps, apart))
+    outputs = output_sizes(size, taps, strides, padding, dilations, ceil_mode)
+    pads = resolve_padding(padding, size, taps, strides, dilations)
+    spans = tuple(map(effective_window, taps, dilations))
     for sides, span in zip(pads, spans, strict=True):
         if max(sides) >= span:
             raise GeometryError(
                 f"padding {padding!r} lets windows of {span} lie wholly in the padding; "
                 f"use a padding below {span}, or SAME"
             )
-    for n, count, stride, tap, gap, (low, _) in zip(size, outputs, strides, taps, apart, pads, strict=True):
+    for n, count, stride, tap, gap, (low, _) in zip(size, outputs, strides, taps, dilations, pads, strict=True):
         pixels = np.arange(count)[:, None] * stride + np.arange(tap) * gap - low
         if gap > 1 and not ((pixels >= 0) & (pixels < n)).any(axis=1).all():
             raise GeometryError(
@@ -268,7 +268,7 @@ def _windows(
         (low, max(high, (count - 1) * stride + span - n - low))
         for (low, high), count, stride, span, n in zip(pads, outputs, strides, spans, size, strict=True)
     )
-    return Windows(taps, strides, apart, (top_bottom, left_right), outputs), pads
+    return Windows(taps, strides, dilations, (top_bottom, left_right), outputs), pads
 
 
 _Pairs = list[tuple[int, int]]  # (tap, window) pairs

@@ -41,7 +41,7 @@ def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c o"]) -> Float[A
     Returns:
       Feature maps, two pixels smaller along each axis.
     """
-    y: Array = map_chunks(lambda some: (_interleave(outputs(some, kernel)), ()), chunks(x, kernel), x)[0]
+    y: Array = map_chunks(lambda images: (_interleave(outputs(images, kernel)), ()), chunks(x, kernel), x)[0]
     return y
 
 
@@ -52,9 +52,9 @@ def _conv_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
 def _conv_backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = saved
 
-    def work(some: Array, cotangent: Array) -> tuple[Array, Array]:
+    def work(images: Array, cotangent: Array) -> tuple[Array, Array]:
         phases = [[cotangent[:, i::_STEP, j::_STEP] for j in range(_STEP)] for i in range(_STEP)]
-        return gradients(some, kernel, phases)
+        return gradients(images, kernel, phases)
 
     to_x, to_kernel = map_chunks(work, chunks(x, kernel), x, gradient)
     return to_x, to_kernel
