@@ -65,7 +65,7 @@ def check_output(output: Path) -> None:
         if output.is_dir():
             raise ConfigError([f"--output: {output} is a folder; name a file"])
         if output.exists() and not output.is_file():
-            raise ConfigError([f"--output: {output} is no ordinary file, which a new one would replace; name another"])
+            raise ConfigError([f"--output: {output} is not a regular file and would be replaced; name another"])
         if not output.parent.is_dir():
             raise ConfigError([f"--output: got {str(output)!r}, and there is no folder {str(output.parent)!r}"])
     except OSError as error:

@@ -103,8 +103,8 @@ class Checkpoints:
         link = Path(self._link.name) / "checkpoints"
         if _is_special(link):
             raise RunFolderError(
-                f"--workdir: checkpoints cannot be kept under {self._directory}, whose name has characters of patterns "
-                f"or that are not UTF-8, and neither under TMPDIR={link.parent.parent}; rename one of them"
+                f"--workdir: checkpoints cannot be kept under {self._directory} or TMPDIR={link.parent.parent}: both paths "
+                "have characters of glob patterns or are not UTF-8; rename one of them"
             )
         link.symlink_to(self._directory)
         return link
@@ -202,8 +202,8 @@ class Checkpoints:
             raise RunFolderError(
                 f"--workdir: checkpoint {step} in {self._directory} is of another network or optimizer:\n  "
                 + "\n  ".join(differences)
-                + "\nthe data's classes, the versions of the packages or the settings of JAX have changed since; bring "
-                "them back, or name another --workdir; nothing was changed"
+                + "\nthe data's classes, package versions or JAX settings have changed since; restore them, or name "
+                "another --workdir; nothing was changed"
             )
         leaves = [arrays[name] for name in _named_leaves(like)]
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
@@ -282,7 +282,7 @@ class Checkpoints:
         target = aside / f"{step}-{number}"
         self.close()
         (self._directory / str(step)).rename(target)
-        _log.warning("%s; set aside as %s, the one before it is used", error, target)
+        _log.warning("%s; set aside as %s, the previous one is used", error, target)
 
     def wait(self) -> None:
         """Waits until all saves are on disk, and reads the first checkpoint of a run back.
@@ -308,7 +308,7 @@ class Checkpoints:
             self._read(step, None)
         except Exception as error:  # without checkpoints, training would be in vain
             raise RunFailed(
-                f"checkpoint {step} was saved in {self._directory} and cannot be read back: "
+                f"checkpoint {step} was saved in {self._directory} but cannot be read back: "
                 f"{explain(error) or f'{type(error).__name__}: {error}'}; name another --workdir, on a local disk"
             ) from error
 

@@ -47,4 +47,4 @@ def on_first(action: Callable[[], object]) -> None:
     if failure is not None:
         raise failure
     if failed:
-        raise OtherProcessFailed("the first process of this run could not go on; its own message says why")
+        raise OtherProcessFailed("the first process of this run failed; its own message says why")
