@@ -290,7 +290,7 @@ def test_an_edited_config_is_noticed_but_for_where_data_lie(copied):
 
 def test_checkpoints_without_a_description_are_refused(copied):
     (copied / "runs" / "csv" / "dataset.json").unlink()
-    with pytest.raises(RunFolderError, match=r"has checkpoints and no dataset.json"):
+    with pytest.raises(RunFolderError, match=r"has checkpoints but no dataset.json"):
         train(config("csv", copied), copied / "runs" / "csv")
 
 
