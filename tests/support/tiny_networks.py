@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnn_jax.config.network import Network
+from cnn_jax.config.networks import Network
 from cnn_jax.config.networks import (
     ConvNeXt,
     DenseNet,
