@@ -17,7 +17,7 @@ from grain.sources import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
 from cnn_jax.data.errors import DataError, UnreadableRecordError
-from cnn_jax.data.sources.examples import Labelled
+from cnn_jax.data.sources.examples import Examples, Labelled
 from cnn_jax.run.errors import os_error, reason
 
 INFO = "dataset_info.json"
@@ -25,7 +25,7 @@ _OPENED_AT_ONCE = 16  # shards
 _FETCH = "fetch the folder or prepare it again"
 
 
-class ArrayRecords:
+class ArrayRecords(Examples):
     """Encoded pictures of one split with their labels, read at random; may be sent to other processes.
 
     Attributes:
@@ -69,11 +69,6 @@ class ArrayRecords:
         return len(self._source)
 
     def __getitem__(self, number: int) -> Labelled:
-        """Reads one example.
-
-        Raises:
-          UnreadableRecordError: If its bytes are damaged, cannot be read, or are no picture with a label.
-        """
         try:
             serialized = self._source[number]
         except (RuntimeError, OSError) as error:  # ArrayRecord's for damaged bytes, and for what the system cannot read
@@ -95,12 +90,8 @@ class ArrayRecords:
         return features[self.image].bytes_list.value[0]
 
     def place(self, number: int) -> str:
-        """Names an example and its file, for errors."""
         file = self.parts[bisect.bisect_right(self._ends, number)][0]
         return f"{self.kind} {number} of {self.name} (in {file})"
-
-    def groups(self) -> None:
-        """Each is read by itself."""
 
 
 def _fault_of_shard(shard: Any) -> str | None:

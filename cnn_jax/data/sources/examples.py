@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Int32
@@ -21,18 +21,6 @@ _NAMED = 5  # unreadable pictures that an error names
 _AT_ONCE = 64  # pictures that a thread decodes one after the other
 
 
-class Example(Protocol):
-    """One example: an encoded picture or an image's pixels, and its class number."""
-
-    @property
-    def picture(self) -> Any:
-        """An encoded picture, or pixels."""
-
-    @property
-    def label(self) -> int:
-        """Class number."""
-
-
 class Labelled(NamedTuple):
     """One example.
 
@@ -45,7 +33,7 @@ class Labelled(NamedTuple):
     label: int
 
 
-class Examples(Protocol):
+class Examples:
     """Examples of one split, read at random; may be sent to other processes.
 
     Attributes:
@@ -56,19 +44,23 @@ class Examples(Protocol):
 
     def __len__(self) -> int:
         """Number of examples."""
+        raise NotImplementedError
 
-    def __getitem__(self, number: int) -> Example:
+    def __getitem__(self, number: int) -> Labelled:
         """Reads one example.
 
         Raises:
-          UnreadableRecordError: If it is damaged or cannot be read.
+          UnreadableRecordError: If it is damaged, cannot be read, or is no picture with a label.
         """
+        raise NotImplementedError
 
     def place(self, number: int) -> str:
         """Names an example and its file, for errors."""
+        raise NotImplementedError
 
     def groups(self) -> Int[np.ndarray, " n"] | None:
         """Numbers of the groups that examples are read in, rising; None where each is read by itself."""
+        return None
 
 
 class PixelStatistics(NamedTuple):
@@ -140,7 +132,7 @@ def decode(examples: Examples, numbers: Int[np.ndarray, " n"], view: View, field
     return Split(images, labels)
 
 
-class HeldImages:
+class HeldImages(Examples):
     """Images that lie in memory."""
 
     def __init__(self, split: Split, name: str, groups: Int32[np.ndarray, " n"] | None = None):
@@ -157,13 +149,10 @@ class HeldImages:
         return len(self._split)
 
     def __getitem__(self, number: int) -> Labelled:
-        """Gives an image of the memory."""
         return Labelled(self._split.images[number], int(self._split.labels[number]))
 
     def place(self, number: int) -> str:
-        """Names an image, for errors."""
         return f"image {number} of {self.name}"
 
     def groups(self) -> Int[np.ndarray, " n"] | None:
-        """Gives the groups that it was made with."""
         return self._groups

@@ -20,7 +20,7 @@ from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.sources import split_files
 from cnn_jax.data.sources.epoch_order import MIXED
-from cnn_jax.data.sources.examples import Labelled, PictureSet
+from cnn_jax.data.sources.examples import Examples, Labelled, PictureSet
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.sources.split_files import FIELD
 from cnn_jax.plain_text import plain
@@ -30,7 +30,7 @@ _KEPT = 2**29  # bytes of row groups that a process keeps, so that examples near
 _FAULTS = (pa.lib.ArrowException, OSError, UnicodeDecodeError)
 
 
-class ParquetExamples:
+class ParquetExamples(Examples):
     """Rows of the files of one split, read by row groups; may be sent to other processes."""
 
     def __init__(self, name: str, files: Sequence[Path], image: str, labels: Int32[np.ndarray, " n"]):
@@ -68,11 +68,6 @@ class ParquetExamples:
         return len(self._labels)
 
     def __getitem__(self, number: int) -> Labelled:
-        """Reads one row.
-
-        Raises:
-          UnreadableRecordError: If its row group is damaged, or it has no picture.
-        """
         place = bisect.bisect_right(self._ends, number)
         row = number - (self._ends[place - 1] if place else 0)
         try:
@@ -107,13 +102,11 @@ class ParquetExamples:
             return found
 
     def place(self, number: int) -> str:
-        """Names a row and its file, for errors."""
         place = bisect.bisect_right(self._ends, number)
         file, group, _ = self._places[place]
         return f"example {number} of {self.name} (in {as_text(self._files[file].name)}, row group {group})"
 
     def groups(self) -> Int32[np.ndarray, " n"]:
-        """Numbers of the row groups of all rows."""
         return self._group_numbers
 
 

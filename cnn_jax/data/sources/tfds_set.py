@@ -61,11 +61,6 @@ class TfdsExamples(ArrayRecords):
             raise DataError(f"config.data.{field}: {error}") from error
 
     def __getitem__(self, number: int) -> Labelled:
-        """Reads one example.
-
-        Raises:
-          UnreadableRecordError: If its bytes are damaged, cannot be read, or are no picture with a label.
-        """
         example = super().__getitem__(number)
         if not 0 <= example.label < self._classes:
             without = "; it is a split without labels" if example.label == -1 else ""

@@ -161,7 +161,6 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> Whole:
     shape = config.height, config.width, config.channels
     folder = Path(config.train_dir).expanduser()
     names = image_folder.class_names(folder, "config.data.train_dir")
-    image_folder.require_two(folder, "config.data.train_dir", names)
     if config.classes is not None and len(names) != config.classes:
         raise DataError(
             f"config.data.train_dir: {folder} has {len(names)} class folders, and config.data.classes={config.classes}"
