@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import collections
+import contextlib
 import itertools
 import json
 import threading
@@ -19,8 +20,9 @@ from jaxtyping import Int32
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.sources import split_files
+from cnn_jax.data.sources.data_file import foreign
 from cnn_jax.data.sources.epoch_order import MIXED
-from cnn_jax.data.sources.examples import Examples, Labelled, PictureSet
+from cnn_jax.data.sources.examples import Examples, Labelled, Source
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.sources.split_files import FIELD
 from cnn_jax.plain_text import plain
@@ -110,7 +112,7 @@ class ParquetExamples(Examples):
         return self._group_numbers
 
 
-def open_files(config: cfg.Parquet) -> PictureSet:
+def open_files(config: cfg.Parquet) -> Source:
     """Opens the files of a folder, and reads their labels.
 
     Args:
@@ -149,14 +151,10 @@ def _schema(file: Path) -> pa.Schema:
 
 def _damaged(file: Path, error: Exception) -> DataError:
     first = plain(str(error).partition("\n")[0])
-    with_lfs = ""
-    try:
-        with file.open("rb") as content:
-            if content.read(24) == b"version https://git-lfs.":
-                with_lfs = "; it is a pointer of Git LFS: get the file itself by `git lfs pull`"
-    except OSError:
-        pass
-    return DataError(f"{FIELD}: {as_text(file)} is no Parquet file, or a damaged one: {first}{with_lfs}")
+    with contextlib.suppress(OSError), file.open("rb") as content:
+        if (kind := foreign(content.read(64))) is not None and not kind.startswith("a Parquet file"):
+            first = f"{first}; it is {kind}"
+    return DataError(f"{FIELD}: {as_text(file)} is no Parquet file, or a damaged one: {first}")
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:

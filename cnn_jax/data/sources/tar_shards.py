@@ -15,7 +15,7 @@ from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.host.picture import SUFFIXES
 from cnn_jax.data.sources import split_files, tar_members
-from cnn_jax.data.sources.examples import Examples, Labelled, PictureSet
+from cnn_jax.data.sources.examples import Examples, Labelled, Source
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.sources.split_files import FIELD
 from cnn_jax.data.sources.tar_members import Member
@@ -64,7 +64,7 @@ class TarExamples(Examples):
         return f"{as_text(member.name)} of {self.name} (in {as_text(self._files[file].name)})"
 
 
-def open_shards(config: cfg.WebDataset) -> PictureSet:
+def open_shards(config: cfg.WebDataset) -> Source:
     """Lists the pictures of a folder's tar files, and reads their labels.
 
     Args:
