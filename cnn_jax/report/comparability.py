@@ -1,4 +1,4 @@
-"""Whether the figures of runs may be compared: data sets, splits, preprocessing, choice of parameters."""
+"""Checks whether the metrics of runs are comparable: data sets, splits, preprocessing, choice of parameters."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from cnn_jax.report.compared_runs import Entry, Run
 from cnn_jax.run.records import DatasetInfo
 from cnn_jax.sweep.points import value_text
 
-_LISTED = 8  # entries that a sentence names
+_LISTED = 8  # entries that a warning names
 _SIZES = ("validation_fraction", "train_examples", "test_examples", "test_fraction")
-_NO_EFFECT = ("memory", "workers")  # fields of config.data on which no figure depends
+_NO_EFFECT = ("memory", "workers")  # fields of config.data that affect no metric
 
 
 def warnings(entries: Sequence[Entry]) -> list[str]:
-    """Describes why figures of entries do not compare.
+    """Lists the reasons why the metrics of entries are not comparable.
 
     Args:
       entries: Entries that are compared.
 
     Returns:
-      A sentence for each reason; none where all runs saw the same images, split and prepared alike.
+      One sentence per reason; empty if all runs used the same images, splits and preprocessing.
     """
     found = [
         _parted(entries, lambda run: run.dataset and run.dataset.checksum, _data, "Data sets differ"),
@@ -45,7 +45,7 @@ def warnings(entries: Sequence[Entry]) -> list[str]:
 
 
 def _parted(entries: Sequence[Entry], of: Callable[[Run], Hashable], shown: Callable[[Any], str], what: str) -> str:
-    """A sentence where a property is not the same for all runs; what is not known does not differ."""
+    """Returns a warning if a property differs between runs; unknown values are ignored."""
     members: dict[Hashable, list[str]] = {}
     texts: dict[Hashable, str] = {}
     for place, entry in enumerate(entries, 1):
@@ -62,7 +62,7 @@ def _parted(entries: Sequence[Entry], of: Callable[[Run], Hashable], shown: Call
 
 
 def _same_seed(entries: Sequence[Entry], of: Callable[[DatasetInfo], Hashable], what: str) -> str:
-    """A sentence where runs of one seed and one data set saw other images; of other seeds they may."""
+    """Returns a warning if runs with the same seed and data set used different images."""
     first: dict[tuple[int, str], tuple[int, Hashable]] = {}
     for place, entry in enumerate(entries, 1):
         for run in entry.runs:
@@ -76,7 +76,7 @@ def _same_seed(entries: Sequence[Entry], of: Callable[[DatasetInfo], Hashable], 
 
 
 def _fields(entries: Sequence[Entry]) -> list[str]:
-    """Sentences for the fields of config.data that are not the same, apart from those of the splits' sizes."""
+    """Returns a warning for each field of config.data that differs, except the sizes of the splits."""
     configs = [entry.config for entry in entries]
     names = dict.fromkeys(field for config in configs if config for field in config if field.startswith("data."))
     found = []
@@ -85,7 +85,7 @@ def _fields(entries: Sequence[Entry]) -> list[str]:
             continue
         values: dict[str, list[str]] = {}
         for place, config in enumerate(configs, 1):
-            if config is not None and field in config:  # other sources of images have other fields
+            if config is not None and field in config:  # fields depend on the data source
                 value = config[field]
                 values.setdefault("none" if value is None else value_text(value), []).append(str(place))
         if len(values) > 1:

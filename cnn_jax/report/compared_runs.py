@@ -1,4 +1,4 @@
-"""Runs side by side: what their folders hold, which of them are one configuration, and in what the configs differ."""
+"""Reads runs for a comparison, groups them by configuration, and finds the config fields that differ."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cnn_jax.sweep.status import DAMAGED, DONE, FAILED, RUNNING, STOPPED, Outcom
 from cnn_jax.sweep.sweep_file import TrialEntry
 from cnn_jax.sweep.trial_files import is_held
 
-FIELD = "entry"  # by which the statistics of sweeps group the runs
+FIELD = "entry"  # the sweep field that identifies an entry
 ABSENT, UNKNOWN = "(no such field)", "(not known)"
 _RUN_FILES = ("config.json", "result.json", "metrics.jsonl")
 
@@ -34,11 +34,11 @@ class Run:
 
     Attributes:
       path: The folder.
-      row: The run as a trial of a sweep, for the statistics.
-      config: Resolved config by dotted fields, without the seed and the places of files; None if it is not known.
-      dataset: Content of dataset.json; None if it is not known.
-      records: Content of metrics.jsonl, as far as it can be read.
-      notes: A sentence for each file that is missing, damaged or of another version.
+      row: The run as a trial of a sweep, for the sweep statistics.
+      config: Resolved config by dotted field, without the seed and file locations; None if unknown.
+      dataset: Content of dataset.json; None if unknown.
+      records: Readable records of metrics.jsonl.
+      notes: One sentence for each file that is missing, damaged or from another version.
     """
 
     path: Path
@@ -51,12 +51,12 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """Runs of one configuration, which differ in their seed.
+    """Runs whose configs differ only in the seed.
 
     Attributes:
-      name: Name, different from those of the other entries.
+      name: Unique name of the entry.
       runs: The runs.
-      config: Their config; None if it is not known.
+      config: Their config; None if unknown.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Entry:
 
     @property
     def rows(self) -> list[Row]:
-        """The runs as trials of a sweep whose points are the entries."""
+        """The runs as trials of a sweep with one point per entry."""
         made = []
         for run in self.runs:
             trial = run.row.trial.model_copy(update={"point": {FIELD: self.name}})
@@ -74,32 +74,32 @@ class Entry:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run."""
+    """Returns whether a folder is a run's folder."""
     return any((folder / file).is_file() for file in _RUN_FILES)
 
 
 def is_sweep(folder: Path) -> bool:
-    """Whether a folder is that of a sweep or a search."""
+    """Returns whether a folder belongs to a sweep or a search."""
     return any((folder / file).exists() for file in ("sweep.json", "search.json")) or (folder / "trials").is_dir()
 
 
 def holds_runs(folder: Path) -> bool:
-    """Whether a folder is that of no run and no sweep, and holds such folders."""
+    """Returns whether a folder contains folders of runs or sweeps and is not one itself."""
     return not is_run(folder) and not is_sweep(folder) and bool(_inside(folder))
 
 
 def read_entries(folders: Sequence[Path]) -> list[Entry]:
-    """Reads runs, sweeps, and folders of runs and sweeps.
+    """Reads runs, sweeps, and folders that contain them.
 
     Args:
-      folders: The folders, in the order in which they are compared.
+      folders: The folders, in the order of the comparison.
 
     Returns:
-      An entry for each configuration: runs that differ in nothing but the seed are one, and so are the trials of a
-      point of a sweep. Of a search its confirmed points alone.
+      One entry per configuration: runs whose configs differ only in the seed, or the trials of a sweep's point. For a
+        search, only its confirmed points.
 
     Raises:
-      ConfigError: If a folder holds no run, or there is nothing to compare; it says what to do.
+      ConfigError: If a folder holds no run, or there is nothing to compare; the message suggests a fix.
       RunFolderError: If a sweep cannot be read.
     """
     sources = _sources(folders)
@@ -117,11 +117,11 @@ def read_entries(folders: Sequence[Path]) -> list[Entry]:
 
 
 def differing(entries: Sequence[Entry]) -> dict[str, list[Any]]:
-    """Finds the config fields in which entries differ.
+    """Finds the config fields that differ between entries.
 
     Returns:
-      For each field its value in every entry, in their order; ABSENT where the config does not have it, UNKNOWN for
-      an entry whose config is not known.
+      For each field, its value in every entry, in order; ABSENT if the config lacks the field, UNKNOWN if the entry's
+      config is unknown.
     """
     configs = [entry.config for entry in entries]
     known = [config for config in configs if config is not None]
@@ -131,7 +131,7 @@ def differing(entries: Sequence[Entry]) -> dict[str, list[Any]]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """Folders of runs and sweeps in a folder, by name."""
+    """Lists the folders of runs and sweeps in a folder, sorted by name."""
     if not folder.is_dir():
         return []
     return sorted(
@@ -140,7 +140,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _sources(folders: Sequence[Path]) -> list[Path]:
-    """Lists the folders of runs and sweeps that some folders are or hold."""
+    """Lists the given folders of runs and sweeps, and those inside the other folders."""
     found: list[Path] = []
     faults = []
     for folder in folders:
@@ -160,7 +160,7 @@ def _sources(folders: Sequence[Path]) -> list[Path]:
 
 
 def _no_run(folder: Path) -> str:
-    """Says why a folder cannot be compared, and what could."""
+    """Returns the error for a folder without runs, with a fix."""
     wanted = "the folder of a run (config.json, result.json), of a sweep (sweep.json), or a folder of such folders"
     if not folder.exists():
         near = ""
@@ -191,7 +191,7 @@ def _too_few(sources: Sequence[Path], entries: Sequence[Entry]) -> str:
 
 
 def _single(path: Path, unknown: int) -> Run:
-    """Reads the folder of a run; whatever cannot be read is a note, and a seed that is not known is `unknown`."""
+    """Reads a run's folder; unreadable files become notes, and an unknown seed becomes `unknown`."""
     folder, notes = RunFolder(path), []
 
     def attempt(file: str, read: Any) -> Any:
@@ -223,7 +223,7 @@ def _single(path: Path, unknown: int) -> Run:
 
 
 def _config(path: Path, notes: list[str]) -> tuple[dict[str, Any] | None, int | None]:
-    """Reads a run's config as dotted fields without the seed, and the seed; None for what is not known."""
+    """Reads a run's config by dotted field, without the seed, and the seed; None if unknown."""
     if not (path / "config.json").exists():
         notes.append("it has no config.json: its config is not known and not compared, and no seed of it is paired")
         return None, None
@@ -261,7 +261,7 @@ def _result_notes(result: Result | None, records: Sequence[MetricRecord]) -> lis
 def _unfinished(
     path: Path, config: Mapping[str, Any] | None, records: Sequence[MetricRecord], is_damaged: bool
 ) -> Outcome:
-    """Tells why a run has no result."""
+    """Describes why a run has no result."""
     epoch = max((each.epoch for each in records if math.isfinite(each.epoch)), default=0)
     epochs = None if config is None else config.get("train.epochs")
     at = f"after epoch {epoch:g}" + (f" of {epochs}" if epochs is not None else "")
@@ -277,11 +277,11 @@ def _unfinished(
 
 
 def _grouped(runs: Sequence[Run], alone: bool) -> list[Entry]:
-    """Joins runs that differ in their seed alone, unless one seed occurs twice.
+    """Groups runs whose configs differ only in the seed, unless a seed occurs twice.
 
     Args:
       runs: The runs.
-      alone: Whether they are all that is compared; then they are not joined to a single entry.
+      alone: Whether nothing else is compared; the runs are then not grouped into a single entry.
     """
     alike: dict[str, list[Run]] = {}
     for run in runs:
@@ -305,7 +305,7 @@ def _of_single(run: Run) -> Entry:
 
 
 def _named_apart(entries: Sequence[Entry]) -> list[Entry]:
-    """Gives entries of one name their paths, and a number where that is not enough."""
+    """Makes equal names unique by adding the path and, if necessary, a number."""
     taken: set[str] = set()
     named = []
     alike = [entry.name for entry in entries]
@@ -327,7 +327,7 @@ def _named_apart(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _points(folder: Path) -> Iterator[Entry]:
-    """Reads the points of a sweep, the baseline first; of a search those that were confirmed, on their fresh seeds."""
+    """Reads the points of a sweep, the baseline first, or the confirmed points of a search with their fresh seeds."""
     header, rows = read_rows(folder)
     search = read_file(folder)
     searched = set() if search is None else {point.trial for point in search.points}
@@ -345,7 +345,7 @@ def _points(folder: Path) -> Iterator[Entry]:
 
 
 def _trial(folder: Path, row: Row) -> Run:
-    """Reads what the comparison needs of a trial besides its row."""
+    """Reads the config, data set and records of a trial."""
     path, notes = folder / "trials" / row.id, []
     config, dataset, records = None, None, []
     if row.status != DONE:

@@ -13,16 +13,16 @@ from cnn_jax.report.comparison import Comparison, Line
 from cnn_jax.run.metrics import PRIMARY, Metric
 from cnn_jax.sweep.points import value_text
 
-_FIELDS, _COLUMNS = 30, 6  # of the terminal's table of config fields
+_FIELDS, _COLUMNS = 30, 6  # maximum size of the terminal's table of config fields
 
 
 def field_text(value: Any) -> str:
-    """A config value as the tables show it."""
+    """Formats a config value for the tables."""
     return "none" if value is None else value_text(value)
 
 
 def as_json(comparison: Comparison) -> str:
-    """The comparison as a JSON object."""
+    """Formats the comparison as a JSON object."""
     entries = []
     for place, line in enumerate(comparison.lines):
         difference = line.difference
@@ -58,7 +58,7 @@ def as_json(comparison: Comparison) -> str:
 
 
 def as_csv(comparison: Comparison) -> str:
-    """The figures as CSV: a line for each entry."""
+    """Formats the comparison as CSV with one line per entry."""
     names = [metric.name for metric in comparison.metrics]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -84,7 +84,7 @@ def as_csv(comparison: Comparison) -> str:
 
 
 def as_tables(comparison: Comparison) -> Any:
-    """The comparison for a terminal: figures, config fields that differ, warnings and notes."""
+    """Formats the comparison for a terminal: metrics, config fields that differ, warnings and notes."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -135,7 +135,7 @@ def as_tables(comparison: Comparison) -> Any:
 
 
 def _metric_texts(metric: Metric, line: Line) -> list[str]:
-    """A metric's mean, and the interval of the primary one."""
+    """Formats a metric's mean, with its interval for the primary metric."""
     found = line.metrics[metric.name]
     mean = "" if found.mean is None else metric.form.format(metric.scale * found.mean)
     if metric is not PRIMARY:

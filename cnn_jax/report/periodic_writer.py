@@ -1,4 +1,4 @@
-"""The table and the report of a sweep, written by a process beside the one that runs it."""
+"""Writes the table and the report of a running sweep in a separate process."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from cnn_jax.terminal import print_line
 
 LOG = "report.log"  # in the sweep's folder
 _PROGRAM = "cnn_jax.report.sweep_writer"
-_PAUSE = 50  # times as long as writing took, until it is due again
-_POLL = 0.2  # seconds between looks at a signal
+_PAUSE = 50  # minimum pause, in multiples of the time that writing took
+_POLL = 0.2  # seconds between checks for a signal
 
 
 class PeriodicWriter:
-    """Writes table and report again as a sweep goes on, each for at most a fiftieth of the time.
+    """Rewrites table and report during a sweep, each for at most a fiftieth of the time.
 
-    A process of its own does so. Whatever goes wrong there is a warning, with the trace in the sweep's report.log: the
-    trials go on, and the sweep's exit code is theirs. A context that ends the process.
+    A separate process does the work. Its failures become warnings, with the traceback in the sweep's report.log; they
+    do not affect the trials or the sweep's exit code. A context manager that ends the process.
     """
 
     def __init__(self, folder: Path, report: bool, console: Console):
-        """Begins; nothing is written yet.
+        """Initializes the writer; nothing is written yet.
 
         Args:
           folder: Folder of the sweep.
           report: Whether to write a report too.
-          console: Where warnings are printed.
+          console: Console for warnings.
         """
         self._folder, self._console = folder, console
         self._names = ("table", "report") if report else ("table",)
@@ -61,7 +61,7 @@ class PeriodicWriter:
         self._end()
 
     def update(self) -> None:
-        """Asks for what is due, unless something is being written: at the first call for both."""
+        """Requests the files that are due, unless the process is busy; the first call requests both."""
         if self._asked and self._answer(lambda: True) is None:
             return
         now = time.monotonic()
@@ -69,7 +69,7 @@ class PeriodicWriter:
             self._ask(due)
 
     def finish(self) -> None:
-        """Writes both a last time, and prints where; a signal leaves that out."""
+        """Writes both a last time and prints their paths; a signal skips this."""
         written: dict[str, str] = {}
         with StopSignal() as stop:
             while self._asked and stop.received is None:
@@ -92,7 +92,7 @@ class PeriodicWriter:
             stdin.write(json.dumps(list(names)) + "\n")
             stdin.flush()
         except BrokenPipeError:
-            pass  # it has ended, which its closed output tells
+            pass  # the process has ended; `_answer` notices the closed output
         except OSError as error:  # no process can be started
             self._failed(names, str(error), "")
             self._end()
@@ -106,11 +106,11 @@ class PeriodicWriter:
             stderr=self._errors,
             text=True,
             env=confinement.environment({}),
-            start_new_session=True,  # Ctrl-C is for the sweep
+            start_new_session=True,  # so that Ctrl-C only reaches the sweep
         )
 
     def _answer(self, leave: Callable[[], bool]) -> dict[str, str] | None:
-        """Waits for the answer; gives the path of each file that was written, None where it was not waited for."""
+        """Waits for the answer and returns the path of each written file; None if `leave` ended the wait."""
         process = self._process
         if process is None:
             self._asked = ()
@@ -149,7 +149,7 @@ class PeriodicWriter:
         self._end()
 
     def _failed(self, names: Sequence[str], error: str, trace: str) -> None:
-        """Warns, each time of something new, and keeps the trace."""
+        """Prints each new warning once, and logs the traceback."""
         log = self._folder / LOG
         when = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8", errors="replace") as file:

@@ -1,4 +1,4 @@
-"""Grids of images, and filters as images."""
+"""Figures of image grids and of convolution kernels."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from cnn_jax import bands, plot_text
 from cnn_jax.plot_style import GREEN, ORANGE, STYLE, new_figure
 
-_BAND_ROWS, _BAND_COLUMNS = 8, 16  # images and channels that are shown of images of many channels
-_CAPTION = 14  # characters of a class name over a picture
+_BAND_ROWS, _BAND_COLUMNS = 8, 16  # images and channels shown for images with many channels
+_CAPTION = 14  # maximum characters of a class name over a picture
 
 
 def samples(
@@ -24,10 +24,10 @@ def samples(
     class_names: Sequence[str],
     title: str,
 ) -> Figure:
-    """Images with their predicted class and its probability, and the true class where it differs.
+    """Draws images with their predicted class and its probability, and the true class if it differs.
 
     Args:
-      images: Pixels from 0 to 255; all are shown, of more channels than colours have as many as fit.
+      images: Pixels from 0 to 255. All are shown; with more than three channels, as many as fit.
       labels: True classes.
       probabilities: Probabilities of all classes, [images, classes].
       class_names: Names of the classes in label order.
@@ -56,7 +56,7 @@ def samples(
 
 
 def _caption(probabilities: Float[np.ndarray, " k"], true: int, names: Sequence[str]) -> tuple[str, bool]:
-    """Words the prediction of an image; and tells whether it is right."""
+    """Returns the caption of a prediction, and whether it is correct."""
     best = int(probabilities.argmax())
     caption = f"{names[best]} {probabilities[best]:.0%}"
     return caption if best == true else f"{caption}\ntrue: {names[true]}", best == true
@@ -69,7 +69,7 @@ def _band_samples(
     class_names: Sequence[str],
     title: str,
 ) -> Figure:
-    """Images of many channels, each in a row of grey maps, one for each channel; arguments as `samples`."""
+    """Draws images with many channels, each as a row of grey maps; arguments as for `samples`."""
     shown = images[:_BAND_ROWS]
     channels = min(shown.shape[-1], _BAND_COLUMNS)
     figure = new_figure(1.6 + 0.85 * channels, 0.95 * len(shown) + 0.8)
@@ -92,10 +92,10 @@ def _band_samples(
 
 
 def filters(kernel: Float[np.ndarray, "kh kw c o"]) -> Figure:
-    """A convolution's kernels: in colour where they see RGB, else blue for negative, red for positive weights.
+    """Draws a convolution's kernels: in colour for RGB inputs, else blue for negative and red for positive weights.
 
     Args:
-      kernel: Weights; of more than 64 output features the first 64 are shown.
+      kernel: Weights; only the first 64 output features are shown.
 
     Returns:
       The figure.
