@@ -21,18 +21,18 @@ from cnn_jax.sweep.points import point_key, value_text
 from cnn_jax.sweep.search.results import Axis, Confirmation, SearchPoint
 from cnn_jax.sweep.statistics import estimate
 
-_VALUE = 18  # characters of a choice
-_TICKS = 5  # numbers at an axis of parallel coordinates
-_LABELLED = 12  # choices at an axis of parallel coordinates
+_VALUE = 18  # maximum characters of a choice
+_TICKS = 5  # tick labels of an axis of parallel coordinates
+_LABELLED = 12  # maximum number of labelled choices of an axis
 
 
 class Step(NamedTuple):
-    """A score in the course of a search.
+    """A score during a search.
 
     Attributes:
-      at: Number of trials or amount of compute when it was known.
+      at: Number of trials, or compute, when the score became known.
       score: The metric on the validation images.
-      whole: Whether it is of a trial of the full length.
+      whole: Whether its trial has the full length.
     """
 
     at: float
@@ -41,15 +41,15 @@ class Step(NamedTuple):
 
 
 def best_so_far(steps: Sequence[Step], x: str, metric: Metric) -> Figure:
-    """Scores in the order of the search, and the best of the full length so far.
+    """Plots scores in the order of the search, and the best score at full length so far.
 
     Args:
-      steps: Scores, with rising `at`.
+      steps: Scores with increasing `at`.
       x: Label of the horizontal axis.
       metric: The metric.
 
     Returns:
-      The figure; scores below the median may lie outside.
+      The figure; scores below the median may be cut off.
     """
     figure = new_figure(6.4, 4.2)
     axes = titled_axes(figure, f"Best validation {metric.title} so far", x, f"validation {metric.label}")
@@ -74,7 +74,7 @@ def best_so_far(steps: Sequence[Step], x: str, metric: Metric) -> Figure:
 
 
 def slice_of(axis: Axis, values: Sequence[Any], points: Sequence[SearchPoint], metric: Metric, epochs: int) -> Figure:
-    """Scores against one searched field.
+    """Plots scores against one searched field.
 
     Args:
       axis: The field.
@@ -84,7 +84,7 @@ def slice_of(axis: Axis, values: Sequence[Any], points: Sequence[SearchPoint], m
       epochs: Epochs of the full length.
 
     Returns:
-      The figure: of each point its last score; points without a score are crosses at the edge.
+      The figure, with the last score of each point; crosses at the edge mark points without a score.
     """
     figure = new_figure(6.4, 4.2)
     axes = titled_axes(figure, "", axis.field, f"validation {metric.label}")
@@ -112,17 +112,17 @@ def slice_of(axis: Axis, values: Sequence[Any], points: Sequence[SearchPoint], m
 def parallel_coordinates(
     axes_of: Sequence[Axis], values: Sequence[Sequence[Any]], scores: Sequence[float], metric: Metric, epochs: int
 ) -> Figure:
-    """A line for each point through its values and its score.
+    """Plots a line for each point through its values and its score.
 
     Args:
       axes_of: The searched fields.
       values: Values of each point, one for each field.
-      scores: Scores of the points after as many epochs.
+      scores: Scores of the points after `epochs` epochs.
       metric: The metric.
-      epochs: Epochs after which all were scored.
+      epochs: Epochs after which all points were scored.
 
     Returns:
-      The figure; the best points lie on top.
+      The figure; the best points are drawn on top.
     """
     figure = new_figure(max(8.0, 2.2 + 1.9 * (len(axes_of) + 1)), 5.2)
     axes = titled_axes(figure, f"Parallel coordinates of {len(scores):,} points after {_epochs(epochs)}", "", "")
@@ -151,11 +151,11 @@ def parallel_coordinates(
 
 
 def importances(fields: Sequence[str], found: Importance, epochs: int) -> Figure:
-    """Importance of the searched fields, the largest at the top.
+    """Plots the importance of the searched fields, the largest at the top.
 
     Args:
       fields: Dotted names.
-      found: Their importance, which is known.
+      found: Their importance; it must be known.
       epochs: Epochs after which the points were scored.
 
     Returns:
@@ -174,10 +174,10 @@ def importances(fields: Sequence[str], found: Importance, epochs: int) -> Figure
 
 
 def rungs(points: Sequence[SearchPoint], metric: Metric) -> Figure:
-    """Scores of the points from rung to rung.
+    """Plots the scores of the points from rung to rung.
 
     Args:
-      points: Points, some of them with scores.
+      points: Points, at least one with scores.
       metric: The metric.
 
     Returns:
@@ -212,7 +212,7 @@ def rungs(points: Sequence[SearchPoint], metric: Metric) -> Figure:
 
 
 def confirmed(confirmations: Sequence[Confirmation], metric: Metric) -> Figure:
-    """Search score beside the scores of fresh seeds, for each confirmed point.
+    """Plots the search score beside the scores of fresh seeds, for each confirmed point.
 
     Args:
       confirmations: Confirmed points, the best in the search first.
@@ -247,7 +247,7 @@ def _epochs(count: int) -> str:
 
 
 def _size(count: int) -> float:
-    """Area of a dot where there are so many."""
+    """Returns the area of a dot, smaller for more dots."""
     return max(5, min(26, 8000 / max(count, 1)))
 
 
@@ -259,7 +259,7 @@ def _fit_height(axes: Axes, shown: np.ndarray, metric: Metric) -> None:
 
 
 def _choices(values: Sequence[Any]) -> dict[str, Any]:
-    """The different values of a choice by their keys: numbers in their order, others by their texts."""
+    """Returns the distinct values of a choice by key, sorted as numbers or by text."""
     found = {point_key([value]): value for value in values}
     if all(type(value) in (int, float) for value in found.values()):
         return dict(sorted(found.items(), key=lambda each: each[1]))
@@ -267,7 +267,7 @@ def _choices(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _places(axes: Axes, axis: Axis, values: Sequence[Any]) -> np.ndarray:
-    """Places of a field's values on the horizontal axis, which it prepares."""
+    """Prepares the horizontal axis and returns the positions of a field's values."""
     if axis.ordered:
         if axis.log:
             axes.set_xscale("log")
@@ -285,7 +285,7 @@ def _places(axes: Axes, axis: Axis, values: Sequence[Any]) -> np.ndarray:
 
 
 def _plain_ticks(axes: Axes, values: Sequence[float]) -> None:
-    """Numbers an axis of less than a decade, where powers of ten would leave it bare."""
+    """Labels a logarithmic axis of about a decade or less, which has too few powers of ten."""
     if max(values) < 20 * min(values):
         ticks = _marks(np.array(values, float), log=True)
         axes.xaxis.set_major_locator(NullLocator())
@@ -295,7 +295,7 @@ def _plain_ticks(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _marks(values: np.ndarray, log: bool) -> list[float]:
-    """Round numbers, evenly over the range of the values."""
+    """Returns round numbers spread evenly over the range of the values."""
     low, high = values.min(), values.max()
     if low == high:
         return [float(low)]
@@ -306,7 +306,7 @@ def _marks(values: np.ndarray, log: bool) -> list[float]:
 
 
 def _ruler(axes: Axes, place: int, axis: Axis, values: Sequence[Any]) -> np.ndarray:
-    """Draws an axis of parallel coordinates; gives the heights of the values, from 0 to 1."""
+    """Draws an axis of parallel coordinates and returns the heights of the values, from 0 to 1."""
     axes.axvline(place, color=GREY, linewidth=1, zorder=2.5)
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1}
     style: Any = {"ha": "left", "va": "center", "fontsize": 9, "zorder": 4, "bbox": box}

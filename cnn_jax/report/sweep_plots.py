@@ -20,26 +20,26 @@ from cnn_jax.run.metrics import PRIMARY, Metric
 from cnn_jax.sweep.points import point_key, value_text
 from cnn_jax.sweep.statistics import Difference, Estimate, Group, pareto_front
 
-# The rest of Okabe and Ito's palette, its yellow left out, which is too faint on white.
+# The rest of Okabe and Ito's palette, without yellow, which is too faint on white.
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
-COLOURED_CURVES = 20  # of more points, only the best and the baseline have a colour
+COLOURED_CURVES = 20  # with more points, only the best and the baseline are coloured
 _BEST = 5
-_VALUE = 18  # characters of a value's label
-_LISTED = 12  # points of a front that are named
-_MANY = 200  # curves of more points are thin
-COMPARED = 40  # points of a plot of differences
-_ENDS = 4  # height of the learning curves' plot, in distances between the best and the worst end
-_LOGARITHMIC_FROM = 8  # costs that differ by this factor stand on a logarithmic axis
+_VALUE = 18  # maximum characters of a value's label
+_LISTED = 12  # maximum number of named points of a front
+_MANY = 200  # with more points, curves are thin
+COMPARED = 40  # maximum number of points in a plot of differences
+_ENDS = 4  # height of the learning curves' plot, in multiples of the range of their last values
+_LOGARITHMIC_FROM = 8  # costs that differ by more than this factor get a logarithmic axis
 TEST_LABEL = f"test {PRIMARY.label}"
 BARS: Any = {"fmt": "o", "capsize": 4, "linewidth": 2, "markersize": 7, "zorder": 3}
 
 
 class Curve(NamedTuple):
-    """A metric of one trial over the epochs.
+    """Learning curve of one trial.
 
     Attributes:
-      points: Pairs of epoch and value.
+      points: Pairs (epoch, value).
       finished: Whether the trial counts in its point's mean.
     """
 
@@ -48,12 +48,12 @@ class Curve(NamedTuple):
 
 
 class PointCurves(NamedTuple):
-    """The curves of one point's trials.
+    """Learning curves of one point's trials.
 
     Attributes:
       name: Name of the point.
       curves: Learning curves of its trials.
-      baseline: Whether the others are compared with it.
+      baseline: Whether it is the baseline.
     """
 
     name: str
@@ -62,12 +62,12 @@ class PointCurves(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """A point's price and worth.
+    """Cost and primary metric of a point.
 
     Attributes:
       name: Name of the point.
-      cost: Mean over its trials.
-      estimate: The primary metric over its trials.
+      cost: Mean cost of its trials.
+      estimate: Primary metric of its trials.
     """
 
     name: str
@@ -76,13 +76,13 @@ class Cost(NamedTuple):
 
 
 def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[float]], values: int) -> Figure:
-    """Primary metric by the values of one field, over all values of the others.
+    """Plots the primary metric by the values of one field, over all values of the others.
 
     Args:
       field: Dotted name of the field.
-      groups: Group of trials of each value that is shown.
-      singles: Primary metric of the single trials of each group.
-      values: Number of values that the field takes.
+      groups: Group of trials for each value shown.
+      singles: Primary metric of the trials of each group.
+      values: Number of values of the field.
 
     Returns:
       The figure.
@@ -91,7 +91,7 @@ def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[
     left_out = f" ({len(groups)} best of {values:,} values)" if len(groups) < values else ""
     axes = titled_axes(figure, f"Main effect of {field}{left_out}", field, TEST_LABEL)
     for place, (group, single) in enumerate(zip(groups, singles, strict=True)):
-        # Spread evenly, so that equal values stay apart; no chance, so that the same sweep gives the same picture.
+        # An even spread separates equal values, and is deterministic.
         spread = np.linspace(-0.16, 0.16, len(single)) if len(single) > 1 else np.zeros(len(single))
         alpha = 0.45 if len(single) < _MANY else 0.15
         axes.scatter(place + spread, shown(single), s=20, color=GREY, alpha=alpha, linewidths=0)
@@ -110,14 +110,14 @@ def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[
 
 
 def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
-    """Mean of the primary metric for each pair of values of two fields.
+    """Plots the mean of the primary metric for each pair of values of two fields.
 
     Args:
       rows, columns: Dotted names of the fields.
-      groups: Group of trials of each pair of values that the sweep has, the row's value first.
+      groups: Group of trials for each pair of values in the sweep, the row's value first.
 
     Returns:
-      The figure; a pair with no finished trial says why there is none.
+      The figure; pairs without a finished trial show the reason.
     """
     first, second = (_distinct([group.values[side] for group in groups]) for side in (0, 1))
     means = np.full((len(first), len(second)), np.nan)
@@ -141,7 +141,7 @@ def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
 
 
 def learning_curves(points: Sequence[PointCurves], split: str, metric: Metric = PRIMARY) -> Figure:
-    """A metric over the epochs: a thin line for each trial, the mean of a point's finished trials thick.
+    """Plots a metric over the epochs: thin lines for trials, a thick line for the mean of a point's finished trials.
 
     Args:
       points: Points, the best first.
@@ -149,7 +149,7 @@ def learning_curves(points: Sequence[PointCurves], split: str, metric: Metric = 
       metric: The metric.
 
     Returns:
-      The figure; of more than COLOURED_CURVES points, only the five best and the baseline are told apart.
+      The figure; with more than COLOURED_CURVES points, only the five best and the baseline are coloured.
     """
     everyone = len(points) <= COLOURED_CURVES
     figure = new_figure(10.5, max(5.2, 1.2 + 0.27 * (len(points) if everyone else _BEST + 1)))
@@ -158,7 +158,7 @@ def learning_curves(points: Sequence[PointCurves], split: str, metric: Metric = 
     coloured = [point for place, point in enumerate(points) if everyone or place < _BEST or point.baseline]
     others = [point for place, point in enumerate(points) if not (everyone or place < _BEST or point.baseline)]
     means = _draw_faint(axes, others, metric)
-    # All colours with one dash come before the next dash.
+    # All colours are used with one dash pattern before the next.
     for (dash, colour), point in zip(itertools.product(_DASHES, _COLOURS), coloured, strict=False):
         label = plot_text.drawable(point.name, 48) + (" (baseline)" if point.baseline else "")
         means.append(_draw_curves(axes, point, colour, dash, label, metric))
@@ -171,10 +171,10 @@ def learning_curves(points: Sequence[PointCurves], split: str, metric: Metric = 
 
 
 def trade_off(points: Sequence[Cost], x: str) -> Figure:
-    """Primary metric against a cost, with the points that no other beats in both.
+    """Plots the primary metric against a cost, with the Pareto front.
 
     Args:
-      points: Points that have finished trials.
+      points: Points with finished trials.
       x: Name of the cost, with its unit.
 
     Returns:
@@ -211,14 +211,14 @@ def trade_off(points: Sequence[Cost], x: str) -> Figure:
 
 
 def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
-    """Differences from the baseline with their intervals.
+    """Plots the differences from the baseline with their intervals.
 
     Args:
-      named: Differences with at least one pair, and their points' names.
+      named: Pairs of a point's name and its difference, which has at least one pair of trials.
       baseline: Name of the baseline.
 
     Returns:
-      The figure, the best at the top; of more than COMPARED points, those that differ most.
+      The figure, with the best at the top; only the COMPARED largest differences are shown.
     """
     largest = sorted(named, key=lambda each: -abs(each[1].estimate.mean or 0))[:COMPARED]
     ordered = sorted(largest, key=lambda each: PRIMARY.gain(each[1].estimate.mean or 0))
@@ -248,12 +248,12 @@ def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
 
 
 def shown(values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Values of the primary metric in the unit that they are shown in."""
+    """Converts values of the primary metric to the displayed unit."""
     return PRIMARY.scale * np.asarray(values, float)
 
 
 def reaches(estimates: Sequence[Estimate]) -> np.ndarray:
-    """Half the width of each interval as shown, [2, n]; not a number where there is none, which draws no bar."""
+    """Returns half the width of each interval in the displayed unit, [2, n]; NaN, which draws no bar, without one."""
     half = [
         (each.high - each.low) / 2 if each.high is not None and each.low is not None else np.nan for each in estimates
     ]
@@ -261,7 +261,7 @@ def reaches(estimates: Sequence[Estimate]) -> np.ndarray:
 
 
 def _distinct(values: Sequence[object]) -> dict[str, tuple[int, str]]:
-    """The place and the text of each different value, in the order in which they come."""
+    """Returns the index and text of each distinct value, in order of appearance."""
     found: dict[str, tuple[int, str]] = {}
     for value in values:
         found.setdefault(point_key([value]), (len(found), value_text(value)))
@@ -269,7 +269,7 @@ def _distinct(values: Sequence[object]) -> dict[str, tuple[int, str]]:
 
 
 def _lack(group: Group) -> str:
-    """Why a group has no mean."""
+    """Returns the reason why a group has no mean."""
     if group.n_infeasible and not group.n_failed and not group.n_unfinished:
         return "infeasible"
     if group.n_failed and not group.n_unfinished:
@@ -278,7 +278,7 @@ def _lack(group: Group) -> str:
 
 
 def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | None) -> None:
-    """Writes what a cell of a heat map says, and hatches it where it has no mean."""
+    """Writes the text of a cell of a heat map, and hatches a cell without a mean."""
     row, column = place[0], place[1]
     if group is None:
         axes.text(column, row, "not in\nthe sweep", ha="center", va="center", color=GREY, fontsize=9)
@@ -302,7 +302,7 @@ def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | 
 
 
 def _draw_curves(axes: Axes, point: PointCurves, colour: str, dash: Any, label: str, metric: Metric) -> np.ndarray:
-    """Draws a point's trials and their mean; gives the mean as shown, epoch by epoch."""
+    """Draws a point's trials and their mean; returns the mean at each epoch in the displayed unit."""
     for points in _single(point):
         epochs, values = zip(*points, strict=True)
         dot = "." if len(epochs) == 1 else None
@@ -315,7 +315,7 @@ def _draw_curves(axes: Axes, point: PointCurves, colour: str, dash: Any, label: 
 
 
 def _draw_faint(axes: Axes, points: Sequence[PointCurves], metric: Metric) -> list[np.ndarray]:
-    """Draws the trials and means of many points in grey; gives the means."""
+    """Draws the trials and means of many points in grey; returns the means."""
     curves = [_mean_curve(point, metric) for point in points]
     means = [np.column_stack(curve) for curve in curves]
     singles = [
@@ -335,25 +335,25 @@ def _draw_faint(axes: Axes, points: Sequence[PointCurves], metric: Metric) -> li
 
 
 def _single(point: PointCurves) -> list[Points]:
-    """The trials of a point that are drawn beside its mean."""
+    """Returns the curves of a point's trials that are drawn in addition to its mean."""
     finished = [curve.points for curve in point.curves if curve.finished and curve.points]
     others = [curve.points for curve in point.curves if not curve.finished and curve.points]
     return (finished if len(finished) > 1 else []) + others
 
 
 def _mean_curve(point: PointCurves, metric: Metric) -> tuple[list[float], np.ndarray]:
-    """The epochs that all finished trials of a point have, and their mean as shown at each."""
+    """Returns the epochs common to all finished trials of a point, and their mean in the displayed unit."""
     finished = [curve.points for curve in point.curves if curve.finished and curve.points]
     by_epoch: dict[float, list[float]] = {}
     for epoch, value in itertools.chain(*finished):
         by_epoch.setdefault(epoch, []).append(value)
-    # A mean over fewer would jump where one drops out.
+    # A mean over fewer trials would jump where one ends.
     shared = [epoch for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(finished)]
     return shared, metric.scale * np.array([np.mean(by_epoch[epoch]) for epoch in shared])
 
 
 def _fit_height(axes: Axes, means: Sequence[np.ndarray], metric: Metric) -> None:
-    """Cuts off the first, steep part of curves whose ends lie so close together that they would look like one."""
+    """Cuts off the steep first part of curves if their ends would otherwise look identical."""
     drawn = [each for each in means if len(each) > 1]
     if not drawn or not metric.higher_is_better:
         return
@@ -367,7 +367,7 @@ def _fit_height(axes: Axes, means: Sequence[np.ndarray], metric: Metric) -> None
 
 
 def _ticks(axes: Axes, texts: Sequence[str]) -> None:
-    """Names the places 0, 1, ...; slanted where many or long, and only some of very many."""
+    """Labels the positions 0, 1, ...; slanted if there are many or long labels, and only some of very many."""
     every = -(-len(texts) // 40)
     chosen = range(0, len(texts), every)
     shown = [texts[place] for place in chosen]

@@ -15,10 +15,10 @@ from cnn_jax.ops.activation import ReluBackward
 from cnn_jax.report.inspection.page import Group, Section, Shown
 from cnn_jax.report.inspection.subject import Subject
 
-_PATCHES = 9  # of a channel
-_CHANNELS, _FEWEST_CHANNELS = 8, 2  # of a layer
+_PATCHES = 9  # patches per channel
+_CHANNELS, _FEWEST_CHANNELS = 8, 2  # channels per layer
 _WORK = 4e12  # multiply-adds of all reconstructions, which take about three times a forward pass each
-_BATCH = 256  # test images
+_BATCH = 256  # test images per batch
 _RULES: Mapping[ReluBackward, str] = {
     "deconvnet": "by a deconvolutional network, which stops negative signals at rectifiers (Zeiler and Fergus, 2014)",
     "guided": "by guided backpropagation, which stops them, and all signals at rectifiers that were shut "
@@ -28,7 +28,7 @@ _RULES: Mapping[ReluBackward, str] = {
 
 
 def patches(subject: Subject) -> Section:
-    """Shows the strongest patches of channels over the test images, with what of them causes the response."""
+    """Shows the patches of test images with the strongest responses, and their reconstructions."""
     assert subject.test is not None
     rules = subject.request.rules or None
     squares = _PATCHES * len(rules or STANDARD_RULES)
@@ -75,7 +75,7 @@ def _batches(subject: Subject) -> Iterator[Float[np.ndarray, "b h w c"]]:
 
 
 def _rows(found: TopPatches, subject: Subject) -> list[dict[str, object]]:
-    """Where the patches come from, as rows of a table."""
+    """Returns table rows with the image and position of each patch."""
     units = found.units
     return [
         {

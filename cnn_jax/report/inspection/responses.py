@@ -1,4 +1,4 @@
-"""Sections of the page of `inspect`: what channels respond to, what units see, and how the network behaves."""
+"""Sections of the page of `inspect`: activation maximization, receptive fields, behaviour."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from cnn_jax.report.inspection.subject import Subject
 
 _Item = TypeVar("_Item")
 
-_SEARCHED = 8  # channels of a layer, and classes, for which pictures are sought
-_COMPARED = 256  # test images whose responses stand beside those of the pictures that are sought
-_FIELD_IMAGES = 16  # over which gradients are averaged
-_DRAWN_FIELDS = 12  # layers whose fields are drawn on a picture
-_LARGE_FIELDS = 6  # layers whose fields are computed for a large network
+_SEARCHED = 8  # channels per layer, and classes, to maximize
+_COMPARED = 256  # test images whose responses are compared with the maximized ones
+_FIELD_IMAGES = 16  # images over which gradients are averaged
+_DRAWN_FIELDS = 12  # layers whose receptive fields are drawn on a picture
+_LARGE_FIELDS = 6  # layers whose receptive fields are computed for a large network
 _BEHAVIOUR_WORK = 4e11  # multiply-adds of all changed pictures
-_FEWEST_IMAGES, _BEHAVIOUR_IMAGES = 16, 1000  # where no number is asked for
-_MOST_BEHAVIOUR_IMAGES = 10_000  # in memory at once, where one is
+_FEWEST_IMAGES, _BEHAVIOUR_IMAGES = 16, 1000  # defaults
+_MOST_BEHAVIOUR_IMAGES = 10_000  # upper limit, because all are in memory at once
 _BORDER_IMAGES = 256
 
 
 def maximization(subject: Subject) -> Section:
-    """Shows pictures that channels and classes respond to most."""
+    """Shows pictures that maximize the response of channels and classes."""
     count = 2 if subject.large else _SEARCHED
     # Before the activation, so that a channel that is silent at the start has a gradient.
     units = {layer.removesuffix(ACTIVATION): subject.channels(layer, count) for layer in subject.layers}
@@ -81,7 +81,7 @@ def maximization(subject: Subject) -> Section:
 
 
 def fields(subject: Subject) -> Section:
-    """Shows the receptive fields of middle units, on the first picture, as a table and as a plot."""
+    """Shows the receptive fields of the units in the middle: on the first picture, as a table and as a plot."""
     key = jax.random.key(subject.run.experiment.seed)
     some = jnp.asarray(subject.images)
     if subject.test is not None and not subject.large:
@@ -128,7 +128,7 @@ def fields(subject: Subject) -> Section:
 
 
 def behaviour(subject: Subject) -> Section:
-    """Shows accuracy and features on changed pictures, and what padding does at the edges."""
+    """Shows accuracy and features on changed pictures, and the effect of padding at the border."""
     size = (subject.run.image_shape[0], subject.run.image_shape[1])
     measured = {name: levels(name, size) for name in CHANGES}
     if subject.large:
@@ -201,18 +201,18 @@ def behaviour(subject: Subject) -> Section:
 
 
 def _ends(strengths: Sequence[float]) -> tuple[float, ...]:
-    """The first, a middle and the last of some strengths."""
+    """Returns the first, a middle and the last strength."""
     return strengths[0], strengths[len(strengths) // 2], strengths[-1]
 
 
 def _evenly(items: Sequence[_Item], count: int) -> list[_Item]:
-    """Takes the first, the last and some between, evenly spaced."""
+    """Returns evenly spaced items, including the first and the last."""
     places = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
     return [items[place] for place in places]
 
 
 def _table(rows: Sequence[Mapping[str, object]], caption: str) -> Table:
-    """Rows of a CSV file as a table of the page."""
+    """Converts the rows of a CSV file to a table of the page."""
     headings = list(rows[0])
     numeric = [place for place, name in enumerate(headings) if isinstance(rows[0][name], int | float)]
     cells = [[_cell(row[name]) for name in headings] for row in rows]

@@ -25,15 +25,15 @@ from cnn_jax.layer_rows import ACTIVATION
 from cnn_jax.report.inspection.page import Group, Section, Shown, Table, file_name
 from cnn_jax.report.inspection.subject import Subject
 
-_LIKELY = 5  # classes of a picture's table
-_THUMBNAIL, _ENLARGED = 480, 168  # pixels of a picture's longer side: at most, and about at least
-_OPEN = 4  # convolutions and layers that are unfolded at first
-_LARGE = 5e8  # multiply-adds of all pictures, above which fewer noisy copies are taken
+_LIKELY = 5  # classes in a picture's table
+_THUMBNAIL, _ENLARGED = 480, 168  # maximum, and approximate minimum, of a picture's longer side in pixels
+_OPEN = 4  # convolutions and layers that are initially unfolded
+_LARGE = 5e8  # multiply-adds of all pictures above which fewer noisy copies are used
 _SMALL_EFFORT = Effort(samples=20, steps=20, windows=9)
 
 
 def pictures(subject: Subject) -> Section:
-    """Shows the pictures, and the classes that the network takes them for."""
+    """Shows the pictures and their predicted classes."""
     groups = []
     for number, seen in enumerate(subject.pictures):
         shown = []
@@ -168,12 +168,12 @@ def _completeness(found: ClassMaps, pair: int) -> str:
 
 
 def _effort(subject: Subject) -> Effort:
-    """How much is computed for a map: less for a large network."""
+    """Chooses the number of steps and samples per map: fewer for a large network."""
     return _SMALL_EFFORT if subject.multiply_adds * len(subject.pairs) > _LARGE else Effort()
 
 
 def _picture(name: str, pixels: UInt8[np.ndarray, "h w c"], words: str) -> Shown:
-    """A picture by itself: a small one enlarged by whole pixels, a large one made smaller."""
+    """Renders a picture: a small one enlarged by an integer factor, a large one reduced."""
     image = Image.fromarray(bands.shown(pixels))
     longer = max(image.size)
     if longer > _THUMBNAIL:
