@@ -84,7 +84,7 @@ def read(text: str | bytes, name: str) -> Description:
       name: Name of the file, for errors.
 
     Raises:
-      ConfigError: Where it is of another version.
+      ConfigError: If it is of another version.
     """
     try:
         raw = json.loads(text)

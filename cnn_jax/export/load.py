@@ -60,7 +60,7 @@ def load(file: Path) -> ExportedNetwork:
       The network.
 
     Raises:
-      ConfigError: Where it cannot be read, is damaged, or needs another version of JAX or a package.
+      ConfigError: If it cannot be read, is damaged, or needs another version of JAX or a package.
     """
     try:
         content = file.read_bytes()

@@ -32,7 +32,7 @@ def write(run: FinishedRun) -> bytes:
       Content of the file.
 
     Raises:
-      ConfigError: Where the package onnx is missing, or the network is too large or has an operation without a
+      ConfigError: If the package onnx is missing, or the network is too large or has an operation without a
         counterpart.
     """
     try:

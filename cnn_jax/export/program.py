@@ -54,7 +54,7 @@ def refuse_too_large(run: FinishedRun, name: str) -> None:
       name: Name of the format.
 
     Raises:
-      ConfigError: Where they have more bytes than LARGEST_FILE.
+      ConfigError: If they have more bytes than LARGEST_FILE.
     """
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(run.variables))
     if size > LARGEST_FILE:

@@ -34,7 +34,7 @@ def check(content: bytes, name: str) -> None:
       name: Name of the file, for errors.
 
     Raises:
-      ConfigError: Where it was changed, cut short, or is no exported file.
+      ConfigError: If it was changed, cut short, or is no exported file.
     """
     found = re.findall(re.escape(_MARK) + rb"([0-9a-f]{64})", content)
     if len(found) != 1:

@@ -41,7 +41,7 @@ def write(run: FinishedRun) -> bytes:
       Content of the file.
 
     Raises:
-      ConfigError: Where the package flatbuffers is missing, or the network is too large.
+      ConfigError: If the package flatbuffers is missing, or the network is too large.
     """
     _need_flatbuffers("--format=stablehlo:")
     refuse_too_large(run, "stablehlo")
@@ -72,7 +72,7 @@ class Program:
         """Reads the content of a file.
 
         Raises:
-          ConfigError: Where the package flatbuffers is missing, or this version of JAX does not read it.
+          ConfigError: If the package flatbuffers is missing, or this version of JAX does not read it.
         """
         _need_flatbuffers(f"--model: {name}")
         archive = zipfile.ZipFile(io.BytesIO(content))

@@ -14,20 +14,20 @@ from cnn_jax.inspect.activation_maximization import MaximizedActivations
 from cnn_jax.plot_style import new_figure, titled_grid
 
 _COLUMNS = 8
-_CAPTION, _TITLE = 16, 48  # characters
+_CAPTION, _TITLE = 16, 48  # maximum characters
 _MEANINGS = {"mean": "mean positive response", "centre": "response of the middle unit"}
 
 
 def maximized(
     found: MaximizedActivations, names: Sequence[str] | None = None, usual: Float[np.ndarray, "b n"] | None = None
 ) -> Figure:
-    """Draws the pictures of one layer, each with the response that it reaches and the one that the search began with.
+    """Draws the pictures of one layer, each with its initial and its final response.
 
     Args:
       found: Pictures of one layer.
-      names: Names of all channels of the layer, such as those of the classes; None for their numbers.
-      usual: Responses of all channels to ordinary images (`activation_maximization.responses`), whose means are shown
-        too; None for none.
+      names: Names of all channels of the layer, such as class names; None for their numbers.
+      usual: Responses of all channels to ordinary images (`activation_maximization.responses`), whose means are also
+        shown; None shows none.
 
     Returns:
       The figure.
@@ -64,7 +64,7 @@ def rows(
 
     Args:
       found: Pictures of layers.
-      usual: Responses to ordinary images by layer, whose mean and largest stand beside them; None for none.
+      usual: Responses to ordinary images by layer, whose mean and maximum are also listed; None lists none.
 
     Returns:
       The rows.

@@ -1,4 +1,4 @@
-"""Figures of a network's behaviour on changed pictures, and of what padding does at the edges."""
+"""Figures of a network's behaviour on changed pictures, and of the effect of padding at the border."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnn_jax.inspect.border import LayerBorder
 from cnn_jax.inspect.changes import UNITS, Pictures, change
 from cnn_jax.plot_style import BLUE, FURTHER, GREEN, GREY, ORANGE, new_figure, titled_grid
 
-_LABEL = 34  # characters of a layer's name
+_LABEL = 34  # maximum characters of a layer's name
 _MARKERS = "osD^vPX*"
 
 
@@ -26,7 +26,7 @@ def curves(measured: Sequence[Behaviour]) -> Figure:
       measured: Entries of one network.
 
     Returns:
-      The figure: a column for each change, shares above, distances below.
+      The figure, with a column for each change, shares above and distances below.
     """
     figure = new_figure(max(2.7 * len(measured), 5.6), 5.6)
     title = f"Changed pictures ({measured[0].images:,} pictures)"
@@ -53,12 +53,12 @@ def examples(picture: Pictures, measured: Sequence[Behaviour], seed: int = 0) ->
     """Draws one picture under every change.
 
     Args:
-      picture: Pixels 0 to 255 of one picture, [1, h, w, c].
+      picture: Pixels of one picture, 0 to 255, [1, h, w, c].
       measured: Entries whose changes and levels are drawn.
       seed: Seed of noise and occlusion.
 
     Returns:
-      The figure: a row for each change.
+      The figure, with a row for each change.
     """
     columns = max(len(each.levels) for each in measured)
     figure = new_figure(1.35 * columns + 0.9, 1.6 * len(measured) + 0.6)
@@ -115,13 +115,13 @@ def border_profiles(borders: Sequence[LayerBorder]) -> Figure:
 
 
 def border_maps(borders: Sequence[LayerBorder]) -> Figure:
-    """Draws the mean activation at every place: a row for each padding, a column for each layer.
+    """Draws the mean activation at every position, with a row for each padding and a column for each layer.
 
     Args:
       borders: Entries of one network.
 
     Returns:
-      The figure. Each column has one scale.
+      The figure, with one scale per column.
     """
     layers, paddings = _layers(borders), _paddings(borders)
     known = {(each.paddings, each.layer): each.means for each in borders}
@@ -146,7 +146,7 @@ def border_maps(borders: Sequence[LayerBorder]) -> Figure:
 
 
 def _without_frame(axes: Axes) -> None:
-    """Leaves an axes its labels alone."""
+    """Removes everything but the labels of an axes."""
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     for spine in axes.spines.values():
@@ -158,7 +158,7 @@ def _layers(borders: Sequence[LayerBorder]) -> list[str]:
 
 
 def _paddings(borders: Sequence[LayerBorder]) -> dict[tuple[str, ...], bool]:
-    """Paddings in order, and whether each is the network's own."""
+    """Returns the paddings in order, and whether each is the network's own."""
     return {each.paddings: each.own for each in borders}
 
 

@@ -1,4 +1,4 @@
-"""The pictures that the command `filter` writes: filtered pictures, feature maps with sign, and a sheet of all."""
+"""Pictures written by the command `filter`: filtered pictures, signed feature maps, and a sheet of all."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from cnn_jax.inspect.filter_request import FilterRequest
 from cnn_jax.inspect.filters import ImageFilter, as_picture, feature_map, read_filters, respond
 from cnn_jax.ops.padding import GeometryError
 
-_AUTHOR = "cnn_jax filter"  # in the files that this command may replace
+_AUTHOR = "cnn_jax filter"  # marks files that this command may replace
 _STYLE: Any = {"font.size": 11, "axes.titlesize": 12, "figure.dpi": 120}
 _SIDE = 3.0  # inches of a picture's longer side on the sheet
 _KERNEL_SIDE = 2.2  # inches
-_NUMBERED = 7  # rows or columns of a kernel whose weights are written on it
-_MAPS = 16  # channels of which maps are drawn
-_DRAWN = 1200  # pixels along the longer side of a map that is drawn
+_NUMBERED = 7  # maximum rows or columns of a kernel drawn with its weights
+_MAPS = 16  # maximum number of channels drawn
+_DRAWN = 1200  # maximum pixels along the longer side of a drawn map
 
 
 def write(request: FilterRequest) -> list[Path]:
-    """Filters a picture and writes what comes out.
+    """Filters a picture and writes the results.
 
-    For each filter NAME.png, the filtered picture with pixels cut off at 0 and 255, and NAME-map.png, the feature map
-    with its sign and a scale; and sheet.png, all of them beside their kernels.
+    Writes NAME.png for each filter, the filtered picture with pixels clipped at 0 and 255; NAME-map.png, the signed
+    feature map with a scale; and sheet.png, all of them beside their kernels.
 
     Args:
-      request: The picture, the filters, and how they move.
+      request: The picture, the filters and their settings.
 
     Returns:
       The files written.
@@ -79,7 +79,7 @@ def write(request: FilterRequest) -> list[Path]:
 
 
 def _read(file: Path, grey: bool) -> Shaped[np.ndarray, "h w c"]:
-    """Reads a picture upright, grey where it is stored so; or an image of any number of channels from a .npy file."""
+    """Reads a picture upright, in grey if stored so, or an image with any number of channels from a .npy file."""
     if file.suffix.lower() == ".npy":
         try:
             array = npz_file.read_array(file)
@@ -173,7 +173,7 @@ def _draw_map(figure: Figure, axes: Axes, values: Float[np.ndarray, "h w"], titl
 
 
 def _smaller(values: np.ndarray) -> np.ndarray:
-    """Takes means of blocks of pixels where there are more than are drawn, so that no sign is lost to aliasing."""
+    """Averages blocks of pixels if there are more than are drawn, so that no sign is lost to aliasing."""
     block = -(-max(values.shape[:2]) // _DRAWN)
     if block == 1:
         return values
@@ -187,7 +187,7 @@ def _smaller(values: np.ndarray) -> np.ndarray:
 def _sheet(
     image: Shaped[np.ndarray, "h w c"], filters: Sequence[ImageFilter], responses: Sequence[Float[np.ndarray, "h w c"]]
 ) -> Figure:
-    """Draws all filters: kernel, filtered picture and feature map, a row each, under the picture itself."""
+    """Draws a row for each filter (kernel, filtered picture and feature map) below the picture."""
     height, width = image.shape[:2]
     wide, high = _SIDE * min(1, width / height), max(_SIDE * min(1, height / width), _KERNEL_SIDE - 0.3)
     columns = (_KERNEL_SIDE, max(wide, 1.6), max(wide, 1.6) + 0.9)
@@ -213,7 +213,7 @@ def _draw_picture(axes: Axes, pixels: Shaped[np.ndarray, "h w c"], title: str) -
 
 
 def _draw_kernel(axes: Axes, each: ImageFilter) -> None:
-    """Draws a kernel in diverging colours, small ones with their weights."""
+    """Draws a kernel in diverging colours; small ones show their weights."""
     limit = float(np.abs(each.weights).max()) or 1.0
     axes.imshow(each.weights, cmap="RdBu_r", vmin=-limit, vmax=limit)
     axes.set_title(each.name)

@@ -1,4 +1,4 @@
-"""Figures of receptive fields: their sizes layer by layer, and fields drawn on a picture."""
+"""Figures of receptive fields: sizes by layer, and fields drawn on a picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnn_jax import bands, plot_text
 from cnn_jax.inspect.receptive_field import THRESHOLD, ReceptiveField
 from cnn_jax.plot_style import BLUE, GREY, ORANGE, STYLE, new_figure, titled_grid
 
-_LABEL = 30  # characters of a layer's name
+_LABEL = 30  # maximum characters of a layer's name
 _COLUMNS = 4
 
 
@@ -51,10 +51,10 @@ def drawn(fields: Sequence[ReceptiveField], picture: UInt8[np.ndarray, "h w c"])
 
     Args:
       fields: Fields of the layers; each gets a panel.
-      picture: Pixels 0 to 255 of the fields' image size.
+      picture: Pixels, 0 to 255, of the fields' image size.
 
     Returns:
-      The figure: the theoretical field as a rectangle, the effective one lighter than its surroundings, outlined.
+      The figure, with the theoretical field as a rectangle, and the effective one brightened and outlined.
     """
     figure, panels = _panels(fields, "Receptive fields of middle units on a picture")
     for axes, field in zip(panels, fields, strict=False):
@@ -66,13 +66,14 @@ def drawn(fields: Sequence[ReceptiveField], picture: UInt8[np.ndarray, "h w c"])
 
 
 def gradients(fields: Sequence[ReceptiveField]) -> Figure:
-    """Draws how strongly the middle unit of each layer depends on each pixel.
+    """Draws the gradients of the middle unit of each layer with respect to the pixels.
 
     Args:
       fields: Fields of the layers; each gets a panel.
 
     Returns:
-      The figure: gradients as shares of the largest, the theoretical field as a rectangle, the effective one outlined.
+      The figure, with gradients relative to the maximum, the theoretical field as a rectangle, and the effective one
+      outlined.
     """
     figure, panels = _panels(fields, "Gradients of middle units with respect to the pixels")
     image = None
@@ -88,7 +89,7 @@ def gradients(fields: Sequence[ReceptiveField]) -> Figure:
 
 
 def _panels(fields: Sequence[ReceptiveField], title: str) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel for each field, titled, with the theoretical field as a rectangle."""
+    """Creates a figure with a panel for each field, with title and theoretical field."""
     columns = min(_COLUMNS, len(fields))
     rows = math.ceil(len(fields) / columns)
     figure = new_figure(max(2.6 * columns, 6.4), 3.0 * rows + 0.9)

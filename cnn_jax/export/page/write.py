@@ -35,7 +35,7 @@ def write(run: FinishedRun) -> bytes:
       Content of the HTML file.
 
     Raises:
-      ConfigError: Where the network takes other pictures than grey or RGB ones, or has more than LARGEST parameters, a
+      ConfigError: If the network takes other pictures than grey or RGB ones, or has more than LARGEST parameters, a
         layer that the page does not compute, or weights that are not finite.
     """
     if run.dtype != "uint8" or run.image_shape[2] not in (1, 3):
