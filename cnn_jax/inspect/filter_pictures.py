@@ -45,7 +45,7 @@ def write(request: FilterRequest) -> list[Path]:
       The files written.
 
     Raises:
-      ConfigError: Where picture, filters or folder cannot be used; then nothing was written.
+      ConfigError: If the picture, a filter or the folder cannot be used; nothing is written then.
     """
     filters = read_filters(request.filters)
     image = _read(request.image, request.grey)
