@@ -35,7 +35,7 @@ def warnings(entries: Sequence[Entry]) -> list[str]:
             entries,
             _selected,
             lambda run: "by validation accuracy" if _selected(run) == "validation_accuracy" else "of the last epoch",
-            "The tested parameters were chosen in different ways",
+            "The tested parameters were selected differently",
         ),
     ]
     unknown = [str(place) for place, each in enumerate(entries, 1) if all(run.dataset is None for run in each.runs)]

@@ -125,9 +125,9 @@ def as_tables(comparison: Comparison) -> Any:
             config.add_row(cell(field), *(cell(field_text(value), 40) for value in values))
         parts.append(config)
     if not fields:
-        parts.append(Text("no known config differs in more than the seed and the places of files"))
+        parts.append(Text("all known configs differ only in the seed and the locations of files"))
     elif len(shown) < len(fields):
-        parts.append(Text(f"config fields that differ, on the page alone: {len(fields) - len(shown)}"))
+        parts.append(Text(f"config fields that differ, shown only on the page: {len(fields) - len(shown)}"))
     for warning in (*comparison.warnings, *comparison.conditions):
         parts.append(cell(f"warning: {warning}"))
     parts += [cell(f"{name} ({folder}): {note}") for name, folder, note in comparison.notes[:20]]

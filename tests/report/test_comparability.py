@@ -68,7 +68,7 @@ def test_parameters_that_were_chosen_otherwise(tmp_path):
     one, other = write_run(tmp_path / "one", 0.9), write_run(tmp_path / "other", 0.8, model__padding="SAME")
     change(other / "result.json", selected_by="validation_accuracy")
     assert warnings(read_entries([one, other])) == [
-        "The tested parameters were chosen in different ways: of the last epoch (entry 1); "
+        "The tested parameters were selected differently: of the last epoch (entry 1); "
         "by validation accuracy (entry 2)."
     ]
 

@@ -21,8 +21,8 @@ _WORK = 4e12  # multiply-adds of all reconstructions, which take about three tim
 _BATCH = 256  # test images per batch
 _RULES: Mapping[ReluBackward, str] = {
     "deconvnet": "by a deconvolutional network, which stops negative signals at rectifiers (Zeiler and Fergus, 2014)",
-    "guided": "by guided backpropagation, which stops them, and all signals at rectifiers that were shut "
-    "(Springenberg et al., 2015)",
+    "guided": "by guided backpropagation, which also stops all signals at inactive rectifiers (Springenberg et al., "
+    "2015)",
     "gradient": "by the gradient",
 }
 
@@ -57,13 +57,13 @@ def patches(subject: Subject) -> Section:
     all_images, looked_at = len(subject.test), len(subject.test_numbers)
     seen = f"all {all_images:,}" if looked_at == all_images else f"{looked_at:,} of {all_images:,}, evenly spaced,"
     texts = [
-        f"For each channel the {_PATCHES} test images with the strongest responses, of {seen} images, cut to the "
-        "pixels that the unit depends on; grey is padding. On the left of them is what of the patch causes the "
-        "response, led back to the pixels: "
+        f"For each channel the {_PATCHES} test images with the strongest responses, of {seen} images, cropped to the "
+        "pixels that the unit depends on; grey is padding. To their left are reconstructions, the response "
+        "backpropagated to the pixels: "
         + "; ".join(_RULES[rule] for rule in found[0].reconstructions)
         + ". "
-        + ("Colours about grey, which is 0" if subject.run.image_shape[2] == 3 else "Red is positive, blue negative")
-        + "; each has a scale of its own. Numbers are the responses of the first and the last patch."
+        + ("Grey is 0" if subject.run.image_shape[2] == 3 else "Red is positive, blue negative")
+        + "; each has its own scale. Numbers are the responses of the first and the last patch."
     ]
     files = {"patches.csv": as_csv([row for each in found for row in _rows(each, subject)]).encode()}
     return Section("patches", "Strongest patches", texts, groups, files)

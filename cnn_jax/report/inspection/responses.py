@@ -68,13 +68,13 @@ def maximization(subject: Subject) -> Section:
             for channel, start, end in zip(each.channels, each.start_responses, each.responses, strict=True)
         )
         title = "classes" if each.layer == logits else each.layer
-        alt = f"Pictures that raise the responses of {title}: {words}"
+        alt = f"Pictures that maximize the responses of {title}: {words}"
         groups.append(Group(title, [Shown.drawn(f"maximization-{each.layer}", figure, alt)]))
     texts = [
-        "Pictures that were sought so that a channel, or the logit of a class, responds as much as can be: "
-        f"{search.steps} steps of gradient ascent from nearly grey, by frequencies, with random shifts, sizes and "
-        "rotations, so that they do not depend on single pixels. Under each stands its response at the start and at "
-        "the end; a channel whose response stays near that to ordinary images was not found."
+        "Pictures that maximize the response of a channel, or the logit of a class: "
+        f"{search.steps} steps of gradient ascent from nearly grey, in the frequency domain, with random shifts, sizes "
+        "and rotations, so that they do not depend on single pixels. The numbers are the responses at the start and at "
+        "the end. For a channel whose response stays near that to ordinary images, no such picture was found."
     ]
     files = {"maximization.csv": as_csv(activation_pictures.rows(found, usual)).encode()}
     return Section("maximization", "Activation maximisation", texts, groups, files)
@@ -120,8 +120,8 @@ def fields(subject: Subject) -> Section:
         ),
     ]
     texts = [
-        "The pixels that the unit in the middle of a layer can depend on (theoretical: the layer table's, padding "
-        "included) and those that it does depend on (effective: pixels whose gradient exceeds 4.55 % of the largest, "
+        "The pixels that the unit in the middle of a layer can depend on (theoretical: from the layer table, including "
+        "padding) and those that it does depend on (effective: pixels whose gradient exceeds 4.55 % of the maximum, "
         f"over {len(some)} picture{'s' * (len(some) != 1)} and all channels; Luo et al., 2016)."
     ]
     return Section("fields", "Receptive fields", texts, groups, {"receptive_fields.csv": as_csv(rows).encode()})
@@ -168,8 +168,8 @@ def behaviour(subject: Subject) -> Section:
                 ),
             ],
             [
-                f"The same {count:,} test images, changed more and more. Feature distance is that of the last hidden "
-                "features from those of the unchanged image, as a share of the mean distance between two images."
+                f"The same {count:,} test images under increasing changes. Feature distance is the distance of the "
+                "last hidden features from those of the unchanged image, divided by the mean distance of two images."
             ],
             [_table(behaviour_rows, "behaviour on changed pictures")],
         ),
@@ -185,14 +185,14 @@ def behaviour(subject: Subject) -> Section:
                 Shown.drawn(
                     "border-maps",
                     behaviour_pictures.border_maps(borders),
-                    "Mean activation at every place of the layers' maps, a row for each padding",
+                    "Mean activation at every position of the layers' maps, with a row for each padding",
                 ),
             ],
             [
-                f"Mean activations of {min(count, _BORDER_IMAGES)} test images, rolled around by random numbers of "
-                "pixels so that all places of the images are alike on average: whatever differs at the edges comes "
-                f"of the padding. The network was trained with {own}; the others show its weights under another "
-                "padding, not a network that was trained with it."
+                f"Mean activations of {min(count, _BORDER_IMAGES)} test images, rolled by random numbers of pixels so "
+                "that all positions of the images are alike on average: any difference at the border is caused by the "
+                f"padding. The network was trained with {own}; the others show its weights under another padding, not "
+                "a network that was trained with it."
             ],
         ),
     ]

@@ -49,7 +49,7 @@ def pictures(subject: Subject) -> Section:
         true = "" if seen.label is None else f" Its class is {subject.class_name(seen.label)}."
         table = Table(("class", "probability"), cells, (1,), "the most probable classes")
         groups.append(Group(f"{seen.title}: {seen.name}", shown, [true.strip()] if true else [], [table]))
-    texts = ["All later sections show these pictures as a viewer sees them, before their pixels are normalised."]
+    texts = ["All later sections show these pictures before their pixels are normalised."]
     return Section("pictures", "Pictures", texts, groups)
 
 
@@ -57,8 +57,8 @@ def kernels(subject: Subject) -> Section:
     """Shows the learned kernels of every convolution."""
     found = learned_kernels(subject.model, subject.variables, subject.run.image_shape)
     texts = [
-        "The weights of every convolution; each has one scale. Numbers are those of the channels, from the largest "
-        "Euclidean norm of their weights to the smallest. Of a kernel with many channels the largest are shown."
+        "The weights of every convolution, with one scale each. Channels are numbered, and sorted by decreasing "
+        "Euclidean norm of their weights. Only the largest of many channels are shown."
     ]
     if not found:
         texts = ["This network has no convolution."]
@@ -101,8 +101,8 @@ def feature_maps(subject: Subject) -> Section:
             drawn.append(Shown.drawn(f"maps-{layer}-{seen.title}", figure, words, f"{seen.title}.{zero}"))
         groups.append(Group(layer, drawn, open=number < _OPEN))
     texts = [
-        "What layers give for the pictures, from the first layer to the last; each layer has one scale for all "
-        "pictures. Of many channels those with the largest values are shown, the largest first. A name that ends with "
+        "Outputs of the layers for the pictures, from the first layer to the last, with one scale per layer for all "
+        "pictures. Of many channels, those with the largest values are shown, the largest first. A name that ends with "
         f"{ACTIVATION} is the output of the activation that follows the layer."
     ]
     return Section("maps", "Feature maps", texts, groups)
@@ -132,7 +132,7 @@ def classes(subject: Subject) -> Section:
         )
         remarks = [f"{each.method}: {each.remark}" for each in maps if each.remark]
         groups.append(Group(title, [shown], [*remarks, _completeness(found, pair)]))
-    return Section("classes", "What a class depends on", _class_texts(subject, found), groups)
+    return Section("classes", "Class attributions", _class_texts(subject, found), groups)
 
 
 def _class_texts(subject: Subject, found: ClassMaps) -> list[str]:
@@ -145,14 +145,14 @@ def _class_texts(subject: Subject, found: ClassMaps) -> list[str]:
     nothing = "the training images' mean colour" if standardised else "black"
     effort, window, strides = _effort(subject), found.window, found.strides
     texts = [
-        "Which pixels raise (red) or lower (blue) the logit of a class; values are sums over the colours. " + shared,
+        "Pixels that increase (red) or decrease (blue) the logit of a class; values are sums over colours. " + shared,
         f"SmoothGrad averages {effort.samples} noisy copies. Integrated gradients go from {nothing} to the picture in "
-        f"{effort.steps} steps. Grad-CAM is of {found.layer}. Occlusion covers windows of {window[0]}x{window[1]} "
-        f"pixels with {nothing}, {strides[0]} pixels apart, and shows the mean fall of the logit.",
+        f"{effort.steps} steps. Grad-CAM uses {found.layer}. Occlusion covers windows of {window[0]}x{window[1]} "
+        f"pixels with {nothing}, {strides[0]} pixels apart, and shows the mean decrease of the logit.",
     ]
     train = subject.run.experiment.train
     if train.eval_mirrored or train.eval_shift:
-        texts.append("Probabilities are means over several views of a picture; the maps are of the picture itself.")
+        texts.append("Probabilities are means over several views of a picture; the maps use the picture itself.")
     return texts
 
 
