@@ -47,14 +47,14 @@ def _run(graph: Graph, jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Va
     for variable, const in zip(jaxpr.constvars, consts, strict=True):
         known[variable] = constant(np.asarray(const))
     known.update(zip(jaxpr.invars, arguments, strict=True))
-    for equation in _needed(jaxpr):
+    for equation in _needed_equations(jaxpr):
         inputs = [read(variable) for variable in equation.invars]
         outputs = _apply(graph, equation, inputs)
         known.update(zip(equation.outvars, outputs, strict=True))
     return [read(variable) for variable in jaxpr.outvars]
 
 
-def _needed(jaxpr: Any) -> list[Any]:
+def _needed_equations(jaxpr: Any) -> list[Any]:
     """Returns the equations that the outputs depend on; empty arrays depend on nothing."""
     wanted, needed = set(map(id, jaxpr.outvars)), []
     for equation in reversed(jaxpr.eqns):

@@ -151,7 +151,7 @@ def maximize(
     layers = tuple(units)
     if not any(map(len, units.values())):
         raise ValueError("no channel to search for: name at least one")
-    widths = _widths(model, variables, image_shape, layers)
+    widths = _channel_counts(model, variables, image_shape, layers)
     offsets = dict(zip(layers, np.cumsum([0, *widths[:-1]]).tolist(), strict=True))
     for layer, width in zip(layers, widths, strict=True):
         for channel in units[layer]:
@@ -200,7 +200,7 @@ def responses(
       GeometryError, ValueError: As for `maximize`.
     """
     pixels, names = np.asarray(images, np.float32), tuple(layers)
-    widths = _widths(model, variables, (pixels.shape[1], pixels.shape[2], pixels.shape[3]), names)
+    widths = _channel_counts(model, variables, (pixels.shape[1], pixels.shape[2], pixels.shape[3]), names)
     whole = apply_in_batches(
         lambda batch: _responses(model, names, objective, variables, batch),
         batch_size(pixels.shape[1:3], len(pixels)),
@@ -209,7 +209,7 @@ def responses(
     return dict(zip(names, np.split(whole, np.cumsum(widths)[:-1], axis=1), strict=True))
 
 
-def _widths(
+def _channel_counts(
     model: Model, variables: Variables, image_shape: tuple[int, int, int], layers: tuple[str, ...]
 ) -> list[int]:
     """Returns the numbers of channels of layers; refuses unknown layers."""
@@ -218,7 +218,7 @@ def _widths(
     return [outputs[layer].shape[-1] for layer in layers]
 
 
-def _reduced(
+def _objectives(
     model: Model, layers: tuple[str, ...], objective: Objective, variables: Variables, images: Array, leak: float
 ) -> Float[Array, "b n"]:
     """Computes the objectives of all channels of all layers, concatenated."""
@@ -238,7 +238,7 @@ def _reduced(
 def _responses(
     model: Model, layers: tuple[str, ...], objective: Objective, variables: Variables, images: Float[Array, "b h w c"]
 ) -> Float[Array, "b n"]:
-    return _reduced(model, layers, objective, variables, images, leak=0)
+    return _objectives(model, layers, objective, variables, images, leak=0)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
@@ -261,12 +261,12 @@ def _search(
 
     def respond(pixels: Array, leak: float) -> Array:
         images = pipeline.normalize(pixels, normalization)
-        values = _reduced(model, layers, search.objective, variables, images, leak)
+        values = _objectives(model, layers, search.objective, variables, images, leak)
         return jnp.take_along_axis(values, places[:, None], axis=1)[:, 0]
 
     def loss(spectrum: Array, number: Array) -> Array:
         now = jax.vmap(lambda each: jax.random.fold_in(each, number))(move_keys)
-        moved = jax.vmap(functools.partial(_moved, search=search))(_pixels(spectrum, width), now)
+        moved = jax.vmap(functools.partial(_transformed, search=search))(_pixels(spectrum, width), now)
         return -respond(moved, _LEAK).sum()
 
     def step(carry: Any, number: Array) -> Any:
@@ -293,7 +293,7 @@ def _pixels(spectrum: Float[Array, "n 2 h f c"], width: int) -> Float[Array, "n 
     return 255 * jax.nn.sigmoid(values)
 
 
-def _moved(pixels: Float[Array, "h w c"], key: PRNGKeyArray, search: Search) -> Float[Array, "h w c"]:
+def _transformed(pixels: Float[Array, "h w c"], key: PRNGKeyArray, search: Search) -> Float[Array, "h w c"]:
     """Shifts, scales and rotates a picture at random about its middle; the edge is repeated outside."""
     if search.jitter == search.scale == search.rotation == 0:
         return pixels

@@ -106,7 +106,7 @@ def behave(
     def see(name: ChangeName, level: float) -> tuple[np.ndarray, np.ndarray]:
         parts = [
             apply_in_batches(
-                lambda some: _see(config, layer, variables, normalization, some),
+                lambda some: _logits_and_features(config, layer, variables, normalization, some),
                 batch,
                 change(name, pictures[first : first + batch], level, seed, first),
             )
@@ -174,7 +174,7 @@ def penultimate(model: Model, image_shape: tuple[int, int, int]) -> str | None:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _see(
+def _logits_and_features(
     config: StepConfig,
     layer: str | None,
     variables: Variables,

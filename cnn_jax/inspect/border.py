@@ -115,7 +115,7 @@ def border_effects(
             labels.append(_label(padding))
     results = []
     for model, labels in groups.values():
-        known, trained = _matching(model, variables, shape)
+        known, trained = _transfer_variables(model, variables, shape)
         shown = tuple(name for name in names if name.removesuffix(ACTIVATION) in trained)
         means = apply_in_batches(
             lambda batch, model=model, known=known, shown=shown: _means(model, shown, known, batch),
@@ -205,7 +205,7 @@ def _label(padding: Any) -> str:
     return " ".join(str(padding).split()) if isinstance(padding, int) else "explicit"
 
 
-def _matching(model: Model, variables: Variables, shape: tuple[int, int, int]) -> tuple[Variables, set[str]]:
+def _transfer_variables(model: Model, variables: Variables, shape: tuple[int, int, int]) -> tuple[Variables, set[str]]:
     """Transfers trained variables to a network whose dense layers may have other input sizes.
 
     Returns:

@@ -48,7 +48,7 @@ def write(request: FilterRequest) -> list[Path]:
       ConfigError: If the picture, a filter or the folder cannot be used; nothing is written then.
     """
     filters = read_filters(request.filters)
-    image = _read(request.image, request.grey)
+    image = _read_image(request.image, request.grey)
     responses = []
     for each in filters:
         try:
@@ -78,7 +78,7 @@ def write(request: FilterRequest) -> list[Path]:
     return files
 
 
-def _read(file: Path, grey: bool) -> Shaped[np.ndarray, "h w c"]:
+def _read_image(file: Path, grey: bool) -> Shaped[np.ndarray, "h w c"]:
     """Reads a picture upright, in grey if stored so, or an image with any number of channels from a .npy file."""
     if file.suffix.lower() == ".npy":
         try:
@@ -157,7 +157,7 @@ def _maps(each: ImageFilter, response: Float[np.ndarray, "h w c"]) -> Figure:
             axes.axis("off")
             if channel < shown:
                 axes.set_title(f"channel {channel + 1}")
-                values = _smaller(response[..., channel])
+                values = _block_means(response[..., channel])
                 drawn = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
         figure.colorbar(drawn, ax=grid, shrink=0.85)
     return figure
@@ -166,13 +166,13 @@ def _maps(each: ImageFilter, response: Float[np.ndarray, "h w c"]) -> Figure:
 def _draw_map(figure: Figure, axes: Axes, values: Float[np.ndarray, "h w"], title: str) -> None:
     """Draws values in diverging colours around 0: blue is negative, red positive."""
     limit = float(np.abs(values).max())
-    shown = axes.imshow(_smaller(values), cmap="RdBu_r", vmin=-(limit or 1), vmax=limit or 1)
+    shown = axes.imshow(_block_means(values), cmap="RdBu_r", vmin=-(limit or 1), vmax=limit or 1)
     axes.set_title(title if limit else f"{title}\nall zero")
     axes.axis("off")
     figure.colorbar(shown, ax=axes, shrink=0.85)
 
 
-def _smaller(values: np.ndarray) -> np.ndarray:
+def _block_means(values: np.ndarray) -> np.ndarray:
     """Averages blocks of pixels if there are more than are drawn, so that no sign is lost to aliasing."""
     block = -(-max(values.shape[:2]) // _DRAWN)
     if block == 1:
@@ -207,7 +207,7 @@ def _sheet(
 
 
 def _draw_picture(axes: Axes, pixels: Shaped[np.ndarray, "h w c"], title: str) -> None:
-    axes.imshow(bands.shown(_smaller(pixels)), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(bands.shown(_block_means(pixels)), cmap="gray", vmin=0, vmax=255)
     axes.set_title(title)
     axes.axis("off")
 

@@ -28,7 +28,7 @@ def layer_names(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, .
     """
     activations = set(model.activations(image_shape))
     names = []
-    for name in _evaluated(model, image_shape):
+    for name in _evaluation_layers(model, image_shape):
         names += [name, *([name + ACTIVATION] if name + ACTIVATION in activations else [])]
     return tuple(names)
 
@@ -81,7 +81,7 @@ def standard_layers(model: Model, image_shape: tuple[int, int, int], count: int)
     return tuple(before[place] for place in places)
 
 
-def _evaluated(model: Model, image_shape: tuple[int, int, int]) -> list[str]:
+def _evaluation_layers(model: Model, image_shape: tuple[int, int, int]) -> list[str]:
     """Returns the names of the layers that the logits depend on, without auxiliary classifiers."""
     rows = model.layers(image_shape)
     needed, open_rows = set(), [len(rows) - 1]

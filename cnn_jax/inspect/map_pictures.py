@@ -73,7 +73,7 @@ def class_map_panels(
         limit = float(np.abs(each.values).max()) if limits is None else limits[each.method]
         signed = each.method != "Grad-CAM"  # which has no negative values by definition
         scale = Scale(-(limit or 1.0) if signed else 0.0, limit or 1.0, "", "RdBu_r" if signed else "inferno")
-        parts.append(Panel(each.method, each.values, scale, _short(each)))
+        parts.append(Panel(each.method, each.values, scale, _short_remark(each)))
     return panels(picture, parts)
 
 
@@ -97,7 +97,7 @@ def shared_limits(images: Sequence[Sequence[ClassMap]], scaling: Scaling) -> dic
     return limits if scaling == "method" else dict.fromkeys(limits, max(limits.values()))
 
 
-def _short(each: ClassMap) -> str:
+def _short_remark(each: ClassMap) -> str:
     """Shortens a remark to fit a panel."""
     if each.remark is None or each.values is None:
         return ""

@@ -56,7 +56,7 @@ class TopPatches:
     @property
     def inside(self) -> Bool[np.ndarray, "c k h w"]:
         """Mask of the pixels inside the boxes."""
-        return _inside(self.units.boxes, self.patches.shape[2:4])
+        return _box_mask(self.units.boxes, self.patches.shape[2:4])
 
     @property
     def largest_error(self) -> float:
@@ -108,7 +108,7 @@ def top_patches(
     found: list[StrongestUnits] = []
     chosen: tuple[ReluBackward, ...] = ()
     first, lowest, highest = 0, np.inf, -np.inf
-    for images in _parts(model, variables, batches):
+    for images in _checked_batches(model, variables, batches):
         if not found:
             chosen = chosen_rules(model, variables, images, rules)
             found = _searches(model, variables, images, layers, count)
@@ -127,7 +127,7 @@ def top_patches(
     if not found:
         raise ValueError("no images: expected at least one")
     around = np.random.default_rng(0).uniform(lowest, highest, images.shape[1:]).astype(np.float32)
-    return tuple(_finished(model, variables, found, around, to_pixels, chosen))
+    return tuple(_reconstructed(model, variables, found, around, to_pixels, chosen))
 
 
 def feature_maps(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def denormalizing(normalization: Normalization) -> ToPixels:
     return lambda images: np.rint(images * std + mean).clip(0, 255).astype(np.uint8)
 
 
-def _parts(
+def _checked_batches(
     model: Model, variables: Variables, batches: Iterable[Float[np.ndarray, "b h w c"]]
 ) -> Iterator[Float[np.ndarray, "b h w c"]]:
     """Checks images and yields them in batches of bounded size, none larger than the first."""
@@ -220,7 +220,7 @@ def _check_size(found: Sequence[StrongestUnits], rules: int) -> None:
         )
 
 
-def _finished(
+def _reconstructed(
     model: Model,
     variables: Variables,
     found: Sequence[StrongestUnits],
@@ -236,7 +236,7 @@ def _finished(
     for number, each in enumerate(units):
         cut_out = patches[number]
         pixels = to_pixels(cut_out.reshape(-1, *cut_out.shape[2:])).reshape(cut_out.shape)
-        pixels = np.where(_inside(each.boxes, cut_out.shape[2:4])[..., None], pixels, 0)
+        pixels = np.where(_box_mask(each.boxes, cut_out.shape[2:4])[..., None], pixels, 0)
         result = TopPatches(
             each, cut_out, pixels, {rule: signals[number] for rule, (_, signals) in led_back.items()}, values[number]
         )
@@ -250,7 +250,7 @@ def _finished(
         yield result
 
 
-def _inside(boxes: Int[np.ndarray, "c k 4"], size: Sequence[int]) -> Bool[np.ndarray, "c k h w"]:
+def _box_mask(boxes: Int[np.ndarray, "c k 4"], size: Sequence[int]) -> Bool[np.ndarray, "c k h w"]:
     """Returns the mask of the pixels that belong to boxes at the top left of arrays of a size."""
     rows, columns = (np.arange(size[axis]) < boxes[..., 2 + axis, None] for axis in range(2))
     return rows[..., :, None] & columns[..., None, :]

@@ -15,11 +15,11 @@ from cnn_jax.inspect.patches import TopPatches
 from cnn_jax.ops.activation import ReluBackward
 
 _STYLE: Any = {"font.size": 10, "axes.titlesize": 10, "figure.dpi": 120}
-_AROUND = 0.5  # grey level between patches and outside the image
+_BACKGROUND = 0.5  # grey level between patches and outside the image
 _SMALLEST = 60  # minimum size of a drawn patch in pixels; smaller ones are enlarged by an integer factor
 _SIDE = 1.5  # side of nine patches in inches
 _SQUARES = 8  # maximum squares of nine patches in a row of a sheet
-_BEYOND = 0.01  # maximum share of a reconstruction's values that its scale clips
+_CLIPPED = 0.01  # maximum share of a reconstruction's values that its scale clips
 _SIGNED = matplotlib.colormaps["RdBu_r"]
 NAMES: Mapping[ReluBackward, str] = {
     "deconvnet": "deconvnet",
@@ -40,7 +40,7 @@ def patch_grid(found: TopPatches, channel: int) -> UInt8[np.ndarray, "h w 3"]:
     Returns:
       The picture, row by row from the strongest patch at the top left.
     """
-    return _grid(found, channel, _in_colour(found.pixels[channel].astype(np.float32) / 255))
+    return _grid(found, channel, _as_rgb(found.pixels[channel].astype(np.float32) / 255))
 
 
 def reconstruction_grid(
@@ -122,21 +122,23 @@ def caption(found: TopPatches, channel: int) -> str:
     if units.silent[channel]:
         return f"channel {units.channels[channel]}: 0 for every image"
     values = units.values[channel][units.images[channel] >= 0]
-    return f"channel {units.channels[channel]}: {_in_words(values[0])} to {_in_words(values[-1])}"
+    return f"channel {units.channels[channel]}: {_number_text(values[0])} to {_number_text(values[-1])}"
 
 
-def _in_words(value: float) -> str:
+def _number_text(value: float) -> str:
     """Formats a value with three significant digits, or as an integer."""
     return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
 
 
 def _scaled(signals: Float[np.ndarray, "k h w ..."]) -> Float[np.ndarray, "k h w ..."]:
     """Divides each reconstruction by the maximum of its scale, and clips it at -1 and 1."""
-    ends = [np.quantile(np.abs(each[each != 0]), 1 - _BEYOND, method="higher") if each.any() else 1 for each in signals]
+    ends = [
+        np.quantile(np.abs(each[each != 0]), 1 - _CLIPPED, method="higher") if each.any() else 1 for each in signals
+    ]
     return (signals / np.reshape(ends, (-1,) + (1,) * (signals.ndim - 1))).clip(-1, 1)
 
 
-def _in_colour(pixels: Float[np.ndarray, "k h w n"]) -> Float[np.ndarray, "k h w 3"]:
+def _as_rgb(pixels: Float[np.ndarray, "k h w n"]) -> Float[np.ndarray, "k h w 3"]:
     """Converts pixels to three channels; unless there are three, their mean is drawn in grey."""
     if pixels.shape[-1] == 3:
         return pixels
@@ -153,7 +155,7 @@ def _grid(found: TopPatches, channel: int, coloured: Float[np.ndarray, "k h w 3"
     scale = max(1, _SMALLEST // max(height, width))
     line = max(2, scale * max(height, width) // 40)
     down_size, across_size = scale * height + line, scale * width + line
-    whole = np.full((down * down_size - line, across * across_size - line, 3), _AROUND, np.float32)
+    whole = np.full((down * down_size - line, across * across_size - line, 3), _BACKGROUND, np.float32)
     for rank, (box, picture) in enumerate(zip(boxes, coloured, strict=True)):
         if units.images[channel, rank] < 0 or units.silent[channel]:
             continue

@@ -122,7 +122,7 @@ def receptive_fields(
     if not np.isfinite(squares).all():
         raise ValueError("the network gives gradients that are not finite")
     return tuple(
-        ReceptiveField(name, rows[name].kind, *_middle(rows[name]), gradients=np.sqrt(mean))
+        ReceptiveField(name, rows[name].kind, *_middle_unit(rows[name]), gradients=np.sqrt(mean))
         for name, mean in zip(names, squares, strict=True)
     )
 
@@ -144,7 +144,7 @@ def growing_layers(model: Model, image_shape: tuple[int, int, int]) -> tuple[str
       GeometryError: If the image is too small for a layer.
     """
     rows = geometry.locate(model.layers(image_shape), image_shape)
-    needed, listed, largest = _needed(rows), [], 1
+    needed, listed, largest = _needed_rows(rows), [], 1
     for number, row in enumerate(rows):
         area = math.prod(row.receptive_field)
         if number not in needed or row.kind in ("flatten", "dropout"):  # their units depend on a single position
@@ -157,7 +157,7 @@ def growing_layers(model: Model, image_shape: tuple[int, int, int]) -> tuple[str
     return tuple(listed)
 
 
-def _needed(rows: Sequence[LayerGeometry]) -> set[int]:
+def _needed_rows(rows: Sequence[LayerGeometry]) -> set[int]:
     """Returns the indices of the rows that the logits depend on."""
     needed: set[int] = set()
     waiting = {len(rows) - 1}
@@ -168,7 +168,7 @@ def _needed(rows: Sequence[LayerGeometry]) -> set[int]:
     return needed
 
 
-def _middle(row: LayerGeometry) -> tuple[tuple[int, int] | None, tuple[int, int, int, int]]:
+def _middle_unit(row: LayerGeometry) -> tuple[tuple[int, int] | None, tuple[int, int, int, int]]:
     """Returns the middle unit of a layer and its theoretical field."""
     unit = (row.output_shape[0] // 2, row.output_shape[1] // 2) if len(row.output_shape) == 3 else None
     starts = [

@@ -45,7 +45,7 @@ def recompute(
     """
     compute = functools.partial(_compiled_responses, model, variables, tuple(each.layer for each in units))
     values = [np.full(each.values.shape, np.nan, np.float32) for each in units]
-    for (layer, channel, rank), value in _each_alone(compute, units, patches, around):
+    for (layer, channel, rank), value in _apply_to_patches(compute, units, patches, around):
         values[layer][channel, rank] = value
     return values
 
@@ -73,10 +73,10 @@ def reconstruct(
 
     Source: Zeiler and Fergus, 2014, section 2.1, for "deconvnet"; Springenberg et al., 2015, section 3.4, for "guided".
     """
-    compute = functools.partial(_led_back, model, variables, (tuple(each.layer for each in units), rule))
+    compute = functools.partial(_backpropagated, model, variables, (tuple(each.layer for each in units), rule))
     values = [np.full(each.values.shape, np.nan, np.float32) for each in units]
     signals = [np.zeros_like(each) for each in patches]
-    for (layer, channel, rank), (signal, value) in _each_alone(compute, units, patches, around):
+    for (layer, channel, rank), (signal, value) in _apply_to_patches(compute, units, patches, around):
         box = units[layer].boxes[channel, rank]
         values[layer][channel, rank] = value
         signals[layer][channel, rank, : box[2], : box[3]] = cut(signal, box)
@@ -115,7 +115,7 @@ def chosen_rules(
     return ("gradient",)
 
 
-def _each_alone(
+def _apply_to_patches(
     compute: Callable[..., Any],
     units: Sequence[TopUnits],
     patches: Sequence[Float[np.ndarray, "c k h w n"]],
@@ -175,7 +175,7 @@ _compiled_responses = jax.jit(_responses, static_argnums=(0, 2))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
-def _led_back(
+def _backpropagated(
     model: Model,
     variables: Variables,
     layers_and_rule: tuple[tuple[str, ...], ReluBackward],

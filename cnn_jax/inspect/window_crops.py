@@ -139,7 +139,7 @@ def plan_parts(
         whole = sum(row.multiply_adds for row in network.rows[source + 1 : target + 1])
         if whole < _LEAST_PART * total:
             continue
-        found = _part(network, source, target, starts, window)
+        found = _plan_part(network, source, target, starts, window)
         if found is None:
             break
         part, where, rows = found
@@ -176,7 +176,7 @@ def changed_logits(
     """
     maps = images
     for part, place, unchanged in zip(parts, places, kept, strict=True):
-        crops = _cut(maps, place.sources, part.size)
+        crops = _crop_maps(maps, place.sources, part.size)
         if part.source is None:
             computed = model.apply_part(variables, crops, stop=part.target)
         else:
@@ -184,14 +184,14 @@ def changed_logits(
             computed = model.apply_part(variables, pixels, {part.source: crops}, part.target)
         agrees = place.rows[:, :, None, None] & place.columns[:, None, :, None]
         whole = jnp.broadcast_to(unchanged, (len(images), *unchanged.shape))
-        new = jnp.where(agrees, computed, _cut(whole, place.targets, computed.shape[1:3]))
+        new = jnp.where(agrees, computed, _crop_maps(whole, place.targets, computed.shape[1:3]))
         maps = jax.vmap(lambda one, some, at: jax.lax.dynamic_update_slice(one, some, (at[0], at[1], 0)))(
             whole, new, place.targets
         )
     return model.apply_part(variables, images, {parts[-1].target: maps} if parts else None)
 
 
-def _cut(maps: Array, starts: Array | np.ndarray, size: Sequence[int]) -> Array:
+def _crop_maps(maps: Array, starts: Array | np.ndarray, size: Sequence[int]) -> Array:
     """Crops each map to a rectangle of a size."""
     result: Array = jax.vmap(lambda one, at: jax.lax.dynamic_slice(one, (at[0], at[1], 0), (*size, maps.shape[3])))(
         maps, starts
@@ -215,7 +215,7 @@ def _divisions(rows: Sequence[LayerRow]) -> list[int]:
     return found
 
 
-def _part(
+def _plan_part(
     network: _Network, source: int, target: int, starts: Int[np.ndarray, "n 2"], window: tuple[int, int]
 ) -> tuple[Part, Places, tuple[LayerRow, ...]] | None:
     """Finds the smallest crops that work for all windows; None if none is smaller than the image."""
@@ -350,14 +350,14 @@ def _windows_agreement(
         return None
     outputs = np.arange(small.output_shape[axis])
     taps = outputs[:, None] * stride + np.arange(row.window[axis]) * row.dilation[axis] - low
-    inside = _read(small, axis, taps)
-    outside = _read(row, axis, taps + first)
+    inside = _tap_positions(small, axis, taps)
+    outside = _tap_positions(row, axis, taps + first)
     same = np.where(inside < 0, outside < 0, (outside == inside + first) & agrees[np.maximum(inside, 0)])
     there = (outputs + start >= 0) & (outputs + start < row.output_shape[axis])
     return start, same.all(axis=1) & there
 
 
-def _read(row: LayerRow, axis: int, taps: Int[np.ndarray, "m k"]) -> Int[np.ndarray, "m k"]:
+def _tap_positions(row: LayerRow, axis: int, taps: Int[np.ndarray, "m k"]) -> Int[np.ndarray, "m k"]:
     """Returns the input positions that taps read, -1 for zeros; other border values have their source positions."""
     count, mode = row.input_shape[axis], border_mode(row.padding)
     if mode is None:

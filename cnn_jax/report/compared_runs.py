@@ -85,7 +85,7 @@ def is_sweep(folder: Path) -> bool:
 
 def holds_runs(folder: Path) -> bool:
     """Returns whether a folder contains folders of runs or sweeps and is not one itself."""
-    return not is_run(folder) and not is_sweep(folder) and bool(_inside(folder))
+    return not is_run(folder) and not is_sweep(folder) and bool(_run_folders(folder))
 
 
 def read_entries(folders: Sequence[Path]) -> list[Entry]:
@@ -103,17 +103,17 @@ def read_entries(folders: Sequence[Path]) -> list[Entry]:
       RunFolderError: If a sweep cannot be read.
     """
     sources = _sources(folders)
-    singles = [_single(path, -1 - place) for place, path in enumerate(sources) if not is_sweep(path)]
+    singles = [_read_run(path, -1 - place) for place, path in enumerate(sources) if not is_sweep(path)]
     grouped = _grouped(singles, alone=len(singles) == len(sources))
     entries: list[Entry] = []
     for path in sources:
         if is_sweep(path):
-            entries += _points(path)
+            entries += _read_points(path)
         else:
             entries += [each for each in grouped if each.runs[0].path == path]
     if len(entries) < 2:
         raise ConfigError([_too_few(sources, entries)])
-    return _named_apart(entries)
+    return _with_unique_names(entries)
 
 
 def differing(entries: Sequence[Entry]) -> dict[str, list[Any]]:
@@ -130,7 +130,7 @@ def differing(entries: Sequence[Entry]) -> dict[str, list[Any]]:
     return {field: [UNKNOWN if config is None else config.get(field, ABSENT) for config in configs] for field in differ}
 
 
-def _inside(folder: Path) -> list[Path]:
+def _run_folders(folder: Path) -> list[Path]:
     """Lists the folders of runs and sweeps in a folder, sorted by name."""
     if not folder.is_dir():
         return []
@@ -146,10 +146,10 @@ def _sources(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         if is_run(folder) or is_sweep(folder):
             found.append(folder)
-        elif inside := _inside(folder):
+        elif inside := _run_folders(folder):
             found += inside
         else:
-            faults.append(_no_run(folder))
+            faults.append(_no_run_fault(folder))
     seen: dict[Path, Path] = {}
     for path in found:
         if (first := seen.setdefault(path.resolve(), path)) is not path:
@@ -159,12 +159,12 @@ def _sources(folders: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _no_run(folder: Path) -> str:
+def _no_run_fault(folder: Path) -> str:
     """Returns the error for a folder without runs, with a fix."""
     wanted = "the folder of a run (config.json, result.json), of a sweep (sweep.json), or a folder of such folders"
     if not folder.exists():
         near = ""
-        if folder.parent.is_dir() and (inside := _inside(folder.parent)):
+        if folder.parent.is_dir() and (inside := _run_folders(folder.parent)):
             near = f"; in {folder.parent}: {', '.join(path.name for path in inside[:5])}"
         return f"{folder}: there is no such folder{near}"
     if not folder.is_dir():
@@ -190,7 +190,7 @@ def _too_few(sources: Sequence[Path], entries: Sequence[Entry]) -> str:
 # --- single runs ---
 
 
-def _single(path: Path, unknown: int) -> Run:
+def _read_run(path: Path, unknown: int) -> Run:
     """Reads a run's folder; unreadable files become notes, and an unknown seed becomes `unknown`."""
     folder, notes = RunFolder(path), []
 
@@ -212,11 +212,11 @@ def _single(path: Path, unknown: int) -> Run:
     if config is not None and dataset is not None and provenance is not None:
         attempt("provenance.json", folder.check_descriptions)
     if dataset is None:
-        notes.append("it has no dataset.json that can be read: on which images it was trained is not known")
+        notes.append("its dataset.json is missing or cannot be read: its training images are not known")
     notes += _result_notes(result, records)
     outcome = Outcome(DONE)
     if result is None:
-        outcome = _unfinished(path, config, records, is_damaged=(path / "result.json").exists())
+        outcome = _unfinished_note(path, config, records, is_damaged=(path / "result.json").exists())
         notes.append(outcome.message)
     trial = TrialEntry(id="run", point={}, seed=seed)
     return Run(path, Row(trial, outcome, None, provenance, result), config, dataset, records, tuple(notes))
@@ -225,7 +225,7 @@ def _single(path: Path, unknown: int) -> Run:
 def _config(path: Path, notes: list[str]) -> tuple[dict[str, Any] | None, int | None]:
     """Reads a run's config by dotted field, without the seed, and the seed; None if unknown."""
     if not (path / "config.json").exists():
-        notes.append("it has no config.json: its config is not known and not compared, and no seed of it is paired")
+        notes.append("it has no config.json: its config is not known and not compared, and its seed is not paired")
         return None, None
     try:
         tree = RunFolder(path).read("config.json")
@@ -236,7 +236,7 @@ def _config(path: Path, notes: list[str]) -> tuple[dict[str, Any] | None, int | 
         tree = RunFolder(path).experiment().model_dump(mode="json")
     except RunFolderError as error:
         first = str(error).removeprefix("--workdir: ").splitlines()[0]
-        notes.append(f"its config is not one of this version, and compared as it was written ({first})")
+        notes.append(f"its config is not valid in this version, and is compared as written ({first})")
     seed = tree.pop("seed", None)
     return dict(leaves(locations.without(tree))), seed if type(seed) is int else None
 
@@ -258,7 +258,7 @@ def _result_notes(result: Result | None, records: Sequence[MetricRecord]) -> lis
     return [] if fault is None else [fault]
 
 
-def _unfinished(
+def _unfinished_note(
     path: Path, config: Mapping[str, Any] | None, records: Sequence[MetricRecord], is_damaged: bool
 ) -> Outcome:
     """Describes why a run has no result."""
@@ -266,14 +266,14 @@ def _unfinished(
     epochs = None if config is None else config.get("train.epochs")
     at = f"after epoch {epoch:g}" + (f" of {epochs}" if epochs is not None else "")
     if is_damaged:
-        return Outcome(FAILED, DAMAGED, "its result.json cannot be read, so that its figures do not count")
+        return Outcome(FAILED, DAMAGED, "its result.json cannot be read, so its metrics do not count")
     try:
         busy = is_held(path / ".lock")
     except (OSError, NotImplementedError):
         busy = False
     if busy:
         return Outcome(RUNNING, message=f"it is still training, {at}")
-    return Outcome(STOPPED, message=f"it is not finished: it ended {at}; the command that trained goes on with it")
+    return Outcome(STOPPED, message=f"it is not finished: it ended {at}; repeat the training command to continue it")
 
 
 def _grouped(runs: Sequence[Run], alone: bool) -> list[Entry]:
@@ -289,22 +289,22 @@ def _grouped(runs: Sequence[Run], alone: bool) -> list[Entry]:
         known = str(run.path) if run.config is None else point_key([sorted(run.config.items()), data])
         alike.setdefault(known, []).append(run)
     if alone and len(alike) == 1:
-        return [_of_single(run) for run in runs]
+        return [_single_entry(run) for run in runs]
     entries = []
     for group in alike.values():
         if len({run.row.seed for run in group}) < len(group):
-            entries += [_of_single(run) for run in group]
+            entries += [_single_entry(run) for run in group]
         else:
             more = f" and {len(group) - 1} more seed{'s' if len(group) > 2 else ''}" if len(group) > 1 else ""
-            entries.append(Entry(f"{_of_single(group[0]).name}{more}", tuple(group), group[0].config))
+            entries.append(Entry(f"{_single_entry(group[0]).name}{more}", tuple(group), group[0].config))
     return entries
 
 
-def _of_single(run: Run) -> Entry:
+def _single_entry(run: Run) -> Entry:
     return Entry(run.path.resolve().name or str(run.path), (run,), run.config)
 
 
-def _named_apart(entries: Sequence[Entry]) -> list[Entry]:
+def _with_unique_names(entries: Sequence[Entry]) -> list[Entry]:
     """Makes equal names unique by adding the path and, if necessary, a number."""
     taken: set[str] = set()
     named = []
@@ -326,7 +326,7 @@ def _named_apart(entries: Sequence[Entry]) -> list[Entry]:
 # --- sweeps and searches ---
 
 
-def _points(folder: Path) -> Iterator[Entry]:
+def _read_points(folder: Path) -> Iterator[Entry]:
     """Reads the points of a sweep, the baseline first, or the confirmed points of a search with their fresh seeds."""
     header, rows = read_rows(folder)
     search = read_file(folder)
@@ -338,13 +338,13 @@ def _points(folder: Path) -> Iterator[Entry]:
     baseline = None if header.baseline is None else point_key(values_at(header.baseline, header.fields))
     for at in sorted(points, key=lambda each: each != baseline):
         group = points[at]
-        runs = [_trial(folder, row) for row in group]
+        runs = [_read_trial(folder, row) for row in group]
         config = next((run.config for run in runs if run.config is not None), None)
         label = point_label(header.fields, values_at(group[0].point, header.fields))
         yield Entry(f"{folder.resolve().name}: {label}", tuple(runs), config)
 
 
-def _trial(folder: Path, row: Row) -> Run:
+def _read_trial(folder: Path, row: Row) -> Run:
     """Reads the config, data set and records of a trial."""
     path, notes = folder / "trials" / row.id, []
     config, dataset, records = None, None, []

@@ -32,8 +32,8 @@ class OwnFiles:
             raise ConfigError([f"{flag}: {folder} is a file, expected a folder"])
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._known = self._listed(flag)
-            self._list(self._known)
+            self._known = self._read_manifest(flag)
+            self._write_manifest(self._known)
         except OSError as error:
             raise ConfigError([f"{flag}: cannot write to {folder}: {error.strerror}"]) from error
 
@@ -53,14 +53,16 @@ class OwnFiles:
                 raise FileExistsError(17, "it is not of this command; move it away, or name another folder", path)
         digests = {name: [_digest(content)] for name, content in files.items()}
         # Every written file is in the manifest, even if the process is killed.
-        self._list({name: self._known.get(name, []) + digests.get(name, []) for name in {**self._known, **digests}})
+        self._write_manifest(
+            {name: self._known.get(name, []) + digests.get(name, []) for name in {**self._known, **digests}}
+        )
         for name, content in files.items():
             whole_file.write(self._folder / name, content)
         for name in self._known.keys() - files.keys():
             (self._folder / name).unlink(missing_ok=True)
-        self._list(digests)
+        self._write_manifest(digests)
 
-    def _listed(self, flag: str) -> dict[str, list[str]]:
+    def _read_manifest(self, flag: str) -> dict[str, list[str]]:
         """Reads the manifest; empty for a new folder."""
         try:
             known: Any = json.loads((self._folder / MANIFEST).read_text())
@@ -82,7 +84,7 @@ class OwnFiles:
                 )
         return {Path(name).name: digests for name, digests in known.items()}
 
-    def _list(self, digests: Mapping[str, list[str]]) -> None:
+    def _write_manifest(self, digests: Mapping[str, list[str]]) -> None:
         text = json.dumps({name: list(dict.fromkeys(each)) for name, each in sorted(digests.items())}, indent=1)
         whole_file.write(self._folder / MANIFEST, f"{text}\n".encode())
 

@@ -47,7 +47,7 @@ class PeriodicWriter:
         self._folder, self._console = folder, console
         self._names = ("table", "report") if report else ("table",)
         self._due: dict[str, float] = {}
-        self._asked: tuple[str, ...] = ()
+        self._requested: tuple[str, ...] = ()
         self._process: subprocess.Popen[str] | None = None
         self._errors: IO[bytes] | None = None
         self._warned: set[str] = set()
@@ -62,37 +62,37 @@ class PeriodicWriter:
 
     def update(self) -> None:
         """Requests the files that are due, unless the process is busy; the first call requests both."""
-        if self._asked and self._answer(lambda: True) is None:
+        if self._requested and self._wait_for_answer(lambda: True) is None:
             return
         now = time.monotonic()
         if due := [name for name in self._names if now >= self._due.get(name, now)]:
-            self._ask(due)
+            self._request(due)
 
     def finish(self) -> None:
         """Writes both a last time and prints their paths; a signal skips this."""
         written: dict[str, str] = {}
         with StopSignal() as stop:
-            while self._asked and stop.received is None:
-                self._answer(lambda: stop.received is not None)
+            while self._requested and stop.received is None:
+                self._wait_for_answer(lambda: stop.received is not None)
             for name in self._names:
                 if stop.received is None:
-                    self._ask([name])
-                    written |= self._answer(lambda: stop.received is not None) or {}
+                    self._request([name])
+                    written |= self._wait_for_answer(lambda: stop.received is not None) or {}
         for name, path in written.items():
             self._print(f"{name}: {path}")
         if stop.received is not None:
             self._warn(f"{stop.received}: the report is not up to date")
         self._end()
 
-    def _ask(self, names: Sequence[str]) -> None:
-        self._asked = tuple(names)
+    def _request(self, names: Sequence[str]) -> None:
+        self._requested = tuple(names)
         try:
             self._process = self._process or self._start()
             stdin = _pipe(self._process.stdin)
             stdin.write(json.dumps(list(names)) + "\n")
             stdin.flush()
         except BrokenPipeError:
-            pass  # the process has ended; `_answer` notices the closed output
+            pass  # the process has ended; `_wait_for_answer` notices the closed output
         except OSError as error:  # no process can be started
             self._failed(names, str(error), "")
             self._end()
@@ -109,11 +109,11 @@ class PeriodicWriter:
             start_new_session=True,  # so that Ctrl-C only reaches the sweep
         )
 
-    def _answer(self, leave: Callable[[], bool]) -> dict[str, str] | None:
+    def _wait_for_answer(self, leave: Callable[[], bool]) -> dict[str, str] | None:
         """Waits for the answer and returns the path of each written file; None if `leave` ended the wait."""
         process = self._process
         if process is None:
-            self._asked = ()
+            self._requested = ()
             return {}
         output = _pipe(process.stdout)
         while not select.select([output], [], [], 0)[0]:
@@ -121,9 +121,9 @@ class PeriodicWriter:
                 return None
             select.select([output], [], [], _POLL)
         line = output.readline()
-        asked, self._asked = self._asked, ()
+        asked, self._requested = self._requested, ()
         if not line:
-            self._died(asked)
+            self._process_died(asked)
             return {}
         return self._read_answers(json.loads(line))
 
@@ -137,7 +137,7 @@ class PeriodicWriter:
                 self._failed([name], answer["error"], answer["trace"])
         return written
 
-    def _died(self, names: Sequence[str]) -> None:
+    def _process_died(self, names: Sequence[str]) -> None:
         assert self._process is not None
         assert self._errors is not None
         code = self._process.wait()
@@ -168,7 +168,7 @@ class PeriodicWriter:
     def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            self._asked = ()
+            self._requested = ()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

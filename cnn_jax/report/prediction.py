@@ -138,12 +138,12 @@ def predict(
             batch.append(Prediction(listing.as_text(file), "", 0.0, {}, changes))
             count += 1
         if count == size or len(batch) == 2 * size:
-            yield from _classified(network, batch, images, count)
+            yield from _classify_batch(network, batch, images, count)
             batch, count = [], 0
-    yield from _classified(network, batch, images, count)
+    yield from _classify_batch(network, batch, images, count)
 
 
-def _classified(
+def _classify_batch(
     network: Network, batch: Sequence[Prediction | Unreadable], images: np.ndarray, count: int
 ) -> Iterator[Prediction | Unreadable]:
     """Classifies the first `count` images; the whole array is computed, to reuse the compiled shape."""

@@ -54,12 +54,12 @@ class Program:
         self.instructions = {each.name: each for listed in module.computations.values() for each in listed}
         self._module = module
 
-    def _inside(self, instruction: Instruction) -> Iterator[Instruction]:
+    def _with_called(self, instruction: Instruction) -> Iterator[Instruction]:
         """Yields an instruction and those of the computations that it calls."""
         yield instruction
         for computation in instruction.called:
             for inner in self._module.computations.get(computation, ()):
-                yield from self._inside(inner)
+                yield from self._with_called(inner)
 
     def source(self, name: str) -> str:
         """Returns the path of functions, modules and scopes that an operation comes from; may be empty."""
@@ -76,14 +76,14 @@ class Program:
         """
         if name not in self.instructions:
             return UNKNOWN
-        parts = list(self._inside(self.instructions[name]))
+        parts = list(self._with_called(self.instructions[name]))
         if any(part.opcode.startswith(_COMMUNICATES) for part in parts):
             return COMMUNICATION
         products = [part for part in parts if part.multiplies]
         if products:
-            return next((kind for part in products if (kind := _scoped(part.op_name))), PRODUCTS)
+            return next((kind for part in products if (kind := _scope_kind(part.op_name))), PRODUCTS)
         source = parts[0].op_name or next((part.op_name for part in parts if part.op_name), "")
-        if (kind := _scoped(source)) is not None:
+        if (kind := _scope_kind(source)) is not None:
             return kind
         if source.startswith("jit(") and "jvp(" not in source:
             return OUTSIDE
@@ -103,7 +103,7 @@ def read(text: str) -> Program:
     return Program(hlo.Module(text))
 
 
-def _scoped(source: str) -> Kind | None:
+def _scope_kind(source: str) -> Kind | None:
     """Returns the kind of the innermost known scope; None without one."""
     for part in reversed(re.split(r"[/()]", source)):
         if part in _SCOPES:

@@ -67,7 +67,7 @@ def best_so_far(steps: Sequence[Step], x: str, metric: Metric) -> Figure:
         axes.step(at, [*best, best[-1]], where="post", color=ORANGE, linewidth=2, label="best so far", zorder=3)
     median = float(np.median([each.score for each in steps]))
     better = [each.score for each in steps if each.whole or metric.gain(each.score) >= metric.gain(median)]
-    _fit_height(axes, metric.scale * np.array(better), metric)
+    _set_y_limits(axes, metric.scale * np.array(better), metric)
     axes.set_xlim(left=0)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=10)
     return figure
@@ -88,7 +88,7 @@ def slice_of(axis: Axis, values: Sequence[Any], points: Sequence[SearchPoint], m
     """
     figure = new_figure(6.4, 4.2)
     axes = titled_axes(figure, "", axis.field, f"validation {metric.label}")
-    at = _places(axes, axis, values)
+    at = _x_positions(axes, axis, values)
     scored = [place for place, point in enumerate(points) if point.scores]
     kinds = (
         (FAINT, "fewer epochs", [place for place in scored if epochs not in points[place].scores]),
@@ -104,7 +104,7 @@ def slice_of(axis: Axis, values: Sequence[Any], points: Sequence[SearchPoint], m
         edge = 0.02 if metric.higher_is_better else 0.98
         drawn: Any = {"marker": "x", "s": 30, "color": ORANGE, "transform": axes.get_xaxis_transform()}
         axes.scatter(at[failed], [edge] * len(failed), label="failed", **drawn)
-    _fit_height(axes, metric.scale * np.array(list(last.values())), metric)
+    _set_y_limits(axes, metric.scale * np.array(list(last.values())), metric)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10)
     return figure
 
@@ -131,9 +131,9 @@ def parallel_coordinates(
     heights = []
     for place, axis in enumerate(axes_of):
         column = [each[place] for each in values]
-        heights.append(_ruler(axes, place, axis, column))
+        heights.append(_draw_parallel_axis(axes, place, axis, column))
     score_axis = Axis(f"validation {metric.label}", True, False)
-    heights.append(_ruler(axes, len(axes_of), score_axis, np.clip(shown, low, high).tolist()))
+    heights.append(_draw_parallel_axis(axes, len(axes_of), score_axis, np.clip(shown, low, high).tolist()))
     order = np.argsort([metric.gain(score) for score in scores], kind="stable")
     lines = np.stack([np.column_stack([np.arange(len(heights)), row]) for row in np.column_stack(heights)])
     drawn = LineCollection(list(lines[order]), cmap="viridis", linewidths=1.4 if len(scores) < 200 else 0.7, alpha=0.7)
@@ -206,7 +206,7 @@ def rungs(points: Sequence[SearchPoint], metric: Metric) -> Figure:
     axes.set_xticks(range(len(epochs)), [f"{rung:,}" for rung in epochs])
     axes.set_xlim(-0.3, len(epochs) - 0.7)
     every = np.array([score for point in points for score in point.scores.values()])
-    _fit_height(axes, metric.scale * every, metric)
+    _set_y_limits(axes, metric.scale * every, metric)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=10)
     return figure
 
@@ -251,7 +251,7 @@ def _size(count: int) -> float:
     return max(5, min(26, 8000 / max(count, 1)))
 
 
-def _fit_height(axes: Axes, shown: np.ndarray, metric: Metric) -> None:
+def _set_y_limits(axes: Axes, shown: np.ndarray, metric: Metric) -> None:
     if len(shown):
         low, high = bounds(shown, metric)
         if high > low:
@@ -266,7 +266,7 @@ def _choices(values: Sequence[Any]) -> dict[str, Any]:
     return dict(sorted(found.items(), key=lambda each: value_text(each[1])))
 
 
-def _places(axes: Axes, axis: Axis, values: Sequence[Any]) -> np.ndarray:
+def _x_positions(axes: Axes, axis: Axis, values: Sequence[Any]) -> np.ndarray:
     """Prepares the horizontal axis and returns the positions of a field's values."""
     if axis.ordered:
         if axis.log:
@@ -287,14 +287,14 @@ def _places(axes: Axes, axis: Axis, values: Sequence[Any]) -> np.ndarray:
 def _plain_ticks(axes: Axes, values: Sequence[float]) -> None:
     """Labels a logarithmic axis of about a decade or less, which has too few powers of ten."""
     if max(values) < 20 * min(values):
-        ticks = _marks(np.array(values, float), log=True)
+        ticks = _round_ticks(np.array(values, float), log=True)
         axes.xaxis.set_major_locator(NullLocator())
         axes.set_xticks(ticks)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _marks(values: np.ndarray, log: bool) -> list[float]:
+def _round_ticks(values: np.ndarray, log: bool) -> list[float]:
     """Returns round numbers spread evenly over the range of the values."""
     low, high = values.min(), values.max()
     if low == high:
@@ -305,7 +305,7 @@ def _marks(values: np.ndarray, log: bool) -> list[float]:
     return [float(f"{mark:.3g}") for mark in marks]
 
 
-def _ruler(axes: Axes, place: int, axis: Axis, values: Sequence[Any]) -> np.ndarray:
+def _draw_parallel_axis(axes: Axes, place: int, axis: Axis, values: Sequence[Any]) -> np.ndarray:
     """Draws an axis of parallel coordinates and returns the heights of the values, from 0 to 1."""
     axes.axvline(place, color=GREY, linewidth=1, zorder=2.5)
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1}
@@ -327,7 +327,7 @@ def _ruler(axes: Axes, place: int, axis: Axis, values: Sequence[Any]) -> np.ndar
         ends = np.log([low, high]) if axis.log else (low, high)
         return ((np.log(at) if axis.log else at) - ends[0]) / (ends[1] - ends[0])
 
-    for mark in _marks(numbers, axis.log):
+    for mark in _round_ticks(numbers, axis.log):
         axes.text(place + 0.04, float(height(mark)), f"{mark:,.6g}", **style)
     found: np.ndarray = height(numbers)
     return found

@@ -96,14 +96,16 @@ def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[
         alpha = 0.45 if len(single) < _MANY else 0.15
         axes.scatter(place + spread, shown(single), s=20, color=GREY, alpha=alpha, linewidths=0)
         if group.estimate.mean is None:
-            axes.text(place, 0.02, _lack(group), transform=axes.get_xaxis_transform(), ha="center", color=GREY)
+            axes.text(
+                place, 0.02, _missing_reason(group), transform=axes.get_xaxis_transform(), ha="center", color=GREY
+            )
     drawn = [(place, group.estimate) for place, group in enumerate(groups) if group.estimate.mean is not None]
     if drawn:
         places = [place for place, _ in drawn]
         means = shown([estimate.mean for _, estimate in drawn if estimate.mean is not None])
         axes.errorbar(places, means, reaches([estimate for _, estimate in drawn]), color=BLUE, **BARS)
     values_shown = plot_text.labels([value_text(group.values[0]) for group in groups], _VALUE)
-    _ticks(axes, [f"{text}\nn={group.estimate.n}" for text, group in zip(values_shown, groups, strict=True)])
+    _label_ticks(axes, [f"{text}\nn={group.estimate.n}" for text, group in zip(values_shown, groups, strict=True)])
     axes.set_xlim(-0.6, len(groups) - 0.4)
     axes.grid(visible=False, axis="x")
     return figure
@@ -119,7 +121,7 @@ def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
     Returns:
       The figure; pairs without a finished trial show the reason.
     """
-    first, second = (_distinct([group.values[side] for group in groups]) for side in (0, 1))
+    first, second = (_distinct_values([group.values[side] for group in groups]) for side in (0, 1))
     means = np.full((len(first), len(second)), np.nan)
     cells = {(first[point_key([g.values[0]])][0], second[point_key([g.values[1]])][0]): g for g in groups}
     for place, group in cells.items():
@@ -136,7 +138,7 @@ def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
     axes.set_xticks(range(len(second)), plot_text.labels([text for _, text in second.values()], _VALUE))
     axes.set_yticks(range(len(first)), plot_text.labels([text for _, text in first.values()], _VALUE))
     for place in np.ndindex(means.shape):
-        _cell(axes, place, means, cells.get((place[0], place[1])))
+        _draw_cell(axes, place, means, cells.get((place[0], place[1])))
     return figure
 
 
@@ -164,7 +166,7 @@ def learning_curves(points: Sequence[PointCurves], split: str, metric: Metric = 
         means.append(_draw_curves(axes, point, colour, dash, label, metric))
     if others:
         axes.plot([], [], color=FAINT, linewidth=2.2, label=f"{len(others)} other points")
-    _fit_height(axes, means, metric)
+    _set_y_limits(axes, means, metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.legend(loc="outside right upper", frameon=False, fontsize=10, title="best first", alignment="left")
     return figure
@@ -260,7 +262,7 @@ def reaches(estimates: Sequence[Estimate]) -> np.ndarray:
     return np.stack([shown(half)] * 2)
 
 
-def _distinct(values: Sequence[object]) -> dict[str, tuple[int, str]]:
+def _distinct_values(values: Sequence[object]) -> dict[str, tuple[int, str]]:
     """Returns the index and text of each distinct value, in order of appearance."""
     found: dict[str, tuple[int, str]] = {}
     for value in values:
@@ -268,7 +270,7 @@ def _distinct(values: Sequence[object]) -> dict[str, tuple[int, str]]:
     return found
 
 
-def _lack(group: Group) -> str:
+def _missing_reason(group: Group) -> str:
     """Returns the reason why a group has no mean."""
     if group.n_infeasible and not group.n_failed and not group.n_unfinished:
         return "infeasible"
@@ -277,7 +279,7 @@ def _lack(group: Group) -> str:
     return "not done"
 
 
-def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | None) -> None:
+def _draw_cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | None) -> None:
     """Writes the text of a cell of a heat map, and hatches a cell without a mean."""
     row, column = place[0], place[1]
     if group is None:
@@ -285,13 +287,15 @@ def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | 
         return
     mean = means[row, column]
     if np.isnan(mean):
-        hatch = "///" if _lack(group) == "infeasible" else "..." if _lack(group) == "failed" else None
+        hatch = (
+            "///" if _missing_reason(group) == "infeasible" else "..." if _missing_reason(group) == "failed" else None
+        )
         patch = Rectangle(
             (column - 0.5, row - 0.5), 1, 1, facecolor="#EEEEEE", edgecolor=FAINT, hatch=hatch, linewidth=0
         )
         axes.add_patch(patch)
         box = {"facecolor": "#EEEEEE", "edgecolor": "none", "pad": 2}
-        axes.text(column, row, _lack(group), ha="center", va="center", fontsize=10, bbox=box)
+        axes.text(column, row, _missing_reason(group), ha="center", va="center", fontsize=10, bbox=box)
         return
     lowest, highest = np.nanmin(means), np.nanmax(means)
     bright = highest > lowest and (mean - lowest) / (highest - lowest) > 0.55
@@ -303,7 +307,7 @@ def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | 
 
 def _draw_curves(axes: Axes, point: PointCurves, colour: str, dash: Any, label: str, metric: Metric) -> np.ndarray:
     """Draws a point's trials and their mean; returns the mean at each epoch in the displayed unit."""
-    for points in _single(point):
+    for points in _trial_curves(point):
         epochs, values = zip(*points, strict=True)
         dot = "." if len(epochs) == 1 else None
         scaled = metric.scale * np.array(values)
@@ -321,7 +325,7 @@ def _draw_faint(axes: Axes, points: Sequence[PointCurves], metric: Metric) -> li
     singles = [
         np.column_stack([[epoch for epoch, _ in line], metric.scale * np.array([value for _, value in line])])
         for point in points
-        for line in _single(point)
+        for line in _trial_curves(point)
     ]
     for lines, width in ((singles, 0.8), (means, 2.2 if len(points) < _MANY else 0.8)):
         collection = LineCollection([line for line in lines if len(line) > 1])
@@ -334,7 +338,7 @@ def _draw_faint(axes: Axes, points: Sequence[PointCurves], metric: Metric) -> li
     return [values for _, values in curves]
 
 
-def _single(point: PointCurves) -> list[Points]:
+def _trial_curves(point: PointCurves) -> list[Points]:
     """Returns the curves of a point's trials that are drawn in addition to its mean."""
     finished = [curve.points for curve in point.curves if curve.finished and curve.points]
     others = [curve.points for curve in point.curves if not curve.finished and curve.points]
@@ -352,7 +356,7 @@ def _mean_curve(point: PointCurves, metric: Metric) -> tuple[list[float], np.nda
     return shared, metric.scale * np.array([np.mean(by_epoch[epoch]) for epoch in shared])
 
 
-def _fit_height(axes: Axes, means: Sequence[np.ndarray], metric: Metric) -> None:
+def _set_y_limits(axes: Axes, means: Sequence[np.ndarray], metric: Metric) -> None:
     """Cuts off the steep first part of curves if their ends would otherwise look identical."""
     drawn = [each for each in means if len(each) > 1]
     if not drawn or not metric.higher_is_better:
@@ -366,7 +370,7 @@ def _fit_height(axes: Axes, means: Sequence[np.ndarray], metric: Metric) -> None
         axes.set_ylim(highest - reach, top + 0.06 * reach)
 
 
-def _ticks(axes: Axes, texts: Sequence[str]) -> None:
+def _label_ticks(axes: Axes, texts: Sequence[str]) -> None:
     """Labels the positions 0, 1, ...; slanted if there are many or long labels, and only some of very many."""
     every = -(-len(texts) // 40)
     chosen = range(0, len(texts), every)

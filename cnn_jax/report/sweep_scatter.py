@@ -57,8 +57,8 @@ def continuous_effect(field: str, dots: Sequence[Dot], unset: Sequence[float]) -
         estimates = [estimate(part.tolist()) for part in values]
         means = shown([each.mean or 0.0 for each in estimates])
         axes.errorbar([float(np.median(part)) for part in places], means, reaches(estimates), color=BLUE, **BARS)
-        _fit_height(axes, shown(metric), means)
-    _scale(axes, "x", x)
+        _set_y_limits(axes, shown(metric), means)
+    _choose_scale(axes, "x", x)
     return figure
 
 
@@ -85,7 +85,7 @@ def pair(fields: tuple[str, str], dots: Sequence[Dot], texts: tuple[Sequence[str
             ticks = axes.set_xticks if side == 0 else axes.set_yticks
             ticks(range(len(words)), plot_text.labels(words, _LONGEST))
         else:
-            _scale(axes, "xy"[side], values)
+            _choose_scale(axes, "xy"[side], values)
         places.append(values)
     low, high = bounds(metric, PRIMARY)
     least, greatest = (low, high) if low < high else (None, None)
@@ -114,7 +114,7 @@ def spread(count: int) -> np.ndarray:
     return (np.arange(count) * 0.618034 % 1 - 0.5) * 0.5
 
 
-def _scale(axes: Axes, axis: str, values: np.ndarray) -> None:
+def _choose_scale(axes: Axes, axis: str, values: np.ndarray) -> None:
     """Makes an axis logarithmic if that spreads the values more evenly."""
     is_wide = values.min() > 0 and values.max() > LOGARITHMIC_FROM * values.min()
     if is_wide and _unevenness(np.log(values)) < _unevenness(values):
@@ -127,7 +127,7 @@ def _unevenness(values: np.ndarray) -> float:
     return abs(float((np.median(values) - low) / (high - low)) - 0.5)
 
 
-def _fit_height(axes: Axes, metric: np.ndarray, means: np.ndarray) -> None:
+def _set_y_limits(axes: Axes, metric: np.ndarray, means: np.ndarray) -> None:
     """Cuts off the worst few trials if the means would otherwise look identical."""
     low, high = bounds(metric, PRIMARY, WORST / 2)
     low, high = min(low, means.min()), max(high, means.max())

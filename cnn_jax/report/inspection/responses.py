@@ -88,9 +88,9 @@ def fields(subject: Subject) -> Section:
         some = subject.normalized(subject.test_images(_FIELD_IMAGES).images)
     asked = [name.removesuffix(ACTIVATION) for name in subject.request.layers]
     growing = growing_layers(subject.model, subject.run.image_shape)
-    wanted = tuple(dict.fromkeys(asked)) or _evenly(growing, _LARGE_FIELDS if subject.large else len(growing))
+    wanted = tuple(dict.fromkeys(asked)) or _evenly_spaced(growing, _LARGE_FIELDS if subject.large else len(growing))
     found = receptive_fields(subject.model, subject.variables, some, key, wanted)
-    drawn = _evenly(found, _DRAWN_FIELDS)
+    drawn = _evenly_spaced(found, _DRAWN_FIELDS)
     first = subject.pictures[0]
     rows = [each.row() for each in found]
     largest = max(found, key=lambda each: each.theoretical_size)
@@ -132,7 +132,7 @@ def behaviour(subject: Subject) -> Section:
     size = (subject.run.image_shape[0], subject.run.image_shape[1])
     measured = {name: levels(name, size) for name in CHANGES}
     if subject.large:
-        measured = {name: _ends(each) for name, each in measured.items()}
+        measured = {name: _three_strengths(each) for name, each in measured.items()}
     affordable = int(_BEHAVIOUR_WORK / (2 * sum(map(len, measured.values())) * max(1, subject.multiply_adds)))
     standard = min(_BEHAVIOUR_IMAGES, max(_FEWEST_IMAGES, affordable))
     test = subject.test_images(standard if subject.request.test_images is None else _MOST_BEHAVIOUR_IMAGES)
@@ -200,12 +200,12 @@ def behaviour(subject: Subject) -> Section:
     return Section("behaviour", "Behaviour", [], groups, files)
 
 
-def _ends(strengths: Sequence[float]) -> tuple[float, ...]:
+def _three_strengths(strengths: Sequence[float]) -> tuple[float, ...]:
     """Returns the first, a middle and the last strength."""
     return strengths[0], strengths[len(strengths) // 2], strengths[-1]
 
 
-def _evenly(items: Sequence[_Item], count: int) -> list[_Item]:
+def _evenly_spaced(items: Sequence[_Item], count: int) -> list[_Item]:
     """Returns evenly spaced items, including the first and the last."""
     places = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
     return [items[place] for place in places]

@@ -39,10 +39,12 @@ def pictures(subject: Subject) -> Section:
         shown = []
         if seen.original is not seen.pixels:
             height, width = seen.original.shape[:2]
-            shown.append(_picture(f"{seen.title} original", seen.original, f"{seen.title}: {width}x{height} pixels"))
+            shown.append(
+                _render_picture(f"{seen.title} original", seen.original, f"{seen.title}: {width}x{height} pixels")
+            )
         height, width = seen.pixels.shape[:2]
         what = f"as the network sees it: {seen.changes}" if seen.changes else "as the network sees it"
-        shown.append(_picture(seen.title, seen.pixels, f"{seen.title} {what}, {width}x{height} pixels"))
+        shown.append(_render_picture(seen.title, seen.pixels, f"{seen.title} {what}, {width}x{height} pixels"))
         row = subject.probabilities[number]
         best = np.argsort(-row, kind="stable")[:_LIKELY]
         cells = [(subject.class_name(int(k)), f"{row[k]:.1%}".replace("%", " %")) for k in best]
@@ -65,7 +67,7 @@ def kernels(subject: Subject) -> Section:
     groups = [
         Group(
             each.layer,
-            [Shown.drawn(f"kernels-{each.layer}", kernel_sheet(each), _kernel_words(each))],
+            [Shown.drawn(f"kernels-{each.layer}", kernel_sheet(each), _kernel_description(each))],
             open=number < _OPEN,
         )
         for number, each in enumerate(found)
@@ -73,7 +75,7 @@ def kernels(subject: Subject) -> Section:
     return Section("kernels", "Kernels", texts, groups)
 
 
-def _kernel_words(each: LearnedKernels) -> str:
+def _kernel_description(each: LearnedKernels) -> str:
     height, width, channels, features = each.shape
     colours = "in colour" if each.reads_image and channels == 3 else "blue is negative, red positive"
     return (
@@ -125,7 +127,7 @@ def classes(subject: Subject) -> Section:
     for pair, ((place, number), maps) in enumerate(zip(subject.pairs, found.maps, strict=True)):
         seen, name = subject.pictures[place], subject.class_name(number)
         figure = class_map_panels(maps, seen.pixels, limits)
-        words = "; ".join(f"{each.method}: {_map_words(each)}" for each in maps)
+        words = "; ".join(f"{each.method}: {_map_description(each)}" for each in maps)
         title = f"{seen.title}: {name}, {subject.probabilities[place, number]:.1%}".replace("%", " %")
         shown = Shown.drawn(
             f"class-{number}-{seen.title}", figure, f"Maps of {seen.title} for the class {name}. {words}"
@@ -156,7 +158,7 @@ def _class_texts(subject: Subject, found: ClassMaps) -> list[str]:
     return texts
 
 
-def _map_words(each: ClassMap) -> str:
+def _map_description(each: ClassMap) -> str:
     if each.values is None:
         return "does not apply"
     return each.remark or f"from {each.values.min():.3g} to {each.values.max():.3g}"
@@ -172,7 +174,7 @@ def _effort(subject: Subject) -> Effort:
     return _SMALL_EFFORT if subject.multiply_adds * len(subject.pairs) > _LARGE else Effort()
 
 
-def _picture(name: str, pixels: UInt8[np.ndarray, "h w c"], words: str) -> Shown:
+def _render_picture(name: str, pixels: UInt8[np.ndarray, "h w c"], words: str) -> Shown:
     """Renders a picture: a small one enlarged by an integer factor, a large one reduced."""
     image = Image.fromarray(bands.shown(pixels))
     longer = max(image.size)

@@ -136,13 +136,13 @@ class Subject:
           The images, in memory.
         """
         assert self.test is not None
-        return _taken(self.test, _evenly(self.test_numbers, count))
+        return _read_images(self.test, _evenly_spaced(self.test_numbers, count))
 
     def test_batches(self, size: int) -> Iterator[Split]:
         """Reads all test images used, in batches."""
         assert self.test is not None
         for start in range(0, len(self.test_numbers), size):
-            yield _taken(self.test, self.test_numbers[start : start + size])
+            yield _read_images(self.test, self.test_numbers[start : start + size])
 
     @functools.cached_property
     def probabilities(self) -> Float[np.ndarray, "p k"]:
@@ -222,7 +222,7 @@ def open_subject(source: Source, request: InspectRequest) -> Subject:
         faults += _channel_faults(request.channels, _channel_counts(model, run.image_shape, layers))
     except layer_choice.UnknownLayerError as error:
         faults.append(f"--layers: {error}")
-    classes, class_faults = _classes(request.classes, run.class_names)
+    classes, class_faults = _class_numbers(request.classes, run.class_names)
     if faults := faults + class_faults + _rule_faults(request.rules, run):
         raise ConfigError(faults)
     files, _ = find_pictures(source.images, run.experiment.data) if source.images else ([], ())
@@ -231,22 +231,22 @@ def open_subject(source: Source, request: InspectRequest) -> Subject:
     pairs = (len(files) or _STANDARD_PICTURES) * len(classes)
     if pairs > _MOST_PAIRS:
         raise ConfigError([f"--classes: {pairs} pairs of a picture and a class, expected at most {_MOST_PAIRS}"])
-    pictures = _read(files, run)
+    pictures = _read_pictures(files, run)
     slow = SLOW if _multiply_adds(run) > _LARGE else ()
     sections = request.sections or tuple(name for name in SECTIONS if name not in slow)
     test, numbers = None, np.arange(0)
     if not files or source.moved or any(name in sections for name in _NEED_DATA):
         test = run.dataset(source.data_dir).test
-        count = len(test) if request.test_images == 0 else request.test_images or _test_images(run)
-        numbers = _evenly(np.arange(len(test)), count)
+        count = len(test) if request.test_images == 0 else request.test_images or _default_test_images(run)
+        numbers = _evenly_spaced(np.arange(len(test)), count)
         if len(numbers) < 2 and "behaviour" in sections:
             raise ConfigError(["--test_images: the section behaviour compares images, expected at least 2"])
         if not files:
-            pictures = _first_of_classes(_taken(test, _evenly(numbers, _MOST_SEARCHED)), run.class_names)
+            pictures = _first_of_classes(_read_images(test, _evenly_spaced(numbers, _MOST_SEARCHED)), run.class_names)
     return Subject(run, request, pictures, classes, layers, sections, test, numbers)
 
 
-def _classes(words: Sequence[str], names: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
+def _class_numbers(words: Sequence[str], names: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
     """Returns the numbers of the given classes, and error messages."""
     numbers: list[int] = []
     faults = []
@@ -296,7 +296,7 @@ def _rule_faults(rules: Sequence[Rule], run: FinishedRun) -> list[str]:
     return []
 
 
-def _read(files: Sequence[Path], run: FinishedRun) -> tuple[SeenPicture, ...]:
+def _read_pictures(files: Sequence[Path], run: FinishedRun) -> tuple[SeenPicture, ...]:
     """Reads pictures as evaluation does, and as a viewer shows them."""
     faults, pictures = [], []
     for number, file in enumerate(files, 1):
@@ -317,7 +317,7 @@ def _read(files: Sequence[Path], run: FinishedRun) -> tuple[SeenPicture, ...]:
     return tuple(pictures)
 
 
-def _test_images(run: FinishedRun) -> int:
+def _default_test_images(run: FinishedRun) -> int:
     """Default number of test images: as many as a network of this size processes in a few seconds."""
     return max(_LEAST_TEST_IMAGES, int(_TEST_WORK / max(1, _multiply_adds(run))))
 
@@ -326,12 +326,12 @@ def _multiply_adds(run: FinishedRun) -> int:
     return sum(row.multiply_adds for row in run.config.network.layers(run.image_shape))
 
 
-def _evenly(numbers: Int[np.ndarray, " n"], count: int) -> Int[np.ndarray, " m"]:
+def _evenly_spaced(numbers: Int[np.ndarray, " n"], count: int) -> Int[np.ndarray, " m"]:
     """Returns `count` evenly spaced numbers, or all if there are fewer."""
     return numbers if count >= len(numbers) else numbers[np.arange(count) * len(numbers) // count]
 
 
-def _taken(test: Split | Stream, numbers: Int[np.ndarray, " n"]) -> Split:
+def _read_images(test: Split | Stream, numbers: Int[np.ndarray, " n"]) -> Split:
     """Reads some test images into memory."""
     if isinstance(test, Split):
         return Split(test.images[numbers], test.labels[numbers])
