@@ -43,7 +43,7 @@ def write(run: FinishedRun) -> bytes:
         from litert_converter.mlir import ir, passmanager
     except ImportError as error:
         raise ConfigError(
-            ["--format=tflite: needs the package litert-converter; docs/export.md tells how to install it"]
+            ["--format=tflite: needs the package litert-converter; docs/export.md explains how to install it"]
         ) from error
     refuse_too_large(run, "tflite")
     pixels = jax.ShapeDtypeStruct((1, *run.image_shape), jnp.dtype(run.dtype))

@@ -32,7 +32,7 @@ class Summary:
 
     @property
     def auxiliary_parameters(self) -> int:
-        """Parameters that the logits do not depend on: those of auxiliary classifiers, which run in training alone."""
+        """Parameters that the logits do not depend on: those of auxiliary classifiers, which only run in training."""
         needed, open_ = set(), {len(self.layers) - 1}
         while open_:
             number = open_.pop()

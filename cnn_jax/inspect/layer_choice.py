@@ -49,7 +49,7 @@ def check_names(model: Model, image_shape: tuple[int, int, int], names: Sequence
         if name in known:
             continue
         if name in (row.name for row in model.layers(image_shape)):
-            raise UnknownLayerError(f"layer {name!r} runs in training alone; the others are: {', '.join(known)}")
+            raise UnknownLayerError(f"layer {name!r} only runs in training; the others are: {', '.join(known)}")
         raise UnknownLayerError(unknown_layer(name, known))
 
 

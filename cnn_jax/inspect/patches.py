@@ -243,8 +243,8 @@ def _reconstructed(
         largest = np.abs(each.values[each.images >= 0]).max(initial=0.0)
         if result.largest_error > _TOLERANCE * largest:
             raise ValueError(
-                f"layer {each.layer!r}: responses to patches alone differ from those to whole images by up to "
-                f"{result.largest_error:.3g}, of {largest:.3g}: units depend on pixels outside of the receptive fields "
+                f"layer {each.layer!r}: responses to patches differ from those to whole images by up to "
+                f"{result.largest_error:.3g}, of {largest:.3g}: units depend on pixels outside the receptive fields "
                 "that the layer table gives"
             )
         yield result

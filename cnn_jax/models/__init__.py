@@ -310,7 +310,7 @@ def _activations(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, 
 def _unknown_layer(name: str, ran: Iterable[LayerRow], rows: Iterable[LayerRow]) -> str:
     """The error for a layer that did not run."""
     if any(row.name == name for row in rows):
-        return f"layer {name!r} runs in training alone; use train=True"
+        return f"layer {name!r} only runs in training; use train=True"
     return unknown_layer(name, (row.name for row in ran))
 
 

@@ -159,8 +159,8 @@ class PeriodicWriter:
     def _warn(self, text: str) -> None:
         if text not in self._warned:
             self._warned.add(text)
-            anew = f"launch.py report --workdir={self._folder} makes it anew"
-            self._print(f"warning: {text}; the trials are not affected; {anew}")
+            fix = f"launch.py report --workdir={self._folder} writes it again"
+            self._print(f"warning: {text}; the trials are not affected; {fix}")
 
     def _print(self, text: str) -> None:
         print_line(self._console, text)

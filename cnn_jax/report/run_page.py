@@ -39,7 +39,7 @@ class ReportInputs:
       tested: Number of all test images.
       class_names: Names of the classes in label order.
       probabilities: Probabilities of all classes, for each test image.
-      first_kernel: Kernel of the first convolution; None where there is none.
+      first_kernel: Kernel of the first convolution; None if there is none.
       layers: Rows of the layer table.
       warnings: Warnings about the data set.
     """

@@ -362,7 +362,7 @@ def test_what_cannot_be_done_is_said(small, monkeypatch):
     refused("layer 'conv./activation' gives responses that are not finite", values=broken)
     rolled = models.Model(Rolled())
     refused(
-        "layer 'first': responses to patches alone differ .* units depend on pixels outside of the receptive fields",
+        "layer 'first': responses to patches differ .* units depend on pixels outside the receptive fields",
         network=rolled,
         values=rolled.init(jax.random.key(0), SHAPE),
     )

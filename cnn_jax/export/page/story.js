@@ -99,7 +99,7 @@ const story = (() => {
       const [place, channel] = [Math.floor(unit.channel / x.channels), unit.channel % x.channels];
       return [`row ${Math.floor(place / x.width) + 1}, column ${(place % x.width) + 1} of map ${channel + 1}, unchanged, ${shown(value)}.`, []];
     }
-    if (layer.kind === "dropout") return [`unchanged, ${shown(value)}; it drops values in training alone.`, []];
+    if (layer.kind === "dropout") return [`unchanged, ${shown(value)}; it only drops values in training.`, []];
     if (layer.kind.endsWith("avg_pool")) return [`mean of ${layer.kind.startsWith("global") ? "all" : "its"} places of map ${unit.channel + 1}, ${shown(value)}.`, []];
     return [`value ${shown(value)}.`, []];
   }

@@ -52,7 +52,7 @@ def write(run: FinishedRun) -> bytes:
         )
     if not all(np.isfinite(np.asarray(array)).all() for array in jax.tree.leaves(dict(run.variables))):
         raise ConfigError(
-            ["--format=page: the network has weights that are no numbers (NaN or infinite); train it anew"]
+            ["--format=page: the network has weights that are not finite (NaN or infinite); train it again"]
         )
     layers, weights = packing.pack(nodes, run.variables)
     described = description.describe(run)

@@ -75,8 +75,8 @@ def _about(subject: Subject) -> str:
         f"test accuracy {result.test_accuracy:.4f}",
     ]
     if subject.test is not None and len(subject.test_numbers) < len(subject.test):
-        looked_at = f"{len(subject.test_numbers):,} of {len(subject.test):,} test images looked at"
-        parts.append(f"{looked_at}, evenly spaced (--test_images=all: all)")
+        images_used = f"{len(subject.test_numbers):,} of {len(subject.test):,} test images used"
+        parts.append(f"{images_used}, evenly spaced (--test_images=all: all)")
     left_out = [name for name in SLOW if subject.large and name not in subject.sections]
     if left_out and not subject.request.sections:
         parts.append(f"left out for a network of this size: {', '.join(left_out)} (--sections={','.join(left_out)})")
