@@ -38,7 +38,7 @@ def maximized(
     figure = new_figure(max(1.5 * columns, 6.4), (2.1 if usual is not None else 1.95) * rows + 1.0)
     meaning = _MEANINGS[found.search.objective] if names is None else "response"
     beside = "\nimages: the mean response to ordinary images" if usual is not None else ""
-    title = f"{plot_text.drawable(found.layer, _TITLE)}: pictures that raise a channel"
+    title = f"{plot_text.drawable(found.layer, _TITLE)}: pictures that maximize a channel"
     title = f"{title}\n{meaning} at the start and at the end{beside}"
     grid = titled_grid(figure, rows, columns, title, fontsize=11)
     captions = None if names is None else plot_text.labels(names, _CAPTION)

@@ -228,7 +228,7 @@ def checked(
     """
     pixels, numbers = np.asarray(images, np.float32), np.asarray(classes)
     if pixels.ndim != 4 or not len(pixels):
-        raise ValueError(f"images of the shape {pixels.shape}: expected (images, height, width, channels)")
+        raise ValueError(f"images with shape {pixels.shape}: expected (images, height, width, channels)")
     if numbers.shape != (len(pixels),) or not np.issubdtype(numbers.dtype, np.integer):
         raise ValueError(
             f"classes of the shape {numbers.shape} and the type {numbers.dtype}: expected {len(pixels)} integers, one "

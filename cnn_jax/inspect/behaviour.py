@@ -162,7 +162,7 @@ def penultimate(model: Model, image_shape: tuple[int, int, int]) -> str | None:
     while number != IMAGE:
         sources = rows[number].sources
         if len(sources) != 1:
-            raise ValueError(f"layer {rows[number].name} joins several layers, and no layer of weights follows it")
+            raise ValueError(f"layer {rows[number].name} joins several layers, and no layer with weights follows it")
         found = rows[number].kind in _WEIGHTED
         number = sources[0]
         if found:

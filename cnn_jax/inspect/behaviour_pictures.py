@@ -99,7 +99,7 @@ def border_profiles(borders: Sequence[LayerBorder]) -> Figure:
                 wide, key = (2.8 if each.own else 1.3), each.paddings
                 axes.plot(each.profile, color=colours[key], marker=markers[key], markersize=4, linewidth=wide)
         axes.set_title(plot_text.drawable(layer, _LABEL), fontsize=11)
-        axes.set_xlabel("places from the border", fontsize=10)
+        axes.set_xlabel("distance from the border", fontsize=10)
         axes.xaxis.get_major_locator().set_params(integer=True)
         if min(each.means.min() for each in borders if each.layer == layer) >= 0:
             axes.set_ylim(bottom=0)
@@ -126,7 +126,7 @@ def border_maps(borders: Sequence[LayerBorder]) -> Figure:
     layers, paddings = _layers(borders), _paddings(borders)
     known = {(each.paddings, each.layer): each.means for each in borders}
     figure = new_figure(max(2.2 * len(layers) + 1.2, 5.6), 2.0 * len(paddings) + 1.1)
-    grid = titled_grid(figure, len(paddings), len(layers), "Mean activation at every place of a layer's maps")
+    grid = titled_grid(figure, len(paddings), len(layers), "Mean activation at every position of a layer's maps")
     for column, layer in enumerate(layers):
         some = [means for (_, name), means in known.items() if name == layer]
         low, high = (float(bound(list(map(bound, some)))) for bound in (np.min, np.max))

@@ -175,7 +175,7 @@ def _check_maps(model: Model, variables: Variables, shape: tuple[int, int, int],
     outputs = jax.eval_shape(lambda v, x: model.apply_with_layers(v, x, names)[3], variables, image)
     for name in names:
         if outputs[name].ndim != 4:
-            raise ValueError(f"layer {name!r} has no maps, and so no border")
+            raise ValueError(f"layer {name!r} has no maps and therefore no border")
 
 
 def _with_padding(config: ModelConfig, padding: Padding) -> ModelConfig:

@@ -128,7 +128,13 @@ def class_maps(
         row = []
         for method in METHODS:
             if method not in values:
-                row.append(ClassMap(method, None, "this network has no rectifiers, whose backward pass it changes"))
+                row.append(
+                    ClassMap(
+                        method,
+                        None,
+                        "not available: it changes the backward pass of rectifiers, and this network has none",
+                    )
+                )
             else:
                 remark = cam.remarks[place] if method == "Grad-CAM" else None
                 row.append(ClassMap(method, values[method][place], remark or in_words(values[method][place])))

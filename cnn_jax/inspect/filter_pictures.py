@@ -109,7 +109,9 @@ def _check_target(request: FilterRequest, files: Sequence[Path]) -> None:
         except picture.FAULTS:
             ours = False
         if not ours:
-            raise ConfigError([f"--target: {file} would be replaced, and is not of this command; name another folder"])
+            raise ConfigError(
+                [f"--target: {file} would be overwritten, but was not written by this command; name another folder"]
+            )
 
 
 def _png_of(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:

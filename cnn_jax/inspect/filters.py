@@ -102,7 +102,7 @@ def _read_matrix(word: str) -> Float[np.ndarray, "kh kw"]:
         try:
             rows = ast.literal_eval(stripped)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise ValueError("is no matrix; write it as [[1, 0, -1], [1, 0, -1], [1, 0, -1]]") from error
+            raise ValueError("is not a matrix; write it as [[1, 0, -1], [1, 0, -1], [1, 0, -1]]") from error
         return _checked(rows)
     if stripped and not set(stripped) - set("0123456789+-.eE ,;\t\n"):
         return _checked(_rows_of_text(stripped.replace(";", "\n")))
@@ -113,7 +113,7 @@ def _read_matrix(word: str) -> Float[np.ndarray, "kh kw"]:
         found = False
     if not found:
         hint = did_you_mean(stripped, [*KERNELS, "all"], least=0.5)
-        raise ValueError(f"is no file, no matrix, and none of {', '.join(KERNELS)}, all{hint}")
+        raise ValueError(f"is neither a file nor a matrix, and none of {', '.join(KERNELS)}, all{hint}")
     try:
         if path.suffix.lower() == ".npy":
             return _checked(np.load(path, allow_pickle=False).tolist())
@@ -128,14 +128,14 @@ def _rows_of_text(text: str) -> list[list[float]]:
     try:
         return [[float(each) for each in line.replace(",", " ").split()] for line in text.splitlines() if line.strip()]
     except ValueError as error:
-        raise ValueError(f"is no matrix of numbers: {error}") from error
+        raise ValueError(f"is not a matrix of numbers: {error}") from error
 
 
 def _checked(rows: object) -> Float[np.ndarray, "kh kw"]:
     try:
         matrix = np.array(rows, np.float64)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ValueError("its rows are not numbers, as many in each row") from error
+        raise ValueError("its rows must be numbers, the same number in each row") from error
     if matrix.ndim != 2 or matrix.size == 0:
         raise ValueError(f"has the shape {matrix.shape}, expected rows and columns")
     if max(matrix.shape) > MAX_KERNEL:

@@ -195,5 +195,5 @@ def _remark(cam: Float[np.ndarray, "oh ow"]) -> str | None:
     if (cam > 0).any():
         return None
     if (cam < 0).any():
-        return "Grad-CAM is negative or zero everywhere: no place of these maps raises the class's logit."
+        return "Grad-CAM is negative or zero everywhere: no position of these maps increases the class's logit."
     return "Grad-CAM is zero everywhere: the class's logit does not depend on these maps."

@@ -174,7 +174,9 @@ def _checked_batches(
             checked(model, variables, jnp.asarray(images), jnp.zeros(len(images), jnp.int32))
             shape, size = images.shape[1:], batch_size(images.shape[1:3], len(images))
         if images.shape[1:] != shape:
-            raise ValueError(f"images of the shape {images.shape[1:]} after such of {shape}: expected one shape")
+            raise ValueError(
+                f"images with shape {images.shape[1:]} after images with shape {shape}: expected one shape"
+            )
         if not np.isfinite(images).all():
             raise ValueError("images have pixels that are not finite")
         for start in range(0, len(images), size):

@@ -112,7 +112,7 @@ def receptive_fields(
     """
     pixels = np.asarray(images, np.float32)
     if pixels.ndim != 4 or not len(pixels):
-        raise ValueError(f"images of the shape {pixels.shape}: expected (images, height, width, channels)")
+        raise ValueError(f"images with shape {pixels.shape}: expected (images, height, width, channels)")
     shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
     rows = {row.name: row for row in geometry.locate(model.layers(shape), shape)}
     names = growing_layers(model, shape) if layers is None else tuple(layers)

@@ -40,7 +40,7 @@ def sizes(fields: Sequence[ReceptiveField]) -> Figure:
     effective = [each.effective_size for each in fields]
     axes.plot(places, effective, "o-", color=ORANGE, label=f"effective (gradient above {THRESHOLD:.2%} of the largest)")
     axes.set_xticks(places, plot_text.labels([each.layer for each in fields], _LABEL), rotation=45, ha="right")
-    axes.set(title="Receptive field of the middle unit", ylabel="root of its area, pixels")
+    axes.set(title="Receptive field of the middle unit", ylabel="square root of its area, pixels")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, loc="upper left")
     return figure
@@ -84,7 +84,7 @@ def gradients(fields: Sequence[ReceptiveField]) -> Figure:
         image = axes.imshow(field.gradients / (largest or 1), cmap="gray", vmin=0, vmax=1)
         _outline(axes, field.effective)
     if image is not None:
-        figure.colorbar(image, ax=panels, shrink=0.6, label="share of the largest gradient")
+        figure.colorbar(image, ax=panels, shrink=0.6, label="share of the maximum gradient")
     return figure
 
 

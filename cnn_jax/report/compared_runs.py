@@ -153,7 +153,7 @@ def _sources(folders: Sequence[Path]) -> list[Path]:
     seen: dict[Path, Path] = {}
     for path in found:
         if (first := seen.setdefault(path.resolve(), path)) is not path:
-            faults.append(f"{path}: is given twice" + (f", also as {first}" if first != path else ""))
+            faults.append(f"{path}: was given twice" + (f", also as {first}" if first != path else ""))
     if faults:
         raise ConfigError(faults)
     return found
@@ -170,9 +170,9 @@ def _no_run_fault(folder: Path) -> str:
     if not folder.is_dir():
         return f"{folder}: is a file, expected {wanted}"
     if folder.parent != folder and is_run(folder.parent):
-        return f"{folder}: is a part of the run {folder.parent}; give that folder"
+        return f"{folder}: is part of the run {folder.parent}; give that folder"
     if is_sweep(folder.parent):
-        return f"{folder}: is a part of the sweep {folder.parent}; give that folder"
+        return f"{folder}: is part of the sweep {folder.parent}; give that folder"
     held = sorted(path.name for path in folder.iterdir())
     return f"{folder}: holds {', '.join(held[:3]) if held else 'nothing'}, expected {wanted}"
 

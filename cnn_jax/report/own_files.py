@@ -50,7 +50,7 @@ class OwnFiles:
         for name in files:
             if name not in self._known and (self._folder / name).exists():
                 path = str(self._folder / name)
-                raise FileExistsError(17, "it is not of this command; move it away, or name another folder", path)
+                raise FileExistsError(17, "this command did not write it; move it away, or name another folder", path)
         digests = {name: [_digest(content)] for name, content in files.items()}
         # Every written file is in the manifest, even if the process is killed.
         self._write_manifest(
@@ -68,9 +68,8 @@ class OwnFiles:
             known: Any = json.loads((self._folder / MANIFEST).read_text())
         except FileNotFoundError:
             if others := sorted(path.name for path in self._folder.iterdir() if not path.name.startswith(".")):
-                raise ConfigError(
-                    [f"{flag}: {self._folder} has files of others ({others[0]}, ...); name a new or an empty folder"]
-                ) from None
+                fault = f"{self._folder} has files that this command did not write ({others[0]}, ...)"
+                raise ConfigError([f"{flag}: {fault}; name a new or an empty folder"]) from None
             return {}
         except ValueError:
             known = None

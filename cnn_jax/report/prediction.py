@@ -104,7 +104,7 @@ def find_pictures(paths: Sequence[Path], config: Data | None = None) -> tuple[li
         elif path.is_file():
             files.append(path)
         else:
-            what = "is no regular file" if path.exists() else ""
+            what = "is not a regular file" if path.exists() else ""
             raise DataError(f"--images: {path} {what}" if what else f"--images: there is no file or folder {path}")
     return files, tuple(warnings)
 

@@ -186,9 +186,9 @@ def rungs(points: Sequence[SearchPoint], metric: Metric) -> Figure:
     epochs = sorted({rung for point in points for rung in point.scores})
     places = {rung: place for place, rung in enumerate(epochs)}
     figure = new_figure(8.0, 4.6)
-    axes = titled_axes(figure, "Scores at the rungs", "epochs (a rung each)", f"validation {metric.label}")
+    axes = titled_axes(figure, "Scores at the rungs", "epochs (one rung each)", f"validation {metric.label}")
     kinds = (
-        (("stopped early", "unfinished"), FAINT, "stopped early, or waits", 1.0),
+        (("stopped early", "unfinished"), FAINT, "stopped early, or waiting", 1.0),
         (("failed",), ORANGE, "failed at the next rung", 2.0),
         (("finished",), BLUE, "full length", 3.0),
     )

@@ -137,7 +137,7 @@ def test_data_are_those_of_the_network(page, run):
         ("--images={folder}/text.png", "--images: .*text.png cannot be read as a picture"),
         ("--test_images=1", "--test_images: the section behaviour compares images, expected at least 2"),
         ("--rules=guide,gradient", "--rules: got 'guide', expected some of: deconvnet, guided, gradient"),
-        ("--target={folder}", "--target: .* has files of others"),
+        ("--target={folder}", "--target: .* has files that this command did not write"),
         ("--workdir={folder}", "--workdir: .*config.json"),
     ],
 )
