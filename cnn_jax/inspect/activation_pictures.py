@@ -44,14 +44,14 @@ def maximized(
     captions = None if names is None else plot_text.labels(names, _CAPTION)
     for axes in grid.ravel():
         axes.axis("off")
-    for place, axes in enumerate(grid.ravel()[:count]):
-        channel, picture = int(found.channels[place]), found.pictures[place]
+    for index, axes in enumerate(grid.ravel()[:count]):
+        channel, picture = int(found.channels[index]), found.pictures[index]
         axes.imshow(bands.shown(picture), cmap="gray", vmin=0, vmax=255)
         caption = f"channel {channel}" if captions is None else captions[channel]
-        caption += f"\n{found.start_responses[place]:.2f} to {found.responses[place]:.2f}"
+        caption += f"\n{found.start_responses[index]:.2f} to {found.responses[index]:.2f}"
         if usual is not None:
             caption += f"\nimages {usual[:, channel].mean():.2f}"
-        if found.responses[place] <= found.start_responses[place]:
+        if found.responses[index] <= found.start_responses[index]:
             caption += "\nnot raised"
         axes.set_title(caption, fontsize=9)
     return figure
@@ -71,14 +71,14 @@ def rows(
     """
     listed: list[dict[str, object]] = []
     for each in found:
-        for place, channel in enumerate(each.channels.tolist()):
+        for index, channel in enumerate(each.channels.tolist()):
             row: dict[str, object] = {
                 "layer": each.layer,
                 "channel": channel,
                 "objective": each.search.objective,
                 "steps": each.search.steps,
-                "start_response": float(each.start_responses[place]),
-                "response": float(each.responses[place]),
+                "start_response": float(each.start_responses[index]),
+                "response": float(each.responses[index]),
             }
             if usual is not None:
                 some = usual[each.layer][:, channel]

@@ -64,13 +64,13 @@ def examples(picture: Pictures, measured: Sequence[Behaviour], seed: int = 0) ->
     figure = new_figure(1.35 * columns + 0.9, 1.6 * len(measured) + 0.6)
     grid = titled_grid(figure, len(measured), columns, "The changes, and their strengths")
     for row, each in zip(grid, measured, strict=True):
-        for place, axes in enumerate(row):
+        for index, axes in enumerate(row):
             _without_frame(axes)
-            if place >= len(each.levels):
+            if index >= len(each.levels):
                 continue
-            shown = change(each.change, picture, each.levels[place], seed)[0]
+            shown = change(each.change, picture, each.levels[index], seed)[0]
             axes.imshow(bands.shown(shown), cmap="gray", vmin=0, vmax=255)
-            axes.set_title(f"{each.levels[place]:g}", fontsize=9)
+            axes.set_title(f"{each.levels[index]:g}", fontsize=9)
         row[0].set_ylabel(each.change, fontsize=11)
     return figure
 

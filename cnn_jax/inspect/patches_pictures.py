@@ -96,10 +96,10 @@ def sheet(
         figure.suptitle(
             f"{title}\nfrom left to right: {', '.join(NAMES[rule] for rule in found.reconstructions)}, patches"
         )
-        places = figure.subplots(down, across, squeeze=False).ravel()
-        for axes in places:
+        positions = figure.subplots(down, across, squeeze=False).ravel()
+        for axes in positions:
             axes.axis("off")
-        for axes, channel in zip(places, shown, strict=False):
+        for axes, channel in zip(positions, shown, strict=False):
             last = patch_grid(found, channel)
             gap = np.full((last.shape[0], max(1, last.shape[1] // 20), 3), 255, np.uint8)
             parts = [

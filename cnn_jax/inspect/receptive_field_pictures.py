@@ -32,14 +32,16 @@ def sizes(fields: Sequence[ReceptiveField]) -> Figure:
     figure = new_figure(max(6.4, 2.4 + 0.42 * len(fields)), 4.8)
     with matplotlib.rc_context(STYLE):
         axes = figure.subplots()
-    places = range(len(fields))
-    axes.plot(places, [each.theoretical_size for each in fields], "s-", color=BLUE, label="theoretical")
+    positions = range(len(fields))
+    axes.plot(positions, [each.theoretical_size for each in fields], "s-", color=BLUE, label="theoretical")
     if any(each.size_inside < each.theoretical_size for each in fields):
         inside = [each.size_inside for each in fields]
-        axes.plot(places, inside, "^--", color=GREY, label="theoretical, inside the image")
+        axes.plot(positions, inside, "^--", color=GREY, label="theoretical, inside the image")
     effective = [each.effective_size for each in fields]
-    axes.plot(places, effective, "o-", color=ORANGE, label=f"effective (gradient above {THRESHOLD:.2%} of the largest)")
-    axes.set_xticks(places, plot_text.labels([each.layer for each in fields], _LABEL), rotation=45, ha="right")
+    axes.plot(
+        positions, effective, "o-", color=ORANGE, label=f"effective (gradient above {THRESHOLD:.2%} of the largest)"
+    )
+    axes.set_xticks(positions, plot_text.labels([each.layer for each in fields], _LABEL), rotation=45, ha="right")
     axes.set(title="Receptive field of the middle unit", ylabel="square root of its area, pixels")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, loc="upper left")

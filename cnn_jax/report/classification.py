@@ -74,7 +74,7 @@ def most_confused(matrix: np.ndarray, class_names: Sequence[str], count: int) ->
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(wrong, axis=None, kind="stable")[::-1][:count]
-    pairs = [divmod(int(place), len(class_names)) for place in order]
+    pairs = [divmod(int(index), len(class_names)) for index in order]
     return [
         (class_names[true], class_names[taken], int(wrong[true, taken]), wrong[true, taken] / matrix[true].sum())
         for true, taken in pairs
@@ -119,10 +119,10 @@ def calibration(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, 
     """
     sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     edges = np.linspace(0, 1, bins + 1)
-    places = np.clip(np.digitize(sure, edges[1:-1], right=True), 0, bins - 1)
-    counts = np.bincount(places, minlength=bins)
+    positions = np.clip(np.digitize(sure, edges[1:-1], right=True), 0, bins - 1)
+    counts = np.bincount(positions, minlength=bins)
     empty = np.where(counts == 0, np.nan, 1.0)
-    confidence = np.bincount(places, sure, bins) / np.maximum(counts, 1) * empty
-    accuracy = np.bincount(places, right, bins) / np.maximum(counts, 1) * empty
+    confidence = np.bincount(positions, sure, bins) / np.maximum(counts, 1) * empty
+    accuracy = np.bincount(positions, right, bins) / np.maximum(counts, 1) * empty
     error = float(np.nansum(np.abs(confidence - accuracy) * counts) / len(labels))
     return Calibration(edges, confidence, accuracy, counts, error)

@@ -103,7 +103,7 @@ def read_entries(folders: Sequence[Path]) -> list[Entry]:
       RunFolderError: If a sweep cannot be read.
     """
     sources = _sources(folders)
-    singles = [_read_run(path, -1 - place) for place, path in enumerate(sources) if not is_sweep(path)]
+    singles = [_read_run(path, -1 - index) for index, path in enumerate(sources) if not is_sweep(path)]
     grouped = _grouped(singles, alone=len(singles) == len(sources))
     entries: list[Entry] = []
     for path in sources:

@@ -24,7 +24,7 @@ def field_text(value: Any) -> str:
 def as_json(comparison: Comparison) -> str:
     """Formats the comparison as a JSON object."""
     entries = []
-    for place, line in enumerate(comparison.lines):
+    for index, line in enumerate(comparison.lines):
         difference = line.difference
         entries.append(
             {
@@ -44,7 +44,7 @@ def as_json(comparison: Comparison) -> str:
                     "p_holm": difference.p_holm,
                     "p_sign": line.sign,
                 },
-                "config": {field: values[place] for field, values in comparison.fields.items()},
+                "config": {field: values[index] for field, values in comparison.fields.items()},
             }
         )
     content = {
@@ -66,7 +66,7 @@ def as_csv(comparison: Comparison) -> str:
     ends = [f"test_{name}{end}" for name in names for end in ("", "_low", "_high")]
     tests = ("difference", "p_value", "p_holm", "p_sign")
     writer.writerow(["name", "seeds", "finished", "test_images", *ends, *further, *tests, *comparison.fields])
-    for place, line in enumerate(comparison.lines):
+    for index, line in enumerate(comparison.lines):
         found = [line.metrics[name] for name in names]
         difference = line.difference
         tested = (difference.estimate.mean, difference.p_value, difference.p_holm) if difference else (None,) * 3
@@ -77,7 +77,7 @@ def as_csv(comparison: Comparison) -> str:
                 *line.means,
                 *tested,
                 line.sign,
-                *(field_text(values[place]) for values in comparison.fields.values()),
+                *(field_text(values[index]) for values in comparison.fields.values()),
             ]
         )
     return file.getvalue()

@@ -58,7 +58,7 @@ def importance(values: Sequence[Sequence[Any]], ordered: Sequence[bool], scores:
     if n < FEWEST or ranks.std() == 0:
         return Importance(n, None, ())
     chosen = np.linspace(0, n - 1, min(n, _MOST)).round().astype(int)
-    columns = [_columns([values[place][side] for place in chosen], kind) for side, kind in enumerate(ordered)]
+    columns = [_columns([values[index][side] for index in chosen], kind) for side, kind in enumerate(ordered)]
     features, target = np.hstack(columns), ranks[chosen]
     ends = np.cumsum([0, *(each.shape[1] for each in columns)])
     rng = np.random.default_rng(0)

@@ -45,12 +45,12 @@ def samples(
         figure.suptitle(title)
         grid = figure.subplots(rows, columns, squeeze=False)
     captions = plot_text.labels(class_names, _CAPTION)
-    for place, axes in enumerate(grid.ravel()):
+    for index, axes in enumerate(grid.ravel()):
         axes.axis("off")
-        if place >= len(images):
+        if index >= len(images):
             continue
-        axes.imshow(bands.shown(images[place]), cmap="gray", vmin=0, vmax=255)
-        caption, is_right = _caption(probabilities[place], int(labels[place]), captions)
+        axes.imshow(bands.shown(images[index]), cmap="gray", vmin=0, vmax=255)
+        caption, is_right = _caption(probabilities[index], int(labels[index]), captions)
         axes.set_title(caption, fontsize=10, color=GREEN if is_right else ORANGE)
     return figure
 
@@ -78,15 +78,15 @@ def _band_samples(
         figure.suptitle(f"{title}: the channels as maps{more}")
         grid = figure.subplots(len(shown), channels + 1, squeeze=False, width_ratios=(1.9, *([1] * channels)))
     captions = plot_text.labels(class_names, _CAPTION)
-    for place, row in enumerate(grid):
-        image, label, each = shown[place], labels[place], probabilities[place]
+    for index, row in enumerate(grid):
+        image, label, each = shown[index], labels[index], probabilities[index]
         caption, is_right = _caption(each, int(label), captions)
         row[0].text(1, 0.5, caption, fontsize=10, ha="right", va="center", color=GREEN if is_right else ORANGE)
         row[0].axis("off")
         for channel, axes in enumerate(row[1:]):
             axes.imshow(image[..., channel], cmap="gray", vmin=0, vmax=255)
             axes.axis("off")
-            if place == 0:
+            if index == 0:
                 axes.set_title(str(channel + 1), fontsize=10)
     return figure
 
@@ -111,14 +111,14 @@ def filters(kernel: Float[np.ndarray, "kh kw c o"]) -> Figure:
         grid = figure.subplots(rows, columns, squeeze=False)
     limit = float(np.abs(kernel).max()) or 1.0
     image = None
-    for place, axes in enumerate(grid.ravel()):
+    for index, axes in enumerate(grid.ravel()):
         axes.axis("off")
-        if place >= shown:
+        if index >= shown:
             continue
         if channels == 3:
-            axes.imshow((kernel[..., place] / limit + 1) / 2)
+            axes.imshow((kernel[..., index] / limit + 1) / 2)
         else:
-            image = axes.imshow(kernel[..., place].mean(axis=-1), cmap="RdBu_r", vmin=-limit, vmax=limit)
+            image = axes.imshow(kernel[..., index].mean(axis=-1), cmap="RdBu_r", vmin=-limit, vmax=limit)
     if image is not None:
         bar = figure.colorbar(image, ax=grid, shrink=0.9)
         bar.set_label("weight" if channels == 1 else "weight, mean over the input channels")

@@ -124,10 +124,10 @@ def step_time(profile: StepProfile, count: int) -> Figure:
     kinds = [kind for kind, _, _ in profile.kinds]
     colours = dict(zip(kinds, (BLUE, ORANGE, GREEN, *FURTHER), strict=False))
     for kind in kinds:
-        places = [place for place, operation in enumerate(longest) if operation.kind == kind]
-        if places:
-            spent = [longest[place].milliseconds for place in places]
-            axes.barh(places, spent, color=colours[kind], label=kind)
+        positions = [index for index, operation in enumerate(longest) if operation.kind == kind]
+        if positions:
+            spent = [longest[index].milliseconds for index in positions]
+            axes.barh(positions, spent, color=colours[kind], label=kind)
     names = [" ".join(filter(None, (operation.layer, operation.name))) for operation in longest]
     axes.set_yticks(range(len(longest)), [plot_text.drawable(name, _OPERATION_LABEL) for name in names], fontsize=9)
     axes.invert_yaxis()

@@ -89,17 +89,17 @@ def slice_of(axis: Axis, values: Sequence[Any], points: Sequence[SearchPoint], m
     figure = new_figure(6.4, 4.2)
     axes = titled_axes(figure, "", axis.field, f"validation {metric.label}")
     at = _x_positions(axes, axis, values)
-    scored = [place for place, point in enumerate(points) if point.scores]
+    scored = [index for index, point in enumerate(points) if point.scores]
     kinds = (
-        (FAINT, "fewer epochs", [place for place in scored if epochs not in points[place].scores]),
-        (BLUE, "full length", [place for place in scored if epochs in points[place].scores]),
+        (FAINT, "fewer epochs", [index for index in scored if epochs not in points[index].scores]),
+        (BLUE, "full length", [index for index in scored if epochs in points[index].scores]),
     )
-    last = {place: points[place].scores[max(points[place].scores)] for place in scored}
+    last = {index: points[index].scores[max(points[index].scores)] for index in scored}
     for colour, label, chosen in kinds:
         if chosen:
-            scores = metric.scale * np.array([last[place] for place in chosen])
+            scores = metric.scale * np.array([last[index] for index in chosen])
             axes.scatter(at[chosen], scores, s=_size(len(points)), color=colour, alpha=0.8, linewidths=0, label=label)
-    failed = [place for place, point in enumerate(points) if point.state == "failed"]
+    failed = [index for index, point in enumerate(points) if point.state == "failed"]
     if failed:
         edge = 0.02 if metric.higher_is_better else 0.98
         drawn: Any = {"marker": "x", "s": 30, "color": ORANGE, "transform": axes.get_xaxis_transform()}
@@ -129,9 +129,9 @@ def parallel_coordinates(
     shown = metric.scale * np.asarray(scores, float)
     low, high = bounds(shown, metric)
     heights = []
-    for place, axis in enumerate(axes_of):
-        column = [each[place] for each in values]
-        heights.append(_draw_parallel_axis(axes, place, axis, column))
+    for index, axis in enumerate(axes_of):
+        column = [each[index] for each in values]
+        heights.append(_draw_parallel_axis(axes, index, axis, column))
     score_axis = Axis(f"validation {metric.label}", True, False)
     heights.append(_draw_parallel_axis(axes, len(axes_of), score_axis, np.clip(shown, low, high).tolist()))
     order = np.argsort([metric.gain(score) for score in scores], kind="stable")
@@ -167,7 +167,7 @@ def importances(fields: Sequence[str], found: Importance, epochs: int) -> Figure
     order = np.argsort([mean for mean, _ in found.fields], kind="stable")
     means, spreads = (np.array([each[side] for each in found.fields])[order] for side in (0, 1))
     axes.barh(range(len(fields)), means, xerr=spreads, color=BLUE, error_kw={"ecolor": GREY, "capsize": 3})
-    axes.set_yticks(range(len(fields)), plot_text.labels([fields[place] for place in order], 40))
+    axes.set_yticks(range(len(fields)), plot_text.labels([fields[index] for index in order], 40))
     axes.axvline(0, color="black", linewidth=1)
     axes.grid(visible=False, axis="y")
     return figure
@@ -184,7 +184,7 @@ def rungs(points: Sequence[SearchPoint], metric: Metric) -> Figure:
       The figure: a line for each point, blue if it was trained to the full length.
     """
     epochs = sorted({rung for point in points for rung in point.scores})
-    places = {rung: place for place, rung in enumerate(epochs)}
+    indices = {rung: index for index, rung in enumerate(epochs)}
     figure = new_figure(8.0, 4.6)
     axes = titled_axes(figure, "Scores at the rungs", "epochs (one rung each)", f"validation {metric.label}")
     kinds = (
@@ -196,7 +196,7 @@ def rungs(points: Sequence[SearchPoint], metric: Metric) -> Figure:
         chosen = [point.scores for point in points if point.state in states and point.scores]
         if not chosen:
             continue
-        lines = [[(places[rung], metric.scale * score) for rung, score in sorted(each.items())] for each in chosen]
+        lines = [[(indices[rung], metric.scale * score) for rung, score in sorted(each.items())] for each in chosen]
         width = 1.2 if len(points) < 200 else 0.6
         axes.add_collection(
             LineCollection([line for line in lines if len(line) > 1], colors=colour, linewidths=width, zorder=above)
@@ -223,17 +223,17 @@ def confirmed(confirmations: Sequence[Confirmation], metric: Metric) -> Figure:
     """
     figure = new_figure(max(5.6, 2.6 + 1.1 * len(confirmations)), 4.4)
     axes = titled_axes(figure, "Search score and confirmed score", "point", f"validation {metric.label}")
-    for place, each in enumerate(confirmations):
-        first = place == 0
+    for index, each in enumerate(confirmations):
+        first = index == 0
         search = metric.scale * each.search_score
-        axes.plot([place - 0.15], [search], "D", color=ORANGE, markersize=8, label="in the search" * first)
+        axes.plot([index - 0.15], [search], "D", color=ORANGE, markersize=8, label="in the search" * first)
         scores = metric.scale * np.array(each.scores)
-        axes.scatter([place + 0.15] * len(scores), scores, s=22, color=GREY, alpha=0.6, label="fresh seed" * first)
+        axes.scatter([index + 0.15] * len(scores), scores, s=22, color=GREY, alpha=0.6, label="fresh seed" * first)
         found = estimate(scores.tolist())
         if found.mean is not None:
             reach = np.nan if found.high is None else found.high - found.mean
             axes.errorbar(
-                [place + 0.15], [found.mean], [reach], color=BLUE, label="mean, 95 % interval" * first, **BARS
+                [index + 0.15], [found.mean], [reach], color=BLUE, label="mean, 95 % interval" * first, **BARS
             )
     axes.set_xticks(range(len(confirmations)), [str(each.point.number) for each in confirmations])
     axes.set_xlim(-0.6, len(confirmations) - 0.4)
@@ -276,7 +276,7 @@ def _x_positions(axes: Axes, axis: Axis, values: Sequence[Any]) -> np.ndarray:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         return np.array(values, float)
     choices = _choices(values)
-    numbers = {each: place for place, each in enumerate(choices)}
+    numbers = {each: index for index, each in enumerate(choices)}
     texts = plot_text.labels([value_text(value) for value in choices.values()], _VALUE)
     slanted: Any = {"rotation": 35, "ha": "right"} if sum(map(len, texts)) > 55 else {}
     axes.set_xticks(range(len(texts)), texts, **slanted)
@@ -305,9 +305,9 @@ def _round_ticks(values: np.ndarray, log: bool) -> list[float]:
     return [float(f"{mark:.3g}") for mark in marks]
 
 
-def _draw_parallel_axis(axes: Axes, place: int, axis: Axis, values: Sequence[Any]) -> np.ndarray:
+def _draw_parallel_axis(axes: Axes, index: int, axis: Axis, values: Sequence[Any]) -> np.ndarray:
     """Draws an axis of parallel coordinates and returns the heights of the values, from 0 to 1."""
-    axes.axvline(place, color=GREY, linewidth=1, zorder=2.5)
+    axes.axvline(index, color=GREY, linewidth=1, zorder=2.5)
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1}
     style: Any = {"ha": "left", "va": "center", "fontsize": 9, "zorder": 4, "bbox": box}
     if not axis.ordered:
@@ -315,7 +315,7 @@ def _draw_parallel_axis(axes: Axes, place: int, axis: Axis, values: Sequence[Any
         texts = plot_text.labels([value_text(value) for value in choices.values()], _VALUE)
         heights = dict(zip(choices, np.linspace(0.04, 0.96, len(choices)) if len(choices) > 1 else [0.5], strict=True))
         for each in list(zip(heights.values(), texts, strict=True))[:: max(1, -(-len(texts) // _LABELLED))]:
-            axes.text(place + 0.04, *each, **style)
+            axes.text(index + 0.04, *each, **style)
         apart = spread(len(values)) * min(0.12, 0.8 / len(choices))
         return np.array([heights[point_key([value])] for value in values]) + apart
     numbers = np.array(values, float)
@@ -328,6 +328,6 @@ def _draw_parallel_axis(axes: Axes, place: int, axis: Axis, values: Sequence[Any
         return ((np.log(at) if axis.log else at) - ends[0]) / (ends[1] - ends[0])
 
     for mark in _round_ticks(numbers, axis.log):
-        axes.text(place + 0.04, float(height(mark)), f"{mark:,.6g}", **style)
+        axes.text(index + 0.04, float(height(mark)), f"{mark:,.6g}", **style)
     found: np.ndarray = height(numbers)
     return found

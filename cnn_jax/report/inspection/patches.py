@@ -46,7 +46,7 @@ def patches(subject: Subject) -> Section:
     )
     groups = []
     for each in found:
-        captions = [patches_pictures.caption(each, place) for place in range(len(each.units.channels))]
+        captions = [patches_pictures.caption(each, index) for index in range(len(each.units.channels))]
         figure = patches_pictures.sheet(each, f"{each.units.layer}: strongest patches and reconstructions")
         rules_drawn = " and ".join(patches_pictures.NAMES[rule] for rule in each.reconstructions)
         alt = (
@@ -82,12 +82,12 @@ def _rows(found: TopPatches, subject: Subject) -> list[dict[str, object]]:
             "layer": units.layer,
             "channel": int(channel),
             "rank": rank + 1,
-            "test_image": int(subject.test_numbers[units.images[place, rank]]),
-            "response": float(units.values[place, rank]),
-            **dict(zip(("row", "column"), units.places[place, rank].tolist(), strict=True)),
-            **dict(zip(("top", "left", "height", "width"), units.boxes[place, rank].tolist(), strict=True)),
+            "test_image": int(subject.test_numbers[units.images[index, rank]]),
+            "response": float(units.values[index, rank]),
+            **dict(zip(("row", "column"), units.places[index, rank].tolist(), strict=True)),
+            **dict(zip(("top", "left", "height", "width"), units.boxes[index, rank].tolist(), strict=True)),
         }
-        for place, channel in enumerate(units.channels)
+        for index, channel in enumerate(units.channels)
         for rank in range(units.values.shape[1])
-        if units.images[place, rank] >= 0
+        if units.images[index, rank] >= 0
     ]

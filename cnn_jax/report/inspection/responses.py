@@ -207,14 +207,14 @@ def _three_strengths(strengths: Sequence[float]) -> tuple[float, ...]:
 
 def _evenly_spaced(items: Sequence[_Item], count: int) -> list[_Item]:
     """Returns evenly spaced items, including the first and the last."""
-    places = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
-    return [items[place] for place in places]
+    indices = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
+    return [items[index] for index in indices]
 
 
 def _table(rows: Sequence[Mapping[str, object]], caption: str) -> Table:
     """Converts the rows of a CSV file to a table of the page."""
     headings = list(rows[0])
-    numeric = [place for place, name in enumerate(headings) if isinstance(rows[0][name], int | float)]
+    numeric = [index for index, name in enumerate(headings) if isinstance(rows[0][name], int | float)]
     cells = [[_cell(row[name]) for name in headings] for row in rows]
     return Table([name.replace("_", " ") for name in headings], cells, numeric, caption)
 

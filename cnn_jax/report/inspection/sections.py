@@ -112,23 +112,23 @@ def feature_maps(subject: Subject) -> Section:
 
 def classes(subject: Subject) -> Section:
     """Shows which pixels of the pictures the classes depend on."""
-    places = np.array([place for place, _ in subject.pairs])
+    positions = np.array([index for index, _ in subject.pairs])
     numbers = np.array([number for _, number in subject.pairs])
     found = class_maps(
         subject.model,
         subject.variables,
-        subject.images[places],
+        subject.images[positions],
         numbers,
         jax.random.key(subject.run.experiment.seed),
         _effort(subject),
     )
     limits = shared_limits(found.maps, subject.request.scale)
     groups = []
-    for pair, ((place, number), maps) in enumerate(zip(subject.pairs, found.maps, strict=True)):
-        seen, name = subject.pictures[place], subject.class_name(number)
+    for pair, ((index, number), maps) in enumerate(zip(subject.pairs, found.maps, strict=True)):
+        seen, name = subject.pictures[index], subject.class_name(number)
         figure = class_map_panels(maps, seen.pixels, limits)
         words = "; ".join(f"{each.method}: {_map_description(each)}" for each in maps)
-        title = f"{seen.title}: {name}, {subject.probabilities[place, number]:.1%}".replace("%", " %")
+        title = f"{seen.title}: {name}, {subject.probabilities[index, number]:.1%}".replace("%", " %")
         shown = Shown.drawn(
             f"class-{number}-{seen.title}", figure, f"Maps of {seen.title} for the class {name}. {words}"
         )
