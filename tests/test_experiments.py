@@ -31,6 +31,7 @@ PARAMETERS = {
     "convnext_tiny_imagenet": 28_589_128,
     "mobilenet_v2_imagenet": 3_504_872,
     "resnext50_imagenet": 25_028_904,
+    "resnet152_imagenet": 60_192_808,
     "vgg16_imagenet": 138_357_544,
     "inception_v3_imagenet": 27_161_264,
     "mobilenet_v3_large_imagenet": 5_483_032,
@@ -60,7 +61,15 @@ def test_small_networks_cost_alike():
         assert 4e6 < geometry.summarize(model, (28, 28, 1), 10).multiply_adds < 10e6, name
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if file.stem not in PARAMETERS], ids=lambda file: file.stem)
+# ResNet-152 is ResNet-50 with more blocks.
+STEPS = [
+    pytest.param(file, id=file.stem, marks=[pytest.mark.exhaustive] * (file.stem == "resnet152_imagenet"))
+    for file in FILES
+    if file.stem not in PARAMETERS or file.stem == "resnet152_imagenet"
+]
+
+
+@pytest.mark.parametrize("file", STEPS)
 def test_two_steps(file):
     experiment = parsing.parse(parsing.override(experiment_file.load_config(file), QUICKLY))
     shape, classes = declared(experiment.data)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.network_cases import network_cases
 from support.quick_programs import QUICK
 from support.tiny_networks import SIDE, TINY
 
@@ -74,7 +75,7 @@ def test_outputs_have_the_shapes_of_the_table(config, side):
     assert {name: output.shape for name, output in layers.items()} == {row.name: (2, *row.output_shape) for row in rows}
 
 
-@pytest.mark.parametrize(("config", "side"), [case for case in CASES if not case.id.startswith(ALIKE)])
+@pytest.mark.parametrize(("config", "side"), network_cases(case for case in NETWORKS if case[0].name not in ALIKE))
 def test_looking_changes_nothing_and_perturbations_have_the_biases_gradients(config, side):
     """A bias is added at every place of its layer's output: its gradient is the sum of the output's gradient."""
     model, variables, images = started(config, side)

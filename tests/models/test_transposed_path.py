@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from double_precision import double_precision, in_double_precision
+from support.network_cases import network_cases
 from support.quick_programs import QUICK
 from support.tiny_networks import SIDE, TINY
 
@@ -54,7 +55,7 @@ NETWORKS = [
     (CIFAR.model_copy(update={"activation_order": "pre", "padding": "VALID", "norm": "group", "norm_groups": 2}), 31),
     *((config, SIDE) for config in TINY),
 ]
-CASES = [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in enumerate(NETWORKS)]
+CASES = network_cases(NETWORKS)
 # Without rectifiers, largest values and products: what is left is linear, but for biases.
 LINEAR = [
     (CNN.model_copy(update={"activation": "identity", "pooling": "avg", "padding": "REPLICATE", "norm": "batch"}), 13),
@@ -64,7 +65,7 @@ LINEAR = [
     (CIFAR.model_copy(update={"activation": "identity"}), 9),
     (CIFAR.model_copy(update={"activation": "identity", "shortcut": "projection"}), 9),
 ]
-LINEAR_CASES = [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in enumerate(LINEAR)]
+LINEAR_CASES = network_cases(LINEAR)
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +139,8 @@ def test_the_backward_pass_is_the_adjoint(config, side):
     step = 1e-6
 
     def both(image, direction, cotangent):
-        ends = [model.apply(variables, image + way * step * direction, train=False)[0] for way in (1, -1)]
+        both_ends = jnp.concatenate([image + step * direction, image - step * direction])
+        ends = jnp.split(model.apply(variables, both_ends, train=False)[0], 2)
         with ops.relu_backward("gradient"):
             _, back = jax.vjp(lambda x: model.apply(variables, x, train=False)[0], image)
         return (ends[0] - ends[1]) / (2 * step), back(cotangent)[0]
@@ -178,11 +180,13 @@ def folded(params, batch_stats, eps):
 
 @pytest.mark.parametrize(
     ("config", "side"),
-    [
-        (CNN.model_copy(update={"norm": "batch"}), 14),
-        (TorchvisionGoogLeNet(**GOOGLENET | {"modules": (1, 0, 0)}), 33),
-        (CIFAR.model_copy(update={"shortcut": "projection"}), 9),
-    ],
+    network_cases(
+        [
+            (CNN.model_copy(update={"norm": "batch"}), 14),
+            (TorchvisionGoogLeNet(**GOOGLENET | {"modules": (1, 0, 0)}), 33),
+            (CIFAR.model_copy(update={"shortcut": "projection"}), 9),
+        ]
+    ),
 )
 def test_batch_norm_folded_into_the_convolutions_has_the_same_backward_pass(config, side):
     model, variables, rng = started(config, side)
@@ -206,12 +210,14 @@ def test_batch_norm_folded_into_the_convolutions_has_the_same_backward_pass(conf
 
 @pytest.mark.parametrize(
     ("config", "side"),
-    [
-        (CNN, 14),
-        (GoogLeNet(**GOOGLENET | {"modules": (1, 0, 0)}), 32),
-        (CIFAR.model_copy(update={"shortcut": "projection"}), 9),
-        (CIFAR.model_copy(update={"activation_order": "pre"}), 9),
-    ],
+    network_cases(
+        [
+            (CNN, 14),
+            (GoogLeNet(**GOOGLENET | {"modules": (1, 0, 0)}), 32),
+            (CIFAR.model_copy(update={"shortcut": "projection"}), 9),
+            (CIFAR.model_copy(update={"activation_order": "pre"}), 9),
+        ]
+    ),
 )
 def test_every_rectifier_passes_on_what_its_rule_says(config, side):
     """Read on both sides of each one, as the gradients with respect to perturbations of zeros."""

@@ -33,20 +33,20 @@ def single(image, kernel, **options):
 
 
 def looped(x, kernel, strides, pads, dilation, groups, mode="constant"):
-    """Convolution by its definition, window by window, in float64."""
+    """Convolution by its definition, tap by tap, in float64."""
     x = np.pad(x.astype(np.float64), ((0, 0), *pads, (0, 0)), mode=mode)
     kh, kw, channels, features = kernel.shape
     oh = (x.shape[1] - dilation[0] * (kh - 1) - 1) // strides[0] + 1
     ow = (x.shape[2] - dilation[1] * (kw - 1) - 1) // strides[1] + 1
     result = np.zeros((x.shape[0], oh, ow, features))
     each = features // groups
-    for row, column, group in np.ndindex(oh, ow, groups):
-        top, left = row * strides[0], column * strides[1]
-        rows = slice(top, top + dilation[0] * (kh - 1) + 1, dilation[0])
-        columns = slice(left, left + dilation[1] * (kw - 1) + 1, dilation[1])
+    for i, j, group in np.ndindex(kh, kw, groups):
+        top, left = i * dilation[0], j * dilation[1]
+        rows = slice(top, top + strides[0] * (oh - 1) + 1, strides[0])
+        columns = slice(left, left + strides[1] * (ow - 1) + 1, strides[1])
+        outputs = slice(group * each, (group + 1) * each)
         seen = x[:, rows, columns, group * channels : (group + 1) * channels]
-        weights = kernel[:, :, :, group * each : (group + 1) * each].astype(np.float64)
-        result[:, row, column, group * each : (group + 1) * each] = np.tensordot(seen, weights, 3)
+        result[..., outputs] += seen @ kernel[i, j, :, outputs].astype(np.float64)
     return result
 
 

@@ -167,7 +167,9 @@ def test_numbers_that_are_no_weights_are_refused(reference_weights):
     with pytest.raises(WeightsError, match=r"2 of another type .*: bn1\.bias is int8, bn1\.weight is complex64$"):
         from_torch(weights, ResNet())
     weights = reference_weights("resnet18")
-    weights["fc.bias"][3], weights["bn1.running_var"][0] = np.nan, np.inf
+    for entry, number in (("fc.bias", np.nan), ("bn1.running_var", np.inf)):
+        weights[entry] = weights[entry].copy()
+        weights[entry][3] = number
     weights["fc.weight"] = weights["fc.weight"].astype(np.float64)
     weights["fc.weight"][0, 0] = 1e300  # too large for float32
     with pytest.raises(WeightsError, match=r"3 not finite: bn1\.running_var, fc\.bias, fc\.weight$"):
