@@ -213,7 +213,7 @@ def _matching(model: Model, variables: Variables, shape: tuple[int, int, int]) -
       Variables of the network, zeros where the trained ones do not fit; and the names of the layers that depend on
       trained ones alone.
     """
-    needed = jax.eval_shape(lambda key: model.init(key, shape), jax.random.key(0))
+    needed = model.variable_shapes(shape)
     trained = dict(jax.tree_util.tree_leaves_with_path(dict(variables)))
     wrong = set()
 

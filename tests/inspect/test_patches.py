@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.gradients import applied
 from support.tiny_networks import SIDE, TINY
 
 from cnn_jax import models
@@ -218,7 +219,7 @@ def test_silent_channels_and_layers_without_maps(small):
     first, logits = top_patches(model, {"params": params}, [images[:8]], TO_PIXELS, layers, count=3)
     assert list(first.units.silent) == [True, False]
     assert logits.patches.shape[2:] == SHAPE  # the whole image, of which the last column of conv1 is not pooled
-    expected = np.asarray(model.apply({"params": params}, jnp.asarray(images[:8]), train=False)[0])[:, 1]
+    expected = np.asarray(applied(model, {"params": params}, jnp.asarray(images[:8]), False)[0])[:, 1]
     np.testing.assert_allclose(logits.units.values[0], np.sort(expected)[::-1][:3], rtol=1e-5)
     assert (logits.units.places == 0).all()
 
@@ -298,7 +299,7 @@ def test_patches_alone_give_the_responses(config, size, layers):
     """To the whole image, which is what is around a patch first, and to the patch in noise."""
     model, rng = models.create(config, 3), np.random.default_rng(0)
     image = rng.standard_normal((*size, 2)).astype(np.float32)
-    shapes = jax.eval_shape(lambda key: model.init(key, image.shape), jax.random.key(0))
+    shapes = model.variable_shapes(image.shape)
 
     def drawn(path, leaf):
         scale = np.sqrt(2 / max(1, np.prod(leaf.shape[:-1])))

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.gradients import applied
 
 from cnn_jax import models
 from cnn_jax.config.model import (
@@ -119,7 +120,7 @@ def test_the_lectures_network_by_hand():
     model = models.create(config, 5)
     variables = model.init(jax.random.key(1), (8, 8, 1))
     image = np.random.default_rng(0).random((1, 8, 8, 1)).astype(np.float32)
-    logits, aux, stats = model.apply(variables, jnp.asarray(image), train=False)
+    logits, aux, stats = applied(model, variables, jnp.asarray(image), False)
     params = jax.tree.map(np.asarray, variables["params"])
 
     def convolve(x, layer):
@@ -151,8 +152,8 @@ def test_dropout_is_for_training_alone():
     model = models.create(Cnn(features=(4,), pooling="none", dense=(64,), dropout=0.5), 10)
     variables = model.init(jax.random.key(0), (8, 8, 1))
     images = jnp.ones((2, 8, 8, 1))
-    calm = [model.apply(variables, images, train=False)[0] for _ in range(2)]
-    wild = [model.apply(variables, images, train=True, key=jax.random.key(seed))[0] for seed in (1, 1, 2)]
+    calm = [applied(model, variables, images, False)[0] for _ in range(2)]
+    wild = [applied(model, variables, images, True, jax.random.key(seed))[0] for seed in (1, 1, 2)]
     assert np.array_equal(calm[0], calm[1])
     assert np.array_equal(wild[0], wild[1])
     assert not np.array_equal(wild[0], wild[2])

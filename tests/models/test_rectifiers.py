@@ -57,7 +57,7 @@ COUNTS = [
         1 + 3 * 2 + 1 + 1,
     ),  # the layers have two
     (MobileNetV2(blocks=(1, 2, 1, 0, 0, 0, 0)), 224, 1 + 1 + 3 * 2 + 1, 1 + 1 + 3 * 2 + 1),
-    (MobileNetV3Large(modules=8), 224, 1 + 5 * 2 + 3, 1 + 5 * 2 + 3),  # the first six blocks, and gates' squeezed values
+    (MobileNetV3Large(modules=8), 224, 1 + 5 * 2 + 3, 1 + 5 * 2 + 3),  # the first six blocks, and gates
     (MobileNetV3Small(modules=5), 224, 1 + 2 * 2 + 3, 1 + 2 * 2 + 3),
     (EfficientNet(blocks=(1, 1, 0, 0, 0, 0, 0)), 32, 0, 0),  # SiLU
     (ConvNeXt(blocks=(1, 1, 0, 0)), 32, 0, 0),  # GELU
@@ -161,15 +161,22 @@ def test_signals_of_a_network_are_positive_where_rectifiers_end_it():
     model = models.create(Cnn(features=(6, 8), dense=(5,)), 3)
     variables = model.init(jax.random.key(0), (12, 12, 1))
     images = jax.random.normal(jax.random.key(1), (2, 12, 12, 1))
-    maps = model.apply_with_layers(variables, images, capture="all")[3]
-    zeros = {"conv1": jnp.zeros_like(maps["conv1"])}
-    signals = {}
-    for backward in ("gradient", "deconvnet", "guided"):
-        with ops.relu_backward(backward):
-            signals[backward] = np.asarray(
-                jax.grad(lambda z: model.apply_with_layers(variables, images, perturb=z)[0][:, 1].sum())(zeros)["conv1"]
-            )
-    shut = np.asarray(maps["conv1"]) <= 0
+
+    @jax.jit
+    def computed(images):
+        maps = model.apply_with_layers(variables, images, capture="all")[3]["conv1"]
+        signals = {}
+        for backward in ("gradient", "deconvnet", "guided"):
+
+            def score(change):
+                return model.apply_with_layers(variables, images, perturb={"conv1": change})[0][:, 1].sum()
+
+            with ops.relu_backward(backward):
+                signals[backward] = jax.grad(score)(jnp.zeros_like(maps))
+        return maps, signals
+
+    maps, signals = jax.tree.map(np.asarray, computed(images))
+    shut = maps <= 0
     assert (signals["gradient"][shut] == 0).all()
     assert (signals["gradient"] < 0).any()
     assert (signals["deconvnet"] >= 0).all()

@@ -77,7 +77,7 @@ def in_float64():
 def started(config, side):
     """The network in float64, its variables away from where they begin, and random numbers."""
     model = models.create(config, CLASSES)
-    shapes = jax.eval_shape(lambda key: model.init(key, (side, side, 3)), jax.random.key(0))
+    shapes = model.variable_shapes((side, side, 3))
     rng = np.random.default_rng(0)
 
     def draw(path, leaf):

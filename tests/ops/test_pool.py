@@ -72,13 +72,25 @@ def test_a_tie_gives_its_gradient_to_the_first(pool):
     assert np.array_equal(gradient[0, :, :, 0], np.tile(first, (2, 2)))
 
 
+SMALL, LARGE = ((2, 2), (3, 2), (2, 3), (3, 3)), ((12, 11),)  # the large window has more than 127 taps
+
+
 @pytest.mark.parametrize("padding", ["VALID", "SAME", 1])
-def test_gradients_against_a_loop(padding):
-    """Windows and strides are of one program; the last window has more than 127 taps."""
+@pytest.mark.parametrize(
+    ("windows", "steps"),
+    [
+        (SMALL, ((1, 1), (2, 1), (2, 3), (4, 4))),
+        (LARGE, ((1, 1), (2, 3))),
+        pytest.param(LARGE, ((2, 1), (4, 4)), marks=pytest.mark.exhaustive),
+    ],
+    ids=["small", "large", "large too"],
+)
+def test_gradients_against_a_loop(windows, steps, padding):
+    """Windows and strides are of one program."""
     rng = np.random.default_rng(5)
     size = (13, 14)
     x = rng.integers(0, 4, size).astype(np.float32)  # many ties
-    cases = list(itertools.product(((2, 2), (3, 2), (2, 3), (3, 3), (12, 11)), ((1, 1), (2, 1), (2, 3), (4, 4))))
+    cases = list(itertools.product(windows, steps))
     cotangents, expected = [], []
     for window, strides in cases:
         (top, bottom), (left, right) = ops.resolve_padding(padding, size, window, strides)
@@ -87,7 +99,8 @@ def test_gradients_against_a_loop(padding):
         cotangents.append(rng.integers(-9, 10, outputs).astype(np.float32))
         wanted = np.zeros(padded.shape, np.float32)
         for i, j in np.ndindex(outputs):
-            here = tuple(slice(p * stride, p * stride + n) for p, stride, n in zip((i, j), strides, window, strict=True))
+            top_left = (i * strides[0], j * strides[1])
+            here = tuple(slice(first, first + taps) for first, taps in zip(top_left, window, strict=True))
             first = np.unravel_index(np.argmax(padded[here]), window)
             wanted[here][first] += cotangents[-1][i, j]
         expected.append(wanted[top : top + size[0], left : left + size[1]])
