@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.gradients import applied
+from support.network_cases import network_cases
 from support.tiny_networks import SIDE, TINY
 
 from cnn_jax import models
@@ -264,7 +265,7 @@ NETWORKS = [
     ),
     *((config, (SIDE, SIDE + 3), ("head/logits",)) for config in TINY),
 ]
-CASES = [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in enumerate(NETWORKS)]
+CASES = network_cases(NETWORKS)
 
 
 def test_no_network_is_left_out():
