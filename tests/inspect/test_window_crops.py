@@ -39,7 +39,7 @@ def test_crops_give_the_whole_networks_logits(monkeypatch, name):
     model, shape = models.create(config, 4), (*size, 1 if config.name == "lenet5" else 3)
     rng = np.random.default_rng(0)
     variables = jax.tree.map(
-        lambda leaf: leaf + jnp.abs(0.1 * rng.standard_normal(leaf.shape, np.float32)),
+        lambda leaf: np.asarray(leaf) + np.abs(0.1 * rng.standard_normal(leaf.shape, np.float32)),
         model.init(jax.random.key(0), shape),
     )
     monkeypatch.setattr(window_crops, "LEAST_SAVED", 0)

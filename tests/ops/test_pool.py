@@ -292,25 +292,28 @@ def test_gradients_of_means_and_smallest_values_against_a_loop():
         np.testing.assert_array_equal(to_smallest, smallest, err_msg=str(case))
 
 
+max_unpool = jax.jit(ops.max_unpool, static_argnums=2)
+
+
 def test_unpooling_the_example_of_pytorchs_documentation():
     # torch.nn.MaxUnpool2d: 1 to 16 in rows of four, MaxPool2d(2, stride=2, return_indices=True)
     x = jnp.arange(1.0, 17).reshape(1, 4, 4, 1)
     y, argmax = ops.max_pool_with_argmax(x, 2)
     assert y[0, :, :, 0].tolist() == [[6, 8], [14, 16]]
     assert argmax[0, :, :, 0].tolist() == [[5, 7], [13, 15]]
-    assert ops.max_unpool(y, argmax, 4)[0, :, :, 0].tolist() == [[0] * 4, [0, 6, 0, 8], [0] * 4, [0, 14, 0, 16]]
+    assert max_unpool(y, argmax, 4)[0, :, :, 0].tolist() == [[0] * 4, [0, 6, 0, 8], [0] * 4, [0, 14, 0, 16]]
     # numbers of pixels that are read with other sizes, as its second example does
-    wider = ops.max_unpool(y, argmax, 5)[0, :, :, 0].tolist()
+    wider = max_unpool(y, argmax, 5)[0, :, :, 0].tolist()
     assert wider == [[0] * 5, [6, 0, 8, 0, 0], [0, 0, 0, 14, 0], [16, 0, 0, 0, 0], [0] * 5]
 
 
 def test_argmax_of_images_and_channels_apart():
     rng = np.random.default_rng(11)
     x = rng.standard_normal((3, 6, 5, 4)).astype(np.float32)
-    y, argmax = ops.max_pool_with_argmax(jnp.asarray(x), 2, padding="SAME")
+    y, argmax = jax.jit(lambda x: ops.max_pool_with_argmax(x, 2, padding="SAME"))(x)
     flat = x.reshape(3, 30, 4)
     assert np.array_equal(np.take_along_axis(flat, np.asarray(argmax).reshape(3, -1, 4), axis=1).reshape(y.shape), y)
-    unpooled = np.asarray(ops.max_unpool(y, argmax, (6, 5)))
+    unpooled = np.asarray(max_unpool(y, argmax, (6, 5)))
     assert np.count_nonzero(unpooled) == y.size  # windows do not overlap
     assert np.array_equal(unpooled[unpooled != 0], x[unpooled != 0])
 
