@@ -108,7 +108,7 @@ def test_level_0_is_the_evaluation(train):
     pictures, labels = rng.integers(0, 256, (600, 12, 12, 1), np.uint8), rng.integers(0, 3, 600)  # two batches
     measured = behave(config, variables, SCALE, pictures, labels, {"shift": (0, 2), "rotation": (0, 30)})
     batch = Batch(jnp.asarray(pictures), jnp.asarray(labels), jnp.ones(600), Preprocessing(SCALE))
-    sums = step.eval_step(config, variables, batch)
+    sums = jax.jit(step.eval_step, static_argnums=0)(config, variables, batch)
     assert 150 < sums.correct < 450
     for each in measured:
         assert each.accuracy[0] == int(sums.correct) / 600
