@@ -63,7 +63,7 @@ pathlib.Path("found.json").write_text(json.dumps(found))
 def found(line_data, tmp_path_factory):
     """Findings of a process that uses the extended copy."""
     folder = tmp_path_factory.mktemp("extended")
-    shutil.copytree(ROOT / "cnn_jax", folder / "cnn_jax", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "cnn_jax", folder / "cnn_jax")
     environment = quick_programs.environment(os.environ) | {
         "PYTHONPATH": str(folder),
         "GIT_CEILING_DIRECTORIES": str(folder.parent),
