@@ -46,7 +46,8 @@ class SearchRequest:
 
 def read(arguments: Arguments) -> SearchRequest:
     """Reads the flags, and the search from the experiment file."""
-    check_ray(arguments, [flag.name for flag in RAY])
+    names = [flag.name for flag in RAY]
+    check_ray(arguments, names)
     changes = {
         flag.name.removeprefix("search."): arguments[flag.name] for flag in _SEARCH if flag.name in arguments.given
     }
