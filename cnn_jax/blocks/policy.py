@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from cnn_jax import ops
-from cnn_jax.config.network import Network
+from cnn_jax.config.networks import Network
 from cnn_jax.layer_rows import emit_activation
 from cnn_jax.ops.padding import Padding
 
