@@ -212,7 +212,7 @@ def _transfer_variables(model: Model, variables: Variables, shape: tuple[int, in
       Variables of the network, zero where the trained ones do not fit, and the names of the layers that depend only on
       trained ones.
     """
-    needed = jax.eval_shape(lambda key: model.init(key, shape), jax.random.key(0))
+    needed = model.variable_shapes(shape)
     trained = dict(jax.tree_util.tree_leaves_with_path(dict(variables)))
     wrong = set()
 

@@ -18,7 +18,6 @@ from cnn_jax.config.model import (
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
-from cnn_jax.config.network import Network
 from cnn_jax.config.networks import (
     ConvNeXt,
     DenseNet,
@@ -27,6 +26,7 @@ from cnn_jax.config.networks import (
     MobileNetV2,
     MobileNetV3Large,
     MobileNetV3Small,
+    Network,
     Vgg,
 )
 

@@ -98,4 +98,4 @@ def started(*others: type[Exception]) -> Iterator[None]:
         text = str(error) if isinstance(error, others) else explain(error)
         if text is None:
             raise
-        raise RunFailed(f"{text}; the last checkpoint is kept, and the same command goes on from it") from error
+        raise RunFailed(f"{text}; the last checkpoint is kept, and the same command continues from it") from error

@@ -15,7 +15,7 @@ import numpy as np
 
 from cnn_jax.config import Records
 from cnn_jax.config.parsing import ConfigError
-from cnn_jax.data.host.crops import CentreCrop
+from cnn_jax.data.host.crops import evaluation_crop
 from cnn_jax.export import description, seal
 from cnn_jax.export.page import packing
 from cnn_jax.train.restore import FinishedRun
@@ -57,7 +57,7 @@ def write(run: FinishedRun) -> bytes:
     layers, weights = packing.pack(nodes, run.variables)
     described = description.describe(run)
     data, train = run.experiment.data, run.experiment.train
-    crop = CentreCrop.of(data) if isinstance(data, Records) else None
+    crop = evaluation_crop(data, run.image_shape) if isinstance(data, Records) else None
     content = {
         "description": described.model_dump(mode="json"),
         "layers": layers,

@@ -90,7 +90,7 @@ def read(path: Path, overrides: Overrides, changes: Mapping[str, Any] | None = N
     """
     raw = parsing.override(experiment_file.load_config(path), overrides)
     base = parsing.parse(raw)
-    search = experiment_file.load_search(path)
+    search = experiment_file.load_sweep(path, "search")
     if not isinstance(search, Search):
         raise ConfigError([f"--config: get_search() of {path} gave {search!r}, expected a Search"])
     search = dataclasses.replace(_plain(search), **(changes or {}))
