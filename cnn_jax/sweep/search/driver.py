@@ -37,6 +37,7 @@ from cnn_jax.terminal import print_line
 
 # Failures that a point's own values cause. The sampler sees them; after any other failure the search stops.
 OF_THE_POINT = (faults.DIVERGED, faults.MEMORY, faults.HANG)
+_PART = 50  # sweep.json and search.json hold all points, and are written anew once one in so many is new
 
 
 class SearchStopped(Exception):
@@ -93,6 +94,8 @@ class Driver:
         self._plan, self._folder, self._machine = plan, folder, machine
         self._console, self._on_change = console, on_change
         self._points: list[_Point] = []
+        self._observations: list[Observation] = []  # of all earlier batches
+        self._published = 0  # points in sweep.json and search.json
         self._confirmations: list[Entry] = []
         self._known: tuple[str, ...] = ()
 
@@ -116,8 +119,12 @@ class Driver:
                 f"{plan.search.trials} points in {len(plan.brackets)} batches, at most {plan.budget} epochs; "
                 f"{plan.search.confirm} confirmed on {plan.search.seeds} seeds each"
             )
-            for batch, bracket in enumerate(plan.brackets):
-                self._run_batch(batch, bracket.sizes, bracket.epochs)
+            try:
+                for batch, bracket in enumerate(plan.brackets):
+                    self._run_batch(batch, bracket.sizes, bracket.epochs)
+            finally:
+                if self._published < len(self._points):
+                    self._publish()
             self._check_any_finished()
             confirmed = self._confirm()
             return self._write(confirmed)
@@ -140,7 +147,7 @@ class Driver:
 
     def _run_batch(self, batch: int, sizes: Sequence[int], epochs: Sequence[int]) -> None:
         """Draws a batch and trains it from rung to rung."""
-        drawn = samplers.suggest(self._plan.search, batch, sizes[0], [self._observation(each) for each in self._points])
+        drawn = samplers.suggest(self._plan.search, batch, sizes[0], self._observations)
         made = [self._trial(len(self._points) + index, values) for index, values in enumerate(drawn, start=1)]
         examined = iter(self._machine.examine([trial for trial, known in made if known is None]))
         members = []
@@ -156,8 +163,9 @@ class Driver:
             members.append(_Point(trial.number, batch, values, entry))
         self._check_known(members)
         self._points += members
-        self._declare()
-        self._record()
+        is_published = (len(self._points) - self._published) * _PART >= len(self._points)
+        if is_published:
+            self._publish()
         alive = [each for each in members if each.entry.examined.infeasible is None]
         for index, (size, rung_epochs) in enumerate(zip(sizes, epochs, strict=True)):
             if index:
@@ -167,7 +175,9 @@ class Driver:
             self._train([each.entry for each in alive], rung_epochs)
             for each in alive:
                 self._read(each, rung_epochs)
-            self._record()
+            if is_published:
+                self._record()
+        self._observations += map(self._observation, members)
 
     def _trial(self, number: int, values: Mapping[str, Any]) -> tuple[Trial, Examined | None]:
         """Makes a point's trial; where its values do not go together, with the reason."""
@@ -340,6 +350,11 @@ class Driver:
         entries = {each.entry.id: each.entry for each in self._points}
         entries |= {each.id: each for each in self._confirmations}
         self._folder.declare(self._sweep_plan(), list(entries.values()))
+
+    def _publish(self) -> None:
+        self._published = len(self._points)
+        self._declare()
+        self._record()
 
     def _record(self) -> None:
         """Writes search.json while the search goes on; what it held before is not lost while that is read again."""
