@@ -101,7 +101,7 @@ REFUSED = [
     ("summary --config={small} --output=" + 300 * "n" + ".csv", "--output: ", "File name too long"),
     ("export --workdir={run} --format=onnx --output={folder}/empty", "--output: ", "empty is a folder; name a file"),
     ("export --workdir={run} --format=onnx --output={folder}/none/network", "--output", "there is no folder", "none"),
-    ("export --workdir={run} --format=onnx --output=/dev/null", "--output: /dev/null is no ordinary file"),
+    ("export --workdir={run} --format=onnx --output=/dev/null", "--output: /dev/null is not a regular file"),
     ("summary --config={small} --output=/proc/layers.csv", "--output: cannot write /proc/layers.csv"),
     (TRAIN + "--config.data.train_images={folder}/none", "config.data.train_images: there is no file"),
     (TRAIN + "--config.data.test_labels={folder}/none", "config.data.test_labels: there is no file"),

@@ -39,7 +39,7 @@ class Preprocessing:
     """How a picture becomes what a network sees.
 
     Attributes:
-      shorter_side: What the picture's shorter side is resized to, in pixels.
+      shorter_side: Length of the picture's shorter side after resizing, in pixels.
       side: Side of the middle that is taken, in pixels.
       interpolation: Filter of the resizing.
       mean, std: Constants that normalize pixels of 0 to 1, by channel.

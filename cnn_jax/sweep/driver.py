@@ -215,7 +215,7 @@ def _is_left(status: Status, retry_failed: bool) -> bool:
 
 
 def _kind(status: Status) -> str:
-    """Tells of a trial whether it is left to run, runs, or neither."""
+    """Gives "left" for a trial that is to run, else its status."""
     return "left" if _is_left(status, retry_failed=False) else status.status
 
 

@@ -84,7 +84,7 @@ def test_steps_are_taken_in_order_over_epochs(experiment):
         for epoch, first, last in ((0, 5, 7), (1, 0, 1)):
             state, _ = training.train_steps(state, epoch, rates, first, last)
         assert (int(state.step), int(state.epoch_sums.examples)) == (3, 8 + 1 + 8)
-        with pytest.raises(ValueError, match="step 9 in place of 8"):
+        with pytest.raises(ValueError, match="expected step 8, got 9"):
             training.train_steps(state, 1, rates, 2, 3)
 
 

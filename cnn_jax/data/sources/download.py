@@ -33,7 +33,7 @@ def fetch(url: str, target: Path, sha256: str, length: int) -> None:
     Args:
       url: Address of the file.
       target: Where it is put, whole, verified, and in one move.
-      sha256: Of its content, in hex.
+      sha256: SHA-256 of its content, in hex.
       length: In bytes.
 
     Raises:

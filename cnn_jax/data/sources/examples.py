@@ -132,7 +132,7 @@ def decode(examples: Examples, numbers: Int[np.ndarray, " n"], view: View, field
     Args:
       examples: Where they are.
       numbers: Their numbers.
-      view: What is seen of them; it draws nothing.
+      view: Resizing and cropping of each picture, without random draws.
       field: The config's name for them, for errors.
 
     Raises:

@@ -49,7 +49,7 @@ class Found:
       name: Name of the data set.
       class_names: In label order.
       splits: By name, in the order in which they are kept.
-      warnings: What was passed over, and what is perhaps not meant.
+      warnings: Files that were passed over, and findings that are perhaps mistakes.
     """
 
     name: str

@@ -199,7 +199,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
     Args:
       folder: Folder of records.
-      manifest: What it tells.
+      manifest: Content of the file.
     """
     fields = manifest.model_dump(mode="json", exclude={"digest"})
     fields["digest"] = _digest(fields)

@@ -117,7 +117,7 @@ def picture_set(
       examples: Examples of each split.
       class_names: Names in label order.
       content: More that the checksum depends on: of the whole by "", and by split.
-      passed_over: What was passed over.
+      passed_over: Warnings about files that were passed over.
 
     Raises:
       DataError: If a file cannot be read.

@@ -61,7 +61,7 @@ class Stream:
     Attributes:
       records: Examples that it reads from.
       numbers: Numbers of the records that are in it; None for all.
-      view: What is seen of a picture.
+      view: Resizing and cropping of each picture.
       statistics: Statistics of the training pixels; None where they are computed when they are wanted.
       seed: Seed of the experiment.
       shuffled: Whether every epoch has an order of its own, or the records' always.
