@@ -31,7 +31,7 @@ class SearchRequest:
 
     Attributes:
       plan: The search.
-      options: How its trials run.
+      options: Options of its trials.
       workdir: Folder of the search.
       data_dir: Folder of prepared data; None is the default folder.
       report: Whether the report is written.
@@ -48,8 +48,8 @@ def read(arguments: Arguments) -> SearchRequest:
     """Reads the flags, and the search from an experiment file."""
     names = [flag.name for flag in RAY]
     check_ray(arguments, names)
-    changes = {
-        flag.name.removeprefix("search."): arguments[flag.name] for flag in _SEARCH if flag.name in arguments.given
+    changes = {  # None: not given, or not legal
+        flag.name.removeprefix("search."): arguments[flag.name] for flag in _SEARCH if arguments[flag.name] is not None
     }
     if "stopping" in changes:
         changes["stopping"] = None

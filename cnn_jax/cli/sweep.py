@@ -38,7 +38,7 @@ class SweepRequest:
       plan: All trials.
       chosen: Trials that --sweep.limit and --sweep.only leave.
       known: Data checksum and result of each trial in --from's file, by the trial's number.
-      options: How the trials run.
+      options: Options of the trials.
       workdir: Folder of the sweep.
       data_dir: Folder of prepared data; None is the default folder.
       report: Whether the report is written.

@@ -38,7 +38,7 @@ class Run:
       config: Resolved config by dotted fields, without the seed and the places of files; None if it is not known.
       dataset: Content of dataset.json; None if it is not known.
       records: Content of metrics.jsonl, as far as it can be read.
-      notes: What is missing, damaged or of another version, each a sentence.
+      notes: Sentences about what is missing, damaged or of another version.
     """
 
     path: Path
@@ -261,7 +261,7 @@ def _result_notes(result: Result | None, records: Sequence[MetricRecord]) -> lis
 def _unfinished(
     path: Path, config: Mapping[str, Any] | None, records: Sequence[MetricRecord], is_damaged: bool
 ) -> Outcome:
-    """Tells why a run has no result."""
+    """Says why a run has no result."""
     epoch = max((each.epoch for each in records if math.isfinite(each.epoch)), default=0)
     epochs = None if config is None else config.get("train.epochs")
     at = f"after epoch {epoch:g}" + (f" of {epochs}" if epochs is not None else "")

@@ -25,7 +25,7 @@ class Line:
       number: Its number, from 1.
       entry: The entry.
       metrics: Estimate of every metric on the test images over the finished runs.
-      over: What the interval of a metric is over: "seeds", or of one run "test images"; "" where there is none.
+      over: Sample that the interval of a metric is over: "seeds", or of one run "test images"; "" where there is none.
       means: Mean of every further column; None where it is not known.
       test_images: Number of test images; None if it is not known.
       difference: Difference of the primary metric from the first entry's; None for the first entry itself.
@@ -66,7 +66,7 @@ class Comparison:
       fields: Config fields that differ, each with its value in every entry.
       warnings: Why figures do not compare.
       conditions: Differences of code, packages and devices.
-      notes: What is missing or damaged: name of the entry, folder, sentence.
+      notes: Notes about what is missing or damaged: name of the entry, folder, sentence.
     """
 
     entries: tuple[Entry, ...]

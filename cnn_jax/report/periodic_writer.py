@@ -42,7 +42,7 @@ class PeriodicWriter:
         Args:
           folder: Folder of the sweep.
           report: Whether to write a report too.
-          console: Where warnings are printed.
+          console: Console for warnings.
         """
         self._folder, self._console = folder, console
         self._names = ("table", "report") if report else ("table",)

@@ -269,7 +269,7 @@ def _distinct(values: Sequence[object]) -> dict[str, tuple[int, str]]:
 
 
 def _lack(group: Group) -> str:
-    """Why a group has no mean."""
+    """Says why a group has no mean."""
     if group.n_infeasible and not group.n_failed and not group.n_unfinished:
         return "infeasible"
     if group.n_failed and not group.n_unfinished:

@@ -26,7 +26,7 @@ def limits(options: Options, jobs: int) -> Limits:
     """Limits of a trial, by default its share of nine tenths of the machine's memory and any time.
 
     Args:
-      options: How trials run.
+      options: Options of the trials.
       jobs: Number of trials at a time.
     """
     total = confinement.total_bytes()
@@ -79,7 +79,7 @@ def ray_engine(
     Args:
       folder: Folder of the sweep.
       data_dir: Folder of prepared data; None is the default folder.
-      options: How trials run.
+      options: Options of the trials.
       jobs: Number of trials at a time if Ray is started here.
       command: Command of a worker.
 

@@ -122,7 +122,7 @@ class RayEngine:
         environment = {"env_vars": {"PYTHONPATH": path}}
         try:
             ray.init(**where, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING)
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        except (ConnectionError, ValueError, RuntimeError, OSError, RayError) as error:
             self.close()
             what = f"--address={self._address}" if self._address else "--engine=ray"
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
