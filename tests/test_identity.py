@@ -231,7 +231,7 @@ def test_images_that_are_split_in_another_way_are_refused(copied, monkeypatch):
     run, other = copied / "runs" / "csv", np.random.default_rng
     monkeypatch.setattr(data.loading.np.random, "default_rng", lambda seed: other((*seed, 1)))
     before = content(run)
-    with pytest.raises(DataError, match="divided into training, validation and test in another way"):
+    with pytest.raises(DataError, match="split differently into training, validation and test"):
         train(config("csv", copied), run)
     assert content(run) == before
 

@@ -1,4 +1,4 @@
-"""`launch.py search`: searches the fields of an experiment file's get_search() by validation images."""
+"""`launch.py search`: searches the fields of an experiment file's get_search() by validation accuracy."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from cnn_jax.sweep.search.declaration import SAMPLERS
 from cnn_jax.sweep.search.plan import SearchPlan
 
 _SEARCH = (
-    Flag("search.seed", "seed of the sampler, in place of the file's", None, int, least=0),
-    Flag("search.sampler", "what draws the points, in place of the file's", choices=SAMPLERS),
-    Flag("search.trials", "number of points, in place of the file's", None, int, least=1),
+    Flag("search.seed", "seed of the sampler, instead of the file's", None, int, least=0),
+    Flag("search.sampler", "sampler of the points, instead of the file's", choices=SAMPLERS),
+    Flag("search.trials", "number of points, instead of the file's", None, int, least=1),
     Flag("search.stopping", "none: train every trial to the end", choices=("none",)),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchRequest:
-    """Request of the command line.
+    """Parsed flags of the command.
 
     Attributes:
       plan: The search.
-      options: Options of its trials.
+      options: Options for running its trials.
       workdir: Folder of the search.
       data_dir: Folder of prepared data; None is the default folder.
-      report: Whether the report is written.
+      report: Whether to write the report.
     """
 
     plan: SearchPlan
@@ -45,7 +45,7 @@ class SearchRequest:
 
 
 def read(arguments: Arguments) -> SearchRequest:
-    """Reads the flags, and the search from an experiment file."""
+    """Reads the flags, and the search from the experiment file."""
     names = [flag.name for flag in RAY]
     check_ray(arguments, names)
     changes = {  # None: not given, or not legal
@@ -65,7 +65,7 @@ def read(arguments: Arguments) -> SearchRequest:
 
 
 def run(request: SearchRequest) -> int:
-    """Runs the command, without JAX, which its trials need alone."""
+    """Runs the command without JAX, which only its trials import."""
     from rich.console import Console
 
     from cnn_jax.report.periodic_writer import PeriodicWriter
@@ -89,10 +89,10 @@ def run(request: SearchRequest) -> int:
         return STOPPED
     except RunFailed:
         raise
-    except Exception as error:  # of this machine, when trials may have begun
+    except Exception as error:  # an error of this machine after trials may have started
         if (fault := explain(error)) is None:
             raise
-        return fail(f"{fault}; the same command goes on")
+        return fail(f"{fault}; the same command continues")
     metric = request.plan.metric
     say(f"{found.spent} of at most {found.budget} epochs were spent on {len(found.points)} points")
     for each in found.confirmed:
@@ -108,14 +108,14 @@ def run(request: SearchRequest) -> int:
 
 COMMAND = Command(
     name="search",
-    help="search the fields of an experiment file's get_search(); the same command goes on with it",
+    help="search the fields of an experiment file's get_search(); the same command resumes it",
     flags=(
         CONFIG,
         *(WORKDIR, DATA_DIR, REPORT),
         ENGINE,
-        Flag("jobs", "trials at a time; default: as many as the cores or accelerators allow", None, int, least=1),
-        Flag("time_limit", "minutes of one attempt at a trial, after which it has failed", None, float, least=0),
-        Flag("memory_limit", "GiB of one trial; default: its share of the machine", None, float, least=0),
+        Flag("jobs", "concurrent trials; default: as many as the cores or accelerators allow", None, int, least=1),
+        Flag("time_limit", "minutes after which an attempt at a trial fails", None, float, least=0),
+        Flag("memory_limit", "GiB per trial; default: its share of the machine", None, float, least=0),
         Flag("vectorize", "seeds: one program confirms all seeds of a point", "off", choices=("off", "seeds")),
         *RAY,
         *_SEARCH,

@@ -214,7 +214,7 @@ def _is_left(status: Status, retry_failed: bool) -> bool:
 
 
 def _kind(status: Status) -> str:
-    """Status of a trial, with one name, "left", for all that are to run."""
+    """Gives "left" for a trial that is to run, else its status."""
     return "left" if _is_left(status, retry_failed=False) else status.status
 
 

@@ -40,7 +40,7 @@ class Findings:
     """Findings about all trials, in their order, and about the machine.
 
     Attributes:
-      trials: Findings about each trial.
+      trials: Validity and cost of each.
       platform: "cpu", "gpu" or "tpu".
       devices: Number of devices of that platform.
     """

@@ -63,7 +63,7 @@ class SweepFolder:
 
     Attributes:
       path: Path of the folder.
-      warnings: Messages about what `claim` found damaged and `declare` writes anew.
+      warnings: Damaged files that `claim` found and `declare` writes anew.
     """
 
     def __init__(self, path: Path):
@@ -230,7 +230,7 @@ def entries_of(plan: Plan, examined: Sequence[Examined]) -> tuple[Entry, ...]:
 
     Args:
       plan: The sweep.
-      examined: Findings about each of its trials, in their order.
+      examined: Validity and cost of each of its trials, in their order.
 
     Returns:
       The trials with their names.

@@ -46,7 +46,7 @@ class Row:
 
     Attributes:
       trial: Entry in sweep.json.
-      outcome: Outcome of the trial; "done" if there is a result, whatever the other files say.
+      outcome: End of the trial; "done" if there is a result, whatever the other files say.
       attempt: Content of status.json; None if no engine has started the trial.
       provenance: Content of provenance.json; None if the run has not begun.
       result: Content of result.json; None if the run is not finished.

@@ -89,11 +89,11 @@ def test_kernels_are_read(tmp_path):
     ("word", "message"),
     [
         ("outlin", "did you mean 'outline'"),
-        ("nothing.csv", "is no file, no matrix"),
+        ("nothing.csv", "is neither a file nor a matrix"),
         ("[[1, 2], [3]]", "as many in each row"),
         ("[[1, 'a']]", "not numbers"),
-        ("[[1, __import__('os')]]", "is no matrix"),
-        ("[" * 5000, "is no matrix"),
+        ("[[1, __import__('os')]]", "is not a matrix"),
+        ("[" * 5000, "is not a matrix"),
         ("[1, 2]", r"shape \(2,\)"),
         ("[[]]", r"shape \(1, 0\)"),
         ("1 2; 3", "as many in each row"),
@@ -101,8 +101,8 @@ def test_kernels_are_read(tmp_path):
         ("[[1e39]]", "not finite"),
         ("1 -", "no matrix of numbers"),
         ("[[" + ",".join("1" * 300) + "]]", "at most 255"),
-        ("", "is no file"),
-        ("a\0b", "is no file"),
+        ("", "is neither a file nor a matrix"),
+        ("a\0b", "is neither a file nor a matrix"),
     ],
 )
 def test_what_is_no_kernel_is_refused(word, message):

@@ -218,7 +218,7 @@ def test_a_profile_has_its_section(tmp_path, monkeypatch):
     assert page.sections == [*SECTIONS[:-1], "profile", "config", "provenance"]
     assert (index.parent / "step_time.png").exists()
     assert "Traced on GPU:0 from step 10 to 16" in text
-    assert "5.000 ms a step" in text
+    assert "5.000 ms per step" in text
     assert '<td>idle</td><td class="n">0.500</td><td class="n">10.0 %</td>' in text
     assert "conv1/&lt;dot&gt;" in text
     assert "the 2 longest of 2 operations" in text

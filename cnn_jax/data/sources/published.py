@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from cnn_jax.data.errors import DataError
+from cnn_jax.data.sources.download import DownloadError, fetch
 
 _VERSION = "1.0.0"
 
@@ -82,21 +83,38 @@ def prepare_once(known: PublishedSet, data_dir: Path, read: Callable[[], T | Non
         ) from error
 
 
-def how_to_get(known: PublishedSet, error: Exception, *, install: str | None, fetch: str) -> str:
-    """Words the error of a data set that could not be downloaded.
+def download(
+    known: PublishedSet, folder: Path, files: Mapping[str, tuple[str, str, int]], *, package: str | None, how: str
+) -> Path:
+    """Fetches files of a data set that are not in the folder `download` already.
 
     Args:
       known: The data set.
-      error: The download's.
-      install: A package that has it; None for none.
-      fetch: Files to fetch, and the flag that names them then.
+      folder: Folder that `download` is in.
+      files: URL, SHA-256 (hex) and bytes of each file, by its name.
+      package: A package of Debian that has the data set; None for none.
+      how: Files to fetch by hand, and the flag that names them then; for the error.
+
+    Returns:
+      The folder of the files.
+
+    Raises:
+      DataError: If they cannot be fetched; the message has all ways to get them.
     """
-    steps = [f"{known.title} is not on this machine, and could not be fetched: {error}", "Any of these helps:"]
-    if install is not None:
-        steps.append(f"  - on Debian or Ubuntu: apt-get install {install}, then the same command again")
-    steps.append(f"  - fetch {fetch}")
-    steps.append("  - where the network comes and goes: the same command again; what has arrived is kept")
-    return "\n".join(steps)
+    target = folder / "download"
+    target.mkdir(exist_ok=True)
+    try:
+        for name, (url, sha256, size) in files.items():
+            if not (target / name).exists():
+                fetch(url, target / name, sha256, size)
+    except DownloadError as error:
+        steps = [f"{known.title} is not on this machine, and could not be fetched: {error}", "Any of these helps:"]
+        if package is not None:
+            steps.append(f"  - on Debian or Ubuntu: apt-get install {package}, then the same command again")
+        steps.append(f"  - fetch {how}")
+        steps.append("  - where the network comes and goes: the same command again; what has arrived is kept")
+        raise DataError("\n".join(steps)) from error
+    return target
 
 
 def has_records(known: PublishedSet, data_dir: Path) -> bool:

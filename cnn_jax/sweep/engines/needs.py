@@ -35,7 +35,7 @@ class Needs:
     @property
     def bundle(self) -> dict[str, float]:
         """Gives the resources of one process, under Ray's names."""
-        amounts = {"CPU": self.cpus, "GPU": self.gpus, "TPU": self.tpus}
+        amounts: dict[str, float] = {"CPU": self.cpus, "GPU": self.gpus, "TPU": self.tpus}
         if self.accelerator is not None:
             amounts[f"{_KIND}{self.accelerator}"] = _MARK
         return {name: amount for name, amount in amounts.items() if amount}

@@ -90,7 +90,7 @@ def read(path: Path, overrides: Overrides, changes: Mapping[str, Any] | None = N
     """
     raw = parsing.override(experiment_file.load_config(path), overrides)
     base = parsing.parse(raw)
-    search = experiment_file.load_search(path)
+    search = experiment_file.load_sweep(path, "search")
     if not isinstance(search, Search):
         raise ConfigError([f"--config: get_search() of {path} gave {search!r}, expected a Search"])
     search = dataclasses.replace(_plain(search), **(changes or {}))
@@ -144,7 +144,7 @@ def _plain(search: Search) -> Search:
 
 
 def _faulty_numbers(search: Search) -> list[str]:
-    """Lists numbers and words of a search that are out of bounds."""
+    """Finds numbers and words of a search that are out of bounds."""
     faults = []
     bounds = {
         "trials": (1, MOST_POINTS),
@@ -180,7 +180,7 @@ def _faulty_numbers(search: Search) -> list[str]:
 
 
 def _faulty_ranges(search: Search) -> list[str]:
-    """Lists what is wrong with the ranges of a space."""
+    """Finds values of the space that are no ranges, and names that a table cannot have."""
     space = search.space
     if not isinstance(space, Mapping) or not space:
         return [f"space: got {space!r}, expected a mapping of fields to ranges"]
@@ -206,7 +206,7 @@ def _faulty_ranges(search: Search) -> list[str]:
 
 
 def _faulty_values(field: str, values: Range) -> Iterator[str]:
-    """Lists values of a choice that no file can hold, or that tables could not tell apart."""
+    """Finds values of a choice that JSON cannot hold, and different values that tables would show alike."""
     if not isinstance(values, Choices):
         return
     names: list[Any] = []
@@ -222,7 +222,7 @@ def _faulty_values(field: str, values: Range) -> Iterator[str]:
 
 
 def _faulty_choices(search: Search) -> list[str]:
-    """Lists parts of a search that do not go together."""
+    """Finds parts of a search that contradict each other."""
     faults = []
     if search.stopping is not None and search.sampler in FULL_LENGTH:
         others = [sampler for sampler in SAMPLERS if sampler not in FULL_LENGTH]
@@ -250,7 +250,7 @@ def _faulty_choices(search: Search) -> list[str]:
 
 
 def _faulty_length(search: Search, base: Experiment) -> list[str]:
-    """Lists rungs that no trial of this length has, or at which nothing is measured."""
+    """Finds rungs beyond the last epoch, and rungs at which nothing is measured."""
     epochs, every = base.train.epochs, base.train.eval_every_epochs
     if search.stopping is None:
         return []
@@ -273,7 +273,7 @@ def _faulty_length(search: Search, base: Experiment) -> list[str]:
 
 
 def _faulty_fields(search: Search, raw: Mapping[str, Any], overrides: Overrides) -> list[str]:
-    """Lists searched fields that do not exist, that may not vary, or whose range holds illegal values."""
+    """Finds searched fields that do not exist, that may not vary, or whose range holds illegal values."""
     if search.overrides is None:
         settings = {field: list(_ends(values)) for field, values in search.space.items()}
     else:

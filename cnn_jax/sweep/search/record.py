@@ -92,7 +92,7 @@ def check_same(
 
     Args:
       folder: Folder of the search.
-      search: Identity of the search.
+      search: Fields of the search that its points depend on.
       versions: Versions of the packages that they depend on.
       warnings: List that gets a message about a damaged file.
 
