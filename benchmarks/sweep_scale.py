@@ -232,7 +232,7 @@ def _files(entry: Any) -> Iterator[tuple[str, str]]:
             "step": 100 * epoch,
             "epoch": epoch,
             "split": split,
-            "values": {"accuracy": level - 0.1 / epoch, "loss": 1 - level},
+            "values": {"accuracy": level - 0.1 / epoch, "loss": 1 - (level - 0.1 / epoch)},
         }
         for epoch in range(1, epochs + 1)
         for split in (["validation"] if experiment.data.validation_fraction else []) + ["train", "test"]

@@ -17,7 +17,7 @@ from cnn_jax.run.metrics_log import read_records
 from cnn_jax.train import restore
 
 ROOT = Path(__file__).parent.parent
-# 451 images in batches of 10, 40 epochs: 1840 steps in dispatches of 5, a checkpoint after every epoch and
+# 451 images in batches of 10, 20 epochs: 920 steps in dispatches of 5, a checkpoint after every epoch and
 # every 60 ms, so that kills fall into training, saving and evaluation alike.
 EXPERIMENT = """
 def get_config():
@@ -25,14 +25,14 @@ def get_config():
         "data": {data!r} | {{"validation_fraction": 0.1}},
         "augment": {{"shift": 1, "flip": True}},
         "model": {{"features": (16, 16), "pooling": ("max", "none"), "dense": (32,), "dropout": 0.2}},
-        "train": {{"epochs": 40, "batch_size": 10, "steps_per_dispatch": 5, "ema_decay": 0.9}},
+        "train": {{"epochs": 20, "batch_size": 10, "steps_per_dispatch": 5, "ema_decay": 0.9}},
         "checkpoint": {{"every_minutes": 0.001, "select": "best"}},
         "log": {{"every_steps": 20}},
     }}
 """
 TIMES = ("seconds", "images_per_second", "performance")
 CALLS = 5000  # of functions, which two lines of metrics.jsonl take
-LINES = 212  # of metrics.jsonl: 92 windows of 20 steps; training, validation and test of each epoch
+LINES = 106  # of metrics.jsonl: 46 windows of 20 steps; training, validation and test of each epoch
 RECORDS = {"opened": "/metrics.jsonl", "mode": "a"}
 
 
@@ -91,11 +91,11 @@ def test_kills_at_random_moments(command, undisturbed, tmp_path, kills):
     moments = random.Random(2026)
     for kill in range(kills):
         # Mostly while it trains, further on each time: at some call of a function after some line of metrics.jsonl.
-        # The last 30 lines, which are left then, take tens of thousands of calls. Every fourth kill falls into the
+        # The last 16 lines, which are left then, take tens of thousands of calls. Every fourth kill falls into the
         # start.
         while_it_trains = kill % 4 != 3
         if while_it_trains:
-            part = 180 // kills
+            part = 90 // kills
             lines, calls = moments.randrange(part * kill, part * (kill + 1)), moments.randrange(CALLS)
             when = RECORDS | {"lines": lines, "calls": calls}
         else:

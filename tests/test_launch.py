@@ -266,7 +266,7 @@ def test_pictures_become_records(tmp_path, capsys):
 
 def test_worker_processes_leave_nothing_behind(records_folder, tmp_path):
     config = {
-        "data": {"name": "records", "folder": str(records_folder), "image_size": 32, "workers": 2, "threads": 2},
+        "data": {"name": "records", "folder": str(records_folder), "image_size": 32, "workers": 1, "threads": 2},
         "model": {"name": "lenet5"},
         "train": {"epochs": 2, "batch_size": 8, "eval_batch_size": 4},
     }

@@ -48,8 +48,8 @@ def read(arguments: Arguments) -> SearchRequest:
     """Reads the flags, and the search from the experiment file."""
     names = [flag.name for flag in RAY]
     check_ray(arguments, names)
-    changes = {
-        flag.name.removeprefix("search."): arguments[flag.name] for flag in _SEARCH if flag.name in arguments.given
+    changes = {  # None: not given, or not legal
+        flag.name.removeprefix("search."): arguments[flag.name] for flag in _SEARCH if arguments[flag.name] is not None
     }
     if "stopping" in changes:
         changes["stopping"] = None

@@ -85,7 +85,7 @@ def check_ray(arguments: Arguments, names: Iterable[str]) -> None:
     """Checks the flags that are for Ray.
 
     Args:
-      arguments: Those of a command with ENGINE and RAY.
+      arguments: Arguments of a command with ENGINE and RAY.
       names: Names of its flags that are for Ray.
 
     Raises:

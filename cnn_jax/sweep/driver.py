@@ -50,7 +50,7 @@ class Engine(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How the trials of one command stand in the end.
+    """Statuses of the trials at the end of a command.
 
     Attributes:
       statuses: Statuses of the trials, by id.
@@ -62,7 +62,7 @@ class Outcome:
 
     @property
     def failed(self) -> int:
-        """How many trials have failed."""
+        """Number of failed trials."""
         return sum(status.status == FAILED for status in self.statuses.values())
 
 
@@ -71,7 +71,7 @@ class OpenSweep:
     """A sweep whose folder this process holds, and whose trials are known to be able to run.
 
     Attributes:
-      plan: As the experiment file declares it.
+      plan: Plan of the sweep.
       folder: Folder of the sweep, with its sweep.json.
       entries: All trials, in declared order.
       findings: Findings about the data, the networks and the machine.
@@ -93,7 +93,7 @@ def opened(plan: Plan, workdir: Path, data_dir: Path | None, options: Options | 
       plan: The sweep.
       workdir: Its folder.
       data_dir: Folder of prepared data; None is the default folder.
-      options: How trials will run; where that is in workers of this machine, the first starts now and examines the
+      options: Options of the trials; where these run in workers of this machine, the first starts now and examines the
         trials. None: none will run.
 
     Yields:
@@ -137,8 +137,8 @@ def run(
       sweep: Opened.
       chosen: Its trials that are to run.
       data_dir: Folder of prepared data; None is the default folder.
-      options: How.
-      console: Where to tell.
+      options: Options of the trials.
+      console: Console for messages.
       on_change: Called whenever a trial has begun, or has ended while others run and none waits to begin.
 
     Returns:

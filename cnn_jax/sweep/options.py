@@ -1,4 +1,4 @@
-"""How a sweep is run: what its command line chooses."""
+"""Options of a sweep or a search from its command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import dataclasses
 # More than ten fields: one for each flag.
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a sweep is run; the fields are the flags of the same names.
+    """Options of a sweep or a search; the fields are the flags of the same names.
 
     Attributes:
       engine: "local", or "ray".

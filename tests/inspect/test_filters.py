@@ -99,7 +99,7 @@ def test_kernels_are_read(tmp_path):
         ("1 2; 3", "the same number in each row"),
         ("1 2e999", "not finite"),
         ("[[1e39]]", "not finite"),
-        ("1 -", "not a matrix of numbers"),
+        ("1 -", "is not a matrix of numbers"),
         ("[[" + ",".join("1" * 300) + "]]", "at most 255"),
         ("", "is neither a file nor a matrix"),
         ("a\0b", "is neither a file nor a matrix"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnn_jax.sweep.engines.needs import Needs, unmet
+from cnn_jax.sweep.engines.needs import Needs, capacity, unmet
 
 PLAIN = {"CPU": 8.0, "memory": 1e9, "node:10.0.0.1": 1.0}
 A100 = {"CPU": 8.0, "GPU": 2.0, "accelerator_type:A100": 1.0}
@@ -42,6 +42,15 @@ def test_what_they_lack_is_named(needs, words):
     message = unmet(needs, NODES)
     assert all(word in message for word in words), message
     assert "\n" not in message
+
+
+def test_trials_at_a_time():
+    assert capacity(Needs(), NODES) == 8 + 8 + 8 + 16
+    assert capacity(Needs(cpus=3), NODES) == 2 + 2 + 2 + 5
+    assert capacity(Needs(cpus=3, processes=2), NODES) == 5
+    assert capacity(Needs(gpus=2), NODES) == 1 + 4
+    assert capacity(Needs(gpus=2, accelerator="H100"), NODES) == 4
+    assert capacity(Needs(tpus=1), NODES) == 0
 
 
 def test_a_cluster_without_accelerators():

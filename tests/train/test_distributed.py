@@ -87,7 +87,8 @@ def test_two_processes_of_two_devices_train_as_one(launch, alone, tmp_path):
     assert len(list(profile.glob("plugins/profile/*/*.xplane.pb"))) == 1, "only the first traces"
 
 
-def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, alone, tmp_path):
+@pytest.mark.parametrize("go_on", [((1, 1), (2, 2)), pytest.param(((4, 1),), marks=pytest.mark.exhaustive)])
+def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, alone, tmp_path, go_on):
     moment = Moment(tmp_path / "moment", "launch.py", lines=1, **FIRST)
     started = launch(tmp_path / "two", 2, moment=moment)
     moment.wait(started[0])
@@ -95,7 +96,7 @@ def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, alone, tmp_pa
     moment.release()
     pair = ends(started)
     assert [code for code, _ in pair] == [75, 75], pair
-    for count, devices in ((1, 1), (2, 2), (4, 1)):
+    for count, devices in go_on:
         copy = tmp_path / f"on_{count}"
         shutil.copytree(tmp_path / "two", copy)
         resumed = ends(launch(copy, count, devices=devices))

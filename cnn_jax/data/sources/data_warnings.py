@@ -58,22 +58,6 @@ def find(config: cfg.Data, source: Source) -> tuple[str, ...]:
     return tuple(found + _in_two_splits(splits, digests, bool(same)))
 
 
-def of_records(config: cfg.Records, training_copies: int) -> tuple[str, ...]:
-    """Warns of copies in a folder of records that holding out validation images may tear apart.
-
-    Args:
-      config: Source of the data.
-      training_copies: Training pictures that are copies of others.
-    """
-    if not training_copies or not config.validation_fraction:
-        return ()
-    are = "picture is a copy of another" if training_copies == 1 else "pictures are copies of others"
-    return (
-        f"{training_copies} training {are}, byte by byte: validation images, which config.data.validation_fraction "
-        "holds out, may be among the training images",
-    )
-
-
 def like_splits(folder: Path, class_names: Sequence[str], field: str) -> list[str]:
     """Warns of class folders that have the names of splits.
 

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cnn_jax import config as cfg
 from cnn_jax import whole_file
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import data_warnings, file_checksum
+from cnn_jax.data.sources import file_checksum
 from cnn_jax.data.sources.array_records import INFO, ArrayRecords, open_builder
 from cnn_jax.data.sources.examples import PixelStatistics, Source
 
@@ -121,9 +121,20 @@ def open_folder(config: cfg.Records) -> Source:
         test,
         manifest.class_names,
         manifest.checksum,
-        manifest.warnings + data_warnings.of_records(config, manifest.training_copies),
+        manifest.warnings + _torn_copies(config, manifest.training_copies),
         PixelStatistics(mean, covariance),
         files_checksum(folder, ("train", manifest.test_split)),
+    )
+
+
+def _torn_copies(config: cfg.Records, training_copies: int) -> tuple[str, ...]:
+    """Warns of copies that holding out validation images may tear apart."""
+    if not training_copies or not config.validation_fraction:
+        return ()
+    are = "picture is a copy of another" if training_copies == 1 else "pictures are copies of others"
+    return (
+        f"{training_copies} training {are}, byte by byte: validation images, which config.data.validation_fraction "
+        "holds out, may be among the training images",
     )
 
 

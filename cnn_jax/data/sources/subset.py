@@ -54,14 +54,14 @@ def draw_splits(source: Source, config: cfg.Data, seed: int) -> dict[str, Int[np
     Raises:
       DataError: If there are fewer images than the config takes, or none that could be trained or measured on.
     """
-    _check(source, config.name)
+    has_labels = isinstance(source.train, Split | FolderExamples)
+    _check(source, config.name if isinstance(source.train, Split | FolderExamples) else source.train.name)
     examples, fraction, count = len(source.train), config.validation_fraction, config.train_examples
     if source.validation is not None and fraction:
         raise DataError(
             f"config.data.validation_fraction={fraction:g}: the data have {len(source.validation)} validation images "
             "of their own; set it to 0"
         )
-    by_class = isinstance(source.train, Split | FolderExamples)
     if isinstance(source.train, Split | FolderExamples):
         rng = np.random.default_rng((seed, Draw.VALIDATION))
         held, train = draw_by_class(source.train.labels, fraction, len(source.class_names), rng)
@@ -76,7 +76,7 @@ def draw_splits(source: Source, config: cfg.Data, seed: int) -> dict[str, Int[np
     if count is not None:
         _refuse_more("train", count, len(train))
         rng = np.random.default_rng((seed, Draw.TRAIN_SUBSET))
-        train = train[_draw(rng, count, len(train))] if by_class else train[:count]
+        train = train[_draw(rng, count, len(train))] if has_labels else train[:count]
     test = np.arange(len(source.test))
     if config.test_examples is not None:
         _refuse_more("test", config.test_examples, len(test))

@@ -26,7 +26,7 @@ def limits(options: Options, jobs: int) -> Limits:
     """Limits of a trial, by default its share of nine tenths of the machine's memory and any time.
 
     Args:
-      options: How trials run.
+      options: Options of the trials.
       jobs: Number of trials at a time.
     """
     total = confinement.total_bytes()
@@ -79,8 +79,8 @@ def ray_engine(
     Args:
       folder: Folder of the sweep.
       data_dir: Folder of prepared data; None is the default folder.
-      options: How trials run.
-      jobs: Number of trials at a time if Ray is started here.
+      options: Options of the trials.
+      jobs: Number of trials at a time if Ray is started here; a cluster holds as many as --jobs, or its nodes, allow.
       command: Command of a worker.
 
     Raises:
@@ -95,4 +95,5 @@ def ray_engine(
     except ImportError as error:
         raise ConfigError([f"--engine=ray: {error}; pip install -r requirements-ray.txt"]) from error
     needs = Needs(options.cpus, options.gpus, options.tpus, options.processes, options.accelerator)
-    return RayEngine(folder, data_dir, limits(options, jobs), needs, address, jobs, command)
+    own = limits(options, jobs)
+    return RayEngine(folder, data_dir, own, needs, address, jobs if address is None else options.jobs, command)

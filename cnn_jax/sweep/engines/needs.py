@@ -51,18 +51,23 @@ class Needs:
         }
 
 
-def unmet(needs: Needs, nodes: Sequence[Mapping[str, float]]) -> str | None:
-    """Says why no trial can ever run on a cluster.
+def capacity(needs: Needs, nodes: Sequence[Mapping[str, float]]) -> int:
+    """Number of trials that a cluster can hold at a time, with nothing else on it.
 
     Args:
       needs: Resources of a trial.
       nodes: Resources of each node under Ray's names, whether they are in use or not.
+    """
+    return _places(needs, nodes) // needs.processes
+
+
+def unmet(needs: Needs, nodes: Sequence[Mapping[str, float]]) -> str | None:
+    """Says why no trial can ever run on a cluster; the arguments are those of `capacity`.
 
     Returns:
       What is needed, what there is and what helps; None if a trial can run.
     """
-    places = sum(_places(needs.bundle, node) for node in nodes)
-    if places >= needs.processes:
+    if capacity(needs, nodes):
         return None
     named = sorted({kind for node in nodes for kind in _kinds(node)})
     if needs.accelerator is not None and needs.accelerator not in named:
@@ -70,7 +75,7 @@ def unmet(needs: Needs, nodes: Sequence[Mapping[str, float]]) -> str | None:
         return f"--accelerator={needs.accelerator}: no node of the cluster has this accelerator{hint}"
     wanted = _described(needs.bundle)
     if needs.processes > 1:
-        wanted = f"{wanted} in each of --processes={needs.processes}, of which the nodes hold {places}"
+        wanted = f"{wanted} in each of --processes={needs.processes}, of which the nodes hold {_places(needs, nodes)}"
     counts = collections.Counter(map(_described, nodes))
     kinds = [f"{count} x ({kind})" for kind, count in counts.most_common(_SHOWN)]
     more = f" and {len(counts) - _SHOWN} more kinds" if len(counts) > _SHOWN else ""
@@ -80,9 +85,9 @@ def unmet(needs: Needs, nodes: Sequence[Mapping[str, float]]) -> str | None:
     )
 
 
-def _places(bundle: Mapping[str, float], node: Mapping[str, float]) -> int:
-    """Number of processes that a node can hold at a time."""
-    return min(int(node.get(name, 0) / amount) for name, amount in bundle.items())
+def _places(needs: Needs, nodes: Sequence[Mapping[str, float]]) -> int:
+    """Number of processes that the nodes can hold at a time."""
+    return sum(min(int(node.get(name, 0) / amount) for name, amount in needs.bundle.items()) for node in nodes)
 
 
 def _kinds(node: Mapping[str, float]) -> list[str]:

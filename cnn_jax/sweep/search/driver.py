@@ -22,7 +22,7 @@ from cnn_jax.sweep import faults
 from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.plan import Plan, shown_value
-from cnn_jax.sweep.search import record, samplers
+from cnn_jax.sweep.search import infeasible, record, samplers
 from cnn_jax.sweep.search.declaration import identity
 from cnn_jax.sweep.search.machine import Machine
 from cnn_jax.sweep.search.plan import SearchPlan, overrides_of
@@ -88,7 +88,7 @@ class Driver:
           plan: The search.
           folder: Its folder.
           machine: Examines and trains its trials.
-          console: Where progress is printed.
+          console: Console for progress.
           on_change: Called whenever a trial has begun.
         """
         self._plan, self._folder, self._machine = plan, folder, machine
@@ -149,17 +149,18 @@ class Driver:
         """Draws a batch and trains it from rung to rung."""
         drawn = samplers.suggest(self._plan.search, batch, sizes[0], self._observations)
         made = [self._trial(len(self._points) + index, values) for index, values in enumerate(drawn, start=1)]
-        examined = iter(self._machine.examine([trial for trial, known in made if known is None]))
+        possible = [trial for trial, known in made if known is None]
+        examined = self._machine.examine(possible)
+        infeasible.check(batch, possible, examined)
+        left = iter(examined)
         members = []
         for (trial, impossible), values in zip(made, drawn, strict=True):
             if impossible is not None:
                 # No config could be parsed: the id is a digest of the overrides.
                 entry = Entry(digest(trial.overrides, ""), trial, impossible)
             else:
-                known = next(examined)
-                if known.fault is not None:
-                    raise ConfigError([f"trial {trial.number} ({trial}): {known.fault}"])
-                entry = Entry(trial_id(trial.experiment, known.checksum), trial, self._mark_too_large(known))
+                known = infeasible.marked(next(left), self._plan.search.max_multiply_adds)
+                entry = Entry(trial_id(trial.experiment, known.checksum), trial, known)
             members.append(_Point(trial.number, batch, values, entry))
         self._check_known(members)
         self._points += members
@@ -188,13 +189,6 @@ class Driver:
             return Trial(number, own, point, parsing.parse(parsing.override(plan.raw, own))), None
         except ConfigError as error:
             return Trial(number, own, point, plan.base), Examined("", infeasible="; ".join(error.faults))
-
-    def _mark_too_large(self, known: Examined) -> Examined:
-        """Marks a trial as infeasible if its network has more multiply-adds than the search allows."""
-        most, own = self._plan.search.max_multiply_adds, known.multiply_adds
-        if most is None or own is None or own <= most:
-            return known
-        return dataclasses.replace(known, infeasible=f"{own:,} multiply-adds an image, and the search allows {most:,}")
 
     def _check_known(self, members: Sequence[_Point]) -> None:
         """Refuses to go on where other points are drawn than when the search began."""

@@ -51,7 +51,7 @@ class WorkerMachine:
         Args:
           folder: Folder of the search.
           data_dir: Folder of prepared data; None is the default folder.
-          options: How trials run.
+          options: Options of the trials.
           cores: Processor cores of a trial.
           command: Command of a worker.
         """
