@@ -58,7 +58,7 @@ def test_only_its_own_files_are_replaced(photo, tmp_path, capsys):
     Image.new("L", (4, 4)).save(out / "outline-map.png")
     before = {file.name: file.read_bytes() for file in out.iterdir()}
     assert launch.main(words) == 2
-    assert "outline-map.png would be replaced" in capsys.readouterr().err
+    assert "outline-map.png would be overwritten" in capsys.readouterr().err
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
 
 
