@@ -365,7 +365,7 @@ def test_predict_says_what_a_page_is(tmp_path):
 def test_weights_that_are_no_numbers_are_refused():
     run = run_of("views")
     run.variables["params"]["conv1"]["bias"] = run.variables["params"]["conv1"]["bias"].at[0].set(np.nan)
-    with pytest.raises(ConfigError, match="weights that are no numbers"):
+    with pytest.raises(ConfigError, match="weights that are not finite"):
         write.write(run)
 
 

@@ -224,9 +224,9 @@ def test_bad_input(small):
         gradient(model, variables, images, classes[:2])
     with pytest.raises(ValueError, match="the type float64: expected 5 integers"):
         gradient(model, variables, images, classes.astype(float))
-    with pytest.raises(ValueError, match=r"images of the shape \(12, 12, 2\): expected"):
+    with pytest.raises(ValueError, match=r"images with shape \(12, 12, 2\): expected"):
         gradient(model, variables, images[0], classes[:1])
-    with pytest.raises(ValueError, match=r"images of the shape \(0, 12, 12, 2\)"):
+    with pytest.raises(ValueError, match=r"images with shape \(0, 12, 12, 2\)"):
         gradient(model, variables, images[:0], classes[:0])
     with pytest.raises(ValueError, match=r"images of 12x12x1: .* conv1/kernel of the shape \(3, 3, 1, 3\)"):
         gradient(model, variables, images[..., :1], classes)

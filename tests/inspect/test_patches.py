@@ -357,14 +357,14 @@ def test_what_cannot_be_done_is_said(small, monkeypatch):
     refused("layer 'conv2', channel -1: expected 0 to 2", layers={"conv2": [-1]})
     refused("layer 'conv2', no channels: expected 0 to 2", layers={"conv2": []})
     refused("layers: expected at least one", layers={})
-    refused(r"images of the shape \(5, 5, 1\) after such of \(10, 13, 1\)", batches=(images, images[:, :5, :5]))
+    refused(r"images with shape \(5, 5, 1\) after images with shape \(10, 13, 1\)", batches=(images, images[:, :5, :5]))
     refused("images have pixels that are not finite", batches=(images[:2], np.full((1, *SHAPE), np.nan)))
     refused("images of 8x13x1: the network of such images has", batches=(images[:, :8],))
     broken = jax.tree.map(lambda leaf: leaf * np.nan, variables)
     refused("layer 'conv./activation' gives responses that are not finite", values=broken)
     rolled = models.Model(Rolled())
     refused(
-        "layer 'first': responses to patches alone differ .* units depend on pixels outside of the receptive fields",
+        "layer 'first': responses to patches differ .* units depend on pixels outside the receptive fields",
         network=rolled,
         values=rolled.init(jax.random.key(0), SHAPE),
     )

@@ -262,5 +262,5 @@ def test_an_auxiliary_classifier_is_read_in_training_alone():
     model = models.create(GoogLeNet(width=0.05, modules=(1, 1, 0), aux_dense=4, aux_pool="adaptive"), CLASSES)
     variables = model.variable_shapes((65, 65, 3))
     images = jax.ShapeDtypeStruct((1, 65, 65, 3), jnp.float32)
-    with pytest.raises(ValueError, match="layer 'aux1/conv' runs in training alone; use train=True"):
+    with pytest.raises(ValueError, match="layer 'aux1/conv' runs only in training; use train=True"):
         jax.eval_shape(lambda *both: model.apply_with_layers(*both, capture=("aux1/conv",)), variables, images)

@@ -186,7 +186,7 @@ def test_what_is_predicted_of_folders(small_run, tmp_path):
         f"folders ({tmp_path}/._c.png first), 1 link to a folder that is read already ({tmp_path}/loop)"
     )
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(DataError, match=r"--images: .*pipe.png is no regular file"):
+    with pytest.raises(DataError, match=r"--images: .*pipe.png is not a regular file"):
         prediction.find_pictures([tmp_path / "pipe.png"])
     assert len(prediction.find_pictures([tmp_path])[0]) == 2
 

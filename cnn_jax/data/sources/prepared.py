@@ -20,7 +20,6 @@ from cnn_jax import user_path, whole_file
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.sources import idx, published
 from cnn_jax.data.sources.data_file import read_bytes
-from cnn_jax.data.sources.download import DownloadError, fetch
 from cnn_jax.data.sources.named import NAMED_SETS, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, NamedSet
 from cnn_jax.data.sources.published import PublishedImages
 from cnn_jax.data.split import Split
@@ -44,9 +43,7 @@ def default_data_dir() -> Path:
     return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("cnn_jax")) / "data"
 
 
-def load_named(
-    named: NamedSet, idx_dir: str | None, data_dir: Path, console: Console | None = None
-) -> tuple[Split, Split]:
+def load_named(named: NamedSet, idx_dir: str | None, data_dir: Path) -> tuple[Split, Split]:
     """Reads a named data set, preparing it where it is not.
 
     Args:
@@ -54,7 +51,6 @@ def load_named(
       idx_dir: Folder of the four IDX files, asked before any other source; None: Debian's folder, then the
         official address.
       data_dir: Folder of prepared data.
-      console: For what takes long; None is standard error.
 
     Returns:
       (train, test).
@@ -74,9 +70,8 @@ def load_named(
         has_records = contents is not None
         if splits is None:
             if contents is None:
-                out = console or Console(stderr=True)
-                source = _source(named, idx_dir, folder, out)
-                print_line(out, f"preparing {named.title} from {source}, once")
+                source = _source(named, idx_dir, folder)
+                print_line(Console(stderr=True), f"preparing {named.title} from {source}, once")
                 contents = {name: _published(named, name, source) for name in named.files}
             idx_folder.mkdir(exist_ok=True)
             for name, content in contents.items():
@@ -148,7 +143,7 @@ def _of_records(named: NamedSet, data_dir: Path) -> dict[str, bytes] | None:
 # --- where the published files come from --------------------------------------------------------------
 
 
-def _source(named: NamedSet, idx_dir: str | None, folder: Path, console: Console) -> Path:
+def _source(named: NamedSet, idx_dir: str | None, folder: Path) -> Path:
     """The folder that has the four files, downloaded in the end."""
     if idx_dir is not None:
         source = Path(idx_dir).expanduser()
@@ -160,21 +155,14 @@ def _source(named: NamedSet, idx_dir: str | None, folder: Path, console: Console
         source = Path(named.debian_folder)
         if all(_find(source, name) for name in named.files):
             return source
-    source = folder / "download"
-    source.mkdir(exist_ok=True)
-    try:
-        for name, file in named.files.items():
-            target = source / f"{name}.gz"
-            if not target.exists():
-                fetch(f"{named.url}{name}.gz", target, file.gz_sha256, file.gz_bytes, console)
-    except DownloadError as error:
-        files = ", ".join(f"{name}.gz" for name in named.files)
-        how = (
-            f"{files} from {named.url} on another machine, put them into a folder FOLDER here, and add\n"
-            "    --config.data.idx_dir=FOLDER"
-        )
-        raise DataError(published.how_to_get(named, error, install=named.debian_package, fetch=how)) from error
-    return source
+    files = {
+        f"{name}.gz": (f"{named.url}{name}.gz", file.gz_sha256, file.gz_bytes) for name, file in named.files.items()
+    }
+    how = (
+        f"{', '.join(files)} from {named.url} on another machine, put them into a folder FOLDER here, and add\n"
+        "    --config.data.idx_dir=FOLDER"
+    )
+    return published.download(named, folder, files, package=named.debian_package, how=how)
 
 
 def _find(folder: Path, name: str) -> Path | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from cnn_jax.data.errors import DataError
+from cnn_jax.data.sources.download import DownloadError, fetch
 
 _VERSION = "1.0.0"
 
@@ -71,7 +70,7 @@ def prepare_once(known: PublishedSet, data_dir: Path, read: Callable[[], T | Non
         # One process prepares; others wait here, and then find it done.
         with filelock.FileLock(data_dir / f".{known.name}.lock"):
             if (found := read()) is None:
-                for leftover in folder.glob("incomplete.*"):  # of a process that was killed
+                for leftover in folder.glob("incomplete.*"):  # of a process of an older version that was killed
                     shutil.rmtree(leftover, ignore_errors=True)
                 found = make(folder)
                 shutil.rmtree(folder / "download", ignore_errors=True)
@@ -82,25 +81,42 @@ def prepare_once(known: PublishedSet, data_dir: Path, read: Callable[[], T | Non
         ) from error
 
 
-def how_to_get(known: PublishedSet, error: Exception, *, install: str | None, fetch: str) -> str:
-    """Words the error of a data set that could not be downloaded.
+def download(
+    known: PublishedSet, folder: Path, files: Mapping[str, tuple[str, str, int]], *, package: str | None, how: str
+) -> Path:
+    """Fetches files of a data set that are not in the folder `download` already.
 
     Args:
       known: The data set.
-      error: The download's.
-      install: A package that has it; None for none.
-      fetch: Files to fetch, and the flag that names them then.
+      folder: Folder that `download` is in.
+      files: URL, SHA-256 (hex) and bytes of each file, by its name.
+      package: A package of Debian that has the data set; None for none.
+      how: Files to fetch by hand, and the flag that names them then; for the error.
+
+    Returns:
+      The folder of the files.
+
+    Raises:
+      DataError: If they cannot be fetched; the message has all ways to get them.
     """
-    steps = [f"{known.title} is not on this machine, and could not be fetched: {error}", "Any of these helps:"]
-    if install is not None:
-        steps.append(f"  - on Debian or Ubuntu: apt-get install {install}, then the same command again")
-    steps.append(f"  - fetch {fetch}")
-    steps.append("  - where the network comes and goes: the same command again; what has arrived is kept")
-    return "\n".join(steps)
+    target = folder / "download"
+    target.mkdir(exist_ok=True)
+    try:
+        for name, (url, sha256, size) in files.items():
+            if not (target / name).exists():
+                fetch(url, target / name, sha256, size)
+    except DownloadError as error:
+        steps = [f"{known.title} is not on this machine, and could not be fetched: {error}", "Any of these helps:"]
+        if package is not None:
+            steps.append(f"  - on Debian or Ubuntu: apt-get install {package}, then the same command again")
+        steps.append(f"  - fetch {how}")
+        steps.append("  - where the network comes and goes: the same command again; what has arrived is kept")
+        raise DataError("\n".join(steps)) from error
+    return target
 
 
 def has_records(known: PublishedSet, data_dir: Path) -> bool:
-    """Whether TFDS has written the records; what a killed process has left is in `incomplete.*`."""
+    """Whether the records were written whole."""
     return (data_dir / known.name / _VERSION / "dataset_info.json").is_file()
 
 
@@ -114,40 +130,29 @@ def write_records(known: PublishedSet, data_dir: Path, splits: Mapping[str, Publ
     """
     import tensorflow_datasets as tfds  # it takes a third of a second to import: only who writes pays
 
-    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-        """Writes without TensorFlow."""
-
-        name = known.name
-        VERSION = tfds.core.Version(_VERSION)
-
-        def _info(self) -> tfds.core.DatasetInfo:
-            pixels = tfds.features.Tensor(
-                shape=known.image_shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
-            )
-            labels = {name: tfds.features.ClassLabel(names=list(names)) for name, names in known.class_names.items()}
-            return tfds.core.DatasetInfo(
-                builder=self,
-                features=tfds.features.FeaturesDict({"image": pixels, **labels}),
-                supervised_keys=("image", list(labels)[-1]),
-                disable_shuffling=True,
-                homepage=known.homepage,
-                description=known.description,
-                citation=known.citation,
-            )
-
-        def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-            return {name: self._generate_examples(split) for name, split in splits.items()}
-
-        def _generate_examples(self, split: PublishedImages) -> Iterator[tuple[int, dict[str, Any]]]:
-            for number, image in enumerate(split.images):
-                yield number, {"image": image, **{name: int(each[number]) for name, each in split.labels.items()}}
-
-    folder = data_dir / known.name
-    shutil.rmtree(folder / _VERSION, ignore_errors=True)
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # its progress bars
-        Builder(data_dir=str(data_dir), file_format="array_record").download_and_prepare(
-            download_dir=str(folder / "download")
-        )
+    folder = data_dir / known.name / _VERSION
+    pixels = tfds.features.Tensor(shape=known.image_shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES)
+    labels = {name: tfds.features.ClassLabel(names=list(names)) for name, names in known.class_names.items()}
+    info = tfds.core.DatasetInfo(
+        builder=tfds.core.dataset_info.DatasetIdentity(
+            name=known.name, version=tfds.core.Version(_VERSION), data_dir=str(folder), module_name=__name__
+        ),
+        features=tfds.features.FeaturesDict({"image": pixels, **labels}),
+        supervised_keys=("image", list(labels)[-1]),
+        disable_shuffling=True,
+        homepage=known.homepage,
+        description=known.description,
+        citation=known.citation,
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    writer = tfds.core.SequentialWriter(info, max(known.counts.values()), file_format="array_record")
+    writer.initialize_splits(list(splits))
+    for name, split in splits.items():
+        for number, image in enumerate(split.images):
+            numbers = {label: int(each[number]) for label, each in split.labels.items()}
+            writer.add_examples({name: [{"image": image, **numbers}]})
+    writer.close_all()  # dataset_info.json comes last
 
 
 def read_records(known: PublishedSet, data_dir: Path) -> dict[str, PublishedImages] | None:

@@ -8,7 +8,6 @@ import math
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from cnn_jax.data.sources import (
     subset,
 )
 from cnn_jax.data.sources.cifar_sets import CIFAR_SETS
-from cnn_jax.data.sources.examples import decode
+from cnn_jax.data.sources.examples import Examples, Source, decode
 from cnn_jax.data.sources.image_folder import FolderExamples
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.sources.named import NAMED_SETS
@@ -38,29 +37,7 @@ _KEPT = 10**8  # bytes of images that stay in memory for the next run of a proce
 _FILES = ("train_file", "test_file", "train_images", "train_labels", "test_images", "test_labels", "file")
 
 
-class Whole(NamedTuple):
-    """All images of a source, before any are held out.
-
-    Attributes:
-      train: Training images.
-      validation: Validation images that the source has as such; None for none.
-      test: Test images.
-      class_names: In label order.
-      checksum: SHA-256 (hex) of all this.
-      passed_over: What was passed over, in words.
-      placement: Where the images lie, and the same in words; None where there is no choice.
-    """
-
-    train: Split | FolderExamples
-    validation: Split | None
-    test: Split | FolderExamples
-    class_names: tuple[str, ...]
-    checksum: str = ""
-    passed_over: tuple[str, ...] = ()
-    placement: tuple[memory.Memory, str] | None = None
-
-
-def read_whole(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
+def read_whole(config: cfg.InMemory, seed: int, data_dir: Path) -> Source:
     """Reads all images of a source, what was read before from the memory where its files have not been touched.
 
     Args:
@@ -76,56 +53,58 @@ def read_whole(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
         paths = prepared.files(NAMED_SETS[config.name], data_dir)
     stamp = prepared.stamp_of(paths) if paths else None
     if stamp is None:
-        return _read_checked(config, seed, data_dir)
+        return _read_placed(config, seed, data_dir)
     key = config.model_dump_json(), str(data_dir), stamp
-    if (held := _held.get(key)) is not None and (whole := held()) is not None:
-        return whole
+    if (held := _held.get(key)) is not None and (source := held()) is not None:
+        return source
     _held.clear()
-    whole = _read_checked(config, 0, data_dir)  # seeds do not matter to files
-    _held[key] = (lambda: whole) if sum(map(_size, whole[:3])) <= _KEPT else _weakly(whole)
-    return whole
+    source = _read_placed(config, 0, data_dir)  # seeds do not matter to files
+    size = sum(map(_size, source.splits.values()))
+    _held[key] = (lambda: source) if size <= _KEPT else _weakly(source)
+    return source
 
 
 # For each config and the sizes and times of its files: what was read last, a large one as long as somebody holds it.
-_held: dict[tuple[str, str, prepared.Stamp], Callable[[], Whole | None]] = {}
+_held: dict[tuple[str, str, prepared.Stamp], Callable[[], Source | None]] = {}
 
 
-def _weakly(whole: Whole) -> Callable[[], Whole | None]:
+def _weakly(source: Source) -> Callable[[], Source | None]:
     """Holds a source that was read as long as all its splits are held."""
-    references, rest = [weakref.ref(split) if isinstance(split, Split) else None for split in whole[:3]], whole[3:]
+    references = {name: weakref.ref(split) for name, split in source.splits.items() if isinstance(split, Split)}
+    rest = source.with_splits(dict.fromkeys(references))
 
-    def held() -> Whole | None:
-        splits = [None if reference is None else reference() for reference in references]
-        if any(split is None and reference is not None for split, reference in zip(splits, references, strict=True)):
-            return None
-        return Whole._make([*splits, *rest])
+    def held() -> Source | None:
+        found = {name: reference() for name, reference in references.items()}
+        return None if any(split is None for split in found.values()) else rest.with_splits(found)
 
     return held
 
 
-def _size(split: Split | FolderExamples | None) -> int:
+def _size(split: Split | Examples | None) -> int:
     return split.images.nbytes if isinstance(split, Split) else 0
 
 
-def _read_checked(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
-    whole = _read(config, seed, data_dir)
-    check(config, whole)
-    return whole._replace(checksum=_checksum(whole))
+def _read_placed(config: cfg.InMemory, seed: int, data_dir: Path) -> Source:
+    source = _read(config, seed, data_dir)
+    if config.memory == "host" and source.placement is None:
+        placement = "images lie in the host's memory (config.data.memory=host)"
+        source = dataclasses.replace(source, memory="host", placement=placement)
+    return dataclasses.replace(source, checksum=_checksum(source))
 
 
-def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
+def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> Source:
     """Reads all images; the checksum is still empty."""
     validation = None
     match config:
         case cfg.FashionMnist() | cfg.Mnist():
             named = NAMED_SETS[config.name]
             train, test = prepared.load_named(named, config.idx_dir, data_dir)
-            return Whole(train, None, test, named.class_names["label"])
+            return Source(train, None, test, named.class_names["label"])
         case cfg.Cifar10() | cfg.Cifar100():
             known = CIFAR_SETS[config.name]
             label = "labels" if isinstance(config, cfg.Cifar10) else f"{config.labels}_labels"
             train, test, warnings = cifar.load(known, config.archive, label, data_dir)
-            return Whole(train, None, test, known.class_names[label], passed_over=warnings)
+            return Source(train, None, test, known.class_names[label], warnings=warnings)
         case cfg.Csv():
             image_shape = config.height, config.width, config.channels
             train, test = (
@@ -151,17 +130,17 @@ def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> Whole:
             )
         case cfg.Npz():
             path = Path(config.file).expanduser()
-            train, validation, test = npz_file.read_npz(path, "config.data.file", config.value_range)
+            splits = npz_file.read_npz(path, config.value_range)
+            train, validation, test = splits["train"], splits.get("validation"), splits["test"]
         case cfg.ImageFolder():
             return _read_folders(config, seed)
-    return Whole(train, validation, test, config.class_names or split_files.numbers_as_names(train.labels))
+    return Source(train, validation, test, config.class_names or split_files.numbers_as_names(train.labels))
 
 
-def _read_folders(config: cfg.ImageFolder, seed: int) -> Whole:
+def _read_folders(config: cfg.ImageFolder, seed: int) -> Source:
     shape = config.height, config.width, config.channels
     folder = Path(config.train_dir).expanduser()
     names = image_folder.class_names(folder, "config.data.train_dir")
-    image_folder.require_two(folder, "config.data.train_dir", names)
     if config.classes is not None and len(names) != config.classes:
         raise DataError(
             f"config.data.train_dir: {folder} has {len(names)} class folders, and config.data.classes={config.classes}"
@@ -174,12 +153,12 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> Whole:
         test, also = image_folder.find_pictures(Path(config.test_dir).expanduser(), "config.data.test_dir", names)
         passed_over += also
     size = (len(train) + len(test or ())) * math.prod(shape)
-    placement = memory.place(config.memory, size, streamed=not config.test_shift)
+    where, placement = memory.place(config.memory, size, streamed=not config.test_shift)
     view = WholePicture(shape)
 
     def taken(pictures: FolderExamples, field: str) -> Split | FolderExamples:
         # On the devices, and where the config needs memory, the images themselves are looked at and make the checksum.
-        if placement[0] != "device" and config.memory != "host" and not config.test_shift:
+        if where != "device" and config.memory != "host" and not config.test_shift:
             return pictures
 
         def decoded() -> Split:
@@ -193,60 +172,36 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> Whole:
         return kept.read((tuple(paths), tuple(pictures.labels.tolist()), stamp, shape), decoded, _size)
 
     all_train, all_test = taken(train, "train_dir"), None if test is None else taken(test, "test_dir")
-    if all_test is not None:
-        return Whole(all_train, None, all_test, class_names, "", passed_over, placement)
-    tested, rest = subset.draw_by_class(
-        all_train.labels, config.test_fraction, len(names), np.random.default_rng((seed, subset.Draw.TEST))
-    )
-    if not len(tested) or not len(rest):
-        raise DataError(
-            f"config.data.test_fraction={config.test_fraction:g} leaves {len(rest)} of the {len(train)} pictures of "
-            f"{folder} for training and {len(tested)} for testing; give config.data.test_dir, or another fraction"
+    if all_test is None:
+        tested, rest = subset.draw_by_class(
+            all_train.labels, config.test_fraction, len(names), np.random.default_rng((seed, subset.Draw.TEST))
         )
-    drawn = subset.pick(all_train, rest), None, subset.pick(all_train, tested)
-    return Whole(*drawn, class_names, "", passed_over, placement)
-
-
-def check(config: cfg.InMemory | cfg.Pictures, whole: Whole) -> None:
-    """Refuses what no network could be trained or measured on.
-
-    Args:
-      config: The source.
-      whole: Its images.
-
-    Raises:
-      DataError: Where shapes or labels do not go together.
-    """
-    train, validation, test, names = whole[:4]
-    if isinstance(train, Split) and isinstance(test, Split) and train.images.shape[1:] != test.images.shape[1:]:
-        raise DataError(
-            f"config.data: the training images of {config.name} are {train.images.shape[1:]} (height, width, channels) "
-            f"and the test images {test.images.shape[1:]}"
-        )
-    for split, which in ((train, "training"), (validation, "validation"), (test, "test")):
-        if split is None:
-            continue
-        unknown = sorted(set(np.unique(split.labels).tolist()) - set(range(len(names))))
-        if unknown:
+        if not len(tested) or not len(rest):
             raise DataError(
-                f"config.data: the {which} images of {config.name} have the labels {unknown[:5]}, "
-                f"expected 0 to {len(names) - 1}, the {len(names)} classes of the training images or class_names"
+                f"config.data.test_fraction={config.test_fraction:g} leaves {len(rest)} of the {len(train)} pictures "
+                f"of {folder} for training and {len(tested)} for testing; give config.data.test_dir, or another "
+                "fraction"
             )
-    if len(names) < 2 or len(np.unique(train.labels)) < 2:
-        raise DataError(
-            f"config.data: the training images of {config.name} are all of one class, expected at least two"
-        )
-    if len(set(names)) < len(names):
-        raise DataError("config.data.class_names: two classes have the same name")
+        all_train, all_test = subset.pick(all_train, rest), subset.pick(all_train, tested)
+    return Source(
+        all_train,
+        None,
+        all_test,
+        class_names,
+        warnings=passed_over,
+        memory=where,
+        placement=placement,
+        views=(view, view),
+    )
 
 
-def _checksum(whole: Whole) -> str:
-    digest = hashlib.sha256("\0".join(whole.class_names).encode())
-    for split in (whole.train, whole.test, whole.validation):
+def _checksum(source: Source) -> str:
+    digest = hashlib.sha256("\0".join(source.class_names).encode())
+    for split in (source.train, source.test, source.validation):
         if isinstance(split, FolderExamples):
             digest.update(split.checksum("config.data").encode())
-            continue
-        for array in () if split is None else (split.images, split.labels):
-            digest.update(f"{array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
+        elif isinstance(split, Split):
+            for array in (split.images, split.labels):
+                digest.update(f"{array.dtype} {array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

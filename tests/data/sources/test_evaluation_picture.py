@@ -76,7 +76,7 @@ SOURCES = {
 @pytest.mark.parametrize("source", SOURCES)
 def test_pictures(tmp_path, source, view):
     section = {"name": source} | SOURCES[source] | VIEWS[view]
-    examples = pictures.open_pictures(parse({"data": section}).data).pictures.test
+    examples = pictures.open_pictures(parse({"data": section}).data).test
     for number in range(len(examples)):
         (tmp_path / f"{number}.png").write_bytes(examples[number].picture)
     expected, seen = predicted(section, tmp_path)
