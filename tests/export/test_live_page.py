@@ -333,7 +333,7 @@ def test_picture_files_are_fitted_as_predict_fits_them(browser, tmp_path, channe
     assert np.abs(found - expected.astype(int)).max() <= 1  # Pillow's weights are fixed-point numbers
     (tmp_path / "none.png").write_bytes(b"no picture")
     page.find_element(By.ID, "file").send_keys(str(tmp_path / "none.png"))
-    WebDriverWait(page, 20).until(lambda page: "is no picture" in text(page, "fault"))
+    WebDriverWait(page, 20).until(lambda page: "is not a picture" in text(page, "fault"))
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")])
