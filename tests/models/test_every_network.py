@@ -46,7 +46,7 @@ NETWORKS = [
     (ResNet(width=4), (431, 1, 1, 1, 33, 1, 3)),
     (CifarResNet(depth=8, width=4), (25, 1, 1, 1, 5, 1, 1)),
 ]
-# Of those of `TINY` under every padding `make test-peers` takes steps; here are two paddings, and steps under one.
+# `test_every_padding.py` takes steps of those of `TINY` under every padding; here are two, and steps under one.
 PAIRED = ("VALID", "SAME")
 TINY_SIDES = {
     "zfnet": (42, 18),

@@ -7,7 +7,7 @@ from support.training_step import CLASSES, check_step
 from cnn_jax import models
 from cnn_jax.ops import GeometryError
 
-# test_every_network.py has their geometry under every padding, and a step under SAME.
+# `make test` has their steps under SAME, and their sizes under some paddings, in test_every_network.py.
 pytestmark = pytest.mark.exhaustive
 
 
