@@ -107,8 +107,8 @@ def check_resumed(folder: RunFolder, experiment: Experiment, described: DatasetI
         )
     elif folder.has_checkpoints():
         raise RunFolderError(
-            f"--workdir: {folder.path} has checkpoints but no dataset.json, so it is unknown whether they were trained on "
-            "these images; bring the file back, or give another --workdir to train anew"
+            f"--workdir: {folder.path} has checkpoints but no dataset.json, so it is unknown whether they were trained "
+            "on these images; bring the file back, or give another --workdir to train anew"
         )
     if (folder.path / "provenance.json").exists():
         was = folder.provenance().weights_checksum

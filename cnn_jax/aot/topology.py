@@ -91,7 +91,7 @@ def parse(text: str) -> Topology:
         return Topology(text, "cpu", (int(count),), None)
     if name == "gpu":
         if size:
-            raise ConfigError([f"--topology: got {text!r}; gpu is for all GPUs of this machine: --topology=gpu"])
+            raise ConfigError([f"--topology: got {text!r}; gpu takes all GPUs of this machine: --topology=gpu"])
         return Topology(text, "gpu", (), None)
     if name in GPUS:
         count = size or "1"

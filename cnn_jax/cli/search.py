@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cnn_jax.cli.command import Arguments, Command, Flag
 from cnn_jax.cli.output import fail, refuse, say
-from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, REPORT, WORKDIR, folder_name
+from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, ENGINE, RAY, REPORT, WORKDIR, check_ray, folder_name
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.errors import RunFailed, explain
 from cnn_jax.run.exit_codes import DONE, STOPPED
@@ -17,11 +17,6 @@ from cnn_jax.sweep.search import plan
 from cnn_jax.sweep.search.declaration import SAMPLERS
 from cnn_jax.sweep.search.plan import SearchPlan
 
-_RAY = (
-    Flag("address", "address of a Ray cluster, auto for this machine's; default: start one"),
-    Flag("gpus", "GPUs that Ray reserves for a trial", 0, int, least=0),
-    Flag("tpus", "TPU chips that Ray reserves for a trial", 0, int, least=0),
-)
 _SEARCH = (
     Flag("search.seed", "seed of the sampler, instead of the file's", None, int, least=0),
     Flag("search.sampler", "sampler of the points, instead of the file's", choices=SAMPLERS),
@@ -51,15 +46,15 @@ class SearchRequest:
 
 def read(arguments: Arguments) -> SearchRequest:
     """Reads the flags, and the search from the experiment file."""
-    if arguments["engine"] != "ray" and (given := [flag.name for flag in _RAY if flag.name in arguments.given]):
-        raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
-    changes = {
-        flag.name.removeprefix("search."): arguments[flag.name] for flag in _SEARCH if flag.name in arguments.given
+    names = [flag.name for flag in RAY]
+    check_ray(arguments, names)
+    changes = {  # None: not given, or not legal
+        flag.name.removeprefix("search."): arguments[flag.name] for flag in _SEARCH if arguments[flag.name] is not None
     }
     if "stopping" in changes:
         changes["stopping"] = None
     found = plan.read(arguments["config"], dict(arguments.overrides), changes)
-    names = ("engine", "jobs", "time_limit", "memory_limit", "vectorize", *(flag.name for flag in _RAY))
+    names += ["engine", "jobs", "time_limit", "memory_limit", "vectorize"]
     return SearchRequest(
         plan=found,
         options=Options(**{name: arguments[name] for name in names}),
@@ -117,12 +112,12 @@ COMMAND = Command(
     flags=(
         CONFIG,
         *(WORKDIR, DATA_DIR, REPORT),
-        Flag("engine", "engine that runs the trials", "local", choices=("local", "ray")),
+        ENGINE,
         Flag("jobs", "concurrent trials; default: as many as the cores or accelerators allow", None, int, least=1),
         Flag("time_limit", "minutes after which an attempt at a trial fails", None, float, least=0),
         Flag("memory_limit", "GiB per trial; default: its share of the machine", None, float, least=0),
         Flag("vectorize", "seeds: one program confirms all seeds of a point", "off", choices=("off", "seeds")),
-        *_RAY,
+        *RAY,
         *_SEARCH,
     ),
     read=read,

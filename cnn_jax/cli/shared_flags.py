@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from cnn_jax.cli.command import Arguments, Flag
@@ -27,6 +28,14 @@ DATA_DIR = Flag(
 REPORT = Flag("report", "write the report after training", True, bool)
 FORMAT = Flag("format", "format of the printed result", "table", choices=("table", "json", "csv"))
 OUTPUT = Flag("output", "also write the result to this .json or .csv file", path="read")
+
+ENGINE = Flag("engine", "engine that runs the trials", "local", choices=("local", "ray"))
+RAY = (
+    Flag("address", "address of a Ray cluster, auto for this machine's; default: $RAY_ADDRESS, else start one"),
+    Flag("gpus", "GPUs that Ray reserves for each process of a trial", 0, int, least=0),
+    Flag("tpus", "TPU chips that Ray reserves for each process of a trial", 0, int, least=0),
+    Flag("accelerator", "Ray's name of the GPU or TPU that a trial needs, such as H100; default: any"),
+)
 
 _NAME_BYTES = 150  # length of an experiment's name in the name of its folder, which may have 255 bytes
 
@@ -70,6 +79,22 @@ def check_output(output: Path) -> None:
             raise ConfigError([f"--output: got {str(output)!r}, and there is no folder {str(output.parent)!r}"])
     except OSError as error:
         raise ConfigError([f"--output: {explain(error)}"]) from error
+
+
+def check_ray(arguments: Arguments, names: Iterable[str]) -> None:
+    """Checks the flags that are for Ray.
+
+    Args:
+      arguments: Arguments of a command with ENGINE and RAY.
+      names: Names of its flags that are for Ray.
+
+    Raises:
+      ConfigError: Where one is given for another engine, or an accelerator is named and none is set aside.
+    """
+    if arguments["engine"] != "ray" and (given := [name for name in names if name in arguments.given]):
+        raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
+    if (kind := arguments["accelerator"]) is not None and not (arguments["gpus"] or arguments["tpus"]):
+        raise ConfigError([f"--accelerator={kind}: also give --gpus=N or --tpus=N, without which Ray sets none aside"])
 
 
 def default_workdir(config_file: Path, experiment: Experiment) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnn_jax.cli.command import Arguments, Command, Flag
 from cnn_jax.cli.output import fail, refuse, say
-from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, REPORT, WORKDIR, folder_name
+from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, ENGINE, RAY, REPORT, WORKDIR, check_ray, folder_name
 from cnn_jax.cli.values import field_value
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.errors import RunFailed, explain
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from cnn_jax.sweep.reproduction_check import Evidence
 
 _RAY = (
-    Flag("address", "address of a Ray cluster, auto for this machine's; default: start one"),
+    *RAY,
     Flag("cpus", "cores that Ray reserves for each process of a trial", 1, int, least=1),
-    Flag("gpus", "GPUs that Ray reserves for each process of a trial", 0, int, least=0),
-    Flag("tpus", "TPU chips that Ray reserves for each process of a trial", 0, int, least=0),
     Flag("processes", "processes that train a trial together, spread over the nodes", 1, int, least=1),
 )
 
@@ -64,8 +62,7 @@ def read(arguments: Arguments) -> SweepRequest:
     from cnn_jax.sweep import exchange  # takes 0.1 s to import, which other commands need not wait for
 
     config_file, source = arguments["config"], arguments["from"]
-    if arguments["engine"] != "ray" and (given := [flag.name for flag in _RAY if flag.name in arguments.given]):
-        raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
+    check_ray(arguments, [flag.name for flag in _RAY])
     if arguments["vectorize"] == "seeds" and arguments["processes"] > 1:
         raise ConfigError(["--vectorize=seeds: a program of several seeds runs in one process; leave out --processes"])
     if arguments["verify"] and arguments["export"]:
@@ -164,7 +161,7 @@ COMMAND = Command(
         dataclasses.replace(CONFIG, required=False),
         Flag("from", "file that --export wrote: repeat its sweep and compare the results", path="read"),
         *(WORKDIR, DATA_DIR, REPORT),
-        Flag("engine", "engine that runs the trials", "local", choices=("local", "ray")),
+        ENGINE,
         Flag("jobs", "concurrent trials; default: one per core or accelerator", None, int, least=1),
         Flag("sweep.limit", "run only this many trials, from the first", None, int, least=1),
         Flag("sweep.only", "FIELD=VALUE: run only trials with this value; may be repeated", repeated=True),

@@ -89,8 +89,9 @@ def top_patches(
       batches: Normalised images, in batches of any size.
       to_pixels: Function from normalised pixels to pixels from 0 to 255, such as `denormalizing` returns.
       layers: Channels by layer name; None selects all channels of a layer. Defaults to all channels of `feature_maps`.
-      count: Units per channel. rules: Rules for rectifiers; each gives a reconstruction of every patch. Defaults to
-        "deconvnet" and "guided", or to "gradient" for a network without rectifiers.
+      count: Units per channel.
+      rules: Rules for rectifiers; each gives a reconstruction of every patch. Defaults to "deconvnet" and "guided", or
+        to "gradient" for a network without rectifiers.
 
     Returns:
       The patches of each layer, in the order of `layers`.

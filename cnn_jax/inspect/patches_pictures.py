@@ -53,7 +53,8 @@ def reconstruction_grid(
     white if 0, blue if negative.
 
     Args:
-      found, channel: As for `patch_grid`. rule: Rule for rectifiers of the reconstruction.
+      found, channel: As for `patch_grid`.
+      rule: Rule for rectifiers of the reconstruction.
       colours: Indices of the red, green and blue channels of images with three channels.
 
     Returns:

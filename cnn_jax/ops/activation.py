@@ -18,7 +18,7 @@ RELU_BACKWARDS: tuple[ReluBackward, ...] = get_args(ReluBackward)
 
 
 @dataclasses.dataclass
-class Rectifiers:
+class ReluCalls:
     """Counts the calls of `relu` traced inside `relu_backward`.
 
     Attributes:
@@ -30,11 +30,11 @@ class Rectifiers:
     count: int = 0
 
 
-_rectifiers: contextvars.ContextVar[Rectifiers | None] = contextvars.ContextVar("rectifiers", default=None)
+_relu_calls: contextvars.ContextVar[ReluCalls | None] = contextvars.ContextVar("relu_calls", default=None)
 
 
 @contextlib.contextmanager
-def relu_backward(backward: ReluBackward) -> Iterator[Rectifiers]:
+def relu_backward(backward: ReluBackward) -> Iterator[ReluCalls]:
     """Sets the backward pass of every `relu` traced inside the `with` block.
 
     The cotangent g of max(x, 0) is propagated
@@ -57,17 +57,17 @@ def relu_backward(backward: ReluBackward) -> Iterator[Rectifiers]:
     """
     if backward not in RELU_BACKWARDS:
         raise ValueError(f"backward={backward!r}: expected one of {', '.join(RELU_BACKWARDS)}")
-    rectifiers = Rectifiers(backward)
-    token = _rectifiers.set(rectifiers)
+    calls = ReluCalls(backward)
+    token = _relu_calls.set(calls)
     try:
-        yield rectifiers
+        yield calls
     finally:
-        _rectifiers.reset(token)
+        _relu_calls.reset(token)
 
 
 def has_relu_backward() -> bool:
     """Returns whether `relu_backward` is active, so that fused functions must call `relu` itself."""
-    return _rectifiers.get() is not None
+    return _relu_calls.get() is not None
 
 
 def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -82,13 +82,13 @@ def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     Returns:
       An array of x's shape and type.
     """
-    rectifiers = _rectifiers.get()
-    if rectifiers is None:
+    calls = _relu_calls.get()
+    if calls is None:
         return _relu(x)
-    rectifiers.count += 1
-    if rectifiers.backward == "gradient":
+    calls.count += 1
+    if calls.backward == "gradient":
         return _relu(x)
-    return _relu_deconvnet(x) if rectifiers.backward == "deconvnet" else _relu_guided(x)
+    return _relu_deconvnet(x) if calls.backward == "deconvnet" else _relu_guided(x)
 
 
 @jax.custom_jvp

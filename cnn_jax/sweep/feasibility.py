@@ -42,7 +42,7 @@ class Findings:
     Attributes:
       trials: Validity and cost of each.
       platform: "cpu", "gpu" or "tpu".
-      devices: How many of that platform there are.
+      devices: Number of devices of that platform.
     """
 
     trials: tuple[Examined, ...]

@@ -142,7 +142,7 @@ class SweepFolder:
                 (folder.path / "result.json").replace(folder.path / "result.json.damaged")
 
     def status(self, name: str) -> Status:
-        """How a trial stands by its files, as the tables show it."""
+        """Status of a trial by its files, as the tables show it."""
         files = read_trial(self.path, name)
         outcome = {field.name: getattr(files.outcome, field.name) for field in dataclasses.fields(files.outcome)}
         return dataclasses.replace(files.attempt or Status(), **outcome)
@@ -177,7 +177,7 @@ class SweepFolder:
         """Marks the trials that an exception leaves as running as stopped, for nothing runs any more.
 
         Args:
-          statuses: How the trials stand, by id; read at the end.
+          statuses: Statuses of the trials by id, read at the end.
         """
         try:
             yield

@@ -1,4 +1,4 @@
-"""Everything that is known of the trials of a sweep, read from the files in the sweep's folder."""
+"""Rows of a sweep's table: its trials, read from the files in the sweep's folder."""
 
 from __future__ import annotations
 

@@ -103,8 +103,8 @@ class Checkpoints:
         link = Path(self._link.name) / "checkpoints"
         if _is_special(link):
             raise RunFolderError(
-                f"--workdir: checkpoints cannot be kept under {self._directory} or TMPDIR={link.parent.parent}: both paths "
-                "have characters of glob patterns or are not UTF-8; rename one of them"
+                f"--workdir: checkpoints cannot be kept under {self._directory}, whose path has glob characters or is "
+                f"not UTF-8, nor under TMPDIR={link.parent.parent}; rename one of them"
             )
         link.symlink_to(self._directory)
         return link

@@ -25,7 +25,7 @@ def networks(config):
 
 
 def images(count=4):
-    return np.random.default_rng(1).standard_normal((count, SIDE, SIDE, 3)).astype(np.float32)
+    return jax.device_put(np.random.default_rng(1).standard_normal((count, SIDE, SIDE, 3)).astype(np.float32))
 
 
 def variables(model):
@@ -34,7 +34,7 @@ def variables(model):
     leaves, structure = jax.tree.flatten(drawn)
     numbers = np.random.default_rng(0)
     moved = [np.asarray(leaf + numbers.uniform(0.0, 0.01, leaf.shape), np.float32) for leaf in map(np.asarray, leaves)]
-    return jax.tree.unflatten(structure, moved)
+    return jax.device_put(jax.tree.unflatten(structure, moved))
 
 
 def convolutions(jaxpr):

@@ -364,8 +364,7 @@ def test_predict_says_what_a_page_is(tmp_path):
 
 def test_weights_that_are_no_numbers_are_refused():
     run = run_of("views")
-    conv1 = run.variables["params"]["conv1"]
-    conv1["bias"] = np.where(np.arange(len(conv1["bias"])) == 0, np.nan, conv1["bias"])
+    run.variables["params"]["conv1"]["bias"] = run.variables["params"]["conv1"]["bias"].at[0].set(np.nan)
     with pytest.raises(ConfigError, match="weights that are not finite"):
         write.write(run)
 

@@ -52,9 +52,7 @@ def small():
     model = models.create(config, 3)
     variables = model.init(jax.random.key(1), SHAPE)
     rng = np.random.default_rng(0)
-    params = jax.tree.map(
-        lambda leaf: np.asarray(leaf) + 0.3 * rng.standard_normal(leaf.shape).astype(np.float32), variables
-    )
+    params = jax.tree.map(lambda leaf: leaf + 0.3 * rng.standard_normal(leaf.shape).astype(np.float32), variables)
     return model, params, rng.standard_normal((40, *SHAPE)).astype(np.float32)
 
 
@@ -216,7 +214,7 @@ def test_fewer_images_than_asked_for_and_equal_ones(small):
 
 def test_silent_channels_and_layers_without_maps(small):
     model, variables, images = small
-    params = jax.tree.map(np.copy, variables["params"])
+    params = jax.tree.map(jnp.copy, variables["params"])
     params["conv1"]["bias"] = jnp.array([-100.0, 1.0])
     layers = {"conv1/activation": None, "head/logits": [1]}
     first, logits = top_patches(model, {"params": params}, [images[:8]], TO_PIXELS, layers, count=3)

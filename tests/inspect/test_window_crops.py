@@ -38,10 +38,11 @@ def test_crops_give_the_whole_networks_logits(monkeypatch, name):
     config, size, window = CASES[name]
     model, shape = models.create(config, 4), (*size, 1 if config.name == "lenet5" else 3)
     rng = np.random.default_rng(0)
-    variables = jax.tree.map(
+    drawn = jax.tree.map(
         lambda leaf: np.asarray(leaf) + np.abs(0.1 * rng.standard_normal(leaf.shape, np.float32)),
         model.init(jax.random.key(0), shape),
     )
+    variables = jax.device_put(drawn)
     monkeypatch.setattr(window_crops, "LEAST_SAVED", 0)
     monkeypatch.setattr(window_crops, "_LEAST_PART", 0.0)
     monkeypatch.setattr(window_crops, "_LARGEST_SHARE", 1.0)

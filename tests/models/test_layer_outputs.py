@@ -54,13 +54,14 @@ def test_no_network_is_left_out():
 def started(config, side):
     """The network, its variables away from where they begin, and two images.
 
-    They are NumPy's arrays: JAX compiles a program for every shape that it computes on by itself.
+    They are drawn by NumPy: JAX compiles a program for every shape that it computes on by itself.
     """
     model = models.create(config, CLASSES)
     variables = jax.jit(model.init, static_argnums=1, compiler_options=QUICK)(jax.random.key(1), (side, side, 3))
     variables, rng = jax.tree.map(np.asarray, variables), np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: leaf + 0.1 * rng.standard_normal(leaf.shape).astype(np.float32), variables)
-    return model, {**variables, "params": params["params"]}, rng.standard_normal((2, side, side, 3)).astype(np.float32)
+    images = rng.standard_normal((2, side, side, 3)).astype(np.float32)
+    return model, *jax.device_put(({**variables, "params": params["params"]}, images))
 
 
 @pytest.mark.parametrize(("config", "side"), CASES)

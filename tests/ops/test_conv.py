@@ -92,7 +92,7 @@ def random_cases(count, seed=7, largest=40):
 
 
 def normal(rng, shape):
-    return rng.standard_normal(shape).astype(np.float32)
+    return jnp.asarray(rng.standard_normal(shape), jnp.float32)
 
 
 def lowerings(kernel, options):

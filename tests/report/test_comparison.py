@@ -157,6 +157,12 @@ def test_csv(compared):
     assert [float(row["test_accuracy"]) for row in rows] == pytest.approx([np.mean(each) for each in SEEDS.values()])
     assert rows[0]["difference"] == ""
     assert float(rows[1]["difference"]) == pytest.approx(0.0225)
+    changes = np.subtract(SEEDS["SAME"], SEEDS["VALID"])
+    interval = stats.t.interval(0.95, 3, np.mean(changes), stats.sem(changes))
+    assert [float(rows[1][f"difference_{end}"]) for end in ("low", "high")] == pytest.approx(interval)
+    assert rows[0]["difference_low"] == ""
+    low, high = interval
+    assert f"{100 * low:+.2f} to {100 * high:+.2f}" in terminal(compared)
 
 
 def test_a_page_of_others_is_not_replaced(tmp_path):

@@ -208,7 +208,7 @@ def test_every_network(config, shape):
     """Kernels and feature maps; what the other sections show is tested for every network where it is computed."""
     experiment = parse({"data": {"name": "fashion_mnist"}}).model_copy(update={"model": config})
     step, rng = StepConfig.of(experiment, 3), np.random.default_rng(0)
-    shapes = jax.eval_shape(lambda key: step.network.init(key, shape), jax.random.key(0))
+    shapes = step.network.variable_shapes(shape)
     run = FinishedRun(
         folder=None,
         experiment=experiment,

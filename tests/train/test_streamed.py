@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from rich.console import Console
+from support.training_processes import train
 
 from cnn_jax.config.parsing import parse
 from cnn_jax.data import loading
@@ -17,7 +18,6 @@ from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import inputs, loop, restore, sharding
 from cnn_jax.train.loop import Stopped, train_and_evaluate
 from cnn_jax.train.step import StepConfig, create_state
-from tests.train.test_sharding import train
 
 pytestmark = pytest.mark.usefixtures("programs_of_a_run")
 

@@ -92,7 +92,8 @@ class Subject:
 
     Attributes:
       run: The finished run.
-      request: Request of the command line. pictures: Pictures in order.
+      request: Request of the command line.
+      pictures: Pictures in order.
       asked_classes: Numbers of the requested classes; empty for the predicted ones.
       layers: Names of the layers.
       sections: Sections of the page.

@@ -43,7 +43,7 @@ class SearchPlan:
 
     Attributes:
       experiment: The file's name without its ending.
-      search: As the file declares it.
+      search: Declaration in the experiment file.
       raw: The config that the trials change, not yet validated.
       base: The same, resolved.
       brackets: Its batches.
@@ -135,9 +135,12 @@ def overrides_of(search: Search, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(search: Search) -> Search:
-    """Turns the scalars of NumPy and JAX into Python's."""
+    """Turns the scalars of NumPy and JAX into Python's, and a description into text that files can hold."""
     numbers = ("trials", "batch", "seed", "confirm", "seeds", "cores", "max_multiply_adds")
-    return dataclasses.replace(search, **{name: parsing.plain(getattr(search, name)) for name in numbers})
+    plain = {name: parsing.plain(getattr(search, name)) for name in numbers}
+    if isinstance(search.description, str):
+        plain["description"] = valid_unicode(search.description)
+    return dataclasses.replace(search, **plain)
 
 
 def _faulty_numbers(search: Search) -> list[str]:
@@ -226,6 +229,11 @@ def _faulty_choices(search: Search) -> list[str]:
         faults.append(
             f"sampler: {search.sampler!r} learns from trials of the full length alone, and stopping ends most before; "
             f"use {', '.join(others)}, or stopping=None"
+        )
+    if search.sampler == "cma_es" and all(isinstance(values, Choices) for values in search.space.values()):
+        faults.append(
+            "sampler: 'cma_es' learns of numbers alone, draws choices at random, and the space has only these; "
+            "use sampler='tpe'"
         )
     if isinstance(search.stopping, Hyperband) and search.batch is not None:
         faults.append(f"batch: got {search.batch}, and the brackets of Hyperband are its batches; leave it out")
@@ -327,7 +335,7 @@ def _ends(values: Range) -> Iterator[Any]:
 
 
 def _illegal(raw: Mapping[str, Any], field: str, value: Any) -> list[str]:
-    """Tells why a value cannot be set; what only does not go with other fields is a point without a network."""
+    """Lists why a value cannot be set; one that only conflicts with other fields is a point without a network."""
     try:
         parsing.parse(parsing.override(raw, {field: value.value if isinstance(value, Named) else value}))
     except ConfigError as error:

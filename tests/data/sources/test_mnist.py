@@ -234,9 +234,10 @@ def end(process):
     return process.returncode, error
 
 
-def test_killed_in_the_middle(source, data_dir, tmp_path):
+@pytest.mark.parametrize("kills", [2, pytest.param(4, marks=pytest.mark.exhaustive)])
+def test_killed_in_the_middle(source, data_dir, tmp_path, kills):
     moments = random.Random(0)
-    for kill in range(4):
+    for kill in range(kills):
         # Preparing a copy of what the last kill left tells how many events there are, up to the last move into place.
         copy, begins = tmp_path / f"copy-{kill}", {"opened": ".fashion_mnist.lock"}
         if data_dir.exists():
