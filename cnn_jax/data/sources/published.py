@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import filelock
 import numpy as np
@@ -21,8 +21,6 @@ from cnn_jax.data.sources.download import DownloadError, fetch
 from cnn_jax.data.split import Split
 
 _VERSION = "1.0.0"
-
-T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +60,9 @@ class PublishedImages(NamedTuple):
         return Split(images, self.labels[label])
 
 
+Splits = dict[str, PublishedImages]
+
+
 def default_data_dir() -> Path:
     """CNN_JAX_DATA_DIR, else `data` in the user's cache folder.
 
@@ -74,7 +75,9 @@ def default_data_dir() -> Path:
     return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("cnn_jax")) / "data"
 
 
-def prepare_once(known: PublishedSet, data_dir: Path, read: Callable[[], T | None], make: Callable[[Path], T]) -> T:
+def prepare_once(
+    known: PublishedSet, data_dir: Path, read: Callable[[], Splits | None], make: Callable[[Path], Splits]
+) -> Splits:
     """Reads what was prepared, or prepares it, one process at a time.
 
     Args:
@@ -144,7 +147,7 @@ def has_records(known: PublishedSet, data_dir: Path) -> bool:
     return (data_dir / known.name / _VERSION / "dataset_info.json").is_file()
 
 
-def write_records(known: PublishedSet, data_dir: Path, splits: Mapping[str, PublishedImages]) -> None:
+def write_records(known: PublishedSet, data_dir: Path, splits: Splits) -> None:
     """Writes one record for each image, in the published order, in place of damaged ones.
 
     Args:
@@ -180,7 +183,7 @@ def write_records(known: PublishedSet, data_dir: Path, splits: Mapping[str, Publ
     partial.rename(folder)
 
 
-def read_records(known: PublishedSet, data_dir: Path) -> dict[str, PublishedImages] | None:
+def read_records(known: PublishedSet, data_dir: Path) -> Splits | None:
     """Reads the images of all splits; None where there are no records, or these are damaged.
 
     Args:
