@@ -14,7 +14,7 @@ import pytest
 from selenium import webdriver
 from support import quick_programs
 
-from cnn_jax.data.sources import convert
+from cnn_jax.data.sources import prepare_records
 from scripts import imagenet_shaped
 
 quick_programs.compile_quickly()
@@ -77,7 +77,7 @@ def jpegs(tmp_path_factory):
 @pytest.fixture(scope="session")
 def records_folder(jpegs):
     """The JPEGs' records; a fifth of the training pictures is for test."""
-    return convert.prepare(jpegs, jpegs / "records", test_fraction=0.2)
+    return prepare_records.prepare(jpegs, jpegs / "records", test_fraction=0.2)
 
 
 @pytest.fixture(scope="module", autouse=True)

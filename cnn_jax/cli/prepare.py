@@ -35,10 +35,10 @@ def read(arguments: Arguments) -> PrepareRequest:
 def run(request: PrepareRequest) -> int:
     """Runs the command, without JAX."""
     from cnn_jax.data import DataError
-    from cnn_jax.data.sources import convert, records
+    from cnn_jax.data.sources import prepare_records, records
 
     try:
-        folder = convert.prepare(
+        folder = prepare_records.prepare(
             request.source, request.target, request.test_fraction, restart_markers=request.restart_markers
         )
         manifest = records.read_manifest(folder, "--target")

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from cnn_jax import config as cfg
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import data_warnings, memory, prepared, subset, whole
+from cnn_jax.data.sources import data_warnings, in_memory, memory, published, subset
 from cnn_jax.data.sources.examples import Source
 from cnn_jax.data.sources.image_folder import FolderExamples
 from cnn_jax.data.split import Split
@@ -55,7 +55,7 @@ def load(config: cfg.Data, seed: int, data_dir: Path | None = None) -> Dataset:
 def _open(config: cfg.Data, seed: int, data_dir: Path | None) -> Source:
     """Reads the images of a source, or opens it where they are read while the network trains."""
     if not isinstance(config, cfg.Records | cfg.Pictures):
-        return whole.read_whole(config, seed, data_dir or prepared.default_data_dir())
+        return in_memory.read(config, seed, data_dir or published.default_data_dir())
     from cnn_jax.data.sources import pictures  # Grain takes a second to import
 
     source = pictures.open_pictures(config)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cnn_jax.data.sources import cifar_archive, memory, published
+from cnn_jax.data.sources import cifar_archive, published
 from cnn_jax.data.sources.cifar_sets import URL, CifarSet
 from cnn_jax.data.sources.published import PublishedImages
 from cnn_jax.data.split import Split
@@ -40,14 +40,7 @@ def load(known: CifarSet, archive: str | None, label: str, data_dir: Path) -> tu
             )
     else:
         found = _prepared(known, data_dir)
-    train, test = (_split(found[split], label) for split in ("train", "test"))
-    return train, test, warnings
-
-
-def _split(found: PublishedImages, label: str) -> Split:
-    images = memory.empty(found.images.shape)
-    images[...] = found.images
-    return Split(images, found.labels[label])
+    return found["train"].split(label), found["test"].split(label), warnings
 
 
 def _prepared(known: CifarSet, data_dir: Path) -> dict[str, PublishedImages]:

@@ -39,13 +39,13 @@ class DataFile:
 
     Attributes:
       content: Unpacked content.
-      raw: The file on disk; None for bytes in memory.
-      size: Bytes on disk, or in memory; 0 for a pipe.
+      raw: The file on disk.
+      size: Bytes on disk; 0 for a pipe.
       packed: Whether it is gz.
     """
 
     content: io.BufferedIOBase
-    raw: io.BufferedReader | None
+    raw: io.BufferedReader
     size: int
     packed: bool = False
 
@@ -57,7 +57,7 @@ class DataFile:
     @property
     def share_read(self) -> float | None:
         """Share of the file that has been read, or read ahead, so far; None for a pipe."""
-        return min(1.0, self.raw.tell() / self.size) if self.raw is not None and self.size else None
+        return min(1.0, self.raw.tell() / self.size) if self.size else None
 
 
 @contextlib.contextmanager

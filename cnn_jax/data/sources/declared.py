@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cnn_jax import config as cfg
 from cnn_jax.data.sources import image_folder, npz_file
-from cnn_jax.data.sources.named import NAMED_SETS
+from cnn_jax.data.sources.mnist_sets import NAMED_SETS
 
 ImageShape = tuple[int, int, int]
 

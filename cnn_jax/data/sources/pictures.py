@@ -138,13 +138,13 @@ def _source(config: cfg.Records | cfg.Pictures) -> Source:
 
             return tfds_set.open_set(config)
         case cfg.Parquet():
-            from cnn_jax.data.sources import parquet_files
+            from cnn_jax.data.sources import parquet
 
-            return parquet_files.open_files(config)
+            return parquet.open_files(config)
         case cfg.WebDataset():
-            from cnn_jax.data.sources import tar_shards
+            from cnn_jax.data.sources import webdataset
 
-            return tar_shards.open_shards(config)
+            return webdataset.open_shards(config)
 
 
 def _image_shape(config: cfg.Pictures, train: Examples) -> tuple[int, int, int]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import filelock
 import numpy as np
+import platformdirs
 from jaxtyping import Int32, UInt8
 
+from cnn_jax import user_path
 from cnn_jax.data.errors import DataError
+from cnn_jax.data.sources import memory
 from cnn_jax.data.sources.download import DownloadError, fetch
+from cnn_jax.data.split import Split
 
 _VERSION = "1.0.0"
-
-T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,8 +52,32 @@ class PublishedImages(NamedTuple):
     images: UInt8[np.ndarray, "n h w c"]
     labels: dict[str, Int32[np.ndarray, " n"]]
 
+    def split(self, label: str) -> Split:
+        """Copies the images, with the label of this name, to memory that devices on the host can share."""
+        memory.require(self.images.nbytes, "config.data")
+        images = memory.empty(self.images.shape)
+        images[...] = self.images
+        return Split(images, self.labels[label])
 
-def prepare_once(known: PublishedSet, data_dir: Path, read: Callable[[], T | None], make: Callable[[Path], T]) -> T:
+
+Splits = dict[str, PublishedImages]
+
+
+def default_data_dir() -> Path:
+    """CNN_JAX_DATA_DIR, else `data` in the user's cache folder.
+
+    Raises:
+      DataError: where CNN_JAX_DATA_DIR cannot be a path.
+    """
+    named = os.environ.get("CNN_JAX_DATA_DIR")
+    if named and (fault := user_path.fault_of(named)):
+        raise DataError(f"CNN_JAX_DATA_DIR: {fault}")
+    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("cnn_jax")) / "data"
+
+
+def prepare_once(
+    known: PublishedSet, data_dir: Path, read: Callable[[], Splits | None], make: Callable[[Path], Splits]
+) -> Splits:
     """Reads what was prepared, or prepares it, one process at a time.
 
     Args:
@@ -70,7 +97,7 @@ def prepare_once(known: PublishedSet, data_dir: Path, read: Callable[[], T | Non
         # One process prepares; others wait here, and then find it done.
         with filelock.FileLock(data_dir / f".{known.name}.lock"):
             if (found := read()) is None:
-                for leftover in folder.glob("incomplete.*"):  # of a process of an older version that was killed
+                for leftover in folder.glob("incomplete.*"):  # of a process that was killed
                     shutil.rmtree(leftover, ignore_errors=True)
                 found = make(folder)
                 shutil.rmtree(folder / "download", ignore_errors=True)
@@ -116,11 +143,11 @@ def download(
 
 
 def has_records(known: PublishedSet, data_dir: Path) -> bool:
-    """Whether the records were written whole."""
+    """Whether the records were written; what a killed process has left is in `incomplete.*`."""
     return (data_dir / known.name / _VERSION / "dataset_info.json").is_file()
 
 
-def write_records(known: PublishedSet, data_dir: Path, splits: Mapping[str, PublishedImages]) -> None:
+def write_records(known: PublishedSet, data_dir: Path, splits: Splits) -> None:
     """Writes one record for each image, in the published order, in place of damaged ones.
 
     Args:
@@ -130,12 +157,12 @@ def write_records(known: PublishedSet, data_dir: Path, splits: Mapping[str, Publ
     """
     import tensorflow_datasets as tfds  # it takes a third of a second to import: only who writes pays
 
-    folder = data_dir / known.name / _VERSION
+    folder, partial = (data_dir / known.name / name for name in (_VERSION, f"incomplete.{_VERSION}"))
     pixels = tfds.features.Tensor(shape=known.image_shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES)
     labels = {name: tfds.features.ClassLabel(names=list(names)) for name, names in known.class_names.items()}
     info = tfds.core.DatasetInfo(
         builder=tfds.core.dataset_info.DatasetIdentity(
-            name=known.name, version=tfds.core.Version(_VERSION), data_dir=str(folder), module_name=__name__
+            name=known.name, version=tfds.core.Version(_VERSION), data_dir=str(partial), module_name=__name__
         ),
         features=tfds.features.FeaturesDict({"image": pixels, **labels}),
         supervised_keys=("image", list(labels)[-1]),
@@ -144,18 +171,19 @@ def write_records(known: PublishedSet, data_dir: Path, splits: Mapping[str, Publ
         description=known.description,
         citation=known.citation,
     )
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    partial.mkdir()
     writer = tfds.core.SequentialWriter(info, max(known.counts.values()), file_format="array_record")
     writer.initialize_splits(list(splits))
     for name, split in splits.items():
         for number, image in enumerate(split.images):
             numbers = {label: int(each[number]) for label, each in split.labels.items()}
             writer.add_examples({name: [{"image": image, **numbers}]})
-    writer.close_all()  # dataset_info.json comes last
+    writer.close_all()
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
 
 
-def read_records(known: PublishedSet, data_dir: Path) -> dict[str, PublishedImages] | None:
+def read_records(known: PublishedSet, data_dir: Path) -> Splits | None:
     """Reads the images of all splits; None where there are no records, or these are damaged.
 
     Args:

@@ -54,7 +54,6 @@ def draw_splits(source: Source, config: cfg.Data, seed: int) -> dict[str, Int[np
     Raises:
       DataError: If there are fewer images than the config takes, or none that could be trained or measured on.
     """
-    has_labels = isinstance(source.train, Split | FolderExamples)
     _check(source, config.name if isinstance(source.train, Split | FolderExamples) else source.train.name)
     examples, fraction, count = len(source.train), config.validation_fraction, config.train_examples
     if source.validation is not None and fraction:
@@ -62,9 +61,10 @@ def draw_splits(source: Source, config: cfg.Data, seed: int) -> dict[str, Int[np
             f"config.data.validation_fraction={fraction:g}: the data have {len(source.validation)} validation images "
             "of their own; set it to 0"
         )
-    if isinstance(source.train, Split | FolderExamples):
+    labels = source.train.labels if isinstance(source.train, Split | FolderExamples) else None
+    if labels is not None:
         rng = np.random.default_rng((seed, Draw.VALIDATION))
-        held, train = draw_by_class(source.train.labels, fraction, len(source.class_names), rng)
+        held, train = draw_by_class(labels, fraction, len(source.class_names), rng)
     else:
         order = np.random.default_rng((seed, _VALIDATION_UNREAD)).permutation(examples)
         held, train = np.split(order, [round(fraction * examples)])
@@ -76,7 +76,7 @@ def draw_splits(source: Source, config: cfg.Data, seed: int) -> dict[str, Int[np
     if count is not None:
         _refuse_more("train", count, len(train))
         rng = np.random.default_rng((seed, Draw.TRAIN_SUBSET))
-        train = train[_draw(rng, count, len(train))] if has_labels else train[:count]
+        train = train[_draw(rng, count, len(train))] if labels is not None else train[:count]
     test = np.arange(len(source.test))
     if config.test_examples is not None:
         _refuse_more("test", config.test_examples, len(test))

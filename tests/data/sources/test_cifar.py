@@ -13,7 +13,7 @@ from scipy.io import savemat
 from cnn_jax import config as cfg
 from cnn_jax import data
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import cifar, cifar_archive, published, whole
+from cnn_jax.data.sources import cifar, cifar_archive, in_memory, published
 from cnn_jax.data.sources.cifar_sets import CIFAR10, CIFAR100
 from cnn_jax.data.sources.declared import declared
 
@@ -64,7 +64,7 @@ def archive(path, contents):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(whole, "CIFAR_SETS", SMALL)
+    monkeypatch.setattr(in_memory, "CIFAR_SETS", SMALL)
 
 
 @pytest.mark.parametrize("form", ["python", "binary", "matlab"])

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import test_tar_shards
+import test_webdataset
 from PIL import Image
 from samples import SAMPLES
 from test_npz_file import arrays, written
@@ -111,7 +111,7 @@ def test_every_format_everywhere(tmp_path, kind):
     (tmp_path / "tars").mkdir()
     (tmp_path / "rows").mkdir()
     for split in ("train", "test"):
-        test_tar_shards.write(tmp_path / "tars" / f"{split}.tar", tars)
+        test_webdataset.write(tmp_path / "tars" / f"{split}.tar", tars)
         table = pa.table({"image": [{"bytes": content} for content in contents], "label": [0, 1, 0, 1]})
         pq.write_table(table, tmp_path / "rows" / f"{split}.parquet")
     folder = tmp_path / "folder"

@@ -1,4 +1,4 @@
-"""The data sets known by name: their files, where these come from, and what must be in them."""
+"""MNIST and Fashion-MNIST as their authors publish them: files, their addresses and sums, classes."""
 
 from __future__ import annotations
 

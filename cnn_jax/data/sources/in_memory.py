@@ -1,4 +1,4 @@
-"""All images of a source that lies in memory, before any are held out."""
+"""Sources whose images are read whole into memory: named sets, arrays, tables and folders of pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,8 @@ from cnn_jax.data.sources import (
     image_folder,
     kept,
     memory,
+    mnist,
     npz_file,
-    prepared,
     split_files,
     subset,
 )
@@ -30,14 +30,15 @@ from cnn_jax.data.sources.cifar_sets import CIFAR_SETS
 from cnn_jax.data.sources.examples import Examples, Source, decode
 from cnn_jax.data.sources.image_folder import FolderExamples
 from cnn_jax.data.sources.listing import as_text
-from cnn_jax.data.sources.named import NAMED_SETS
+from cnn_jax.data.sources.mnist_sets import NAMED_SETS
 from cnn_jax.data.split import Split
 
+_Stamp = tuple[tuple[int, int], ...]
 _KEPT = 10**8  # bytes of images that stay in memory for the next run of a process
 _FILES = ("train_file", "test_file", "train_images", "train_labels", "test_images", "test_labels", "file")
 
 
-def read_whole(config: cfg.InMemory, seed: int, data_dir: Path) -> Source:
+def read(config: cfg.InMemory, seed: int, data_dir: Path) -> Source:
     """Reads all images of a source, what was read before from the memory where its files have not been touched.
 
     Args:
@@ -50,8 +51,8 @@ def read_whole(config: cfg.InMemory, seed: int, data_dir: Path) -> Source:
     """
     paths = [Path(getattr(config, name)).expanduser() for name in type(config).model_fields if name in _FILES]
     if isinstance(config, cfg.FashionMnist | cfg.Mnist):
-        paths = prepared.files(NAMED_SETS[config.name], data_dir)
-    stamp = prepared.stamp_of(paths) if paths else None
+        paths = mnist.files(NAMED_SETS[config.name], data_dir)
+    stamp = _stamp_of(paths) if paths else None
     if stamp is None:
         return _read_placed(config, seed, data_dir)
     key = config.model_dump_json(), str(data_dir), stamp
@@ -65,7 +66,16 @@ def read_whole(config: cfg.InMemory, seed: int, data_dir: Path) -> Source:
 
 
 # For each config and the sizes and times of its files: what was read last, a large one as long as somebody holds it.
-_held: dict[tuple[str, str, prepared.Stamp], Callable[[], Source | None]] = {}
+_held: dict[tuple[str, str, _Stamp], Callable[[], Source | None]] = {}
+
+
+def _stamp_of(paths: Sequence[Path]) -> _Stamp | None:
+    """Sizes in bytes and times of files, by which it is noticed that they are touched; None where one is missing."""
+    try:
+        files = [path.stat() for path in paths]
+    except (OSError, ValueError):  # the latter for a path with a NUL
+        return None
+    return tuple((file.st_size, file.st_mtime_ns) for file in files)
 
 
 def _weakly(source: Source) -> Callable[[], Source | None]:
@@ -98,7 +108,7 @@ def _read(config: cfg.InMemory, seed: int, data_dir: Path) -> Source:
     match config:
         case cfg.FashionMnist() | cfg.Mnist():
             named = NAMED_SETS[config.name]
-            train, test = prepared.load_named(named, config.idx_dir, data_dir)
+            train, test = mnist.load_named(named, config.idx_dir, data_dir)
             return Source(train, None, test, named.class_names["label"])
         case cfg.Cifar10() | cfg.Cifar100():
             known = CIFAR_SETS[config.name]
@@ -166,7 +176,7 @@ def _read_folders(config: cfg.ImageFolder, seed: int) -> Source:
             return dataclasses.replace(images, files=pictures.files())
 
         paths = pictures.paths()
-        stamp = prepared.stamp_of(paths)
+        stamp = _stamp_of(paths)
         if stamp is None:  # a file is gone, which reading tells
             return decoded()
         return kept.read((tuple(paths), tuple(pictures.labels.tolist()), stamp, shape), decoded, _size)
