@@ -31,7 +31,8 @@ def run(
       experiment: Config of the network; None is that of the run in workdir, where there is one.
       workdir: Folder of a run.
       group: Processes that train together, for the commands that train.
-      computes: Whether the work trains or uses a network; what that needs is imported with the rest.
+      computes: Whether the work trains or uses a network; what that needs is imported with the rest. Work that computes
+        nothing asks for no devices either.
 
     Returns:
       Exit code; refusals and failures have been printed.
@@ -60,7 +61,8 @@ def run(
         preflight.check_settings()  # an experiment file may have made some
         if group is not None:  # before the devices are asked for
             process_group.join(group, jax.distributed.initialize)
-        preflight.check_devices()
+        if computes:
+            preflight.check_devices()
         work()
     except preflight.REFUSALS as error:
         return refuse(error)

@@ -53,7 +53,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, keep_last: int = 1, alone: bool = True):
-        """Names the folder; Orbax is loaded meanwhile, and opens it when there is something to save or to read.
+        """Names the folder; Orbax opens it when there is something to save or to read.
 
         Args:
           directory: Folder of the checkpoints; created where it is missing.
@@ -69,8 +69,7 @@ class Checkpoints:
         self._host_copy = HostCopy()
         self._records: dict[int, RecordsDigest | None] = {}  # seen by what was saved or read here, by step
         self._reads_back = not self.steps()  # until a checkpoint has been read, or could not be saved
-        self._loading = threading.Thread(target=_orbax)
-        self._loading.start()
+        self._importing: threading.Thread | None = None
 
     @functools.cached_property
     def _checkpointer(self) -> ocp.training.Checkpointer:
@@ -109,9 +108,18 @@ class Checkpoints:
         link.symlink_to(self._directory)
         return link
 
-    def reserve(self, state: object) -> None:
-        """Starts to take the memory for the copies of such a state, so that the first save need not wait for it."""
-        self._host_copy.reserve(_named_leaves(state))
+    def prepare(self, state: object | None) -> None:
+        """Starts to import Orbax and to take memory, so that the first save need not wait for them.
+
+        Call it when the training begins: before, while programs are traced, another thread that imports is in the way.
+
+        Args:
+          state: State of the shapes that will be saved; None where no memory is kept for its copies.
+        """
+        self._importing = threading.Thread(target=_orbax)
+        self._importing.start()
+        if state is not None:
+            self._host_copy.reserve(_named_leaves(state))
 
     def save(
         self,
@@ -313,7 +321,8 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits until everything is saved, as `wait`."""
-        self._loading.join()
+        if self._importing is not None:
+            self._importing.join()
         try:
             self.wait()
         finally:
@@ -385,7 +394,7 @@ def _described(array: tuple[tuple[int, ...], np.dtype] | None) -> str:
 
 
 def _orbax() -> Any:
-    """Imports Orbax, which takes a quarter of a second: programs can be compiled meanwhile."""
+    """Imports Orbax, which takes a quarter of a second: the first steps can be computed meanwhile."""
     orbax_messages.silence()
     return importlib.import_module("orbax.checkpoint.experimental.v1")
 

@@ -131,10 +131,10 @@ class RunGroup:
         minutes = self.experiment.checkpoint.every_minutes
         return minutes is not None and distributed.is_first() and time.monotonic() - self.saved_at > 60 * minutes
 
-    def reserve(self, state: TrainState) -> None:
-        """Starts to take the host's memory for the copies of a run's state; an ensemble's are copied as they come."""
-        if not self.stacked and jax.process_count() == 1:
-            self.checkpoints[0].reserve(state)
+    def prepare_saves(self, state: TrainState) -> None:
+        """Starts to prepare the first save; an ensemble's states are copied as they come, and no memory is kept."""
+        keeps_memory = not self.stacked and jax.process_count() == 1
+        self.checkpoints[0].prepare(state if keeps_memory else None)
 
     def save(self, step: int, state: TrainState) -> None:
         """Starts to save a checkpoint of each run, with the validation accuracy where it has just been measured."""
