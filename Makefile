@@ -10,7 +10,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-exhaustive test-docs test-export test-netron test-faults test-peers test-ray test-data-peers test-gpu-programs fuzz fuzz-data golden pictures gallery docs figures notebook check-notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep bench-sweep-scale lock clean
+.PHONY: help train test test-exhaustive test-docs test-export test-netron test-faults test-peers test-ray test-data-peers test-gpu-programs fuzz fuzz-data golden pictures gallery docs figures notebook check-notebook lint data bench bench-gpu bench-inspect bench-loader bench-start bench-sweep bench-sweep-scale lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ bench-inspect: $(VENV)/runtime $(BENCH_VENV)/installed ## occlusion and guided b
 
 bench-loader: $(VENV)/runtime $(BENCH_VENV)/installed ## loading of large data beside peers; ARGS="--cores=2 --rounds=3"
 	@$(VENV)/bin/python -m benchmarks.loader --peers=$(BENCH_VENV)/bin/python $(ARGS)
+
+bench-start: $(VENV)/runtime data ## what a command costs before it does anything; ARGS="--rounds=3 --beside=FOLDER"
+	@$(VENV)/bin/python -m benchmarks.start $(ARGS)
 
 bench-sweep: $(VENV)/runtime data ## what a sweep costs beside its trials' training; ARGS="--rounds=1 --jobs 1"
 	@$(VENV)/bin/python -m benchmarks.sweep_overhead $(ARGS)

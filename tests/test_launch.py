@@ -332,6 +332,19 @@ def test_summary_in_every_format(folder, capsys):
     assert [int(row["parameters"]) for row in rows] == [80, 0, 584, 0, 528, 51]
 
 
+def test_summary_asks_for_no_device(folder):
+    done = subprocess.run(
+        [sys.executable, "launch.py", "summary", f"--config={folder}/small.py"],
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "no_such_platform"},  # which JAX looks for when it starts a device
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Total parameters: 1,243" in done.stdout
+
+
 def test_summary_refuses_what_training_refuses(folder, capsys):
     """A norm over single values, augmentation that does not fit, a frozen layer that is not there."""
     words = [f"--config={folder}/small.py"]

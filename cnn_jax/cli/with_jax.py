@@ -31,7 +31,7 @@ def run(
       experiment: Config of the network; None is that of the run in workdir, if there is one.
       workdir: Folder of a run.
       group: Processes that train together, for commands that train.
-      computes: Whether the work trains or evaluates, and needs the modules for it.
+      computes: Whether the work trains or evaluates, and needs devices and the modules for it.
 
     Returns:
       Exit code, after printing refusals and failures.
@@ -60,7 +60,8 @@ def run(
         preflight.check_settings()  # an experiment file may have changed some
         if group is not None:  # must precede any use of devices
             process_group.join(group, jax.distributed.initialize)
-        preflight.check_devices()
+        if computes:
+            preflight.check_devices()
         work()
     except preflight.REFUSALS as error:
         return refuse(error)

@@ -61,8 +61,9 @@ def _outline(module: nn.Module, image_shape: tuple[int, int, int]) -> _Outline:
         kernels.append(spec)
         return jnp.zeros(spec.shape)
 
+    key = jax.eval_shape(jax.random.key, 0)  # a key itself would be computed, on a device
     with trace_layers() as trace, emitting_flax_layers(), initial_kernels_from(collect):
-        variables = jax.eval_shape(functools.partial(_initialize, module, image_shape), jax.random.key(0))
+        variables = jax.eval_shape(functools.partial(_initialize, module, image_shape), key)
     return _Outline(tuple(trace.rows), tuple(kernels), variables)
 
 

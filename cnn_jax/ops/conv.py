@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax.conv_lowering import Lowering
-from cnn_jax.ops import depthwise, patches, space_to_depth, winograd
+from cnn_jax.ops import depthwise, member_conv, patches, space_to_depth, winograd
 from cnn_jax.ops.padding import (
     GeometryError,
     IntPair,
@@ -264,15 +264,9 @@ _mixed.defvjp(_mixed_forward, _mixed_backward)
 
 
 def _xla(x: Array, kernel: Array, windows: Windows, groups: int) -> Array:
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        windows.strides,
-        windows.pads,
-        rhs_dilation=windows.dilation,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
-    )
+    if platform() == "gpu" and groups == 1:
+        return member_conv.conv(x, kernel, windows)
+    return member_conv.grouped(x, kernel, windows, groups)
 
 
 def _patches(x: Array, kernel: Array, windows: Windows, groups: int) -> Array:

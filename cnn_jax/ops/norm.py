@@ -13,6 +13,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
+from cnn_jax.ops import affine_norm
 from cnn_jax.ops.platform import platform
 
 
@@ -172,7 +173,14 @@ def batch_norm_train(
     Raises:
       ValueError: If parts does not divide the batch.
     """
-    return in_parts(lambda *arrays: _batch_norm_train(*arrays, eps), parts, (x,), (scale, bias, shift))
+    shared = (scale, bias, shift)
+    if platform() != "gpu":
+        return in_parts(lambda *arrays: _batch_norm_train(*arrays, eps), parts, (x,), shared)
+    if _one_part_a_device(parts):
+        return in_parts(lambda *arrays: affine_norm.batch_norm_train(*arrays, eps, 1), parts, (x,), shared)
+    _check_parts(parts, len(x))
+    y, mean, variance = affine_norm.batch_norm_train(x, scale, bias, shift, eps, parts)
+    return y, lax.stop_gradient(mean), lax.stop_gradient(variance)
 
 
 def in_parts(
@@ -200,14 +208,12 @@ def in_parts(
       ValueError: If parts does not divide the batch.
     """
     batch = len(batched[0])
-    if parts < 1 or batch % parts:
-        raise ValueError(f"parts={parts} does not divide a batch of {batch}")
-    mesh = jax.sharding.get_abstract_mesh()
+    _check_parts(parts, batch)
     if parts == 1:
         y, mean, variance = normalize(*batched, *shared)
     else:
-        if not mesh.empty and not mesh.manual_axes and mesh.size == parts:
-            split, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
+        if _one_part_a_device(parts):
+            split, whole = PartitionSpec(jax.sharding.get_abstract_mesh().axis_names), PartitionSpec()
 
             def on_one(batched: tuple[Array, ...], shared: tuple[Array | None, ...]) -> tuple[Array, Array, Array]:
                 y, mean, variance = normalize(*batched, *shared)
@@ -221,6 +227,17 @@ def in_parts(
             y = y.reshape(batch, *y.shape[2:])
         mean, variance = (jnp.mean(each, axis=0) for each in statistics)
     return y, lax.stop_gradient(mean), lax.stop_gradient(variance)
+
+
+def _check_parts(parts: int, batch: int) -> None:
+    if parts < 1 or batch % parts:
+        raise ValueError(f"parts={parts} does not divide a batch of {batch}")
+
+
+def _one_part_a_device(parts: int) -> bool:
+    """Whether a program is traced for a mesh of as many devices as parts."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return parts > 1 and not mesh.empty and not mesh.manual_axes and mesh.size == parts
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))

@@ -53,7 +53,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, keep_last: int = 1, alone: bool = True):
-        """Creates the folder and starts importing Orbax, which opens the folder at the first save or load.
+        """Creates the folder, which Orbax opens at the first save or load.
 
         Args:
           directory: Folder of the checkpoints; created if missing.
@@ -69,8 +69,7 @@ class Checkpoints:
         self._host_copy = HostCopy()
         self._records: dict[int, RecordsDigest | None] = {}  # digests saved with the checkpoints, by step
         self._reads_back = not self.steps()  # whether the first save of the run must still be read back
-        self._loading = threading.Thread(target=_orbax)
-        self._loading.start()
+        self._importing: threading.Thread | None = None
 
     @functools.cached_property
     def _checkpointer(self) -> ocp.training.Checkpointer:
@@ -109,9 +108,18 @@ class Checkpoints:
         link.symlink_to(self._directory)
         return link
 
-    def reserve(self, state: object) -> None:
-        """Starts to allocate memory for copies of the state, so that the first save need not wait for it."""
-        self._host_copy.reserve(_named_leaves(state))
+    def prepare(self, state: object | None) -> None:
+        """Starts to import Orbax and to allocate memory, so that the first save need not wait for them.
+
+        Call it when training begins. Earlier, while programs are traced, a thread that imports would slow tracing down.
+
+        Args:
+          state: State of the shapes that will be saved; None keeps no memory for copies.
+        """
+        self._importing = threading.Thread(target=_orbax)
+        self._importing.start()
+        if state is not None:
+            self._host_copy.reserve(_named_leaves(state))
 
     def save(
         self,
@@ -314,7 +322,8 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits as `wait` does, then releases Orbax and the memory for copies."""
-        self._loading.join()
+        if self._importing is not None:
+            self._importing.join()
         try:
             self.wait()
         finally:
@@ -386,7 +395,7 @@ def _described(array: tuple[tuple[int, ...], np.dtype] | None) -> str:
 
 
 def _orbax() -> Any:
-    """Imports Orbax, which takes a quarter of a second, in a thread while programs are compiled."""
+    """Imports Orbax, which takes a quarter of a second."""
     orbax_messages.silence()
     return importlib.import_module("orbax.checkpoint.experimental.v1")
 

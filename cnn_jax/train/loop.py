@@ -192,7 +192,7 @@ def train(
     dispatcher = Dispatcher(compiled.inputs.train_steps, trace)
     for run in group.runs:
         run.resume(step, epochs * steps_per_epoch)
-    group.reserve(state)
+    group.prepare_saves(state)
 
     def record_finished(max_in_flight: int) -> None:
         """Records the metrics of finished dispatches, waiting until at most `max_in_flight` are unfinished."""

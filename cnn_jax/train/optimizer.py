@@ -6,7 +6,6 @@ import functools
 from typing import Any, assert_never
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Float32
@@ -84,7 +83,7 @@ def learning_rates(
         rates = _one_cycle(schedule, peak, total)
     else:
         each_step = jax.jit(jax.vmap(_schedule_function(schedule, peak, steps_per_epoch, total)))
-        rates = np.asarray(each_step(jnp.arange(total)), np.float32)
+        rates = np.asarray(each_step(np.arange(total, dtype=np.int32)), np.float32)
     rates.setflags(write=False)
     return rates.reshape(epochs, steps_per_epoch)
 

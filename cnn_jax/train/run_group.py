@@ -130,10 +130,10 @@ class RunGroup:
         minutes = self.experiment.checkpoint.every_minutes
         return minutes is not None and distributed.is_first() and time.monotonic() - self.saved_at > 60 * minutes
 
-    def reserve(self, state: TrainState) -> None:
-        """Starts to allocate host memory for copies of a single run's state."""
-        if not self.stacked and jax.process_count() == 1:
-            self.checkpoints[0].reserve(state)
+    def prepare_saves(self, state: TrainState) -> None:
+        """Prepares the first save in the background; only a single run keeps memory for copies of its state."""
+        keeps_memory = not self.stacked and jax.process_count() == 1
+        self.checkpoints[0].prepare(state if keeps_memory else None)
 
     def save(self, step: int, state: TrainState) -> None:
         """Starts to save a checkpoint of each run, with the validation accuracy measured at this step, if any."""
