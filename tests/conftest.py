@@ -104,6 +104,11 @@ def every(request) -> int:
 LONGEST = ("test_sharding.py", "test_ray.py", "test_distributed.py", "test_interruptions.py", "test_sweep.py")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Gives one worker more than there are cores, since some tests wait for other processes."""
+    return len(available_cores()) + 1
+
+
 def deselect(config: pytest.Config, items: list[pytest.Item], left_out: list[pytest.Item]) -> None:
     """Takes `left_out` from the `items` to run, and has pytest count them as deselected."""
     config.hook.pytest_deselected(items=left_out)
