@@ -70,7 +70,7 @@ def _about(subject: Subject) -> str:
     """Describes the network in one line."""
     result, config = subject.run.result, subject.run.experiment
     parts = [
-        f"{config.model.name} of {result.parameters:,} parameters, trained on {config.data.name}",
+        f"{config.model.name} with {result.parameters:,} parameters, trained on {config.data.name}",
         f"images of {by(subject.run.image_shape)}",
         f"test accuracy {result.test_accuracy:.4f}",
     ]
