@@ -12,7 +12,6 @@ from cnn_jax.plain_text import valid_unicode
 from cnn_jax.report.comparison import Comparison, Line
 from cnn_jax.run.metrics import PRIMARY, Metric
 from cnn_jax.sweep.points import value_text
-from cnn_jax.sweep.statistics import Estimate
 
 _FIELDS, _COLUMNS = 30, 6  # maximum size of the terminal's table of config fields
 
@@ -102,19 +101,18 @@ def as_tables(comparison: Comparison) -> Any:
         figures.add_column(metric.label, justify="right")
         if metric is PRIMARY:
             figures.add_column("95 % interval over")
-    for heading in ("difference from 1", "95 % interval", "p (t, Holm)", "p (sign)"):
+    for heading in ("difference from 1", "p (t, Holm)", "p (sign)"):
         figures.add_column(heading, justify="right")
     for line in comparison.lines:
         difference = line.difference
-        paired = Estimate(0) if difference is None else difference.estimate
+        change = "" if difference is None or difference.estimate.mean is None else _shown(difference.estimate.mean, "+")
         figures.add_row(
             str(line.number),
             cell(line.entry.name, 48),
             line.seeds,
             f"{line.finished} of {len(line.entry.runs)}",
             *(text for metric in comparison.metrics for text in _metric_texts(metric, line)),
-            "" if paired.mean is None else _shown(paired.mean, "+"),
-            _interval(paired, "+"),
+            change,
             "" if difference is None or difference.p_holm is None else f"{difference.p_holm:.3g}",
             "" if line.sign is None else f"{line.sign:.3g}",
         )
@@ -145,15 +143,9 @@ def _metric_texts(metric: Metric, line: Line) -> list[str]:
     mean = "" if found.mean is None else metric.form.format(metric.scale * found.mean)
     if metric is not PRIMARY:
         return [mean]
-    interval = _interval(found)
-    return [mean, interval and f"{interval}, {line.over}"]
-
-
-def _interval(found: Estimate, sign: str = "") -> str:
-    """Ends of the interval of the primary metric; empty if it has none."""
     if found.low is None or found.high is None:
-        return ""
-    return f"{_shown(found.low, sign)} to {_shown(found.high, sign)}"
+        return [mean, ""]
+    return [mean, f"{_shown(found.low)} to {_shown(found.high)}, {line.over}"]
 
 
 def _shown(value: float, sign: str = "") -> str:
