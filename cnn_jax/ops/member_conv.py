@@ -72,7 +72,7 @@ def _kernel_gradient(windows: Windows, shape: tuple[int, ...]) -> Callable[[Arra
     def gradient(x: Array, cotangent: Array) -> Array:
         return of_groups(x, cotangent, 1, shape[3])
 
-    @gradient.def_vmap  # type: ignore[untyped-decorator]
+    @gradient.def_vmap
     def of_members(members: int, batched: list[bool], x: Array, cotangent: Array) -> tuple[Array, bool]:
         if not batched[1]:
             cotangent = jnp.broadcast_to(cotangent, (members, *cotangent.shape))

@@ -66,7 +66,7 @@ def augment(
             # One field of noise for the batch: one for each image takes longer than all other changes together.
             fill = normalize(jax.random.bits(key_of(_NOISE), images.shape[1:], jnp.uint8), constants)
         elif config.erasing_fill == "mean":
-            fill = normalize(_given(colours).mean, constants)
+            fill = normalize(jnp.asarray(_given(colours).mean), constants)
         else:
             fill = jnp.zeros(())
         rectangles = config.erasing_area, config.erasing_aspect
