@@ -18,6 +18,7 @@ from cnn_jax.export import onnx_file
 from scripts.export_checks.networks import CLASSES, NETWORKS, least_shape
 
 _PROGRAM = Path(__file__).with_name("netron.mjs")
+_PUBLISHED = (224, 224, 3)  # images of ImageNet, at which the networks for them were published
 
 
 def faults_of(file: Path, netron: Path, node: str) -> list[str]:
@@ -76,7 +77,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--netron", type=Path, required=True, help="folder of Netron's modules")
     parser.add_argument("--node", default="node", help="the program Node.js")
-    parser.add_argument("files", nargs="*", type=Path, help="ONNX files; default: every network, written here")
+    parser.add_argument("files", nargs="*", type=Path, help="ONNX files; default: all networks, at two sizes")
     options = parser.parse_args(arguments)
     if shutil.which(options.node) is None:
         parser.error(f"--node: there is no program {options.node}; install Node.js, or name it")
@@ -85,11 +86,13 @@ def main(arguments: list[str]) -> int:
     for file in options.files:
         faults += faults_of(file, options.netron, options.node)
     for name, (model, channels) in NETWORKS.items() if not options.files else ():
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / f"{name}.onnx"
-            run = untrained_run(model, least_shape(model, channels), {}, CLASSES)
-            file.write_bytes(onnx_file.write(run))
-            faults += faults_of(file, options.netron, options.node)
+        shapes = [least_shape(model, channels)] + [_PUBLISHED] * (channels == _PUBLISHED[2])
+        for shape in shapes:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / f"{name}-{shape[0]}.onnx"
+                run = untrained_run(model, shape, {}, CLASSES)
+                file.write_bytes(onnx_file.write(run))
+                faults += faults_of(file, options.netron, options.node)
     print("\n".join(faults) or "Netron opens every file, and no transpose is left to be folded")
     return 1 if faults else 0
 

@@ -12,7 +12,9 @@ if importlib.util.find_spec("cnn_jax") or importlib.util.find_spec("flax"):
     sys.exit("this environment has more than jax and flatbuffers")
 program = jax.export.deserialize(bytearray(zipfile.ZipFile(file).read("program.jax_export")))
 call, pixels = jax.jit(program.call), np.load(images)
-sizes = [int(size) for size in batches.split(",")]
-starts = np.cumsum([0, *sizes])
-found = [np.asarray(call(pixels[start : start + size])) for start, size in zip(starts, sizes, strict=False)]
-np.save(output, np.concatenate(found))
+parts = [slice(*map(int, batch.split(":"))) for batch in batches.split(",")]
+found = [np.asarray(call(pixels[part])) for part in parts]
+probabilities = np.empty((len(pixels), found[0].shape[1]), np.float32)
+for part, some in zip(parts, found, strict=True):
+    probabilities[part] = some
+np.save(output, probabilities)

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.export_checks.networks import NETWORKS, VERSIONS
+from scripts.export_checks.networks import COMBINATIONS, NETWORKS, VERSIONS
+
+IMAGES = 10_000  # that a cell is of which says nothing else
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -20,25 +22,30 @@ def table(results: list[dict[str, Any]]) -> str:
       Markdown.
     """
     found = {(each["network"], each["version"]): each for each in results}
-    lines = [f"| network | pixels | {' | '.join(VERSIONS)} |", "| --- " * (len(VERSIONS) + 2) + "|"]
+    lines = [f"| network | pixels | {' | '.join(VERSIONS)} | {COMBINATIONS} |", "| --- " * (len(VERSIONS) + 3) + "|"]
     for name in NETWORKS:
         rows = [found.get((name, version)) for version in VERSIONS]
-        sides = sorted({each["side"] for each in rows if each and "side" in each})
-        cells = [_cell(each) for each in rows]
-        lines.append(f"| `{name}` | {', '.join(map(str, sides))} | {' | '.join(cells)} |")
+        side = next((each["side"] for each in rows if each and "side" in each), "")
+        cells = [_cell([each] if each else [], side) for each in rows]
+        both = [each for (network, version), each in found.items() if network == name and version not in VERSIONS]
+        lines.append(f"| `{name}` | {side} | {' | '.join(cells)} | {_cell(both, side)} |")
     return "\n".join(lines)
 
 
-def _cell(result: dict[str, Any] | None) -> str:
+def _cell(results: list[dict[str, Any]], side: int | str) -> str:
     """The largest difference; what is the network's own, or was not measured, stays empty."""
-    if result is None:
-        return ""
-    if "illegal" in result:
-        return "not legal"
-    figures = [result[name] for name in ("ONNX", "StableHLO")]
+    legal = [each for each in results if "illegal" not in each]
+    if not legal:
+        return "not legal" if results else ""
+    figures = [each[name] for each in legal for name in ("ONNX", "StableHLO")]
     others = sum(each["other_classes"] for each in figures)
-    said = f"{max(each['difference'] for each in figures):.1e}" + (f", {others} other classes" if others else "")
-    return said if result["images"] == 10_000 else f"{said} ({result['images']})"
+    notes = [f"{len(legal)} versions"] * (len(legal) > 1)
+    images, sides = min(each["images"] for each in legal), {each["side"] for each in legal}
+    notes += [f"{images:,} images"] * (images != IMAGES)
+    notes += [f"{max(sides)} pixels"] * (len(legal) == 1 and sides != {side})
+    notes += [f"{others} other classes"] * (others > 0)
+    said = f"{max(each['difference'] for each in figures):.1e}"
+    return f"{said} ({', '.join(notes)})" if notes else said
 
 
 if __name__ == "__main__":

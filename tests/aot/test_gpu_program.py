@@ -1,6 +1,6 @@
 """Figures of GPU programs: by hand from written text, then of small networks that are compiled for absent GPUs.
 
-The compiled ones need `requirements-gpu-compile.txt`; no GPU.
+The compiled ones need `requirements-gpu-compile.txt`, which `make test-gpu-programs` installs; no GPU.
 """
 
 import functools

@@ -139,7 +139,7 @@ def random_crop(
       key: PRNG key of this batch.
       images: Pixels, channels last.
       pixels: Width of the padding; every move from -pixels to pixels, down and to the right, is equally likely.
-      border: What enters: "zeros", or "reflect", the image mirrored at the middle of its outermost pixels.
+      border: Pixels that enter: "zeros", or "reflect", the image mirrored at the middle of its outermost pixels.
 
     Returns:
       Images of the same shape.

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int32, Int64, PRNGKeyArray, UInt8
 
 from cnn_jax.config import Augment, Data
+from cnn_jax.data.sources.examples import PixelStatistics
 from cnn_jax.data.split import Images, Split
 
 if TYPE_CHECKING:
@@ -94,8 +95,8 @@ def normalization(config: Data, train: Split | Stream) -> Normalization:
         statistics = train.pixel_statistics()
         return _standardizing(statistics.mean, np.diag(statistics.covariance))
     if train.images.dtype != np.uint8:
-        mean, covariance = moments(train.images)
-        return _standardizing(mean, np.diag(covariance), least=_LEAST_VARIANCE)
+        statistics = _statistics(train.images)
+        return _standardizing(statistics.mean, np.diag(statistics.covariance), least=_LEAST_VARIANCE)
     counts = _counts(train.images)
     pixels, total = np.arange(256), counts.sum(axis=1)
     mean = counts @ pixels / total
@@ -133,30 +134,7 @@ def colours(train: Split | Stream) -> Colours:
     Returns:
       float32 constants. An eigenvector's sign, which is free, makes its largest entry positive.
     """
-    if not isinstance(train, Split):
-        return _colours(*train.pixel_statistics())
-    return _colours(*moments(train.images))
-
-
-def moments(images: Images) -> tuple[np.ndarray, np.ndarray]:
-    """Computes the mean and the covariance of the channels over all pixels, in float64.
-
-    Args:
-      images: Pixels, 0 to 255.
-    """
-    channels = images.shape[-1]
-    pixels = images.reshape(-1, channels)
-    # Whole numbers below 2^53 add up exactly in float64, in parts that spare the memory.
-    total, products = np.zeros(channels), np.zeros((channels, channels))
-    for start in range(0, len(pixels), 1 << 20):
-        part = pixels[start : start + (1 << 20)].astype(np.float64)
-        total += part.sum(axis=0)
-        products += part.T @ part
-    mean = total / len(pixels)
-    return mean, products / len(pixels) - np.outer(mean, mean)
-
-
-def _colours(mean: np.ndarray, covariance: np.ndarray) -> Colours:
+    mean, covariance = _statistics(train.images) if isinstance(train, Split) else train.pixel_statistics()
     eigenvalues, eigenvectors = np.linalg.eigh(covariance / 255**2)
     largest = np.take_along_axis(eigenvectors, np.abs(eigenvectors).argmax(axis=0)[None], axis=0)
     falling = slice(None, None, -1)
@@ -165,6 +143,11 @@ def _colours(mean: np.ndarray, covariance: np.ndarray) -> Colours:
         np.maximum(eigenvalues, 0)[falling].astype(np.float32),
         (eigenvectors * np.sign(largest))[:, falling].astype(np.float32),
     )
+
+
+def _statistics(images: Images) -> PixelStatistics:
+    pixels = images.reshape(-1, images.shape[-1])
+    return PixelStatistics.of(pixels[start : start + (1 << 20)] for start in range(0, len(pixels), 1 << 20))
 
 
 def preprocessing(data: Data, augmentation: Augment, train: Split | Stream) -> Preprocessing:
