@@ -15,6 +15,7 @@ from selenium import webdriver
 from support import quick_programs
 
 from cnn_jax.data.sources import prepare_records
+from cnn_jax.run.machine import available_cores
 from scripts import imagenet_shaped
 
 quick_programs.compile_quickly()
