@@ -6,8 +6,8 @@ With m the mean, f = 1 / std, n the pixels and g the gradient of the output, the
     to_x = a g + c x + d,   c = -a f to_scale / n,        d = -c m - a to_bias / n
 
 so that what writes maps reads few arrays beside them, and XLA fuses it with its neighbours. Of a batch in parts every
-image is summed by itself first, and the statistics are repeated for each image: the maps keep their four dimensions.
-With the parts as a fifth dimension XLA fuses less.
+image is summed by itself first, a large one in bands of rows, and the statistics are repeated for each image: the maps
+keep their four dimensions. With the parts as a fifth dimension, or long sums, XLA fuses less.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+_SUMMED_PIXELS = 1600  # of one sum; with 3,136, a map of 56x56, ReLU's gradient is written to memory
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
@@ -83,9 +85,11 @@ def _sums(parts: int, *maps: Float[Array, "b h w c"]) -> list[Array]:
     """Sums maps over all pixels of each channel: [c], or [parts, c] of several parts."""
     if parts == 1:
         return [jnp.sum(each, axis=(0, 1, 2)) for each in maps]
-    images = [jnp.sum(each, axis=(1, 2)) for each in maps]
-    # Behind the barrier the sums of several parts are not gathered from the maps once more.
-    return lax.optimization_barrier([jnp.sum(each.reshape(parts, -1, each.shape[-1]), axis=1) for each in images])
+    _, height, width, channels = maps[0].shape
+    rows = next((rows for rows in range(height, 1, -1) if height % rows == 0 and rows * width <= _SUMMED_PIXELS), 1)
+    bands = [jnp.sum(each.reshape(-1, rows, width, channels), axis=(1, 2)) for each in maps]
+    # Behind the barrier the sums of all parts are not gathered from the maps once more.
+    return lax.optimization_barrier([jnp.sum(each.reshape(parts, -1, channels), axis=1) for each in bands])
 
 
 def _to_images(statistic: Array, x: Float[Array, "b h w c"]) -> Array:

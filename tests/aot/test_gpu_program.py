@@ -161,7 +161,7 @@ def bottlenecks(parts, params, x):
 
 
 @WITH_PLUGIN
-@pytest.mark.parametrize(("size", "channels"), [(28, 512), (14, 1024)])
+@pytest.mark.parametrize(("size", "channels"), [(56, 256), (28, 512), (14, 1024)])
 def test_norms_by_parts_move_no_more_than_those_of_a_whole_batch(size, channels):
     array, narrow = jax.ShapeDtypeStruct, channels // 4
     shapes = (1, 1, channels, narrow), (3, 3, narrow, narrow), (1, 1, narrow, channels)
@@ -175,8 +175,8 @@ def test_norms_by_parts_move_no_more_than_those_of_a_whole_batch(size, channels)
         return moved / (2 * maps.size)  # feature maps of the blocks' outputs that are read or written
 
     whole, parts = maps_moved(1), maps_moved(8)
-    assert 40 < whole <= 50  # 51.1 and 51.5 with the norm as (x - mean) * factor + bias
-    assert parts <= 1.01 * whole  # 51.3 and 52.0 with the parts as a fifth dimension
+    assert 40 < whole <= 50  # 48.0, 51.1 and 51.5 with the norm as (x - mean) * factor + bias
+    assert parts <= 1.01 * whole  # 53.2, 51.3 and 52.0 with the parts as a fifth dimension
 
 
 @WITH_PLUGIN
