@@ -1,8 +1,8 @@
-"""Convolutions of GPU programs, whose kernels' gradients stay backward convolutions under `jax.vmap`.
+"""Convolutions for GPUs whose kernel gradients remain backward convolutions under `jax.vmap`.
 
-The members of an ensemble, each with a kernel of its own, become groups of channels. Left to `jax.vmap`, the gradient
-of such kernels is a forward convolution whose window is the whole map, for which images and maps are transposed. Here
-it is the gradient of the grouped convolution, which cuDNN has.
+The members of an ensemble, each with its own kernel, become groups of channels. By default `jax.vmap` turns the
+gradient of such kernels into a forward convolution whose window is the whole map, for which images and maps are
+transposed. Here it is the gradient of the grouped convolution, which cuDNN implements.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ conv.defvjp(_forward, _backward)
 
 
 def _kernel_gradient(windows: Windows, shape: tuple[int, ...]) -> Callable[[Array, Array], Array]:
-    """Gives the function of maps and cotangent that is the gradient of a kernel of this shape."""
+    """Returns the gradient of a kernel of this shape as a function of (maps, cotangent)."""
 
     def of_groups(x: Array, cotangent: Array, groups: int, features: int) -> Array:
         kernel = jnp.zeros((*shape[:3], features), x.dtype)
@@ -76,7 +76,7 @@ def _kernel_gradient(windows: Windows, shape: tuple[int, ...]) -> Callable[[Arra
     def of_members(members: int, batched: list[bool], x: Array, cotangent: Array) -> tuple[Array, bool]:
         if not batched[1]:
             cotangent = jnp.broadcast_to(cotangent, (members, *cotangent.shape))
-        maps = _members_as_channels(x) if batched[0] else x  # images that all share need no groups
+        maps = _members_as_channels(x) if batched[0] else x  # shared images need no groups
         kernels = of_groups(maps, _members_as_channels(cotangent), members if batched[0] else 1, members * shape[3])
         return jnp.moveaxis(kernels.reshape(*shape[:3], members, shape[3]), 3, 0), True
 
