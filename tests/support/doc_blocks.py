@@ -10,7 +10,7 @@ PAGES = {str(path.relative_to(ROOT)): path for path in (ROOT / "README.md", *sor
 """Every page, by its path from the repository's folder."""
 _NOT_RUN = "<!-- not run: "
 # Programs that record their words; nothing else is found, so that no block does anything.
-_PROGRAMS = ("python", "pip", "make", ".venv/bin/python", ".venv-tpu/bin/python", ".venv-tpu/bin/pip")
+_PROGRAMS = ("python", "pip", "make", "ray", ".venv/bin/python", ".venv-tpu/bin/python", ".venv-tpu/bin/pip")
 _RECORDER = '#!/bin/sh\n{ printf "%s\\0" "${0##*/}" "$@"; printf "\\n"; } >> "$COMMANDS"\n'
 
 
