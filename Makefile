@@ -10,7 +10,7 @@ CONFIG ?= experiments/fashion_mnist.py
 ARGS ?=
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-exhaustive test-docs test-export test-netron test-faults test-peers test-ray test-data-peers fuzz fuzz-data golden pictures gallery docs figures notebook lint data bench bench-gpu bench-inspect bench-loader bench-sweep bench-sweep-scale lock clean
+.PHONY: help train test test-exhaustive test-docs test-export test-netron test-faults test-peers test-ray test-data-peers test-gpu-programs fuzz fuzz-data golden pictures gallery docs figures notebook check-notebook lint data bench bench-gpu bench-inspect bench-loader bench-start bench-sweep bench-sweep-scale lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ test-peers: $(VENV)/development $(BENCH_VENV)/installed ## convolution and pooli
 test-data-peers: $(VENV)/development $(TFDS_VENV)/installed ## data sets that TensorFlow and Hugging Face datasets write, read pixel for pixel
 	@$(VENV)/bin/python -m pytest tests/peers/check_data_sets.py --tfds=$(abspath $(TFDS_VENV)/bin/python) $(ARGS)
 
+test-gpu-programs: $(VENV)/development build/gpu_compiler/installed ## programs compiled for NVIDIA GPUs that are not here
+	@PYTHONPATH=$(abspath build/gpu_compiler) $(VENV)/bin/python -m pytest tests/aot/test_gpu_program.py $(ARGS)
+
 fuzz: $(VENV)/development ## 300 random legal experiments and 300 bad ones; ARGS="--kind=bad --seed=1 --first=0 --count=60"
 	@PYTHONPATH=tests $(VENV)/bin/python -m tests.fuzz.run $(ARGS)
 
@@ -69,8 +72,11 @@ docs: $(DOCS_VENV)/installed ## build the documentation's site in build/docs; a 
 figures: $(VENV)/runtime data ## draw the figures of docs/lecture anew; ARGS="stride pooling" draws some
 	@JAX_PLATFORMS=cpu $(VENV)/bin/python -m scripts.docs.figures $(ARGS)
 
-notebook: $(DOCS_VENV)/installed ## run docs/tutorial.ipynb on a CPU and keep its outputs; ARGS="--check" keeps none
-	@JAX_PLATFORMS=cpu $(DOCS_VENV)/bin/python -m scripts.docs.notebook $(ARGS)
+notebook: $(DOCS_VENV)/installed ## run docs/tutorial.ipynb on a CPU and keep its outputs
+	@JAX_PLATFORMS=cpu $(DOCS_VENV)/bin/python -m scripts.docs.notebook
+
+check-notebook: $(DOCS_VENV)/installed ## run docs/tutorial.ipynb on a CPU and keep nothing
+	@JAX_PLATFORMS=cpu $(DOCS_VENV)/bin/python -m scripts.docs.notebook --check
 
 lint: $(VENV)/development ## style, types and the direction of imports
 	@$(VENV)/bin/ruff check .
@@ -94,6 +100,9 @@ bench-inspect: $(VENV)/runtime $(BENCH_VENV)/installed ## occlusion and guided b
 
 bench-loader: $(VENV)/runtime $(BENCH_VENV)/installed ## loading of large data beside peers; ARGS="--cores=2 --rounds=3"
 	@$(VENV)/bin/python -m benchmarks.loader --peers=$(BENCH_VENV)/bin/python $(ARGS)
+
+bench-start: $(VENV)/runtime data ## what a command costs before it does anything; ARGS="--rounds=3 --beside=FOLDER"
+	@$(VENV)/bin/python -m benchmarks.start $(ARGS)
 
 bench-sweep: $(VENV)/runtime data ## what a sweep costs beside its trials' training; ARGS="--rounds=1 --jobs 1"
 	@$(VENV)/bin/python -m benchmarks.sweep_overhead $(ARGS)
@@ -144,7 +153,7 @@ $(TFDS_VENV)/installed: requirements-tfds.txt
 $(BENCH_VENV)/installed: benchmarks/requirements.txt
 	@sh scripts/make_venv.sh $(BENCH_VENV)
 	@echo "installing benchmarks/requirements.txt into $(BENCH_VENV)"
-	@$(BENCH_VENV)/bin/python $(PIP) -r benchmarks/requirements.txt
+	@$(BENCH_VENV)/bin/python $(PIP) --no-compile -r benchmarks/requirements.txt
 	@touch $@
 
 $(ALONE_VENV)/installed: requirements.txt
@@ -154,6 +163,11 @@ $(ALONE_VENV)/installed: requirements.txt
 	@$(ALONE_VENV)/bin/python $(PIP) flatbuffers -r $(ALONE_VENV)/jax.txt
 	@touch $@
 
+# Beside the environment, where JAX would look for a GPU at each start and report that CUDA's libraries are missing.
+build/gpu_compiler/installed: requirements-gpu-compile.txt | $(VENV)/bin/python
+	@$(VENV)/bin/python $(PIP) --no-deps --upgrade --target build/gpu_compiler --constraint $< jax-cuda12-plugin jax-cuda12-pjrt
+	@touch $@
+
 build/netron/netron/index.html: | $(VENV)/bin/python
 	@$(VENV)/bin/python $(PIP) --no-deps --target build/netron netron
 	@touch $@
@@ -161,5 +175,5 @@ build/netron/netron/index.html: | $(VENV)/bin/python
 $(DOCS_VENV)/installed: requirements-docs.txt
 	@sh scripts/make_venv.sh $(DOCS_VENV)
 	@echo "installing requirements-docs.txt into $(DOCS_VENV)"
-	@$(DOCS_VENV)/bin/python $(PIP) -r requirements-docs.txt
+	@$(DOCS_VENV)/bin/python $(PIP) --no-compile -r requirements-docs.txt
 	@touch $@

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks.arena import Contestant, keep, take_turn
 from benchmarks.table import OURS, SPREAD
-from cnn_jax.data.sources import convert
+from cnn_jax.data.sources import prepare_records
 from cnn_jax.run.machine import available_cores
 from scripts import imagenet_shaped
 
@@ -62,7 +62,7 @@ def main() -> None:
         imagenet_shaped.main([f"--target={pictures}", f"--pictures={options.pictures}"])
         for kind in ("plain", "marked"):
             silent = Console(file=io.StringIO())
-            convert.prepare(pictures, records / kind, 0.0, silent, restart_markers=kind == "marked")
+            prepare_records.prepare(pictures, records / kind, 0.0, silent, restart_markers=kind == "marked")
         arguments = [f"--pictures={pictures / 'train'}", f"--records={records}", f"--cores={options.cores}"]
         arguments += [f"--batches={options.batches}", f"--batch_size={options.batch_size}"]
         for number in range(options.rounds):

@@ -1,4 +1,4 @@
-"""JAX's CUDA plugin on a machine without an NVIDIA GPU, where it is there for `compile --topology=h100` alone."""
+"""Hides JAX's CUDA plugin on machines without an NVIDIA GPU, where only `compile --topology=h100` uses it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _DEVICES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/nvhost-gpu", "/d
 
 
 def hide_plugin() -> None:
-    """Keeps JAX from loading the plugin where it cannot work, which JAX tells at length, with a traceback.
+    """Keeps JAX from loading the plugin if it cannot work, for which JAX would log a traceback.
 
-    Where there is a GPU or its driver, or JAX_PLATFORMS asks for one, nothing is hidden: what JAX tells then counts.
-    Call it before JAX is imported.
+    Does nothing if there is a GPU or a driver, or JAX_PLATFORMS asks for a GPU, so that JAX reports real problems. Must
+    be called before JAX is imported.
     """
     if "jax" in sys.modules or importlib.util.find_spec(_EXTENSIONS) is None or _is_wanted():
         return
-    silent = types.ModuleType(_PLUGIN)
-    silent.initialize = lambda: None  # type: ignore[attr-defined]
-    sys.modules[_PLUGIN] = silent
+    stub = types.ModuleType(_PLUGIN)
+    stub.initialize = lambda: None  # type: ignore[attr-defined]
+    sys.modules[_PLUGIN] = stub
     sys.modules[_EXTENSIONS] = None  # type: ignore[assignment]
 
 

@@ -1,4 +1,4 @@
-"""Images of any number of channels as pictures for the eye."""
+"""Converts images with any number of channels to displayable pictures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from jaxtyping import Shaped, UInt8
 
 
 def shown(pixels: Shaped[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "..."]:
-    """Makes of an image what matplotlib and Pillow draw: grey or RGB, 8 bits.
+    """Converts an image to 8-bit grayscale or RGB, as matplotlib and Pillow draw it.
 
     Args:
       pixels: Pixels 0 to 255, of any type.
 
     Returns:
-      [h, w, 3] of three channels; [h, w] of one, and of any other number their mean.
+      [h, w, 3] for three channels; [h, w] for one channel, or for any other number the mean of the channels.
     """
     channels = pixels.shape[-1]
     picture = pixels if channels in (1, 3) else pixels.mean(axis=-1, keepdims=True, dtype=np.float64)
@@ -23,5 +23,5 @@ def shown(pixels: Shaped[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "..."]:
 
 
 def described(channels: int) -> str:
-    """Says how an image of so many channels is shown where that is not as it is; else empty."""
+    """Returns a caption that says how an image is shown; empty if it is shown unchanged."""
     return "" if channels in (1, 3) else f"mean of {channels} channels"

@@ -1,4 +1,4 @@
-"""Peaks of accelerators, as their makers publish them."""
+"""Published peak performance of accelerators."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from cnn_jax.config import Experiment
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """The published peaks of one chip; its FLOP/s are of dense matrix products, None where it has no such unit.
+    """Published peaks of one chip. FLOP/s are those of dense matrix products, None if the chip has no such unit.
 
     Attributes:
       name: Name of the generation or model.
-      kinds: What JAX calls its devices (`jax.Device.device_kind`), to the letter: where a name goes on, as of a
-        laptop's card or a part of one, the peak is another.
-      bfloat16: FLOP/s of bfloat16 numbers, summed in float32.
-      tf32: FLOP/s of float32 numbers rounded to TF32.
-      float32: FLOP/s of float32 numbers as they are.
-      bandwidth: Bandwidth of its memory, in bytes per second.
-      memory: Bytes.
-      matrix_unit: Rows and columns of the systolic array; None where there is none.
+      kinds: Exact values of `jax.Device.device_kind`; a longer name, such as a laptop GPU's or a MIG slice's, has
+        another peak.
+      bfloat16: FLOP/s of bfloat16 products with float32 sums.
+      tf32: FLOP/s of float32 products rounded to TF32.
+      float32: FLOP/s of full float32 products.
+      bandwidth: Memory bandwidth in bytes per second.
+      memory: Memory in bytes.
+      matrix_unit: Rows and columns of the systolic array; None if there is none.
       devices: JAX devices on one chip; TPU v2 and v3 have two, each with half of everything.
-      source: Where the figures stand.
+      source: Source of the figures.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Chip:
 
     @property
     def flops(self) -> float:
-        """FLOP/s of the narrowest numbers that it multiplies."""
+        """FLOP/s of the narrowest supported type."""
         return next(peak for peak in (self.bfloat16, self.tf32, self.float32) if peak is not None)
 
     @property
     def narrowest(self) -> str:
-        """Name of the numbers that `flops` is of."""
+        """Name of the type that `flops` refers to."""
         return "bfloat16" if self.bfloat16 is not None else "TF32" if self.tf32 is not None else "float32"
 
 
@@ -80,7 +80,7 @@ TPUS = {
     )
 }
 
-# NVIDIA's figures with sparsity are twice as high.
+# Without sparsity, for which NVIDIA's figures are twice as high.
 _H100, _A100, _V100 = (989, 495, 67), (312, 156, 19.5), (None, None, 15.7)
 _GPUS = (
     _gpu("Tesla V100-SXM2-16GB", _V100, 900, 16),
@@ -104,18 +104,19 @@ _OF_KIND = {kind: chip for chip in (*TPUS.values(), *_GPUS) for kind in chip.kin
 
 
 def of_kind(kind: str) -> Chip | None:
-    """The chip whose devices JAX calls so (`jax.Device.device_kind`); None where none is in the table, as no CPU is."""
+    """Returns the chip with a `jax.Device.device_kind`; None if it is not in the table, like all CPUs."""
     return _OF_KIND.get(kind)
 
 
 def arithmetic_fault(experiment: Experiment, device_kind: str) -> str | None:
-    """Says that a device has no arithmetic for the config's numbers; None where it has, or is not in the table.
-
-    XLA would compute in float32 there, in another layout, and say nothing of it.
+    """Returns an error if a device lacks arithmetic for the config's type, where XLA would silently use float32.
 
     Args:
       experiment: The resolved config.
-      device_kind: Name of the device as JAX gives it (`jax.Device.device_kind`).
+      device_kind: The device's `jax.Device.device_kind`.
+
+    Returns:
+      The message; None if the device has the arithmetic or is not in the table.
     """
     chip = of_kind(device_kind)
     if chip is None or chip.bfloat16 is not None or experiment.model.compute != "bfloat16":
@@ -124,18 +125,18 @@ def arithmetic_fault(experiment: Experiment, device_kind: str) -> str | None:
 
 
 def peak(experiment: Experiment, device_kind: str) -> float | None:
-    """The peak of one device in the arithmetic that an experiment's products are done in.
+    """Returns the peak FLOP/s of one device in the arithmetic of an experiment's products.
 
-    That is bfloat16 for a network computed in it, and on TPUs, which make all products of bfloat16's. Else it is
-    TF32, JAX's own choice on a GPU that has it, or float32 where `train.matmul_precision` asks for it. What has no such
-    unit takes the next more exact one.
+    The arithmetic is bfloat16 for a bfloat16 network, and on TPUs, which compute all products from bfloat16 values.
+    Otherwise it is TF32, JAX's default on GPUs that have it, or float32 if `train.matmul_precision` asks for it. A chip
+    without the unit uses the next more precise one.
 
     Args:
       experiment: The resolved config.
-      device_kind: Name of the device as JAX gives it (`jax.Device.device_kind`).
+      device_kind: The device's `jax.Device.device_kind`.
 
     Returns:
-      FLOP/s; None for a device that is not in the table, as a CPU never is.
+      FLOP/s; None for a device that is not in the table, like all CPUs.
     """
     chip = of_kind(device_kind)
     if chip is None:

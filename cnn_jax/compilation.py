@@ -1,4 +1,4 @@
-"""How programs are compiled: XLA's options, and what keeps them from being compiled twice."""
+"""Compiles programs with XLA's options, and caches them within and between processes."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ _OPTIONS: dict[str, dict[str, str | bool]] = {
     "cpu": {"xla_disable_hlo_passes": "cse_barrier_expander"},
     "tpu": {"xla_tpu_msa_inefficient_use_to_copy_ratio": "1.5"},
 }
-_KEPT = 10  # programs of a process that trains one network after another: of two networks, all five
+_KEPT = 10  # cached programs per process: all five programs of two networks
 
 _programs: collections.OrderedDict[Hashable, jax.stages.Compiled] = collections.OrderedDict()
 
 
 def enable_cache() -> None:
-    """Keeps compiled programs between processes, in JAX_COMPILATION_CACHE_DIR or the user's cache folder.
+    """Caches compiled programs on disk, in JAX_COMPILATION_CACHE_DIR or the user's cache folder.
 
-    The latter is kept below a size; a folder that somebody names may hold other programs.
+    Only the user's cache folder is trimmed to a size limit; a folder given by name may hold other programs.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = compile_cache.folder()
         jax.config.update("jax_compilation_cache_dir", str(folder))
         compile_cache.trim(folder, compile_cache.limit())
-    # Small programs too: a start compiles dozens of them.
+    # Caches small programs too, because a start compiles dozens of them.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def options() -> dict[str, str | bool]:
-    """XLA's options for this platform, as `jax.jit(compiler_options=...)` takes them.
+    """Returns XLA's options for this platform, as `jax.jit(compiler_options=...)` takes them.
 
-    On CPU XLA drops optimization barriers before it fuses, and then computes the inputs of a fusion again for each
-    of its readers. The lowerings of `ops` set barriers where that costs more than memory, so they are kept.
+    On CPU, XLA by default drops optimization barriers before fusion, and then recomputes the inputs of a fusion for
+    each of its readers. The lowerings of `ops` set barriers where this is slow, so the options keep them.
 
-    On TPU it fetches arrays into the chip's own memory ahead of time. What is read there only once might as well be
-    read from where it was: it is fetched where it is read at least 1.5 times as much. `docs/compile.md` has figures.
+    On TPU, XLA prefetches arrays into on-chip memory, which gains nothing for arrays that are read once. The options
+    restrict it to arrays with at least 1.5 times as many bytes read as copied. `docs/compile.md` has measurements.
     """
     return _OPTIONS.get(platform(), {})
 
@@ -51,12 +51,12 @@ def options() -> dict[str, str | bool]:
 def compile_once(
     function: Callable[..., Any], config: Hashable, arguments: tuple[Any, ...], **jit: Any
 ) -> jax.stages.Compiled:
-    """Compiles a function for arguments like these, or gives the program that this process has of it.
+    """Compiles a function for the given shapes, or returns this process's cached program.
 
     Args:
       function: Module-level function of (config, *arguments).
-      config: Static first argument: everything that the function depends on besides the arguments.
-      arguments: Arrays of the shapes, types and shardings that will come.
+      config: Static first argument; the function may depend on nothing but it and the arguments.
+      arguments: Arrays with the shapes, types and shardings to compile for.
       jit: Further arguments of `jax.jit`; argument numbers count from the first array.
 
     Returns:
@@ -68,7 +68,7 @@ def compile_once(
     xla = options()
     key = (function, config, structure, shapes, jit_structure, tuple(jit_leaves), tuple(sorted(xla.items())))
     if key not in _programs:
-        # A function of its own: what JAX caches for it is freed with it, and not kept as long as the module.
+        # JAX frees its caches for the new partial together with it; for the function itself it would keep them.
         lowered = jax.jit(functools.partial(function, config), **jit).lower(*arguments)
         _programs[key] = lowered.compile(xla)
         host_memory.release_freed()

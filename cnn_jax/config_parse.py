@@ -1,4 +1,4 @@
-"""The config's parser by the name that scripts know it under; it lives in `cnn_jax.config.parsing`."""
+"""Stable import path for scripts of the config parser in `cnn_jax.config.parsing`."""
 
 from cnn_jax.config.parsing import ConfigError, override, parse
 

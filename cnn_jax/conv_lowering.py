@@ -1,4 +1,4 @@
-"""Names of the ways to compute a convolution, which config fields and array functions share. A leaf."""
+"""Names of the convolution lowerings. Imports nothing, so that both the config and `ops` can use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text of a compiled program: its instructions, what they run, and who reads their results."""
+"""Parses the HLO text of a compiled program into computations and instructions."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.-]+) = (.*?) ([a-z][\w-]*)\((.*
 _NAME = re.compile(r"%([\w.-]+)")
 _CALLED = re.compile(r"(?:calls|to_apply|body|condition|branch_computations|called_computations)=(\{[^}]*\}|%[\w.-]+)")
 _SHAPE = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\](?:\{([^}]*)\})?")
-_ON_CHIP = re.compile(r"S\([1-46]\)")  # a TPU's vector and scalar memories; 5 is the host's
+_ON_CHIP = re.compile(r"S\([1-46]\)")  # memory spaces of a TPU's vector and scalar memories; 5 is the host's
 _BITS = re.compile(r"[a-z]+(\d+)")
 _LIBRARY_PRODUCT = re.compile(r'custom_call_target="[^"]*(?:\$conv|gemm|matmul|dot)', re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Shape and size of one array.
+    """Shape and layout of one array.
 
     Attributes:
-      entries: How many.
-      bytes: Size of all arrays.
-      on_chip: Whether it lies in a small memory on the chip itself.
+      entries: Number of entries.
+      bytes: Size in bytes.
+      on_chip: Whether it is in on-chip memory.
       dtype: XLA's name of the type, such as "bf16".
       sides: Length of each axis.
-      order: Axes in memory, the one whose neighbours lie side by side first.
+      order: Axes from minor to major.
     """
 
     entries: int
@@ -41,17 +41,17 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True)
 class Instruction:
-    """One line of a computation.
+    """One instruction of a computation.
 
     Attributes:
       name: Name of the instruction in its computation.
-      opcode: What it does.
-      shapes: Shapes of its results, tuples flattened.
+      opcode: Operation, such as `fusion` or `all-reduce`.
+      shapes: Shapes of its results, with tuples flattened.
       operands: Names of the instructions that it reads.
-      called: Computations that it runs.
-      multiplies: Whether it is itself a convolution or a product of matrices, by a library's call or not.
+      called: Names of the computations that it calls.
+      multiplies: Whether it is a convolution or matrix product itself, possibly as a library call.
       index: Index of a get-tuple-element.
-      op_name: Where it comes from in the Python program; empty where the compiler does not say.
+      op_name: Origin in the Python program; empty if unknown.
       attributes: Text after the operands.
     """
 
@@ -67,16 +67,16 @@ class Instruction:
 
 
 class Module:
-    """A program's computations.
+    """A compiled program.
 
     Attributes:
       name: Name of the program.
-      computations: The instructions of each by its name, in order.
-      entry: Name of the first.
+      computations: Instructions of each computation, by its name.
+      entry: Name of the entry computation.
     """
 
     def __init__(self, text: str) -> None:
-        """Reads a program as XLA prints it (`jax.stages.Compiled.as_text`)."""
+        """Parses the text from `jax.stages.Compiled.as_text`."""
         head = re.match(r"HloModule ([\w.-]+)", text)
         self.name = head[1] if head else ""
         self.computations: dict[str, list[Instruction]] = {}
@@ -91,7 +91,7 @@ class Module:
         self._multiplies: dict[str, bool] = {}
 
     def multiplies(self, instruction: Instruction) -> bool:
-        """Whether an instruction is a convolution or a product of matrices, or runs one."""
+        """Returns whether an instruction is, or calls, a convolution or matrix product."""
         return instruction.multiplies or any(map(self._has_product, instruction.called))
 
     def _has_product(self, computation: str) -> bool:
@@ -101,7 +101,7 @@ class Module:
 
 
 def users(instructions: list[Instruction]) -> dict[str, list[Instruction]]:
-    """Who reads each instruction of a computation."""
+    """Maps each instruction's name to the instructions of its computation that read it."""
     readers: dict[str, list[Instruction]] = collections.defaultdict(list)
     for instruction in instructions:
         for operand in instruction.operands:
@@ -110,13 +110,13 @@ def users(instructions: list[Instruction]) -> dict[str, list[Instruction]]:
 
 
 def downstream(starts: list[Instruction], readers: dict[str, list[Instruction]]) -> Iterator[Instruction]:
-    """All that depends on some instructions of a computation, themselves first."""
-    seen, open_ = set(), list(starts)
-    while open_:
-        instruction = open_.pop()
-        if instruction.name not in seen:
-            seen.add(instruction.name)
-            open_ += readers.get(instruction.name, [])
+    """Yields the given instructions of a computation and all that depend on them."""
+    visited, stack = set(), list(starts)
+    while stack:
+        instruction = stack.pop()
+        if instruction.name not in visited:
+            visited.add(instruction.name)
+            stack += readers.get(instruction.name, [])
             yield instruction
 
 
@@ -139,12 +139,12 @@ def _instruction(name: str, kind: str, opcode: str, rest: str) -> Instruction:
 
 
 def _closing(text: str) -> int:
-    """Where the parenthesis that is open at the start is closed."""
+    """Returns the index of the closing parenthesis of a text inside an open one."""
     depth = 1
-    for place, letter in enumerate(text):
+    for index, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")
         if not depth:
-            return place
+            return index
     return len(text)
 
 

@@ -1,4 +1,4 @@
-"""Memory of the host for copies of a training state."""
+"""Reusable host memory for copies of a training state."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Leaves = Mapping[str, np.ndarray | jax.Array]
 
 
 class HostCopy:
-    """Copies of one state after another, in the same memory.
+    """Copies successive states into the same memory.
 
-    The system gives new memory page by page, which takes several times as long as the copy.
+    Page faults in new memory take several times as long as the copy itself.
     """
 
     def __init__(self) -> None:
@@ -22,24 +22,13 @@ class HostCopy:
         self._reserving: threading.Thread | None = None
 
     def reserve(self, leaves: Leaves) -> None:
-        """Starts to take the memory for such arrays, in a thread of its own.
-
-        Args:
-          leaves: Arrays by name; their shapes and types alone are used.
-        """
+        """Starts to allocate memory for arrays of these shapes and types, in a background thread."""
         self._arrays = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in leaves.items()}
         self._reserving = threading.Thread(target=_touch, args=(list(self._arrays.values()),))
         self._reserving.start()
 
     def copy(self, leaves: Leaves) -> Mapping[str, np.ndarray]:
-        """Copies arrays; the copies before are overwritten.
-
-        Args:
-          leaves: Arrays by name.
-
-        Returns:
-          The copies, which nobody changes until the next call.
-        """
+        """Copies arrays by name, overwriting the previous copies; the copies are valid until the next call."""
         if self._reserving is not None:
             self._reserving.join()
             self._reserving = None
@@ -52,7 +41,7 @@ class HostCopy:
 
 
 def _touch(arrays: list[np.ndarray]) -> None:
-    """Writes to every page, so that the system gives it."""
+    """Writes to every page, so that the system allocates it."""
     for array in arrays:
         array.fill(0)
 

@@ -1,4 +1,4 @@
-"""A run's data set and its description, and whether data and surroundings are still those that its folder records."""
+"""Loads and describes a run's data set, and checks data and weights against those that its folder records."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from cnn_jax.run import provenance
 from cnn_jax.run.folder import RunFolder, RunFolderError
 from cnn_jax.run.records import Colours, DataIdentity, DatasetInfo, Provenance, SplitSizes
 
-# Eigenvectors are computed by LAPACK, whose last bits depend on the processor.
+# LAPACK computes the eigenvectors, and its last bits depend on the processor.
 _COLOUR_TOLERANCE = 1e-5
-_SHOWN = 5  # class names
+_SHOWN = 5  # number of class names in a message
 
 
 class Loaded(NamedTuple):
-    """Data set of a run, the constants of its training images, and its description, the content of dataset.json."""
+    """Data set of a run, its preprocessing constants, and its description, the content of dataset.json."""
 
     dataset: Dataset
     preprocessing: Preprocessing
@@ -41,7 +41,7 @@ def load(experiment: Experiment, data_dir: Path | None = None) -> Loaded:
       data_dir: Folder of prepared data; None is the default folder.
 
     Raises:
-      DataError: Where the images cannot be had.
+      DataError: If the images are not available.
     """
     dataset = data.load(experiment.data, experiment.seed, data_dir)
     preprocessing = pipeline.preprocessing(experiment.data, experiment.augment, dataset.train)
@@ -69,15 +69,15 @@ def _described(dataset: Dataset, preprocessing: Preprocessing) -> DatasetInfo:
 
 
 def provenance_of(experiment: Experiment, described: DatasetInfo, trained_together: int = 1) -> Provenance:
-    """Describes this process: the content of provenance.json.
+    """Returns the content of provenance.json for a run of this process.
 
     Args:
       experiment: The resolved config.
       described: The data set.
-      trained_together: Number of runs that one program trains, this one included.
+      trained_together: Number of runs that one program trains, including this one.
 
     Raises:
-      WeightsError: If the file of weights cannot be read.
+      WeightsError: If the weights file cannot be read.
     """
     return provenance.collect(
         DataIdentity(name=described.name, checksum=described.checksum, paths=locations.paths(experiment)),
@@ -89,17 +89,17 @@ def provenance_of(experiment: Experiment, described: DatasetInfo, trained_togeth
 
 
 def check_resumed(folder: RunFolder, experiment: Experiment, described: DatasetInfo) -> None:
-    """Checks, before anything is written, that a folder's run can go on with this data.
+    """Checks, before anything is written, that a folder's run can resume with this data.
 
     Args:
-      folder: Folder of the run; new, or of a run that was stopped.
+      folder: Folder of the run, new or interrupted.
       experiment: The resolved config.
-      described: The data set as it is now.
+      described: The current data set.
 
     Raises:
-      DataError: If images, labels, classes, splits or constants are not those that the run has recorded.
-      RunFolderError: If what it has recorded cannot be read.
-      WeightsError: If the weights to start from are not those that it has recorded.
+      DataError: If images, labels, classes, splits or constants differ from those that the run recorded.
+      RunFolderError: If the folder's records cannot be read.
+      WeightsError: If the initial weights differ from those that the run recorded.
     """
     if (folder.path / "dataset.json").exists():
         refuse_changed_data(
@@ -107,8 +107,8 @@ def check_resumed(folder: RunFolder, experiment: Experiment, described: DatasetI
         )
     elif folder.has_checkpoints():
         raise RunFolderError(
-            f"--workdir: {folder.path} has checkpoints and no dataset.json: whether they were trained on these images "
-            "is not known; bring the file back, or give another --workdir to train anew"
+            f"--workdir: {folder.path} has checkpoints but no dataset.json, so it is unknown whether they were trained "
+            "on these images; bring the file back, or give another --workdir to train anew"
         )
     if (folder.path / "provenance.json").exists():
         was = folder.provenance().weights_checksum
@@ -122,15 +122,15 @@ def check_resumed(folder: RunFolder, experiment: Experiment, described: DatasetI
 
 
 def refuse_changed_data(folder: RunFolder, described: DatasetInfo, fix: str) -> None:
-    """Refuses images that are not those which a run has recorded.
+    """Checks that a data set is the one that a run recorded.
 
     Args:
       folder: Folder of the run, with its dataset.json.
-      described: The data set as it is now.
+      described: The current data set.
       fix: Suggested fix, for the message.
 
     Raises:
-      DataError: If they are not; the message lists what changed.
+      DataError: If it is not; the message lists the changes.
       RunFolderError: If dataset.json cannot be read.
     """
     if changes := data_changes(folder.dataset_info(), described):
@@ -139,14 +139,14 @@ def refuse_changed_data(folder: RunFolder, described: DatasetInfo, fix: str) -> 
 
 
 def data_changes(was: DatasetInfo, now: DatasetInfo) -> list[str]:
-    """Lists in what two data sets, with the constants of their preprocessing, differ.
+    """Lists the differences between two data sets and their preprocessing constants.
 
     Args:
-      was: Content of a dataset.json, perhaps of an older version; what it does not know is no difference.
-      now: The same of the data set as it is now.
+      was: Content of a dataset.json; fields missing from an older version count as equal.
+      now: Description of the current data set.
 
     Returns:
-      One line each.
+      One line per difference.
     """
     lines = []
     if was.name != now.name:
@@ -164,7 +164,7 @@ def data_changes(was: DatasetInfo, now: DatasetInfo) -> list[str]:
     if was.checksum != now.checksum:
         lines.append(f"checksum of pixels and labels: {was.checksum[:12]} -> {now.checksum[:12]}")
     elif was.split_checksum not in (None, now.split_checksum):
-        lines.append("the images are the same, and are divided into training, validation and test in another way")
+        lines.append("the images are the same, but are split differently into training, validation and test")
     if was.files_checksum not in (None, now.files_checksum):
         lines.append(
             f"checksum of the record files: {was.files_checksum[:12]} -> {(now.files_checksum or 'none')[:12]}"
@@ -179,13 +179,13 @@ def data_changes(was: DatasetInfo, now: DatasetInfo) -> list[str]:
 
 
 def _class_changes(was: tuple[str, ...], now: tuple[str, ...]) -> str:
-    gone, added = ([name for name in one if name not in other] for one, other in ((was, now), (now, was)))
-    parts = [f"{what} {', '.join(names[:_SHOWN])}" for what, names in (("without", gone), ("with", added)) if names]
+    removed, added = ([name for name in one if name not in other] for one, other in ((was, now), (now, was)))
+    parts = [f"{word} {', '.join(names[:_SHOWN])}" for word, names in (("without", removed), ("with", added)) if names]
     return f"{len(was)} -> {len(now)}, {' and '.join(parts) or 'in another order'}"
 
 
 def _same_colours(was: Colours | None, now: Colours | None) -> bool:
-    """Whether two distributions are the same but for rounding; a covariance does not depend on eigenvectors' signs."""
+    """Returns whether two distributions are equal up to rounding and the signs of eigenvectors."""
     if was is None or now is None:
         return was == now
     before, after = _covariance(was), _covariance(now)
@@ -202,7 +202,7 @@ def _covariance(colours: Colours) -> np.ndarray:
 
 
 def _weights_checksum(file: str | None) -> str | None:
-    """Computes the SHA-256 of the file of weights; None without one."""
+    """Computes the SHA-256 of the weights file; None without one."""
     if file is None:
         return None
     path = Path(file).expanduser()

@@ -1,7 +1,7 @@
-"""Settings of JAX and XLA that come from outside the experiment: those that are refused, and those that are recorded.
+"""Checks and records settings of JAX and XLA that come from outside the experiment.
 
-An experiment's figures depend on its config, the code and the machine. JAX's settings that would change its random
-streams or its arithmetic have the values that the project is built for, in every command.
+A result must depend only on the config, the code and the machine. Every command therefore requires JAX's default for
+settings that would change random streams or arithmetic.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ class _Required(NamedTuple):
     """Value that a setting of JAX must have.
 
     Attributes:
-      value: The value, JAX's own default.
-      reason: What depends on it.
-      fix: What to do in place of setting it.
+      value: The required value, JAX's default.
+      reason: Reason for the requirement.
+      fix: Alternative to the setting.
     """
 
     value: bool | int | str | None
@@ -30,7 +30,7 @@ class _Required(NamedTuple):
 _PRECISION = "arrays are float32 and int32"
 _STREAMS = "the random numbers of every seed depend on it"
 _PROMOTION = "the code relies on NumPy's rules for types and shapes"
-_DEBUGGING = "a run itself tells of a loss that is not finite"
+_DEBUGGING = "a run itself reports a loss that is not finite"
 
 REQUIRED: Mapping[str, _Required] = {
     "jax_enable_x64": _Required(False, _PRECISION),
@@ -47,16 +47,16 @@ REQUIRED: Mapping[str, _Required] = {
     "jax_debug_nans": _Required(False, _DEBUGGING),
     "jax_debug_infs": _Required(False, _DEBUGGING),
 }
-"""Settings by their names in `jax.config`; the environment variables have the same names in capitals."""
+"""Settings by their names in `jax.config`; the environment variables have the same names in upper case."""
 
-# Flax has a configuration of its own, read from the environment.
+# Flax has its own settings, read from the environment.
 _REQUIRED_OF_FLAX: Mapping[str, _Required] = {
     "flax_fix_rng_separator": _Required(False, _STREAMS),
     "flax_preserve_adopted_names": _Required(False, "parameters are known by their names"),
     "flax_return_frozendict": _Required(False, "parameters are plain dictionaries"),
 }
 
-# Further settings that change how numbers are computed, and so their last bits.
+# Further settings that may change the last bits of results.
 _RECORDED = (
     "jax_allow_f16_reductions",
     "jax_compiler_enable_remat_pass",
@@ -75,8 +75,8 @@ _PREFIXES = (
     *("DNNL_", "ONEDNN_", "MKL_", "OPENBLAS_", "NPY_"),
 )
 _NAMES = ("NVIDIA_TF32_OVERRIDE", "NPROC", "OMP_NUM_THREADS")
-# Without a part in any number: where programs are kept, what is printed, which processes join. Devices and cores are
-# compared by themselves.
+# Prefixes of settings that change no number: caching, logging, coordination of processes. Devices and cores are
+# compared separately.
 _QUIET = (
     *("JAX_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE", "JAX_ENABLE_COMPILATION_CACHE", "JAX_RAISE_PERSISTENT"),
     *("JAX_LOG", "JAX_DUMP", "JAX_TRACEBACK", "JAX_EXPLAIN", "JAX_DEBUG_LOG", "JAX_COMPILER_DETAILED", "JAX_PPRINT"),
@@ -90,10 +90,10 @@ def check_environment(environment: Mapping[str, str] = os.environ) -> None:
     """Checks the environment variables that JAX and Flax will read, before they start.
 
     Args:
-      environment: Environment variables by their names.
+      environment: Environment variables by name.
 
     Raises:
-      ConfigError: If one sets what must have its default.
+      ConfigError: If a variable changes a setting that must have its default.
     """
     faults = []
     for name, required in {**REQUIRED, **_REQUIRED_OF_FLAX}.items():
@@ -105,13 +105,13 @@ def check_environment(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def check_settings(setting: Callable[[str], Any]) -> None:
-    """Checks the settings of a JAX that has started, wherever they were made.
+    """Checks JAX's settings after it has started, however they were set.
 
     Args:
-      setting: Gives the value of a setting by its name; None if this version of JAX has no such setting.
+      setting: Returns the value of a setting by name; None if this version of JAX has no such setting.
 
     Raises:
-      ConfigError: If one is not what it must be.
+      ConfigError: If a setting does not have the required value.
     """
     faults = []
     for name, required in REQUIRED.items():
@@ -123,25 +123,25 @@ def check_settings(setting: Callable[[str], Any]) -> None:
 
 
 def recorded(setting: Callable[[str], Any], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Lists the settings that numbers depend on, for provenance.json.
+    """Collects the settings that results may depend on, for provenance.json.
 
     Args:
-      setting: Gives the value of one of JAX's settings by its name; None if there is none.
-      environment: Environment variables by their names.
+      setting: Returns the value of a JAX setting by name; None if there is none.
+      environment: Environment variables by name.
 
     Returns:
-      Values by name: JAX's own settings, and variables of JAX, Flax, XLA and the libraries below; XLA_FLAGS has a
-      field of its own.
+      Values by name: JAX's settings, and environment variables of JAX, Flax, XLA and the libraries below them, except
+      XLA_FLAGS, which is recorded separately.
     """
     found = {name: str(value) for name in (*REQUIRED, *_RECORDED) if (value := setting(name)) is not None}
     for name, value in sorted(environment.items()):
         if (name in _NAMES or name.startswith(_PREFIXES)) and name.lower() not in found and name != "XLA_FLAGS":
-            found[name] = value.encode(errors="replace").decode()  # it may hold bytes that are no text
+            found[name] = value.encode(errors="replace").decode()  # the value may not be valid text
     return found
 
 
 def changes_numbers(name: str) -> bool:
-    """Whether a recorded setting can change a number, and not only what is kept, printed or joined."""
+    """Returns whether a recorded setting can change results."""
     return not name.startswith(_QUIET)
 
 
@@ -150,7 +150,7 @@ def _fault(given: str, required: _Required) -> str:
 
 
 def _parsed(text: str, default: bool | int | str | None) -> bool | int | str | None:
-    """Reads a variable as JAX does; the text itself if JAX could not."""
+    """Parses a variable as JAX does; returns the text itself if JAX could not."""
     word = text.strip().lower()
     if isinstance(default, bool):
         return True if word in _TRUE else False if word in _FALSE else text

@@ -1,8 +1,8 @@
-"""Rows of the layer table, and the outputs of the layers.
+"""Rows of the layer table, and access to the outputs of layers.
 
-Every layer ends with `emit(row, output)`. While `trace_layers` is active this records the row, so that the table is
-read off the network itself, adds the layer's perturbation to the output, and keeps the output if it is to be captured.
-An activation has no row; it ends with `emit_activation(kind, output)`, and is named for the layer before it.
+Every layer ends with `emit(row, output)`. While `trace_layers` is active, this records the row, so that the layer table
+comes from the network itself, adds the layer's perturbation to the output, and captures the output if asked to.
+Activations have no row; they end with `emit_activation(kind, output)` and are named after the layer before them.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from cnn_jax.ops.padding import GeometryError, IntPair, Padding, Pads, output_si
 from cnn_jax.words import by
 
 LARGEST_KERNEL_BYTES = 4 * 2**30
-LARGEST_MARGIN = 32  # pixels of padding on a side beyond the map's own size
-IMAGE = -1  # the source of a layer that reads the image
-ACTIVATION = "/activation"  # after a layer's name: the output of the activation that follows it directly
-IMAGE_NAME = "image"  # in place of a layer's name where an activation reads the image
+LARGEST_MARGIN = 32  # padding on a side may exceed the map's size by this many pixels
+IMAGE = -1  # source of a layer that reads the image
+ACTIVATION = "/activation"  # suffix of a layer's name: the output of the activation directly after the layer
+IMAGE_NAME = "image"  # stands for a layer's name if an activation reads the image
 TWICE = "two layers are named {}: a module runs twice, or two have one path"
 
 
 class Stopped(Exception):
-    """The computation has reached the layer that it was to stop at, whose output it carries."""
+    """The computation has reached the layer to stop at; `output` is the layer's output."""
 
     def __init__(self, output: Array) -> None:
         super().__init__()
@@ -37,31 +37,31 @@ class Stopped(Exception):
 
 
 class LayerTableError(ValueError):
-    """A layer table that does not describe its network; the message names the layer."""
+    """The layer table does not describe its network; the message names the layer."""
 
 
-# More than ten fields: one for each column of the layer table, and the settings that have no column.
+# More than ten fields: one for each column of the layer table, and settings without a column.
 @dataclasses.dataclass(frozen=True)
 class LayerRow:
-    """One layer of a network. Shapes are of one image, channels last.
+    """One layer of a network. Shapes have no batch axis; channels are last.
 
     Attributes:
-      name: Path of the layer in the network, like no other's; its parameters stand under it.
+      name: Unique path of the layer in the network, under which its parameters are stored.
       kind: "conv", "max_pool", "avg_pool", "min_pool", "adaptive_avg_pool", "global_avg_pool", "batch_norm",
         "group_norm", "layer_norm", "lrn", "pad", "crop", "scale", "add", "multiply", "concat", "flatten", "dense",
         "rbf" or "dropout".
-      input_shape: Shape without the batch; of several inputs, the first's.
-      output_shape: Shape without the batch.
+      input_shape: Shape of the (first) input.
+      output_shape: Shape of the output.
       parameters: Number of weights and biases.
-      multiply_adds: Multiply-adds of one image's forward pass; of convolutions and dense layers, biases not counted.
-      window: (height, width) of what moves over the maps; None for other kinds.
-      strides: (height, width) in pixels; None where there is no window.
-      dilation: (height, width) in pixels; None where there is no window.
-      padding: Padding as configured; None where there is none.
-      pads: Padding as resolved, ((top, bottom), (left, right)), negative where a map is cropped; None without a window.
+      multiply_adds: Multiply-adds of one image's forward pass in convolutions and dense layers, without biases.
+      window: (height, width) of the sliding window; None without one.
+      strides: (height, width) in pixels; None without a window.
+      dilation: (height, width) in pixels; None without a window.
+      padding: Padding as configured; None without padding.
+      pads: Resolved padding ((top, bottom), (left, right)), negative if a map is cropped; None without a window.
       groups: Groups of a convolution.
-      sources: Numbers of the rows whose outputs come in, from 0; -1 is the image.
-      settings: Further settings of the layer's arithmetic, (name, value) each, as its function in `ops` takes them.
+      sources: Indices of the rows whose outputs are the inputs; -1 is the image.
+      settings: Further (name, value) arguments of the layer's function in `ops`.
     """
 
     name: str
@@ -82,7 +82,7 @@ class LayerRow:
 
 @dataclasses.dataclass(frozen=True)
 class SlidingWindow:
-    """Settings of a window that moves over feature maps, as the functions of `ops` take them."""
+    """Settings of a sliding window, as the functions of `ops` take them."""
 
     size: IntPair
     strides: IntPair = 1
@@ -92,7 +92,7 @@ class SlidingWindow:
 
 
 def window_row(name: str, kind: str, shape: tuple[int, ...], features: int, window: SlidingWindow) -> LayerRow:
-    """Works out the row of a layer of moving windows that has no parameters.
+    """Creates the row of a layer with a sliding window and without parameters.
 
     Args:
       name: Path of the layer.
@@ -105,7 +105,7 @@ def window_row(name: str, kind: str, shape: tuple[int, ...], features: int, wind
       The row, without sources.
 
     Raises:
-      GeometryError: Where the window does not fit; the message names the layer.
+      GeometryError: If the window does not fit; the message names the layer.
     """
     size = (shape[0], shape[1])
     taps, strides = pair(window.size, "window"), pair(window.strides, "strides")
@@ -142,14 +142,14 @@ def conv_row(
     biases: int,
     groups: int = 1,
 ) -> LayerRow:
-    """Works out the row of a convolution.
+    """Creates the row of a convolution.
 
     Args:
       name: Path of the layer.
       shape: (height, width, channels) of the input.
       features: Channels of the output.
       window: Settings of the kernel's window.
-      weights: Number of the kernel's weights; each takes part in one multiply-add at every place.
+      weights: Number of the kernel's weights; each takes part in one multiply-add at every output position.
       biases: Number of biases.
       groups: Groups of the convolution.
 
@@ -157,7 +157,7 @@ def conv_row(
       The row, without sources.
 
     Raises:
-      GeometryError: Where the kernel does not fit; the message names the layer.
+      GeometryError: If the kernel does not fit; the message names the layer.
     """
     row = window_row(name, "conv", shape, features, window)
     products = math.prod(row.output_shape[:2]) * weights
@@ -166,17 +166,17 @@ def conv_row(
 
 @dataclasses.dataclass
 class LayerTrace:
-    """The layers that ran so far.
+    """Record of the layers that ran so far.
 
     Attributes:
       rows: Rows in the order of computation.
-      ends: Numbers of the rows whose outputs the next layer reads.
-      capture: Names of the layers whose outputs are kept, or "all".
-      perturb: Arrays to add to layers' outputs, by the layers' names.
-      replace: Arrays in place of layers' outputs, by the layers' names.
+      ends: Indices of the rows whose outputs the next layer reads.
+      capture: Names of the layers whose outputs are captured, or "all".
+      perturb: Arrays to add to layers' outputs, by layer name.
+      replace: Arrays that replace layers' outputs, by layer name.
       stop: Name of the layer to stop at.
-      outputs: Outputs kept, by the layers' names, perturbations included.
-      activations: Names of the activations that ran, each a layer's with ACTIVATION after it.
+      outputs: Captured outputs by layer name, including perturbations.
+      activations: Names of the activations that ran, each a layer's name with the suffix ACTIVATION.
       activation_kinds: Kind of each activation, by its name.
     """
 
@@ -191,22 +191,22 @@ class LayerTrace:
     activation_kinds: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def record(self, row: LayerRow) -> None:
-        """Adds a row, which reads the rows before it."""
+        """Adds a row, whose sources are the current ends."""
         self.rows.append(dataclasses.replace(row, sources=self.ends))
         self.ends = (len(self.rows) - 1,)
 
     def watches(self, name: str) -> bool:
-        """Tells whether a layer's output is read or perturbed."""
+        """Returns whether a layer's output is read or changed."""
         changed = name in self.perturb or name in self.replace
         return self.capture == "all" or name in self.capture or changed or name == self.stop
 
     def pass_through(self, name: str, y: Array) -> Array:
-        """Replaces or perturbs a layer's output and keeps what is to be captured.
+        """Replaces, perturbs and captures a layer's output, as asked.
 
         Raises:
-          ValueError: Where the perturbation does not broadcast to the output, or the replacement has another shape.
-          Stopped: At the layer to stop at.
-          LayerTableError: Where two layers have this name.
+          ValueError: If the perturbation does not broadcast to the output, or the replacement has another shape.
+          Stopped: If this is the layer to stop at.
+          LayerTableError: If two layers have this name.
         """
         if self.watches(name) and [*(row.name for row in self.rows), *self.activations].count(name) > 1:
             raise LayerTableError(TWICE.format(name))
@@ -238,12 +238,12 @@ def trace_layers(
     replace: Mapping[str, Array] | None = None,
     stop: str | None = None,
 ) -> Iterator[LayerTrace]:
-    """Collects the row of every layer that runs inside the `with`, and the outputs of some.
+    """Records the row of every layer that runs inside the `with` block, and the outputs of some.
 
     Args:
-      capture: Names of the layers whose outputs are kept, or "all".
-      perturb: Arrays to add to layers' outputs, by the layers' names; each broadcasts to the output.
-      replace: Arrays in place of layers' outputs, by the layers' names, of the outputs' shapes.
+      capture: Names of the layers whose outputs are captured, or "all".
+      perturb: Arrays to add to layers' outputs, by layer name; each broadcasts to the output.
+      replace: Arrays that replace layers' outputs, by layer name, with the outputs' shapes.
       stop: Name of the layer that raises `Stopped`, if any.
 
     Yields:
@@ -258,18 +258,18 @@ def trace_layers(
 
 
 def emit(row: LayerRow, y: Array) -> Array:
-    """Records a layer and passes its output on; every layer ends with it.
+    """Records a layer and returns its output; every layer ends with this call.
 
     Args:
       row: The layer's row.
-      y: Output of the layer, batch first.
+      y: Output of the layer, batch axis first.
 
     Returns:
-      The output, or the output with its perturbation added.
+      The output, replaced or perturbed if asked.
 
     Raises:
-      ValueError: Where a perturbation does not broadcast to the output.
-      LayerTableError: Where the output has another shape than the row says.
+      ValueError, Stopped: As for `LayerTrace.pass_through`.
+      LayerTableError: If the output's shape is not the row's, or two layers have this name.
     """
     trace = _trace.get()
     if trace is not None:
@@ -283,16 +283,16 @@ def emit(row: LayerRow, y: Array) -> Array:
 
 
 def emit_activation(kind: str, y: Array) -> Array:
-    """Passes on the output of an activation; every activation ends with it.
+    """Records an activation and returns its output; every activation ends with this call.
 
-    Its name is that of the layer before it with ACTIVATION after that; to capture "all" does not capture it.
+    Its name is that of the layer before it with the suffix ACTIVATION. Capturing "all" does not include activations.
 
     Args:
       kind: Name of the activation function.
-      y: Output of the activation, batch first.
+      y: Output of the activation, batch axis first.
 
     Returns:
-      The output, or the output with its perturbation added.
+      The output, perturbed if asked.
 
     Raises:
       ValueError, LayerTableError: As for `LayerTrace.pass_through`.
@@ -308,34 +308,34 @@ def emit_activation(kind: str, y: Array) -> Array:
 
 
 def record_fused(row: LayerRow) -> None:
-    """Records a layer whose output is never computed by itself, because it is fused with the next layer.
+    """Records a layer that is fused with the next one, so that its output is never computed.
 
     Args:
       row: The layer's row.
 
     Raises:
-      LayerTableError: Where the output is to be read or perturbed; `is_watched` tells so before.
+      LayerTableError: If the output is to be read or changed; check `is_watched` first.
     """
     trace = _trace.get()
     if trace is not None:
         if trace.watches(row.name):
-            raise LayerTableError(f"layer {row.name} is fused with the next one, and its output is wanted")
+            raise LayerTableError(f"layer {row.name} is fused with the next one: its output cannot be read")
         trace.record(row)
 
 
 def is_tracing() -> bool:
-    """Tells whether the layers that run are recorded."""
+    """Returns whether `trace_layers` is active."""
     return _trace.get() is not None
 
 
 def is_watched(name: str) -> bool:
-    """Tells whether a layer's output is read or perturbed, so that it must be computed by itself."""
+    """Returns whether a layer's output is read or changed, so that the layer must not be fused."""
     trace = _trace.get()
     return trace is not None and trace.watches(name)
 
 
 class Branches:
-    """Paths that start from one map; the layer recorded after them reads all that were joined."""
+    """Parallel branches of one map; the layer recorded after them reads all joined branches."""
 
     def __init__(self) -> None:
         trace = _trace.get()
@@ -344,13 +344,10 @@ class Branches:
 
     @contextlib.contextmanager
     def branch(self, joined: bool = True) -> Iterator[None]:
-        """Records what runs inside the `with` as one path.
+        """Records the layers inside the `with` block as one branch.
 
         Args:
-          joined: Whether the layer after the branches reads this one.
-
-        Yields:
-          Nothing.
+          joined: Whether the layer after the branches reads this branch.
         """
         trace = _trace.get()
         if trace is None:
@@ -364,7 +361,7 @@ class Branches:
 
 @contextlib.contextmanager
 def naming(layer: str, shape: tuple[int, ...]) -> Iterator[None]:
-    """Puts the layer's name and input into the error of a geometry that does not work."""
+    """Prefixes the message of a GeometryError with the layer's name and input shape."""
     try:
         yield
     except GeometryError as error:
@@ -372,10 +369,10 @@ def naming(layer: str, shape: tuple[int, ...]) -> Iterator[None]:
 
 
 def check_kernel_size(shape: tuple[int, ...]) -> None:
-    """Refuses weights that no ordinary memory holds, before they are drawn.
+    """Checks that a kernel is not too large, before it is drawn.
 
     Raises:
-      GeometryError: Above LARGEST_KERNEL_BYTES in float32.
+      GeometryError: If it exceeds LARGEST_KERNEL_BYTES in float32.
     """
     size = 4 * math.prod(shape)
     if size > LARGEST_KERNEL_BYTES:
@@ -386,10 +383,10 @@ def check_kernel_size(shape: tuple[int, ...]) -> None:
 
 
 def check_padding_size(padding: Padding, pads: tuple[Pads, Pads], size: tuple[int, int]) -> None:
-    """Refuses a padding that makes maps of zeros: most taps of its windows would never see a pixel.
+    """Checks that a padding is not so large that most taps would read only zeros.
 
     Raises:
-      GeometryError: Above the map's own size and LARGEST_MARGIN on a side.
+      GeometryError: If it exceeds the map's size plus LARGEST_MARGIN on a side.
     """
     for sides, pixels in zip(pads, size, strict=True):
         if max(sides) > pixels + LARGEST_MARGIN:

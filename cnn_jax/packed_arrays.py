@@ -1,4 +1,4 @@
-"""Arrays as a checkpoint keeps them: small ones end to end, each with a digest."""
+"""Packs small arrays for checkpoints, and computes digests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-Layout = Mapping[str, Sequence[tuple[str, Sequence[int]]]]  # by type: names and shapes, in their order
+Layout = Mapping[str, Sequence[tuple[str, Sequence[int]]]]  # names and shapes of the packed arrays, by type
 
-_SMALL = 2**16  # values of an array that is saved with others: Orbax takes a millisecond for each, however small
+_SMALL = 2**16  # arrays with fewer values are packed, as Orbax takes a millisecond for each array
 
 
 def packed(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], Layout]:
-    """The same with all small arrays of a type as one, under the type's name; and where to find them there."""
+    """Concatenates all small arrays of each type under the type's name.
+
+    Returns:
+      (large and packed arrays by name, layout of the packed arrays).
+    """
     kept: dict[str, np.ndarray] = {}
     small: dict[str, list[str]] = {}
     for name, array in arrays.items():
@@ -29,11 +33,11 @@ def packed(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], Lay
 
 
 def unpacked(kept: Mapping[str, np.ndarray], layout: Layout) -> dict[str, np.ndarray]:
-    """Reverses `packed`."""
+    """Inverts `packed`."""
     arrays = {name: array for name, array in kept.items() if name not in layout}
-    for dtype, places in layout.items():
+    for dtype, entries in layout.items():
         start = 0
-        for name, shape in places:
+        for name, shape in entries:
             end = start + math.prod(shape)
             arrays[name] = kept[dtype][start:end].reshape(shape)
             start = end
@@ -46,7 +50,7 @@ def digests(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
 
 
 def whole_digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """Computes the CRC-32 over all arrays, as checkpoints of earlier versions have it."""
+    """Computes the CRC-32 over all arrays, which checkpoints of earlier versions store."""
     return f"{functools.reduce(lambda crc, name: _crc(name, arrays[name], crc), sorted(arrays), 0):08x}"
 
 

@@ -1,4 +1,4 @@
-"""Padding dialects: their names, which config fields and array functions share, and their pixels. A leaf."""
+"""Padding dialects and the pixels that they add. Imports nothing, so that both the config and `ops` can use it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def _torch(n: int, k: int, s: int, d: int) -> Pads:
 
 @dataclasses.dataclass(frozen=True)
 class Dialect:
-    """A padding that has a name.
+    """A named padding rule.
 
     Attributes:
-      pads: Pixels added (low, high) along an axis of n pixels, for k taps, s pixels between windows and d between taps.
-      border: Where the added pixels come from, a mode of `numpy.pad`; "constant" for zeros. Pooling takes zeros only.
-      most: Most pixels that can be added on a side of n pixels; None for any number.
-      scales: Whether ceil(n / s) outputs come out, so that the transposed convolution makes s times as many pixels.
+      pads: Maps (n pixels, k taps, stride s, dilation d) to the pixels added (low, high) along an axis.
+      border: Mode of `numpy.pad` that fills the added pixels; "constant" is zeros. Pooling accepts zeros only.
+      most: Maps an axis's n pixels to the most that can be added on a side; None is no limit.
+      scales: Whether the output has ceil(n / s) pixels, so that a transposed convolution multiplies the size by s.
     """
 
     pads: Callable[[int, int, int, int], Pads]
@@ -64,10 +64,6 @@ else:
 
 
 def border_mode(padding: object) -> Literal["reflect", "symmetric", "edge", "wrap"] | None:
-    """Gives the mode of `numpy.pad` that a padding's border has; None where it is of zeros.
-
-    Args:
-      padding: Name of a dialect, an integer or pads.
-    """
+    """Returns the mode of `numpy.pad` for a dialect's name; None for zeros, an integer or explicit pads."""
     dialect = DIALECTS.get(padding) if isinstance(padding, str) else None
     return None if dialect is None or dialect.border == "constant" else dialect.border

@@ -1,6 +1,6 @@
-"""Text that users supply, such as class and file names, made safe to show.
+"""Makes text from users, such as class and file names, safe to display.
 
-`plain` escapes what a terminal would obey and what a reader could not see. Files that programs read keep names whole.
+`plain` escapes control and invisible characters. Files for programs keep the original names.
 """
 
 from __future__ import annotations
@@ -10,46 +10,46 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 _ELLIPSIS = "…"
-_JOINERS = "\u200c\u200d"  # between the letters of some scripts, and within emoji, they are part of the word
-# Letters and marks without a shape: they make two names look alike.
+_JOINERS = "\u200c\u200d"  # belong to the word between letters of some scripts and within emoji
+# Letters and marks without a shape, which make different names look alike.
 _INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u2800\u3164\uffa0"
 
 
 def plain(text: object) -> str:
-    r"""Writes control, formatting and invisible characters as Python's escapes, and bytes that are not UTF-8 as \xff.
+    r"""Escapes control, formatting and invisible characters as Python does, and bytes that are not UTF-8 as \xff.
 
     Args:
-      text: Any text, or an object with one.
+      text: Any text, or an object to convert with `str`.
 
     Returns:
-      The text in one line; what can be read stays as it is.
+      The text in one line; readable characters are unchanged.
     """
     given = str(text)
     if given.isascii() and given.isprintable():
         return given
-    return "".join(_escaped(given, place) for place in range(len(given)))
+    return "".join(_escaped(given, index) for index in range(len(given)))
 
 
 def plain_lines(text: object) -> str:
-    """Does as `plain`, and keeps line ends and tabs; for messages of several lines."""
+    """Does as `plain`, but keeps line ends and tabs, for messages of several lines."""
     return "\n".join("\t".join(map(plain, line.split("\t"))) for line in str(text).split("\n"))
 
 
 def valid_unicode(name: str) -> str:
-    r"""Writes the bytes of a file name that are not UTF-8 as \xff, and nothing else; such text can be encoded."""
+    r"""Escapes only the bytes of a file name that are not UTF-8, as \xff, so that the text can be encoded."""
     return "".join(_surrogate(char) if unicodedata.category(char) == "Cs" else char for char in name)
 
 
 def shortened(text: str, most: int, show: Callable[[str], str] = plain) -> str:
-    """Shortens a text in the middle, so that names that differ at either end stay apart.
+    """Shortens a text in the middle, so that names that differ at either end remain distinct.
 
     Args:
       text: Any text.
-      most: Largest width of the result in characters, of which wide ones count twice; at least 3.
-      show: Makes a cluster (a character with its marks) safe to show.
+      most: Largest width of the result in characters, at least 3; wide characters count twice.
+      show: Makes a cluster (a character with its marks) safe to display.
 
     Returns:
-      The text made safe, or its beginning, "…" and its end; clusters and escapes are never cut.
+      The safe text, or its beginning, "…" and its end; clusters and escapes are never cut.
     """
     units = [show(cluster) for cluster in clusters(text[: 2 * most] + text[2 * most :][-2 * most :])]
     if len(text) <= 4 * most and sum(map(_width, units)) <= most:
@@ -65,7 +65,7 @@ def shortened(text: str, most: int, show: Callable[[str], str] = plain) -> str:
         if _width(begin) + _width(unit) > room:
             break
         begin += unit
-    if not begin and not end:  # the first cluster is too wide by itself
+    if not begin and not end:  # even the first cluster is too wide
         begin = units[0][:room]
     return begin + _ELLIPSIS + "".join(end)
 
@@ -74,12 +74,12 @@ def distinct(names: Sequence[str], most: int, show: Callable[[str], str] = plain
     """Shortens names so that no two look alike.
 
     Args:
-      names: In the order of their numbers, such as class names in label order.
-      most: As `shortened` has it; a number before a name comes on top.
-      show: As `shortened` has it.
+      names: Names, such as class names in label order.
+      most: As for `shortened`, without the number that may precede a name.
+      show: As for `shortened`.
 
     Returns:
-      The shortened names; those that would look alike begin with their number, from 0, and so do empty ones.
+      The shortened names; empty names, and names that would look alike, are preceded by their index.
     """
     short = [shortened(name, most, show) for name in names]
     looks = [unicodedata.normalize("NFKC", each).strip() for each in short]
@@ -93,9 +93,9 @@ def distinct(names: Sequence[str], most: int, show: Callable[[str], str] = plain
 def clusters(text: str) -> Iterator[str]:
     """Splits a text into characters, each with the marks and joined characters that follow it."""
     cluster = ""
-    for place, char in enumerate(text):
+    for index, char in enumerate(text):
         joined = cluster and (
-            unicodedata.category(char) in ("Mn", "Me") or _joins(text, place) or _joins(text, place - 1)
+            unicodedata.category(char) in ("Mn", "Me") or _joins(text, index) or _joins(text, index - 1)
         )
         if cluster and not joined:
             yield cluster
@@ -105,27 +105,27 @@ def clusters(text: str) -> Iterator[str]:
         yield cluster
 
 
-def _escaped(text: str, place: int) -> str:
-    char = text[place]
+def _escaped(text: str, index: int) -> str:
+    char = text[index]
     category = unicodedata.category(char)
     if category == "Cs":
         return _surrogate(char)
-    if char in _INVISIBLE or category in ("Cc", "Zl", "Zp") or (category == "Cf" and not _joins(text, place)):
+    if char in _INVISIBLE or category in ("Cc", "Zl", "Zp") or (category == "Cf" and not _joins(text, index)):
         return char.encode("unicode_escape").decode("ascii")
     return char
 
 
 def _surrogate(char: str) -> str:
-    """Names the byte that Python decoded to a lone surrogate, or the surrogate where it stands for none."""
+    """Escapes the byte that Python decoded to a lone surrogate, or else the surrogate itself."""
     code = ord(char)
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
-def _joins(text: str, place: int) -> bool:
-    """Whether a joiner stands between two characters that it can join."""
-    around = text[place - 1 : place] + text[place + 1 : place + 2] if place else ""
+def _joins(text: str, index: int) -> bool:
+    """Returns whether the character is a joiner between two characters that it can join."""
+    around = text[index - 1 : index] + text[index + 1 : index + 2] if index else ""
     return (
-        text[place] in _JOINERS and len(around) == 2 and all(ord(char) > 0xFF and char.isprintable() for char in around)
+        text[index] in _JOINERS and len(around) == 2 and all(ord(char) > 0xFF and char.isprintable() for char in around)
     )
 
 

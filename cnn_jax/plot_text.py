@@ -1,4 +1,4 @@
-"""Text of users in plots: never mathematics, never a box where a font lacks a character, never too long."""
+"""Makes text from users safe to draw: no mathematics, no missing glyphs, limited width."""
 
 from __future__ import annotations
 
@@ -13,40 +13,35 @@ from matplotlib.text import Text
 
 from cnn_jax import plain_text
 
-_BASE = "DejaVu Sans"  # comes with matplotlib
-# Fonts of symbols that stand at the places of other characters, and a font of boxes.
+_BASE = "DejaVu Sans"  # part of matplotlib
+# Prefixes of fonts with symbols at the codes of other characters, and of a font of boxes.
 _ODD = ("cm", "STIXNonUnicode", "STIXSize", "Last Resort")
 _REGULAR = (400, "normal", "regular", "book")  # weights
 _MARK = "\u200e"  # left-to-right mark
-_UNDRAWN = _MARK + "\u200c\u200d\ufe0e\ufe0f"  # joiners and selectors of a variant: a font need not know them
+_UNDRAWN = _MARK + "\u200c\u200d\ufe0e\ufe0f"  # joiners and variation selectors, which fonts need not have
 
 
 def drawable(text: object, most: int) -> str:
-    r"""Makes any text safe to be drawn by matplotlib, with the installed fonts.
+    r"""Makes any text safe for matplotlib to draw with the installed fonts.
 
     Args:
       text: Any text.
       most: Largest width in characters; a longer text is shortened in the middle.
 
     Returns:
-      The text in one line, for a title, a label or a legend. Dollar signs are dollar signs. A character that no
-      installed font has becomes its escape, such as \u4e2d, or [cat face] for a picture.
+      The text in one line, for a title, a label or a legend, with dollar signs escaped. A character that no
+      installed font has is replaced by its escape, such as \u4e2d, or by its name, such as [cat face].
     """
     return _escaped(plain_text.shortened(str(text), most, _shown))
 
 
 def labels(names: Sequence[str], most: int) -> list[str]:
-    """Makes names safe to be drawn, each in one line and no two alike.
-
-    Args:
-      names: Such as class names in label order.
-      most: Largest width in characters.
-    """
+    """Makes names safe to draw, each in one line of at most `most` characters, and no two alike."""
     return [_escaped(name) for name in plain_text.distinct(names, most, _shown)]
 
 
 def set_fonts(figure: Figure) -> None:
-    """Gives every text of a figure the fonts that its characters need, whatever the user's matplotlibrc says."""
+    """Sets the fonts that the characters of each text of a figure need, overriding the user's matplotlibrc."""
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         text.set_usetex(False)
@@ -56,12 +51,12 @@ def set_fonts(figure: Figure) -> None:
 
 def _escaped(text: str) -> str:
     if any(unicodedata.bidirectional(char) in ("R", "AL") for char in text):
-        text = f"{_MARK}{text}{_MARK}"  # so that what stands before and after keeps its place
+        text = f"{_MARK}{text}{_MARK}"  # keeps the order of the surrounding text
     return text.replace("$", r"\$")
 
 
 def _shown(cluster: str) -> str:
-    """Makes a character with its marks readable in the installed fonts."""
+    """Returns a character with its marks, readable in the installed fonts."""
     readable = plain_text.plain(cluster)
     if all(_family(char) for char in readable if char not in _UNDRAWN):
         return readable.replace("\ufe0e", "").replace("\ufe0f", "")
@@ -69,7 +64,7 @@ def _shown(cluster: str) -> str:
 
 
 def _named(char: str) -> str:
-    """A character, or what stands for it where no font has it."""
+    """Returns a character, or its name or escape if no font has it."""
     if _family(char):
         return char
     if unicodedata.category(char) == "So" and (name := unicodedata.name(char, "")):
@@ -79,7 +74,7 @@ def _named(char: str) -> str:
 
 @functools.cache
 def _family(char: str) -> str | None:
-    """The family of an installed font that has a character; None where there is none."""
+    """Returns the family of an installed font that has a character; None if there is none."""
     if ord(char) in _characters(_BASE):
         return _BASE
     return next((family for family in _others() if ord(char) in _characters(family) and _draws(family, char)), None)
@@ -87,7 +82,7 @@ def _family(char: str) -> str | None:
 
 @functools.cache
 def _others() -> tuple[str, ...]:
-    """All other installed families, sans-serif ones first."""
+    """Returns all other installed families, sans-serif ones first."""
     regular = [each for each in font_manager.fontManager.ttflist if each.style == "normal" and each.weight in _REGULAR]
     families = {each.name for each in regular if not each.name.startswith(_ODD)}
     return tuple(sorted(families - {_BASE}, key=lambda family: ("Sans" not in family, family)))
@@ -95,13 +90,13 @@ def _others() -> tuple[str, ...]:
 
 @functools.cache
 def _characters(family: str) -> Mapping[int, int]:
-    """The codes of the characters that a family's regular font has."""
+    """Returns the character map of a family's regular font."""
     font = _font(family)
     return {} if font is None else font.get_charmap()
 
 
 def _draws(family: str, char: str) -> bool:
-    """Whether matplotlib can draw a character of a font; coloured emoji of some fonts it cannot."""
+    """Returns whether matplotlib can draw a character of a font, which fails for some color emoji."""
     font = _font(family)
     assert font is not None
     try:

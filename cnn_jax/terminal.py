@@ -1,4 +1,4 @@
-"""Printing where text of users may occur: nothing of it is markup, an emoji code or a terminal's escape code."""
+"""Prints text from users without interpreting markup, emoji codes or terminal escape codes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,10 @@ from cnn_jax.plain_text import plain, plain_lines, shortened
 
 
 def print_line(console: Console, text: object) -> None:
-    """Prints a text as it is; a long line is not broken.
-
-    Args:
-      console: Where to print.
-      text: Any text; line ends in it are kept.
-    """
+    """Prints a text verbatim, without wrapping long lines; line ends are kept."""
     console.print(Text(plain_lines(text)), soft_wrap=True)
 
 
 def cell(text: object, most: int | None = None) -> Text:
-    """Makes a cell of a table.
-
-    Args:
-      text: Any text.
-      most: Largest width in characters; None shows all.
-    """
+    """Creates a table cell of at most `most` characters; None is no limit."""
     return Text(plain(text) if most is None else shortened(str(text), most))

@@ -1,4 +1,4 @@
-"""Paths that flags and config fields name."""
+"""Paths in flags and config fields."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from pathlib import Path
 
 
 def expand(text: str) -> Path:
-    """Gives the path that a user names, with `~` and `~user` expanded.
-
-    Args:
-      text: Path as it was given.
+    """Returns a user's path with `~` and `~user` expanded.
 
     Raises:
-      ValueError: If no file system can have such a path, or there is no such user; the message says which.
+      ValueError: If the path is not legal on any file system, or the user does not exist.
     """
     if fault := fault_of(text):
         raise ValueError(fault)
@@ -20,7 +17,7 @@ def expand(text: str) -> Path:
 
 
 def fault_of(text: str) -> str | None:
-    """Says why a text cannot be a path; None where it can."""
+    """Returns why a text cannot be a path; None if it can."""
     if not text.strip():
         return "empty, expected a path"
     if "\0" in text:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and whether files can be read."""
+"""Writes files atomically, and checks that files can be read."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TextIO
 
 
 def write(path: Path, content: bytes) -> None:
-    """Writes a file under another name and moves it into place.
+    """Writes a file atomically: under a temporary name, which is then renamed.
 
     Args:
-      path: Path of the file; an older one is replaced.
+      path: Path of the file; an existing file is replaced.
       content: The whole content.
 
     Raises:
-      OSError: If it cannot be written; it names `path`, an older file stays, and nothing else is left there.
+      OSError: If it cannot be written. It names `path`; an existing file is kept, and nothing else is left behind.
     """
     with temporary(path) as other, naming(path), other.open("wb") as file:
         file.write(content)
@@ -29,13 +29,13 @@ def write(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[TextIO]:
-    """Opens a text file to be written piece by piece; it appears under its name when all is written.
+    """Opens a text file for writing; it gets its name when the `with` block ends.
 
     Args:
-      path: Path of the file; an older one is replaced. It stays where the `with` ends by an exception.
+      path: Path of the file; an existing file is replaced, or kept if the block raises an exception.
 
     Raises:
-      OSError: If it cannot be written; it names `path` unless the `with` raised it.
+      OSError: If it cannot be written; it names `path` unless the block raised it.
     """
     with temporary(path) as other, other.open("w", encoding="utf-8", newline="") as file:
         yield file
@@ -45,13 +45,13 @@ def opened(path: Path) -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def temporary(path: Path) -> Iterator[Path]:
-    """Gives another name beside a file; what is written there is moved into place at the end.
+    """Yields a temporary path in the same folder, which is renamed to `path` when the `with` block ends.
 
     Args:
-      path: Path of the file; an older one is replaced. It stays where the `with` ends by an exception.
+      path: Path of the file; an existing file is replaced, or kept if the block raises an exception.
 
     Raises:
-      OSError: If it cannot be moved; it names `path`.
+      OSError: If it cannot be renamed; it names `path`.
     """
     other = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -60,11 +60,11 @@ def temporary(path: Path) -> Iterator[Path]:
             other.replace(path)
     finally:
         with contextlib.suppress(OSError):
-            other.unlink()  # on a full disk it would take the space that is left
+            other.unlink()  # it could fill the disk
 
 
 def append(file: io.FileIO, content: bytes) -> None:
-    """Appends to an open file; what cannot be written whole is taken back.
+    """Appends to an open file, which is truncated to its old size if the write fails.
 
     Args:
       file: File open for appending, without a buffer.
@@ -87,11 +87,7 @@ def append(file: io.FileIO, content: bytes) -> None:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Inside the `with` an OSError names this path, which the system's own often does not.
-
-    Args:
-      path: File or folder that is written.
-    """
+    """Makes OSErrors inside the `with` block name this path, which the system's often do not."""
     try:
         yield
     except OSError as error:
@@ -99,13 +95,10 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def check_readable(folder: Path) -> None:
-    """Reads all files of a folder.
-
-    Args:
-      folder: Path of the folder.
+    """Reads all files of a folder and its subfolders.
 
     Raises:
-      OSError: If one of them, or a folder, cannot be read.
+      OSError: If a file or folder cannot be read.
     """
 
     def refuse(error: OSError) -> None:

@@ -1,4 +1,4 @@
-"""Words of messages: the nearest of those that are known, and shapes. A leaf."""
+"""Formats messages: nearest known words, and shapes. Imports nothing of the package."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 
 
 def nearest(word: str, words: Iterable[str], least: float = 0.6) -> str | None:
-    """Finds the word most like another, without regard to case.
+    """Finds the known word most similar to a word, ignoring case.
 
     Args:
-      word: Word that is not known.
-      words: Known words; the first counts where two differ in case alone.
-      least: Least likeness, from 0 for any to 1 for equal words.
+      word: Unknown word.
+      words: Known words; if two differ only in case, the first one is used.
+      least: Least similarity, from 0 (any word) to 1 (equal words).
 
     Returns:
-      One of the words, or None where nothing is near.
+      One of the words, or None if none is similar enough.
     """
     by_lower = {known.lower(): known for known in reversed(list(words))}
     found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=least)
@@ -23,17 +23,17 @@ def nearest(word: str, words: Iterable[str], least: float = 0.6) -> str | None:
 
 
 def did_you_mean(word: object, words: Iterable[str], least: float = 0.6) -> str:
-    """Suggests the nearest of some words, for the end of an error; empty where none is near, or `word` is no text."""
+    """Suggests the nearest word for the end of an error message; empty if there is none or `word` is not a string."""
     found = nearest(word, words, least) if isinstance(word, str) else None
     return f"; did you mean {found!r}?" if found else ""
 
 
 def unknown_layer(name: str, layers: Iterable[str]) -> str:
-    """Writes the error for a layer that a network does not have, with the nearest and all names."""
+    """Returns the message for an unknown layer, with the nearest and all names."""
     names = list(layers)
     return f"no layer {name!r}{did_you_mean(name, names, least=0.4) or ';'} The layers are: {', '.join(names)}"
 
 
 def by(shape: Iterable[object]) -> str:
-    """Writes a shape, such as 28x28x1."""
+    """Formats a shape, such as 28x28x1."""
     return "x".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""XLA's flags of a process: they count only where they are in its environment before JAX starts."""
+"""XLA's flags, which must be in the environment before JAX starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnn_jax.config.parsing import ConfigError
 
 _VARIABLE = "XLA_FLAGS"
 _DETERMINISTIC = "xla_gpu_deterministic_ops"
-# Any object of XLA's options makes it read them. What fails otherwise says nothing about them.
+# Creating any of XLA's option objects makes it parse the flags. A failed import says nothing about them.
 _READ_FLAGS = """
 try:
     from jaxlib.xla_client import CompileOptions
@@ -24,19 +24,19 @@ CompileOptions()
 
 
 def environment(experiment: Experiment) -> dict[str, str]:
-    """The environment variables that an experiment's process needs besides those that are set.
+    """Returns the environment variables that an experiment's process needs in addition to those that are set.
 
-    `train.deterministic` needs a flag of XLA's GPU compiler: no kernel whose sums come in any order, and none chosen by
-    a race between several. Every build of XLA knows the flag, and on other platforms it does nothing.
+    `train.deterministic` needs a flag of XLA's GPU compiler that excludes kernels with an undefined order of sums and
+    autotuning between kernels. Every build of XLA accepts the flag; on other platforms it has no effect.
 
     Args:
       experiment: The resolved config.
 
     Returns:
-      XLA_FLAGS with what is missing in it, the user's own flags first; nothing where nothing is missing.
+      XLA_FLAGS with the missing flag after the user's own flags; empty if nothing is missing.
 
     Raises:
-      ConfigError: where the user's own flags contradict the config.
+      ConfigError: If the user's own flags contradict the config.
     """
     if not experiment.train.deterministic:
         return {}
@@ -63,11 +63,11 @@ def environment(experiment: Experiment) -> dict[str, str]:
 
 
 def fault(experiment: Experiment, platform: str) -> str | None:
-    """Says that a process lacks a flag that it should have been started with; None where it does not.
+    """Returns an error if the process was started without a flag that the experiment needs; None if it was not.
 
     Args:
       experiment: The resolved config.
-      platform: "cpu", "gpu" or "tpu", that JAX runs on.
+      platform: JAX's platform: "cpu", "gpu" or "tpu".
     """
     if platform != "gpu" or not environment(experiment):
         return None
@@ -78,10 +78,10 @@ def fault(experiment: Experiment, platform: str) -> str | None:
 
 
 def check_known() -> None:
-    """Checks that this machine's XLA can read the user's flags: with others it ends the process when JAX starts.
+    """Checks that XLA accepts the user's flags, because it aborts the process on others when JAX starts.
 
     Raises:
-      ConfigError: If it cannot.
+      ConfigError: If it does not.
     """
     if not os.environ.get(_VARIABLE, "").strip():
         return
@@ -90,24 +90,24 @@ def check_known() -> None:
     )
     if tried.returncode:
         lines = [re.sub(r"^[A-Z]\d.*?\] ", "", line).strip() for line in tried.stderr.splitlines()]
-        told = next((line for line in lines if _VARIABLE in line or " value " in line), "XLA cannot read it")
+        why = next((line for line in lines if _VARIABLE in line or " value " in line), "XLA cannot read it")
         raise ConfigError(
-            [f"XLA_FLAGS={os.environ[_VARIABLE]}: {told}; correct the flag, or leave XLA_FLAGS out (`unset XLA_FLAGS`)"]
+            [f"XLA_FLAGS={os.environ[_VARIABLE]}: {why}; correct the flag, or leave XLA_FLAGS out (`unset XLA_FLAGS`)"]
         )
 
 
 def given() -> str:
-    """Reads the flags as the user has given them; the content of the file, if XLA_FLAGS names one.
+    """Returns the user's flags, read from a file if XLA_FLAGS names one.
 
     Raises:
-      ConfigError: If there is no such file.
+      ConfigError: If the file cannot be read.
     """
     text = os.environ.get(_VARIABLE, "").strip()
     return _content(text).strip() if text and not text.startswith("-") else text
 
 
 def _value(flags: str) -> str | None:
-    """Gives the flag's last value; None where it is not set."""
+    """Returns the last value of the deterministic flag; None if it is not set."""
     value = None
     for word in flags.split():
         name, _, text = word.lstrip("-").partition("=")

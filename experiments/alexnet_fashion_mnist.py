@@ -1,4 +1,4 @@
-"""AlexNet for 28x28 pictures: 3x3 kernels of stride 1 first, a fourth of the maps, hidden layers of 256."""
+"""AlexNet for 28x28 pictures: 3x3 kernels of stride 1 first, a quarter of the maps, hidden layers of 256."""
 
 from typing import Any
 

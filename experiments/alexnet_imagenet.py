@@ -1,8 +1,8 @@
-"""AlexNet on ImageNet by the paper's recipe, from records that `launch.py prepare` makes (docs/data.md).
+"""AlexNet on ImageNet with the paper's recipe; needs records made by `launch.py prepare` (docs/data.md).
 
-The paper drops the rate by hand when the validation error stands still, three times in about 90 epochs; here after
-30, 60 and 80. Its training images are random 224x224 crops of the middle 256x256; here square crops of as large
-a share of the whole picture, where that is wide enough.
+The paper lowers the rate by hand when the validation error stops improving, three times in about 90 epochs; this file
+lowers it after 30, 60 and 80. The paper trains on random 224x224 crops of the centre 256x256; this file uses square
+crops covering the same share of the whole picture, if it is wide enough.
 
 Source: Krizhevsky, Sutskever and Hinton, 2012, sections 4 and 5.
 """

@@ -1,4 +1,4 @@
-"""The lecture's architectures at similar cost, 2.4 to 5.5 million multiply-adds an image, with three seeds."""
+"""The lecture's architectures at similar cost, 2.4 to 5.5 million multiply-adds per image, with three seeds."""
 
 from typing import Any
 

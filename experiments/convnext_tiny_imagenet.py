@@ -1,7 +1,7 @@
-"""ConvNeXt-T on ImageNet: AdamW, a long warm-up, mixed images and a mean of the weights.
+"""ConvNeXt-T on ImageNet: AdamW, a long warm-up, mixup and CutMix, and a running mean of the weights.
 
-The records are made by `launch.py prepare` (docs/data.md). The paper also draws RandAugment's changes, which are not
-there; one of mixup and CutMix in each batch, here both; and its batches of 4096 images are made of 16 parts here.
+Needs records made by `launch.py prepare` (docs/data.md). Each batch uses either mixup or CutMix, as in the paper.
+Differences from the paper: no RandAugment, which is not implemented; batches of 4096 images are computed in 16 parts.
 
 Source: Liu et al., 2022, table 5.
 """

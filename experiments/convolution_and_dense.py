@@ -1,6 +1,6 @@
 """Convolution against dense layers at equal parameters, with three seeds.
 
-A convolution whose kernel is as large as the image is a dense layer: 117 units, or 105 with a second layer of 92, have
+A convolution whose kernel is as large as the image is a dense layer. 117 units, or 105 with a second layer of 92, have
 about as many parameters as the lecture's network, 93,322.
 """
 
@@ -27,6 +27,6 @@ def get_sweep() -> Sweep:
     ]
     return Sweep(
         product({"model": networks}, repeat_seeds(3)),
-        description="The lecture's network of 93,322 parameters, and one and two hidden dense layers of as many.",
+        description="The lecture's network of 93,322 parameters, and one and two hidden dense layers with as many.",
         baseline={"model": networks[0]},
     )

@@ -1,6 +1,6 @@
-"""DenseNet-121 on ImageNet: 90 epochs of batches of 256, the rate down to a tenth after 30 and 60.
+"""DenseNet-121 on ImageNet: 90 epochs, batches of 256, the rate divided by ten after 30 and 60.
 
-The records are made by `launch.py prepare` (docs/data.md).
+Needs records made by `launch.py prepare` (docs/data.md).
 
 Source: Huang et al., 2017, section 4.2.
 """

@@ -1,6 +1,6 @@
-"""DenseNet-BC with 100 layers and 12 maps a layer on CIFAR-10: 0.8 million parameters, 300 epochs.
+"""DenseNet-BC with 100 layers and a growth of 12 maps on CIFAR-10: 0.8 million parameters, 300 epochs.
 
-Source: Huang et al., 2017, sections 3 and 4.2; table 2 has 4.51 per cent of errors.
+Source: Huang et al., 2017, sections 3 and 4.2; table 2 reports an error of 4.51 per cent.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Depth, with shortcuts and without: plain and residual networks of 8, 14 and 20 layers, with three seeds."""
+"""Depth with and without shortcuts: plain and residual networks of 8, 14 and 20 layers, with three seeds."""
 
 from typing import Any
 
@@ -18,6 +18,6 @@ def get_config() -> dict[str, Any]:
 def get_sweep() -> Sweep:
     return Sweep(
         product({"model.shortcut": ["none", "padded"], "model.depth": [8, 14, 20]}, repeat_seeds(3)),
-        description="Plain and residual networks of He et al., section 4.2, by one recipe.",
+        description="Plain and residual networks of He et al., section 4.2, with one recipe.",
         baseline={"model.shortcut": "none", "model.depth": 8},
     )

@@ -1,6 +1,6 @@
-"""Is the downsampling that a search found better than the textbook's? At most 218,656 multiply-adds, with five seeds.
+"""Is the downsampling found by a search better than the textbook's? At most 218,656 multiply-adds, five seeds.
 
-The widths are the widest within the budget, as experiments/downsampling_search.py works them out.
+Each network is the widest within the budget, as computed in experiments/downsampling_search.py.
 """
 
 from typing import Any
@@ -43,7 +43,7 @@ def get_sweep() -> Sweep:
     ]
     return Sweep(
         product({"model": networks}, repeat_seeds(5, first=1)),
-        description="The downsampling of the lecture's network and of others at its multiply-adds.",
+        description="Downsampling of the lecture's network and of others with the same multiply-adds.",
         baseline={"model": networks[0]},
     )
 
@@ -56,7 +56,7 @@ def network(
     pooling: tuple[str, str, str] = ("none", "none", "none"),
     windows: tuple[int, int, int] = (2, 2, 2),
 ) -> Named:
-    """Makes the section of a network whose poolings have a stride of 2."""
+    """Returns the `model` section of a network whose poolings have a stride of 2."""
     section = {
         "name": "cnn",
         "features": features,

@@ -1,7 +1,7 @@
 """The best downsampling at a fixed cost: stride, pooling or neither after each convolution of the lecture's network.
 
-Every network is as wide as the multiply-adds of the lecture's with (8, 16, 16) kernels allow: where the maps shrink
-early a kernel costs less, and there are more of them.
+Every network is as wide as the multiply-adds of the lecture's network with (8, 16, 16) kernels allow: if the maps
+shrink early, a kernel costs less, and there are more of them.
 """
 
 from collections.abc import Mapping
@@ -50,12 +50,12 @@ def get_search() -> Search:
         seeds=5,
         overrides=lambda point: {"model": network(point)},
         max_multiply_adds=BUDGET,
-        description="Which downsampling reaches the best validation accuracy at 218,656 multiply-adds an image?",
+        description="Which downsampling reaches the best validation accuracy at 218,656 multiply-adds per image?",
     )
 
 
 def network(point: Mapping[str, str]) -> dict[str, Any]:
-    """Gives the widest network of a point within the budget, or the least one."""
+    """Returns the widest network of a point within the budget, or the narrowest one."""
     width = LEAST_WIDTH
     while 0 < multiply_adds(point, width + 1) <= BUDGET:
         width += 1
@@ -73,12 +73,12 @@ def network(point: Mapping[str, str]) -> dict[str, Any]:
 
 
 def features(width: int) -> tuple[int, int, int]:
-    """Gives the kernels of the three convolutions."""
+    """Returns the numbers of kernels of the three convolutions."""
     return -(-width // 2), width, width
 
 
 def multiply_adds(point: Mapping[str, str], width: int) -> int:
-    """Counts the multiply-adds of a network for one image, 28 pixels wide; 0 where its maps collapse."""
+    """Counts the multiply-adds of a network for one 28x28 image; 0 if its maps vanish."""
     size, channels, total = 28, 1, 0
     for stage, kernels in zip(STAGES, features(width), strict=True):
         stride, pooling, window, pool_stride = DOWNSAMPLING[point[stage]]

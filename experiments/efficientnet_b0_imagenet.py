@@ -1,7 +1,7 @@
-"""EfficientNet-B0 on ImageNet: RMSProp, blocks left out at random, the rate down by 3 per cent every 2.4 epochs.
+"""EfficientNet-B0 on ImageNet: RMSProp, stochastic depth, the rate 3 per cent lower every 2.4 epochs.
 
-The records are made by `launch.py prepare` (docs/data.md). The paper also draws AutoAugment's changes, which are not
-there. Batch size, warm-up, smoothing and the mean of the weights are those of the authors' code.
+Needs records made by `launch.py prepare` (docs/data.md). The paper also uses AutoAugment, which is not implemented.
+Batch size, warm-up, smoothing and the mean of the weights are those of the authors' code.
 
 Source: Tan and Le, 2019, section 5.2.
 """

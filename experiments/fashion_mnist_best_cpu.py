@@ -1,6 +1,7 @@
-"""Our most accurate recipe for 20 minutes of two processor cores: five 3x3 convolutions with batch norm.
+"""Our most accurate recipe for 20 minutes on two processor cores: five 3x3 convolutions with batch norm.
 
-The first convolution sees every pixel and is cheap, one channel wide; the costly ones work on 14x14 and 7x7 maps.
+The first convolution works on all pixels and is cheap, because it reads one channel; the expensive ones work on 14x14
+and 7x7 maps.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""The lecture's recipe to the letter: its network, 5 epochs, batch 32, Adam at 1e-3, pixels / 255."""
+"""The lecture's exact recipe: its network, 5 epochs, batch 32, Adam at 1e-3, pixels / 255."""
 
 from typing import Any
 

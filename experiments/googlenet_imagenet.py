@@ -1,7 +1,7 @@
-"""GoogLeNet on ImageNet: the paper's rate, 4 % lower after every 8 epochs, its auxiliary heads and running mean.
+"""GoogLeNet on ImageNet: the paper's rate, 4 % lower every 8 epochs, auxiliary heads and a running mean.
 
-The records are made by `launch.py prepare` (docs/data.md); their crops are the paper's. It leaves the batch size and
-the first rate open; these are usual in reimplementations.
+Needs records made by `launch.py prepare` (docs/data.md); their crops are the paper's. The paper does not give the batch
+size and the initial rate; these are common in reimplementations.
 
 Source: Szegedy et al., 2015, section 6.
 """

@@ -1,8 +1,8 @@
-"""Inception v3 on ImageNet: RMSProp with clipped gradients, the rate down by 6 per cent every second of 100 epochs.
+"""Inception v3 on ImageNet: RMSProp, clipped gradients, the rate 6 per cent lower every second of 100 epochs.
 
-The records are made by `launch.py prepare` (docs/data.md). The paper's 50 machines add up their gradients of 32 images
-without waiting for each other; here 1600 images make a batch, of 25 parts. The decay and the auxiliary classifier's
-weight are those of the authors' code.
+Needs records made by `launch.py prepare` (docs/data.md). In the paper, 50 machines apply gradients of 32 images
+asynchronously; here a batch has 1600 images in 25 parts. The decay and the auxiliary classifier's weight are those of
+the authors' code.
 
 Source: Szegedy et al., 2016, sections 7 and 8.
 """

@@ -1,7 +1,7 @@
-"""One 9x9 kernel against stacks of 3x3: two see 5x5 pixels, four see 9x9.
+"""One 9x9 kernel against stacks of 3x3 kernels: two have a receptive field of 5x5 pixels, four of 9x9.
 
-A first 3x3 convolution of 32 maps is common to all. Of the four 3x3 one stack has as many maps as the 9x9 layer and
-fewer than half of its parameters, the other as many parameters as it.
+All networks start with a 3x3 convolution of 32 maps. One stack of four has as many maps as the 9x9 layer and fewer than
+half of its parameters; the other has as many parameters.
 """
 
 from typing import Any
@@ -29,6 +29,6 @@ def get_sweep() -> Sweep:
     ]
     return Sweep(
         product({"model": networks}, repeat_seeds(3)),
-        description="A 9x9 layer of 82,976 parameters; two and four 3x3 layers of 32 maps; four of 83,786 parameters.",
+        description="A 9x9 layer (82,976 parameters); two and four 3x3 layers of 32 maps; four with 83,786 parameters.",
         baseline={"model": networks[0]},
     )

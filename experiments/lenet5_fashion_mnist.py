@@ -1,4 +1,4 @@
-"""LeNet-5 (the lecture's table 13-1) on Fashion-MNIST: 28x28 pictures in a border of zeros, 61,706 parameters."""
+"""LeNet-5 (the lecture's table 13-1) on Fashion-MNIST: 28x28 pictures padded with zeros, 61,706 parameters."""
 
 from typing import Any
 

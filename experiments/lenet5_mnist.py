@@ -1,7 +1,7 @@
-"""LeNet-5 as the paper has it, on the digits that it was made for: 60,000 parameters.
+"""LeNet-5 as in the paper, on the digits that it was made for: 60,000 parameters.
 
 Trainable subsampling with sigmoids, the connection table of C3, scaled tanh, and Euclidean units that compare the last
-layer with pictures of the digits. MNIST is downloaded from its address, or read from `data.idx_dir`.
+layer with pictures of the digits. MNIST is downloaded, or read from `data.idx_dir`.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""MobileNetV2 on ImageNet: 300 epochs with a low decay, half a cosine in place of a drop by 2 per cent each epoch.
+"""MobileNetV2 on ImageNet: 300 epochs, a low weight decay, a cosine schedule instead of 2 per cent per epoch.
 
-The records are made by `launch.py prepare` (docs/data.md). The paper's optimizer is RMSProp; torchvision's weights were
-trained by momentum, with this rate and decay.
+Needs records made by `launch.py prepare` (docs/data.md). The paper uses RMSProp; torchvision's weights were trained
+with momentum, with this rate and decay.
 
 Source: torchvision 0.28, references/classification; Sandler et al., 2018, section 6.1.
 """

@@ -1,7 +1,7 @@
-"""MobileNetV3 (large) on ImageNet: 600 epochs of RMSProp, the rate down by 3 per cent every second epoch.
+"""MobileNetV3 (large) on ImageNet: 600 epochs of RMSProp, the rate 3 per cent lower every second epoch.
 
-The records are made by `launch.py prepare` (docs/data.md). torchvision also draws AutoAugment's changes, which are not
-there; its epsilon of 0.0316 beside the root is 0.001 under it.
+Needs records made by `launch.py prepare` (docs/data.md). torchvision also uses AutoAugment, which is not implemented.
+Its epsilon of 0.0316 outside the square root is 0.001 inside it.
 
 Source: torchvision 0.28, references/classification; Howard et al., 2019, section 6.1.
 """

@@ -1,4 +1,4 @@
-"""The networks after ResNet, and VGG and ZFNet before it, at 4 to 10 million multiply-adds an image."""
+"""The networks after ResNet, and VGG and ZFNet, at 4 to 10 million multiply-adds per image."""
 
 from typing import Any
 

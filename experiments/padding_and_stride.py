@@ -1,7 +1,7 @@
-"""Which padding, which stride, and is a stride in the convolution as good as pooling after it?
+"""Which padding and which stride are best, and is a strided convolution as good as pooling?
 
 Two convolutions on Fashion-MNIST. Their maps shrink by strides of 1, 2 or 3, or by max pooling of 2 or 3 after a
-convolution of stride 1; each under five paddings, with three seeds.
+convolution of stride 1, each under five paddings, with three seeds.
 """
 
 from typing import Any

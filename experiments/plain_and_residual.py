@@ -1,6 +1,6 @@
-"""The degradation problem: plain and residual networks of depth 20 and 56 by one recipe.
+"""The degradation problem: plain and residual networks of depth 20 and 56 with one recipe.
 
-Four runs tell it: config.model.shortcut none and padded, each with config.model.depth 20 and 56.
+It takes four runs: config.model.shortcut none and padded, each with config.model.depth 20 and 56.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Max, average or min pooling, or none: the lecture's network with each, with three seeds."""
+"""Max, average, min or no pooling in the lecture's network, with three seeds."""
 
 from typing import Any
 
@@ -18,6 +18,6 @@ def get_config() -> dict[str, Any]:
 def get_sweep() -> Sweep:
     return Sweep(
         product({"model.pooling": ["max", "avg", "min", "none"]}, repeat_seeds(3)),
-        description="The pooling after each of two convolutions; without it the dense layer sees every place.",
+        description="Pooling after each of two convolutions; without it the dense layer sees every position.",
         baseline={"model.pooling": "max"},
     )

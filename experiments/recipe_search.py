@@ -1,6 +1,6 @@
 """The best recipe of five epochs on Fashion-MNIST: learning rate, schedule, width and augmentation.
 
-Thirty points that are halved twice cost 60 epochs, as do twelve that are trained to the end.
+Thirty points with two halvings cost 60 epochs, as many as twelve that are trained to the end.
 """
 
 from typing import Any

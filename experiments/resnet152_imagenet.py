@@ -1,7 +1,7 @@
-"""ResNet-152 on ImageNet as the paper has it: strides in the 1x1 convolutions, no warm-up, no smoothing.
+"""ResNet-152 on ImageNet as in the paper: strides in the 1x1 convolutions, no warm-up, no label smoothing.
 
-The records are made by `launch.py prepare` (docs/data.md). The paper lowers the rate when the error stands
-still; here that is after 30, 60 and 90 of 120 epochs.
+Needs records made by `launch.py prepare` (docs/data.md). The paper lowers the rate when the error stops improving; this
+file lowers it after 30, 60 and 90 of 120 epochs.
 
 Source: He et al., 2016, section 3.4.
 """

@@ -1,6 +1,6 @@
-"""ResNet-50 (v1.5) on ImageNet: 90 epochs of batches of 256, the rate down to a tenth after 30, 60 and 80.
+"""ResNet-50 (v1.5) on ImageNet: 90 epochs, batches of 256, the rate divided by ten after 30, 60 and 80.
 
-The records are made by `launch.py prepare` (docs/data.md).
+Needs records made by `launch.py prepare` (docs/data.md).
 
 Sources: He et al., 2016, section 3.4; for warm-up and zeroed scales Goyal et al., "Accurate, large minibatch SGD",
 2017.

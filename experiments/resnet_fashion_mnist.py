@@ -1,4 +1,4 @@
-"""ResNet-20 for 28x28 pictures, its first convolution with stride 2: 14x14, 7x7 and 4x4 maps."""
+"""ResNet-20 for 28x28 pictures with stride 2 in its first convolution: 14x14, 7x7 and 4x4 maps."""
 
 from typing import Any
 

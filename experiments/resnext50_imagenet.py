@@ -1,6 +1,6 @@
-"""ResNeXt-50 (32x4d) on ImageNet by ResNet's schedule: convolutions of 32 groups at the same cost.
+"""ResNeXt-50 (32x4d) on ImageNet with ResNet's schedule: grouped convolutions (32 groups) at the same cost.
 
-The records are made by `launch.py prepare` (docs/data.md).
+Needs records made by `launch.py prepare` (docs/data.md).
 
 Source: Xie et al., 2017, section 4 and table 1.
 """

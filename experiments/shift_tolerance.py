@@ -1,6 +1,6 @@
-"""How much a shift of the test images costs, 0 to 6 pixels along both axes, with pooling and without.
+"""The accuracy lost when test images are shifted by 0 to 6 pixels along both axes, with and without pooling.
 
-The networks learn unshifted images. Without pooling, strides of 2 make the same maps.
+The networks are trained on unshifted images. Without pooling, strides of 2 give maps of the same size.
 """
 
 from typing import Any
@@ -22,6 +22,6 @@ def get_sweep() -> Sweep:
     networks = [{"model.pooling": "max", "model.strides": 1}, {"model.pooling": "none", "model.strides": 2}]
     return Sweep(
         product(networks, {"data.test_shift": [0, 1, 2, 3, 4, 5, 6]}, repeat_seeds(3)),
-        description="Test images moved by 0 to 6 pixels; the training images are not.",
+        description="Test images shifted by 0 to 6 pixels; training images unshifted.",
         baseline={**networks[0], "data.test_shift": 0},
     )

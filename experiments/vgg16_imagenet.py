@@ -1,8 +1,8 @@
-"""VGG-16 on ImageNet: 74 epochs of batches of 256, dropout and decay against overfitting, the rate dropped three times.
+"""VGG-16 on ImageNet: 74 epochs, batches of 256, dropout and weight decay, the rate lowered three times.
 
-The records are made by `launch.py prepare` (docs/data.md). The paper drops the rate by hand when the validation
-accuracy stands still, here after 25, 45 and 60 epochs, and starts from a trained network of 11 layers, here from random
-weights.
+Needs records made by `launch.py prepare` (docs/data.md). The paper lowers the rate by hand when the validation accuracy
+stops improving, and starts from a trained network of 11 layers; this file lowers it after 25, 45 and 60 epochs, and
+starts from random weights.
 
 Source: Simonyan and Zisserman, 2015, section 3.1.
 """

@@ -1,6 +1,6 @@
-"""WRN-28-10 on CIFAR-10: few layers of many maps, the rate down to a fifth after 60, 120 and 160 of 200 epochs.
+"""WRN-28-10 on CIFAR-10: few layers with many maps, the rate divided by five after 60, 120 and 160 of 200 epochs.
 
-Source: Zagoruyko and Komodakis, 2016, section 3, which has 4.00 per cent of errors.
+Source: Zagoruyko and Komodakis, 2016, section 3, which reports an error of 4.00 per cent.
 """
 
 from typing import Any

@@ -23,8 +23,8 @@ def write_page(sweep: Path, results: Path = RESULTS) -> Path:
     """Writes the page of one sweep.
 
     Args:
-      sweep: its folder, in which every trial has ended.
-      results: where the pages lie.
+      sweep: Folder of the sweep; every trial must have ended.
+      results: Folder of the pages.
 
     Returns:
       The page's path.
@@ -61,8 +61,8 @@ def _page(header: SweepHeader, rows: Sequence[Row], pictures: Sequence[str]) -> 
         f"{len(rows)} trials, {len(done)} done; {', '.join(devices)}; {', '.join(packages)}; "
         f"commit {', '.join(sorted({commit[:12] for commit in commits}))}.",
         "",
-        "Test accuracy in percent of each point over its seeds, mean and 95 % t-interval; then the paired difference "
-        "from the baseline in percentage points, its interval, and Holm's p-value.",
+        "Test accuracy of each point over its seeds in percent, with mean and 95 % t-interval; then the paired "
+        "difference from the baseline in percentage points, its interval, and the p-value after Holm's correction.",
         "",
         "| point | n | accuracy | interval | difference | interval | p (Holm) | parameters | multiply-adds | seconds |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",

@@ -166,7 +166,7 @@ def _page(searches: Sequence[Found], pictures: Sequence[str]) -> Iterator[str]:
     for each in searches:
         yield from _best(each)
     if len(searches) > 1:
-        yield from ("", f"The pictures after the first are of {first.kind}, seed {first.seed}.")
+        yield from ("", f"The figures after the first belong to {first.kind}, seed {first.seed}.")
     yield from ["", *(f"![{Path(picture).stem.replace('_', ' ')}]({picture})\n" for picture in pictures)]
 
 
@@ -196,8 +196,8 @@ def _surroundings(searches: Sequence[Found]) -> str:
 def _winners(searches: Sequence[Found]) -> Iterator[str]:
     metric = searches[0].metric
     yield (
-        f"The {metric.title} in percent of the points that were chosen by the validation images, and of the same on "
-        "fresh seeds, mean and 95 % t-interval; figures of the test images are told for these alone."
+        f"{metric.title.capitalize()} in percent of the points chosen on the validation images: in the search, and on "
+        "fresh seeds with mean and 95 % t-interval. Only the fresh seeds have results on the test images."
     )
     yield ""
     columns = ["search", "seed", "points", "infeasible", "epochs", "point", "in the search"]
@@ -220,7 +220,7 @@ def _compared(searches: Sequence[Found]) -> Iterator[str]:
     seeds = sorted({each.seed for each in searches})
     for other in kinds[1:]:
         yield ""
-        yield f"The winner of {kinds[0]} less that of {other}, in percentage points over the fresh seeds, which pair."
+        yield f"The winner of {kinds[0]} minus that of {other}, in percentage points over the fresh seeds, in pairs."
         yield ""
         yield "| seed | validation | interval | test | interval |"
         yield "| --- | --- | --- | --- | --- |"
@@ -242,7 +242,7 @@ def _best(found: Found) -> Iterator[str]:
     whole.sort(key=lambda point: -metric.gain(point.scores[epochs]))
     yield from (
         "",
-        f"The best points of {found.kind}, seed {found.seed}, by the validation {metric.title} in percent:",
+        f"The best points of {found.kind}, seed {found.seed}, by validation {metric.title} in percent:",
         "",
     )
     rungs = sorted({int(rung) for point in found.file.points for rung in point.scores})

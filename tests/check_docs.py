@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from support import quick_programs
 from support.doc_blocks import PAGES, ROOT, blocks, commands, fault
 from test_docs import RUN_WITH_DATA
 
@@ -124,15 +125,17 @@ def run_in_turn(block, found):
         words = [*words, *SMALL * repeats]
         # A sweep starts processes, and is one of its own, without this one's threads.
         alone = words[1] == "sweep"
-        code = subprocess.run([sys.executable, *words]).returncode if alone else main(words[1:])
+        environment = quick_programs.environment(os.environ)
+        code = subprocess.run([sys.executable, *words], env=environment).returncode if alone else main(words[1:])
         assert code == DONE, f"{block.name}: {words}"
 
 
 def run_at_once(block, found):
     """Runs command lines of processes that wait for each other."""
     # Platforms' own discovery of processes is not wanted, nor are this process's devices.
-    started = [subprocess.Popen([sys.executable, *words, *SMALL, "--noreport"], env=os.environ) for words in found]
-    assert [each.wait(timeout=120) for each in started] == [DONE] * len(started), block.name
+    environment = quick_programs.environment(os.environ)
+    started = [subprocess.Popen([sys.executable, *words, *SMALL, "--noreport"], env=environment) for words in found]
+    assert [each.wait(timeout=600) for each in started] == [DONE] * len(started), block.name
 
 
 def test_what_is_left_out_is_listed(capsys):

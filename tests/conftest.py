@@ -14,7 +14,8 @@ import pytest
 from selenium import webdriver
 from support import quick_programs
 
-from cnn_jax.data.sources import convert
+from cnn_jax.data.sources import prepare_records
+from cnn_jax.run.machine import available_cores
 from scripts import imagenet_shaped
 
 quick_programs.compile_quickly()
@@ -77,7 +78,7 @@ def jpegs(tmp_path_factory):
 @pytest.fixture(scope="session")
 def records_folder(jpegs):
     """The JPEGs' records; a fifth of the training pictures is for test."""
-    return convert.prepare(jpegs, jpegs / "records", test_fraction=0.2)
+    return prepare_records.prepare(jpegs, jpegs / "records", test_fraction=0.2)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -102,6 +103,11 @@ def every(request) -> int:
 
 # Tests of half a minute, which come first, so that no worker is left with one of them when the others have ended.
 LONGEST = ("test_sharding.py", "test_ray.py", "test_distributed.py", "test_interruptions.py", "test_sweep.py")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Gives one worker more than there are cores, since some tests wait for other processes."""
+    return len(available_cores()) + 1
 
 
 def deselect(config: pytest.Config, items: list[pytest.Item], left_out: list[pytest.Item]) -> None:

@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from support import preloaded  # noqa: F401  imported once for all
+
 from cnn_jax.cli import main as launch
-from cnn_jax.train import checkpoint, loop  # noqa: F401  imported once for all
 
 EVENTS = {
     *("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "os.chmod"),

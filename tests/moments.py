@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -54,7 +53,7 @@ class Moment:
         """The processes that have reached the moment."""
         return [int(line) for line in self._reached.read_text().split()] if self._reached.exists() else []
 
-    def wait(self, command: "subprocess.Popen[Any]", processes: int = 1) -> int:
+    def wait(self, command: Any, processes: int = 1) -> int:
         """Waits until the moment has come; gives the process that came to it last.
 
         Args:
@@ -196,7 +195,10 @@ class _Count:
             file.write(f"{self._events}\n".encode())
 
 
-def _hear() -> None:
+def hear() -> None:
+    """Begins to count if the environment has a moment for this process."""
+    if _VARIABLE not in os.environ:
+        return
     planted = json.loads(os.environ[_VARIABLE])
     if not any(planted["process"] in word for word in getattr(sys, "orig_argv", ())):
         return
@@ -208,5 +210,5 @@ def _hear() -> None:
         atexit.register(count.keep)
 
 
-if __name__ == "sitecustomize" and _VARIABLE in os.environ:
-    _hear()
+if __name__ == "sitecustomize":
+    hear()

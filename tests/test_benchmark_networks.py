@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import quick_programs
 
 from benchmarks.networks import NETWORKS
 
@@ -42,7 +43,7 @@ def test_cnn_jax_takes_its_turn_by_steps_alone(tmp_path):
     np.savez(tmp_path / "data.npz", train_images=images, train_labels=labels)
     words = [sys.executable, "benchmarks/contestants/cnn_jax_train.py", "--network=cnn", "--batch_size=2", "--epochs=2"]
     words += [f"--data={tmp_path / 'data.npz'}", "--classes=10", "--optimizer=sgd"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = quick_programs.environment(os.environ) | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     figures = json.loads(done.stdout)

@@ -51,7 +51,7 @@ logits, targets = (jnp.eye(4)[jnp.asarray(numbers)] for numbers in (predicted, l
 sums = metrics.measure(logits, targets, jnp.asarray([1.0, 1, 1, 1, 0]))
 found["recall"] = metrics.means(sums + metrics.Sums.zero(4), 4)["recall"]
 
-found["trained"] = words("train", "--config=experiment.py", "--workdir=run")
+found["trained"] = words("train", "--config=experiment.py", "--workdir=run", "--noreport")
 found["result"] = json.loads(pathlib.Path("run/result.json").read_text())
 found["report"] = words("report", "--workdir=run")
 found["page"] = "mean recall of a class" in pathlib.Path("run/report/index.html").read_text()
@@ -63,7 +63,7 @@ pathlib.Path("found.json").write_text(json.dumps(found))
 def found(line_data, tmp_path_factory):
     """Findings of a process that uses the extended copy."""
     folder = tmp_path_factory.mktemp("extended")
-    shutil.copytree(ROOT / "cnn_jax", folder / "cnn_jax", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "cnn_jax", folder / "cnn_jax")
     environment = quick_programs.environment(os.environ) | {
         "PYTHONPATH": str(folder),
         "GIT_CEILING_DIRECTORIES": str(folder.parent),

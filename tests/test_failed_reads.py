@@ -15,6 +15,7 @@ from pathlib import Path
 
 import failed_reads
 import pytest
+from support import quick_programs
 
 from cnn_jax.cli import main as launch
 from cnn_jax.run.metrics_log import MetricsLog, read_records
@@ -80,7 +81,8 @@ def stopped(experiment, tmp_path_factory):
 def with_failing_reads(library, watched, every, source, folder, words):
     """Gives the command with each read failing; the last time none fails any more."""
     program = [sys.executable, failed_reads.__file__, watched, str(every), source, folder, *words]
-    environment = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environment = quick_programs.environment(os.environ)
+    environment |= {"LD_PRELOAD": str(library), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     *told, last = [json.loads(line) for line in done.stdout.splitlines()]

@@ -355,7 +355,7 @@ def test_a_signal_while_importing_or_reporting(experiment, tmp_path, name, when)
     assert len(moment.processes) == 1
     assert (done.returncode, done.stderr.splitlines()[-1:]) == (
         75,
-        [f"stopped by {name}; what is saved is kept, and the same command goes on"],
+        [f"stopped by {name}; what is saved is kept, and the same command continues"],
     )
     assert "Traceback" not in done.stderr
     assert (tmp_path / "run" / "result.json").exists() == ("opened" in when)

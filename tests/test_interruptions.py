@@ -11,12 +11,13 @@ import jax
 import numpy as np
 import pytest
 from moments import Moment
+from support import forked_launch
 
 from cnn_jax.run.metrics_log import read_records
 from cnn_jax.train import restore
 
 ROOT = Path(__file__).parent.parent
-# 451 images in batches of 10, 40 epochs: 1840 steps in dispatches of 5, a checkpoint after every epoch and
+# 451 images in batches of 10, 20 epochs: 920 steps in dispatches of 5, a checkpoint after every epoch and
 # every 60 ms, so that kills fall into training, saving and evaluation alike.
 EXPERIMENT = """
 def get_config():
@@ -24,38 +25,38 @@ def get_config():
         "data": {data!r} | {{"validation_fraction": 0.1}},
         "augment": {{"shift": 1, "flip": True}},
         "model": {{"features": (16, 16), "pooling": ("max", "none"), "dense": (32,), "dropout": 0.2}},
-        "train": {{"epochs": 40, "batch_size": 10, "steps_per_dispatch": 5, "ema_decay": 0.9}},
+        "train": {{"epochs": 20, "batch_size": 10, "steps_per_dispatch": 5, "ema_decay": 0.9}},
         "checkpoint": {{"every_minutes": 0.001, "select": "best"}},
         "log": {{"every_steps": 20}},
     }}
 """
 TIMES = ("seconds", "images_per_second", "performance")
 CALLS = 5000  # of functions, which two lines of metrics.jsonl take
-LINES = 212  # of metrics.jsonl: 92 windows of 20 steps; training, validation and test of each epoch
+LINES = 106  # of metrics.jsonl: 46 windows of 20 steps; training, validation and test of each epoch
 RECORDS = {"opened": "/metrics.jsonl", "mode": "a"}
 
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory, line_data):
-    """The words that train in a folder."""
+    """The words of `launch.py` that train in a folder."""
     file = tmp_path_factory.mktemp("interruptions") / "experiment.py"
     file.write_text(EXPERIMENT.format(data=line_data))
-    return [sys.executable, str(ROOT / "launch.py"), "train", f"--config={file}", "--noreport"]
+    return ["train", f"--config={file}", "--noreport"]
 
 
-def start(command, workdir, moment=None):
-    return subprocess.Popen(
-        [*command, f"--workdir={workdir}"],
-        cwd=ROOT,
-        env=moment and moment.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def start(command, workdir, moment=None, forked=True):
+    """Starts the command; a fork has imported everything, and Python itself is started for a moment of that."""
+    words = [*command, f"--workdir={workdir}"]
+    environment = moment.environment if moment else os.environ
+    if forked:
+        return forked_launch.launch(*words, environment=environment)
+    words = [sys.executable, str(ROOT / "launch.py"), *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(words, cwd=ROOT, env=environment, text=True, **pipes)
 
 
-def train(command, workdir, moment=None, code=0):
-    process = start(command, workdir, moment)
+def train(command, workdir, moment=None, code=0, forked=True):
+    process = start(command, workdir, moment, forked)
     said, _ = process.communicate(timeout=600)
     assert process.returncode == code, said
     return said
@@ -78,25 +79,29 @@ def undisturbed(command, tmp_path_factory):
     """The outcome of a run that nobody touched, and the events of its start."""
     folder = tmp_path_factory.mktemp("undisturbed")
     start = Moment(folder / "start", "launch.py", action="count", until=RECORDS["opened"], mode="a")
-    train(command, folder / "run", start)
+    train(command, folder / "run", start, forked=False)
     assert len((folder / "run" / "metrics.jsonl").read_bytes().splitlines()) == LINES
     (events,) = start.counted
     return outcome(folder / "run"), events
 
 
-def test_ten_kills_at_random_moments(command, undisturbed, tmp_path):
+@pytest.mark.parametrize("kills", [5, pytest.param(10, marks=pytest.mark.exhaustive)])
+def test_kills_at_random_moments(command, undisturbed, tmp_path, kills):
     expected, start = undisturbed
     moments = random.Random(2026)
-    for kill in range(10):
+    for kill in range(kills):
         # Mostly while it trains, further on each time: at some call of a function after some line of metrics.jsonl.
-        # The last 30 lines, which are left then, take tens of thousands of calls. Every fourth kill falls into the
+        # The last 16 lines, which are left then, take tens of thousands of calls. Every fourth kill falls into the
         # start.
-        if kill % 4 != 3:
-            lines, calls = moments.randrange(18 * kill, 18 * (kill + 1)), moments.randrange(CALLS)
+        while_it_trains = kill % 4 != 3
+        if while_it_trains:
+            part = 90 // kills
+            lines, calls = moments.randrange(part * kill, part * (kill + 1)), moments.randrange(CALLS)
             when = RECORDS | {"lines": lines, "calls": calls}
         else:
             when = {"events": moments.randrange(1, start)}
-        train(command, tmp_path / "run", Moment(tmp_path / str(kill), "launch.py", action="SIGKILL", **when), -9)
+        moment = Moment(tmp_path / str(kill), "launch.py", action="SIGKILL", **when)
+        train(command, tmp_path / "run", moment, -9, forked=while_it_trains)
     train(command, tmp_path / "run")
     assert outcome(tmp_path / "run") == expected
 

@@ -1,6 +1,7 @@
 """The command line as its users meet it: verbs end to end, exit codes, refusals."""
 
 import csv
+import importlib.util
 import io
 import json
 import os
@@ -101,7 +102,7 @@ REFUSED = [
     ("summary --config={small} --output=" + 300 * "n" + ".csv", "--output: ", "File name too long"),
     ("export --workdir={run} --format=onnx --output={folder}/empty", "--output: ", "empty is a folder; name a file"),
     ("export --workdir={run} --format=onnx --output={folder}/none/network", "--output", "there is no folder", "none"),
-    ("export --workdir={run} --format=onnx --output=/dev/null", "--output: /dev/null is no ordinary file"),
+    ("export --workdir={run} --format=onnx --output=/dev/null", "--output: /dev/null is not a regular file"),
     ("summary --config={small} --output=/proc/layers.csv", "--output: cannot write /proc/layers.csv"),
     (TRAIN + "--config.data.train_images={folder}/none", "config.data.train_images: there is no file"),
     (TRAIN + "--config.data.test_labels={folder}/none", "config.data.test_labels: there is no file"),
@@ -265,7 +266,7 @@ def test_pictures_become_records(tmp_path, capsys):
 
 def test_worker_processes_leave_nothing_behind(records_folder, tmp_path):
     config = {
-        "data": {"name": "records", "folder": str(records_folder), "image_size": 32, "workers": 2, "threads": 2},
+        "data": {"name": "records", "folder": str(records_folder), "image_size": 32, "workers": 1, "threads": 2},
         "model": {"name": "lenet5"},
         "train": {"epochs": 2, "batch_size": 8, "eval_batch_size": 4},
     }
@@ -282,12 +283,9 @@ def test_help_is_an_answer(capsys):
 
 
 def test_the_loop_needs_no_tensorflow():
-    for condition in (
-        "'tensorflow' not in sys.modules",
-        "importlib.util.find_spec('tensorflow') is None",  # so that the runs of these tests prove as much
-    ):
-        code = f"import sys, importlib.util, cnn_jax.train.loop; assert {condition}"
-        assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+    assert importlib.util.find_spec("tensorflow") is None  # so that the runs of these tests prove as much
+    code = "import sys, cnn_jax.train.loop; assert 'tensorflow' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 # --- the verbs, one after another over one run ---
@@ -332,6 +330,19 @@ def test_summary_in_every_format(folder, capsys):
     rows = list(csv.DictReader((folder / "layers.csv").read_text().splitlines()))
     assert [row["name"] for row in rows] == [layer["name"] for layer in layers]
     assert [int(row["parameters"]) for row in rows] == [80, 0, 584, 0, 528, 51]
+
+
+def test_summary_asks_for_no_device(folder):
+    done = subprocess.run(
+        [sys.executable, "launch.py", "summary", f"--config={folder}/small.py"],
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "no_such_platform"},  # which JAX looks for when it starts a device
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Total parameters: 1,243" in done.stdout
 
 
 def test_summary_refuses_what_training_refuses(folder, capsys):
@@ -386,7 +397,9 @@ def test_predict_lists_what_it_cannot_read_and_predicts_the_others(folder, tmp_p
     assert second.startswith(f"  {tmp_path}/d.png cannot be read as a picture: it is none of PNG")
 
 
-@pytest.mark.parametrize("backend", ["nonsense", "module://nobody.has_this", "tkagg"])
+@pytest.mark.parametrize(
+    "backend", ["nonsense", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("module://x.y", "tkagg"))]
+)
 def test_plots_do_not_depend_on_the_backend_that_the_environment_names(backend):
     program = "from cnn_jax.cli.main import main; main(['--help']); from cnn_jax.report import plots"
     done = subprocess.run(

@@ -1,1 +1,1 @@
-"""Steps compiled ahead of time, for accelerators that need not be here, and what the compiled programs will cost."""
+"""Ahead-of-time compilation of the steps, for accelerators that need not be attached, and the programs' costs."""

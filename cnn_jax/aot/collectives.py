@@ -1,4 +1,4 @@
-"""Collectives of a compiled program: kind, count and size of all that devices send each other."""
+"""Collective operations of a compiled program: their kinds, counts and sizes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ GRADIENTS, STATISTICS, NUMBERS = "gradients", "statistics", "numbers"
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-    """One exchange between the devices.
+    """One collective operation.
 
     Attributes:
       operation: A member of KINDS.
       bytes: Size of its results on one device.
-      carries: "gradients", which nothing but the new state depends on; "statistics" of the batch, on which later
-        convolutions and exchanges depend, forward or backward; "numbers", such as the loss; or several of them.
-      work: Floating-point operations of the products that the program's schedule has between start and end; None where
-        they are one instruction.
+      carries: Kinds of its results: "gradients", on which only the new state depends; "statistics" of the batch, on
+        which later convolutions or collectives depend, forward or backward; "numbers", such as the loss.
+      work: Floating-point operations of the products scheduled between its start and its end; None for a synchronous
+        operation.
     """
 
     operation: str
@@ -33,13 +33,13 @@ class Collective:
 
 
 def read(module: Module) -> tuple[Collective, ...]:
-    """Finds every collective operation of a program.
+    """Finds the collective operations of a program.
 
     Args:
       module: The compiled program.
 
     Returns:
-      In the program's order. What starts and ends apart counts once; what a loop repeats counts once too.
+      The operations in program order. Asynchronous operations, and those in loops, count once.
     """
     found = []
     for instructions in module.computations.values():
@@ -53,10 +53,10 @@ def read(module: Module) -> tuple[Collective, ...]:
     return tuple(found)
 
 
-def totals(of_program: Iterable[Collective]) -> dict[tuple[str, str], tuple[int, int]]:
-    """Counts and bytes by operation and by what it carries, such as ("all-reduce", "gradients + numbers")."""
+def totals(operations: Iterable[Collective]) -> dict[tuple[str, str], tuple[int, int]]:
+    """Returns (count, bytes) by operation and kinds of results, such as ("all-reduce", "gradients + numbers")."""
     sums: dict[tuple[str, str], tuple[int, int]] = {}
-    for each in of_program:
+    for each in operations:
         key = each.operation, " + ".join(each.carries)
         count, size = sums.get(key, (0, 0))
         sums[key] = count + 1, size + each.bytes
@@ -64,7 +64,7 @@ def totals(of_program: Iterable[Collective]) -> dict[tuple[str, str], tuple[int,
 
 
 def _work(start: Instruction, instructions: list[Instruction], module: Module) -> float:
-    """Arithmetic of the products between the start of an exchange and its end, in the order of the text."""
+    """Returns the FLOPs of the products between a collective's start and its end in the schedule."""
     results = {each.name: each.shapes for each in instructions}
     first, total = instructions.index(start), 0.0
     for each in instructions[first + 1 :]:
@@ -83,16 +83,16 @@ def _collective(
     operation: str, instruction: Instruction, module: Module, readers: dict[str, list[Instruction]]
 ) -> Collective:
     shapes = instruction.shapes
-    if instruction.opcode in ("all-gather-start", "collective-permute-start"):  # these list the operands first
+    if instruction.opcode in ("all-gather-start", "collective-permute-start"):  # their results include the operands
         count = len(instruction.operands)
         shapes = shapes[count : 2 * count]
     users = _users(instruction, readers)
     carries = set()
     for number, shape in enumerate(shapes):
-        mine = [user for user in users if len(shapes) == 1 or user.index in (None, number)]
+        readers_of_shape = [user for user in users if len(shapes) == 1 or user.index in (None, number)]
         if shape.entries == 1:
             carries.add(NUMBERS)
-        elif _is_needed(mine, module, readers) or _is_forward(instruction):
+        elif _is_needed(readers_of_shape, module, readers) or _is_forward(instruction):
             carries.add(STATISTICS)
         else:
             carries.add(GRADIENTS)
@@ -100,7 +100,7 @@ def _collective(
 
 
 def _users(instruction: Instruction, readers: dict[str, list[Instruction]]) -> list[Instruction]:
-    """Who reads the results, where the operation ends apart from its start too."""
+    """Returns the instructions that read the results, also of an asynchronous operation."""
     users = []
     for user in readers.get(instruction.name, []):
         users += _users(user, readers) if user.opcode.endswith("-done") else [user]

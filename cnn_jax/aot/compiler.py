@@ -1,4 +1,4 @@
-"""Runs the compiling process, and tells how it ended; no device is touched but by that process."""
+"""Runs the compiling process and interprets its outcome; only that process uses devices."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _CHILD = (sys.executable, "-m", "cnn_jax.aot.child")
 
 @dataclasses.dataclass(frozen=True)
 class Fallback:
-    """Other options of the compiler, for programs on which it crashes.
+    """Alternative compiler options, for programs on which the compiler crashes.
 
     Attributes:
-      meaning: Change that they make, in words.
+      meaning: Description of the options.
       options: Options as `jax.stages.Lowered.compile` takes them.
     """
 
@@ -36,9 +36,9 @@ class Outcome:
     """Outcome of one program's compilation.
 
     Attributes:
-      answer: Answer of the first attempt that did not fail, or of the last.
-      failures: Options and message of each attempt before.
-      fallback: Options that gave the answer; None where the compiler's own options did.
+      answer: Answer of the first successful attempt, or of the last one.
+      failures: Description of the options, and message, of each earlier attempt.
+      fallback: Description of the options that succeeded; None for the default options.
     """
 
     answer: Answer
@@ -47,17 +47,17 @@ class Outcome:
 
 
 FALLBACKS = (
-    Fallback("least effort of the compiler", {"exec_time_optimization_effort": -1.0}),
+    Fallback("least compiler effort", {"exec_time_optimization_effort": -1.0}),
     Fallback("no scheduling around communication", {"xla_tpu_enable_latency_hiding_scheduler": "false"}),
 )
 
 
 def compile_program(job: Job, report: Callable[[str], None], child: Sequence[str] = _CHILD) -> Outcome:
-    """Compiles one program; where the compiler fails for a TPU, with other options too.
+    """Compiles one program; if the compiler fails for a TPU, tries alternative options.
 
     Args:
-      job: Program, and for which devices.
-      report: Function that gets a line about each attempt that failed.
+      job: Program and devices.
+      report: Receives a line about each failed attempt.
       child: Command of the compiling process.
 
     Returns:
@@ -70,7 +70,7 @@ def compile_program(job: Job, report: Callable[[str], None], child: Sequence[str
     for fallback in attempts:
         options = job.options | (fallback.options if fallback else {})
         answer = _run(dataclasses.replace(job, options=options), child)
-        meaning = fallback.meaning if fallback else "the compiler's own options"
+        meaning = fallback.meaning if fallback else "the compiler's default options"
         if not isinstance(answer, Failed):
             return Outcome(answer, tuple(failures), fallback.meaning if fallback else None)
         failures.append((meaning, answer.message))
@@ -81,29 +81,28 @@ def compile_program(job: Job, report: Callable[[str], None], child: Sequence[str
 def _run(job: Job, child: Sequence[str]) -> Answer:
     with tempfile.TemporaryDirectory(prefix="cnn-jax-compile-") as name:
         folder = Path(name)
-        asked, answered, log = folder / "job.json", folder / "answer.json", folder / "log.txt"
-        asked.write_bytes(JOB.dump_json(job))
+        job_file, answer_file, log = folder / "job.json", folder / "answer.json", folder / "log.txt"
+        job_file.write_bytes(JOB.dump_json(job))
         with log.open("wb") as output:
-            done = subprocess.run(
-                [*child, str(asked), str(answered)], env=_environment(job), stdout=output, stderr=subprocess.STDOUT
-            )
-        if done.returncode == 0 and answered.exists():
-            return ANSWER.validate_json(answered.read_bytes())
+            words = [*child, str(job_file), str(answer_file)]
+            done = subprocess.run(words, env=_environment(job), stdout=output, stderr=subprocess.STDOUT)
+        if done.returncode == 0 and answer_file.exists():
+            return ANSWER.validate_json(answer_file.read_bytes())
         tail = faults.log_tail(log)
         _, message, _ = faults.of_process_end(done.returncode, tail)
-        return Failed("\n  ".join([f"{message}; the last it wrote:", *tail] if tail else [message]))
+        return Failed("\n  ".join([f"{message}; its last output:", *tail] if tail else [message]))
 
 
 def _environment(job: Job) -> dict[str, str]:
-    """Environment of the compiling process, which leaves alone the accelerators that it does not need."""
-    asked = topology.parse(job.topology)
-    ours = {}
-    if asked.platform != "gpu" or asked.gpu_description is not None:
-        ours["JAX_PLATFORMS"] = "cpu"
-    if asked.platform == "tpu":
-        # A run on this machine's own TPU may hold the library's lock; nobody need answer what slice this is.
-        ours |= {"ALLOW_MULTIPLE_LIBTPU_LOAD": "1", "TPU_SKIP_MDS_QUERY": "1"}
-    if asked.platform == "cpu":
-        count = f"--xla_force_host_platform_device_count={asked.chips}"
-        ours["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {count}".strip()
-    return confinement.environment(ours)
+    """Returns the environment of the compiling process, which hides accelerators that it does not need."""
+    target = topology.parse(job.topology)
+    variables = {}
+    if target.platform != "gpu" or target.gpu_description is not None:
+        variables["JAX_PLATFORMS"] = "cpu"
+    if target.platform == "tpu":
+        # A run on this machine's TPU may hold libtpu's lock, and the metadata server need not name a slice.
+        variables |= {"ALLOW_MULTIPLE_LIBTPU_LOAD": "1", "TPU_SKIP_MDS_QUERY": "1"}
+    if target.platform == "cpu":
+        count = f"--xla_force_host_platform_device_count={target.chips}"
+        variables["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {count}".strip()
+    return confinement.environment(variables)

@@ -1,4 +1,4 @@
-"""Findings about one step, beside the chip's peaks, and advice where it does not fit."""
+"""Compilation results of one step, compared with the chip's peaks, and advice if the step does not fit."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _USED = (
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One step for one topology.
+    """One step compiled for one topology.
 
     Attributes:
       program: "train" or "eval".
       outcome: Outcome of the compilation.
-      chip: Published peaks; None where they are not known.
-      batch_per_chip: Images; None where the compiler's process died.
-      memory_share: Fraction of the chip's memory; None where it is not known.
-      roofline: An estimate; None where there is no program, or no peaks.
+      chip: Published peaks; None if unknown.
+      batch_per_chip: Images per chip; None if the compiling process died.
+      memory_share: Fraction of the chip's memory; None if unknown.
+      roofline: Roofline estimate; None without a program or without peaks.
     """
 
     program: Program
@@ -40,19 +40,19 @@ class Step:
 
     @property
     def fits(self) -> bool:
-        """Whether there is a program and the memory holds it."""
+        """Whether the step compiled and fits into memory."""
         return isinstance(self.outcome.answer, Compiled) and (self.memory_share is None or self.memory_share <= 1)
 
 
 def device_memory(answer: Compiled, chip: Chip | None) -> int | None:
-    """Bytes of a device: as the device says where it is here, else as published; None where neither does."""
+    """Returns a device's memory in bytes, as reported by the device or as published; None if unknown."""
     if answer.device_memory is not None:
         return answer.device_memory
     return None if chip is None else chip.memory // chip.devices
 
 
 def memory_share(answer: Answer, chip: Chip | None) -> float | None:
-    """The share of a chip's memory that a step takes, above 1 where the compiler found it too little."""
+    """Returns the fraction of a chip's memory that a step takes, above 1 if it does not fit; None if unknown."""
     if isinstance(answer, Compiled):
         memory = device_memory(answer, chip)
         return None if memory is None else answer.memory.total / memory
@@ -64,14 +64,14 @@ def memory_share(answer: Answer, chip: Chip | None) -> float | None:
 
 
 def advice(step: Step, experiment: Experiment) -> tuple[str, ...]:
-    """Advises on a step that does not fit.
+    """Returns suggestions for a step that does not fit, the most promising first.
 
     Args:
-      step: Step that does not fit.
+      step: The compiled step.
       experiment: The resolved config.
 
     Returns:
-      One sentence for each thing to try, the likeliest first; none where it fits, or was not compiled at all.
+      One sentence per suggestion; none if the step fits, or was not compiled at all.
     """
     batch = step.batch_per_chip
     if step.fits or batch is None:
@@ -79,10 +79,10 @@ def advice(step: Step, experiment: Experiment) -> tuple[str, ...]:
     sentences = []
     if step.memory_share is not None and step.memory_share > 1 and batch > 1:
         smaller = max(1, int(batch / step.memory_share) // 8 * 8)
-        sentences.append(f"--batch_per_chip={smaller}, by proportion; --largest_batch seeks the largest that fits")
+        sentences.append(f"--batch_per_chip={smaller}, by proportion; --largest_batch finds the largest that fits")
     elif batch > 1:
-        sentences.append(f"--batch_per_chip={batch // 2}; --largest_batch seeks the largest that fits")
-    sentences.append("more chips for the same config.train.batch_size, which they share out")
+        sentences.append(f"--batch_per_chip={batch // 2}; --largest_batch finds the largest that fits")
+    sentences.append("more chips for the same config.train.batch_size, which is divided among them")
     if experiment.model.compute == "float32":
-        sentences.append("config.model.compute=bfloat16: half the memory for every map that is kept for the gradients")
+        sentences.append("config.model.compute=bfloat16, which halves the memory of the maps kept for the gradients")
     return tuple(sentences)

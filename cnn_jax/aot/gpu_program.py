@@ -1,4 +1,4 @@
-"""A program compiled for GPUs, counted from its text and its list of launches: XLA has no cost analysis of it."""
+"""Costs of a program compiled for GPUs, from its text and its list of launches, as XLA has no cost analysis."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _RUNS = {"while", "conditional", "call", "async-start"}
 
 @dataclasses.dataclass(frozen=True)
 class Launches:
-    """Work that the host gives the device in one step.
+    """Number of launches in one step.
 
     Attributes:
-      kernels: Kernels, library calls, copies and fills of memory, inside CUDA graphs too.
+      kernels: Kernels, library calls, memory copies and fills, including those in CUDA graphs.
       graphs: CUDA graphs.
-      alone: How many of the kernels are in no graph, each launched by itself.
+      alone: Kernels outside CUDA graphs, which are launched individually.
     """
 
     kernels: int
@@ -35,14 +35,14 @@ class Launches:
 
 @dataclasses.dataclass(frozen=True)
 class GpuProgram:
-    """Account of a GPU program; what a loop repeats counts once.
+    """Costs of a GPU program; the body of a loop counts once.
 
     Attributes:
       flops: Floating-point operations of its convolutions and matrix products.
-      launches: Kernels and CUDA graphs; None where the compiler wrote no list.
+      launches: Kernels and CUDA graphs; None if the compiler wrote no list.
       convolutions: Number of convolutions by type and layout of the feature maps, such as ("bf16 NHWC", 158).
-      narrow: Convolutions that read feature maps of fewer than four channels, in half precision.
-      grouped: Convolutions in groups of channels.
+      narrow: Number of half-precision convolutions of fewer than four input channels.
+      grouped: Number of grouped convolutions.
       rearranged: Number of copies and transposes of arrays.
       rearranged_bytes: Bytes that these write.
     """
@@ -57,15 +57,7 @@ class GpuProgram:
 
 
 def read(module: Module, launches: Launches | None = None) -> GpuProgram:
-    """Counts a program.
-
-    Args:
-      module: Compiled program.
-      launches: Its launches, as `read_launches` gives them.
-
-    Returns:
-      The account.
-    """
+    """Computes the costs of a compiled program, given its launches from `read_launches`."""
     flops, layouts = 0.0, collections.Counter[str]()
     narrow = grouped = rearranged = rearranged_bytes = 0
     scheduled = set(_reached(module))
@@ -86,17 +78,13 @@ def read(module: Module, launches: Launches | None = None) -> GpuProgram:
 
 
 def read_launches(dump: Path) -> Launches | None:
-    """Reads the launches of the program that XLA has written about into a folder (`xla_dump_to`).
-
-    Returns:
-      Its launches; None where there is no list of them.
-    """
+    """Reads the launches of a program from XLA's dump folder (`xla_dump_to`); None if it has no list of them."""
     files = sorted(dump.glob("*.thunk_sequence_after_thunk_passes.txt"))
     return count_launches(files[-1].read_text(encoding="utf-8")) if files else None
 
 
 def count_launches(text: str) -> Launches:
-    """Counts the lines of XLA's list of thunks; indented lines belong to the graph or loop above them."""
+    """Counts the launches in XLA's list of thunks, where indented lines belong to the graph or loop above them."""
     kernels = graphs = alone = 0
     graph_indent: int | None = None
     for line in text.splitlines():
@@ -115,7 +103,7 @@ def count_launches(text: str) -> Launches:
 
 
 def _maps(instruction: Instruction, results: dict[str, tuple[Shape, ...]]) -> tuple[Shape, str]:
-    """The feature maps on a convolution's input side, and the labels of their axes."""
+    """Returns the shape of a convolution's input feature maps, and the labels of their axes."""
     labels = products.labels(instruction)[0]
     if products.target(instruction).endswith("BackwardInput"):
         return instruction.shapes[0], labels
@@ -127,7 +115,7 @@ def _layout(shape: Shape, labels: str) -> str:
 
 
 def _rearranges(instruction: Instruction, module: Module) -> bool:
-    """Whether an instruction copies or transposes an array, cast or not."""
+    """Returns whether an instruction copies or transposes an array, with or without a cast."""
     if instruction.opcode in ("copy", "transpose"):
         return True
     return instruction.opcode == "fusion" and any(
@@ -138,13 +126,13 @@ def _rearranges(instruction: Instruction, module: Module) -> bool:
 
 
 def _reached(module: Module) -> Iterator[str]:
-    """The entry computation, and those that its loops and branches run."""
-    seen, open_ = set(), [module.entry]
-    while open_:
-        name = open_.pop()
-        if name not in seen:
-            seen.add(name)
+    """Yields the entry computation and those that its loops and branches run."""
+    visited, stack = set(), [module.entry]
+    while stack:
+        name = stack.pop()
+        if name not in visited:
+            visited.add(name)
             yield name
             for each in module.computations.get(name, []):
                 if each.opcode in _RUNS:
-                    open_ += each.called
+                    stack += each.called

@@ -1,4 +1,4 @@
-"""The images' shape and the number of classes, which a compiled step must know, without the data."""
+"""Determines the image shape and the number of classes, which a compiled step needs, without the data."""
 
 from __future__ import annotations
 
@@ -9,25 +9,22 @@ from cnn_jax.words import by
 
 
 def describe(data: cfg.Data, image_shape: ImageShape | None, classes: int | None) -> tuple[ImageShape, int]:
-    """Takes the images' shape and classes from the config, and from the flags what the config does not tell.
+    """Returns the image shape and number of classes from the config, or from the flags if the config lacks them.
 
     Args:
       data: Data section of the config.
-      image_shape: (height, width, channels) of --image_shape, where given.
-      classes: Value of --classes, where given.
-
-    Returns:
-      (image shape, classes).
+      image_shape: (height, width, channels) of --image_shape, if given.
+      classes: Value of --classes, if given.
 
     Raises:
-      ConfigError: for what neither tells, and where they disagree.
+      ConfigError: If neither config nor flag defines a value, or they disagree.
     """
     known_shape, known_classes = declared(data)
     faults = []
     for flag, given, known in (("image_shape", image_shape, known_shape), ("classes", classes, known_classes)):
         if given is None and known is None:
             faults.append(
-                f"--{flag}: the images of config.data.name={data.name} are not here to tell it; {_HELP[flag]}"
+                f"--{flag}: not defined by config.data.name={data.name} without reading the images; {_HELP[flag]}"
             )
         elif None not in (given, known) and given != known:
             faults.append(

@@ -1,4 +1,4 @@
-"""Questions to a compiling process and its answers: both as JSON, so that a crash takes nothing along."""
+"""Jobs for the compiling process and its answers, exchanged as JSON so that a crash of the process is contained."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Job:
     Attributes:
       experiment: The config.
       image_shape: (height, width, channels) in pixels.
-      classes: How many there are.
-      topology: As `topology.parse` reads it.
-      program: The training step, or the evaluation of one batch.
-      batch_per_chip: Images of one chip; None spreads the config's batch over all chips.
-      options: Compiler options, beside those that this package always gives.
+      classes: Number of classes.
+      topology: Topology as text, for `topology.parse`.
+      program: "train" for the training step, "eval" for the evaluation of one batch.
+      batch_per_chip: Images per chip; None divides the config's batch among all chips.
+      options: Compiler options, in addition to the package's own.
     """
 
     experiment: Experiment
@@ -40,12 +40,12 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """Bytes of one device while the program runs.
+    """Memory of one device while the program runs, in bytes.
 
     Attributes:
-      arguments: The state before the step, and the batch.
-      outputs: The state after it, where it does not take the place of the arguments.
-      temporaries: Maps kept for the gradients, and all else in between.
+      arguments: State before the step, and the batch.
+      outputs: Results that do not reuse the memory of arguments.
+      temporaries: Intermediate values, such as maps kept for the gradients.
       code: The program.
     """
 
@@ -62,23 +62,22 @@ class Memory:
 # More than ten fields: one for each figure of the report.
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-    """Compiler's account of a program; figures are for one device.
+    """Costs of a compiled program; figures are per device.
 
     Attributes:
-      device_kind: The driver's name.
+      device_kind: The device's `jax.Device.device_kind`.
       devices: Number of devices that share a batch.
-      batch: Images of one device.
-      device_memory: Bytes that a program may use; None where the device is not here to ask.
-      memory: Bytes of each kind.
+      batch: Images per device.
+      device_memory: Bytes that a program may use; None if the device is not attached.
+      memory: Memory by kind.
       flops: Floating-point operations of the program.
-      traffic: Bytes to and from the memory, without what stays on the chip.
-      counted: Bytes that instructions read and write, by the compiler's count, wherever these lie; None where it has no
-        count.
-      collectives: Exchanges between the devices, in the program's order.
-      model_flops: Two for each multiply-add of the network and, in training, of its gradients.
-      fillings: How full each layer's forward product leaves the matrix unit, 0 to 1; empty for devices that have none.
+      traffic: Bytes moved to and from memory, without on-chip memory.
+      counted: Bytes that instructions access in any memory, by the compiler's count; None without a count.
+      collectives: Collective operations in program order.
+      model_flops: Two per multiply-add of the network and, in training, of its gradients.
+      fillings: Use of the matrix unit by each layer's forward pass; empty for devices without one.
       seconds: Compile time, in seconds.
-      gpu: Further account of a program for GPUs; None for other devices.
+      gpu: Further costs of a GPU program; None for other devices.
     """
 
     device_kind: str
@@ -99,7 +98,7 @@ class Compiled:
 
 @dataclasses.dataclass(frozen=True)
 class Refused:
-    """The config does not work, on whatever device; `message` says why."""
+    """The config, or its combination with the devices, is not legal; `message` says why."""
 
     message: str
     kind: Literal["refused"] = "refused"
@@ -107,11 +106,11 @@ class Refused:
 
 @dataclasses.dataclass(frozen=True)
 class OutOfMemory:
-    """The program does not fit.
+    """The program does not fit into memory.
 
     Attributes:
-      message: The compiler's.
-      batch: Images of one device.
+      message: Message of the compiler.
+      batch: Images per device.
     """
 
     message: str
@@ -121,7 +120,7 @@ class OutOfMemory:
 
 @dataclasses.dataclass(frozen=True)
 class Failed:
-    """The compiler gave up, or its process died; `message` is what is left of it."""
+    """The compiler failed, or its process died; `message` has the details."""
 
     message: str
     kind: Literal["failed"] = "failed"

@@ -1,4 +1,4 @@
-"""The real train and eval steps, lowered for devices that need not be here; no array is made."""
+"""Lowers the train and eval steps for devices that need not be attached, without creating arrays."""
 
 from __future__ import annotations
 
@@ -21,23 +21,17 @@ from cnn_jax.train.step import StepConfig, eval_step, state_shape, train_step
 
 
 def devices_of(topology: Topology) -> list[Any]:
-    """The devices that a program is compiled for.
-
-    Args:
-      topology: Topology of TPUs or of GPUs by name, which need not be here; or this machine's CPU or GPUs.
-
-    Returns:
-      JAX's devices.
+    """Returns JAX's devices of a topology; named TPUs and GPUs need not be attached.
 
     Raises:
-      ConfigError: where the compiler of absent TPUs or GPUs is missing.
-      RuntimeError: where JAX has no such devices.
+      ConfigError: If the compiler for absent TPUs or GPUs is not installed.
+      RuntimeError: If JAX has no such devices.
     """
     if (description := topology.gpu_description) is not None:
         if importlib.util.find_spec("jax_cuda12_plugin") is None:
             raise ConfigError(
                 [
-                    f"--topology: {topology.text} is compiled for by JAX's CUDA plugin, which is not installed: "
+                    f"--topology: {topology.text} needs the compiler in JAX's CUDA plugin, which is not installed: "
                     "pip install --no-deps -r requirements-gpu-compile.txt"
                 ]
             )
@@ -49,92 +43,89 @@ def devices_of(topology: Topology) -> list[Any]:
     if importlib.util.find_spec("libtpu") is None:
         raise ConfigError(
             [
-                f"--topology: {topology.text} is compiled for by libtpu, which is not installed: "
+                f"--topology: {topology.text} needs the compiler in libtpu, which is not installed: "
                 "pip install -r requirements-tpu.txt"
             ]
         )
-    # A host has 2 x 2 chips of a slice, and of a smaller one all.
+    # A host has up to 2 x 2 chips of a slice.
     sides = (*topology.shape, 1)[:3]
     return list(
         topologies.get_topology_desc(
             topology.text,
             "tpu",
             chips_per_host_bounds=[min(side, most) for side, most in zip(sides, (2, 2, 1), strict=True)],
-            # The two cores of a v4 chip work as one device, as they do in Cloud TPU.
+            # The two cores of a v4 chip form one device, as in Cloud TPU.
             chip_config_name="megacore" if topology.text.startswith("v4:") else "default",
         ).devices
     )
 
 
 def batch_of(job: Job, devices: int, per_chip: int) -> int:
-    """Images of one device.
+    """Returns the number of images per device, from --batch_per_chip or from the config's batch.
 
     Args:
-      job: Config, and which of its programs.
+      job: Program to compile.
       devices: Number of devices that share a batch.
-      per_chip: Devices of one chip.
-
-    Returns:
-      As many as --batch_per_chip asks for, else as the config's batch gives.
+      per_chip: Devices per chip.
 
     Raises:
-      ConfigError: where the devices cannot share the batch evenly.
+      ConfigError: If the batch does not divide over the devices.
     """
     if (wanted := job.batch_per_chip) is not None:
         if wanted % per_chip:
             raise ConfigError(
-                [f"--batch_per_chip={wanted}: a chip of {job.topology} is {per_chip} devices; use {wanted + 1}"]
+                [f"--batch_per_chip={wanted}: a chip of {job.topology} has {per_chip} devices; use {wanted + 1}"]
             )
         return wanted // per_chip
     train = job.experiment.train
     if job.program == "eval":
         return preflight.whole_batch(train.eval_batch_size, devices) // devices
     if (fault := preflight.indivisible(train, devices)) is not None:
-        raise ConfigError([f"{fault}; or give the images of one chip by --batch_per_chip"])
+        raise ConfigError([f"{fault}; or set the images per chip with --batch_per_chip"])
     return train.batch_size // devices
 
 
 def with_batch(experiment: Experiment, batch_size: int) -> Experiment:
-    """Gives an experiment another batch size."""
+    """Returns a copy of an experiment with another batch size."""
     return experiment.model_copy(update={"train": experiment.train.model_copy(update={"batch_size": batch_size})})
 
 
 def lower(job: Job, batch: int, devices: list[Any]) -> jax.stages.Lowered:
-    """Lowers one step as training on streamed batches runs it: the batch spread over all devices.
+    """Lowers one step as in training on streamed batches, with the batch sharded over all devices.
 
     Args:
-      job: Config, and which of its steps.
-      batch: Images of one device.
-      devices: As `devices_of` gives them.
+      job: Program to compile.
+      batch: Images per device.
+      devices: Devices from `devices_of`.
 
     Returns:
       The lowered program.
     """
     mesh = sharding.data_mesh(devices)
-    everywhere, spread = sharding.replicated(mesh), sharding.one_batch(mesh)
+    replicated, sharded = sharding.replicated(mesh), sharding.one_batch(mesh)
     experiment = job.experiment
     config = StepConfig.of(experiment, job.classes, mesh.abstract_mesh)
     state = state_shape(config, job.image_shape)
-    where = sharding.of_state(state, mesh, experiment.train)
-    batch_like = _batch_like(job, batch * len(devices))
-    batch_where = pipeline.Batch(spread, spread, spread, everywhere)  # type: ignore[arg-type]
+    of_state = sharding.of_state(state, mesh, experiment.train)
+    batch_shape = _batch_shape(job, batch * len(devices))
+    of_batch = pipeline.Batch(sharded, sharded, sharded, replicated)  # type: ignore[arg-type]
     if job.program == "eval":
-        in_shardings: tuple[Any, ...] = (where.variables, batch_where)
-        evaluate = jax.jit(eval_step, static_argnums=0, in_shardings=in_shardings, out_shardings=everywhere)
-        return evaluate.lower(config, state.variables, batch_like)
+        in_shardings: tuple[Any, ...] = (of_state.variables, of_batch)
+        evaluate = jax.jit(eval_step, static_argnums=0, in_shardings=in_shardings, out_shardings=replicated)
+        return evaluate.lower(config, state.variables, batch_shape)
     step = jax.jit(
         train_step,
         static_argnums=0,
-        in_shardings=(where, batch_where, everywhere, everywhere),
-        out_shardings=(where, everywhere),
+        in_shardings=(of_state, of_batch, replicated, replicated),
+        out_shardings=(of_state, replicated),
         donate_argnums=1,
     )
     learning_rate, key = jax.ShapeDtypeStruct((), jnp.float32), jax.eval_shape(jax.random.key, 0)
-    return step.lower(config, state, batch_like, learning_rate, key)
+    return step.lower(config, state, batch_shape, learning_rate, key)
 
 
-def _batch_like(job: Job, images: int) -> pipeline.Batch:
-    """The shapes and types of a batch."""
+def _batch_shape(job: Job, images: int) -> pipeline.Batch:
+    """Returns the shapes and types of a batch."""
 
     def array(*shape: int, dtype: Any = jnp.float32) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype)

@@ -1,4 +1,4 @@
-"""How much of the matrix unit works on padding, from the layer table."""
+"""Estimates the matrix unit's work on padding from the layer table."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cnn_jax.layer_rows import LayerRow
 
 @dataclasses.dataclass(frozen=True)
 class Filling:
-    """How the weights of one layer fill the matrix unit's tiles.
+    """Tiling of one layer's weights on the matrix unit.
 
     Attributes:
-      layer: Its name.
-      rows: Rows of the weights as a matrix: taps x input channels of a group.
-      columns: Output channels of a group.
+      layer: Name of the layer.
+      rows: Rows of the weight matrix: taps x input channels per group.
+      columns: Columns of the weight matrix: output channels per group.
       multiply_adds: Multiply-adds of one image's forward pass.
-      waste: Share of the tiles that is padding.
+      waste: Fraction of the tiles that is padding.
     """
 
     layer: str
@@ -29,10 +29,10 @@ class Filling:
 
 
 def fillings(layers: Iterable[LayerRow], side: int) -> tuple[Filling, ...]:
-    """Lays the weights of every convolution and dense layer out in tiles.
+    """Tiles the weights of every convolution and dense layer.
 
-    A convolution counts as one product over all taps at once, the arrangement that wastes least: a compiler that
-    takes the taps one by one pads more.
+    A convolution counts as one product over all taps, which has the least padding; a compiler that multiplies tap by
+    tap pads more.
 
     Args:
       layers: Rows of the layer table.
@@ -45,15 +45,15 @@ def fillings(layers: Iterable[LayerRow], side: int) -> tuple[Filling, ...]:
 
 
 def _filling(layer: LayerRow, side: int) -> Filling:
-    places = math.prod(layer.output_shape[:-1]) if layer.window else 1
+    positions = math.prod(layer.output_shape[:-1]) if layer.window else 1
     columns = layer.output_shape[-1] // layer.groups
-    rows = layer.multiply_adds // (places * layer.output_shape[-1])
+    rows = layer.multiply_adds // (positions * layer.output_shape[-1])
     padded = math.prod(-(-size // side) * side for size in (rows, columns))
     return Filling(layer.name, rows, columns, layer.multiply_adds, 1 - rows * columns / padded)
 
 
-def waste(of_layers: Iterable[Filling]) -> float:
-    """The share of all the matrix unit's work that is padding, each layer weighing by its work, padding included."""
-    entries = tuple(of_layers)
+def waste(layers: Iterable[Filling]) -> float:
+    """Returns the fraction of the matrix unit's total work that is padding."""
+    entries = tuple(layers)
     useful = sum(each.multiply_adds for each in entries)
     return 1 - useful / sum(each.multiply_adds / (1 - each.waste) for each in entries)

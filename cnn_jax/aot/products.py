@@ -1,4 +1,4 @@
-"""Arithmetic of convolutions and matrix products in a compiled program, XLA's own and those of NVIDIA's libraries."""
+"""Counts FLOPs of convolutions and matrix products in a compiled program, both XLA's and NVIDIA's libraries'."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _TARGET = re.compile(r'custom_call_target="([^"]*)"')
 
 
 def is_convolution(instruction: Instruction) -> bool:
-    """Whether an instruction is a convolution, by cuDNN or by XLA."""
+    """Returns whether an instruction is a convolution of cuDNN or XLA."""
     return instruction.opcode == "convolution" or "$conv" in target(instruction)
 
 
 def flops(instruction: Instruction, module: Module, results: dict[str, tuple[Shape, ...]]) -> float:
-    """Counts the arithmetic of an instruction's products, those in a fusion included.
+    """Counts the FLOPs of an instruction's products, including those in a fusion.
 
     Args:
       instruction: Instruction of a computation.
@@ -33,7 +33,7 @@ def flops(instruction: Instruction, module: Module, results: dict[str, tuple[Sha
 
 
 def own_flops(instruction: Instruction, results: dict[str, tuple[Shape, ...]]) -> float:
-    """Counts two for each multiply-add of one instruction; a convolution's padding counts as work."""
+    """Counts two FLOPs per multiply-add of one instruction; a convolution's padding counts too."""
     operands = [results[name][0] for name in instruction.operands if results.get(name)]
     if is_convolution(instruction) and len(operands) > 1:
         _, kernel_labels, _ = labels(instruction)
@@ -49,7 +49,7 @@ def own_flops(instruction: Instruction, results: dict[str, tuple[Shape, ...]]) -
 
 
 def _contracted(instruction: Instruction) -> tuple[int, ...] | None:
-    """Axes of the first operand over which a matrix product sums; None for other instructions."""
+    """Returns the contracted axes of a matrix product's first operand; None for other instructions."""
     if instruction.opcode == "dot":
         found = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", instruction.attributes)
     elif "cublas" in target(instruction):
@@ -60,13 +60,13 @@ def _contracted(instruction: Instruction) -> tuple[int, ...] | None:
 
 
 def labels(instruction: Instruction) -> tuple[str, str, str]:
-    """Labels of the axes of a convolution's maps, kernel and result, as XLA writes them: b, f, i, o and numbers."""
+    """Returns XLA's axis labels of a convolution's maps, kernel and result: b, f, i, o and digits."""
     found = _LABELS.search(instruction.attributes)
     assert found is not None, instruction.name
     return found[1], found[2], found[3]
 
 
 def target(instruction: Instruction) -> str:
-    """Name of the library function that an instruction calls; empty for other instructions."""
+    """Returns the library function that an instruction calls; empty for other instructions."""
     found = _TARGET.search(instruction.attributes) if instruction.opcode == "custom-call" else None
     return found[1] if found else ""

@@ -1,4 +1,4 @@
-"""The findings for a terminal and as JSON; all figures are of one chip."""
+"""Formats the findings of `compile` for a terminal and as JSON; all figures are per chip."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from cnn_jax.aot.run import Findings
 from cnn_jax.config import Experiment
 
 _GIB = 2**30
-_MOST_WASTEFUL = 5  # layers that are listed
+_MOST_WASTEFUL = 5  # number of listed layers
 
 
 def as_table(findings: Findings, experiment: Experiment) -> RenderableType:
-    """The findings for a terminal."""
+    """Returns the findings for a terminal."""
     lines = [line for step in findings.steps for line in _troubles(step, experiment)]
     if findings.tried:
         lines.append(_largest(findings))
@@ -37,7 +37,7 @@ def as_table(findings: Findings, experiment: Experiment) -> RenderableType:
 
 
 def as_json(findings: Findings, experiment: Experiment) -> str:
-    """The findings with every figure, units by the names: bytes, seconds, FLOPs as numbers."""
+    """Returns all findings as JSON, in bytes, seconds and FLOPs."""
     return json.dumps(
         {
             "topology": findings.topology,
@@ -134,7 +134,7 @@ def _costs(findings: Findings) -> Table:
         if on_gpu:
             overlap = _figure(_overlap(*key))
             table.add_row(
-                "  products meanwhile", *(overlap(step) if _compiled(step) else "" for step in findings.steps)
+                "  overlapping products", *(overlap(step) if _compiled(step) else "" for step in findings.steps)
             )
     return table
 
@@ -144,7 +144,7 @@ def _per_chip(step: Step) -> int:
 
 
 def _figure(text: Callable[[Step, Compiled], str]) -> Callable[[Step], str]:
-    """A cell of the table for a step that was compiled."""
+    """Returns a function that formats a cell of the table for a compiled step."""
 
     def cell(step: Step) -> str:
         assert isinstance(step.outcome.answer, Compiled)
@@ -169,18 +169,18 @@ def _counted(step: Step, answer: Compiled) -> str:
 
 
 def _overlap(operation: str, carries: str) -> Callable[[Step, Compiled], str]:
-    """Products between the starts and the ends of exchanges; what the schedule of several shares counts for each."""
+    """Returns a function that formats the products during collectives; overlapping collectives each count them."""
 
     def cell(_: Step, answer: Compiled) -> str:
-        of_these = [
+        works = [
             each.work
             for each in answer.collectives
             if (each.operation, " + ".join(each.carries)) == (operation, carries)
         ]
-        if not of_these:
+        if not works:
             return "none"
-        waiting = sum(not work for work in of_these)
-        most = max(work or 0.0 for work in of_these)
+        waiting = sum(not work for work in works)
+        most = max(work or 0.0 for work in works)
         return f"up to {_decimal(most, 'FLOP')}; {waiting} without" if waiting else f"up to {_decimal(most, 'FLOP')}"
 
     return cell
@@ -217,12 +217,12 @@ def _estimate(text: Callable[[Any], str]) -> Callable[[Step], str]:
 
 
 def _binary(size: float) -> str:
-    """Bytes of memory, whose sizes are powers of two."""
+    """Formats bytes of memory with binary prefixes."""
     return f"{size / _GIB:.2f} GiB" if size >= _GIB / 10 else f"{size / 2**20:.2f} MiB"
 
 
 def _decimal(amount: float, unit: str) -> str:
-    """An amount with the prefix that leaves one to three digits before the point."""
+    """Formats an amount with a decimal prefix."""
     for prefix, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if amount >= factor:
             return f"{amount / factor:.3g} {prefix}{unit}"
@@ -233,10 +233,10 @@ _ROWS: tuple[tuple[str, Callable[[Step], str]], ...] = (
     ("images", lambda step: f"{step.batch_per_chip:,}"),
     ("images, all chips", _figure(lambda step, answer: f"{answer.devices * answer.batch:,}")),
     ("memory: state and batch", _memory("arguments")),
-    ("memory: results beside them", _memory("outputs")),
+    ("memory: other results", _memory("outputs")),
     ("memory: temporaries", _memory("temporaries")),
     ("memory: program", _memory("code")),
-    ("memory, in all", _memory("total")),
+    ("memory, total", _memory("total")),
     ("  of the chip's", _figure(_of_memory)),
     ("arithmetic of the program", _figure(lambda step, answer: _decimal(_per_chip(step) * answer.flops, "FLOP"))),
     ("arithmetic of the network", _figure(lambda step, answer: _decimal(_per_chip(step) * answer.model_flops, "FLOP"))),
@@ -251,16 +251,16 @@ _ROWS: tuple[tuple[str, Callable[[Step], str]], ...] = (
 
 
 def _troubles(step: Step, experiment: Experiment) -> Iterator[str]:
-    """Lists what went wrong with a step, and what helps."""
+    """Yields the problems of a step, and suggestions."""
     answer = step.outcome.answer
     if isinstance(answer, Compiled) and step.outcome.fallback is not None:
-        yield f"{step.program} step: the compiler failed, and did it with {step.outcome.fallback}"
+        yield f"{step.program} step: the compiler failed, and succeeded with {step.outcome.fallback}"
     if isinstance(answer, OutOfMemory):
-        said = answer.message.splitlines()[0]
-        yield f"{step.program} step, {step.batch_per_chip} images a chip: DOES NOT FIT. {said}"
+        reason = answer.message.splitlines()[0]
+        yield f"{step.program} step, {step.batch_per_chip} images a chip: DOES NOT FIT. {reason}"
     elif isinstance(answer, Failed):
-        ways = "".join(f"; with {options} too" for options, _ in step.outcome.failures)
-        yield f"{step.program} step: NOT COMPILED, the compiler failed{ways}: {answer.message}"
+        others = "".join(f"; also with {options}" for options, _ in step.outcome.failures)
+        yield f"{step.program} step: NOT COMPILED, the compiler failed{others}: {answer.message}"
     elif not step.fits:
         yield f"{step.program} step: DOES NOT FIT: it takes {step.memory_share:.0%} of the memory"
     for sentence in advice(step, experiment):

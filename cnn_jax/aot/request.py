@@ -1,4 +1,4 @@
-"""Request of `compile`, without JAX."""
+"""Parsed flags of `compile`, without JAX."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from cnn_jax.aot.topology import Topology
 
 @dataclasses.dataclass(frozen=True)
 class CompileRequest:
-    """Request of the command line.
+    """Parsed flags of `compile`.
 
     Attributes:
       topology: The chips.
-      batch_per_chip: Images; None spreads the config's batches over all chips.
-      largest_batch: Whether the largest batch that fits is sought.
-      image_shape, classes: Shape of the images and number of classes, where the config does not tell.
+      batch_per_chip: Images per chip; None divides the config's batches among all chips.
+      largest_batch: Whether to find the largest batch that fits.
+      image_shape, classes: Shape of the images and number of classes, if the config does not define them.
     """
 
     topology: Topology

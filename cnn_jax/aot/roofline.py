@@ -1,4 +1,4 @@
-"""How long a program takes at the least, by its arithmetic and its traffic with the memory."""
+"""Roofline model: a lower bound on a program's time from its arithmetic and its memory traffic."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from cnn_jax.chips import Chip
 
 @dataclasses.dataclass(frozen=True)
 class Roofline:
-    """An estimate of one step on one chip: no program is faster, most are slower.
-
-    Communication between chips is not in it.
+    """Lower bound on the time of one step on one chip, without communication between chips.
 
     Attributes:
       seconds: Time of the step, in seconds.
-      bound: Limit that sets the time: "memory" or "arithmetic".
+      bound: Resource that limits the time: "memory" or "arithmetic".
       images_per_second: Images per second on one chip.
-      utilisation: Share of the chip's peak that goes into the network's own multiply-adds.
+      utilisation: Fraction of the chip's peak that the network's own multiply-adds use.
     """
 
     seconds: float
@@ -29,15 +27,15 @@ class Roofline:
 def estimate(
     chip: Chip, flops: float, traffic: float, model_flops: float, images: int, peak: float | None = None
 ) -> Roofline:
-    """Puts a program under a chip's roof.
+    """Estimates the time of a program on a chip.
 
     Args:
       chip: Published peaks.
-      flops: Floating-point operations that the program computes on one chip.
-      traffic: Bytes that it moves to and from one chip's memory.
-      model_flops: Two for each multiply-add of the network, whatever the program does.
+      flops: Floating-point operations of the program on one chip.
+      traffic: Bytes moved to and from one chip's memory.
+      model_flops: Two per multiply-add of the network, independent of the program.
       images: Images per step on one chip.
-      peak: FLOP/s of the chip in the program's arithmetic; defaults to that of the narrowest numbers.
+      peak: FLOP/s of the chip in the program's arithmetic; None is that of the narrowest type.
 
     Returns:
       The estimate.

@@ -1,4 +1,4 @@
-"""The verb `compile`: both steps, then the largest batch, where it is asked for."""
+"""Implements `compile`: compiles both steps, then searches for the largest batch if asked to."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from cnn_jax.chips import Chip
 from cnn_jax.config import Experiment
 from cnn_jax.config.parsing import ConfigError
 
-_FINE = 64  # images a chip: from here on the largest batch is sought in eights
+_FINE = 64  # from this many images per chip on, the largest batch is found to a multiple of 8
 _PROGRAMS: tuple[Program, ...] = ("train", "eval")
 
 
 @dataclasses.dataclass(frozen=True)
 class Findings:
-    """All that was found for one config and one topology.
+    """Results for one config and one topology.
 
     Attributes:
-      topology: As --topology has it.
-      chip: Published peaks; None where they are not known.
+      topology: Value of --topology.
+      chip: Published peaks; None if unknown.
       image_shape: (height, width, channels) in pixels.
-      classes: How many there are.
-      steps: Training, then evaluation.
-      tried: Batches of the search for the largest, training; empty where none was asked for.
+      classes: Number of classes.
+      steps: Training step, then evaluation step.
+      tried: Training batches tried in the search for the largest one; empty without a search.
     """
 
     topology: str
@@ -47,19 +47,19 @@ def run(
     report: Callable[[str], None],
     compile_one: Callable[[Job, Callable[[str], None]], Outcome] = compile_program,
 ) -> Findings:
-    """Compiles the steps, one after the other.
+    """Compiles the steps one after the other.
 
     Args:
       experiment: The resolved config.
-      request: Request of the command line.
-      report: Function that gets a line about what is being done.
+      request: Parsed flags.
+      report: Receives lines of progress.
       compile_one: Compiles one program.
 
     Returns:
       The findings.
 
     Raises:
-      ConfigError: where the config and the chips do not go together.
+      ConfigError: If the config and the chips are not compatible.
     """
     shape, classes = images.describe(experiment.data, request.image_shape, request.classes)
     chip = request.topology.chip
@@ -70,7 +70,7 @@ def run(
         outcome = compile_one(Job(experiment, shape, classes, request.topology.text, program, batch), report)
         if isinstance(outcome.answer, Refused):
             raise ConfigError([outcome.answer.message])
-        return _seen(program, outcome, chip, experiment)
+        return _step(program, outcome, chip, experiment)
 
     steps = tuple(step(program, request.batch_per_chip) for program in _PROGRAMS)
     tried: tuple[Tried, ...] = ()
@@ -87,8 +87,8 @@ def run(
     return Findings(request.topology.text, steps[0].chip or chip, shape, classes, steps, tried)
 
 
-def _seen(program: Program, outcome: Outcome, chip: Chip | None, experiment: Experiment) -> Step:
-    """Puts what the compiler tells beside the chip's peaks."""
+def _step(program: Program, outcome: Outcome, chip: Chip | None, experiment: Experiment) -> Step:
+    """Combines the compiler's results with the chip's peaks."""
     answer = outcome.answer
     estimate = None
     if isinstance(answer, Compiled):

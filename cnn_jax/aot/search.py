@@ -1,4 +1,4 @@
-"""The largest batch that fits, in few compilations."""
+"""Searches for the largest batch that fits, with few compilations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Tried:
     """One batch that was compiled.
 
     Attributes:
-      batch: Images of one chip.
-      fits: Whether the chip's memory holds the step.
-      share: Fraction of the chip's memory, above 1 where it does not fit; None where the compiler does not say.
+      batch: Images per chip.
+      fits: Whether the step fits into the chip's memory.
+      share: Fraction of the chip's memory, above 1 if it does not fit; None if unknown.
     """
 
     batch: int
@@ -22,18 +22,18 @@ class Tried:
 
 
 def largest(attempt: Callable[[int], Tried], start: int, unit: int) -> tuple[Tried, ...]:
-    """Closes in on the largest batch that fits.
+    """Finds the largest batch that fits.
 
-    Memory grows nearly in proportion to the batch, so that each guess is where the line through the last ones meets
-    the limit; every third is the middle, should the line lead astray.
+    Memory is nearly linear in the batch, so each guess extrapolates the line through the two batches nearest to the
+    limit. Every third guess bisects instead, in case the line is misleading.
 
     Args:
-      attempt: Compiles a step for so many images a chip.
-      start: The first batch, a multiple of the unit.
-      unit: Images: the result is exact to it.
+      attempt: Compiles a step for a number of images per chip.
+      start: First batch to try, a multiple of `unit`.
+      unit: Resolution of the result, in images.
 
     Returns:
-      All that was tried, by batch: the last one that fits, and after it the first that does not.
+      All batches tried, in increasing order; the first that does not fit follows the largest that does.
     """
     tried: dict[int, Tried] = {}
     guess = start
@@ -50,7 +50,7 @@ def largest(attempt: Callable[[int], Tried], start: int, unit: int) -> tuple[Tri
 
 
 def _next(tried: list[Tried], low: int, high: int | None, unit: int, attempts: int) -> int:
-    """A multiple of the unit between what fits and what does not."""
+    """Returns the next batch to try, a multiple of the unit between the bounds."""
     guess = _on_the_line(tried)
     if high is None:
         return max(low + unit, min(guess or 2 * low, 8 * low) // unit * unit)
@@ -60,7 +60,7 @@ def _next(tried: list[Tried], low: int, high: int | None, unit: int, attempts: i
 
 
 def _on_the_line(tried: list[Tried]) -> int | None:
-    """Where the memory of the two batches nearest to the limit says that it is reached."""
+    """Extrapolates the memory of the two batches nearest to the limit to the batch that reaches it."""
     known = sorted((abs(one.share - 1), one.batch, one.share) for one in tried if one.share is not None)
     if not known:
         return None

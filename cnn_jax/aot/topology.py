@@ -1,4 +1,4 @@
-"""Accelerators that a program is compiled for: `--topology`, read without JAX."""
+"""Parses --topology, the accelerators to compile for, without JAX."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnn_jax.words import by, nearest
 
 _EXAMPLES = "v5e:4x4, v4:4x4x4, v3:4x4, v5e:1x1, h100, h100:8, cpu or gpu"
 _MOST_HOST_DEVICES = 1024
-_MOST_GPUS = 8  # of one host
+_MOST_GPUS = 8  # per host
 _GPU_DESCRIPTIONS = Path(__file__).parent / "gpus"
 GPUS = {
     "a100": "NVIDIA A100-SXM4-80GB",
@@ -35,20 +35,20 @@ _PLANES: dict[str, tuple[Shape, ...]] = {
     "v6e": ((1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16)),
 }
 _PARTS_OF_A_CUBE: tuple[Shape, ...] = ((1, 1, 1), (2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4))
-_MOST_OF_CUBES = {"v4": 4096, "v5p": 6144}  # chips of a slice, which is made of cubes of 4x4x4
+_MOST_OF_CUBES = {"v4": 4096, "v5p": 6144}  # most chips of a slice, which consists of cubes of 4x4x4
 _LONGEST = {"v4": 16, "v5p": 24}
 
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """Chips and how they lie.
+    """Accelerators to compile for.
 
     Attributes:
-      text: As --topology has it.
-      platform: JAX's name: "tpu", "cpu" or "gpu".
-      shape: Chips along each side; of "cpu" and of GPUs by name the number of devices; of "gpu" empty: as many as
-        there are.
-      chip: Published peaks; None where they are not known, or known only where the devices are.
+      text: Value of --topology.
+      platform: JAX's platform: "tpu", "cpu" or "gpu".
+      shape: Chips along each side of a TPU slice; (number of devices,) for "cpu" and named GPUs; empty for "gpu", all
+        attached GPUs.
+      chip: Published peaks; None if unknown, or known only from the attached devices.
     """
 
     text: str
@@ -58,28 +58,28 @@ class Topology:
 
     @property
     def chips(self) -> int:
-        """How many there are; 0 for "gpu"."""
+        """Number of chips; 0 for "gpu"."""
         return math.prod(self.shape) if self.shape else 0
 
     @property
     def gpu_description(self) -> Path | None:
-        """File that describes a GPU to XLA, which need not be here; None for other devices."""
+        """File that describes a named GPU to XLA; None for other devices."""
         name = self.text.partition(":")[0]
         return _GPU_DESCRIPTIONS / f"{name}.txtpb" if name in GPUS else None
 
 
 def parse(text: str) -> Topology:
-    """Reads a topology.
+    """Parses a topology.
 
     Args:
-      text: GENERATION:SIDExSIDE, with a third side for v4 and v5p; "cpu", or "cpu:8" for so many devices that share
-        the host; "gpu" for those that are here; a member of GPUS, or "h100:8" for so many of one host.
+      text: GENERATION:SIDExSIDE for a TPU slice, with a third side for v4 and v5p; "cpu", or "cpu:8" for 8 devices that
+        share the host; "gpu" for the attached GPUs; a member of GPUS, or "h100:8" for 8 GPUs of one host.
 
     Returns:
       The topology.
 
     Raises:
-      ConfigError: for what is no topology, with the nearest that is one.
+      ConfigError: If it is not a topology; the message names the nearest one.
     """
     name, _, size = text.partition(":")
     if name == "cpu":
@@ -91,9 +91,7 @@ def parse(text: str) -> Topology:
         return Topology(text, "cpu", (int(count),), None)
     if name == "gpu":
         if size:
-            raise ConfigError(
-                [f"--topology: got {text!r}; gpu takes the GPUs of this machine as they are: --topology=gpu"]
-            )
+            raise ConfigError([f"--topology: got {text!r}; gpu takes all GPUs of this machine: --topology=gpu"])
         return Topology(text, "gpu", (), None)
     if name in GPUS:
         count = size or "1"
@@ -119,7 +117,7 @@ def parse(text: str) -> Topology:
 
 
 def _legal(generation: str) -> Iterator[Shape]:
-    """The slices of a generation.
+    """Yields the shapes of a generation's slices.
 
     Source: https://cloud.google.com/tpu/docs/supported-tpu-configurations
     """
@@ -134,7 +132,7 @@ def _legal(generation: str) -> Iterator[Shape]:
 
 
 def _nearest(generation: str, shape: Shape) -> list[Shape]:
-    """The two slices whose number of chips is nearest, then whose sides are."""
+    """Returns the two legal slices with the nearest number of chips, then with the nearest sides."""
     chips = math.prod(shape) or 1
     folded = sorted(shape)
 

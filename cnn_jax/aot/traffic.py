@@ -1,7 +1,7 @@
-"""Bytes that a compiled program moves to and from a chip's memory, read from its text.
+"""Counts the bytes that a compiled program moves to and from a chip's memory, from its text.
 
-The compiler's own count of bytes takes what its instructions read and write, wherever that lies. A TPU's program keeps
-many arrays in the chip's own vector memory, and fetches others into it ahead of time: these it counts three times.
+The compiler's own count includes accesses to any memory. TPU programs keep many arrays in on-chip vector memory, and
+prefetch others into it, which the compiler counts three times.
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ from cnn_jax import hlo
 from cnn_jax.hlo import Instruction, Module, Shape
 
 _MOVES_NOTHING = {"parameter", "constant", "get-tuple-element", "tuple", "bitcast", "after-all", "partition-id"}
-_RUNS = {"while", "conditional", "call", "async-start"}  # what they call is counted by its own instructions
+_RUNS = {"while", "conditional", "call", "async-start"}  # their bytes are those of the computations they call
 
 
 def off_chip(module: Module, slices_in_fusions: bool = False) -> int:
-    """Bytes that a program reads from and writes to the memory, at the most.
+    """Returns an upper bound on the bytes that a program reads from and writes to memory.
 
-    An instruction reads its operands and writes its results; a slice reads as much as it gives. What a loop
-    repeats counts once, as in the compiler's count.
+    An instruction reads its operands and writes its results; a slice reads only its result's size. The body of a loop
+    counts once, as in the compiler's count.
 
     Args:
       module: The compiled program, for one device.
-      slices_in_fusions: Whether an operand of which a fusion reads only slices counts by these. GPU programs slice the
-        arrays that an exchange has joined in as many fusions.
+      slices_in_fusions: Whether to count only the slices of an operand that a fusion reads by slices alone. In GPU
+        programs several fusions slice the joint result of a collective.
 
     Returns:
-      The sum over the instructions that the entry computation, and the loops in it, run.
+      The sum over the instructions of the entry computation and the computations that it runs.
     """
-    total, open_, seen = 0, [module.entry], set()
-    while open_:
-        name = open_.pop()
-        if name in seen:
+    total, stack, visited = 0, [module.entry], set()
+    while stack:
+        name = stack.pop()
+        if name in visited:
             continue
-        seen.add(name)
+        visited.add(name)
         instructions = module.computations.get(name, [])
         results = {each.name: each.shapes for each in instructions}
         for instruction in instructions:
             if instruction.opcode in _RUNS:
-                open_ += instruction.called
+                stack += instruction.called
             elif instruction.opcode not in _MOVES_NOTHING and not instruction.opcode.endswith("-done"):
                 total += _moved(instruction, results)
                 total -= _unread(instruction, results, module) if slices_in_fusions else 0
@@ -45,7 +45,7 @@ def off_chip(module: Module, slices_in_fusions: bool = False) -> int:
 
 
 def _unread(instruction: Instruction, results: dict[str, tuple[Shape, ...]], module: Module) -> int:
-    """Bytes of a fusion's operands that none of its slices reads."""
+    """Returns the bytes of a fusion's operands that none of its slices reads."""
     if instruction.opcode != "fusion":
         return 0
     inside = module.computations.get(instruction.called[0], [])

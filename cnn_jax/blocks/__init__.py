@@ -1,4 +1,4 @@
-"""Flax modules that own parameters, over the array functions of `ops`; each records its row of the layer table."""
+"""Flax modules with parameters, built on the functions of `ops`. Each module records its row of the layer table."""
 
 from cnn_jax.blocks.conv import ConvBlock
 from cnn_jax.blocks.convnext_block import ConvNeXtBlock

@@ -1,4 +1,4 @@
-"""The convolution block: a convolution with its norm, activation and pooling."""
+"""Convolution block: convolution, norm, activation and pooling."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ class _Convolution(NamedTuple):
     bias: Array | None
 
 
-# More than ten fields: those of a convolution as `ops.conv2d` takes them, and those of the layers around it.
+# More than ten fields: the arguments of `ops.conv2d` and the settings of the layers around it.
 class ConvBlock(KernelModule):
-    """Convolution, normalisation and activation in a chosen order, then pooling.
+    """Convolution, normalization and activation in a chosen order, then pooling.
 
-    `fusion.plan` chooses which of them are computed together. In the layer table the block itself is the row of the
-    convolution, whose output is the convolution with its bias, before norm and activation.
+    `fusion.plan` chooses the parts that are computed together. The block's own row in the layer table is the
+    convolution with its bias, before norm and activation.
 
     Attributes:
       features: Channels of the output.
       kernel_size: (height, width) of the kernel in pixels, or one number for both.
       policy: The network's policy.
       strides, dilation, groups: Settings of the convolution.
-      padding: Padding of the convolution; None is the policy's, or none where the kernel is a single pixel.
-      order: "conv", "norm" and "activation" joined by hyphens in the order of computation; a part that is left out is
-        not computed, nor is "norm" where the policy has none.
+      padding: Padding of the convolution; None is the policy's, and no padding for a 1x1 kernel.
+      order: "conv", "norm" and "activation" joined by hyphens in the order of computation. Parts may be omitted; "norm"
+        is skipped if the policy has no norm.
       pooling: Pooling at the end of the block.
-      dropout: Share of the convolution's inputs dropped in training.
+      dropout: Dropout rate of the convolution's inputs in training.
       zero_init: Whether the block's last parameters start at zero: the norm's scale, or the kernel if no norm follows.
-      bias: Adds a bias even under batch or group norm, where it is left out by default.
+      bias: Whether to add a bias even with batch or group norm, which omit it by default.
     """
 
     features: int
@@ -105,13 +105,13 @@ class ConvBlock(KernelModule):
         return fusion.plan(self, channels, batch_statistics, platform(), watched)
 
     def _inputs(self, x: Array, train: bool) -> Array:
-        """The convolution's inputs, in the type of its products."""
+        """Returns the convolution's inputs after dropout, in the policy's dtype."""
         if self.dropout:
             x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
         return x.astype(self.policy.dtype)
 
     def _after(self) -> tuple[str, ...]:
-        """The parts after the convolution."""
+        """Returns the parts after the convolution."""
         parts = fusion.parts_of(self)
         return parts[parts.index("conv") + 1 :]
 
@@ -182,7 +182,7 @@ class ConvBlock(KernelModule):
         return emit(row, self.policy.activate(y) if activated else y)
 
     def _convolution(self, x: Array) -> _Convolution:
-        """Checks the convolution's geometry and makes its parameters."""
+        """Checks the convolution's geometry and creates its parameters."""
         name, channels, policy, after = "/".join(self.path), x.shape[-1], self.policy, self._after()
         window, padding = pair(self.kernel_size, "kernel_size"), self.padding
         if padding is None:
@@ -195,8 +195,8 @@ class ConvBlock(KernelModule):
                 )
             shape = (*window, channels // self.groups, self.features)
             check_kernel_size(shape)
-        # No bias under batch or group norm: batch norm would subtract it with the mean, and group norm follows that
-        # convention. An activation directly after the convolution needs one.
+        # No bias with batch norm, which would subtract it with the mean, nor by convention with group norm, unless an
+        # activation directly follows the convolution.
         biased = self.bias or policy.norm in ("none", "layer") or after[:1] == ("activation",)
         row = conv_row(
             name,

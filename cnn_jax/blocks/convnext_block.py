@@ -1,4 +1,4 @@
-"""The block of ConvNeXt."""
+"""ConvNeXt block."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cnn_jax.ops.padding import IntPair
 
 
 class LayerScale(nn.Module):
-    """A learned factor for each map.
+    """Multiplies each map by a learned factor.
 
     Source: Touvron, Cord, Sablayrolles, Synnaeve and Jegou, "Going deeper with image transformers", 2021, section 2.
     """
@@ -33,14 +33,14 @@ class LayerScale(nn.Module):
 class ConvNeXtBlock(nn.Module):
     """A depthwise convolution, a norm, and two 1x1 convolutions with an activation between them, added to the input.
 
-    Where padding makes the convolutions' maps smaller than the input, its middle is taken.
+    If padding makes the convolutions' maps smaller than the input, the input is center-cropped.
 
     Attributes:
       expansion: Factor on the channels between the 1x1 convolutions.
       policy: The network's policy.
       kernel_size: Kernel of the depthwise convolution in pixels.
-      layer_scale: Initial factor on the maps before they are added; None leaves the factors out.
-      drop_path: Share of the images for which the convolutions are left out in training.
+      layer_scale: Initial factor on the maps before they are added; None omits the factors.
+      drop_path: Rate at which images skip the convolutions in training (stochastic depth).
 
     Source: Liu, Mao, Wu, Feichtenhofer, Darrell and Xie, "A ConvNet for the 2020s", 2022, figure 4.
     """

@@ -1,4 +1,4 @@
-"""From feature maps to logits: flattening, dense layers, and what stands at a network's end."""
+"""Dense layers and the heads that map features to logits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cnn_jax.ops import GeometryError
 
 
 class Flatten(nn.Module):
-    """Feature maps into one vector for each image."""
+    """Flattens each image's feature maps into a vector."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b n"]:
@@ -30,7 +30,7 @@ class Flatten(nn.Module):
 
 
 class Dense(KernelModule):
-    """A fully connected layer, summed in float32; `kernel_init` takes the place of the policy's."""
+    """Fully connected layer with float32 sums; `kernel_init` overrides the policy's."""
 
     features: int
     policy: Policy
@@ -51,7 +51,7 @@ class Dense(KernelModule):
 
 
 class Dropout(nn.Module):
-    """Sets a share of the values to zero in training, and scales up the others to keep the mean."""
+    """Dropout that records its row of the layer table."""
 
     rate: float
 
@@ -62,14 +62,14 @@ class Dropout(nn.Module):
 
 
 class DenseHead(nn.Module):
-    """Flattens, then hidden dense layers with activation and dropout, then the logits.
+    """Flattening, hidden dense layers with activation and dropout, then the logits.
 
     Attributes:
       hidden: Widths of the hidden layers.
       num_classes: Width of the logits; None ends with the hidden layers.
-      policy: Policy of the network.
-      dropout: Share dropped in training.
-      dropout_on: The hidden layers' "outputs", or their "inputs" (so that the logits' inputs are kept whole).
+      policy: The network's policy.
+      dropout: Dropout rate.
+      dropout_on: Values to drop: the hidden layers' "outputs" or "inputs". With "inputs", the logits' inputs are kept.
     """
 
     hidden: tuple[int, ...]
@@ -91,14 +91,14 @@ class DenseHead(nn.Module):
 
 
 class GlobalHead(nn.Module):
-    """The mean of every map, a norm, hidden dense layers with activation, dropout, and the logits.
+    """Global average pooling, norm, hidden dense layers with activation, dropout, and the logits.
 
     Attributes:
       num_classes: Width of the logits.
       policy: The network's policy.
-      dropout: Share of the logits' inputs dropped in training.
+      dropout: Dropout rate of the logits' inputs.
       hidden: Widths of the hidden layers.
-      norm: Whether the means are normalised, where the policy has a norm.
+      norm: Whether to normalize the pooled values, if the policy has a norm.
     """
 
     num_classes: int
@@ -117,18 +117,18 @@ class GlobalHead(nn.Module):
             values = self.policy.activate(Dense(width, self.policy, name=f"dense{number}")(values))
         if self.dropout:
             values = Dropout(self.dropout, name="dropout")(values, train)
-        # Always lecun_normal. A fan-out scheme such as he_fan_out would give a head with few classes weights so large
-        # that training starts at a loss of about 15.
+        # A fan-out scheme such as he_fan_out would give a head with few classes weights so large that training starts
+        # at a loss of about 15.
         return Dense(self.num_classes, self.policy, "lecun_normal", name="logits")(values)
 
 
 class ConvHead(nn.Module):
-    """Dropout, a 1x1 convolution to one map for each class, an activation, and the mean of every map.
+    """Dropout, a 1x1 convolution to one map per class, an activation, and global average pooling.
 
     Attributes:
       num_classes: Width of the logits.
       policy: The network's policy.
-      dropout: Share of the convolution's inputs dropped in training.
+      dropout: Dropout rate of the convolution's inputs.
       activation: Activation of the maps, a key of ACTIVATIONS.
 
     Source: Iandola et al., "SqueezeNet", 2016, section 3.3; Lin, Chen and Yan, "Network in network", 2014, section 3.2.
@@ -143,7 +143,7 @@ class ConvHead(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b k"]:
         if self.dropout:
             x = Dropout(self.dropout, name="dropout")(x, train)
-        # Small weights, as torchvision draws them: the logits of all classes begin near zero, on both sides of it.
+        # Small weights as in torchvision: the logits start close to zero, with both signs.
         policy = dataclasses.replace(self.policy, activation=self.activation, kernel_init="normal_0.01")
         maps = ConvBlock(self.num_classes, 1, policy, order="conv-activation", name="logits")(x, train)
         pool = LayerRow("/".join((*self.path, "pool")), "global_avg_pool", maps.shape[1:], maps.shape[3:])
@@ -151,12 +151,12 @@ class ConvHead(nn.Module):
 
 
 class RbfUnits(nn.Module):
-    """Euclidean radial basis units: the logit of a class is minus the squared distance to its prototype.
+    """Radial basis function units: the logit of a class is minus the squared distance to its prototype.
 
     Attributes:
       num_classes: Number of units.
-      prototypes: "digits" (7x12 pictures of 0 to 9), "random" (fixed signs, the same in every run) or "learned"
-        (from random signs).
+      prototypes: "digits" (7x12 images of 0 to 9), "random" (fixed signs, the same in every run) or "learned"
+        (initialized with these signs).
 
     Source: LeCun et al., 1998, section II.B.
     """
@@ -175,21 +175,18 @@ class RbfUnits(nn.Module):
                 )
         signs = initial_prototypes(self.prototypes, shape)
         learned = self.prototypes == "learned"
-        centres = self.param("prototypes", lambda key: jnp.asarray(signs)) if learned else jnp.asarray(signs)
-        y = -jnp.sum(jnp.square(x[:, None, :].astype(jnp.float32) - centres), axis=-1)
+        centers = self.param("prototypes", lambda key: jnp.asarray(signs)) if learned else jnp.asarray(signs)
+        y = -jnp.sum(jnp.square(x[:, None, :].astype(jnp.float32) - centers), axis=-1)
         row = LayerRow(name, "rbf", x.shape[1:], shape[:1], math.prod(shape) * learned, math.prod(shape))
         return emit(dataclasses.replace(row, settings=(("prototypes", self.prototypes),)), y)
 
 
 def initial_prototypes(kind: str, shape: tuple[int, int]) -> Float32[np.ndarray, "k n"]:
-    """Makes the prototypes that radial basis units have, or start from where they learn.
+    """Returns the prototypes of `RbfUnits`, all +1 or -1; learned prototypes start from these values.
 
     Args:
-      kind: Prototypes as for `RbfUnits`.
+      kind: "digits", "random" or "learned".
       shape: (units, inputs).
-
-    Returns:
-      Signs, +1 and -1.
     """
     if kind == "digits":
         return DIGITS

@@ -1,4 +1,4 @@
-"""The layer of a dense block, whose output is stacked upon its input."""
+"""DenseNet layer, whose output is concatenated with its input."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from cnn_jax.ops.padding import IntPair, output_sizes
 
 
 class DenseNetLayer(nn.Module):
-    """A 1x1 and a larger convolution, each after norm and activation, beside the input as it is.
+    """A 1x1 and a larger convolution, each after norm and activation, whose output is concatenated with the input.
 
-    Where padding makes the two differ in size, the larger is centre-cropped to the smaller.
+    If padding makes input and output differ in size, the larger is center-cropped to the smaller.
 
     Attributes:
       features: Channels that the layer adds.
       bottleneck: Channels of the 1x1 convolution.
       policy: The network's policy.
       kernel_size: Kernel of the second convolution in pixels.
-      dropout: Share of the added maps' values dropped in training.
+      dropout: Dropout rate of the added maps.
 
     Source: Huang, Liu, van der Maaten and Weinberger, "Densely connected convolutional networks", 2017, section 3.
     """

@@ -1,4 +1,4 @@
-"""The digits as pictures of 7x12 pixels, ink +1 and paper -1: prototypes for LeNet-5's output units."""
+"""Images of the ten digits, 7x12 pixels, ink +1 and paper -1: the prototypes of LeNet-5's output units."""
 
 from __future__ import annotations
 

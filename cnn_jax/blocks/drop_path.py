@@ -1,4 +1,4 @@
-"""Stochastic depth: in training a branch is left out for some of the images."""
+"""Stochastic depth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cnn_jax.layer_rows import LayerRow, emit
 
 
 class DropPath(nn.Module):
-    """Sets the maps of a share of the images to zero in training, and scales up the others to keep the mean.
+    """Zeroes a branch for randomly chosen images in training, and scales up the others to keep the mean.
 
     Source: Huang, Sun, Liu, Sedra and Weinberger, "Deep networks with stochastic depth", 2016, section 3.
     """
@@ -28,10 +28,5 @@ class DropPath(nn.Module):
 
 
 def drop_rates(last: float, blocks: int) -> tuple[float, ...]:
-    """Shares of the images for which each block of a network is left out: they rise evenly from 0 in the first one.
-
-    Args:
-      last: Share of the last block.
-      blocks: Number of blocks.
-    """
+    """Returns each block's drop rate, which grows linearly from 0 to `last`."""
     return tuple(last * number / max(blocks - 1, 1) for number in range(blocks))

@@ -1,4 +1,4 @@
-"""The fire module of SqueezeNet."""
+"""Fire module of SqueezeNet."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cnn_jax.ops.padding import IntPair, output_sizes
 
 
 class FireBlock(nn.Module):
-    """A 1x1 convolution to few channels, then a 1x1 and a 3x3 convolution side by side, stacked along the channels.
+    """A 1x1 squeeze convolution, then parallel 1x1 and 3x3 convolutions concatenated along the channels.
 
-    Where padding makes the two differ in size, the larger is centre-cropped to the smaller.
+    If padding makes the two differ in size, the larger is center-cropped to the smaller.
 
     Attributes:
       features: Channels of the squeeze convolution, of the 1x1 and of the 3x3 expand convolution.

@@ -1,4 +1,4 @@
-"""Rows of Flax's own layers, so that a network may use them as they are."""
+"""Layer table rows for Flax's own layers, so that networks can use them unchanged."""
 
 from __future__ import annotations
 
@@ -25,11 +25,7 @@ NORMS: dict[type[nn.Module], str] = {
 
 @contextlib.contextmanager
 def emitting_flax_layers() -> Iterator[None]:
-    """Lets Flax's Conv, Dense and norms that run inside the `with` record themselves as the layers of `blocks` do.
-
-    Yields:
-      Nothing.
-    """
+    """Makes Flax's Conv, Dense and norm layers record their rows inside the `with` block."""
 
     def intercept(
         next_method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext
@@ -46,7 +42,7 @@ def emitting_flax_layers() -> Iterator[None]:
 
 
 def _row(module: nn.Module, shape: tuple[int, ...], output: Array) -> LayerRow:
-    """The row of a layer of Flax that has just run on an input of this shape, without the batch."""
+    """Returns the row of a Flax layer for its input shape (without the batch axis) and its output."""
     name, params = "/".join(module.path), module.variables.get("params", {})
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
     if isinstance(module, nn.Conv):
@@ -60,24 +56,24 @@ def _row(module: nn.Module, shape: tuple[int, ...], output: Array) -> LayerRow:
 
 def _conv_row(name: str, module: nn.Conv, shape: tuple[int, ...], weights: int, parameters: int) -> LayerRow:
     taps = (module.kernel_size,) if isinstance(module.kernel_size, int) else tuple(module.kernel_size)
-    if len(taps) != 2 or len(shape) != 3 or _pair(module.input_dilation) != (1, 1):
+    if len(taps) != 2 or len(shape) != 3 or _pair(module.input_dilation, "input_dilation") != (1, 1):
         raise LayerTableError(
             f"layer {name}: the layer table takes a flax.linen.Conv over [batch, height, width, channels] with an "
             f"input_dilation of 1; it has kernel_size={module.kernel_size}, input_dilation={module.input_dilation} "
             f"and an input of {len(shape) + 1} dimensions"
         )
-    dilation = _pair(module.kernel_dilation)
+    dilation = _pair(module.kernel_dilation, "kernel_dilation")
     padding = _padding(module.padding, (taps[0], taps[1]), dilation)
-    window = SlidingWindow((taps[0], taps[1]), _pair(module.strides), padding, dilation)
+    window = SlidingWindow((taps[0], taps[1]), _pair(module.strides, "strides"), padding, dilation)
     return conv_row(name, shape, module.features, window, weights, parameters - weights, module.feature_group_count)
 
 
-def _pair(value: int | Sequence[int] | None) -> tuple[int, int]:
-    return pair(1 if value is None else value, "of flax.linen.Conv")
+def _pair(value: int | Sequence[int] | None, name: str) -> tuple[int, int]:
+    return pair(1 if value is None else value, f"flax.linen.Conv.{name}")
 
 
 def _padding(padding: Any, taps: tuple[int, int], dilation: tuple[int, int]) -> Padding:
-    """Flax's padding in the dialects of `ops`; its borders keep the size at stride 1, and are sized as for that."""
+    """Converts Flax's padding to a dialect of `ops`; Flax sizes its border paddings for stride 1."""
     if padding in ("CIRCULAR", "REFLECT"):
         spans = [effective_window(*sizes) for sizes in zip(taps, dilation, strict=True)]
         return tuple(((span - 1) // 2, span // 2) for span in spans)

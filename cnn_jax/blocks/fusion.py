@@ -1,12 +1,12 @@
-"""Which neighbouring parts of a convolution block are computed together.
+"""Chooses the adjacent parts of a convolution block that one function of `ops` computes.
 
-`ops` can compute some sequences of layers in one function, which writes fewer feature maps to memory:
+Fused functions write fewer feature maps to memory:
 
 - `conv2d_relu_max_pool`: convolution, ReLU and 2x2 max pooling.
 - `pointwise_batch_norm_train`: a 1x1 convolution and batch norm with the batch's statistics.
-- `batch_norm_max_pool_train`: batch norm with the batch's statistics and max pooling, a monotonic activation last.
+- `batch_norm_max_pool_train`: batch norm with the batch's statistics and max pooling, then a monotonic activation.
 
-The last two pay on TPUs, where memory is the bound.
+The last two are faster on TPUs, where memory bandwidth is the limit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cnn_jax.ops.padding import pair
 if TYPE_CHECKING:
     from cnn_jax.blocks.conv import ConvBlock
 
-FusedParts = tuple[str, ...]  # neighbouring parts of a block that are computed together
+FusedParts = tuple[str, ...]  # adjacent parts of a block that are computed together
 
 
 def parts_of(block: ConvBlock) -> tuple[str, ...]:
@@ -32,18 +32,18 @@ def parts_of(block: ConvBlock) -> tuple[str, ...]:
 def plan(
     block: ConvBlock, channels: int, batch_statistics: bool, platform: str, watched: Collection[str] = ()
 ) -> tuple[FusedParts, ...]:
-    """Groups the parts of a block by what is computed together.
+    """Groups the parts of a block into those that are computed together.
 
     Args:
       block: Settings of the block.
       channels: Channels of the block's input.
       batch_statistics: Whether the norm uses the batch's own statistics, as in training.
-      platform: JAX's name of the device kind: "cpu", "gpu" or "tpu".
-      watched: Parts, "conv", "norm" or "activation", that must be computed by themselves, because their outputs are
-        read or perturbed or because the rectifier after them has a backward pass of its own.
+      platform: Platform as JAX names it: "cpu", "gpu" or "tpu".
+      watched: Parts, "conv", "norm" or "activation", that must be computed separately because their outputs are read
+        or perturbed, or because the following ReLU has a special backward pass.
 
     Returns:
-      All parts of the block in order, grouped; the parts of one group are computed together.
+      All parts of the block in order, in groups that are computed together.
     """
     fusible = list(_fusible(block, channels, batch_statistics, platform))
     rest, groups = parts_of(block), []
@@ -56,7 +56,7 @@ def plan(
 
 
 def _fusible(block: ConvBlock, channels: int, batch_statistics: bool, platform: str) -> Iterator[FusedParts]:
-    """The groups of neighbouring parts that one function of `ops` computes."""
+    """Yields the groups of adjacent parts that one function of `ops` computes."""
     parts, policy, pooling = parts_of(block), block.policy, block.pooling
     strides, dilation = pair(block.strides, "strides"), pair(block.dilation, "dilation")
     if (
@@ -69,7 +69,7 @@ def _fusible(block: ConvBlock, channels: int, batch_statistics: bool, platform: 
     if platform != "tpu" or not batch_statistics or policy.lowering not in ("auto", "space_to_depth"):
         return
     window = pair(block.kernel_size, "kernel_size")
-    # The fused version works from the input and never stores the convolution's raw output; that pays only where the
+    # The fused version reads the input again instead of storing the convolution's output, which is faster only if the
     # input has at most half as many channels (see ops/pointwise_norm.py).
     if (window, block.groups, block.padding) == ((1, 1), 1, None) and 2 * channels <= block.features:
         yield "conv", "norm"

@@ -1,4 +1,4 @@
-"""The inception block, and the auxiliary classifier of GoogLeNet."""
+"""Inception block and auxiliary classifier of GoogLeNet."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from cnn_jax.ops.padding import IntPair, output_sizes
 
 
 class InceptionBlock(nn.Module):
-    """Four branches over one map, their outputs stacked along the channels.
+    """Four parallel branches whose outputs are concatenated along the channels.
 
-    Every branch keeps the map's size under padding that does; where padding makes some smaller, all are
-    centre-cropped to the smallest.
+    If padding makes some outputs smaller than others, all are center-cropped to the smallest.
 
     Attributes:
       features: Output channels (1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection), as in table 1 of the paper.
-      policy: Policy of the network.
+      policy: The network's policy.
       branch3_kernel: Kernel of the third branch in pixels; 5 in the paper.
-      pooling: "max", "avg" or "min", of 3x3 windows of stride 1.
+      pooling: "max", "avg" or "min" pooling, with 3x3 windows of stride 1.
 
     Source: Szegedy et al., "Going deeper with convolutions", 2015, figure 2b.
     """
@@ -64,15 +63,15 @@ class InceptionBlock(nn.Module):
 
 
 class AuxiliaryHead(nn.Module):
-    """A classifier on the maps in the middle of a network: averages, 1x1 convolution, one hidden layer, logits.
+    """Classifier on intermediate maps: average pooling, 1x1 convolution, one hidden layer, logits.
 
     Attributes:
       features: Output channels of the convolution.
       hidden: Width of the hidden layer.
       num_classes: Width of the logits.
-      policy: Policy of the network.
-      dropout: Share of the hidden layer's outputs dropped in training.
-      adaptive: Whether maps of any size are averaged down to 4x4, in place of 5x5 windows of stride 3.
+      policy: The network's policy.
+      dropout: Dropout rate of the hidden layer's outputs.
+      adaptive: Whether maps of any size are pooled to 4x4 instead of by 5x5 windows of stride 3.
 
     Source: Szegedy et al., "Going deeper with convolutions", 2015, section 5.
     """

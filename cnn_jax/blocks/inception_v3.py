@@ -1,4 +1,4 @@
-"""The blocks of Inception v3: branches of convolutions side by side, stacked along the channels."""
+"""Blocks of Inception v3: parallel branches of convolutions, concatenated along the channels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class BranchConv(NamedTuple):
       features: Output channels.
       kernel_size: Kernel in pixels.
       strides: Strides.
-      padding: Padding; None is the policy's, or none where the kernel is a single pixel.
+      padding: Padding; None is the policy's, and no padding for a 1x1 kernel.
     """
 
     name: str
@@ -33,7 +33,7 @@ class BranchConv(NamedTuple):
     padding: Padding | None = None
 
     def output_size(self, size: tuple[int, int], policy: Policy) -> tuple[int, int]:
-        """Computes the size of its output maps from the size of its input maps."""
+        """Computes the output size from the input size."""
         padding = policy.padding if self.padding is None else self.padding
         if self.kernel_size == 1 and self.padding is None:
             padding = "VALID"
@@ -45,9 +45,9 @@ class Branch(NamedTuple):
     """A branch of a block.
 
     Attributes:
-      steps: Convolutions, one after the other.
-      ends: Convolutions that read the last step side by side; empty ends the branch with the steps.
-      pooling: Pooling before the steps, (kind, strides, padding) of 3x3 windows; None for none.
+      steps: Consecutive convolutions.
+      ends: Parallel convolutions of the last step's output; if empty, the last step is the branch's output.
+      pooling: Pooling before the steps, (kind, strides, padding) of 3x3 windows; None for no pooling.
     """
 
     steps: tuple[BranchConv, ...] = ()
@@ -55,7 +55,7 @@ class Branch(NamedTuple):
     pooling: tuple[str, int, Padding] | None = None
 
     def output_sizes(self, size: tuple[int, int], policy: Policy) -> list[tuple[int, int]]:
-        """Computes the sizes of its output maps, one for each of its ends, from the size of its input maps."""
+        """Computes the output size of each end from the input size."""
         if self.pooling is not None:
             _, strides, padding = self.pooling
             height, width = output_sizes(size, 3, strides, padding)
@@ -66,12 +66,12 @@ class Branch(NamedTuple):
 
 
 class InceptionV3Block(nn.Module):
-    """Branches over one map, their outputs stacked along the channels.
+    """Parallel branches whose outputs are concatenated along the channels.
 
-    Where padding makes some outputs smaller than others, all are centre-cropped to the smallest.
+    If padding makes some outputs smaller than others, all are center-cropped to the smallest.
 
     Attributes:
-      branches: The branches in the order of their channels.
+      branches: Branches in the order of their output channels.
       policy: The network's policy.
 
     Source: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception architecture for computer vision",
@@ -91,11 +91,11 @@ class InceptionV3Block(nn.Module):
         rows, outputs = Branches(), []
         for number, branch in enumerate(self.branches, start=1):
             with rows.branch():
-                outputs += self._follow(branch, number, x, size, train)
+                outputs += self._run(branch, number, x, size, train)
         return concat("/".join(self.path), outputs)
 
-    def _follow(self, branch: Branch, number: int, x: Array, size: tuple[int, int], train: bool) -> list[Array]:
-        """Computes the outputs of a branch, cropped to one size."""
+    def _run(self, branch: Branch, number: int, x: Array, size: tuple[int, int], train: bool) -> list[Array]:
+        """Computes the outputs of a branch, cropped to `size`."""
         last = f"path{number}"
         if branch.pooling is not None:
             kind, strides, padding = branch.pooling

@@ -1,4 +1,4 @@
-"""The inverted residual block and squeeze-and-excitation: MobileNets and EfficientNet."""
+"""Inverted residual block and squeeze-and-excitation, for MobileNets and EfficientNet."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from cnn_jax.ops.padding import IntPair, pair
 
 
 def make_divisible(width: float) -> int:
-    """Rounds a width to the nearest multiple of 8, at least 8, or up where rounding down would lose over a tenth.
+    """Rounds to the nearest multiple of 8, at least 8, but up if rounding down would lose over a tenth.
 
-    Source: Sandler et al., "MobileNetV2", 2018, as its authors' code rounds widths.
+    Source: the authors' code of Sandler et al., "MobileNetV2", 2018.
     """
     rounded = max(8, int(width + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * width else rounded
@@ -27,10 +27,10 @@ def make_divisible(width: float) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Squeeze:
-    """Settings of a block's squeeze-and-excitation.
+    """Settings of squeeze-and-excitation.
 
     Attributes:
-      features: Squeezed values.
+      features: Number of squeezed values.
       activation: Activation of the squeezed values, a key of ACTIVATIONS.
       gate: Activation of the factors, a key of ACTIVATIONS.
     """
@@ -41,7 +41,7 @@ class Squeeze:
 
 
 class SqueezeExcite(nn.Module):
-    """Scales every map by a factor that depends on the means of all maps.
+    """Scales each map by a factor computed from the means of all maps.
 
     Source: Hu, Shen and Sun, "Squeeze-and-excitation networks", 2018, section 3.
     """
@@ -66,18 +66,19 @@ class SqueezeExcite(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """A 1x1 convolution to many maps, a depthwise convolution, and a 1x1 convolution to few, without activation.
+    """A 1x1 expansion, a depthwise convolution, and a linear 1x1 projection.
 
-    Where input and output have one shape they are added; where padding makes the output smaller, to the input's middle.
+    With stride 1 and as many output as input channels, the input is added to the output. If padding makes the output
+    smaller, the input is center-cropped.
 
     Attributes:
       features: Channels of the output.
-      expanded: Channels inside the block; as many as the input's leave the first convolution out.
+      expanded: Channels inside the block; if equal to the input's, there is no expansion.
       policy: The network's policy.
       kernel_size: Kernel of the depthwise convolution in pixels.
       strides: Strides of the depthwise convolution.
-      squeeze: Squeeze-and-excitation after the depthwise convolution; None leaves it out.
-      drop_path: Share of the images for which the convolutions are left out in training.
+      squeeze: Squeeze-and-excitation after the depthwise convolution; None omits it.
+      drop_path: Rate at which images skip the convolutions in training (stochastic depth).
 
     Sources: Sandler, Howard, Zhu, Zhmoginov and Chen, "MobileNetV2", 2018, table 1 and figure 4d; Howard et al.,
       "Searching for MobileNetV3", 2019, figure 4.
@@ -106,7 +107,7 @@ class InvertedResidual(nn.Module):
         return add("/".join(self.path), y, skipped)
 
     def _convolve(self, x: Array, train: bool) -> Array:
-        """The branch with the convolutions."""
+        """Computes the branch with the convolutions."""
         if self.expanded != x.shape[-1]:
             x = ConvBlock(self.expanded, 1, self.policy, name="expand")(x, train)
         x = ConvBlock(

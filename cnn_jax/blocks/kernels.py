@@ -1,8 +1,8 @@
-"""Initial kernels by variance scaling, drawn one by one or, for a whole network, all at once.
+"""Kernel initializers by variance scaling.
 
 A scheme draws numbers of variance scale / fan, where the fan is the kernel's window times its input channels, its
 output channels, or the mean of both. `kernel_init` is the ordinary initializer. A program that draws each kernel of a
-deep network by itself compiles for minutes, so `Model.init` replaces the draws of the modules by pieces of one draw.
+deep network separately takes minutes to compile, so `Model.init` slices all kernels from a single draw.
 
 Sources: Glorot and Bengio, 2010; He et al., "Delving deep into rectifiers", 2015; LeCun et al., "Efficient backprop",
 1998.
@@ -21,12 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-_CUT = 2.0  # standard deviations at which normal numbers are cut off
-_CUT_STD = 0.87962566103423978  # standard deviation that the cut leaves
+_CUT = 2.0  # normal numbers are truncated at this many standard deviations
+_CUT_STD = 0.87962566103423978  # standard deviation after truncation
 
 
 class Scheme(NamedTuple):
-    """Distribution of initial kernels, of variance scale / fan; without a fan of variance scale."""
+    """Distribution of initial kernels with variance scale / fan, or `scale` if the fan is "none"."""
 
     scale: float
     fan: Literal["in", "out", "mean", "none"]
@@ -45,7 +45,7 @@ SCHEMES = {
 
 
 class KernelSpec(NamedTuple):
-    """Shape [..., inputs, outputs] and scheme, a key of SCHEMES, of an initial kernel."""
+    """Shape [..., inputs, outputs] of a kernel and its scheme, a key of SCHEMES."""
 
     shape: tuple[int, ...]
     scheme: str
@@ -70,10 +70,10 @@ def standard_numbers(scheme: str, key: PRNGKeyArray, count: int) -> Float[Array,
     Args:
       scheme: A key of SCHEMES.
       key: Random key.
-      count: How many numbers to draw.
+      count: Number of draws.
 
     Returns:
-      Normal numbers cut off at two standard deviations, or uniform ones.
+      Normal numbers truncated at two standard deviations, or uniform numbers.
     """
     if SCHEMES[scheme].numbers == "uniform":
         return math.sqrt(3) * jax.random.uniform(key, (count,), minval=-1.0)
@@ -81,7 +81,7 @@ def standard_numbers(scheme: str, key: PRNGKeyArray, count: int) -> Float[Array,
 
 
 def kernel_init(scheme: str) -> Callable[[PRNGKeyArray, tuple[int, ...]], Array]:
-    """Makes the Flax initializer of a scheme.
+    """Returns the Flax initializer of a scheme.
 
     Args:
       scheme: A key of SCHEMES.
@@ -98,14 +98,14 @@ def kernel_init(scheme: str) -> Callable[[PRNGKeyArray, tuple[int, ...]], Array]
 
 
 def split_kernels(numbers: Float[Array, " n"], specs: Sequence[KernelSpec]) -> list[Array]:
-    """Cuts one draw into kernels.
+    """Splits one draw into kernels.
 
     Args:
-      numbers: Random numbers of variance 1, as many as the kernels have weights.
-      specs: The kernels wanted, in the order in which they take their numbers.
+      numbers: Random numbers of variance 1, one per weight.
+      specs: Kernels in the order in which they take their numbers.
 
     Returns:
-      One float32 kernel for each spec.
+      One float32 kernel per spec.
     """
     if not specs:
         return []
@@ -114,10 +114,10 @@ def split_kernels(numbers: Float[Array, " n"], specs: Sequence[KernelSpec]) -> l
 
 
 class KernelModule(nn.Module):
-    """A module whose kernels begin as `initial_kernel` draws them."""
+    """A module that initializes its kernels by `initial_kernel`."""
 
     def initial_kernel(self, key: PRNGKeyArray, shape: tuple[int, ...], scheme: str) -> Array:
-        """Draws a kernel; `initial_kernels_from` may supply another.
+        """Draws a kernel, unless `initial_kernels_from` supplies it.
 
         Args:
           key: Random key.
@@ -132,13 +132,10 @@ class KernelModule(nn.Module):
 
 @contextlib.contextmanager
 def initial_kernels_from(make: Callable[[KernelSpec], Array]) -> Iterator[None]:
-    """Replaces `KernelModule.initial_kernel` for the modules that are initialised inside the `with`.
+    """Replaces `KernelModule.initial_kernel` for modules initialized inside the `with` block.
 
     Args:
-      make: Function that gives the kernel for a spec; it is called in the order in which modules create their kernels.
-
-    Yields:
-      Nothing.
+      make: Returns the kernel of a spec; called in the order in which modules create their kernels.
     """
 
     def intercept(

@@ -1,4 +1,4 @@
-"""Normalisation: batch norm with its running statistics, group and layer norm, and local response normalisation."""
+"""Batch norm with running statistics, group norm, layer norm and local response normalization."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cnn_jax.ops import GeometryError
 
 
 class BatchNormInputs(NamedTuple):
-    """Inputs of batch norm in training besides the feature maps, as `ops.batch_norm_train` takes them."""
+    """Arguments of `ops.batch_norm_train` other than the feature maps."""
 
     scale: Array
     bias: Array
@@ -27,11 +27,11 @@ class BatchNormInputs(NamedTuple):
 
 
 class FusedNorm(NamedTuple):
-    """Batch norm with the batch's statistics that is computed together with the layer before or after it.
+    """Batch norm with the batch's statistics, fused with the layer before or after it.
 
     Attributes:
-      shape: Shape [b, h, w, c] of the maps that are normalised.
-      compute: Function that gives what `ops.batch_norm_train` gives, the neighbouring layer included.
+      shape: Shape [b, h, w, c] of the normalized maps.
+      compute: Returns the result of the fused layers, in the form of `ops.batch_norm_train`.
     """
 
     shape: tuple[int, ...]
@@ -39,15 +39,15 @@ class FusedNorm(NamedTuple):
 
 
 class Norm(nn.Module):
-    """Batch, group or layer norm, as the policy has it, with a scale and a bias for each channel.
+    """The policy's batch, group or layer norm, with a scale and a bias for each channel.
 
-    In training batch norm uses the mean and variance of the batch, or of every norm_images of it, and moves the
-    running ones towards their mean (the variance by its unbiased estimate, as PyTorch does); otherwise, and in a frozen
-    layer, it uses the running ones.
+    In training batch norm uses the statistics of the batch, or of groups of norm_images images, and updates the running
+    statistics (with the unbiased variance, as in PyTorch). In evaluation and in frozen layers it uses the running
+    statistics.
 
     Attributes:
       policy: The network's policy.
-      zero_init: Whether the scale begins at zero, in place of one.
+      zero_init: Whether the scale is initialized to zero instead of one.
     """
 
     policy: Policy
@@ -55,14 +55,7 @@ class Norm(nn.Module):
 
     @nn.nowrap
     def row(self, shape: tuple[int, ...]) -> LayerRow:
-        """Works out the layer's row.
-
-        Args:
-          shape: (height, width, channels) of the maps.
-
-        Returns:
-          The row, without sources.
-        """
+        """Returns the layer's row, without sources, for maps of shape (height, width, channels)."""
         settings: tuple[tuple[str, Any], ...] = (("eps", self.policy.norm_eps),)
         if self.policy.norm == "group":
             settings += (("groups", self.policy.norm_groups),)
@@ -72,13 +65,12 @@ class Norm(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], train: bool, fused: FusedNorm | None = None
     ) -> Float[Array, "b oh ow o"]:
-        """Normalises feature maps.
+        """Normalizes feature maps.
 
         Args:
           x: Feature maps; with `fused` the input of the fused computation.
-          train: Whether to use the batch's own statistics.
-          fused: Computation of batch norm together with a neighbouring layer, in training; the caller records both
-            layers then.
+          train: Whether to use the statistics of the batch.
+          fused: Fused computation to use in training; the caller then records both layers.
 
         Returns:
           Feature maps.
@@ -115,7 +107,7 @@ class Norm(nn.Module):
 
 
 class NormActivation(nn.Module):
-    """Normalisation, where the policy has one, then the activation."""
+    """The policy's norm, if any, then its activation."""
 
     policy: Policy
 
@@ -127,15 +119,9 @@ class NormActivation(nn.Module):
 
 
 def lrn(name: str, x: Float[Array, "b h w c"], k: float, mean: bool) -> Float[Array, "b h w c"]:
-    """Local response normalisation over 5 channels with alpha 1e-4 and beta 0.75, recorded as a layer.
+    """Local response normalization over 5 channels with alpha 1e-4 and beta 0.75, recorded as the layer `name`.
 
-    Args:
-      name: Name of the layer.
-      x: Feature maps.
-      k, mean: As `ops.local_response_norm` takes them: 2 and False are AlexNet's, 1 and True GoogLeNet's.
-
-    Returns:
-      Feature maps of the same shape.
+    `k` and `mean` are those of `ops.local_response_norm`: 2 and False in AlexNet, 1 and True in GoogLeNet.
     """
     row = LayerRow(name, "lrn", x.shape[1:], x.shape[1:], settings=(("k", k), ("mean", mean)))
     return emit(row, ops.local_response_norm(x, k=k, mean=mean))

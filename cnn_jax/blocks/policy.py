@@ -1,4 +1,4 @@
-"""Choices made once for a whole network and passed down to its blocks."""
+"""Settings that all blocks of a network share."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from cnn_jax import ops
-from cnn_jax.config.network import Network
+from cnn_jax.config.networks import Network
 from cnn_jax.layer_rows import emit_activation
 from cnn_jax.ops.padding import Padding
 
 
 def _relu6(x: Array) -> Array:
-    """min(max(x, 0), 6), with the gradient 0 from 6 on."""
+    """Computes min(max(x, 0), 6); the gradient at 6 is 0."""
     y = ops.relu(x)
     return jnp.where(y < 6, y, jnp.asarray(6, y.dtype))
 
@@ -30,7 +30,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "scaled_tanh": lambda x: 1.7159 * jnp.tanh(2 / 3 * x),
     "sigmoid": jax.nn.sigmoid,
     "hard_sigmoid": jax.nn.hard_sigmoid,
-    "gelu": jax.nn.gelu,  # by tanh, as JAX has it
+    "gelu": jax.nn.gelu,  # tanh approximation, JAX's default
     "gelu_exact": functools.partial(jax.nn.gelu, approximate=False),
     "silu": jax.nn.silu,
     "hard_swish": jax.nn.hard_swish,
@@ -41,7 +41,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 
 def activate(kind: str, x: Array) -> Array:
-    """Applies an activation, a key of ACTIVATIONS, to the output of the layer before it."""
+    """Applies an activation, a key of ACTIVATIONS, and records it with the layer before it."""
     return emit_activation(kind, ACTIVATIONS[kind](x))
 
 
@@ -51,27 +51,27 @@ MONOTONIC_ACTIVATIONS = frozenset(
 
 
 def is_in_any(path: tuple[str, ...], layers: Iterable[str]) -> bool:
-    """Tells whether a path in the network is that of one of the layers, or of a module inside one."""
+    """Returns whether a path in the network is one of the layers or inside one of them."""
     return any(path[: layer.count("/") + 1] == tuple(layer.split("/")) for layer in layers)
 
 
 # More than ten fields: one for each setting that all networks share in the config.
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """How the blocks of one network are built.
+    """Settings that all blocks of a network share.
 
     Attributes:
-      padding: Padding of convolutions whose kernels exceed a pixel.
+      padding: Padding of convolutions with kernels larger than 1x1.
       activation: A key of ACTIVATIONS.
       norm: "batch", "group", "layer" or "none".
-      norm_momentum: Share of the running statistics that a training step keeps.
-      norm_eps: Added to the variance.
+      norm_momentum: Decay of the running statistics per training step.
+      norm_eps: Added to the variance for numerical stability.
       norm_groups: Number of channel groups in group norm.
-      norm_images: Number of images of a batch whose statistics batch norm takes together; None is all.
+      norm_images: Number of images over which batch norm computes its statistics; None is the whole batch.
       kernel_init: A key of `kernels.SCHEMES`.
-      lowering: As `ops.conv2d` takes it.
+      lowering: As for `ops.conv2d`.
       dtype: Type of maps and products; parameters and statistics are float32.
-      frozen: Paths of layers whose statistics stand still, in training too.
+      frozen: Paths of layers whose running statistics do not change in training.
     """
 
     padding: Padding = "SAME"
@@ -88,16 +88,16 @@ class Policy:
 
     @classmethod
     def of(cls, config: Network, frozen: tuple[str, ...] = ()) -> Policy:
-        """The policy that a network's config states."""
+        """Creates the policy of a network's config."""
         shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(cls) if field.name in _SHARED}
         return cls(**shared, dtype=config.compute, frozen=frozen)
 
     def activate(self, x: Array) -> Array:
-        """Applies the activation."""
+        """Applies the policy's activation."""
         return activate(self.activation, x)
 
     def uses_batch_statistics(self, path: tuple[str, ...], train: bool) -> bool:
-        """Tells whether the norm at a path takes its mean and variance from the batch."""
+        """Returns whether the norm at a path uses the statistics of the batch."""
         return train and self.norm == "batch" and not is_in_any(path, self.frozen)
 
 

@@ -1,4 +1,4 @@
-"""Pooling layers, which own no parameters."""
+"""Pooling layers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Pooling:
     """A pooling layer.
 
     Attributes:
-      name: Name of the layer, in the table and in errors.
+      name: Name of the layer in the layer table and in errors.
       kind: A key of POOLS.
-      window, strides, padding, ceil_mode: Settings as the functions of `ops` take them.
-      count_include_pad: Whether the zeros of the padding count in an average.
+      window, strides, padding, ceil_mode: As for `ops.max_pool`.
+      count_include_pad: Whether average pooling counts the padding as zeros.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Pooling:
 
     @property
     def is_2x2_max(self) -> bool:
-        """Whether it takes the largest of disjoint 2x2 windows, an odd row or column left out."""
+        """Whether this is max pooling of disjoint 2x2 windows that drops an odd row or column."""
         floors = (self.kind, self.padding, self.ceil_mode) == ("max", "VALID", False)
         return floors and pair(self.window, "window") == pair(self._resolved_strides, "strides") == (2, 2)
 
@@ -58,16 +58,10 @@ class Pooling:
         return self.window if self.strides is None else self.strides
 
     def row(self, shape: tuple[int, ...]) -> LayerRow:
-        """Works out the layer's row.
-
-        Args:
-          shape: (height, width, channels) of the input.
-
-        Returns:
-          The row, without sources.
+        """Returns the layer's row, without sources, for an input of shape (height, width, channels).
 
         Raises:
-          GeometryError: Where the window does not fit.
+          GeometryError: If the window does not fit.
         """
         window = SlidingWindow(self.window, self._resolved_strides, self.padding, ceil_mode=self.ceil_mode)
         row = window_row(self.name, f"{self.kind}_pool", shape, shape[-1], window)
@@ -77,12 +71,12 @@ class Pooling:
 
 
 def pool(name: str, x: Float[Array, "b h w c"], kind: str, window: SlidingWindow) -> Float[Array, "b oh ow c"]:
-    """Pools feature maps as a config's fields say.
+    """Pools feature maps.
 
     Args:
       name: Name of the layer.
       x: Feature maps.
-      kind: A key of POOLS, or "none", which returns the maps as they are.
+      kind: A key of POOLS, or "none" to return x.
       window: Settings of the pooling window.
 
     Returns:
@@ -94,10 +88,9 @@ def pool(name: str, x: Float[Array, "b h w c"], kind: str, window: SlidingWindow
 
 
 def adaptive_pool(name: str, x: Float[Array, "b h w c"], size: IntPair) -> Float[Array, "b oh ow c"]:
-    """Averages feature maps of any size down to one size.
+    """Averages feature maps to a given size.
 
-    The row's windows are the smallest of one size that hold the true ones, which differ by a pixel where the sizes do
-    not divide.
+    The recorded row has windows of one size; the true windows differ by a pixel if the sizes do not divide.
 
     Args:
       name: Name of the layer.

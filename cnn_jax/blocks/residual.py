@@ -1,4 +1,4 @@
-"""The residual block: a few convolutions whose output is added to what came in."""
+"""Residual block."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from cnn_jax.blocks.policy import Policy
 from cnn_jax.layer_rows import Branches, LayerRow, emit
 from cnn_jax.ops.padding import IntPair, pair
 
-EXPANSION = 4  # of a bottleneck's output over its inner maps
+EXPANSION = 4  # a bottleneck's output channels over its inner channels
 
 
 class ResidualBlock(nn.Module):
-    """A basic or bottleneck block: convolutions with a shortcut that adds the input to their output.
+    """Basic or bottleneck block: convolutions with a shortcut that adds the input to their output.
 
-    A basic block has two 3x3 convolutions, a bottleneck a 1x1, a 3x3 and a 1x1 convolution.
-
-    Where padding makes the convolutions' maps smaller than the input, the shortcut takes its middle.
+    A basic block has two 3x3 convolutions, a bottleneck a 1x1, a 3x3 and a 1x1 convolution. If padding makes their maps
+    smaller than the input, the shortcut center-crops the input.
 
     Attributes:
       features: Output channels.
-      policy: Policy of the network.
+      policy: The network's policy.
       strides: Strides of the block.
-      bottleneck_features: Inner maps of a bottleneck; None is a basic block.
+      bottleneck_features: Inner channels of a bottleneck; None is a basic block.
       bottleneck_groups: Groups of a bottleneck's 3x3 convolution.
       stride_in: Strided convolution of a bottleneck, "3x3" or "1x1".
-      shortcut: Where shapes change, "projection" (1x1 convolution) or "padded" (strided, zeros for new channels);
-        "none" leaves it out everywhere: a plain net.
-      pre_activation: Norm and activation before each convolution, in place of after.
+      shortcut: Shortcut of a block that changes the shape: "projection" (1x1 convolution) or "padded" (strided, zeros
+        for new channels). "none" omits all shortcuts, as in a plain net.
+      pre_activation: Whether norm and activation precede each convolution instead of following it.
       zero_init: Whether the branch's last scale (or kernel) starts at zero, so that the block starts as the identity.
-      dropout: Share of the last 3x3 convolution's inputs dropped in training.
+      dropout: Dropout rate of the last 3x3 convolution's inputs.
 
     Source: He et al., "Deep residual learning for image recognition", 2016, figures 2 and 5; for `pre_activation` He et
     al., "Identity mappings in deep residual networks", 2016, figure 1b; for groups Xie et al., "Aggregated residual
@@ -71,9 +70,9 @@ class ResidualBlock(nn.Module):
         return total if self.pre_activation else self.policy.activate(total)
 
     def _convolve(self, x: Array, train: bool) -> Array:
-        """The branch with the convolutions: (kernel, features, strides) of each."""
+        """Computes the branch with the convolutions."""
         if self.bottleneck_features is None:
-            convolutions = [(3, self.features, self.strides), (3, self.features, 1)]
+            convolutions = [(3, self.features, self.strides), (3, self.features, 1)]  # (kernel, features, strides)
         else:
             inner = self.bottleneck_features
             early = self.stride_in == "1x1"

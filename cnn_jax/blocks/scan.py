@@ -1,4 +1,4 @@
-"""Equal blocks in a row as one loop, so that a deep network's program is as small as a shallow one's."""
+"""Runs consecutive equal blocks as one `lax.scan`, so that deep networks compile as fast as shallow ones."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ from cnn_jax.layer_rows import is_tracing
 
 
 def can_scan(owner: nn.Module) -> bool:
-    """Tells whether blocks can run as a loop: not while weights are initialized, nor while layers are recorded."""
+    """Returns whether blocks may run as a loop: not during initialization, nor while layers are recorded."""
     return not owner.is_initializing() and not is_tracing()
 
 
 def scan_blocks(
     owner: nn.Module, block: nn.Module, names: Sequence[str], x: Float[Array, "b h w c"], train: bool
 ) -> Float[Array, "b h w c"]:
-    """Runs blocks one after another as a loop over their variables.
+    """Runs blocks as a loop over their variables.
 
-    The variables lie in the owner under the blocks' names, as if each ran by itself; they are stacked for the loop
-    alone.
+    The owner stores each block's variables under its name, as without the loop; only the loop stacks them.
 
     Args:
-      owner: Module in whose `__call__` this is.
-      block: Block without a parent, equal to each of the blocks; its output has its input's shape and type.
-      names: Names of the blocks in the owner, in their order.
+      owner: Module whose `__call__` calls this function.
+      block: Unbound module equal to each of the blocks; its output has its input's shape and type.
+      names: Names of the blocks in the owner, in order.
       x: Input of the first block.
-      train: Argument of the blocks.
+      train: Passed to the blocks.
 
     Returns:
       Output of the last block.

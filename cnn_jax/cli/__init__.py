@@ -1,1 +1,1 @@
-"""The command line: one file for each command, with its flags, its request and what it runs."""
+"""Command line. Each command has a file with its flags, its parsed request and its implementation."""

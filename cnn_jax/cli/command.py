@@ -1,4 +1,4 @@
-"""Commands and flags, as the files of this package declare them."""
+"""Declarations of commands and flags."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Flag:
     Attributes:
       name: Name, without dashes.
       help: Description, for --help and errors.
-      default: Value where it is not given.
+      default: Default value.
       kind: str, bool, int or float.
-      choices: Legal words of a string; empty for any.
+      choices: Legal values of a string; empty for any.
       least, most: Range of a number; None for no bound.
       repeated: Whether it may be given several times.
       required: Whether the command needs it.
-      path: "" where it is no path; "read" for a file or folder; "written" for a folder that libraries write into.
+      path: "read" for a file or folder; "written" for a folder that libraries write into; "" if it is not a path.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Flag:
     path: Literal["", "read", "written"] = ""
 
     def define(self, values: flags.FlagValues) -> None:
-        """Adds the flag to absl's."""
+        """Defines the flag in absl."""
         if self.repeated:
             flags.DEFINE_multi_string(self.name, self.default, self.help, values)
         elif self.choices:
@@ -58,12 +58,12 @@ class Flag:
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """A command's part of the command line, each value of its flag's kind.
+    """Parsed arguments of a command.
 
     Attributes:
-      values: Value of each flag of the command; paths are `Path` objects.
+      values: Value of each flag of the command, of the flag's kind; paths are `Path` objects.
       given: Names of the flags on the command line.
-      overrides: Values of --config.FIELD, by the field; of a finished run, texts by the field of config.data.
+      overrides: Values of --config.FIELD by field; for a finished run, strings by field of config.data.
     """
 
     values: Mapping[str, Any]
@@ -80,13 +80,13 @@ class Command:
 
     Attributes:
       name: First word of its command line.
-      help: Description in a line.
-      flags: Its flags, in the order of --help.
-      read: Makes its request; raises ConfigError with all that is wrong.
+      help: One-line description.
+      flags: Flags, in the order of --help.
+      read: Parses the arguments to a request; raises ConfigError with all faults.
       run: Runs the request; returns the exit code.
-      config: "fields" where --config.FIELD overrides any field, "moved" where it says where a finished run's data lie.
-      uses_jax: Whether JAX starts in it, or in a process of its own, so that JAX's settings are checked first.
-      words: Name of the repeated flag whose values may stand without it; "" where every word is a flag.
+      config: Use of --config.FIELD: "fields" to override any field, "moved" to give new paths of a finished run's data.
+      uses_jax: Whether the command or a child process of it starts JAX, so that JAX's settings are checked first.
+      words: Name of the repeated flag whose values are also positional arguments; "" if there are none.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Command:
 
 
 def attempt(faults: list[str], read: Callable[[], _Read]) -> _Read | None:
-    """Reads a part of a request; adds what is wrong with it to the faults and returns None."""
+    """Returns the result of `read`; on a ConfigError appends its faults and returns None."""
     try:
         return read()
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""`launch.py compare`: puts runs and sweeps side by side."""
+"""`launch.py compare`: compares runs and sweeps."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ENDINGS = (".html", ".json", ".csv")
 
 @dataclasses.dataclass(frozen=True)
 class CompareRequest:
-    """Request of the command line.
+    """Parsed flags of the command.
 
     Attributes:
-      folders: Folders that are compared, in their order.
+      folders: Folders to compare, in order.
       format: "table", "json" or "csv".
-      output: File that is written: the page, or the figures alone.
-      flag: Flag that names it, for messages.
+      output: File for the page (.html), or for the figures (.json or .csv).
+      flag: Flag that names the file, for messages.
     """
 
     folders: tuple[Path, ...]
@@ -50,7 +50,7 @@ def run(request: CompareRequest) -> int:
 
 
 def write(request: CompareRequest) -> None:
-    """Prints a comparison and writes it.
+    """Prints a comparison and writes it to a file.
 
     Raises:
       ConfigError: If there is nothing to compare, or the file cannot be written.
@@ -88,9 +88,7 @@ COMMAND = Command(
             required=True,
             path="read",
         ),
-        Flag(
-            "output", "file that is written: the page, or .json, .csv for the figures", "comparison.html", path="read"
-        ),
+        Flag("output", "file to write: the page, or the figures as .json or .csv", "comparison.html", path="read"),
         FORMAT,
     ),
     read=read,

@@ -1,4 +1,4 @@
-"""`launch.py compile`: compiles the steps for chips that need not be here."""
+"""`launch.py compile`: compiles the steps for accelerators that need not be attached."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from cnn_jax.run.exit_codes import DONE, FAILED
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """Request of the command line.
+    """Parsed flags of the command.
 
     Attributes:
       experiment: Resolved config.
-      compilation: Chips, batch, and what the config does not tell.
+      compilation: Chips, batch, and image shape and classes if the config does not define them.
       json: File for the figures; None writes none.
     """
 
@@ -61,7 +61,7 @@ def _read_shape(text: str | None) -> tuple[int, int, int] | None:
 
 
 def run(request: Request) -> int:
-    """Runs the command, without JAX, which the compiling processes need alone."""
+    """Runs the command without JAX, which only the compiling processes import."""
     from rich.console import Console
 
     from cnn_jax import terminal, whole_file
@@ -85,16 +85,16 @@ def run(request: Request) -> int:
 
 COMMAND = Command(
     name="compile",
-    help="compile the steps for chips that need not be here; tell what they cost",
+    help="compile the steps for chips that need not be attached, and report their costs",
     flags=(
         CONFIG,
         Flag("topology", "chips to compile for: v5e:4x4, v4:4x4x4, v5e:1x1, h100:8, cpu, gpu", required=True),
         Flag(
-            "batch_per_chip", "images of one chip in both steps; default: the config's, shared out", None, int, least=1
+            "batch_per_chip", "images per chip in both steps; default: the config's batch, divided", None, int, least=1
         ),
-        Flag("largest_batch", "also seek the largest batch of a chip that fits", False, bool),
-        Flag("image_shape", "HEIGHTxWIDTHxCHANNELS, where the config does not tell"),
-        Flag("classes", "how many there are, where the config does not tell", None, int, least=2, most=10**6),
+        Flag("largest_batch", "also find the largest batch that fits on a chip", False, bool),
+        Flag("image_shape", "HEIGHTxWIDTHxCHANNELS, if the config does not define it"),
+        Flag("classes", "number of classes, if the config does not define it", None, int, least=2, most=10**6),
         Flag("json", "also write the figures to this file", path="read"),
     ),
     read=read,

@@ -1,4 +1,4 @@
-"""`launch.py eval`: measures a finished run's network on its test images again."""
+"""`launch.py eval`: evaluates a finished run's network on its test images again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cnn_jax.cli.finished_run import FLAGS, FinishedRunRequest, read
 
 
 def evaluate(request: FinishedRunRequest) -> None:
-    """Measures the network and prints the figures as JSON."""
+    """Evaluates the network and prints the figures as JSON."""
     from cnn_jax.train import restore
 
     finished = restore.load(request.workdir, request.moved)
@@ -27,7 +27,7 @@ def run(request: FinishedRunRequest) -> int:
 
 COMMAND = Command(
     name="eval",
-    help="measure a finished run's network on its test images again",
+    help="evaluate a finished run's network on its test images again",
     flags=FLAGS,
     read=read,
     run=run,

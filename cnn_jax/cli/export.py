@@ -18,7 +18,7 @@ FORMATS = ("stablehlo", "onnx", "safetensors", "tflite", "page")
 
 @dataclasses.dataclass(frozen=True)
 class ExportRequest:
-    """Request of the command line.
+    """Parsed flags of the command.
 
     Attributes:
       workdir: Folder of a finished run.

@@ -65,16 +65,16 @@ COMMAND = Command(
         Flag("image", "picture file to filter", required=True, path="read"),
         Flag(
             "filter",
-            "name of a filter (outline, sobel_left, ...; all: every named one), a matrix such as "
-            "'1 0 -1; 2 0 -2; 1 0 -1', or a file of one; may be repeated",
+            "name of a filter (outline, sobel_left, ...; all for every named filter), a matrix such as "
+            "'1 0 -1; 2 0 -2; 1 0 -1', or a file with a matrix; may be repeated",
             repeated=True,
             required=True,
         ),
-        Flag("padding", "padding of the picture, as of a convolution: SAME, VALID, REFLECT, 2", "SAME"),
+        Flag("padding", "padding of the picture, as for a convolution: SAME, VALID, REFLECT, 2", "SAME"),
         Flag("strides", "pixels between windows: 2, or (2,1) for height and width", "1"),
         Flag("dilation", "pixels between the kernel's weights, likewise", "1"),
-        Flag("flip", "turn the kernel by 180 degrees: convolution as mathematics defines it", False, bool),
-        Flag("grey", "make the picture grey first", False, bool),
+        Flag("flip", "rotate the kernel by 180 degrees: convolution in the mathematical sense", False, bool),
+        Flag("grey", "convert the picture to grayscale first", False, bool),
         Flag("target", "folder of the pictures; default: runs/filter-<image>", path="written"),
     ),
     read=read,

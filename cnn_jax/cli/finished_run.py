@@ -1,4 +1,4 @@
-"""Request of the commands that use a finished run and its data: `eval` and `report`."""
+"""Flags of the commands that use a finished run and its data: `eval` and `report`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ FLAGS = (FINISHED, DATA_DIR)
 
 @dataclasses.dataclass(frozen=True)
 class FinishedRunRequest:
-    """Request of the command line.
+    """Parsed flags of the command.
 
     Attributes:
       workdir: Folder of a finished run.
       data_dir: Folder of prepared data; None is the default folder.
-      moved: Where the run's data lie now, by the field of config.data.
+      moved: New paths of the run's data, by field of config.data.
     """
 
     workdir: Path

@@ -1,4 +1,4 @@
-"""Imports of many modules at once, without the garbage collector."""
+"""Suspends the garbage collector during imports."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import contextlib
 import gc
 from collections.abc import Iterator
 
-_THRESHOLD = 10_000  # new objects until the collector looks at them; Python's default is 700
+_THRESHOLD = 10_000  # new objects per collection; Python's default is 700
 
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Imports inside the `with` without the garbage collector, and keeps what they made out of its way.
+    """Disables the garbage collector inside the `with` block, and excludes the imported objects from later collections.
 
-    The collector would look through all modules and their objects again and again, and through what JAX makes while it
-    traces: a third of a second until the first training step.
+    Otherwise repeated collections of all modules, and of the objects that JAX creates while it traces, would take a
+    third of a second before the first training step.
     """
     gc.disable()
     try:

@@ -21,14 +21,14 @@ _LARGEST_CHANNEL, _MOST_IMAGES = 2**20, 2**40
 
 @dataclasses.dataclass(frozen=True)
 class InspectCommandRequest:
-    """Request of the command line.
+    """Parsed flags of the command.
 
     Attributes:
       workdir: Folder of a finished run.
-      moved: Where the run's data lie now, by the field of config.data.
+      moved: New paths of the run's data, by field of config.data.
       data_dir: Folder of prepared data; None is the default folder.
-      images: Picture files and folders of pictures; empty for test images.
-      inspection: What is shown.
+      images: Picture files and folders; empty for test images.
+      inspection: Layers, units and methods to show.
     """
 
     workdir: Path
@@ -84,13 +84,13 @@ def read(arguments: Arguments) -> InspectCommandRequest:
 
 
 def _words(texts: Sequence[str] | None) -> tuple[str, ...]:
-    """The words of a flag that may be repeated and may list several, each once."""
+    """Returns the distinct words of a repeatable flag of comma-separated lists."""
     words = (word.strip() for text in texts or () for word in text.split(","))
     return tuple(dict.fromkeys(word for word in words if word))
 
 
 def inspect(request: InspectCommandRequest) -> None:
-    """Writes the page and prints where."""
+    """Writes the page and prints its path."""
     from cnn_jax.report.inspection import command
 
     source = command.Source(request.workdir, request.moved, request.data_dir, request.images)
@@ -116,8 +116,8 @@ COMMAND = Command(
         ),
         Flag(
             "layers",
-            "names of layers, separated by commas, as `summary` lists them; NAME/activation for what follows a layer; "
-            "default: some on the way to the logits",
+            "names of layers, separated by commas, as `summary` lists them; NAME/activation for the activation after a "
+            "layer; default: some on the path to the logits",
             repeated=True,
         ),
         Flag(
@@ -132,23 +132,23 @@ COMMAND = Command(
         ),
         Flag(
             "sections",
-            f"what the page shows, separated by commas: {', '.join(SECTIONS)}; default: all, but for a network of more "
-            f"than a billion multiply-adds not {', '.join(SLOW)}",
+            f"sections of the page, separated by commas: {', '.join(SECTIONS)}; default: all, or for networks of more "
+            f"than a billion multiply-adds all but {', '.join(SLOW)}",
             repeated=True,
         ),
         Flag(
             "scale",
-            "of the maps for a class: own, each its own; method, one for each method; all, one for all",
+            "color scale of the maps for a class: own, one per map; method, one per method; all, one for all maps",
             "own",
             choices=get_args(Scaling),
         ),
         Flag(
             "rules",
-            "how patches are reconstructed through rectifiers, separated by commas: deconvnet, guided, gradient; "
-            "default: deconvnet,guided, but for a network without rectifiers gradient",
+            "backward passes of ReLU to reconstruct patches, separated by commas: deconvnet, guided, gradient; "
+            "default: deconvnet,guided, or gradient for a network without ReLU",
             repeated=True,
         ),
-        Flag("test_images", "test images to look at, evenly spaced: a number, or all; default: by the network"),
+        Flag("test_images", "number of test images, evenly spaced, or all; default: depends on the network"),
         DATA_DIR,
         Flag("target", "folder of the page; default: WORKDIR/inspect", path="written"),
     ),

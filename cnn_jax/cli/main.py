@@ -1,4 +1,4 @@
-"""All commands, and the one way in: words in, exit code out."""
+"""All commands, and the entry point of the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnn_jax.run import compile_cache
 from cnn_jax.run.errors import RunFailed, explain
 from cnn_jax.run.exit_codes import DONE
 
-# Every command, in the order of --help; the file of this name in this package declares it.
+# Commands in the order of --help; each is declared by the file of its name in this package.
 _NAMES = (
     "train",
     "eval",
@@ -36,7 +36,7 @@ COMMANDS: dict[str, Command] = {name: importlib.import_module(f"cnn_jax.cli.{nam
 
 
 def parse(argv: Sequence[str]) -> tuple[Command, Any]:
-    """Understands a command line; as `parser.parse`."""
+    """Parses a command line; see `parser.parse`."""
     return parser.parse(argv, COMMANDS)
 
 
@@ -47,9 +47,9 @@ def main(argv: Sequence[str]) -> int:
       argv: Words after the program's name.
 
     Returns:
-      0 done; 1 the work failed; 2 refused, nothing started; 75 stopped by a signal, state saved.
+      Exit code: 0 done; 1 the work failed; 2 refused, nothing started; 75 stopped by a signal, state saved.
     """
-    os.environ["MPLBACKEND"] = "agg"  # figures go into files, whatever shows them on the user's screen
+    os.environ["MPLBACKEND"] = "agg"  # figures are only written to files
     try:
         command, request = parse(argv)
         if command.uses_jax:
@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
         return command.run(request)
     except RunFailed as error:
         return fail(error)
-    except Exception as error:  # what happens while a run trains is a RunFailed
+    except Exception as error:  # errors during training are RunFailed
         if (fault := explain(error)) is None:
             raise
         return refuse(fault)

@@ -12,33 +12,33 @@ from cnn_jax.run.exit_codes import FAILED, REFUSED
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Prints a message in which names of users may occur, to standard output or another stream."""
+    """Prints a message that may contain text from users, to standard output or another stream."""
     print(plain_lines(text), file=stream)
 
 
 def refuse(error: Exception | str) -> int:
-    """Prints why nothing was started; returns the exit code."""
+    """Prints why nothing was started, and returns the exit code."""
     say(f"refused: {error}", sys.stderr)
     return REFUSED
 
 
 def fail(error: Exception | str) -> int:
-    """Prints why the work failed; returns the exit code."""
+    """Prints why the work failed, and returns the exit code."""
     say(f"failed: {error}", sys.stderr)
     return FAILED
 
 
 def show(table: object, texts: dict[str, str], chosen: str, output: Path | None) -> None:
-    """Prints a result as a table or a text, and writes it to a file.
+    """Prints a result as a table or as text, and writes it to a file.
 
     Args:
-      table: Table for a terminal.
-      texts: The same as "json" and "csv".
-      chosen: "table", "json" or "csv".
-      output: File that ends in .json or .csv; None writes none.
+      table: Result as a table for a terminal.
+      texts: Result as text, by "json" and "csv".
+      chosen: Format to print: "table", "json" or "csv".
+      output: File with the suffix .json or .csv; None writes none.
 
     Raises:
-      ConfigError: Where the file cannot be written.
+      ConfigError: If the file cannot be written.
     """
     from rich.console import Console
 

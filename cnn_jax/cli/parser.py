@@ -1,4 +1,4 @@
-"""The command line as words: one command, absl flags, and `--config.a.b=value` over any field of the experiment."""
+"""Parses the command line: a command, absl flags, and `--config.a.b=value` to override fields of the experiment."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _HELP = ("-h", "--h", "-help", "--help", "--helpfull", "help")
 
 
 class HelpRequested(Exception):
-    """The command line asks for help; the message is the text to print."""
+    """The command line asks for help; the message is the help text."""
 
 
 def parse(argv: Sequence[str], commands: Mapping[str, Command]) -> tuple[Command, Any]:
-    """Understands a command line, or tells everything that is wrong with it.
+    """Parses a command line.
 
     Args:
       argv: Words after the program's name.
@@ -37,8 +37,8 @@ def parse(argv: Sequence[str], commands: Mapping[str, Command]) -> tuple[Command
       (command, its request).
 
     Raises:
-      ConfigError: With all faults of command, flags, files and fields.
-      HelpRequested: For --help, or no words at all.
+      ConfigError: If the command, flags, files or fields have faults; the message lists all of them.
+      HelpRequested: For --help, or an empty command line.
     """
     words = _joined(argv, commands)
     name = next((word for word in words if not word.startswith("-")), "")
@@ -62,13 +62,13 @@ def parse(argv: Sequence[str], commands: Mapping[str, Command]) -> tuple[Command
 
 
 def _booleans(commands: Mapping[str, Command]) -> set[str]:
-    """Words that take no value."""
+    """Returns the names of flags that take no value."""
     names = {flag.name for command in commands.values() for flag in command.flags if flag.kind is bool}
     return names | {f"no{name}" for name in names} | {"help", "helpfull"}
 
 
 def _joined(argv: Sequence[str], commands: Mapping[str, Command]) -> list[str]:
-    """Writes `--name value` as `--name=value`, as absl reads it, and `--a-b` as `--a_b`."""
+    """Rewrites `--name value` as `--name=value`, which absl parses, and `--a-b` as `--a_b`."""
     booleans = _booleans(commands)
     words: list[str] = []
     takes_value = False
@@ -89,7 +89,7 @@ def _joined(argv: Sequence[str], commands: Mapping[str, Command]) -> list[str]:
 def _read(
     command: Command, words: Sequence[str], commands: Mapping[str, Command]
 ) -> tuple[Arguments | None, list[str]]:
-    """Reads the words of a command; no arguments where a path or a flag that it needs is missing."""
+    """Parses the words of a command to (arguments, faults); no arguments if a required flag or a path is unusable."""
     values, faults, known = flags.FlagValues(), [], []
     overrides: dict[str, Any] = {}
     for flag in command.flags:
@@ -130,11 +130,11 @@ def _read(
 
 
 def _override(command: Command, field: str, text: str | None, overrides: dict[str, Any]) -> str | None:
-    """Reads a --config.FIELD into the overrides, or says what is wrong with it."""
+    """Adds a --config.FIELD to the overrides, or returns its fault."""
     moves = command.config == "moved" and field.removeprefix("data.") in locations.FIELDS
     if command.config != "fields" and not moves:
-        where = f"; --config.data.{'|'.join(locations.FIELDS)} may say where its data lie" * (command.config == "moved")
-        return f"--config.{field}: {command.name} takes no config; the run's own config.json holds{where}"
+        paths = f"; only --config.data.{'|'.join(locations.FIELDS)} may give new paths" * (command.config == "moved")
+        return f"--config.{field}: {command.name} takes no config; it uses the run's own config.json{paths}"
     if text is None or (moves and not text):
         return f"--config.{field}: no value given; write --config.{field}=value"
     if moves:
@@ -145,7 +145,7 @@ def _override(command: Command, field: str, text: str | None, overrides: dict[st
 
 
 def _flag_fault(command: Command, word: str, commands: Mapping[str, Command]) -> str | None:
-    """Says what is wrong with a word of the command line, before absl reads its value."""
+    """Returns the fault of a word of the command line that absl would not report well; None if there is none."""
     legal = {flag.name: flag for flag in command.flags}
     name, has_value, text = word.lstrip("-").partition("=")
     positive = name.removeprefix("no")
@@ -171,7 +171,7 @@ def _flag_fault(command: Command, word: str, commands: Mapping[str, Command]) ->
 
 
 def _path(flag: Flag, given: str | Sequence[str]) -> Path | tuple[Path, ...]:
-    """Reads the value of a flag that names files or folders."""
+    """Parses the value of a flag that names files or folders."""
     if not isinstance(given, str):
         return tuple(path for each in given if isinstance(path := _path(flag, each), Path))
     if fault := user_path.fault_of(given):
@@ -181,20 +181,20 @@ def _path(flag: Flag, given: str | Sequence[str]) -> Path | tuple[Path, ...]:
     if flag.path == "written" and "://" in given:
         raise ConfigError(
             [
-                f"--{flag.name}: got {given!r}, expected a folder of a file system; mount a bucket first, by gcsfuse "
-                "for one"
+                f"--{flag.name}: got {given!r}, expected a folder of a file system; mount a bucket first, for example "
+                "with gcsfuse"
             ]
         )
     return user_path.expand(given)
 
 
 def help_text(command: Command | None, commands: Mapping[str, Command]) -> str:
-    """Gives the usage of the program, or of one command with all its flags and config fields."""
+    """Returns the usage of the program, or of one command with all its flags and config fields."""
     if command is None:
         lines = ["usage: python launch.py VERB [--flag=value ...]", "", "verbs:"]
         lines += [f"  {each.name:10}{each.help}" for each in commands.values()]
         return "\n".join(
-            [*lines, "", "python launch.py VERB --help lists a verb's flags, train's the config's fields too."]
+            [*lines, "", "python launch.py VERB --help lists a verb's flags; train --help lists the config fields too."]
         )
     words = f" {command.words.upper()} {command.words.upper()} ..." if command.words else ""
     lines = [f"usage: python launch.py {command.name}{words} [--flag=value ...]", "", command.help, "", "flags:"]
@@ -204,7 +204,7 @@ def help_text(command: Command | None, commands: Mapping[str, Command]) -> str:
         lines += _wrapped(f"  --{flag.name}", f"{flag.help}{legal} ({default})")
     if command.config == "moved":
         fields = ", ".join(f"--config.data.{name}" for name in locations.FIELDS)
-        lines += _wrapped("  --config.data.FIELD", f"where the run's data lie now, the same images: {fields}")
+        lines += _wrapped("  --config.data.FIELD", f"new path of the run's data, with the same images: {fields}")
     if command.config == "fields":
         lines += ["", "fields of the config, each as --config.FIELD=VALUE, with type, default and meaning:"]
         for row in field_rows():

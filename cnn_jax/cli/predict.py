@@ -1,4 +1,4 @@
-"""`launch.py predict`: classifies picture files with a finished run's network, an exported or a published one."""
+"""`launch.py predict`: classifies picture files with a trained, an exported or a published network."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class PredictRequest:
-    """Request of the command line.
+    """Parsed flags of the command.
 
     Attributes:
-      workdir: Folder of a finished run; None where an exported file is used.
-      model: File that `export` wrote, or with `pretrained` a published network's name; None where a run is used.
-      pretrained: File of published weights; None where there is none.
-      images: Picture files and folders of pictures.
+      workdir: Folder of a finished run; None with `model`.
+      model: File that `export` wrote, or with `pretrained` a published network's name; None with `workdir`.
+      pretrained: File of published weights, if any.
+      images: Picture files and folders.
       format: "table", "json" or "csv".
-      output: File that is written too; None for none.
-      moved: Where the run's data lie now, by the field of config.data.
+      output: File for the result; None writes none.
+      moved: New paths of the run's data, by field of config.data.
     """
 
     workdir: Path | None
@@ -73,8 +73,8 @@ def predict(request: PredictRequest) -> None:
     from cnn_jax.report import prediction, prediction_output
 
     network, view = _network(request)
-    files, passed_over = prediction.find_pictures(request.images, network.experiment.data)
-    for warning in passed_over:
+    files, warnings = prediction.find_pictures(request.images, network.experiment.data)
+    for warning in warnings:
         say(f"warning: {warning}", sys.stderr)
     rows = prediction.predict(network, files, view)
     if unreadable := prediction_output.write(rows, network.class_names, request.format, request.output):
@@ -82,7 +82,7 @@ def predict(request: PredictRequest) -> None:
 
 
 def _network(request: PredictRequest) -> tuple[Network, CentreCrop | None]:
-    """Opens the run, the exported file or the published weights, which come with what they see of a picture."""
+    """Loads the network; published weights come with the crop of their preprocessing."""
     if request.pretrained is not None:
         return _published(str(request.model), request.pretrained)
     if request.model is not None:
@@ -94,12 +94,12 @@ def _network(request: PredictRequest) -> tuple[Network, CentreCrop | None]:
     assert request.workdir is not None  # one of the two is given
     finished = restore.load(request.workdir, request.moved)
     if request.moved:
-        finished.dataset()  # which is refused where it is not the run's
+        finished.dataset()  # raises an error if it is not the run's
     return finished, None
 
 
 def _published(name: str, file: Path) -> tuple[Network, CentreCrop]:
-    """Opens published weights, and says how pictures are read for them."""
+    """Loads published weights and the crop of their preprocessing."""
     from cnn_jax.pretrained import published_weights
     from cnn_jax.pretrained.published import imagenet_classes
     from cnn_jax.train import restore
@@ -119,10 +119,10 @@ def run(request: PredictRequest) -> int:
 
 COMMAND = Command(
     name="predict",
-    help="classify picture files with a finished run's network, an exported or a published one",
+    help="classify picture files with a trained, an exported or a published network",
     flags=(
         WORKDIR,
-        Flag("model", "file that export wrote, in place of --workdir; with --pretrained a network's name", path="read"),
+        Flag("model", "file that export wrote, instead of --workdir; with --pretrained a network's name", path="read"),
         Flag("pretrained", "file of published weights; --model names their network, such as resnet50", path="read"),
         Flag(
             "images",

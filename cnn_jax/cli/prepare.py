@@ -1,4 +1,4 @@
-"""`launch.py prepare`: makes a folder of records from pictures."""
+"""`launch.py prepare`: writes a folder of records from pictures."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from cnn_jax.run.exit_codes import DONE
 
 @dataclasses.dataclass(frozen=True)
 class PrepareRequest:
-    """Request of the command line.
+    """Parsed flags of the command.
 
     Attributes:
       source: Folder or archives of pictures.
-      target: Folder to make; None where TFDS has made the source.
+      target: Folder to write; None if the source is a TFDS data set.
       test_fraction: Fraction of each class for testing, 0 to 1.
-      restart_markers: Whether JPEGs are written anew with restart markers.
+      restart_markers: Whether to rewrite JPEGs with restart markers.
     """
 
     source: Path
@@ -35,10 +35,10 @@ def read(arguments: Arguments) -> PrepareRequest:
 def run(request: PrepareRequest) -> int:
     """Runs the command, without JAX."""
     from cnn_jax.data import DataError
-    from cnn_jax.data.sources import convert, records
+    from cnn_jax.data.sources import prepare_records, records
 
     try:
-        folder = convert.prepare(
+        folder = prepare_records.prepare(
             request.source, request.target, request.test_fraction, restart_markers=request.restart_markers
         )
         manifest = records.read_manifest(folder, "--target")
@@ -51,25 +51,25 @@ def run(request: PrepareRequest) -> int:
 
 COMMAND = Command(
     name="prepare",
-    help="make a folder of records from pictures, for config.data.name=records",
+    help="write a folder of records from pictures, for config.data.name=records",
     flags=(
         Flag(
             "source",
-            "folder of class folders, or of train/ and val/ with such; or of ImageNet's two tar files; or what "
-            "TFDS made",
+            "folder with one folder per class, or with train/ and val/ of this form, or with ImageNet's two tar files; "
+            "or a TFDS data set",
             required=True,
             path="read",
         ),
-        Flag("target", "folder to make; none where TFDS has made the source", path="written"),
+        Flag("target", "folder to write; none if the source is a TFDS data set", path="written"),
         Flag(
             "test_fraction",
-            "share of each class for testing, where there are class folders alone",
+            "share of each class for testing, if the source has only class folders",
             0.2,
             float,
             least=0,
             most=1,
         ),
-        Flag("restart_markers", "write JPEGs anew, the same pixels, so that crops are decoded faster", False, bool),
+        Flag("restart_markers", "rewrite JPEGs losslessly, so that crops are decoded faster", False, bool),
     ),
     read=read,
     run=run,

@@ -1,4 +1,4 @@
-"""`launch.py report`: makes the report of a run or a sweep again from its folder, or compares the runs in a folder."""
+"""`launch.py report`: rewrites the report of a run or a sweep from its folder, or compares the runs in a folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cnn_jax.config.parsing import ConfigError
 
 
 def report(request: FinishedRunRequest) -> None:
-    """Writes the report of a run, or the tables and the report of a sweep, finished or not."""
+    """Writes the report of a run, or the tables and the report of a sweep, whether finished or not."""
     from cnn_jax.report.compared_runs import is_sweep
 
     workdir = request.workdir
@@ -31,7 +31,7 @@ def report(request: FinishedRunRequest) -> None:
 
 
 def write_run(workdir: Path, data_dir: Path | None, moved: dict[str, str] | None = None) -> None:
-    """Writes the report of a finished run and prints where."""
+    """Writes the report of a finished run and prints its path."""
     from cnn_jax.report.run_report import write_run_report
     from cnn_jax.train import restore
 
@@ -39,7 +39,7 @@ def write_run(workdir: Path, data_dir: Path | None, moved: dict[str, str] | None
 
 
 def run(request: FinishedRunRequest) -> int:
-    """Runs the command; a folder of several runs or sweeps is compared, which takes no JAX."""
+    """Runs the command. The runs in a folder of several runs or sweeps are compared, without JAX."""
     from cnn_jax.report import compared_runs
 
     workdir = request.workdir
@@ -52,7 +52,7 @@ def run(request: FinishedRunRequest) -> int:
 
 COMMAND = Command(
     name="report",
-    help="make the report of a run or a sweep again from its folder, or compare the runs in it",
+    help="rewrite the report of a run or a sweep from its folder, or compare the runs in a folder",
     flags=FLAGS,
     read=read,
     run=run,

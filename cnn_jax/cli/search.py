@@ -1,4 +1,4 @@
-"""`launch.py search`: searches the fields of an experiment file's get_search() by validation images."""
+"""`launch.py search`: searches the fields of an experiment file's get_search() by validation accuracy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cnn_jax.cli.command import Arguments, Command, Flag
 from cnn_jax.cli.output import fail, refuse, say
-from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, REPORT, WORKDIR, folder_name
+from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, ENGINE, RAY, REPORT, WORKDIR, check_ray, folder_name
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.errors import RunFailed, explain
 from cnn_jax.run.exit_codes import DONE, STOPPED
@@ -17,29 +17,24 @@ from cnn_jax.sweep.search import plan
 from cnn_jax.sweep.search.declaration import SAMPLERS
 from cnn_jax.sweep.search.plan import SearchPlan
 
-_RAY = (
-    Flag("address", "address of a Ray cluster, auto for this machine's; default: starts one"),
-    Flag("gpus", "GPUs that Ray sets aside for a trial", 0, int, least=0),
-    Flag("tpus", "TPU chips that Ray sets aside for a trial", 0, int, least=0),
-)
 _SEARCH = (
-    Flag("search.seed", "seed of the sampler, in place of the file's", None, int, least=0),
-    Flag("search.sampler", "what draws the points, in place of the file's", choices=SAMPLERS),
-    Flag("search.trials", "number of points, in place of the file's", None, int, least=1),
+    Flag("search.seed", "seed of the sampler, instead of the file's", None, int, least=0),
+    Flag("search.sampler", "sampler of the points, instead of the file's", choices=SAMPLERS),
+    Flag("search.trials", "number of points, instead of the file's", None, int, least=1),
     Flag("search.stopping", "none: train every trial to the end", choices=("none",)),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchRequest:
-    """Request of the command line.
+    """Parsed flags of the command.
 
     Attributes:
       plan: The search.
-      options: How its trials run.
+      options: Options for running its trials.
       workdir: Folder of the search.
       data_dir: Folder of prepared data; None is the default folder.
-      report: Whether the report is written.
+      report: Whether to write the report.
     """
 
     plan: SearchPlan
@@ -50,16 +45,16 @@ class SearchRequest:
 
 
 def read(arguments: Arguments) -> SearchRequest:
-    """Reads the flags, and the search from an experiment file."""
-    if arguments["engine"] != "ray" and (given := [flag.name for flag in _RAY if flag.name in arguments.given]):
-        raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
-    changes = {
-        flag.name.removeprefix("search."): arguments[flag.name] for flag in _SEARCH if flag.name in arguments.given
+    """Reads the flags, and the search from the experiment file."""
+    names = [flag.name for flag in RAY]
+    check_ray(arguments, names)
+    changes = {  # None: not given, or not legal
+        flag.name.removeprefix("search."): arguments[flag.name] for flag in _SEARCH if arguments[flag.name] is not None
     }
     if "stopping" in changes:
         changes["stopping"] = None
     found = plan.read(arguments["config"], dict(arguments.overrides), changes)
-    names = ("engine", "jobs", "time_limit", "memory_limit", "vectorize", *(flag.name for flag in _RAY))
+    names += ["engine", "jobs", "time_limit", "memory_limit", "vectorize"]
     return SearchRequest(
         plan=found,
         options=Options(**{name: arguments[name] for name in names}),
@@ -70,7 +65,7 @@ def read(arguments: Arguments) -> SearchRequest:
 
 
 def run(request: SearchRequest) -> int:
-    """Runs the command, without JAX, which its trials need alone."""
+    """Runs the command without JAX, which only its trials import."""
     from rich.console import Console
 
     from cnn_jax.report.periodic_writer import PeriodicWriter
@@ -94,10 +89,10 @@ def run(request: SearchRequest) -> int:
         return STOPPED
     except RunFailed:
         raise
-    except Exception as error:  # of this machine, when trials may have begun
+    except Exception as error:  # an error of this machine after trials may have started
         if (fault := explain(error)) is None:
             raise
-        return fail(f"{fault}; the same command goes on")
+        return fail(f"{fault}; the same command continues")
     metric = request.plan.metric
     say(f"{found.spent} of at most {found.budget} epochs were spent on {len(found.points)} points")
     for each in found.confirmed:
@@ -113,16 +108,16 @@ def run(request: SearchRequest) -> int:
 
 COMMAND = Command(
     name="search",
-    help="search the fields of an experiment file's get_search(); the same command goes on with it",
+    help="search the fields of an experiment file's get_search(); the same command resumes it",
     flags=(
         CONFIG,
         *(WORKDIR, DATA_DIR, REPORT),
-        Flag("engine", "what runs the trials", "local", choices=("local", "ray")),
-        Flag("jobs", "trials at a time; default: as many as the cores or accelerators allow", None, int, least=1),
-        Flag("time_limit", "minutes of one attempt at a trial, after which it has failed", None, float, least=0),
-        Flag("memory_limit", "GiB of one trial; default: its share of the machine", None, float, least=0),
+        ENGINE,
+        Flag("jobs", "concurrent trials; default: as many as the cores or accelerators allow", None, int, least=1),
+        Flag("time_limit", "minutes after which an attempt at a trial fails", None, float, least=0),
+        Flag("memory_limit", "GiB per trial; default: its share of the machine", None, float, least=0),
         Flag("vectorize", "seeds: one program confirms all seeds of a point", "off", choices=("off", "seeds")),
-        *_RAY,
+        *RAY,
         *_SEARCH,
     ),
     read=read,

@@ -1,4 +1,4 @@
-"""The start and the end of a process that runs one command: signals, standard streams, exit code."""
+"""Process start and exit for one command: signals, standard streams, exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnn_jax.run.exit_codes import DONE
 def start() -> None:
     """Runs the command line of this process and exits."""
     standard_streams.open_closed()
-    stop_signal.exit_on_signals()  # one may come while the rest is imported
+    stop_signal.exit_on_signals()  # a signal may arrive during the imports
     with imports.uncollected():
         from cnn_jax.cli.main import main
 
@@ -24,9 +24,9 @@ def start() -> None:
         exit_code = main(sys.argv[1:])
     except KeyboardInterrupt:
         stop_signal.leave("SIGINT")
-    gc.freeze()  # Python would look through all that libraries hold once more, which takes half a second
+    gc.freeze()  # saves the final collection of all objects, which takes half a second
     exit_code = standard_streams.exit_code(exit_code)
-    if exit_code != DONE:  # Orbax's threads wait ten minutes for the parts of a checkpoint that could not be written
+    if exit_code != DONE:  # Orbax's threads may wait ten minutes for parts of a checkpoint that could not be written
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -16,13 +16,13 @@ from cnn_jax.config.parsing import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class SummaryRequest:
-    """Request of the command line.
+    """Parsed flags of the command.
 
     Attributes:
       experiment: Resolved config.
       data_dir: Folder of prepared data; None is the default folder.
       format: "table", "json" or "csv".
-      output: File that is written too; None for none.
+      output: File for the result; None writes none.
     """
 
     experiment: Experiment
@@ -64,7 +64,7 @@ def run(request: SummaryRequest) -> int:
 
 COMMAND = Command(
     name="summary",
-    help="print the layer table; starts no training",
+    help="print the layer table without training",
     flags=(CONFIG, DATA_DIR, FORMAT, OUTPUT),
     read=read,
     run=run,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnn_jax.cli.command import Arguments, Command, Flag
 from cnn_jax.cli.output import fail, refuse, say
-from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, REPORT, WORKDIR, folder_name
+from cnn_jax.cli.shared_flags import CONFIG, DATA_DIR, ENGINE, RAY, REPORT, WORKDIR, check_ray, folder_name
 from cnn_jax.cli.values import field_value
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.errors import RunFailed, explain
@@ -24,28 +24,26 @@ if TYPE_CHECKING:
     from cnn_jax.sweep.reproduction_check import Evidence
 
 _RAY = (
-    Flag("address", "address of a Ray cluster, auto for this machine's; default: starts one"),
-    Flag("cpus", "cores that Ray sets aside for one process of a trial", 1, int, least=1),
-    Flag("gpus", "GPUs that Ray sets aside for one process of a trial", 0, int, least=0),
-    Flag("tpus", "TPU chips that Ray sets aside for one process of a trial", 0, int, least=0),
-    Flag("processes", "processes of one trial, joined, on nodes as far apart as there are", 1, int, least=1),
+    *RAY,
+    Flag("cpus", "cores that Ray reserves for each process of a trial", 1, int, least=1),
+    Flag("processes", "processes that train a trial together, spread over the nodes", 1, int, least=1),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class SweepRequest:
-    """Request of the command line.
+    """Parsed flags of the command.
 
     Attributes:
       plan: All trials.
-      chosen: Trials that --sweep.limit and --sweep.only leave.
-      known: Data checksum and result of each trial in --from's file, by the trial's number.
-      options: How the trials run.
+      chosen: Trials selected by --sweep.limit and --sweep.only.
+      known: Data checksum and result of each trial in the file of --from, by the trial's number.
+      options: Options for running the trials.
       workdir: Folder of the sweep.
       data_dir: Folder of prepared data; None is the default folder.
-      report: Whether the report is written.
-      verify: Number of finished trials to run again and compare; None for none.
-      export: File to write the sweep to; None for none.
+      report: Whether to write the report.
+      verify: Number of finished trials to run again and compare, if any.
+      export: File for the exported sweep, if any.
     """
 
     plan: Plan
@@ -60,12 +58,11 @@ class SweepRequest:
 
 
 def read(arguments: Arguments) -> SweepRequest:
-    """Reads the flags, and all trials from an experiment file or from another laboratory's."""
-    from cnn_jax.sweep import exchange  # a tenth of a second, which other commands need not wait for
+    """Reads the flags, and all trials from an experiment file or an exported sweep."""
+    from cnn_jax.sweep import exchange  # takes 0.1 s to import, which other commands need not wait for
 
     config_file, source = arguments["config"], arguments["from"]
-    if arguments["engine"] != "ray" and (given := [flag.name for flag in _RAY if flag.name in arguments.given]):
-        raise ConfigError([f"--{name}: is for --engine=ray" for name in given])
+    check_ray(arguments, [flag.name for flag in _RAY])
     if arguments["vectorize"] == "seeds" and arguments["processes"] > 1:
         raise ConfigError(["--vectorize=seeds: a program of several seeds runs in one process; leave out --processes"])
     if arguments["verify"] and arguments["export"]:
@@ -78,7 +75,7 @@ def read(arguments: Arguments) -> SweepRequest:
     if config_file is not None:
         sweep = plan.read(config_file, dict(arguments.overrides))
     elif arguments.overrides:
-        raise ConfigError([f"--config.{name}: the configs in the file of --from hold" for name in arguments.overrides])
+        raise ConfigError([f"--config.{name}: cannot change the configs of --from" for name in arguments.overrides])
     else:
         sweep, known = exchange.read(source)
     return SweepRequest(
@@ -95,7 +92,7 @@ def read(arguments: Arguments) -> SweepRequest:
 
 
 def _only(words: Iterable[str]) -> dict[str, Any]:
-    """Reads the FIELD=VALUE of --sweep.only."""
+    """Parses the FIELD=VALUE words of --sweep.only."""
     fields, faults = {}, []
     for word in words:
         field, has_value, text = word.partition("=")
@@ -108,24 +105,24 @@ def _only(words: Iterable[str]) -> dict[str, Any]:
 
 
 def default_folder(sweep: Plan) -> Path:
-    """Names the folder of a sweep that names none; more points leave it the same, other shared values do not."""
+    """Returns the default folder of a sweep, which depends on its shared values but not on its points."""
     return Path("runs") / f"{folder_name(sweep.experiment)}-sweep-{sweep.digest}"
 
 
 def run(request: SweepRequest) -> int:
-    """Runs the command, without JAX, which its trials need alone."""
+    """Runs the command without JAX, which only its trials import."""
     try:
         return _run(request)
     except RunFailed:
         raise
-    except Exception as error:  # of this machine, when trials may have begun
+    except Exception as error:  # an error of this machine after trials may have started
         if (fault := explain(error)) is None:
             raise
-        return fail(f"{fault}; the same command goes on")
+        return fail(f"{fault}; the same command continues")
 
 
 def _run(request: SweepRequest) -> int:
-    """Runs, verifies or exports; keeps the table and the report up to date while trials run."""
+    """Runs, verifies or exports a sweep, and keeps the table and the report up to date while trials run."""
     from rich.console import Console
 
     from cnn_jax.report.periodic_writer import PeriodicWriter
@@ -159,26 +156,26 @@ def _run(request: SweepRequest) -> int:
 
 COMMAND = Command(
     name="sweep",
-    help="run the trials of an experiment file's get_sweep(); the same command goes on with them",
+    help="run the trials of an experiment file's get_sweep(); the same command resumes them",
     flags=(
         dataclasses.replace(CONFIG, required=False),
-        Flag("from", "file of a sweep that --export wrote: repeat it, and compare", path="read"),
+        Flag("from", "file that --export wrote: repeat its sweep and compare the results", path="read"),
         *(WORKDIR, DATA_DIR, REPORT),
-        Flag("engine", "what runs the trials", "local", choices=("local", "ray")),
-        Flag("jobs", "trials at a time; default: one for each core or accelerator", None, int, least=1),
-        Flag("sweep.limit", "run at most so many trials, the first", None, int, least=1),
-        Flag("sweep.only", "FIELD=VALUE: run trials with this value; may be repeated", repeated=True),
-        Flag("time_limit", "minutes of one attempt at a trial; default: any time", None, float, least=0),
-        Flag("memory_limit", "GiB of one trial; default: its share of the machine", None, float, least=0),
-        Flag("retry_failed", "run trials again that have failed before", False, bool),
+        ENGINE,
+        Flag("jobs", "concurrent trials; default: one per core or accelerator", None, int, least=1),
+        Flag("sweep.limit", "run only this many trials, from the first", None, int, least=1),
+        Flag("sweep.only", "FIELD=VALUE: run only trials with this value; may be repeated", repeated=True),
+        Flag("time_limit", "minutes after which an attempt at a trial fails; default: no limit", None, float, least=0),
+        Flag("memory_limit", "GiB per trial; default: its share of the machine", None, float, least=0),
+        Flag("retry_failed", "run failed trials again", False, bool),
         Flag(
             "vectorize",
             "seeds: one program trains the seeds of a point; for accelerators",
             "off",
             choices=("off", "seeds"),
         ),
-        Flag("verify", "run so many finished trials again, and compare", None, int, least=1),
-        Flag("export", "write the sweep, all that repeating it needs, to this file", path="read"),
+        Flag("verify", "run this many finished trials again and compare the results", None, int, least=1),
+        Flag("export", "write the sweep, with all that is needed to repeat it, to this file", path="read"),
         *_RAY,
     ),
     read=read,

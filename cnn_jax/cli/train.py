@@ -1,4 +1,4 @@
-"""`launch.py train`: trains one network, tests it and writes its report."""
+"""`launch.py train`: trains a network, tests it and writes its report."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from cnn_jax.run.process_group import ProcessGroup
 _PROCESSES = (
     Flag(
         "distributed",
-        "several processes of one run: as the cluster tells, never, or as given",
+        "processes of the run: auto, detected from the cluster; off, a single one; explicit, by the next three flags",
         "auto",
         choices=("auto", "off", "explicit"),
     ),
     Flag("coordinator", "HOST:PORT of the first process, for --distributed=explicit"),
-    Flag("num_processes", "of the run, for --distributed=explicit", None, int, least=1, most=2**20),
-    Flag("process_id", "of this process, from 0, for --distributed=explicit", None, int, least=0),
+    Flag("num_processes", "number of processes, for --distributed=explicit", None, int, least=1, most=2**20),
+    Flag("process_id", "index of this process, from 0, for --distributed=explicit", None, int, least=0),
 )
 _HEARTBEAT = Flag(
     "heartbeat_timeout",
@@ -40,14 +40,14 @@ _HEARTBEAT = Flag(
 
 @dataclasses.dataclass(frozen=True)
 class TrainRequest:
-    """Request of the command line.
+    """Parsed flags of the command.
 
     Attributes:
       experiment: Resolved config.
       workdir: Folder of the run.
       data_dir: Folder of prepared data; None is the default folder.
-      report: Whether the report is written.
-      profile: Whether some steps are traced.
+      report: Whether to write the report.
+      profile: Whether to trace some steps.
       group: Processes that train together.
     """
 
@@ -71,7 +71,7 @@ def read(arguments: Arguments) -> TrainRequest:
 
 
 def _read_group(arguments: Arguments) -> ProcessGroup:
-    """Reads the flags of several processes, which go together or not at all."""
+    """Reads the flags of distributed training; those for --distributed=explicit must be given together."""
     helps = {flag.name: flag.help for flag in _PROCESSES[1:]}
     given = [name for name in helps if arguments[name] is not None]
     if arguments["distributed"] != "explicit":
@@ -91,7 +91,7 @@ def _read_group(arguments: Arguments) -> ProcessGroup:
 
 
 def train(request: TrainRequest) -> None:
-    """Trains, then writes the report where there is none of this result."""
+    """Trains, then writes the report if this result has none."""
     from cnn_jax.train import distributed
     from cnn_jax.train.loop import train_and_evaluate
 
@@ -106,7 +106,7 @@ def train(request: TrainRequest) -> None:
             write_run(workdir, request.data_dir)
         except OSError as error:
             raise RunFailed(
-                f"the run is done, and its report cannot be written: {explain(error)}; then `launch.py report "
+                f"the run is done, but its report cannot be written: {explain(error)}; once fixed, `launch.py report "
                 f"--workdir={workdir}` writes it"
             ) from error
 
@@ -118,7 +118,7 @@ def run(request: TrainRequest) -> int:
 
 COMMAND = Command(
     name="train",
-    help="train one network; the same command resumes it",
+    help="train a network; the same command resumes it",
     flags=(
         *(CONFIG, WORKDIR, DATA_DIR, REPORT),
         Flag("profile", "trace steps 10 to 20; the report shows where a step's time goes", False, bool),

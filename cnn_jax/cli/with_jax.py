@@ -1,4 +1,4 @@
-"""Runs the work of a command in this process's JAX, whose settings are checked before it starts."""
+"""Runs the work of a command with JAX in this process, after checking JAX's settings."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def run(
     """Runs the work of a command.
 
     Args:
-      work: Trains or uses a network.
-      experiment: Config of the network; None is that of the run in workdir, where there is one.
+      work: Function that trains or uses a network.
+      experiment: Config of the network; None is that of the run in workdir, if there is one.
       workdir: Folder of a run.
-      group: Processes that train together, for the commands that train.
-      computes: Whether the work trains or uses a network; what that needs is imported with the rest.
+      group: Processes that train together, for commands that train.
+      computes: Whether the work trains or evaluates, and needs devices and the modules for it.
 
     Returns:
-      Exit code; refusals and failures have been printed.
+      Exit code, after printing refusals and failures.
     """
     try:
         set_xla_flags(experiment, workdir)
@@ -42,11 +42,11 @@ def run(
         return refuse(error)
     host_memory.keep_freed()  # before JAX makes threads
     absent_gpu.hide_plugin()
-    # JAX and all that stands on it come only now: a bad command line is answered at once.
+    # JAX and the modules that use it are imported only now, so that errors in the command line appear at once.
     with imports.uncollected():
         try:
             import jax
-        except ValueError as error:  # of an environment variable
+        except ValueError as error:  # caused by an environment variable
             return refuse(ConfigError([f"JAX does not start: {error}; leave out the JAX_ variable that it names"]))
         from cnn_jax.data.errors import UnreadableRecordError, UnreadPicturesError
         from cnn_jax.geometry import preflight
@@ -57,10 +57,11 @@ def run(
             from cnn_jax.train import loop  # noqa: F401
 
     try:
-        preflight.check_settings()  # an experiment file may have made some
-        if group is not None:  # before the devices are asked for
+        preflight.check_settings()  # an experiment file may have changed some
+        if group is not None:  # must precede any use of devices
             process_group.join(group, jax.distributed.initialize)
-        preflight.check_devices()
+        if computes:
+            preflight.check_devices()
         work()
     except preflight.REFUSALS as error:
         return refuse(error)
@@ -72,7 +73,7 @@ def run(
 
 
 def set_xla_flags(experiment: Experiment | None, workdir: Path | None = None) -> None:
-    """Sets the flags that a config, or that of the run in workdir, needs, before JAX starts and reads them."""
+    """Sets the XLA flags that a config, or the config of the run in workdir, needs; must run before JAX starts."""
     if experiment is None and workdir is not None and (workdir / "config.json").exists():
         experiment = RunFolder(workdir).experiment()
     if experiment is not None:

@@ -5,18 +5,15 @@ A section has as many fields as its source has settings, some more than ten.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat
 from pydantic_core import PydanticCustomError
 
 from cnn_jax import user_path
-from cnn_jax.config.types import Count, Factor, Fraction, NonNegativeInt, PositiveShare, Section
+from cnn_jax.config.types import Count, Factor, Faults, Fraction, NonNegativeInt, PositiveShare, Section
 
 Side = Annotated[int, Field(ge=1, le=8192)]  # pixels
-Workers = Annotated[int, Field(ge=0, le=1024)]
-Threads = Annotated[int, Field(ge=1, le=1024)]
-
 ColumnNumber = Count | Annotated[int, Field(le=-1)]
 
 
@@ -37,17 +34,32 @@ Text = Annotated[str, AfterValidator(_valid_unicode)]
 FilePath = Annotated[Text, AfterValidator(_usable_path)]  # kept as it was given; `user_path.expand` expands the ~
 
 
-def _workers() -> Any:
-    return Field(
-        None, description="processes that read and decode, for each process of the run; none is one for each core"
-    )
-
-
-def _threads() -> Any:
-    return Field(
-        1, description="threads that read and decode in each of these processes, or in the run's own with workers=0"
-    )
-
+# Fields of several sources, with their meanings.
+Workers = Annotated[
+    Annotated[int, Field(ge=0, le=1024)] | None,
+    Field(description="processes that read and decode, for each process of the run; none is one for each core"),
+]
+Threads = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=1024,
+        description="threads that read and decode in each of these processes, or in the run's own with workers=0",
+    ),
+]
+ClassNames = Annotated[tuple[Text, ...] | None, Field(description="names in label order; none uses the labels")]
+Archive = Annotated[
+    FilePath | None,
+    Field(description="published archive (python, binary or matlab) or its unpacked folder; none downloads it"),
+]
+TrainWord = Annotated[Text, Field(description="word in the names of the training files")]
+ValidationWord = Annotated[
+    Text | None,
+    Field(description="word in the names of the validation files; none holds out validation_fraction"),
+]
+TestWord = Annotated[
+    Text | None, Field(description="word in the names of the test files; none is test, else validation or val")
+]
 
 _MEMORY = (
     "where the images lie: device: decoded, on every device; host: decoded, in the host's memory; stream: read and "
@@ -97,16 +109,12 @@ class Mnist(_InMemory):
 
 class Cifar10(_InMemory):
     name: Literal["cifar10"] = Field("cifar10", description="50,000 + 10,000 pictures of ten kinds, 32x32x3")
-    archive: FilePath | None = Field(
-        None, description="published archive (python, binary or matlab) or its unpacked folder; none downloads it"
-    )
+    archive: Archive = None
 
 
 class Cifar100(_InMemory):
     name: Literal["cifar100"] = Field("cifar100", description="50,000 + 10,000 pictures of 100 kinds, 32x32x3")
-    archive: FilePath | None = Field(
-        None, description="published archive (python, binary or matlab) or its unpacked folder; none downloads it"
-    )
+    archive: Archive = None
     labels: Literal["fine", "coarse"] = Field("fine", description="fine: the 100 classes; coarse: their 20 groups")
 
 
@@ -126,7 +134,7 @@ class Csv(_InMemory):
     layout: Literal["HWC", "CHW"] = Field(
         "HWC", description="order of RGB pixels: HWC: each pixel's three values together; CHW: all red, green, blue"
     )
-    class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
+    class_names: ClassNames = None
 
 
 class Idx(_InMemory):
@@ -135,7 +143,7 @@ class Idx(_InMemory):
     train_labels: FilePath = Field(description="IDX file of bytes, [n]")
     test_images: FilePath = Field(description="IDX file, as train_images")
     test_labels: FilePath = Field(description="IDX file, as train_labels")
-    class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
+    class_names: ClassNames = None
 
 
 class Npz(_InMemory):
@@ -148,7 +156,15 @@ class Npz(_InMemory):
         description="values that are black and white; none is 0 to 255 for uint8 and 0 to 65535 for uint16, and other "
         "types need it",
     )
-    class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
+    class_names: ClassNames = None
+
+    def faults(self) -> Faults:
+        low, high = self.value_range or (0, 1)
+        if low >= high:
+            yield (
+                ("value_range",),
+                f"config.data.value_range=({low:g}, {high:g}) must rise: first the value of black, then that of white",
+            )
 
 
 class ImageFolder(_InMemory):
@@ -161,8 +177,16 @@ class ImageFolder(_InMemory):
     channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB; pictures of another colour are converted")
     classes: Count | None = Field(None, description="class folders that train_dir must have; none takes what is there")
     memory: Literal["auto", "device", "host", "stream"] = Field("auto", description=_MEMORY)  # type: ignore[assignment]
-    workers: Workers | None = _workers()
-    threads: Threads = _threads()
+    workers: Workers = None
+    threads: Threads = 1
+
+    def faults(self) -> Faults:
+        if self.memory == "stream" and self.test_shift:
+            yield (
+                ("memory", "test_shift"),
+                f"config.data.test_shift={self.test_shift} moves images that lie in memory, and config.data.memory="
+                "stream reads them while the network trains; use config.data.memory=host, or config.data.test_shift=0",
+            )
 
 
 class Records(_Data):
@@ -185,13 +209,24 @@ class Records(_Data):
         description="resize other pictures' shorter side to so many pixels, then see the middle; none is 8/7 of "
         "image_size, 256 for 224",
     )
-    workers: Workers | None = _workers()
-    threads: Threads = _threads()
+    workers: Workers = None
+    threads: Threads = 1
+
+    def faults(self) -> Faults:
+        yield from self._falling("data", "crop_area", "crop_aspect")
+        if self.shorter_side is not None and self.shorter_side < self.image_size:
+            yield (
+                ("shorter_side", "image_size"),
+                f"config.data.shorter_side={self.shorter_side} is less than config.data.image_size={self.image_size}, "
+                f"which is cut from it; use {self.image_size} or more, or none",
+            )
 
 
 class _Pictures(_Data):
     """Sources of encoded pictures, one by one, with their labels."""
 
+    if TYPE_CHECKING:
+        validation_split: Text | None  # each source has its own meaning of it
     memory: Literal["auto", "device", "host", "stream"] = Field(
         "auto",
         description=f"{_MEMORY}; with crop_area always stream",
@@ -217,8 +252,42 @@ class _Pictures(_Data):
         description="resize pictures' shorter side to so many pixels, then see the middle; where crop_area is set, "
         "only in evaluation, and none is 8/7 of height; else none resizes whole pictures",
     )
-    workers: Workers | None = _workers()
-    threads: Threads = _threads()
+    workers: Workers = None
+    threads: Threads = 1
+
+    def faults(self) -> Faults:
+        yield from self._falling("data", "crop_area", "crop_aspect")
+        size = self.height, self.width
+        if None in size and size != (None, None):
+            one, other = ("height", "width") if self.width is None else ("width", "height")
+            yield (
+                ("height", "width"),
+                f"config.data.{other}: got none beside config.data.{one}={getattr(self, one)}; set both, or neither",
+            )
+        cut = [field for field in ("crop_area", "shorter_side") if getattr(self, field) is not None]
+        if cut and (None in size or self.height != self.width):
+            yield (
+                (cut[0], "height", "width"),
+                f"config.data.{cut[0]} cuts squares: set config.data.height and config.data.width to one number",
+            )
+        elif self.shorter_side is not None and self.height is not None and self.shorter_side < self.height:
+            yield (
+                ("shorter_side", "height"),
+                f"config.data.shorter_side={self.shorter_side} is less than config.data.height={self.height}, which is "
+                f"cut from it; use {self.height} or more, or none",
+            )
+        if self.crop_area is not None and self.memory in ("device", "host"):
+            yield (
+                ("memory", "crop_area"),
+                f"config.data.memory={self.memory} holds pictures as they are seen, and config.data.crop_area draws "
+                "their parts anew in each epoch; use config.data.memory=stream, or config.data.crop_area=none",
+            )
+        if self.validation_split is not None and self.validation_fraction:
+            yield (
+                ("validation_split", "validation_fraction"),
+                f"config.data.validation_split={self.validation_split} and config.data.validation_fraction="
+                f"{self.validation_fraction:g} both make validation images; set one of them",
+            )
 
 
 class Tfds(_Pictures):
@@ -238,6 +307,15 @@ class Tfds(_Pictures):
     image: Text | None = Field(None, description="feature of the images; none is the only one, or the supervised one")
     label: Text | None = Field(None, description="feature of the labels; none is the only one, or the supervised one")
 
+    def faults(self) -> Faults:
+        yield from super().faults()
+        if (self.dataset is None) == (self.folder is None):
+            got = "neither" if self.folder is None else "both"
+            yield (
+                ("dataset", "folder"),
+                f"config.data.dataset and config.data.folder: got {got}; name the data set, or give its folder",
+            )
+
 
 class Parquet(_Pictures):
     name: Literal["parquet"] = Field(
@@ -246,13 +324,9 @@ class Parquet(_Pictures):
     folder: FilePath = Field(
         description="the folder; its files are split by their names, such as train-00000-of-00002.parquet"
     )
-    train_split: Text = Field("train", description="word in the names of the training files")
-    validation_split: Text | None = Field(
-        None, description="word in the names of the validation files; none holds out validation_fraction"
-    )
-    test_split: Text | None = Field(
-        None, description="word in the names of the test files; none is test, else validation"
-    )
+    train_split: TrainWord = "train"
+    validation_split: ValidationWord = None
+    test_split: TestWord = None
     image: Text | None = Field(None, description="column of the images; none is the only one of {bytes, path}")
     label: Text | None = Field(None, description="column of the labels; none is label, labels or fine_label")
     class_names: tuple[Text, ...] | None = Field(
@@ -265,15 +339,11 @@ class WebDataset(_Pictures):
         "webdataset", description="tar files of pictures with labels beside them, as the webdataset package reads them"
     )
     folder: FilePath = Field(description="the folder of the tar files; their names tell the split, as train-000000.tar")
-    train_split: Text = Field("train", description="word in the names of the training files")
-    validation_split: Text | None = Field(
-        None, description="word in the names of the validation files; none holds out validation_fraction"
-    )
-    test_split: Text | None = Field(
-        None, description="word in the names of the test files; none is test, else validation or val"
-    )
+    train_split: TrainWord = "train"
+    validation_split: ValidationWord = None
+    test_split: TestWord = None
     label: Text = Field("cls", description="member that holds the label: cls, or json with label=KEY as json.KEY")
-    class_names: tuple[Text, ...] | None = Field(None, description="names in label order; none uses the labels")
+    class_names: ClassNames = None
 
 
 Pictures = Tfds | Parquet | WebDataset

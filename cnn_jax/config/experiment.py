@@ -14,13 +14,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from cnn_jax.config.data import Data, FashionMnist, FilePath, ImageFolder, Npz, Pictures, Records, Text, Tfds
+from cnn_jax.config.data import Data, FashionMnist, FilePath, Text
 from cnn_jax.config.model import NETWORKS, Cnn, Model
 from cnn_jax.config.optimizer import Adam, AnyOptimizer, Constant, Schedule, Step
 from cnn_jax.config.types import (
     Count,
     Decay,
     Factor,
+    Faults,
     NonNegativeInt,
     Positive,
     PositiveShare,
@@ -70,6 +71,22 @@ class Augment(Section):
     cutmix: Alpha = Field(
         0.0, description="alpha: paste a rectangle of another image, shares from Beta(alpha, alpha); labels by area"
     )
+
+    def faults(self) -> Faults:
+        if self.shift and self.crop_padding:
+            yield (
+                ("shift", "crop_padding"),
+                f"config.augment.shift={self.shift} and config.augment.crop_padding={self.crop_padding} both move the "
+                "image; set one to 0",
+            )
+        yield from self._falling("augment", "erasing_area", "erasing_aspect")
+        for field in ("mixup", "cutmix"):
+            if 0 < (alpha := getattr(self, field)) < LEAST_ALPHA:
+                yield (
+                    (field,),
+                    f"config.augment.{field}={alpha:g} draws shares of 0 and 1 alone; use {LEAST_ALPHA:g} or more, or "
+                    "0 for none",
+                )
 
 
 # --- training, checkpoints, logging -------------------------------------------------------------------
@@ -185,8 +202,10 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
     def fault(fields: tuple[str, ...], message: str) -> None:
         faults.append((fields, message))
 
-    for fields, message in experiment.model.faults():
-        fault(tuple(f"model.{field}" for field in fields), message)
+    for name in Experiment.model_fields:
+        section = getattr(experiment, name)
+        for fields, message in section.faults() if isinstance(section, Section) else ():
+            fault(tuple(f"{name}.{field}" for field in fields), message)
     train, schedule = experiment.train, experiment.schedule
     if experiment.checkpoint.select == "best" and experiment.data.validation_fraction == 0:
         fault(
@@ -201,18 +220,15 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
             f"config.schedule.warmup_epochs={warmup:g} leaves nothing of config.train.epochs={train.epochs}; "
             f"use less than {train.epochs}",
         )
-    if isinstance(schedule, Step):
-        if list(schedule.boundaries) != sorted(set(schedule.boundaries)):
-            fault(
-                ("schedule.boundaries",),
-                f"config.schedule.boundaries={schedule.boundaries} must rise; "
-                f"the nearest is {tuple(sorted(set(schedule.boundaries)))}",
-            )
-        elif schedule.boundaries and schedule.boundaries[-1] >= train.epochs:
-            fault(
-                ("schedule.boundaries", "train.epochs"),
-                f"config.schedule.boundaries={schedule.boundaries} reaches beyond config.train.epochs={train.epochs}",
-            )
+    if (
+        isinstance(schedule, Step)
+        and not any(schedule.faults())
+        and max(schedule.boundaries, default=0) >= train.epochs
+    ):
+        fault(
+            ("schedule.boundaries", "train.epochs"),
+            f"config.schedule.boundaries={schedule.boundaries} reaches beyond config.train.epochs={train.epochs}",
+        )
     for fields, message in _impossible_parts(experiment.model, train):
         fault(fields, message)
     network = experiment.model.name
@@ -229,80 +245,13 @@ def impossible_combinations(experiment: Experiment) -> list[tuple[tuple[str, ...
             ("train.batch_size", "data.train_examples"),
             f"config.train.batch_size={train.batch_size} exceeds config.data.train_examples={examples}",
         )
-    return faults + _impossible_views(experiment.data) + _impossible_augmentation(experiment.augment, train)
-
-
-def _impossible_views(data: Data) -> list[tuple[tuple[str, ...], str]]:
-    if isinstance(data, Npz) and data.value_range is not None and data.value_range[0] >= data.value_range[1]:
-        low, high = data.value_range
-        message = f"config.data.value_range=({low:g}, {high:g}) must rise: first the value of black, then that of white"
-        return [(("data.value_range",), message)]
-    if isinstance(data, Pictures):
-        return _impossible_pictures(data)
-    if isinstance(data, ImageFolder) and data.memory == "stream" and data.test_shift:
-        message = (
-            f"config.data.test_shift={data.test_shift} moves images that lie in memory, and config.data.memory=stream "
-            "reads them while the network trains; use config.data.memory=host, or config.data.test_shift=0"
-        )
-        return [(("data.memory", "data.test_shift"), message)]
-    if not isinstance(data, Records):
-        return []
-    faults = [fault for field in ("crop_area", "crop_aspect") if (fault := _falling("data", field, data))]
-    if data.shorter_side is not None and data.shorter_side < data.image_size:
-        message = (
-            f"config.data.shorter_side={data.shorter_side} is less than config.data.image_size={data.image_size}, "
-            f"which is cut from it; use {data.image_size} or more, or none"
-        )
-        faults.append((("data.shorter_side", "data.image_size"), message))
+    for field in ("mixup", "cutmix"):
+        if getattr(experiment.augment, field) and train.batch_size == 1:
+            fault(
+                (f"augment.{field}", "train.batch_size"),
+                f"config.augment.{field} mixes images of a batch, and config.train.batch_size is 1; use 2 or more",
+            )
     return faults
-
-
-def _impossible_pictures(data: Pictures) -> list[tuple[tuple[str, ...], str]]:
-    """Tells of settings of encoded pictures that are impossible together."""
-    faults = [fault for field in ("crop_area", "crop_aspect") if (fault := _falling("data", field, data))]
-    size = data.height, data.width
-    if None in size and size != (None, None):
-        one, other = ("height", "width") if data.width is None else ("width", "height")
-        message = f"config.data.{other}: got none beside config.data.{one}={getattr(data, one)}; set both, or neither"
-        faults.append((("data.height", "data.width"), message))
-    cut = [field for field in ("crop_area", "shorter_side") if getattr(data, field) is not None]
-    if cut and (None in size or data.height != data.width):
-        message = f"config.data.{cut[0]} cuts squares: set config.data.height and config.data.width to one number"
-        faults.append(((f"data.{cut[0]}", "data.height", "data.width"), message))
-    elif data.shorter_side is not None and data.height is not None and data.shorter_side < data.height:
-        message = (
-            f"config.data.shorter_side={data.shorter_side} is less than config.data.height={data.height}, which is cut "
-            f"from it; use {data.height} or more, or none"
-        )
-        faults.append((("data.shorter_side", "data.height"), message))
-    if data.crop_area is not None and data.memory in ("device", "host"):
-        message = (
-            f"config.data.memory={data.memory} holds pictures as they are seen, and config.data.crop_area draws their "
-            "parts anew in each epoch; use config.data.memory=stream, or config.data.crop_area=none"
-        )
-        faults.append((("data.memory", "data.crop_area"), message))
-    if data.validation_split is not None and data.validation_fraction:
-        message = (
-            f"config.data.validation_split={data.validation_split} and config.data.validation_fraction="
-            f"{data.validation_fraction:g} both make validation images; set one of them"
-        )
-        faults.append((("data.validation_split", "data.validation_fraction"), message))
-    if isinstance(data, Tfds) and (data.dataset is None) == (data.folder is None):
-        got = "neither" if data.folder is None else "both"
-        message = f"config.data.dataset and config.data.folder: got {got}; name the data set, or give its folder"
-        faults.append((("data.dataset", "data.folder"), message))
-    return faults
-
-
-def _falling(section: str, field: str, values: Section) -> tuple[tuple[str, ...], str] | None:
-    """Tells of a range whose ends are the wrong way round."""
-    if getattr(values, field) is None:
-        return None
-    low, high = getattr(values, field)
-    if low <= high:
-        return None
-    message = f"config.{section}.{field}=({low:g}, {high:g}) must rise; the nearest is ({high:g}, {low:g})"
-    return (f"{section}.{field}",), message
 
 
 def _impossible_parts(model: Model, train: Train) -> list[tuple[tuple[str, ...], str]]:
@@ -327,25 +276,3 @@ def _impossible_parts(model: Model, train: Train) -> list[tuple[tuple[str, ...],
 def _nearest_divisor(number: int, wished: int) -> int:
     small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
     return min((*small, *(number // divisor for divisor in small)), key=lambda it: (abs(it - wished), it))
-
-
-def _impossible_augmentation(augment: Augment, train: Train) -> list[tuple[tuple[str, ...], str]]:
-    faults: list[tuple[tuple[str, ...], str]] = []
-    shift, padding = augment.shift, augment.crop_padding
-    if shift and padding:
-        message = (
-            f"config.augment.shift={shift} and config.augment.crop_padding={padding} both move the image; set one to 0"
-        )
-        faults.append((("augment.shift", "augment.crop_padding"), message))
-    faults += [fault for field in ("erasing_area", "erasing_aspect") if (fault := _falling("augment", field, augment))]
-    for field in ("mixup", "cutmix"):
-        if 0 < getattr(augment, field) < LEAST_ALPHA:
-            message = (
-                f"config.augment.{field}={getattr(augment, field):g} draws shares of 0 and 1 alone; "
-                f"use {LEAST_ALPHA:g} or more, or 0 for none"
-            )
-            faults.append(((f"augment.{field}",), message))
-        if getattr(augment, field) and train.batch_size == 1:
-            message = f"config.augment.{field} mixes images of a batch, and config.train.batch_size is 1; use 2 or more"
-            faults.append(((f"augment.{field}", "train.batch_size"), message))
-    return faults

@@ -11,8 +11,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from cnn_jax.config.experiment import Experiment
 from cnn_jax.config.parsing import ConfigError
@@ -44,38 +43,22 @@ def load_config(path: Path) -> Mapping[str, Any] | Experiment:
     return raw
 
 
-def load_sweep(path: Path) -> Any:
-    """Asks an experiment file for its sweep.
+def load_sweep(path: Path, kind: Literal["sweep", "search"] = "sweep") -> Any:
+    """Asks an experiment file for its sweep or its search.
 
     Args:
-      path: A Python file with `get_sweep()`, which takes nothing.
+      path: A Python file with `get_sweep()` or `get_search()`, which takes nothing.
+      kind: Which of the two.
 
     Returns:
       What it gave.
 
     Raises:
-      ConfigError: where there is no such file, it fails, or it lacks get_sweep().
+      ConfigError: where there is no such file, it fails, or it lacks the function.
     """
     if path.suffix == ".json":
-        raise ConfigError([f"--config: {path} holds one run's config; a sweep needs a Python file with get_sweep()"])
-    return _call(path, "get_sweep")
-
-
-def load_search(path: Path) -> Any:
-    """Asks an experiment file for its search.
-
-    Args:
-      path: A Python file with `get_search()`, which takes nothing.
-
-    Returns:
-      What it gave.
-
-    Raises:
-      ConfigError: where there is no such file, it fails, or it lacks get_search().
-    """
-    if path.suffix == ".json":
-        raise ConfigError([f"--config: {path} holds one run's config; a search needs a Python file with get_search()"])
-    return _call(path, "get_search")
+        raise ConfigError([f"--config: {path} holds one run's config; a {kind} needs a Python file with get_{kind}()"])
+    return _call(path, f"get_{kind}")
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
@@ -92,15 +75,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
 
 
 def _call(path: Path, function: str) -> Any:
-    module = _run(path, function)
-    asked = getattr(module, function, None)
-    if not callable(asked):
-        raise ConfigError([f"--config: {path} has no function {function}()"])
-    with _refusing_failures(path):
-        return asked()
-
-
-def _run(path: Path, function: str) -> ModuleType:
+    """Runs an experiment file, and calls a function of it."""
     if path.suffix != ".py":
         raise ConfigError([f"--config: got {str(path)!r}, expected a Python file with {function}()"])
     _must_exist(path, "*.py")
@@ -111,7 +86,11 @@ def _run(path: Path, function: str) -> ModuleType:
     sys.modules[_MODULE] = module  # where dataclasses and others look up the module of a class
     with _refusing_failures(path):
         spec.loader.exec_module(module)
-    return module
+    asked = getattr(module, function, None)
+    if not callable(asked):
+        raise ConfigError([f"--config: {path} has no function {function}()"])
+    with _refusing_failures(path):
+        return asked()
 
 
 class _ProcessExit(BaseException):

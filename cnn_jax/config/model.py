@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from cnn_jax.config.network import NORM_MEANING, Faults, Network
 from cnn_jax.config.networks import (
     ConvNeXt,
     DenseNet,
@@ -22,6 +21,7 @@ from cnn_jax.config.networks import (
     MobileNetV2,
     MobileNetV3Large,
     MobileNetV3Small,
+    Network,
     SqueezeNet10,
     SqueezeNet11,
     Vgg,
@@ -33,6 +33,7 @@ from cnn_jax.config.types import (
     Activation,
     Epsilon,
     Factor,
+    Faults,
     Fraction,
     KernelInit,
     Norm,
@@ -72,7 +73,7 @@ class Cnn(Network):
         (64,), max_length=LARGEST_DEPTH, description="widths of the hidden dense layers; () for none"
     )
     dropout: Fraction = Field(0.0, description="share of each hidden dense layer's outputs dropped in training")
-    kernel_init: KernelInit = Field("glorot_uniform", description="initial weights; biases start at zero")
+    kernel_init: KernelInit = "glorot_uniform"
 
     def faults(self) -> Faults:
         stages = len(self.features)
@@ -147,7 +148,7 @@ class LeNet5(Network):
         description="centres of output=rbf: 7x12 pictures of the digits (84 inputs, 10 classes), random, or trained",
     )
     dropout: Fraction = Field(0.0, description="share of each hidden dense layer's outputs dropped in training")
-    kernel_init: KernelInit = Field("glorot_uniform", description="initial weights; biases start at zero")
+    kernel_init: KernelInit = "glorot_uniform"
 
     def faults(self) -> Faults:
         if self.connection == "table" and self.features[:2] != (6, 16):
@@ -166,7 +167,9 @@ class LeNet5(Network):
 
 
 class _AlexNet(Network):
-    stem_padding: Padding = Field(((1, 2), (1, 2)), description="padding of C1: pads of 1 and 2 make 55x55 of 224x224")
+    stem_padding: Padding = Field(
+        ((1, 2), (1, 2)), description="padding of C1: ((1, 2), (1, 2)) makes 55x55 of 224x224"
+    )
     stem_kernel_size: Size = Field(11, description="kernel size of C1, pixels")
     stem_strides: Size = Field(4, description="strides of C1")
     features: tuple[Width, Width, Width, Width, Width] = Field(
@@ -205,15 +208,11 @@ class TorchvisionAlexNet(_AlexNet):
     name: Literal["alexnet_torchvision"] = Field(
         "alexnet_torchvision", description="torchvision's AlexNet, narrower and without response normalisation"
     )
-    stem_padding: Padding = Field(2, description="padding of C1")
-    features: tuple[Width, Width, Width, Width, Width] = Field(
-        (64, 192, 384, 256, 256), description="maps of the five convolutions"
-    )
-    lrn: bool = Field(False, description="local response normalisation after the first two convolutions")
-    dropout_on: Literal["outputs", "inputs"] = Field(
-        "inputs", description="hidden dense layers' inputs, or their outputs"
-    )
-    head_size: Size | None = Field(6, description="maps are averaged down to this size before the dense layers")
+    stem_padding: Padding = 2
+    features: tuple[Width, Width, Width, Width, Width] = (64, 192, 384, 256, 256)
+    lrn: bool = False
+    dropout_on: Literal["outputs", "inputs"] = "inputs"
+    head_size: Size | None = 6
 
 
 UpTo2 = Annotated[int, Field(ge=0, le=2)]
@@ -259,25 +258,23 @@ class TorchvisionGoogLeNet(_GoogLeNet):
     name: Literal["googlenet_torchvision"] = Field(
         "googlenet_torchvision", description="torchvision's GoogLeNet: batch norm, 3x3 in place of 5x5 kernels"
     )
-    padding: Padding = Field("TORCH", description="padding of the convolutions whose kernels exceed a pixel")
-    norm: Norm = Field("batch", description=NORM_MEANING)
-    norm_eps: Epsilon = Field(1e-3, description="added to the variance")
-    five_by_five: Size = Field(3, description="kernel of the modules' third branch, pixels")
-    last_pool_window: Size = Field(2, description="window of the pooling before the last stage, pixels")
-    pool_padding: PoolPadding = Field("VALID", description="padding of the pooling between the stages")
-    pool_ceil: bool = Field(True, description="let a last window of that pooling reach beyond the map")
-    lrn: bool = Field(False, description="local response normalisation in the stem")
-    aux_heads: bool = Field(False, description="two auxiliary classifiers in training, on the second stage's modules")
-    aux_pool: Literal["window", "adaptive"] = Field(
-        "adaptive", description="before an auxiliary classifier: averages down to 4x4, or 5x5 windows of stride 3"
-    )
-    dropout: Fraction = Field(0.2, description="share of the pooled features dropped in training")
+    padding: Padding = "TORCH"
+    norm: Norm = "batch"
+    norm_eps: Epsilon = 1e-3
+    five_by_five: Size = 3
+    last_pool_window: Size = 2
+    pool_padding: PoolPadding = "VALID"
+    pool_ceil: bool = True
+    lrn: bool = False
+    aux_heads: bool = False
+    aux_pool: Literal["window", "adaptive"] = "adaptive"
+    dropout: Fraction = 0.2
 
 
 class _ResNet(Network):
-    padding: Padding = Field("TORCH", description="padding of the convolutions whose kernels exceed a pixel")
-    norm: Norm = Field("batch", description=NORM_MEANING)
-    kernel_init: KernelInit = Field("he_fan_out", description="initial weights; biases start at zero")
+    padding: Padding = "TORCH"
+    norm: Norm = "batch"
+    kernel_init: KernelInit = "he_fan_out"
     activation_order: Literal["post", "pre"] = Field(
         "post", description="order in the blocks: conv-norm-activation, or (v2) norm-activation-conv"
     )

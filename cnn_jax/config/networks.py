@@ -1,4 +1,4 @@
-"""Config sections of ZFNet, VGG, Inception v3 and the networks after ResNet.
+"""Config sections: the fields of every network; ZFNet, VGG, Inception v3 and the networks after ResNet.
 
 As in `model.py`: the choices of each, with their legal ranges and meanings.
 """
@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from cnn_jax.config.network import NORM_MEANING, Faults, Network
 from cnn_jax.config.types import (
     LARGEST_DEPTH,
     Activation,
+    Count,
     Decay,
     Epsilon,
     Factor,
+    Faults,
     Fraction,
     KernelInit,
+    Lowering,
     Norm,
     Padding,
     Pooling,
     PoolPadding,
     PositiveShare,
+    Section,
     Size,
     Width,
 )
@@ -35,6 +38,35 @@ UpTo8 = Annotated[int, Field(ge=0, le=8)]
 UpTo11 = Annotated[int, Field(ge=0, le=11)]
 UpTo15 = Annotated[int, Field(ge=0, le=15)]
 PaperLayer = Annotated[int, Field(ge=1, le=9)]
+
+
+class Network(Section):
+    """Fields that every network has: the policies that its blocks are built by."""
+
+    published: ClassVar[bool] = False  # whether weights can be had: pretrained/names.py has their layers' names
+    if TYPE_CHECKING:
+        name: str  # each network's own word
+
+    padding: Padding = Field("SAME", description="padding of the convolutions whose kernels exceed a pixel")
+    activation: Activation = Field("relu", description="between the layers")
+    norm: Norm = Field(
+        "none",
+        description="normalisation of convolutions' maps: by batch, by groups of channels, by layer (each pixel's "
+        "channels), none",
+    )
+    norm_momentum: Decay = Field(0.9, description="share of batch norm's running statistics that a step keeps")
+    norm_eps: Epsilon = Field(1e-5, description="added to the variance")
+    norm_groups: Width = Field(8, description="number of channel groups in group norm")
+    norm_images: Count | None = Field(
+        None,
+        description="images of a batch whose statistics batch norm takes together; none: all. "
+        "With batch_size / devices no device waits for another's",
+    )
+    kernel_init: KernelInit = Field("he_normal", description="initial weights; biases start at zero")
+    compute: Literal["float32", "bfloat16"] = Field(
+        "float32", description="type of maps and products; parameters, statistics and loss stay float32"
+    )
+    lowering: Lowering = Field("auto", description="how convolutions are computed: auto chooses by platform")
 
 
 class Vgg(Network):
@@ -60,7 +92,7 @@ class Vgg(Network):
         (4096, 4096), max_length=LARGEST_DEPTH, description="widths of the hidden dense layers; () for none"
     )
     dropout: Fraction = Field(0.5, description="share of each hidden dense layer's outputs dropped in training")
-    kernel_init: KernelInit = Field("he_fan_out", description="initial weights; biases start at zero")
+    kernel_init: KernelInit = "he_fan_out"
 
 
 class ZFNet(Network):
@@ -99,8 +131,8 @@ class DenseNet(Network):
     name: Literal["densenet"] = Field(
         "densenet", description="Huang et al., 2017: every layer reads all before it; the default is DenseNet-121"
     )
-    padding: Padding = Field("TORCH", description="padding of the convolutions whose kernels exceed a pixel")
-    norm: Norm = Field("batch", description=NORM_MEANING)
+    padding: Padding = "TORCH"
+    norm: Norm = "batch"
     blocks: tuple[Blocks, ...] = Field(
         (6, 12, 24, 16),
         min_length=1,
@@ -127,9 +159,9 @@ class _Mobile(Network):
     """Fields of the networks of inverted residual blocks."""
 
     published: ClassVar[bool] = True
-    padding: Padding = Field("TORCH", description="padding of the convolutions whose kernels exceed a pixel")
-    norm: Norm = Field("batch", description=NORM_MEANING)
-    kernel_init: KernelInit = Field("he_fan_out", description="initial weights; biases start at zero")
+    padding: Padding = "TORCH"
+    norm: Norm = "batch"
+    kernel_init: KernelInit = "he_fan_out"
     width: Factor = Field(1.0, description="factor on the maps of every convolution, rounded to a multiple of 8")
     stem_kernel_size: Size = Field(3, description="kernel size of the first convolution, pixels")
     stem_strides: Size = Field(2, description="strides of the first convolution; 1 for images of 28 or 32")
@@ -146,7 +178,7 @@ class MobileNetV2(_Mobile):
     name: Literal["mobilenet_v2"] = Field(
         "mobilenet_v2", description="Sandler et al., 2018: inverted residuals, depthwise convolutions"
     )
-    activation: Activation = Field("relu6", description="between the layers")
+    activation: Activation = "relu6"
     stem_features: Width = Field(32, description="maps of the first convolution")
     blocks: Seven = Field((1, 2, 3, 4, 3, 3, 1), description="blocks of each of the seven stages")
     stage_strides: SevenSizes = Field((1, 2, 2, 2, 1, 2, 1), description="strides of each stage's first block")
@@ -156,8 +188,8 @@ class MobileNetV2(_Mobile):
 
 
 class _MobileNetV3(_Mobile):
-    norm_momentum: Decay = Field(0.99, description="share of batch norm's running statistics that a step keeps")
-    norm_eps: Epsilon = Field(1e-3, description="added to the variance")
+    norm_momentum: Decay = 0.99
+    norm_eps: Epsilon = 1e-3
     activation: Activation = Field("hard_swish", description="in the stem, the later blocks and the head")
     early_activation: Activation = Field("relu", description="in the earlier blocks")
     gate: Activation = Field("hard_sigmoid", description="of the squeeze-and-excitation: what the maps are scaled by")
@@ -191,7 +223,7 @@ class EfficientNet(_Mobile):
     name: Literal["efficientnet"] = Field(
         "efficientnet", description="Tan and Le, 2019, table 1: the default is EfficientNet-B0"
     )
-    activation: Activation = Field("silu", description="between the layers")
+    activation: Activation = "silu"
     gate: Activation = Field("sigmoid", description="of the squeeze-and-excitation: what the maps are scaled by")
     stem_features: Width = Field(32, description="maps of the first convolution")
     blocks: Seven = Field((1, 2, 2, 3, 3, 4, 1), description="blocks of each of the seven stages")
@@ -216,9 +248,9 @@ class ConvNeXt(Network):
     padding: Padding = Field("TORCH", description="padding of the depthwise convolutions")
     patch_padding: Padding = Field("VALID", description="padding of the stem and of the convolutions between stages")
     activation: Activation = Field("gelu_exact", description="between a block's two 1x1 convolutions")
-    norm: Norm = Field("layer", description=NORM_MEANING)
-    norm_eps: Epsilon = Field(1e-6, description="added to the variance")
-    kernel_init: KernelInit = Field("lecun_normal", description="initial weights; biases start at zero")
+    norm: Norm = "layer"
+    norm_eps: Epsilon = 1e-6
+    kernel_init: KernelInit = "lecun_normal"
     features: tuple[Width, Width, Width, Width] = Field((96, 192, 384, 768), description="maps of each stage")
     blocks: tuple[Blocks, Blocks, Blocks, Blocks] = Field((3, 3, 9, 3), description="blocks of each stage")
     kernel_size: Size = Field(7, description="size of the depthwise convolutions, pixels")
@@ -244,8 +276,8 @@ class InceptionV3(Network):
         "inception_v3", description="Szegedy et al., 2016: factorised convolutions; images of 299"
     )
     padding: Padding = Field("TORCH", description="padding of the modules' convolutions")
-    norm: Norm = Field("batch", description=NORM_MEANING)
-    norm_eps: Epsilon = Field(1e-3, description="added to the variance")
+    norm: Norm = "batch"
+    norm_eps: Epsilon = 1e-3
     width: Factor = Field(1.0, description="factor on the maps of every convolution, rounded to at least 1")
     modules: tuple[UpTo3, UpTo4, UpTo2] = Field(
         (3, 4, 2),
@@ -268,7 +300,7 @@ class InceptionV3(Network):
 
 class _SqueezeNet(Network):
     published: ClassVar[bool] = True
-    kernel_init: KernelInit = Field("he_uniform", description="initial weights; biases start at zero")
+    kernel_init: KernelInit = "he_uniform"
     stem_padding: Padding = Field("VALID", description="padding of the first convolution")
     stem_strides: Size = Field(2, description="strides of the first convolution; 1 for images of 28 or 32")
     width: Factor = Field(1.0, description="factor on the maps of every convolution, rounded to at least 1")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from cnn_jax.config.registry import Entry, by_name, choice
-from cnn_jax.config.types import Decay, Epsilon, NonNegative, Positive, Section, Weight
+from cnn_jax.config.types import Decay, Epsilon, Faults, NonNegative, Positive, Section, Weight
 
 Rate = Annotated[float, Field(ge=1e-12, le=3e38, allow_inf_nan=False)]
 
@@ -97,6 +97,11 @@ class Step(_Schedule):
         (), max_length=10_000, description="epochs, rising, at which the rate drops"
     )
     factor: Annotated[float, Field(ge=1e-6, lt=1)] = Field(0.1, description="what the rate is multiplied by")
+
+    def faults(self) -> Faults:
+        if list(self.boundaries) != (rising := sorted(set(self.boundaries))):
+            message = f"config.schedule.boundaries={self.boundaries} must rise; the nearest is {tuple(rising)}"
+            yield ("boundaries",), message
 
 
 Schedule = Annotated[Constant | Cosine | OneCycle | Step, Field(discriminator="name")]

@@ -9,9 +9,9 @@ import warnings
 from typing import Any, Literal
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from cnn_jax.config.experiment import Experiment
+from cnn_jax.config.fields import section_of, variants_of
 
 Kind = Literal["text", "texts"]
 
@@ -29,7 +29,8 @@ def kind_of(field: str) -> tuple[Kind, bool] | None:
     *sections, leaf = field.split(".")
     models: list[type[BaseModel]] = [Experiment]
     for section in sections:
-        models = [below for model in models for below in _sections(model.model_fields.get(section))]
+        fields = [model.model_fields[section] for model in models if section in model.model_fields]
+        models = [below for field in fields for below in variants_of(field).values() or [section_of(field)] if below]
     annotations = [model.model_fields[leaf].annotation for model in models if leaf in model.model_fields]
     kinds = {_kind(annotation) for annotation in annotations}
     return kinds.pop() if len(kinds) == 1 else None
@@ -57,14 +58,6 @@ def read(text: str, kind: Kind, nullable: bool) -> Any:
     if tree is None and not set(inner) & set("'\"()[]"):
         return tuple(word.strip() for word in inner.split(",") if word.strip())
     return text
-
-
-def _sections(field: FieldInfo | None) -> list[type[BaseModel]]:
-    """Lists the models of a section: its alternatives, or the one that there is."""
-    if field is None:
-        return []
-    options = typing.get_args(field.annotation) or (field.annotation,)
-    return [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
 
 
 def _kind(annotation: Any) -> tuple[Kind, bool] | None:

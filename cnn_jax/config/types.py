@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -57,9 +58,35 @@ KernelInit = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal
 
 T = TypeVar("T")
 PerStage: TypeAlias = T | tuple[T, ...]
+Faults = Iterator[tuple[tuple[str, ...], str]]
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen, and refusing unknown fields."""
+    """Base of all sections: frozen, and refusing unknown fields.
+
+    A field that a section declares again, with another default, keeps its meaning.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        for base in cls.__mro__[1:]:
+            for name, field in getattr(base, "__pydantic_fields__", {}).items():
+                cls.model_fields[name].description = cls.model_fields[name].description or field.description
+
+    def faults(self) -> Faults:
+        """Lists what is legal field by field and impossible together.
+
+        Yields:
+          One entry for each fault: the names of the fields in it, and the message.
+        """
+        yield from ()
+
+    def _falling(self, section: str, *fields: str) -> Faults:
+        """Lists ranges whose ends are the wrong way round."""
+        for field in fields:
+            low, high = getattr(self, field) or (0, 0)
+            if low > high:
+                message = f"config.{section}.{field}=({low:g}, {high:g}) must rise; the nearest is ({high:g}, {low:g})"
+                yield (field,), message

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Int
 
 from cnn_jax.data.split import Split
 from cnn_jax.run.metrics_log import TEST, VALIDATION
 
 if TYPE_CHECKING:
+    from cnn_jax.data.sources.examples import Source
     from cnn_jax.data.sources.stream import Stream
 
 
@@ -40,6 +46,31 @@ class Dataset:
     files_checksum: str | None = None
     placement: str | None = None
 
+    @classmethod
+    def of(
+        cls, name: str, source: Source, splits: Mapping[str, Any], numbers: Mapping[str, Int[np.ndarray, " n"]]
+    ) -> Dataset:
+        """Makes a data set of the splits of a source.
+
+        Args:
+          name: The config's name of the source.
+          source: Source of the images.
+          splits: "train", "validation" and "test" images, or their streams.
+          numbers: Numbers of the images in the source, by the name of the split; and what else decides on the splits.
+        """
+        return cls(
+            name,
+            splits["train"],
+            splits["validation"],
+            splits["test"],
+            source.class_names,
+            source.checksum,
+            source.warnings,
+            _membership_checksum(numbers),
+            source.files_checksum,
+            source.placement,
+        )
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
         return self.train.image_shape
@@ -58,3 +89,12 @@ class Dataset:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+
+def _membership_checksum(numbers: Mapping[str, Int[np.ndarray, " n"]]) -> str:
+    """Computes a checksum of which images are in which split."""
+    digest = hashlib.sha256()
+    for name, members in numbers.items():
+        digest.update(f"{name} {len(members)}".encode())
+        digest.update(np.ascontiguousarray(members, "<i8").data)
+    return digest.hexdigest()

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from cnn_jax import user_path
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources.named import NAMED_SETS, NamedSet
-from cnn_jax.data.sources.prepared import default_data_dir, load_named
+from cnn_jax.data.sources.mnist import load_named
+from cnn_jax.data.sources.mnist_sets import NAMED_SETS, NamedSet
+from cnn_jax.data.sources.published import default_data_dir
 from cnn_jax.plain_text import plain_lines
 
 

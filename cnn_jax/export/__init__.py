@@ -1,1 +1,1 @@
-"""Trained networks as files that run without this project: StableHLO, ONNX, safetensors."""
+"""Export of trained networks to files that run without this project: StableHLO, ONNX, TFLite, safetensors, a page."""

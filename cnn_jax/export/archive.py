@@ -1,4 +1,4 @@
-"""safetensors: variables and config, from which this project makes the network again with any version of JAX."""
+"""safetensors archives: variables and config, from which this project rebuilds the network with any version of JAX."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KEY = "cnn_jax"
 
 
 def write(run: FinishedRun) -> bytes:
-    """Writes a finished run's variables, and its description as metadata.
+    """Writes a finished run's variables, with its description as metadata.
 
     Args:
       run: Finished run.
@@ -39,7 +39,7 @@ def write(run: FinishedRun) -> bytes:
 
 
 class Program:
-    """The network of an archive, ready to be called."""
+    """The network of an archive, ready to call."""
 
     def __init__(self, content: bytes, name: str):
         """Reads the content of a file."""

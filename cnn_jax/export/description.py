@@ -1,4 +1,4 @@
-"""Description of an exported network, kept in its file: classes, images, preprocessing, versions."""
+"""Description of an exported network, stored in its file: classes, images, preprocessing, versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cnn_jax.train.restore import FinishedRun
 FORMAT = 1
 
 
-# More than ten fields: those of the text that every exported file carries.
+# More than ten fields: those of the description in every exported file.
 class Description(BaseModel):
     """Description of an exported network."""
 
@@ -57,7 +57,7 @@ class Description(BaseModel):
 
 
 def describe(run: FinishedRun) -> Description:
-    """Describes a finished run's network, with a place for the checksum."""
+    """Describes a finished run's network, with a placeholder for the checksum."""
     mean, std = (tuple(float(value) for value in values) for values in run.normalization)
     return Description(
         format=FORMAT,
@@ -77,14 +77,14 @@ def describe(run: FinishedRun) -> Description:
 
 
 def read(text: str | bytes, name: str) -> Description:
-    """Reads a description.
+    """Parses a description.
 
     Args:
-      text: JSON of it.
+      text: JSON text.
       name: Name of the file, for errors.
 
     Raises:
-      ConfigError: Where it is of another version.
+      ConfigError: If it is of another version.
     """
     try:
         raw = json.loads(text)

@@ -1,4 +1,4 @@
-"""Exported files, opened again and checked."""
+"""Loading and checking of exported files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnn_jax.export.description import Description
 
 
 class Program(Protocol):
-    """A program that was read from a file."""
+    """A program read from a file."""
 
     description: Description
 
@@ -29,8 +29,8 @@ class ExportedNetwork:
 
     Attributes:
       experiment: Config of the run that was exported.
-      image_shape: (height, width, channels) in pixels that the network takes.
-      dtype: Type of the pixels that it takes, "uint8" or "float32".
+      image_shape: (height, width, channels) of the input in pixels.
+      dtype: Dtype of the input pixels, "uint8" or "float32".
       class_names: Names of the classes in label order.
     """
 
@@ -54,13 +54,13 @@ def load(file: Path) -> ExportedNetwork:
     """Opens an exported file.
 
     Args:
-      file: File that `launch.py export` wrote. Its content says which format it has.
+      file: File written by `launch.py export`. Its format is recognised by content.
 
     Returns:
       The network.
 
     Raises:
-      ConfigError: Where it cannot be read, is damaged, or needs another version of JAX or a package.
+      ConfigError: If it cannot be read, is damaged, or needs another version of JAX or a missing package.
     """
     try:
         content = file.read_bytes()

@@ -1,4 +1,4 @@
-"""Rules that write the elementwise primitives of JAX as nodes of ONNX, as `onnx_rules` has them."""
+"""Rules that convert JAX's elementwise primitives to ONNX nodes, as in `onnx_rules`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _elementwise(kind: str) -> Callable[..., Value]:
 
 
 def _composed(*kinds: str) -> Callable[..., Value]:
-    """A unary function as a chain of ONNX's."""
+    """Returns the rule for a unary function that is a chain of ONNX operators."""
 
     def rule(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, ...], dtype: Any) -> Value:
         (value,) = inputs
@@ -59,7 +59,7 @@ def _select(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, ..
 
 
 def _erfc(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, ...], dtype: Any) -> Value:
-    """1 - erf(x), of which ONNX has the second."""
+    """Computes 1 - erf(x), since ONNX only has erf."""
     erf = _elementwise("Erf")(graph, inputs, params, shape, dtype)
     return _elementwise("Sub")(graph, [constant(np.asarray(1, np.float32)), erf], params, shape, dtype)
 

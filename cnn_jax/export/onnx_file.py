@@ -1,4 +1,4 @@
-"""ONNX files: opset 17, any batch, written from the traced network by `onnx_graph`."""
+"""ONNX files with opset 17 and any batch size, converted from the traced network by `onnx_graph`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cnn_jax.export.program import forward, refuse_too_large
 from cnn_jax.ops.platform import building_for
 from cnn_jax.train.restore import FinishedRun
 
-_BATCH = 3  # that the network is traced at
+_BATCH = 3  # batch size of the trace
 _KEY = "cnn_jax"
 _OPSET = 17
 
@@ -32,8 +32,7 @@ def write(run: FinishedRun) -> bytes:
       Content of the file.
 
     Raises:
-      ConfigError: Where the package onnx is missing, or the network is too large or has an operation without a
-        counterpart.
+      ConfigError: If the package onnx is missing, the network is too large, or ONNX has no counterpart of an operation.
     """
     try:
         import onnx
@@ -67,13 +66,13 @@ def write(run: FinishedRun) -> bytes:
 
 
 class Program:
-    """An ONNX file in onnxruntime, ready to be called."""
+    """An ONNX file in onnxruntime, ready to call."""
 
     def __init__(self, content: bytes, name: str):
         """Reads the content of a file.
 
         Raises:
-          ConfigError: Where onnxruntime is missing.
+          ConfigError: If onnxruntime is missing.
         """
         try:
             import onnxruntime

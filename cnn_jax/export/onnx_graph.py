@@ -1,6 +1,6 @@
-"""ONNX from a jaxpr: one rule for each primitive that the networks use.
+"""Conversion of a jaxpr to ONNX, with one rule for each primitive that the networks use.
 
-Feature maps are channels-last in JAX and channels-first in ONNX. Nothing is transposed for it: every value knows the
+Feature maps are channels-last in JAX and channels-first in ONNX. No transposes are inserted: every value records the
 order of its axes in the file, and rules write axes accordingly. Broadcast values stay small, since ONNX broadcasts too.
 """
 
@@ -20,14 +20,14 @@ def convert(closed: Any, image_name: str) -> tuple[Graph, str]:
     """Converts a traced function of one batch of images.
 
     Args:
-      closed: Closed jaxpr of the function, traced at a batch of any size; the graph takes every size.
+      closed: Closed jaxpr of the function, traced at any batch size; the graph accepts every batch size.
       image_name: Name of the graph's input.
 
     Returns:
-      (graph, name of the output, in JAX's order of axes).
+      (graph, name of the output, whose axes are in JAX's order).
 
     Raises:
-      UnsupportedError: For a primitive that has no rule.
+      UnsupportedError: For a primitive without a rule.
     """
     graph = Graph()
     (image,) = closed.jaxpr.invars
@@ -47,15 +47,15 @@ def _run(graph: Graph, jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Va
     for variable, const in zip(jaxpr.constvars, consts, strict=True):
         known[variable] = constant(np.asarray(const))
     known.update(zip(jaxpr.invars, arguments, strict=True))
-    for equation in _needed(jaxpr):
+    for equation in _needed_equations(jaxpr):
         inputs = [read(variable) for variable in equation.invars]
         outputs = _apply(graph, equation, inputs)
         known.update(zip(equation.outvars, outputs, strict=True))
     return [read(variable) for variable in jaxpr.outvars]
 
 
-def _needed(jaxpr: Any) -> list[Any]:
-    """The equations that the outputs depend on; what has no elements depends on nothing."""
+def _needed_equations(jaxpr: Any) -> list[Any]:
+    """Returns the equations that the outputs depend on; empty arrays depend on nothing."""
     wanted, needed = set(map(id, jaxpr.outvars)), []
     for equation in reversed(jaxpr.eqns):
         if any(id(variable) in wanted for variable in equation.outvars):

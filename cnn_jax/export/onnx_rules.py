@@ -1,6 +1,6 @@
-"""Rules that write the primitives of JAX as nodes of ONNX.
+"""Rules that convert JAX's primitives to ONNX nodes.
 
-A rule takes the graph, a primitive's inputs and parameters, and its output's shape and type; it returns the output.
+A rule takes the graph, a primitive's inputs and parameters, and its output's shape and dtype, and returns the output.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TYPES = {
     "int32": TensorProto.INT32,
     "int64": TensorProto.INT64,
     "bool": TensorProto.BOOL,
-    "bfloat16": TensorProto.FLOAT,  # computed in float32, whose products a CPU has
+    "bfloat16": TensorProto.FLOAT,  # computed in float32, which every CPU supports
 }
 
 
@@ -69,7 +69,7 @@ def _broadcast(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int,
 
 
 def _with_ones(order: tuple[int, ...], rank: int) -> tuple[int, ...]:
-    """Puts the axes that an order lacks, which are of size 1, behind the axes before them."""
+    """Inserts the missing axes, which have size 1, after the axes that precede them."""
     found = list(order)
     for axis in range(rank):
         if axis not in found:
@@ -84,7 +84,7 @@ def _reshape(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, .
     value = expanded(graph, value)
     rank, last = len(value.shape), len(value.shape) - 1
     if value.batched and rank > 2 and len(shape) == 2 and shape[0] == value.shape[0] and value.order[0] == 0:
-        # A flattened map keeps the file's order; the weights that read it are permuted in its place.
+        # A flattened map keeps the file's order; the weights that read it are permuted instead.
         name = graph.node("Reshape", [name_of(graph, value), graph.integers([-1, shape[1]])])
         sizes, order = value.shape[1:], tuple(axis - 1 for axis in value.order[1:])
         moving = [axis for axis in order if sizes[axis] != 1]
@@ -92,9 +92,9 @@ def _reshape(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, .
         return Value(shape, True, (0, 1), name, flat=flat)
     wide = [axis for axis, size in enumerate(value.shape) if size != 1]
     wanted = [axis for axis, size in enumerate(shape) if size != 1]
-    if [value.shape[axis] for axis in wide] == [shape[axis] for axis in wanted]:  # axes of 1 come or go
+    if [value.shape[axis] for axis in wide] == [shape[axis] for axis in wanted]:  # only axes of size 1 change
         order = _with_ones(tuple(wanted[wide.index(axis)] for axis in value.order if axis in wide), len(shape))
-    elif len(shape) == rank + 1 and shape[:last] == value.shape[:last] and value.batched:  # groups of channels
+    elif len(shape) == rank + 1 and shape[:last] == value.shape[:last] and value.batched:  # channels split into groups
         order = tuple(each for axis in value.order for each in ((last, last + 1) if axis == last else (axis,)))
     elif len(shape) == rank - 1 and shape[:-1] == value.shape[: rank - 2] and value.batched and _adjacent(value.order):
         order = tuple(min(axis, rank - 2) for axis in value.order if axis != last)
@@ -108,7 +108,7 @@ def _reshape(graph: Graph, inputs: list[Value], params: Any, shape: tuple[int, .
 
 
 def _adjacent(order: tuple[int, ...]) -> bool:
-    """Whether the last two axes of JAX lie side by side in the file."""
+    """Returns whether JAX's last two axes are adjacent in the file."""
     last = len(order) - 1
     return order.index(last) == order.index(last - 1) + 1
 

@@ -1,4 +1,4 @@
-"""Values of an ONNX graph in the making, and the order of their axes in the file."""
+"""Values of an ONNX graph under construction, and the order of their axes in the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 
 class UnsupportedError(Exception):
-    """A primitive, or a way to use it, that has no rule."""
+    """A primitive, or a use of one, without a rule."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,14 +20,14 @@ class Value:
     """A value of the graph.
 
     Attributes:
-      shape: Shape in JAX; the first axis is the batch where `batched`.
-      batched: Whether the first axis is the batch, of any size.
-      order: JAX's axis at each place of the file's tensor.
-      name: Name in the file; None for a constant that has not been written.
-      constant: Its array, in JAX's order.
-      broadcast: Axes that are of size 1 in the file and broadcast to their size in JAX.
-      flat: (sizes, order) of the axes that were flattened into the last one: their sizes in JAX's order, and the axis
-        at each place of the file; None where the file flattens them as JAX does.
+      shape: Shape in JAX; if `batched`, the first axis is the batch.
+      batched: Whether the first axis is the batch, whose size is arbitrary.
+      order: JAX's axis for each axis of the file's tensor.
+      name: Name in the file; None for a constant that is not written yet.
+      constant: Array of a constant, in JAX's order.
+      broadcast: Axes with size 1 in the file that are broadcast in JAX.
+      flat: (sizes, order) of the axes flattened into the last one: their sizes in JAX's order, and JAX's axis for each
+        axis of the file; None if the file flattens them like JAX.
     """
 
     shape: tuple[int, ...]
@@ -40,7 +40,7 @@ class Value:
 
 
 class Graph:
-    """Nodes and initializers, as rules add them."""
+    """Nodes and initializers, added by rules."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -60,22 +60,22 @@ class Graph:
         return name
 
     def integers(self, values: Sequence[int]) -> str:
-        """Adds a list of integers, as shapes and axes are given."""
+        """Adds a list of integers, such as a shape or axes."""
         return self.array(np.asarray(values, np.int64))
 
 
 def constant(array: np.ndarray) -> Value:
-    """Makes a value of a constant array."""
+    """Creates a value from a constant array."""
     return Value(array.shape, False, tuple(range(array.ndim)), constant=array)
 
 
 def channels_first(rank: int) -> tuple[int, ...]:
-    """Gives the order of axes of feature maps in a file: batch, channels, then the others."""
+    """Returns the order of axes of feature maps in a file: batch, channels, then the others."""
     return (0, rank - 1, *range(1, rank - 1)) if rank > 2 else tuple(range(rank))
 
 
 def name_of(graph: Graph, value: Value) -> str:
-    """Gives the name of a value in the file; a constant is written first."""
+    """Returns the name of a value in the file; a constant is written first."""
     if value.name is not None:
         return value.name
     assert value.constant is not None
@@ -83,7 +83,7 @@ def name_of(graph: Graph, value: Value) -> str:
 
 
 def ordered(graph: Graph, value: Value, order: tuple[int, ...]) -> Value:
-    """Gives the same value with its axes in another order in the file."""
+    """Returns the value with its axes in another order in the file."""
     value = unflattened(graph, value)
     if value.order == order:
         return value
@@ -92,7 +92,7 @@ def ordered(graph: Graph, value: Value, order: tuple[int, ...]) -> Value:
     places = [value.order.index(axis) for axis in order]
     sizes = [1 if axis in value.broadcast else value.shape[axis] for axis in value.order]
     moving = [place for place in places if sizes[place] != 1 or (value.batched and value.order[place] == 0)]
-    if moving == sorted(moving):  # axes of 1 move without moving anything
+    if moving == sorted(moving):  # moving axes of size 1 moves no data
         shape = [
             -1 if value.batched and axis == 0 else 1 if axis in value.broadcast else value.shape[axis] for axis in order
         ]
@@ -103,12 +103,12 @@ def ordered(graph: Graph, value: Value, order: tuple[int, ...]) -> Value:
 
 
 def in_order(graph: Graph, value: Value) -> Value:
-    """Gives the same value with its axes in JAX's order."""
+    """Returns the value with its axes in JAX's order."""
     return ordered(graph, value, tuple(range(len(value.shape))))
 
 
 def expanded(graph: Graph, value: Value) -> Value:
-    """Gives the same value with its broadcast axes expanded to their sizes."""
+    """Returns the value with its broadcast axes expanded."""
     if not value.broadcast:
         return value
     if value.batched and 0 in value.broadcast:
@@ -119,7 +119,7 @@ def expanded(graph: Graph, value: Value) -> Value:
 
 
 def unflattened(graph: Graph, value: Value) -> Value:
-    """Gives the same value with its flattened axis in JAX's order."""
+    """Returns the value with its flattened axis in JAX's order."""
     if value.flat is None:
         return value
     sizes, order = value.flat

@@ -1,4 +1,4 @@
-"""The function that is exported: pixels in, probabilities out."""
+"""The exported function, from pixels to probabilities."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Forward = Callable[[UInt8[Array, "b h w c"]], Float32[Array, "b k"]]
 
 
 def forward(run: FinishedRun) -> Forward:
-    """Makes the function that a finished run's network computes in evaluation.
+    """Returns the function that a finished run's network computes in evaluation.
 
-    Convolutions are XLA's own, whatever the run's lowering, so that the program suits every platform. Blocks do not run
-    as a loop, which the formats of other programs lack. Several views of an image are computed one after another and
-    averaged, as evaluation does.
+    Convolutions are XLA's own, whatever the run's lowering, so that the program suits every platform. Blocks are not
+    run as a loop, which other formats do not support. Several views of an image are computed one after another and
+    averaged, as in evaluation.
 
     Args:
       run: Finished run; its variables become constants of the function.
@@ -33,7 +33,7 @@ def forward(run: FinishedRun) -> Forward:
     model = model.model_copy(update={name: plain[name] for name in plain.keys() & type(model).model_fields.keys()})
     config = dataclasses.replace(run.config, model=model)
     network, train = config.network, config.train
-    variables = jax.tree.map(jnp.asarray, run.variables)  # a restored run's are NumPy's
+    variables = jax.tree.map(jnp.asarray, run.variables)  # a restored run has NumPy arrays
 
     def probabilities(pixels: UInt8[Array, "b h w c"]) -> Float32[Array, "b k"]:
         with config.tracing():
@@ -54,7 +54,7 @@ def refuse_too_large(run: FinishedRun, name: str) -> None:
       name: Name of the format.
 
     Raises:
-      ConfigError: Where they have more bytes than LARGEST_FILE.
+      ConfigError: If they have more bytes than LARGEST_FILE.
     """
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(run.variables))
     if size > LARGEST_FILE:

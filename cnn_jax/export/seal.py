@@ -1,4 +1,4 @@
-"""Checksums inside of exported files: every bit of a file counts, the checksum's own place apart."""
+"""Checksums in exported files, over every bit except the checksum itself."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PLACE = (_MARK + b"0" * 64).decode()
 
 
 def seal(content: bytes) -> bytes:
-    """Writes the checksum of a file's content into the place for it.
+    """Replaces the placeholder in a file's content by the checksum.
 
     Args:
-      content: Whole content of the file, with PLACE in it once.
+      content: Whole content of the file, which contains PLACE once.
 
     Raises:
-      ValueError: Where PLACE is not there once.
+      ValueError: If it does not contain PLACE exactly once.
     """
     if content.count(PLACE.encode()) != 1:
         raise ValueError("a file has one place for its checksum")
@@ -27,14 +27,14 @@ def seal(content: bytes) -> bytes:
 
 
 def check(content: bytes, name: str) -> None:
-    """Checks the content of a file that `seal` made.
+    """Verifies the checksum that `seal` wrote.
 
     Args:
       content: Whole content of the file.
       name: Name of the file, for errors.
 
     Raises:
-      ConfigError: Where it was changed, cut short, or is no exported file.
+      ConfigError: If it was changed or truncated, or is not an exported file.
     """
     found = re.findall(re.escape(_MARK) + rb"([0-9a-f]{64})", content)
     if len(found) != 1:

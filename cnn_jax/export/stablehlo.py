@@ -1,4 +1,4 @@
-"""StableHLO by jax.export: one file for CPU, CUDA and TPU, any batch."""
+"""StableHLO by jax.export: one file for CPU, CUDA and TPU, with any batch size."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _PROGRAM, _DESCRIPTION = "program.jax_export", "description.json"
 def write(run: FinishedRun) -> bytes:
     """Exports a finished run's network.
 
-    The file is a zip archive of the program, as `jax.export` serializes it, and its description. jax and flatbuffers
-    read it:
+    The file is a zip archive with the program serialized by `jax.export`, and its description. It can be read with jax
+    and flatbuffers:
 
         program = jax.export.deserialize(bytearray(zipfile.ZipFile(file).read("program.jax_export")))
         probabilities = program.call(pixels)
@@ -41,13 +41,13 @@ def write(run: FinishedRun) -> bytes:
       Content of the file.
 
     Raises:
-      ConfigError: Where the package flatbuffers is missing, or the network is too large.
+      ConfigError: If the package flatbuffers is missing, or the network is too large.
     """
     _need_flatbuffers("--format=stablehlo:")
     refuse_too_large(run, "stablehlo")
     (batch,) = jax.export.symbolic_shape("b")
     pixels = jax.ShapeDtypeStruct((batch, *run.image_shape), jnp.dtype(run.dtype))
-    # An accelerator's program suits every platform; a CPU's own tricks would be frozen into it.
+    # A program traced for an accelerator suits every platform; lowerings for CPUs would be frozen into it.
     with building_for("tpu"):
         exported = jax.export.export(jax.jit(forward(run)), platforms=PLATFORMS)(pixels)
     buffer = io.BytesIO()
@@ -60,19 +60,19 @@ def write(run: FinishedRun) -> bytes:
 
 
 def _need_flatbuffers(what: str) -> None:
-    """Refuses where JAX could not read or write its files."""
+    """Refuses if flatbuffers, which JAX needs for its files, is missing."""
     if importlib.util.find_spec("flatbuffers") is None:
         raise ConfigError([f"{what} needs the package flatbuffers; pip install flatbuffers"])
 
 
 class Program:
-    """An exported program, ready to be called."""
+    """An exported program, ready to call."""
 
     def __init__(self, content: bytes, name: str):
         """Reads the content of a file.
 
         Raises:
-          ConfigError: Where the package flatbuffers is missing, or this version of JAX does not read it.
+          ConfigError: If the package flatbuffers is missing, or this version of JAX cannot read the file.
         """
         _need_flatbuffers(f"--model: {name}")
         archive = zipfile.ZipFile(io.BytesIO(content))

@@ -1,4 +1,4 @@
-"""TFLite files, for phones and small devices: one image at a time, converted from StableHLO by litert-converter."""
+"""TFLite files for phones and small devices, with batch size 1, converted from StableHLO by litert-converter."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DESCRIPTION = "description.json"
 def write(run: FinishedRun) -> bytes:
     """Exports a finished run's network.
 
-    The description follows the program as a zip archive, as TFLite's associated files do; `unzip` reads it.
+    The description is appended as a zip archive, like TFLite's associated files; `unzip` can read it.
 
     Args:
       run: Finished run.
@@ -36,15 +36,14 @@ def write(run: FinishedRun) -> bytes:
       Content of the file.
 
     Raises:
-      ConfigError: Where litert-converter is missing or has no counterpart of an operation, or the network is too
-        large.
+      ConfigError: If litert-converter is missing or does not support an operation, or the network is too large.
     """
     try:
         from litert_converter import converter_api_ext as converter
         from litert_converter.mlir import ir, passmanager
     except ImportError as error:
         raise ConfigError(
-            ["--format=tflite: needs the package litert-converter; docs/export.md tells how to install it"]
+            ["--format=tflite: needs the package litert-converter; docs/export.md explains how to install it"]
         ) from error
     refuse_too_large(run, "tflite")
     pixels = jax.ShapeDtypeStruct((1, *run.image_shape), jnp.dtype(run.dtype))
@@ -73,13 +72,13 @@ def write(run: FinishedRun) -> bytes:
 
 
 class Program:
-    """A TFLite file in LiteRT, ready to be called."""
+    """A TFLite file in LiteRT, ready to call."""
 
     def __init__(self, content: bytes, name: str):
         """Reads the content of a file.
 
         Raises:
-          ConfigError: Where ai-edge-litert is missing.
+          ConfigError: If ai-edge-litert is missing.
         """
         try:
             from ai_edge_litert.interpreter import Interpreter

@@ -1,4 +1,4 @@
-"""The layer table for a terminal, as JSON and as CSV."""
+"""Formats the layer table for a terminal, as JSON and as CSV."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cnn_jax.words import by
 
 
 def as_table(summary: Summary) -> Table:
-    """The layers for a terminal, in the lecture's columns and more."""
+    """Returns the layer table for a terminal."""
     auxiliary = summary.auxiliary_parameters
     table = Table(
         caption=f"Total parameters: {summary.parameters:,}"
@@ -53,7 +53,7 @@ def as_table(summary: Summary) -> Table:
 
 
 def as_json(summary: Summary) -> str:
-    """The layers and the totals as JSON."""
+    """Returns the layers and the totals as JSON."""
     return json.dumps(
         {
             "image_shape": summary.image_shape,
@@ -67,7 +67,7 @@ def as_json(summary: Summary) -> str:
 
 
 def as_csv(summary: Summary) -> str:
-    """The layers as CSV with a header line."""
+    """Returns the layers as CSV with a header line."""
     text = io.StringIO()
     rows = [dataclasses.asdict(layer) for layer in summary.layers]
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -86,7 +86,7 @@ def _padding(padding: object) -> str:
 
 
 def _square(sizes: tuple[float, ...] | None) -> str:
-    """One number where height and width agree."""
+    """Returns HxW, or one number if height and width are equal."""
     if sizes is None:
         return ""
     return f"{sizes[0]:g}" if len(set(sizes)) == 1 else _by(sizes)

@@ -1,4 +1,4 @@
-"""Suggestions for a geometry that does not work: the nearest settings with which it does."""
+"""Suggests the nearest settings that work for a network whose layers do not fit its images."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from cnn_jax.config import Model as ModelConfig
 from cnn_jax.ops import GeometryError
 
-_LARGEST_FACTOR = 8  # images are tried up to so many times their size
-_LARGEST_SMALL = 64  # and in any case up to so many pixels more
-_ONE_BY_ONE = 8  # values below a size are tried one by one, then by bisection
+_LARGEST_FACTOR = 8  # images are tried up to this multiple of their size,
+_LARGEST_SMALL = 64  # and at least up to this many pixels more
+_ONE_BY_ONE = 8  # this many values below a size are tried one by one, the rest by bisection
 _SIZES = ("kernel_size", "window", "strides", "dilation")
 _COMMON_GROUPS = sorted((part * 2**power for power in range(17) for part in (1, 3)), reverse=True)
 
@@ -21,15 +21,15 @@ Trace = Callable[[ModelConfig, ImageShape], Any]
 
 
 def suggest_fixes(model_config: ModelConfig, image_shape: ImageShape, trace: Trace) -> Iterator[str]:
-    """Changes one field, or the image size, until every layer works.
+    """Finds single fields, and the image size, whose change makes every layer fit.
 
     Args:
-      model_config: Config with which the network does not work.
+      model_config: Config of a network that does not fit the images.
       image_shape: (height, width, channels) of an image in pixels.
-      trace: Function that raises a GeometryError for a config and an image shape that do not work.
+      trace: Raises a GeometryError if a config does not fit an image shape.
 
     Yields:
-      The nearest value of every field that helps, as the command line takes it, then the nearest image size.
+      The nearest value of each such field, as a command-line flag, then the nearest image size.
     """
 
     def works(config: ModelConfig, shape: ImageShape) -> bool:
@@ -54,7 +54,7 @@ def suggest_fixes(model_config: ModelConfig, image_shape: ImageShape, trace: Tra
             if found is None and field.endswith("strides"):
                 found = next(filter(works_with, (_raised(value, least) for least in range(2, 5))), None)
         else:
-            found = next(filter(works_with, _neighbours(field, value)), None)
+            found = next(filter(works_with, _alternatives(field, value)), None)
         if found is not None:
             yield f"config.model.{field}={found}"
     height, width, channels = image_shape
@@ -66,26 +66,26 @@ def suggest_fixes(model_config: ModelConfig, image_shape: ImageShape, trace: Tra
         (1, max((_LARGEST_FACTOR - 1) * max(height, width), _LARGEST_SMALL)),
         (-1, min(height, width) - 1),
     ):
-        too_near = 0
-        for reach in _doubled(limit):
-            if works_at(direction * reach):
-                change = _bisect(direction * reach, direction * too_near, works_at)
+        failed = 0
+        for distance in _doubled(limit):
+            if works_at(direction * distance):
+                change = _bisect(direction * distance, direction * failed, works_at)
                 yield f"images of {height + change}x{width + change}"
                 return
-            too_near = reach
+            failed = distance
 
 
 def _doubled(limit: int) -> Iterator[int]:
-    reach = 1
-    while reach < limit:
-        yield reach
-        reach *= 2
+    distance = 1
+    while distance < limit:
+        yield distance
+        distance *= 2
     if limit > 0:
         yield limit
 
 
 def _largest_that_works(value: Any, works: Callable[[Any], bool]) -> Any | None:
-    """Finds the largest cap on a size that works, the nearest ones first, then by bisection; None where 1 does not."""
+    """Returns a size reduced to the largest cap that works; None if not even 1 works."""
     largest = _largest(value)
     if largest <= 1 or not works(_capped(value, 1)):
         return None
@@ -97,22 +97,22 @@ def _largest_that_works(value: Any, works: Callable[[Any], bool]) -> Any | None:
 
 
 def _bisect(works_there: int, fails_there: int, works: Callable[[int], bool]) -> int:
-    """Finds a number that works next to one that does not, between one that does and one that does not."""
+    """Returns a number that works and is adjacent to one that fails, between the two given numbers."""
     while abs(works_there - fails_there) > 1:
         middle = (works_there + fails_there) // 2
         works_there, fails_there = (middle, fails_there) if works(middle) else (works_there, middle)
     return works_there
 
 
-def _neighbours(field: str, value: Any) -> Iterator[Any]:
-    """Lists other values of a field that is no size but decides what works, the nearest first."""
+def _alternatives(field: str, value: Any) -> Iterator[Any]:
+    """Yields other values of a field that is not a size, nearest first."""
     if field == "lowering" and value != "auto":
         yield "auto"
     elif field.endswith("padding"):
         for name in ("SAME", "VALID"):
             if value != name:
                 yield name
-            if isinstance(value, tuple):  # of a field that lists the paddings of several convolutions
+            if isinstance(value, tuple):  # paddings of several convolutions
                 yield (name,) * len(value)
     elif field.endswith("groups"):
         near = _just_below(_largest(value))

@@ -1,4 +1,4 @@
-"""Checks before anything is compiled: that config, data, network, devices and process go together."""
+"""Checks that config, data, network, devices and process are compatible, before anything is compiled."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from cnn_jax.ops import GeometryError
 from cnn_jax.pretrained import WeightsError
 from cnn_jax.run.folder import RunFolderError
 
-LARGEST_STEPS = 100_000_000  # of a training: each has a learning rate in memory
+LARGEST_STEPS = 100_000_000  # each training step has a learning rate in memory
 
-# Errors by which a run is refused before it starts.
+# Errors that refuse a run before it starts.
 REFUSALS = (ConfigError, DataError, GeometryError, RunFolderError, WeightsError)
 
 
 def check_settings() -> None:
-    """Checks that JAX has the settings that the project is built for.
+    """Checks that JAX has the settings that the project relies on.
 
     Raises:
-      ConfigError: If one would change the random numbers or the arithmetic.
+      ConfigError: If a setting would change random numbers or arithmetic.
     """
     jax_settings.check_settings(lambda name: getattr(jax.config, name, None))
 
 
 def check_devices() -> None:
-    """Checks that JAX finds the devices that it is asked to use.
+    """Checks that JAX finds the devices that the environment asks for.
 
     Raises:
       ConfigError: If it does not.
@@ -42,7 +42,7 @@ def check_devices() -> None:
     variables = [name for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME") if os.environ.get(name)]
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # the latter where the platform's plugin is not installed
+    except (RuntimeError, AssertionError) as error:  # AssertionError: the platform's plugin is not installed
         if not variables:
             raise
         asked = " and ".join(f"{name}={os.environ[name]}" for name in variables)
@@ -53,10 +53,10 @@ def check_devices() -> None:
 
 
 def check_process(experiment: Experiment) -> None:
-    """Checks that this process has devices, and was started with the XLA flags that an experiment needs.
+    """Checks that this process has devices, and was started with the XLA flags that the experiment needs.
 
     Raises:
-      ConfigError: Where a device or a flag is missing.
+      ConfigError: If a device or a flag is missing.
     """
     check_devices()
     if (fault := xla_flags.fault(experiment, jax.default_backend())) is not None:
@@ -66,7 +66,7 @@ def check_process(experiment: Experiment) -> None:
 
 
 def check(experiment: Experiment, dataset: Dataset, devices: int) -> geometry.Summary:
-    """Checks that config, data and devices go together.
+    """Checks that config, data and devices are compatible.
 
     Args:
       experiment: The resolved config.
@@ -77,8 +77,8 @@ def check(experiment: Experiment, dataset: Dataset, devices: int) -> geometry.Su
       The layer table of the network on the data's images.
 
     Raises:
-      ConfigError: Where the config does not fit the data or the devices.
-      GeometryError: Where the network cannot work on the images.
+      ConfigError: If the config does not fit the data or the devices.
+      GeometryError: If the network does not fit the images.
     """
     batch_size, examples = experiment.train.batch_size, len(dataset.train)
     if (fault := indivisible(experiment.train, devices)) is not None:
@@ -98,7 +98,7 @@ def check(experiment: Experiment, dataset: Dataset, devices: int) -> geometry.Su
 
 
 def check_network(experiment: Experiment, image_shape: tuple[int, int, int], classes: int) -> geometry.Summary:
-    """Checks that augmentation and network go with images of a size.
+    """Checks that augmentation and network fit images of a size.
 
     Args:
       experiment: The resolved config.
@@ -109,11 +109,11 @@ def check_network(experiment: Experiment, image_shape: tuple[int, int, int], cla
       The layer table of the network.
 
     Raises:
-      ConfigError: Where augmentation does not fit the images, or there is no layer to freeze.
-      GeometryError: Where the network cannot work on the images.
+      ConfigError: If augmentation does not fit the images, or a layer to freeze does not exist.
+      GeometryError: If the network does not fit the images.
     """
-    moved = tta.unfit(experiment.train.eval_shift, image_shape)
-    if unfit := augment.unfit(experiment.augment, image_shape) + moved:
+    tta_faults = tta.unfit(experiment.train.eval_shift, image_shape)
+    if unfit := augment.unfit(experiment.augment, image_shape) + tta_faults:
         raise ConfigError(unfit)
     summary = geometry.summarize(experiment.model, image_shape, classes)
     with_parameters = tuple(layer.name for layer in summary.layers if layer.parameters)
@@ -123,25 +123,25 @@ def check_network(experiment: Experiment, image_shape: tuple[int, int, int], cla
 
 
 def check_norms(experiment: Experiment, summary: geometry.Summary) -> None:
-    """Checks that no layer normalises single values in training: they become zero whatever the network computes.
+    """Checks that no layer normalizes over a single value in training, which always gives zero.
 
     Args:
       experiment: The resolved config.
       summary: Layer table of its network.
 
     Raises:
-      ConfigError: Where a layer does; the message names it and the fix.
+      ConfigError: If a layer does; the message names the layer and the fix.
     """
     model, train = experiment.model, experiment.train
     policy = Policy.of(model, experiment.pretrained.freeze)
     images = model.norm_images or train.batch_size // train.accumulate
     batch, group, layer = [], [], []
     for row in summary.layers:
-        places = math.prod(row.input_shape[:-1])
+        positions = math.prod(row.input_shape[:-1])
         if row.kind == "batch_norm" and policy.uses_batch_statistics(tuple(row.name.split("/")), train=True):
-            batch += [row.name] * (images * places == 1)
+            batch += [row.name] * (images * positions == 1)
         elif row.kind == "group_norm":
-            group += [row.name] * (places * row.input_shape[-1] // model.norm_groups == 1)
+            group += [row.name] * (positions * row.input_shape[-1] // model.norm_groups == 1)
         elif row.kind == "layer_norm":
             layer += [row.name] * (row.input_shape[-1] == 1)
     faults = []
@@ -152,17 +152,18 @@ def check_norms(experiment: Experiment, summary: geometry.Summary) -> None:
             cause = f"config.train.batch_size={train.batch_size}{parts}"
             fix = f"config.train.batch_size={2 * train.accumulate} or more"
         faults.append(
-            f"{cause}: batch norm of one image and maps of 1x1 pixel normalises a single value, in training always to "
-            f"zero, in layer {_first(batch)}; use {fix}, or config.model.norm=none"
+            f"{cause}: batch norm over one image with maps of 1x1 pixel normalizes a single value, in training always "
+            f"to zero, in layer {_first(batch)}; use {fix}, or config.model.norm=none"
         )
     if group:
         faults.append(
-            f"config.model.norm_groups={model.norm_groups}: group norm of one channel and maps of 1x1 pixel normalises "
-            f"a single value, always to zero, in layer {_first(group)}; use fewer groups, or config.model.norm=none"
+            f"config.model.norm_groups={model.norm_groups}: group norm over one channel with maps of 1x1 pixel "
+            f"normalizes a single value, always to zero, in layer {_first(group)}; use fewer groups, or "
+            "config.model.norm=none"
         )
     if layer:
         faults.append(
-            "config.model.norm=layer: layer norm of one channel normalises a single value, always to zero, in layer "
+            "config.model.norm=layer: layer norm over one channel normalizes a single value, always to zero, in layer "
             f"{_first(layer)}; use more channels, or config.model.norm=none"
         )
     if faults:
@@ -174,12 +175,12 @@ def _first(names: list[str]) -> str:
 
 
 def whole_batch(batch_size: int, devices: int) -> int:
-    """The least batch of at least this size that the devices share evenly."""
+    """Rounds a batch size up to a multiple of the number of devices."""
     return -(-batch_size // devices) * devices
 
 
 def indivisible(train: Train, devices: int) -> str | None:
-    """Says why a batch, or a part of it, cannot be shared evenly by the devices; None where it can."""
+    """Returns why a batch, or an accumulated part of it, does not divide over the devices; None if it does."""
     shares = train.accumulate * devices
     if train.batch_size % shares == 0:
         return None

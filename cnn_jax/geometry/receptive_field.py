@@ -1,8 +1,8 @@
-"""Theoretical receptive fields of a network's layers, followed through the rows of the layer table.
+"""Theoretical receptive fields of a network's layers, computed from the rows of the layer table.
 
-A receptive field is the square of image pixels that one output can depend on. From layer to layer it grows by
-(window span - 1) x jump, where the jump is the distance in pixels between the fields of two neighbouring
-outputs, the product of all strides so far (Araujo, Norris and Sim, "Computing receptive fields", 2019).
+A receptive field is the rectangle of image pixels that one output can depend on. Each layer adds
+(window span - 1) x jump, where the jump is the distance in pixels between the fields of adjacent outputs,
+the product of all strides so far (Araujo, Norris and Sim, "Computing receptive fields", 2019).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from cnn_jax.ops.padding import effective_window
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """Receptive field of a layer's outputs along one axis, in pixels of the image.
+    """Receptive field of a layer's outputs along one axis, in image pixels.
 
     Attributes:
       size: Pixels of one output's receptive field.
-      jump: Pixels between the fields of neighbouring outputs; 0 where all have one field.
+      jump: Pixels between the fields of adjacent outputs; 0 if all outputs have the same field.
       start: First pixel of the first output's field; negative in the padding.
     """
 
@@ -33,41 +33,41 @@ class Field:
 
     @property
     def centre(self) -> float:
-        """The middle of the first output's field; 0 is the middle of the first pixel."""
+        """Center of the first output's field; 0 is the center of the first pixel."""
         return self.start + (self.size - 1) / 2
 
     def after(self, window: int, stride: int, dilation: int, low: int) -> Field:
-        """The field of a window over outputs that have this one."""
+        """Returns the field of the outputs of a window that slides over outputs with this field."""
         grown = self.size + (effective_window(window, dilation) - 1) * self.jump
         return Field(grown, self.jump * stride, self.start - low * self.jump)
 
     def merge(self, other: Field) -> Field:
-        """The field of an elementwise merge of two feature maps of equal stride, or of which one sees all there is."""
+        """Returns the field of an elementwise merge of two maps of equal jump, or with a field over the whole image."""
         start = min(self.start, other.start)
         size = max(self.start + self.size, other.start + other.size) - start
         return Field(size, min(self.jump, other.jump), start)
 
     def over(self, outputs: int) -> Field:
-        """The field of one value that depends on all outputs."""
+        """Returns the field of a single value that depends on all outputs."""
         return Field(self.size + (outputs - 1) * self.jump, self.jump * outputs, self.start)
 
     def inside(self, outputs: int, pixels: int) -> int:
-        """How many outputs have their whole field inside the image."""
+        """Returns the number of outputs whose field lies entirely inside the image."""
         starts = (self.start + output * self.jump for output in range(outputs))
         return sum(start >= 0 and start + self.size <= pixels for start in starts)
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerGeometry(LayerRow):
-    """A layer's row with its receptive field; pairs are (height, width). One field for each column of the table.
+    """A layer's row with its receptive field; pairs are (height, width).
 
     Attributes:
-      receptive_field: Pixels of the image that one output can depend on, padding included.
-      jump: Pixels of the image between the fields of neighbouring outputs, the cumulative stride; 0 after a norm over
-        whole maps, where all outputs depend on the same pixels.
-      centre: Centre of the first output's field, in pixels from the middle of the image's first pixel.
-      touching_padding: Share of the outputs whose field reaches beyond the image.
-      unseen: Rows and columns of the layer's input that no window covers, as VALID leaves at the end.
+      receptive_field: Image pixels that one output can depend on, including padding.
+      jump: Image pixels between the fields of adjacent outputs, the cumulative stride; 0 after a norm over whole maps,
+        where all outputs depend on the same pixels.
+      centre: Center of the first output's field, in pixels from the center of the image's first pixel.
+      touching_padding: Share of the outputs whose field extends beyond the image.
+      unseen: Rows and columns of the layer's input that no window covers, for example at the end with VALID padding.
     """
 
     receptive_field: tuple[int, int] = (1, 1)
@@ -83,15 +83,12 @@ def locate(rows: Iterable[LayerRow], image_shape: tuple[int, int, int]) -> tuple
     Args:
       rows: Rows in the order of computation.
       image_shape: (height, width, channels) of an image in pixels.
-
-    Returns:
-      The rows with their fields.
     """
     return tuple(_located(rows, image_shape))
 
 
 def _located(rows: Iterable[LayerRow], image_shape: tuple[int, int, int]) -> Iterable[LayerGeometry]:
-    """Follows the receptive fields, (height's, width's), from the image through every row's sources."""
+    """Propagates the (height, width) receptive fields from the image through each row's sources."""
     known: dict[int, tuple[Field, Field]] = {IMAGE: (Field(), Field())}
     for number, row in enumerate(rows):
         incoming = zip(*(known[source] for source in row.sources), strict=True)
@@ -106,7 +103,7 @@ def _located(rows: Iterable[LayerRow], image_shape: tuple[int, int, int]) -> Ite
             )
         elif row.kind in ("flatten", "global_avg_pool"):
             fields = [field.over(size) for field, size in zip(fields, row.input_shape, strict=False)]
-        elif row.kind == "multiply":  # by factors that depend on whole maps
+        elif row.kind == "multiply":  # the factors depend on whole maps
             fields = [dataclasses.replace(field, jump=0) for field in fields]
         elif row.kind in OVER_MAPS:
             fields = [
@@ -131,6 +128,6 @@ def _located(rows: Iterable[LayerRow], image_shape: tuple[int, int, int]) -> Ite
 
 
 def _unseen(size: int, window: int, stride: int, dilation: int, pads: tuple[int, int], outputs: int) -> int:
-    """Pixels of a layer's input, along one axis, that no tap of any window falls on."""
-    seen = {output * stride + tap * dilation - pads[0] for output in range(outputs) for tap in range(window)}
-    return size - sum(0 <= pixel < size for pixel in seen)
+    """Counts the pixels of a layer's input, along one axis, that no tap of any window reads."""
+    read = {output * stride + tap * dilation - pads[0] for output in range(outputs) for tap in range(window)}
+    return size - sum(0 <= pixel < size for pixel in read)

@@ -1,4 +1,4 @@
-"""The layer table of a network on images of one size: shapes, parameters, multiply-adds, receptive fields."""
+"""Layer table of a network: shapes, parameters, multiply-adds and receptive fields for one image size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnn_jax.ops import GeometryError
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """All layers of a network.
+    """Layer table of a network.
 
     Attributes:
       image_shape: (height, width, channels) of an image in pixels.
@@ -27,30 +27,30 @@ class Summary:
 
     @property
     def parameters(self) -> int:
-        """Parameters of all layers."""
+        """Number of parameters of all layers."""
         return sum(row.parameters for row in self.layers)
 
     @property
     def auxiliary_parameters(self) -> int:
-        """Parameters that the logits do not depend on: those of auxiliary classifiers, which run in training alone."""
-        needed, open_ = set(), {len(self.layers) - 1}
-        while open_:
-            number = open_.pop()
+        """Number of parameters of auxiliary classifiers, which the logits do not depend on."""
+        needed, pending = set(), {len(self.layers) - 1}
+        while pending:
+            number = pending.pop()
             needed.add(number)
-            open_ |= set(self.layers[number].sources) - needed - {IMAGE}
+            pending |= set(self.layers[number].sources) - needed - {IMAGE}
         return sum(row.parameters for number, row in enumerate(self.layers) if number not in needed)
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds of all layers in the forward pass of one image."""
+        """Number of multiply-adds in the forward pass of one image."""
         return sum(row.multiply_adds for row in self.layers)
 
     @property
     def training_flop(self) -> int:
-        """Multiplications and additions of one training image.
+        """Floating-point operations to train on one image, of convolutions and dense layers only.
 
-        A layer's gradients by its kernel and by its input cost as much as its forward pass each; the first layer's
-        input, the image, needs no gradient. Only convolutions and dense layers count.
+        The gradients with respect to a layer's kernel and to its input each cost as much as its forward pass. The first
+        layer needs no gradient with respect to its input, the image.
         """
         first = next((row.multiply_adds for row in self.layers if row.multiply_adds), 0)
         return 2 * (3 * self.multiply_adds - first)
@@ -58,7 +58,7 @@ class Summary:
 
 @functools.lru_cache(maxsize=64)
 def summarize(model_config: ModelConfig, image_shape: tuple[int, int, int], num_classes: int) -> Summary:
-    """Works out every layer's geometry; nothing is computed or compiled.
+    """Computes the layer table of a network by tracing, without running or compiling it.
 
     Args:
       model_config: Config of one architecture.
@@ -66,10 +66,10 @@ def summarize(model_config: ModelConfig, image_shape: tuple[int, int, int], num_
       num_classes: Width of the logits.
 
     Returns:
-      The layers.
+      The layer table.
 
     Raises:
-      GeometryError: Where a layer cannot work on its input; names the layer, its input, the rule and the
+      GeometryError: If a layer does not fit its input; the message names the layer, its input, the rule and the
         nearest settings that work.
     """
 

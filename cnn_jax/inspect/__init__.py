@@ -1,1 +1,1 @@
-"""Looking inside networks, and at what convolution does to pictures."""
+"""Inspection of networks, and image filters."""

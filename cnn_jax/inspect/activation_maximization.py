@@ -1,9 +1,9 @@
-"""Activation maximisation: pictures that a channel of a layer, or the logit of a class, responds to most.
+"""Activation maximisation: pictures that maximize the response of a channel, or the logit of a class.
 
-A picture is the sigmoid of an inverse Fourier transform. The spectrum is scaled by 1/f, as the spectra of natural
-images are, and the colours of a picture with three channels are decorrelated by those of photographs. Adam changes the
-spectrum so that the response to randomly moved copies of the picture rises. At every step the pixels are within a
-viewer's range, 0 to 255, and the network sees them normalised as its own images are.
+A picture is the sigmoid of an inverse Fourier transform. The spectrum is scaled by 1/f, like the spectra of natural
+images, and the colours of a picture with three channels are decorrelated by the statistics of photographs. Adam
+optimizes the spectrum to increase the response to randomly transformed copies of the picture. At every step the pixels
+are within 0 to 255, and the network receives them normalised like its own images.
 
 Source: Olah, Mordvintsev and Schubert, "Feature visualization", 2017; Mordvintsev, Pezzotti, Schubert and Olah,
 "Differentiable image parameterizations", 2018.
@@ -32,29 +32,29 @@ from cnn_jax.models import Model, Variables
 
 Objective = Literal["mean", "centre"]
 
-# Columns: the principal components of the colours of ImageNet's photographs, of the lengths of their standard
-# deviations (lucid's `color_correlation_svd_sqrt`). The longest is made 1 below.
+# Columns: the principal components of the colours of ImageNet's photographs, scaled by their standard
+# deviations (lucid's `color_correlation_svd_sqrt`). The longest is scaled to 1 below.
 _COLOURS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
 _DECORRELATED = _COLOURS / np.linalg.norm(_COLOURS, axis=0).max()
-_START = 0.01  # standard deviation of the spectrum that a search starts from: nearly grey
+_START = 0.01  # standard deviation of the initial spectrum: nearly grey
 _CONTRAST = 4.0  # divisor of the values before the sigmoid
-_LEAK = 0.01  # share of a negative response that counts in the search, so that a silent channel can be woken
-_SEARCH_FLOP = 1.6e12  # of all searches together: some ten seconds on two cores
+_LEAK = 0.01  # weight of negative responses, so that a channel that is silent at the start has a gradient
+_SEARCH_FLOP = 1.6e12  # for all searches together: about ten seconds on two cores
 _FEWEST_STEPS = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """Settings of the search for a picture.
+    """Settings of activation maximisation.
 
     Attributes:
-      objective: What is raised in a layer that has maps: "mean", the mean over all places of a channel's positive
-        responses, or "centre", the response of the unit in the middle. In another layer either is the unit's response.
+      objective: Quantity to maximise in a layer with maps: "mean", the mean of a channel's positive responses over all
+        positions, or "centre", the response of the unit in the middle. In other layers, both are the unit's response.
       steps: Steps of Adam.
       learning_rate: Learning rate of Adam.
-      jitter: Largest shift of a copy as a share of the picture's shorter side, rounded to pixels.
-      scale: Largest change of a copy's size as a share: 0.1 draws factors from 0.9 to 1.1.
-      rotation: Largest rotation of a copy to either side, in degrees.
+      jitter: Maximum shift of a copy as a share of the picture's shorter side, rounded to pixels.
+      scale: Maximum relative change of a copy's size: 0.1 draws factors from 0.9 to 1.1.
+      rotation: Maximum rotation of a copy in either direction, in degrees.
     """
 
     objective: Objective = "mean"
@@ -78,14 +78,14 @@ class Search:
             raise ValueError(f"rotation={self.rotation}: expected 0 to 180 degrees")
 
     def shortened(self, multiply_adds: int, units: int) -> Search:
-        """Takes fewer steps where a network is so large that the search would take minutes.
+        """Reduces the number of steps for large networks, for which the search would take minutes.
 
         Args:
           multiply_adds: Multiply-adds of one image's forward pass (`geometry.Summary.multiply_adds`).
           units: Number of pictures.
 
         Returns:
-          The same settings with at most as many steps.
+          The same settings with fewer or equally many steps.
         """
         affordable = int(_SEARCH_FLOP / (6 * max(1, multiply_adds) * max(1, units)))
         return dataclasses.replace(self, steps=min(self.steps, max(_FEWEST_STEPS, affordable)))
@@ -93,15 +93,15 @@ class Search:
 
 @dataclasses.dataclass(frozen=True)
 class MaximizedActivations:
-    """Pictures that channels of one layer respond to.
+    """Pictures that maximize channels of one layer.
 
     Attributes:
       layer: Name of the layer.
       search: Settings of the search.
-      channels: Channel of each picture, from 0; of the logits, the class.
-      pictures: Pixels 0 to 255, as a viewer sees them.
-      responses: Objective of each picture: of the very pixels in `pictures`, not moved.
-      start_responses: Objective of the picture that each search started from, likewise.
+      channels: Channel of each picture, from 0; for logits, the class.
+      pictures: Pixels, 0 to 255.
+      responses: Objective of each picture, for exactly the pixels in `pictures`, without transformation.
+      start_responses: Objective of each initial picture, without transformation.
     """
 
     layer: str
@@ -121,27 +121,27 @@ def maximize(
     key: PRNGKeyArray,
     search: Search = Search(),
 ) -> tuple[MaximizedActivations, ...]:
-    """Searches for the pictures that channels of layers respond to most.
+    """Searches for pictures that maximize the response of channels.
 
-    A picture depends on the key, its layer and its channel, and on no other picture. One program serves all.
+    A picture depends on the key, its layer and its channel, not on other pictures. All share one program.
 
     Args:
       model: Network.
       variables: Its variables.
       normalization: Constants that normalise the network's images.
       image_shape: (height, width, channels) of the pictures in pixels.
-      units: Channels, from 0, by the names of their layers in the layer table; with "/activation" after a name, of the
-        output of the activation that follows. Classes are channels of the last layer.
-      key: Random key of the start and of the moves.
+      units: Channels, from 0, by layer name. "/activation" after a name selects the output of the activation that
+        follows. Classes are channels of the last layer.
+      key: Random key of the initial pictures and the transformations.
       search: Settings of the search.
 
     Returns:
       One entry for each layer, in the order of `units`.
 
     Raises:
-      GeometryError: Where the pictures are too small for a layer.
-      ValueError: For an unknown layer, a channel that a layer does not have, no channel at all, or pictures that have
-        other channels than the constants; where a response is not finite.
+      GeometryError: If the pictures are too small for a layer.
+      ValueError: For an unknown layer or channel, without channels, if the pictures have another number of channels
+        than the constants, or if a response is not finite.
     """
     if len(normalization.mean) != image_shape[2]:
         raise ValueError(
@@ -151,7 +151,7 @@ def maximize(
     layers = tuple(units)
     if not any(map(len, units.values())):
         raise ValueError("no channel to search for: name at least one")
-    widths = _widths(model, variables, image_shape, layers)
+    widths = _channel_counts(model, variables, image_shape, layers)
     offsets = dict(zip(layers, np.cumsum([0, *widths[:-1]]).tolist(), strict=True))
     for layer, width in zip(layers, widths, strict=True):
         for channel in units[layer]:
@@ -184,13 +184,13 @@ def responses(
     layers: Sequence[str],
     objective: Objective = "mean",
 ) -> dict[str, Float[np.ndarray, "b n"]]:
-    """Computes the objective of a search for images, such as the test images, to compare with.
+    """Computes the objective of a search for given images, such as test images, for comparison.
 
     Args:
       model: Network.
       variables: Its variables.
       images: Normalised pixels.
-      layers: Names of layers, as `maximize` takes them.
+      layers: Names of layers, as for `maximize`.
       objective: As in `Search`.
 
     Returns:
@@ -200,7 +200,7 @@ def responses(
       GeometryError, ValueError: As for `maximize`.
     """
     pixels, names = np.asarray(images, np.float32), tuple(layers)
-    widths = _widths(model, variables, (pixels.shape[1], pixels.shape[2], pixels.shape[3]), names)
+    widths = _channel_counts(model, variables, (pixels.shape[1], pixels.shape[2], pixels.shape[3]), names)
     whole = apply_in_batches(
         lambda batch: _responses(model, names, objective, variables, batch),
         batch_size(pixels.shape[1:3], len(pixels)),
@@ -209,19 +209,19 @@ def responses(
     return dict(zip(names, np.split(whole, np.cumsum(widths)[:-1], axis=1), strict=True))
 
 
-def _widths(
+def _channel_counts(
     model: Model, variables: Variables, image_shape: tuple[int, int, int], layers: tuple[str, ...]
 ) -> list[int]:
-    """Channels of layers; refuses layers that do not exist."""
+    """Returns the numbers of channels of layers; refuses unknown layers."""
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     outputs = jax.eval_shape(lambda v, x: model.apply_with_layers(v, x, layers)[3], variables, images)
     return [outputs[layer].shape[-1] for layer in layers]
 
 
-def _reduced(
+def _objectives(
     model: Model, layers: tuple[str, ...], objective: Objective, variables: Variables, images: Array, leak: float
 ) -> Float[Array, "b n"]:
-    """The objectives of all channels of all layers side by side."""
+    """Computes the objectives of all channels of all layers, concatenated."""
     outputs = model.apply_with_layers(variables, images, layers)[3]
     reduced = []
     for layer in layers:
@@ -238,7 +238,7 @@ def _reduced(
 def _responses(
     model: Model, layers: tuple[str, ...], objective: Objective, variables: Variables, images: Float[Array, "b h w c"]
 ) -> Float[Array, "b n"]:
-    return _reduced(model, layers, objective, variables, images, leak=0)
+    return _objectives(model, layers, objective, variables, images, leak=0)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
@@ -250,7 +250,7 @@ def _search(
     constants: tuple[Variables, Normalization, PRNGKeyArray],
     units: tuple[Int[Array, " n"], Int[Array, "n 2"]],
 ) -> Any:
-    """Responses at the start, pictures, their responses, of units given by their places and their keys' numbers."""
+    """Returns the initial responses, the pictures and their responses, for units given by index and key number."""
     (variables, normalization, key), (places, folds) = constants, units
     height, width, depth = image_shape
     keys = jax.vmap(lambda each: jax.random.fold_in(jax.random.fold_in(key, each[0]), each[1]))(folds)
@@ -261,12 +261,12 @@ def _search(
 
     def respond(pixels: Array, leak: float) -> Array:
         images = pipeline.normalize(pixels, normalization)
-        values = _reduced(model, layers, search.objective, variables, images, leak)
+        values = _objectives(model, layers, search.objective, variables, images, leak)
         return jnp.take_along_axis(values, places[:, None], axis=1)[:, 0]
 
     def loss(spectrum: Array, number: Array) -> Array:
         now = jax.vmap(lambda each: jax.random.fold_in(each, number))(move_keys)
-        moved = jax.vmap(functools.partial(_moved, search=search))(_pixels(spectrum, width), now)
+        moved = jax.vmap(functools.partial(_transformed, search=search))(_pixels(spectrum, width), now)
         return -respond(moved, _LEAK).sum()
 
     def step(carry: Any, number: Array) -> Any:
@@ -281,7 +281,7 @@ def _search(
 
 
 def _pixels(spectrum: Float[Array, "n 2 h f c"], width: int) -> Float[Array, "n h w c"]:
-    """Pixels 0 to 255 of spectra."""
+    """Converts spectra to pixels, 0 to 255."""
     height = spectrum.shape[2]
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     frequencies = np.maximum(np.sqrt(rows**2 + columns**2), 1 / max(height, width))
@@ -293,8 +293,8 @@ def _pixels(spectrum: Float[Array, "n 2 h f c"], width: int) -> Float[Array, "n 
     return 255 * jax.nn.sigmoid(values)
 
 
-def _moved(pixels: Float[Array, "h w c"], key: PRNGKeyArray, search: Search) -> Float[Array, "h w c"]:
-    """Shifts, scales and turns a picture at random about its middle; what comes in from outside repeats the edge."""
+def _transformed(pixels: Float[Array, "h w c"], key: PRNGKeyArray, search: Search) -> Float[Array, "h w c"]:
+    """Shifts, scales and rotates a picture at random about its middle; the edge is repeated outside."""
     if search.jitter == search.scale == search.rotation == 0:
         return pixels
     shift_key, scale_key, turn_key = jax.random.split(key, 3)

@@ -1,4 +1,4 @@
-"""Attributions of a class's logit to the pixels of images, by gradients of the logit."""
+"""Gradient-based attributions of a class's logit to the pixels of images."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from cnn_jax.ops.platform import platform
 from cnn_jax.run.machine import cores_of_xla
 from cnn_jax.words import by
 
-BATCH_PIXELS = 2**19  # of images computed at once, 10 of 224x224: the gradients of a ResNet-50 take about 2 GB
-LARGEST_BATCH = 64  # images computed at once, however small
+BATCH_PIXELS = 2**19  # pixels per batch, 10 images of 224x224: the gradients of a ResNet-50 take about 2 GB
+LARGEST_BATCH = 64  # maximum images per batch
 
 Images = Float[np.ndarray, "b h w c"]
 
@@ -40,8 +40,8 @@ def gradient(model: Model, variables: Variables, images: Float[Array, "b h w c"]
       Gradients, in logits per unit of the normalised pixels.
 
     Raises:
-      GeometryError: Where the images are too small for a layer.
-      ValueError: Where images, classes and network do not fit together, or a result is not finite.
+      GeometryError: If the images are too small for a layer.
+      ValueError: If images, classes and network do not match, or a result is not finite.
 
     Source: Simonyan, Vedaldi and Zisserman, "Deep inside convolutional networks", 2014, section 3.
     """
@@ -53,10 +53,10 @@ def gradient_times_input(
 ) -> Images:
     """Computes the product of the gradient and the normalised pixels.
 
-    For a network that is linear, without biases, the products of an image sum to its logit.
+    For a linear network without biases, the products of an image sum to its logit.
 
     Args:
-      model, variables, images, classes: As `gradient` takes them.
+      model, variables, images, classes: As for `gradient`.
 
     Returns:
       Products, in logits.
@@ -72,10 +72,10 @@ def gradient_times_input(
 def guided_backprop(
     model: Model, variables: Variables, images: Float[Array, "b h w c"], classes: Int[Array, " b"]
 ) -> Images:
-    """Propagates a class's logit back to the pixels, through rectifiers as `ops.relu_backward("guided")` has it.
+    """Backpropagates a class's logit to the pixels, with `ops.relu_backward("guided")` at rectifiers.
 
     Args:
-      model, variables, images, classes: As `gradient` takes them.
+      model, variables, images, classes: As for `gradient`.
 
     Returns:
       Signals at the pixels.
@@ -89,10 +89,10 @@ def guided_backprop(
 
 
 def deconvnet(model: Model, variables: Variables, images: Float[Array, "b h w c"], classes: Int[Array, " b"]) -> Images:
-    """Propagates a class's logit back to the pixels, through rectifiers as `ops.relu_backward("deconvnet")` has it.
+    """Backpropagates a class's logit to the pixels, with `ops.relu_backward("deconvnet")` at rectifiers.
 
     Args:
-      model, variables, images, classes: As `gradient` takes them.
+      model, variables, images, classes: As for `gradient`.
 
     Returns:
       Signals at the pixels.
@@ -116,19 +116,19 @@ def smooth_grad(
 ) -> Images:
     """Averages the gradients of noisy copies of every image.
 
-    The noise of an image depends on the key and on the image's place among the images alone.
+    The noise of an image depends only on the key and the image's index.
 
     Args:
-      model, variables, images, classes: As `gradient` takes them.
+      model, variables, images, classes: As for `gradient`.
       key: Random key of the noise.
-      noise: Standard deviation of the Gaussian noise as a share of each image's range (largest minus smallest pixel).
-      samples: Copies of each image.
+      noise: Standard deviation of the Gaussian noise as a share of each image's range (maximum minus minimum).
+      samples: Noisy copies per image.
 
     Returns:
       Mean gradients.
 
     Raises:
-      GeometryError, ValueError: As for `gradient`; ValueError for a negative noise or without samples, too.
+      GeometryError, ValueError: As for `gradient`; ValueError also for negative noise or without samples.
 
     Source: Smilkov, Thorat, Kim, Viegas and Wattenberg, "SmoothGrad: removing noise by adding noise", 2017.
     """
@@ -164,7 +164,7 @@ class IntegratedGradients(NamedTuple):
 
     @property
     def completeness_error(self) -> Float[np.ndarray, " b"]:
-        """Sum of an image's attributions minus the difference of the logits, which it equals in the limit of steps."""
+        """Sum of an image's attributions minus the difference of the logits; it tends to 0 with the number of steps."""
         sums = self.attributions.sum(axis=(1, 2, 3), dtype=np.float64)
         return sums - (self.logits.astype(np.float64) - self.baseline_logits)
 
@@ -177,19 +177,19 @@ def integrated_gradients(
     baseline: float | Float[Array, "..."] = 0.0,
     steps: int = 50,
 ) -> IntegratedGradients:
-    """Integrates the gradient along the straight line from a baseline to each image, times their difference.
+    """Integrates the gradient from a baseline to each image, along a straight line, times their difference.
 
     Args:
-      model, variables, images, classes: As `gradient` takes them.
-      baseline: Normalised pixels that stand for nothing to see: a number, or an array that broadcasts to the images.
-      steps: Points on the line, placed and weighted by Gauss and Legendre.
+      model, variables, images, classes: As for `gradient`.
+      baseline: Normalised pixels without information: a number, or an array that broadcasts to the images.
+      steps: Points on the line, by Gauss-Legendre quadrature.
 
     Returns:
-      Attributions, and both logits; `completeness_error` tells how far the sum is from their difference.
+      Attributions, and both logits; `completeness_error` is the deviation of the sum from their difference.
 
     Raises:
-      GeometryError, ValueError: As for `gradient`; ValueError for a baseline that does not broadcast or without steps,
-        too.
+      GeometryError, ValueError: As for `gradient`; ValueError also for a baseline that does not broadcast, or without
+        steps.
 
     Source: Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", 2017, section 3.
     """
@@ -214,21 +214,21 @@ def integrated_gradients(
 def checked(
     model: Model, variables: Variables, images: Float[Array, "b h w c"], classes: Int[Array, " b"]
 ) -> tuple[Images, Int[np.ndarray, " b"]]:
-    """Checks that images, classes and network fit together.
+    """Checks that images, classes and network match.
 
     Args:
-      model, variables, images, classes: As `gradient` takes them.
+      model, variables, images, classes: As for `gradient`.
 
     Returns:
       Images in float32, and classes in int32, on the host.
 
     Raises:
-      GeometryError: Where the images are too small for a layer.
-      ValueError: Where they do not fit; the message tells what was expected.
+      GeometryError: If the images are too small for a layer.
+      ValueError: If they do not match; the message says what was expected.
     """
     pixels, numbers = np.asarray(images, np.float32), np.asarray(classes)
     if pixels.ndim != 4 or not len(pixels):
-        raise ValueError(f"images of the shape {pixels.shape}: expected (images, height, width, channels)")
+        raise ValueError(f"images with shape {pixels.shape}: expected (images, height, width, channels)")
     if numbers.shape != (len(pixels),) or not np.issubdtype(numbers.dtype, np.integer):
         raise ValueError(
             f"classes of the shape {numbers.shape} and the type {numbers.dtype}: expected {len(pixels)} integers, one "
@@ -257,36 +257,36 @@ def in_batches(compute: Callable[..., Any], *arrays: np.ndarray) -> Any:
     """Applies a function to batches of bounded size.
 
     Args:
-      compute: Function of parts of the arrays, all of one length; it returns arrays or tuples of arrays, whose leading
-        dimension is that length.
-      arrays: Arrays whose leading dimensions are equal, the first of images.
+      compute: Function of batches of the arrays; it returns arrays or tuples of arrays with the batch as leading
+        dimension.
+      arrays: Arrays with equal leading dimensions; the first one holds images.
 
     Returns:
       The results, concatenated on the host.
 
     Raises:
-      ValueError: Where a result is not finite.
+      ValueError: If a result is not finite.
     """
     count = len(arrays[0])
     return apply_in_batches(compute, batch_size(arrays[0].shape[1:3], count), *arrays)
 
 
 def apply_in_batches(compute: Callable[..., Any], size: int, *arrays: np.ndarray) -> Any:
-    """Applies a function to batches of bounded size, of equal sizes, so that one program serves all.
+    """Applies a function to batches of bounded, equal size, so that all share one program.
 
-    On a CPU several smaller batches are computed at once, one by each core, because XLA's convolutions run on one core;
-    together they have `size` entries at most. They are computed by threads of their own, which settings that JAX's
-    context managers make in the calling thread do not reach.
+    On a CPU, several smaller batches run in parallel, one per core, because XLA's convolutions run on one core;
+    together they have at most `size` entries. They run in separate threads, which JAX's context managers of the calling
+    thread do not affect.
 
     Args:
-      compute, arrays: As `in_batches` takes them; the first array may hold anything.
-      size: Entries that are computed at once.
+      compute, arrays: As for `in_batches`; the first array may hold anything.
+      size: Maximum number of entries computed at once.
 
     Returns:
       The results, concatenated on the host.
 
     Raises:
-      ValueError: Where a result is not finite.
+      ValueError: If a result is not finite.
     """
     count = len(arrays[0])
     at_once = min(cores_of_xla(), size, count) if platform() == "cpu" else 1
@@ -311,12 +311,12 @@ def apply_in_batches(compute: Callable[..., Any], size: int, *arrays: np.ndarray
 
 
 def batch_size(size: tuple[int, ...], count: int) -> int:
-    """Works out how many images of a size (height, width) are computed at once, of a count of them."""
+    """Returns the batch size for `count` images of a size (height, width)."""
     return max(1, min(count, LARGEST_BATCH, BATCH_PIXELS // (size[0] * size[1])))
 
 
 def broadcast_baseline(baseline: float | Float[Array, "..."], images: Images) -> Images:
-    """Gives every image its baseline.
+    """Broadcasts a baseline to the images.
 
     Args:
       baseline: A number, or an array that broadcasts to the images.
@@ -326,7 +326,7 @@ def broadcast_baseline(baseline: float | Float[Array, "..."], images: Images) ->
       Baselines.
 
     Raises:
-      ValueError: Where the baseline does not broadcast to the images, or is not finite.
+      ValueError: If the baseline does not broadcast to the images, or is not finite.
     """
     values = np.asarray(baseline, np.float32)
     try:
@@ -350,7 +350,7 @@ def _gradient(model: Model, variables: Variables, images: Any, classes: Any, bac
 
 @functools.lru_cache(maxsize=16)
 def _parameters(model: Model, image_shape: tuple[int, int, int]) -> Any:
-    """Shapes of the parameters of a network for images of a shape."""
+    """Returns the parameter shapes of a network for an image shape."""
     return dict(model.variable_shapes(image_shape)["params"])
 
 
@@ -362,7 +362,7 @@ def _logit_gradient(
     classes: Int[Array, " b"],
     backward: ReluBackward,
 ) -> tuple[Float[Array, "b h w c"], Float[Array, " b"]]:
-    """The gradient of each image's logit with respect to its pixels, and the logit."""
+    """Computes the gradient of each image's logit with respect to its pixels, and the logit."""
 
     def score(images: Array) -> tuple[Array, Array]:
         with ops.on_one_core(), ops.relu_backward(backward) as rectifiers:
@@ -381,7 +381,7 @@ def _logit_gradient(
 def _noisy(
     images: Float[Array, "b h w c"], places: Int[Array, " b"], key: PRNGKeyArray, sample: int, noise: float
 ) -> Float[Array, "b h w c"]:
-    """Adds the noise of one sample to images, given their places among all images."""
+    """Adds the noise of one sample to images, given their indices among all images."""
 
     def add(image: Array, place: Array) -> Array:
         own = jax.random.fold_in(jax.random.fold_in(key, place), sample)

@@ -1,4 +1,4 @@
-"""How a network's predictions and features change when its pictures do."""
+"""Predictions and features of a network on changed pictures."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from cnn_jax.train import step
 from cnn_jax.train.step import StepConfig
 
 _WEIGHTED = frozenset({"conv", "dense", "rbf"})
-_BATCH_PIXELS = 2**21  # of pictures computed at once
+_BATCH_PIXELS = 2**21  # pixels per batch
 _LARGEST_BATCH = 512
 
 
 @dataclasses.dataclass(frozen=True)
 class Behaviour:
-    """A network on changed pictures; one entry for each level of each change.
+    """Behaviour of a network under one change, with one entry per level.
 
     Attributes:
       change: Kind of the change.
-      levels: Strength of the change, in the units of `changes.UNITS`; the first is 0, the pictures as they are.
-      accuracy: Share of the pictures whose class is predicted; None where the labels are not known.
-      agreement: Share of the pictures of which the same class is predicted as of the unchanged picture.
-      feature_distance: Mean distance of a picture's features from those of the unchanged picture, as a share of the
-        mean distance between two pictures: 0 where nothing changes, 1 where a picture has become as different as
-        another picture. Not a number where all pictures have the same features.
+      levels: Strengths of the change, in the units of `changes.UNITS`; the first is 0, the unchanged pictures.
+      accuracy: Accuracy on the changed pictures; None without labels.
+      agreement: Share of the pictures with the same predicted class as the unchanged picture.
+      feature_distance: Mean distance of a picture's features from those of the unchanged picture, divided by the mean
+        distance between two pictures: 0 if nothing changes, 1 if a picture becomes as different as another picture. NaN
+        if all pictures have the same features.
       images: Number of pictures.
     """
 
@@ -73,25 +73,25 @@ def behave(
 ) -> tuple[Behaviour, ...]:
     """Measures a network on changed pictures.
 
-    Predictions are those of `step.predict`, the one evaluation. Features are the input of the network's last layer of
-    weights (`penultimate`); of maps, the mean over all places.
+    Predictions come from `step.predict`, as in evaluation. Features are the input of the last layer with weights
+    (`penultimate`), averaged over all positions for maps.
 
     Args:
       config: Static part of the network's programs.
       variables: Its variables.
       normalization: Constants that normalise its pictures.
-      pictures: Pixels 0 to 255; at least two, so that there is a distance between pictures.
-      labels: Their classes; None where they are not known.
-      measured: Levels by change, level 0 is added; None is `changes.levels` of all changes.
+      pictures: Pixels, 0 to 255; at least two, so that pictures have distances.
+      labels: Their classes; None if unknown.
+      measured: Levels by change; level 0 is added. Defaults to `changes.levels` for all changes.
       seed: Seed of noise and occlusion.
 
     Returns:
       One entry for each change.
 
     Raises:
-      GeometryError: Where the pictures are too small for a layer.
-      ValueError: For an unknown change or a level that it does not have; where there are fewer than two pictures or
-        another number of labels; where a logit or a feature is not finite.
+      GeometryError: If the pictures are too small for a layer.
+      ValueError: For an unknown change or level, fewer than two pictures, another number of labels than pictures, or if
+        a logit or a feature is not finite.
     """
     if len(pictures) < 2:
         raise ValueError(f"{len(pictures)} pictures: expected at least 2, so that distances can be compared")
@@ -106,7 +106,7 @@ def behave(
     def see(name: ChangeName, level: float) -> tuple[np.ndarray, np.ndarray]:
         parts = [
             apply_in_batches(
-                lambda some: _see(config, layer, variables, normalization, some),
+                lambda some: _logits_and_features(config, layer, variables, normalization, some),
                 batch,
                 change(name, pictures[first : first + batch], level, seed, first),
             )
@@ -116,7 +116,7 @@ def behave(
         return logits.argmax(axis=1), features
 
     plain, features = see(CHANGES[0], 0)
-    # Every picture beside the next one, so that the mean does not depend on a random choice.
+    # Each picture is paired with the next one, so that the mean is deterministic.
     between = _mean_distance(features, np.roll(features, -1, axis=0))
     results = []
     for name, chosen in wanted.items():
@@ -151,18 +151,18 @@ def penultimate(model: Model, image_shape: tuple[int, int, int]) -> str | None:
       image_shape: (height, width, channels) of an image in pixels.
 
     Returns:
-      Name of the layer, with "/activation" after it where an activation follows directly; None where it is the image.
+      Name of the layer, followed by "/activation" if an activation follows directly; None if it is the image.
 
     Raises:
-      GeometryError: Where the image is too small for a layer.
-      ValueError: Where the last layer does not follow one such layer.
+      GeometryError: If the image is too small for a layer.
+      ValueError: If the last layer does not follow a single such layer.
     """
     rows = model.layers(image_shape)
     number = len(rows) - 1
     while number != IMAGE:
         sources = rows[number].sources
         if len(sources) != 1:
-            raise ValueError(f"layer {rows[number].name} joins several layers, and no layer of weights follows it")
+            raise ValueError(f"layer {rows[number].name} joins several layers, and no layer with weights follows it")
         found = rows[number].kind in _WEIGHTED
         number = sources[0]
         if found:
@@ -174,14 +174,14 @@ def penultimate(model: Model, image_shape: tuple[int, int, int]) -> str | None:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _see(
+def _logits_and_features(
     config: StepConfig,
     layer: str | None,
     variables: Variables,
     normalization: Normalization,
     pictures: UInt8[Array, "b h w c"],
 ) -> tuple[Float[Array, "b k"], Float[Array, "b f"]]:
-    """Logits as evaluation computes them, and features."""
+    """Computes the logits as in evaluation, and the features."""
     logits = step.predict(config, variables, pictures, normalization)
     images = pipeline.normalize(pictures, normalization)
     with config.tracing():

@@ -1,4 +1,4 @@
-"""Figures of a network's behaviour on changed pictures, and of what padding does at the edges."""
+"""Figures of a network's behaviour on changed pictures, and of the effect of padding at the border."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnn_jax.inspect.border import LayerBorder
 from cnn_jax.inspect.changes import UNITS, Pictures, change
 from cnn_jax.plot_style import BLUE, FURTHER, GREEN, GREY, ORANGE, new_figure, titled_grid
 
-_LABEL = 34  # characters of a layer's name
+_LABEL = 34  # maximum characters of a layer's name
 _MARKERS = "osD^vPX*"
 
 
@@ -26,7 +26,7 @@ def curves(measured: Sequence[Behaviour]) -> Figure:
       measured: Entries of one network.
 
     Returns:
-      The figure: a column for each change, shares above, distances below.
+      The figure, with a column for each change, shares above and distances below.
     """
     figure = new_figure(max(2.7 * len(measured), 5.6), 5.6)
     title = f"Changed pictures ({measured[0].images:,} pictures)"
@@ -53,24 +53,24 @@ def examples(picture: Pictures, measured: Sequence[Behaviour], seed: int = 0) ->
     """Draws one picture under every change.
 
     Args:
-      picture: Pixels 0 to 255 of one picture, [1, h, w, c].
+      picture: Pixels of one picture, 0 to 255, [1, h, w, c].
       measured: Entries whose changes and levels are drawn.
       seed: Seed of noise and occlusion.
 
     Returns:
-      The figure: a row for each change.
+      The figure, with a row for each change.
     """
     columns = max(len(each.levels) for each in measured)
     figure = new_figure(1.35 * columns + 0.9, 1.6 * len(measured) + 0.6)
     grid = titled_grid(figure, len(measured), columns, "The changes, and their strengths")
     for row, each in zip(grid, measured, strict=True):
-        for place, axes in enumerate(row):
+        for index, axes in enumerate(row):
             _without_frame(axes)
-            if place >= len(each.levels):
+            if index >= len(each.levels):
                 continue
-            shown = change(each.change, picture, each.levels[place], seed)[0]
+            shown = change(each.change, picture, each.levels[index], seed)[0]
             axes.imshow(bands.shown(shown), cmap="gray", vmin=0, vmax=255)
-            axes.set_title(f"{each.levels[place]:g}", fontsize=9)
+            axes.set_title(f"{each.levels[index]:g}", fontsize=9)
         row[0].set_ylabel(each.change, fontsize=11)
     return figure
 
@@ -99,7 +99,7 @@ def border_profiles(borders: Sequence[LayerBorder]) -> Figure:
                 wide, key = (2.8 if each.own else 1.3), each.paddings
                 axes.plot(each.profile, color=colours[key], marker=markers[key], markersize=4, linewidth=wide)
         axes.set_title(plot_text.drawable(layer, _LABEL), fontsize=11)
-        axes.set_xlabel("places from the border", fontsize=10)
+        axes.set_xlabel("distance from the border", fontsize=10)
         axes.xaxis.get_major_locator().set_params(integer=True)
         if min(each.means.min() for each in borders if each.layer == layer) >= 0:
             axes.set_ylim(bottom=0)
@@ -115,18 +115,18 @@ def border_profiles(borders: Sequence[LayerBorder]) -> Figure:
 
 
 def border_maps(borders: Sequence[LayerBorder]) -> Figure:
-    """Draws the mean activation at every place: a row for each padding, a column for each layer.
+    """Draws the mean activation at every position, with a row for each padding and a column for each layer.
 
     Args:
       borders: Entries of one network.
 
     Returns:
-      The figure. Each column has one scale.
+      The figure, with one scale per column.
     """
     layers, paddings = _layers(borders), _paddings(borders)
     known = {(each.paddings, each.layer): each.means for each in borders}
     figure = new_figure(max(2.2 * len(layers) + 1.2, 5.6), 2.0 * len(paddings) + 1.1)
-    grid = titled_grid(figure, len(paddings), len(layers), "Mean activation at every place of a layer's maps")
+    grid = titled_grid(figure, len(paddings), len(layers), "Mean activation at every position of a layer's maps")
     for column, layer in enumerate(layers):
         some = [means for (_, name), means in known.items() if name == layer]
         low, high = (float(bound(list(map(bound, some)))) for bound in (np.min, np.max))
@@ -146,7 +146,7 @@ def border_maps(borders: Sequence[LayerBorder]) -> Figure:
 
 
 def _without_frame(axes: Axes) -> None:
-    """Leaves an axes its labels alone."""
+    """Removes everything but the labels of an axes."""
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     for spine in axes.spines.values():
@@ -158,7 +158,7 @@ def _layers(borders: Sequence[LayerBorder]) -> list[str]:
 
 
 def _paddings(borders: Sequence[LayerBorder]) -> dict[tuple[str, ...], bool]:
-    """Paddings in order, and whether each is the network's own."""
+    """Returns the paddings in order, and whether each is the network's own."""
     return {each.paddings: each.own for each in borders}
 
 

@@ -1,4 +1,4 @@
-"""Effect of padding at the edges: mean activations by distance from the border, in each padding dialect."""
+"""Effect of padding at the border: mean activations by distance from the border, for each padding dialect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cnn_jax.ops import GeometryError
 from cnn_jax.ops.padding import Padding
 from cnn_jax.padding_dialects import DIALECTS, border_mode
 
-_LAYERS = 6  # that are shown by default
+_LAYERS = 6  # maximum number of default layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +29,10 @@ class LayerBorder:
     """Mean activations of one layer under one padding.
 
     Attributes:
-      paddings: Padding dialects that are one and the same for this network; the network's own comes first, where it is
-        among them.
+      paddings: Padding dialects that are identical for this network; the network's own comes first, if included.
       own: Whether the network was trained with this padding.
       layer: Name of the layer or activation.
-      means: Mean over images and channels at each place.
+      means: Mean over images and channels at each position.
     """
 
     paddings: tuple[str, ...]
@@ -43,13 +42,13 @@ class LayerBorder:
 
     @property
     def distances(self) -> Int[np.ndarray, "oh ow"]:
-        """Places between each place and the nearest border: 0 in the outermost rows and columns."""
+        """Distance of each position from the nearest border, 0 in the outermost rows and columns."""
         down, right = (np.minimum(np.arange(size), np.arange(size)[::-1]) for size in self.means.shape)
         return np.minimum(down[:, None], right[None])
 
     @property
     def profile(self) -> Float[np.ndarray, " d"]:
-        """Mean over the places of each distance, from 0."""
+        """Mean over the positions of each distance, from 0."""
         distances = self.distances.ravel()
         return np.bincount(distances, self.means.ravel()) / np.bincount(distances)
 
@@ -77,27 +76,27 @@ def border_effects(
     layers: Sequence[str] | None = None,
     paddings: Sequence[Padding] = tuple(DIALECTS),
 ) -> tuple[LayerBorder, ...]:
-    """Computes mean activations by place, with the network's own padding and with others.
+    """Computes mean activations by position, with the network's own padding and with others.
 
-    The weights are the trained ones in all cases: what comes out under another padding is what this network would see
-    there, not what one trained with that padding would. Only convolutions' padding changes, not pooling's.
+    The trained weights are used in all cases. The results under another padding are those of this network, not those of
+    a network trained with that padding. Only the padding of convolutions changes, not of pooling.
 
     Args:
       config: Config of the network.
-      num_classes: Width of its logits.
+      num_classes: Number of its logits.
       variables: Its variables.
-      images: Normalised pixels. What lies at their own borders shows too, unless they are `rolled`.
-      layers: Names of layers that have maps, with "/activation" after a name for the activation that follows; None is
-        up to six activations, or convolutions where there are none, spread evenly.
-      paddings: Paddings to compare with the network's own. Those that the network cannot have on such images are left
-        out, and those that are one and the same are computed once.
+      images: Normalised pixels. Borders of the images themselves also have an effect, unless they are `rolled`.
+      layers: Names of layers that have maps, with "/activation" after a name for the activation that follows. Defaults
+        to up to six evenly spread activations, or convolutions if there are none.
+      paddings: Paddings to compare with the network's own. Those that are not possible for the images are skipped, and
+        identical ones are computed once.
 
     Returns:
       One entry for each padding and each layer, the network's own padding first.
 
     Raises:
-      GeometryError: Where the images are too small for the network itself.
-      ValueError: For an unknown layer or one without maps; where a mean is not finite.
+      GeometryError: If the images are too small for the network itself.
+      ValueError: For an unknown layer or one without maps, or if a mean is not finite.
     """
     pixels = np.asarray(images, np.float32)
     shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
@@ -116,7 +115,7 @@ def border_effects(
             labels.append(_label(padding))
     results = []
     for model, labels in groups.values():
-        known, trained = _matching(model, variables, shape)
+        known, trained = _transfer_variables(model, variables, shape)
         shown = tuple(name for name in names if name.removesuffix(ACTIVATION) in trained)
         means = apply_in_batches(
             lambda batch, model=model, known=known, shown=shown: _means(model, shown, known, batch),
@@ -131,17 +130,17 @@ def border_effects(
 
 
 def rolled(images: Float[np.ndarray, "b h w c"], seed: int = 0) -> Images:
-    """Rolls every image around by a random number of rows and columns.
+    """Rolls every image by a random number of rows and columns.
 
-    Afterwards all places of the images are alike on average, so that under CIRCULAR padding a profile is flat up to
-    chance, and whatever bends it elsewhere comes of the padding.
+    Afterwards all positions of the images are alike on average. Under CIRCULAR padding a profile is then flat up to
+    chance, and any other shape is caused by the padding.
 
     Args:
       images: Images.
       seed: Seed of the offsets.
 
     Returns:
-      Images of the same pixels.
+      The rolled images.
     """
     height, width = images.shape[1:3]
     rng = np.random.default_rng(seed)
@@ -151,7 +150,7 @@ def rolled(images: Float[np.ndarray, "b h w c"], seed: int = 0) -> Images:
 
 
 def default_layers(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
-    """Lists up to six activations that have maps of more than one place, or convolutions where there are none.
+    """Lists up to six activations with maps larger than 1x1, or convolutions if there are none.
 
     Args:
       model: Network.
@@ -161,7 +160,7 @@ def default_layers(model: Model, image_shape: tuple[int, int, int]) -> tuple[str
       Names in the order of computation, the first and the last among them.
 
     Raises:
-      GeometryError: Where the image is too small for a layer.
+      GeometryError: If the image is too small for a layer.
     """
     rows = {row.name: row for row in model.layers(image_shape)}
     maps = [name for name, row in rows.items() if len(row.output_shape) == 3 and max(row.output_shape[:2]) > 1]
@@ -176,11 +175,11 @@ def _check_maps(model: Model, variables: Variables, shape: tuple[int, int, int],
     outputs = jax.eval_shape(lambda v, x: model.apply_with_layers(v, x, names)[3], variables, image)
     for name in names:
         if outputs[name].ndim != 4:
-            raise ValueError(f"layer {name!r} has no maps, and so no border")
+            raise ValueError(f"layer {name!r} has no maps and therefore no border")
 
 
 def _with_padding(config: ModelConfig, padding: Padding) -> ModelConfig:
-    """The config with one padding for all convolutions."""
+    """Returns the config with one padding for all convolutions."""
     fields = [name for name in ("padding", "stem_padding") if name in type(config).model_fields]
     return config.model_copy(update=dict.fromkeys(fields, padding))
 
@@ -197,7 +196,7 @@ def _border(row: LayerRow) -> str | None:
 
 
 def _label(padding: Any) -> str:
-    """A padding in a word or two."""
+    """Returns a short label of a padding."""
     if isinstance(padding, str):
         return padding
     named = {entry for entry in padding if isinstance(entry, str)} if isinstance(padding, tuple) else set()
@@ -206,14 +205,14 @@ def _label(padding: Any) -> str:
     return " ".join(str(padding).split()) if isinstance(padding, int) else "explicit"
 
 
-def _matching(model: Model, variables: Variables, shape: tuple[int, int, int]) -> tuple[Variables, set[str]]:
-    """Trained variables in a network whose dense layers may have other inputs.
+def _transfer_variables(model: Model, variables: Variables, shape: tuple[int, int, int]) -> tuple[Variables, set[str]]:
+    """Transfers trained variables to a network whose dense layers may have other input sizes.
 
     Returns:
-      Variables of the network, zeros where the trained ones do not fit; and the names of the layers that depend on
-      trained ones alone.
+      Variables of the network, zero where the trained ones do not fit, and the names of the layers that depend only on
+      trained ones.
     """
-    needed = jax.eval_shape(lambda key: model.init(key, shape), jax.random.key(0))
+    needed = model.variable_shapes(shape)
     trained = dict(jax.tree_util.tree_leaves_with_path(dict(variables)))
     wrong = set()
 
@@ -236,6 +235,6 @@ def _matching(model: Model, variables: Variables, shape: tuple[int, int, int]) -
 def _means(
     model: Model, layers: tuple[str, ...], variables: Variables, images: Float[Array, "b h w c"]
 ) -> tuple[Float[Array, "b oh ow"], ...]:
-    """Means over the channels."""
+    """Computes the means over the channels."""
     outputs = model.apply_with_layers(variables, images, layers)[3]
     return tuple(outputs[layer].astype(jnp.float32).mean(-1) for layer in layers)

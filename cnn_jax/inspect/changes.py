@@ -1,7 +1,6 @@
-"""Changes of pictures that tell how a network behaves: shifts, rotations, noise, blur, occlusion.
+"""Changes of pictures for measuring a network's behaviour: shifts, rotations, noise, blur, occlusion.
 
-All work on a viewer's pixels, 0 to 255, before the network's own normalisation, and leave pictures as they are at
-level 0.
+All change pixels from 0 to 255, before the network's normalisation. Level 0 leaves pictures unchanged.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ Pictures = UInt8[np.ndarray, "n h w c"]
 
 
 def levels(name: ChangeName, size: tuple[int, int]) -> tuple[float, ...]:
-    """Gives the levels of a change that are measured by default.
+    """Returns the default levels of a change.
 
     Args:
       name: Kind of the change.
       size: (height, width) of the pictures in pixels.
 
     Returns:
-      Rising levels from 0, in the units of `UNITS`.
+      Increasing levels from 0, in the units of `UNITS`.
     """
     shorter = min(size)
     match name:
@@ -53,27 +52,26 @@ def levels(name: ChangeName, size: tuple[int, int]) -> tuple[float, ...]:
 def change(name: ChangeName, pictures: Pictures, level: float, seed: int = 0, first: int = 0) -> Pictures:
     """Changes pictures.
 
-    - shift: by `level` pixels to the right, left, down and up in turn, picture by picture. Pixels that come in from
-      outside repeat the edge.
-    - rotation: by `level` degrees about the middle, counter-clockwise and clockwise in turn; interpolated bilinearly,
-      outside as for shifts.
-    - noise: Gaussian, of standard deviation `level`, cut off at 0 and 255.
-    - blur: Gaussian, of standard deviation `level` pixels, outside as for shifts.
-    - occlusion: a square of side `level` at a random place inside, in the picture's mean colour.
+    - shift: by `level` pixels to the right, left, down and up in turn from picture to picture; the edge is repeated.
+    - rotation: by `level` degrees about the middle, alternately counter-clockwise and clockwise; bilinear; the edge is
+    repeated.
+    - noise: Gaussian with standard deviation `level`, clipped at 0 and 255.
+    - blur: Gaussian with a standard deviation of `level` pixels; the edge is repeated.
+    - occlusion: a square of side `level` at a random position inside, in the picture's mean colour.
 
     Args:
       name: Kind of the change.
       pictures: Pixels 0 to 255.
-      level: Strength of the change; 0 leaves the pictures as they are.
-      seed: Seed of the noise and of the squares' places, which are the same for all levels.
-      first: Number of the first picture among all pictures, where they are changed in parts.
+      level: Strength of the change; 0 leaves the pictures unchanged.
+      seed: Seed of the noise and of the squares' positions, which are the same for all levels.
+      first: Index of the first picture among all pictures, if they are changed in batches.
 
     Returns:
       Changed pictures.
 
     Raises:
-      ValueError: For an unknown change, a negative level, or a shift or square that is no whole number of pixels or
-        larger than the picture.
+      ValueError: For an unknown change, a negative level, or a shift or square that is not a whole number of pixels or
+        exceeds the picture.
     """
     if name not in CHANGES:
         raise ValueError(f"change {name!r}: expected one of {', '.join(CHANGES)}")

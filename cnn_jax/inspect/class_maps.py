@@ -1,4 +1,4 @@
-"""All maps of the pixels that a class depends on, side by side."""
+"""All attribution maps of a class: gradients, Grad-CAM and occlusion."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ METHODS = (
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
-    """How much is computed for a map.
+    """Amount of computation per map.
 
     Attributes:
-      samples: Noisy copies that SmoothGrad averages.
+      samples: Noisy copies for SmoothGrad.
       steps: Points on the line of integrated gradients.
-      windows: Windows of occlusion along the longer side of an image, about; each covers two strides.
+      windows: Approximate number of occlusion windows along the longer side of an image; each covers two strides.
     """
 
     samples: int = 50
@@ -47,7 +47,7 @@ class ClassMap:
     Attributes:
       method: One of METHODS.
       values: Sum over the colours for each pixel; None where the method does not apply.
-      remark: Why there is no map, or a sentence where it is zero or has no positive value; else None.
+      remark: Reason why there is no map, or note that it is zero or has no positive value; else None.
     """
 
     method: str
@@ -57,7 +57,7 @@ class ClassMap:
 
 @dataclasses.dataclass(frozen=True)
 class ClassMaps:
-    """All maps of some images, each for one class.
+    """Attribution maps of images, each for one class.
 
     Attributes:
       maps: For each image one map for each method, in the order of METHODS.
@@ -82,9 +82,9 @@ def class_maps(
     key: PRNGKeyArray,
     effort: Effort | None = None,
 ) -> ClassMaps:
-    """Computes all maps of images, each for one class.
+    """Computes all attribution maps of images, each for one class.
 
-    Covers and baselines are normalised pixels of 0.
+    Occlusion covers and baselines are normalised pixels of 0.
 
     Args:
       model: Network.
@@ -92,14 +92,14 @@ def class_maps(
       images: Normalised pixels.
       classes: Class of each image, from 0.
       key: Random key of SmoothGrad's noise.
-      effort: How much is computed; None is the standard.
+      effort: Amount of computation; None is the default.
 
     Returns:
       The maps. Guided methods have none for a network without rectifiers.
 
     Raises:
-      GeometryError: Where the images are too small for a layer.
-      ValueError: Where images, classes and network do not fit together, or a result is not finite.
+      GeometryError: If the images are too small for a layer.
+      ValueError: If images, classes and network do not match, or a result is not finite.
     """
     effort = effort or Effort()
     seen = model, variables, jnp.asarray(images), jnp.asarray(classes)
@@ -128,7 +128,13 @@ def class_maps(
         row = []
         for method in METHODS:
             if method not in values:
-                row.append(ClassMap(method, None, "this network has no rectifiers, whose backward pass it changes"))
+                row.append(
+                    ClassMap(
+                        method,
+                        None,
+                        "not available: it changes the backward pass of rectifiers, and this network has none",
+                    )
+                )
             else:
                 remark = cam.remarks[place] if method == "Grad-CAM" else None
                 row.append(ClassMap(method, values[method][place], remark or in_words(values[method][place])))
@@ -137,7 +143,7 @@ def class_maps(
 
 
 def in_words(values: Float[np.ndarray, "h w"]) -> str | None:
-    """Says where a map shows nothing that speaks for the class; None elsewhere."""
+    """Returns a note if a map has no positive value; else None."""
     if not values.any():
         return "zero everywhere"
     if not (values > 0).any():
@@ -151,7 +157,7 @@ def rectifiers(model: Model, variables: Variables, images: Float[np.ndarray, "b 
     Args:
       model: Network.
       variables: Its variables.
-      images: Images of the network's size; nothing is computed.
+      images: Images of the network's size; only their shape is used.
     """
     with ops.relu_backward("gradient") as counted:
         jax.eval_shape(lambda v, x: model.apply(v, x, train=False)[0], variables, jnp.asarray(images[:1]))

@@ -1,4 +1,4 @@
-"""The outputs of layers for images: feature maps, or the values of a dense layer."""
+"""Outputs of layers for images: feature maps, or the values of dense layers."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from cnn_jax.models import Model, Variables
 def layer_outputs(
     model: Model, variables: Variables, images: Float[np.ndarray, "b h w c"], layers: Sequence[str]
 ) -> dict[str, Float[np.ndarray, "b ..."]]:
-    """Computes the outputs of layers, of all in one pass.
+    """Computes the outputs of layers in one pass.
 
     Args:
       model: Network.
       variables: Its variables.
       images: Normalised pixels.
-      layers: Names of layers of the table; with "/activation" after it, the output of the activation that follows.
+      layers: Names from the layer table; "/activation" after a name selects the output of the activation that follows.
 
     Returns:
-      Outputs by name, in float32: maps [b, h, w, channels], or values [b, units]. They may have values that are not
-      finite.
+      Outputs by name, in float32: maps [b, h, w, channels], or values [b, units]. Values may be not finite.
 
     Raises:
-      GeometryError: Where the images are too small for a layer.
-      ValueError: For a name that is no layer's.
+      GeometryError: If the images are too small for a layer.
+      ValueError: For an unknown layer.
     """
     size, names = batch_size(images.shape[1:3], len(images)), tuple(layers)
     parts = []

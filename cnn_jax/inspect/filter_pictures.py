@@ -1,4 +1,4 @@
-"""The pictures that the command `filter` writes: filtered pictures, feature maps with sign, and a sheet of all."""
+"""Pictures written by the command `filter`: filtered pictures, signed feature maps, and a sheet of all."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from cnn_jax.inspect.filter_request import FilterRequest
 from cnn_jax.inspect.filters import ImageFilter, as_picture, feature_map, read_filters, respond
 from cnn_jax.ops.padding import GeometryError
 
-_AUTHOR = "cnn_jax filter"  # in the files that this command may replace
+_AUTHOR = "cnn_jax filter"  # marks files that this command may replace
 _STYLE: Any = {"font.size": 11, "axes.titlesize": 12, "figure.dpi": 120}
 _SIDE = 3.0  # inches of a picture's longer side on the sheet
 _KERNEL_SIDE = 2.2  # inches
-_NUMBERED = 7  # rows or columns of a kernel whose weights are written on it
-_MAPS = 16  # channels of which maps are drawn
-_DRAWN = 1200  # pixels along the longer side of a map that is drawn
+_NUMBERED = 7  # maximum rows or columns of a kernel drawn with its weights
+_MAPS = 16  # maximum number of channels drawn
+_DRAWN = 1200  # maximum pixels along the longer side of a drawn map
 
 
 def write(request: FilterRequest) -> list[Path]:
-    """Filters a picture and writes what comes out.
+    """Filters a picture and writes the results.
 
-    For each filter NAME.png, the filtered picture with pixels cut off at 0 and 255, and NAME-map.png, the feature map
-    with its sign and a scale; and sheet.png, all of them beside their kernels.
+    Writes NAME.png for each filter, the filtered picture with pixels clipped at 0 and 255; NAME-map.png, the signed
+    feature map with a scale; and sheet.png, all of them beside their kernels.
 
     Args:
-      request: The picture, the filters, and how they move.
+      request: The picture, the filters and their settings.
 
     Returns:
       The files written.
 
     Raises:
-      ConfigError: Where picture, filters or folder cannot be used; then nothing was written.
+      ConfigError: If the picture, a filter or the folder cannot be used; nothing is written then.
     """
     filters = read_filters(request.filters)
-    image = _read(request.image, request.grey)
+    image = _read_image(request.image, request.grey)
     responses = []
     for each in filters:
         try:
@@ -78,8 +78,8 @@ def write(request: FilterRequest) -> list[Path]:
     return files
 
 
-def _read(file: Path, grey: bool) -> Shaped[np.ndarray, "h w c"]:
-    """Reads a picture upright, grey where it is stored so; or an image of any number of channels from a .npy file."""
+def _read_image(file: Path, grey: bool) -> Shaped[np.ndarray, "h w c"]:
+    """Reads a picture upright, in grey if stored so, or an image with any number of channels from a .npy file."""
     if file.suffix.lower() == ".npy":
         try:
             array = npz_file.read_array(file)
@@ -109,7 +109,9 @@ def _check_target(request: FilterRequest, files: Sequence[Path]) -> None:
         except picture.FAULTS:
             ours = False
         if not ours:
-            raise ConfigError([f"--target: {file} would be replaced, and is not of this command; name another folder"])
+            raise ConfigError(
+                [f"--target: {file} would be overwritten, but was not written by this command; name another folder"]
+            )
 
 
 def _png_of(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
@@ -157,7 +159,7 @@ def _maps(each: ImageFilter, response: Float[np.ndarray, "h w c"]) -> Figure:
             axes.axis("off")
             if channel < shown:
                 axes.set_title(f"channel {channel + 1}")
-                values = _smaller(response[..., channel])
+                values = _block_means(response[..., channel])
                 drawn = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
         figure.colorbar(drawn, ax=grid, shrink=0.85)
     return figure
@@ -166,14 +168,14 @@ def _maps(each: ImageFilter, response: Float[np.ndarray, "h w c"]) -> Figure:
 def _draw_map(figure: Figure, axes: Axes, values: Float[np.ndarray, "h w"], title: str) -> None:
     """Draws values in diverging colours around 0: blue is negative, red positive."""
     limit = float(np.abs(values).max())
-    shown = axes.imshow(_smaller(values), cmap="RdBu_r", vmin=-(limit or 1), vmax=limit or 1)
+    shown = axes.imshow(_block_means(values), cmap="RdBu_r", vmin=-(limit or 1), vmax=limit or 1)
     axes.set_title(title if limit else f"{title}\nall zero")
     axes.axis("off")
     figure.colorbar(shown, ax=axes, shrink=0.85)
 
 
-def _smaller(values: np.ndarray) -> np.ndarray:
-    """Takes means of blocks of pixels where there are more than are drawn, so that no sign is lost to aliasing."""
+def _block_means(values: np.ndarray) -> np.ndarray:
+    """Averages blocks of pixels if there are more than are drawn, so that no sign is lost to aliasing."""
     block = -(-max(values.shape[:2]) // _DRAWN)
     if block == 1:
         return values
@@ -187,7 +189,7 @@ def _smaller(values: np.ndarray) -> np.ndarray:
 def _sheet(
     image: Shaped[np.ndarray, "h w c"], filters: Sequence[ImageFilter], responses: Sequence[Float[np.ndarray, "h w c"]]
 ) -> Figure:
-    """Draws all filters: kernel, filtered picture and feature map, a row each, under the picture itself."""
+    """Draws a row for each filter (kernel, filtered picture and feature map) below the picture."""
     height, width = image.shape[:2]
     wide, high = _SIDE * min(1, width / height), max(_SIDE * min(1, height / width), _KERNEL_SIDE - 0.3)
     columns = (_KERNEL_SIDE, max(wide, 1.6), max(wide, 1.6) + 0.9)
@@ -207,13 +209,13 @@ def _sheet(
 
 
 def _draw_picture(axes: Axes, pixels: Shaped[np.ndarray, "h w c"], title: str) -> None:
-    axes.imshow(bands.shown(_smaller(pixels)), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(bands.shown(_block_means(pixels)), cmap="gray", vmin=0, vmax=255)
     axes.set_title(title)
     axes.axis("off")
 
 
 def _draw_kernel(axes: Axes, each: ImageFilter) -> None:
-    """Draws a kernel in diverging colours, small ones with their weights."""
+    """Draws a kernel in diverging colours; small ones show their weights."""
     limit = float(np.abs(each.weights).max()) or 1.0
     axes.imshow(each.weights, cmap="RdBu_r", vmin=-limit, vmax=limit)
     axes.set_title(each.name)

@@ -10,7 +10,7 @@ from cnn_jax.config.types import Padding, Size
 
 @dataclasses.dataclass(frozen=True)
 class Sliding:
-    """How a kernel moves over a picture; the arguments of `ops.conv2d`, and whether the kernel is turned first."""
+    """Arguments of `ops.conv2d`, and whether to rotate the kernel first."""
 
     padding: Padding = "SAME"
     strides: Size = 1
@@ -24,10 +24,10 @@ class FilterRequest:
 
     Attributes:
       image: Picture file.
-      filters: Names, matrices and files of matrices, as `filters.read_filters` takes them.
-      sliding: How each kernel moves.
-      grey: Whether the picture is made grey first.
-      target: Folder of the pictures.
+      filters: Names, matrices and files of matrices, as for `filters.read_filters`.
+      sliding: Padding, strides and dilation of each kernel.
+      grey: Whether to convert the picture to grey first.
+      target: Folder for the pictures.
     """
 
     image: Path

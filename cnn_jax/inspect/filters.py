@@ -1,4 +1,4 @@
-"""Image filters: named kernels, kernels that users give, and a picture's response to them."""
+"""Image filters: named kernels, kernels given by users, and responses of pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cnn_jax.inspect.filter_request import Sliding
 from cnn_jax.plain_text import shortened
 from cnn_jax.words import did_you_mean
 
-MAX_KERNEL = 255  # pixels along each axis
+MAX_KERNEL = 255  # maximum pixels along each axis
 
 
 def _line(row: int | slice, column: int | slice) -> np.ndarray:
@@ -30,8 +30,8 @@ def _line(row: int | slice, column: int | slice) -> np.ndarray:
 _SOBEL = np.outer([1, 2, 1], [1, 0, -1])
 _BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16
 
-# Sources: the lines are the lecture's; Sobel and Feldman (1968) for their operator, which is named for the side of an
-# edge that is the brighter one; the others are the usual ones of picture editors.
+# Sources: the lecture for the lines; Sobel and Feldman (1968) for their operator, which is named after the side of an
+# edge that is brighter; picture editors for the others.
 KERNELS: dict[str, np.ndarray] = {
     "identity": np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]]),
     "vertical_line": _line(slice(None), 3),
@@ -51,11 +51,11 @@ KERNELS: dict[str, np.ndarray] = {
 
 @dataclasses.dataclass(frozen=True)
 class ImageFilter:
-    """A kernel for pictures.
+    """An image filter.
 
     Attributes:
       name: Name of the kernel, or "kernel" and a number.
-      weights: [height, width].
+      weights: Kernel, [height, width].
     """
 
     name: str
@@ -63,18 +63,18 @@ class ImageFilter:
 
 
 def read_filters(words: Sequence[str]) -> list[ImageFilter]:
-    """Reads filters as the command line gives them.
+    """Parses filters of the command line.
 
     Args:
-      words: Each a name of KERNELS (case, hyphens and spaces do not matter); `all`; a matrix such as
-        `[[1, 0, -1], [1, 0, -1], [1, 0, -1]]` or `1 0 -1; 1 0 -1; 1 0 -1`; or a file of a matrix: .npy, or text with a
-        row on each line, numbers separated by spaces or commas.
+      words: Each is a name of KERNELS (case, hyphens and spaces do not matter); `all`; a matrix such as
+        `[[1, 0, -1], [1, 0, -1], [1, 0, -1]]` or `1 0 -1; 1 0 -1; 1 0 -1`; or a file with a matrix: .npy, or text with
+        one row per line and numbers separated by spaces or commas.
 
     Returns:
-      The filters, each once, in order. Their names are legal names of files and differ.
+      The filters, each once, in order. Their names are unique and valid file names.
 
     Raises:
-      ConfigError: Where one is none of these, with the nearest name.
+      ConfigError: If one is none of these; the message has the nearest name.
     """
     filters: dict[str, ImageFilter] = {}
     faults = []
@@ -102,7 +102,7 @@ def _read_matrix(word: str) -> Float[np.ndarray, "kh kw"]:
         try:
             rows = ast.literal_eval(stripped)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise ValueError("is no matrix; write it as [[1, 0, -1], [1, 0, -1], [1, 0, -1]]") from error
+            raise ValueError("is not a matrix; write it as [[1, 0, -1], [1, 0, -1], [1, 0, -1]]") from error
         return _checked(rows)
     if stripped and not set(stripped) - set("0123456789+-.eE ,;\t\n"):
         return _checked(_rows_of_text(stripped.replace(";", "\n")))
@@ -113,7 +113,7 @@ def _read_matrix(word: str) -> Float[np.ndarray, "kh kw"]:
         found = False
     if not found:
         hint = did_you_mean(stripped, [*KERNELS, "all"], least=0.5)
-        raise ValueError(f"is no file, no matrix, and none of {', '.join(KERNELS)}, all{hint}")
+        raise ValueError(f"is neither a file nor a matrix, and none of {', '.join(KERNELS)}, all{hint}")
     try:
         if path.suffix.lower() == ".npy":
             return _checked(np.load(path, allow_pickle=False).tolist())
@@ -128,14 +128,14 @@ def _rows_of_text(text: str) -> list[list[float]]:
     try:
         return [[float(each) for each in line.replace(",", " ").split()] for line in text.splitlines() if line.strip()]
     except ValueError as error:
-        raise ValueError(f"is no matrix of numbers: {error}") from error
+        raise ValueError(f"is not a matrix of numbers: {error}") from error
 
 
 def _checked(rows: object) -> Float[np.ndarray, "kh kw"]:
     try:
         matrix = np.array(rows, np.float64)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ValueError("its rows are not numbers, as many in each row") from error
+        raise ValueError("its rows must be numbers, the same number in each row") from error
     if matrix.ndim != 2 or matrix.size == 0:
         raise ValueError(f"has the shape {matrix.shape}, expected rows and columns")
     if max(matrix.shape) > MAX_KERNEL:
@@ -153,17 +153,17 @@ def respond(
     """Filters each channel of a picture.
 
     Args:
-      image: Picture, in any unit; it is not scaled.
+      image: Picture in any unit; it is not scaled.
       weights: Kernel.
-      sliding: Padding, strides and dilation. With `flip` the kernel is turned by 180 degrees first: convolution as
-        mathematics defines it. Networks compute cross-correlation, without.
+      sliding: Padding, strides and dilation. With `flip`, the kernel is rotated by 180 degrees first, which gives
+        convolution as defined in mathematics. Networks compute cross-correlation, without the rotation.
 
     Returns:
-      Responses in the picture's unit times the kernel's, by `ops.output_sizes` in size.
+      Responses in units of the picture times the kernel, with the size given by `ops.output_sizes`.
 
     Raises:
-      GeometryError: Where the kernel exceeds the padded picture.
-      ValueError: Where padding, strides or dilation are none.
+      GeometryError: If the kernel exceeds the padded picture.
+      ValueError: If padding, strides or dilation are invalid.
     """
     kernel = np.asarray(weights[::-1, ::-1] if sliding.flip else weights, np.float32)[:, :, None, None]
     channels_as_batch = jnp.moveaxis(jnp.asarray(image, jnp.float32), 2, 0)[..., None]
@@ -174,18 +174,18 @@ def respond(
             strides=sliding.strides,
             padding=sliding.padding,
             dilation=sliding.dilation,
-            lowering="xla",  # patches of a large kernel would need kh * kw times the picture's memory
+            lowering="xla",  # patches of a large kernel would take kh * kw times the picture's memory
         )
     return np.moveaxis(np.asarray(response[..., 0]), 0, 2)
 
 
 def as_picture(response: Float[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c"]:
-    """Turns the responses of a picture with pixels 0 to 255 into such a picture: rounded, and cut off at both ends."""
+    """Converts responses to a picture: rounded, and clipped at 0 and 255."""
     picture: np.ndarray = np.clip(np.rint(response), 0, 255).astype(np.uint8)
     return picture
 
 
 def feature_map(response: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w"]:
-    """Means the responses of the channels: one map with sign, as a network's unit with the kernel in every channel."""
+    """Averages the responses over the channels to one signed map."""
     maps: np.ndarray = response.mean(axis=2, dtype=np.float64)
     return maps

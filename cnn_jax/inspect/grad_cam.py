@@ -1,4 +1,4 @@
-"""Grad-CAM: the places of a layer's maps that raise a class's logit, drawn over the image."""
+"""Grad-CAM: heatmaps of the positions in a layer's maps that increase a class's logit."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from cnn_jax.layer_rows import ACTIVATION, IMAGE, LayerRow
 from cnn_jax.models import Model, Variables
 from cnn_jax.words import by
 
-LOGITS = "logits"  # the layer of a head that makes a value, or a map, of each class
-# Kinds of layers that rearrange or scale the maps of the layers before them.
+LOGITS = "logits"  # layer of a head with one value, or one map, per class
+# Kinds of layers that only rearrange or scale maps.
 PASSING = frozenset({"max_pool", "avg_pool", "min_pool", "adaptive_avg_pool", "lrn", "pad", "crop", "scale", "dropout"})
 
 
@@ -26,9 +26,9 @@ class GradCam(NamedTuple):
 
     Attributes:
       layer: Name of the layer.
-      weights: Weight of every map of the layer: the mean of the logit's gradient over the map.
-      maps: Weighted sum of the layer's maps, with its sign, in the layer's size.
-      heatmaps: The positive part of `maps`, enlarged to the images, not scaled.
+      weights: Weight of each map of the layer: the mean of the logit's gradient over the map.
+      maps: Signed weighted sum of the layer's maps, in the layer's size.
+      heatmaps: Positive part of `maps`, upsampled to the images, not scaled.
     """
 
     layer: str
@@ -38,7 +38,7 @@ class GradCam(NamedTuple):
 
     @property
     def remarks(self) -> tuple[str | None, ...]:
-        """For each image a sentence where the heatmap is zero everywhere, and None elsewhere."""
+        """For each image, a note if the heatmap is zero everywhere, else None."""
         return tuple(map(_remark, self.maps))
 
 
@@ -49,23 +49,23 @@ def grad_cam(
     classes: Int[Array, " b"],
     layer: str | None = None,
 ) -> GradCam:
-    """Weights the maps of a layer by the mean gradients of a class's logit, and sums them.
+    """Sums the maps of a layer, weighted by the mean gradients of a class's logit.
 
     Args:
       model: Network.
       variables: Its variables.
       images: Normalised pixels.
       classes: Class of each image, from 0.
-      layer: Name of a layer of the table whose output has maps; with "/activation" after it, the output of the
-        activation that follows. None is `last_maps`.
+      layer: Name of a layer with maps; "/activation" after the name selects the output of the activation that follows.
+        Defaults to `last_maps`.
 
     Returns:
-      The maps, and heatmaps in the images' size, enlarged bilinearly.
+      The maps, and heatmaps upsampled bilinearly to the images' size.
 
     Raises:
-      GeometryError: Where the images are too small for a layer.
-      ValueError: Where images, classes and network do not fit together, a result is not finite, or the layer is unknown
-        or has no maps.
+      GeometryError: If the images are too small for a layer.
+      ValueError: If images, classes and network do not match, a result is not finite, or the layer is unknown or has no
+        maps.
 
     Source: Selvaraju, Cogswell, Das, Vedantam, Parikh and Batra, "Grad-CAM: visual explanations from deep networks via
       gradient-based localization", 2017, section 3, equations 1 and 2.
@@ -87,7 +87,7 @@ class GuidedGradCam(NamedTuple):
 
     Attributes:
       attributions: Guided backpropagation times the heatmap.
-      grad_cam: Grad-CAM that they were made with; its remarks tell where all attributions are zero.
+      grad_cam: The Grad-CAM used; its remarks say which attributions are zero everywhere.
     """
 
     attributions: Images
@@ -104,13 +104,13 @@ def guided_grad_cam(
     """Multiplies guided backpropagation by the heatmap of Grad-CAM.
 
     Args:
-      model, variables, images, classes, layer: As `grad_cam` takes them.
+      model, variables, images, classes, layer: As for `grad_cam`.
 
     Returns:
       The products, and the Grad-CAM.
 
     Raises:
-      GeometryError, ValueError: As for `grad_cam`; ValueError for a network without rectifiers, too.
+      GeometryError, ValueError: As for `grad_cam`; ValueError also for a network without rectifiers.
 
     Source: Selvaraju et al., 2017, section 3.1.
     """
@@ -122,21 +122,20 @@ def guided_grad_cam(
 def last_maps(model: Model, image_shape: tuple[int, int, int]) -> str:
     """Finds the last feature maps before a network's head.
 
-    They are the output of the last layer that all paths from the image to the logits pass and that has maps of more
-    than one place, after its activation. Pooling, response normalisation and whatever else only passes maps on does not
-    count, nor does a convolution that makes a map of each class, so that they are the maps of the last convolution,
-    block or module before the head.
+    They are the output, after its activation, of the last layer on all paths from the image to the logits whose maps
+    are larger than 1x1. Layers that only pass maps on, such as pooling and response normalisation, do not count, nor
+    does a convolution with one map per class. The result is the last convolution, block or module before the head.
 
     Args:
       model: Network.
       image_shape: (height, width, channels) of an image in pixels.
 
     Returns:
-      Name of the layer, with "/activation" after it where an activation follows directly.
+      Name of the layer, followed by "/activation" if an activation follows directly.
 
     Raises:
-      GeometryError: Where the image is too small for a layer.
-      ValueError: Where no layer is such.
+      GeometryError: If the image is too small for a layer.
+      ValueError: If there is no such layer.
     """
     rows = model.layers(image_shape)
     having = [
@@ -153,11 +152,11 @@ def last_maps(model: Model, image_shape: tuple[int, int, int]) -> str:
 
 
 def on_all_paths(rows: Sequence[LayerRow], number: int) -> bool:
-    """Tells whether all paths from the image to the logits pass a layer.
+    """Returns whether a layer is on all paths from the image to the logits.
 
     Args:
       rows: Rows of the layer table.
-      number: Number of the layer's row.
+      number: Index of the layer's row.
     """
     reached, open_rows = {number}, [len(rows) - 1]
     while open_rows:
@@ -179,7 +178,7 @@ def _compute(
     layer: str,
     shape: tuple[int, int, int],
 ) -> tuple[Float[Array, "b n"], Float[Array, "b oh ow"], Float[Array, "b h w"]]:
-    """Weights, maps and heatmaps of the attributes of GradCam."""
+    """Computes the weights, maps and heatmaps of GradCam."""
 
     def score(change: Array) -> tuple[Array, Array]:
         logits, _, _, outputs = model.apply_with_layers(variables, images, (layer,), {layer: change})
@@ -196,5 +195,5 @@ def _remark(cam: Float[np.ndarray, "oh ow"]) -> str | None:
     if (cam > 0).any():
         return None
     if (cam < 0).any():
-        return "Grad-CAM is negative or zero everywhere: no place of these maps raises the class's logit."
+        return "Grad-CAM is negative or zero everywhere: no position of these maps increases the class's logit."
     return "Grad-CAM is zero everywhere: the class's logit does not depend on these maps."

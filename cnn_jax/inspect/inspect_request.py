@@ -8,24 +8,24 @@ from typing import Literal, get_args
 
 Scaling = Literal["own", "method", "all"]
 Rule = Literal["deconvnet", "guided", "gradient"]
-RULES: tuple[Rule, ...] = get_args(Rule)  # those of `ops.relu_backward`, in the order of the page
+RULES: tuple[Rule, ...] = get_args(Rule)  # rules of `ops.relu_backward`, in the order of the page
 SectionName = Literal["kernels", "maps", "patches", "maximization", "fields", "classes", "behaviour"]
 SECTIONS: tuple[SectionName, ...] = get_args(SectionName)
-SLOW: tuple[SectionName, ...] = ("patches", "maximization", "behaviour")  # minutes for a large network
+SLOW: tuple[SectionName, ...] = ("patches", "maximization", "behaviour")  # take minutes for a large network
 
 
 @dataclasses.dataclass(frozen=True)
 class InspectRequest:
-    """Request of the command line, as far as it is understood without the run.
+    """Request of the command line, before it is checked against the run.
 
     Attributes:
-      layers: Names of layers; empty for the standard choice.
-      channels: Numbers of channels, from 0; empty for the standard choice.
+      layers: Names of layers; empty for the default.
+      channels: Numbers of channels, from 0; empty for the default.
       classes: Names or numbers of classes; empty for the predicted class of each picture.
-      sections: Sections of the page, in its order; empty for the standard choice.
-      scale: Which maps of a class share one scale.
-      rules: Rules for rectifiers by which patches are reconstructed; empty for the standard choice.
-      test_images: How many test images are looked at, at most; None for the standard choice, 0 for all.
+      sections: Sections, in the order of the page; empty for the default.
+      scale: Which class maps share a scale.
+      rules: Rules for rectifiers for reconstructing patches; empty for the default.
+      test_images: Maximum number of test images; None for the default, 0 for all.
       target: Folder of the page; None is the folder "inspect" of the run.
     """
 

@@ -1,4 +1,4 @@
-"""Learned kernels as pictures."""
+"""Figures of learned kernels."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from cnn_jax.inspect.kernels import LearnedKernels
 from cnn_jax.inspect.sheets import Labels, Scale, sheet
 
 _COLUMNS = 16
-_ROWS = 16  # output channels of a kernel over more than one place
+_ROWS = 16  # maximum output channels drawn for kernels larger than 1x1
 
 
 def kernel_sheet(kernels: LearnedKernels) -> Figure:
     """Draws the kernels of a convolution on one scale, the largest first.
 
-    Kernels over three colours are colours, in which grey is 0. Others are maps: one for each output channel where there
-    is one input channel, else a row for each output channel and a column for each input channel.
+    Kernels with three input colours are drawn in colour, with grey as 0. Others are drawn as maps: one per output
+    channel if there is one input channel, else a row per output channel and a column per input channel.
 
     Args:
       kernels: The kernels.
@@ -37,7 +37,7 @@ def kernel_sheet(kernels: LearnedKernels) -> Figure:
         tiles = kernels.weights[:, :, 0].transpose(2, 0, 1)
         return sheet(tiles, min(_COLUMNS, len(numbers)), Labels(title, tiles=numbers), scale)
     inputs = [str(number) for number in kernels.inputs]
-    if (height, width) == (1, 1):  # a matrix: a pixel for each weight
+    if (height, width) == (1, 1):  # a matrix with a pixel for each weight
         title = (
             f"{kernels.layer}: 1x1, {_some(len(inputs), channels)} input channels (rows) by "
             f"{_some(len(numbers), features)} output channels"

@@ -1,4 +1,4 @@
-"""The learned kernels of a network's convolutions, the largest first."""
+"""Learned kernels of a network's convolutions, the largest first."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from cnn_jax.models import Model, Variables
 from cnn_jax.models.lenet5 import full_kernel
 
-SEEN_INPUTS = 16  # input channels that are kept of a kernel, those with the largest weights
-SEEN_OUTPUTS = 64  # output channels that are kept of a kernel
+SEEN_INPUTS = 16  # maximum input channels kept per kernel, those with the largest weights
+SEEN_OUTPUTS = 64  # maximum output channels kept per kernel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +22,13 @@ class LearnedKernels:
 
     Attributes:
       layer: Name of the layer.
-      shape: (height, width, input channels in a group, output channels) of the whole kernel.
-      weights: Weights of the output channels and input channels that are kept.
-      outputs: Numbers of the output channels, by falling Euclidean norm of their weights.
-      inputs: Numbers of the input channels, in a group where there are several; by falling norm, or all in their order
-        where the convolution reads the image.
+      shape: (height, width, input channels per group, output channels) of the whole kernel.
+      weights: Weights of the output and input channels kept.
+      outputs: Indices of the output channels, in decreasing order of the Euclidean norm of their weights.
+      inputs: Indices of the input channels, within a group if there are several, in decreasing order of norm; all in
+        their order if the convolution reads the image.
       reads_image: Whether the input channels are the image's colours.
-      limit: Largest absolute value of all weights.
+      limit: Maximum absolute value of all weights.
     """
 
     layer: str
@@ -51,10 +51,10 @@ def learned_kernels(
       image_shape: (height, width, channels) of an image in pixels.
 
     Returns:
-      One entry for each convolution, in the order of computation; auxiliary classifiers included.
+      One entry for each convolution, including auxiliary classifiers, in the order of computation.
 
     Raises:
-      GeometryError: Where the image is too small for a layer.
+      GeometryError: If the image is too small for a layer.
     """
     rows = model.layers(image_shape)
     found = []

@@ -1,4 +1,4 @@
-"""Which layers of a network are looked at: those that a user names, or some on the way from the image to the logits."""
+"""Selection of layers to inspect: by name, or by default on the path from the image to the logits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnn_jax.words import unknown_layer
 
 
 class UnknownLayerError(ValueError):
-    """A name that no layer has; the message lists those that there are."""
+    """A name that no layer has; the message lists the valid names."""
 
 
 def layer_names(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
@@ -24,17 +24,17 @@ def layer_names(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, .
       image_shape: (height, width, channels) of an image in pixels.
 
     Returns:
-      Names in the order of computation; an activation follows the layer that it is named for.
+      Names in the order of computation; an activation follows the layer it is named after.
     """
     activations = set(model.activations(image_shape))
     names = []
-    for name in _evaluated(model, image_shape):
+    for name in _evaluation_layers(model, image_shape):
         names += [name, *([name + ACTIVATION] if name + ACTIVATION in activations else [])]
     return tuple(names)
 
 
 def check_names(model: Model, image_shape: tuple[int, int, int], names: Sequence[str]) -> None:
-    """Checks that layers have these names.
+    """Checks that the names are names of layers.
 
     Args:
       model: Network.
@@ -42,30 +42,30 @@ def check_names(model: Model, image_shape: tuple[int, int, int], names: Sequence
       names: Names to check.
 
     Raises:
-      UnknownLayerError: For the first that no layer has; the message has the nearest and all names.
+      UnknownLayerError: For the first unknown name; the message has the nearest name and all valid names.
     """
     known = layer_names(model, image_shape)
     for name in names:
         if name in known:
             continue
         if name in (row.name for row in model.layers(image_shape)):
-            raise UnknownLayerError(f"layer {name!r} runs in training alone; the others are: {', '.join(known)}")
+            raise UnknownLayerError(f"layer {name!r} only runs in training; the others are: {', '.join(known)}")
         raise UnknownLayerError(unknown_layer(name, known))
 
 
 def standard_layers(model: Model, image_shape: tuple[int, int, int], count: int) -> tuple[str, ...]:
-    """Chooses layers with maps that all paths from the image to the logits pass, as even as can be, in their order.
+    """Chooses evenly spread layers with maps on all paths from the image to the logits, in order.
 
-    Layers whose output only passes maps on, such as pooling, do not count, and of layers that are followed by an
-    activation the activation's output is taken. The last is `last_maps`.
+    Layers that only pass maps on, such as pooling, do not count. If an activation follows a layer, its output is used.
+    The last one is `last_maps`.
 
     Args:
       model: Network.
       image_shape: (height, width, channels) of an image in pixels.
-      count: How many layers, at most.
+      count: Maximum number of layers.
 
     Returns:
-      Names, with "/activation" after those of layers that an activation follows.
+      Names, followed by "/activation" if an activation follows the layer.
     """
     rows, activations = model.layers(image_shape), set(model.activations(image_shape))
     trunk = []
@@ -81,8 +81,8 @@ def standard_layers(model: Model, image_shape: tuple[int, int, int], count: int)
     return tuple(before[place] for place in places)
 
 
-def _evaluated(model: Model, image_shape: tuple[int, int, int]) -> list[str]:
-    """Names of the layers that the logits depend on: auxiliary classifiers do not run in evaluation."""
+def _evaluation_layers(model: Model, image_shape: tuple[int, int, int]) -> list[str]:
+    """Returns the names of the layers that the logits depend on, without auxiliary classifiers."""
     rows = model.layers(image_shape)
     needed, open_rows = set(), [len(rows) - 1]
     while open_rows:

@@ -1,4 +1,4 @@
-"""Feature maps, and maps for a class, as pictures beside the picture that they are of."""
+"""Figures of feature maps and class maps, beside the input picture."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from cnn_jax.inspect.class_maps import ClassMap
 from cnn_jax.inspect.inspect_request import Scaling
 from cnn_jax.inspect.sheets import Labels, Panel, Scale, panels, sheet
 
-SHOWN_MAPS = 32  # channels of a layer that are shown
-SHOWN_VALUES = 64  # units of a dense layer that are shown
+SHOWN_MAPS = 32  # maximum channels shown per layer
+SHOWN_VALUES = 64  # maximum units shown per dense layer
 _COLUMNS = 8
 
 
 def strongest_channels(outputs: Float[np.ndarray, "b ... n"], count: int) -> Int[np.ndarray, " m"]:
-    """Numbers of the channels with the largest absolute values, the largest first; equal ones in their order."""
+    """Returns the indices of the channels with the largest absolute values, the largest first; ties in order."""
     peaks = np.abs(outputs).max(axis=tuple(range(outputs.ndim - 1)))
     return np.argsort(-peaks, kind="stable")[:count]
 
@@ -35,7 +35,7 @@ def feature_map_sheet(
     Args:
       layer: Name of the layer.
       output: Maps [h, w, channels], or values [units].
-      channels: Numbers of the channels that are drawn, in this order.
+      channels: Indices of the channels to draw, in order.
       scale: The scale.
       picture: The picture, pixels 0 to 255.
 
@@ -60,7 +60,7 @@ def class_map_panels(
     Args:
       maps: The maps.
       picture: The picture, pixels 0 to 255.
-      limits: Largest value of the scale by method; None gives each map its own.
+      limits: Maximum of the scale by method; None gives each map its own scale.
 
     Returns:
       The figure.
@@ -71,21 +71,21 @@ def class_map_panels(
             parts.append(Panel(each.method, None, None, "does not apply"))
             continue
         limit = float(np.abs(each.values).max()) if limits is None else limits[each.method]
-        signed = each.method != "Grad-CAM"  # which has no negative values by its definition
+        signed = each.method != "Grad-CAM"  # which has no negative values by definition
         scale = Scale(-(limit or 1.0) if signed else 0.0, limit or 1.0, "", "RdBu_r" if signed else "inferno")
-        parts.append(Panel(each.method, each.values, scale, _short(each)))
+        parts.append(Panel(each.method, each.values, scale, _short_remark(each)))
     return panels(picture, parts)
 
 
 def shared_limits(images: Sequence[Sequence[ClassMap]], scaling: Scaling) -> dict[str, float] | None:
-    """Finds the scales that maps share.
+    """Computes the scales that maps share.
 
     Args:
       images: Maps of each image.
-      scaling: Which maps share one.
+      scaling: Which maps share a scale.
 
     Returns:
-      Largest absolute value by method; None where every map has its own.
+      Maximum absolute value by method; None if every map has its own scale.
     """
     if scaling == "own":
         return None
@@ -97,8 +97,8 @@ def shared_limits(images: Sequence[Sequence[ClassMap]], scaling: Scaling) -> dic
     return limits if scaling == "method" else dict.fromkeys(limits, max(limits.values()))
 
 
-def _short(each: ClassMap) -> str:
-    """The remark in a few words, as a panel has room for."""
+def _short_remark(each: ClassMap) -> str:
+    """Shortens a remark to fit a panel."""
     if each.remark is None or each.values is None:
         return ""
     return "zero everywhere" if not (each.values < 0).any() else "no positive value"

@@ -1,4 +1,4 @@
-"""Occlusion: how much a class's logit falls when a window of the image is covered."""
+"""Occlusion: the decrease of a class's logit when a window of the image is covered."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def occlusion(
     strides: IntPair,
     baseline: float | Float[Array, "..."] = 0.0,
 ) -> Float[np.ndarray, "b h w"]:
-    """Covers every window of an image in turn and measures by how much the class's logit falls.
+    """Covers every window of an image in turn and measures the decrease of the class's logit.
 
-    Windows start at the image's top left and move by the strides. Where these do not divide the image, the last windows
-    reach beyond its end and are cut off there, so that every pixel is covered. A pixel's value is the mean of the falls
-    of all windows that cover it.
+    Windows start at the image's top left and move by the strides. If these do not divide the image, the last windows
+    extend beyond its end and are truncated, so that every pixel is covered. A pixel's value is the mean decrease over
+    all windows that cover it.
 
     Args:
       model: Network.
@@ -41,12 +41,12 @@ def occlusion(
       baseline: Normalised pixels of the cover: a number, or an array that broadcasts to the images.
 
     Returns:
-      Mean falls of the logit; positive where the image speaks for the class.
+      Mean decreases of the logit, positive where the image supports the class.
 
     Raises:
-      GeometryError: Where the images are too small for a layer.
-      ValueError: Where images, classes and network do not fit together, a result is not finite, or window, strides or
-        baseline do not fit the images.
+      GeometryError: If the images are too small for a layer.
+      ValueError: If images, classes and network do not match, a result is not finite, or window, strides or baseline do
+        not fit the images.
 
     Source: Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014, section 4.2.
     """
@@ -58,7 +58,7 @@ def occlusion(
         if steps[axis] > size[axis]:
             raise ValueError(f"strides={steps}: expected 1 to {size[axis]}, the window, or pixels are never covered")
     rows, columns = (window_starts(*each) for each in zip(pixels.shape[1:3], size, steps, strict=True))
-    # First a window outside of the image: the logit of the whole image, by the same program.
+    # The first window is outside the image, which gives the logit of the whole image by the same program.
     starts = np.array([pixels.shape[1:3], *((row, column) for row in rows for column in columns)], np.int32)
     count = batch_size(pixels.shape[1:3], len(starts))
     shape, windows = (pixels.shape[1], pixels.shape[2], pixels.shape[3]), tuple(map(tuple, starts.tolist()))
@@ -80,7 +80,7 @@ def occlusion(
 
 
 def window_starts(pixels: int, window: int, stride: int) -> range:
-    """Places windows along an axis, so that every pixel is covered.
+    """Returns the positions of windows along an axis that cover every pixel.
 
     Args:
       pixels: Length of the axis.
@@ -88,7 +88,7 @@ def window_starts(pixels: int, window: int, stride: int) -> range:
       stride: Pixels between windows, at most the window.
 
     Returns:
-      First pixel of each window; the last window may reach beyond the axis.
+      First pixel of each window; the last window may extend beyond the axis.
     """
     return range(0, pixels - window + stride, stride)
 
@@ -97,7 +97,7 @@ def window_starts(pixels: int, window: int, stride: int) -> range:
 def _outputs(
     model: Model, variables: Variables, image: Float[Array, "h w c"], layers: tuple[str, ...]
 ) -> list[Float[Array, "..."]]:
-    """The outputs of layers for an image."""
+    """Computes the outputs of layers for an image."""
     with ops.on_one_core():
         outputs = model.apply_with_layers(variables, image[None], layers)[3]
     return [outputs[name][0] for name in layers]
@@ -116,7 +116,7 @@ def _covered_logits(
     starts: Int[Array, "n 2"],
     *arrays: Array,
 ) -> Float[Array, " n"]:
-    """The logit of an image with each of some windows covered."""
+    """Computes the logits of an image with each of the windows covered."""
     image, cover = image_and_cover
     inside = []
     for axis in range(2):

@@ -1,9 +1,9 @@
-"""The parts of images that a layer's channels respond to most, and what of them causes the response.
+"""Patches of images with the strongest responses of a layer's channels, and their reconstructions.
 
-For every channel the images of a data set are ranked by the strongest response in each, at whatever place, as in the
-figures of Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014. Of every image there is one
-unit at most, the strongest, the first of equals row by row. Its patch is the smallest rectangle of the image that holds
-all pixels that the unit depends on, and no larger.
+For every channel, the images of a data set are ranked by their strongest response at any position, as in the figures of
+Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014. Each image contributes at most one
+unit, the strongest one; ties are broken row by row. Its patch is the smallest rectangle of the image that contains all
+pixels the unit depends on.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from cnn_jax.layer_rows import ACTIVATION
 from cnn_jax.models import Model, Variables
 from cnn_jax.ops.activation import ReluBackward
 
-LARGEST_BYTES = 4 * 2**30  # of patches, reconstructions and pictures of all units together
-# How far responses to patches alone may be from those to whole images, of a layer's largest: more than rounding makes.
+LARGEST_BYTES = 4 * 2**30  # for patches, reconstructions and pictures of all units together
+# Largest difference between responses to patches and to images, relative to a layer's maximum; rounding is smaller.
 _TOLERANCE = 0.05
 
 ToPixels = Callable[[Float[np.ndarray, "n h w c"]], UInt8[np.ndarray, "n h w c"]]
@@ -34,18 +34,17 @@ ToPixels = Callable[[Float[np.ndarray, "n h w c"]], UInt8[np.ndarray, "n h w c"]
 
 @dataclasses.dataclass(frozen=True)
 class TopPatches:
-    """The patches of a layer's strongest units.
+    """Patches of a layer's strongest units.
 
-    Boxes differ in size where they are cut off at an image's border, or where branches of a network meet. All arrays
-    have the size of the largest; a smaller box lies at the top left, and zeros fill the rest.
+    Boxes differ in size if they are clipped at an image's border, or if branches of a network meet. All arrays have the
+    size of the largest box; a smaller box is at the top left, padded with zeros.
 
     Attributes:
-      units: Where the patches come from.
+      units: Units that the patches belong to.
       patches: Normalised pixels.
-      pixels: The same as the viewer sees them, 0 to 255.
-      reconstructions: Signals of the units at the pixels by the rule for rectifiers with which they were led back, in
-        responses per unit of the normalised pixels.
-      recomputed: Responses to the patches alone; nan where there is none.
+      pixels: The patches as pixels, 0 to 255.
+      reconstructions: Backpropagated responses by rule for rectifiers, in responses per unit of the normalised pixels.
+      recomputed: Responses to the patches only; NaN without a unit.
     """
 
     units: TopUnits
@@ -56,12 +55,12 @@ class TopPatches:
 
     @property
     def inside(self) -> Bool[np.ndarray, "c k h w"]:
-        """Which pixels of the arrays are in the boxes."""
-        return _inside(self.units.boxes, self.patches.shape[2:4])
+        """Mask of the pixels inside the boxes."""
+        return _box_mask(self.units.boxes, self.patches.shape[2:4])
 
     @property
     def largest_error(self) -> float:
-        """The largest difference between a response to a patch alone and that to its image."""
+        """Largest difference between the responses to a patch and to its image."""
         known = self.units.images >= 0
         return float(np.abs(self.recomputed - self.units.values)[known].max(initial=0.0))
 
@@ -75,33 +74,32 @@ def top_patches(
     count: int = 9,
     rules: Sequence[ReluBackward] | None = None,
 ) -> tuple[TopPatches, ...]:
-    """Finds the strongest responses of channels over a data set, cuts out their patches and reconstructs them.
+    """Finds the strongest responses of channels over a data set, and extracts and reconstructs their patches.
 
-    The images are read once. Memory holds one batch, and of each unit among the strongest so far its patch; more than
+    The images are read once. Memory holds one batch and the patches of the strongest units so far; more than
     LARGEST_BYTES are refused beforehand.
 
-    A reconstruction is the vector-Jacobian product of the unit's response with respect to the image, with rectifiers as
-    `ops.relu_backward` of a rule has them. Where at most the unit's own rectifier lies between, as in a first layer,
-    all rules give the gradient.
+    A reconstruction is the vector-Jacobian product of the unit's response with respect to the image, with
+    `ops.relu_backward` of a rule at rectifiers. In a first layer, where only the unit's own rectifier lies between, all
+    rules give the gradient.
 
     Args:
       model: Network.
       variables: Its variables.
-      batches: Normalised images, in batches of any sizes.
-      to_pixels: Function that gives the viewer's pixels of normalised ones; `denormalizing` makes one.
-      layers: Channels of each layer by the layer's name, None for all of a layer. Defaults to all channels of
-        `feature_maps`.
-      count: Units for each channel.
-      rules: Rules for rectifiers, each of which gives a reconstruction of every patch. Defaults to "deconvnet" and
-        "guided", or to "gradient" for a network without rectifiers.
+      batches: Normalised images, in batches of any size.
+      to_pixels: Function from normalised pixels to pixels from 0 to 255, such as `denormalizing` returns.
+      layers: Channels by layer name; None selects all channels of a layer. Defaults to all channels of `feature_maps`.
+      count: Units per channel.
+      rules: Rules for rectifiers; each gives a reconstruction of every patch. Defaults to "deconvnet" and "guided", or
+        to "gradient" for a network without rectifiers.
 
     Returns:
       The patches of each layer, in the order of `layers`.
 
     Raises:
-      GeometryError: Where the images are too small for a layer.
-      ValueError: Where layers, channels, rules, images and network do not fit together, there are no images, a response
-        is not finite, or a response to a patch alone is another than that to its image.
+      GeometryError: If the images are too small for a layer.
+      ValueError: If layers, channels, rules, images and network do not match, there are no images, a response is not
+        finite, or the responses to a patch and to its image differ.
 
     Source: Zeiler and Fergus, 2014, sections 2.1 and 4, figure 2; Springenberg et al., "Striving for Simplicity", 2015,
       section 3.4, figure 3, for "guided".
@@ -111,7 +109,7 @@ def top_patches(
     found: list[StrongestUnits] = []
     chosen: tuple[ReluBackward, ...] = ()
     first, lowest, highest = 0, np.inf, -np.inf
-    for images in _parts(model, variables, batches):
+    for images in _checked_batches(model, variables, batches):
         if not found:
             chosen = chosen_rules(model, variables, images, rules)
             found = _searches(model, variables, images, layers, count)
@@ -130,7 +128,7 @@ def top_patches(
     if not found:
         raise ValueError("no images: expected at least one")
     around = np.random.default_rng(0).uniform(lowest, highest, images.shape[1:]).astype(np.float32)
-    return tuple(_finished(model, variables, found, around, to_pixels, chosen))
+    return tuple(_reconstructed(model, variables, found, around, to_pixels, chosen))
 
 
 def feature_maps(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
@@ -141,11 +139,11 @@ def feature_maps(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, 
       image_shape: (height, width, channels) of an image in pixels.
 
     Returns:
-      Names, each a layer's with "/activation" after it, in the order of computation; of a network without such the
-      names of its convolutions.
+      Names of layers followed by "/activation", in the order of computation; the names of the convolutions if there are
+      no such activations.
 
     Raises:
-      GeometryError: Where the image is too small for a layer.
+      GeometryError: If the image is too small for a layer.
     """
     rows = model.layers(image_shape)
     maps = {row.name for row in rows if len(row.output_shape) == 3}
@@ -154,7 +152,7 @@ def feature_maps(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, 
 
 
 def denormalizing(normalization: Normalization) -> ToPixels:
-    """Makes the function from normalised pixels back to those from 0 to 255.
+    """Returns the function from normalised pixels to pixels from 0 to 255.
 
     Args:
       normalization: Constants that the pixels were normalised with.
@@ -166,10 +164,10 @@ def denormalizing(normalization: Normalization) -> ToPixels:
     return lambda images: np.rint(images * std + mean).clip(0, 255).astype(np.uint8)
 
 
-def _parts(
+def _checked_batches(
     model: Model, variables: Variables, batches: Iterable[Float[np.ndarray, "b h w c"]]
 ) -> Iterator[Float[np.ndarray, "b h w c"]]:
-    """Checks images and gives them in batches of bounded size, none larger than the first."""
+    """Checks images and yields them in batches of bounded size, none larger than the first."""
     shape, size = None, 0
     for batch in batches:
         images = np.asarray(batch, np.float32)
@@ -177,7 +175,9 @@ def _parts(
             checked(model, variables, jnp.asarray(images), jnp.zeros(len(images), jnp.int32))
             shape, size = images.shape[1:], batch_size(images.shape[1:3], len(images))
         if images.shape[1:] != shape:
-            raise ValueError(f"images of the shape {images.shape[1:]} after such of {shape}: expected one shape")
+            raise ValueError(
+                f"images with shape {images.shape[1:]} after images with shape {shape}: expected one shape"
+            )
         if not np.isfinite(images).all():
             raise ValueError("images have pixels that are not finite")
         for start in range(0, len(images), size):
@@ -213,7 +213,7 @@ def _searches(
 
 
 def _check_size(found: Sequence[StrongestUnits], rules: int) -> None:
-    """Refuses patches that take too much memory: each number of them is kept, in each reconstruction and as a pixel."""
+    """Refuses patches that take too much memory; every value is kept also as a pixel and in each reconstruction."""
     size = sum(each.numbers_kept for each in found) * (4 + 4 * rules + 1)
     if size > LARGEST_BYTES:
         most = max(found, key=lambda each: each.numbers_kept)
@@ -223,7 +223,7 @@ def _check_size(found: Sequence[StrongestUnits], rules: int) -> None:
         )
 
 
-def _finished(
+def _reconstructed(
     model: Model,
     variables: Variables,
     found: Sequence[StrongestUnits],
@@ -231,7 +231,7 @@ def _finished(
     to_pixels: ToPixels,
     rules: Sequence[ReluBackward],
 ) -> Iterator[TopPatches]:
-    """Reconstructs what was found."""
+    """Reconstructs the patches found."""
     units = [TopUnits(each.layer, each.channels, each.values, each.images, each.places, each.boxes) for each in found]
     patches = [each.patches() for each in found]
     led_back = {rule: reconstruct(model, variables, units, patches, around, rule) for rule in rules}
@@ -239,21 +239,21 @@ def _finished(
     for number, each in enumerate(units):
         cut_out = patches[number]
         pixels = to_pixels(cut_out.reshape(-1, *cut_out.shape[2:])).reshape(cut_out.shape)
-        pixels = np.where(_inside(each.boxes, cut_out.shape[2:4])[..., None], pixels, 0)
+        pixels = np.where(_box_mask(each.boxes, cut_out.shape[2:4])[..., None], pixels, 0)
         result = TopPatches(
             each, cut_out, pixels, {rule: signals[number] for rule, (_, signals) in led_back.items()}, values[number]
         )
         largest = np.abs(each.values[each.images >= 0]).max(initial=0.0)
         if result.largest_error > _TOLERANCE * largest:
             raise ValueError(
-                f"layer {each.layer!r}: responses to patches alone differ from those to whole images by up to "
-                f"{result.largest_error:.3g}, of {largest:.3g}: units depend on pixels outside of the receptive fields "
+                f"layer {each.layer!r}: responses to patches differ from those to whole images by up to "
+                f"{result.largest_error:.3g}, of {largest:.3g}: units depend on pixels outside the receptive fields "
                 "that the layer table gives"
             )
         yield result
 
 
-def _inside(boxes: Int[np.ndarray, "c k 4"], size: Sequence[int]) -> Bool[np.ndarray, "c k h w"]:
-    """Which pixels of arrays of a size belong to boxes at their top left."""
+def _box_mask(boxes: Int[np.ndarray, "c k 4"], size: Sequence[int]) -> Bool[np.ndarray, "c k h w"]:
+    """Returns the mask of the pixels that belong to boxes at the top left of arrays of a size."""
     rows, columns = (np.arange(size[axis]) < boxes[..., 2 + axis, None] for axis in range(2))
     return rows[..., :, None] & columns[..., None, :]

@@ -1,4 +1,4 @@
-"""Strongest patches as pictures: each channel's patches beside their reconstructions by each rule for rectifiers."""
+"""Figures of the strongest patches of each channel, beside their reconstructions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cnn_jax.inspect.patches import TopPatches
 from cnn_jax.ops.activation import ReluBackward
 
 _STYLE: Any = {"font.size": 10, "axes.titlesize": 10, "figure.dpi": 120}
-_AROUND = 0.5  # grey between patches, and where a patch's box ends at the image's border
-_SMALLEST = 60  # pixels of a patch as drawn; smaller ones are enlarged by a whole number
-_SIDE = 1.5  # inches of the side of nine patches
-_SQUARES = 8  # of nine in a row of a sheet, at most
-_BEYOND = 0.01  # share of a reconstruction's values that are beyond the ends of its scale, at most
+_BACKGROUND = 0.5  # grey level between patches and outside the image
+_SMALLEST = 60  # minimum size of a drawn patch in pixels; smaller ones are enlarged by an integer factor
+_SIDE = 1.5  # side of nine patches in inches
+_SQUARES = 8  # maximum squares of nine patches in a row of a sheet
+_CLIPPED = 0.01  # maximum share of a reconstruction's values that its scale clips
 _SIGNED = matplotlib.colormaps["RdBu_r"]
 NAMES: Mapping[ReluBackward, str] = {
     "deconvnet": "deconvnet",
@@ -29,33 +29,33 @@ NAMES: Mapping[ReluBackward, str] = {
 
 
 def patch_grid(found: TopPatches, channel: int) -> UInt8[np.ndarray, "h w 3"]:
-    """Lays out a channel's patches, as the viewer sees them, in a square; of a silent channel there are none.
+    """Arranges a channel's patches in a square; a silent channel has none.
 
-    A box that the image's border cuts off lies at the end or at the start of its field, and grey stands for padding.
+    A box clipped by the image's border is at the start or the end of its field; padding is grey.
 
     Args:
       found: Patches of a layer.
-      channel: Position among the channels of `found`, from 0.
+      channel: Index among the channels of `found`, from 0.
 
     Returns:
-      The picture; the strongest patch is at the top left, and they are read row by row.
+      The picture, row by row from the strongest patch at the top left.
     """
-    return _grid(found, channel, _in_colour(found.pixels[channel].astype(np.float32) / 255))
+    return _grid(found, channel, _as_rgb(found.pixels[channel].astype(np.float32) / 255))
 
 
 def reconstruction_grid(
     found: TopPatches, channel: int, rule: ReluBackward, colours: Sequence[int] = (0, 1, 2)
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Lays out the reconstructions of a channel's patches as `patch_grid` lays out the patches.
+    """Arranges the reconstructions of a channel's patches like `patch_grid`.
 
-    Each reconstruction has a symmetric scale of its own, whose ends at most a hundredth of its values other than zero
-    exceed. With three channels they are colours about a medium grey, which is 0; otherwise their sum is drawn, red
-    where it is positive, white where it is 0, blue where negative.
+    Each reconstruction has its own symmetric scale, which clips at most a hundredth of its non-zero values. Three
+    channels are drawn as colours, with medium grey as 0; otherwise the sum over the channels is drawn, red if positive,
+    white if 0, blue if negative.
 
     Args:
-      found, channel: As `patch_grid` takes them.
-      rule: Rule for rectifiers with which the signals were led back.
-      colours: Numbers of the image channels that are red, green and blue; of images of three channels.
+      found, channel: As for `patch_grid`.
+      rule: Rule for rectifiers of the reconstruction.
+      colours: Indices of the red, green and blue channels of images with three channels.
 
     Returns:
       The picture.
@@ -75,14 +75,14 @@ def sheet(
     colours: Sequence[int] = (0, 1, 2),
     side: float = _SIDE,
 ) -> Figure:
-    """Draws channels of a layer: from left to right the reconstructions by each rule, and the patches.
+    """Draws channels of a layer: the reconstructions by each rule, and on the right the patches.
 
     Args:
       found: Patches of a layer.
-      title: Title of the figure; a line under it names what is drawn.
-      channels: Positions among the channels of `found`, from 0; None draws all.
-      colours: As `reconstruction_grid` takes them.
-      side: Inches of the side of a channel's patches.
+      title: Title of the figure; a line below it names the columns.
+      channels: Indices among the channels of `found`, from 0; None draws all.
+      colours: As for `reconstruction_grid`.
+      side: Side of a channel's patches in inches.
 
     Returns:
       The figure.
@@ -97,10 +97,10 @@ def sheet(
         figure.suptitle(
             f"{title}\nfrom left to right: {', '.join(NAMES[rule] for rule in found.reconstructions)}, patches"
         )
-        places = figure.subplots(down, across, squeeze=False).ravel()
-        for axes in places:
+        positions = figure.subplots(down, across, squeeze=False).ravel()
+        for axes in positions:
             axes.axis("off")
-        for axes, channel in zip(places, shown, strict=False):
+        for axes, channel in zip(positions, shown, strict=False):
             last = patch_grid(found, channel)
             gap = np.full((last.shape[0], max(1, last.shape[1] // 20), 3), 255, np.uint8)
             parts = [
@@ -114,38 +114,40 @@ def sheet(
 
 
 def caption(found: TopPatches, channel: int) -> str:
-    """Names a channel and tells its strongest responses, from the first patch's to the last's.
+    """Returns the name of a channel and its responses to the first and the last patch.
 
     Args:
-      found, channel: As `patch_grid` takes them.
+      found, channel: As for `patch_grid`.
     """
     units = found.units
     if units.silent[channel]:
         return f"channel {units.channels[channel]}: 0 for every image"
     values = units.values[channel][units.images[channel] >= 0]
-    return f"channel {units.channels[channel]}: {_in_words(values[0])} to {_in_words(values[-1])}"
+    return f"channel {units.channels[channel]}: {_number_text(values[0])} to {_number_text(values[-1])}"
 
 
-def _in_words(value: float) -> str:
-    """Three digits, or all before the point."""
+def _number_text(value: float) -> str:
+    """Formats a value with three significant digits, or as an integer."""
     return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
 
 
 def _scaled(signals: Float[np.ndarray, "k h w ..."]) -> Float[np.ndarray, "k h w ..."]:
-    """Divides each reconstruction by the end of its scale; beyond -1 and 1 it is cut off."""
-    ends = [np.quantile(np.abs(each[each != 0]), 1 - _BEYOND, method="higher") if each.any() else 1 for each in signals]
+    """Divides each reconstruction by the maximum of its scale, and clips it at -1 and 1."""
+    ends = [
+        np.quantile(np.abs(each[each != 0]), 1 - _CLIPPED, method="higher") if each.any() else 1 for each in signals
+    ]
     return (signals / np.reshape(ends, (-1,) + (1,) * (signals.ndim - 1))).clip(-1, 1)
 
 
-def _in_colour(pixels: Float[np.ndarray, "k h w n"]) -> Float[np.ndarray, "k h w 3"]:
-    """Grey pixels in three channels; of other numbers of channels the mean is grey."""
+def _as_rgb(pixels: Float[np.ndarray, "k h w n"]) -> Float[np.ndarray, "k h w 3"]:
+    """Converts pixels to three channels; unless there are three, their mean is drawn in grey."""
     if pixels.shape[-1] == 3:
         return pixels
     return np.repeat(pixels.mean(axis=-1, keepdims=True), 3, axis=-1)
 
 
 def _grid(found: TopPatches, channel: int, coloured: Float[np.ndarray, "k h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Puts pictures of a channel's boxes into a square of frames of the channel's largest box."""
+    """Arranges pictures of a channel's boxes in a square of frames with the size of its largest box."""
     units = found.units
     boxes = units.boxes[channel]
     height, width = (int(size) for size in boxes[:, 2:].max(axis=0))
@@ -154,7 +156,7 @@ def _grid(found: TopPatches, channel: int, coloured: Float[np.ndarray, "k h w 3"
     scale = max(1, _SMALLEST // max(height, width))
     line = max(2, scale * max(height, width) // 40)
     down_size, across_size = scale * height + line, scale * width + line
-    whole = np.full((down * down_size - line, across * across_size - line, 3), _AROUND, np.float32)
+    whole = np.full((down * down_size - line, across * across_size - line, 3), _BACKGROUND, np.float32)
     for rank, (box, picture) in enumerate(zip(boxes, coloured, strict=True)):
         if units.images[channel, rank] < 0 or units.silent[channel]:
             continue

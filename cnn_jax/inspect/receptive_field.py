@@ -19,7 +19,7 @@ from cnn_jax.layer_rows import IMAGE
 from cnn_jax.models import Model, Variables
 from cnn_jax.words import unknown_layer
 
-THRESHOLD = 1 - 0.9545  # share of the largest gradient; Luo et al.'s, what two standard deviations leave out
+THRESHOLD = 1 - 0.9545  # share of the largest gradient (Luo et al.); the part outside two standard deviations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +29,10 @@ class ReceptiveField:
     Attributes:
       layer: Name of the layer.
       kind: Kind of the layer.
-      unit: (row, column) of the unit in the layer's maps; None where the layer has none, and depends on all places.
-      box: Theoretical field as (top, left, height, width) in pixels of the image; it may reach beyond the image.
-      gradients: Root of the mean, over images and channels, of the squared gradients of the unit with respect to a
-        pixel, summed over the pixel's channels.
+      unit: (row, column) of the unit in the layer's maps; None if the layer has no maps and depends on all positions.
+      box: Theoretical field as (top, left, height, width) in pixels of the image; it may extend beyond the image.
+      gradients: Root mean square, over images and channels, of the gradients of the unit with respect to a pixel, where
+        the squares are summed over the pixel's channels.
     """
 
     layer: str
@@ -43,12 +43,12 @@ class ReceptiveField:
 
     @property
     def theoretical_size(self) -> float:
-        """Root of the theoretical field's area, in pixels, the padding around the image included."""
+        """Square root of the theoretical field's area, in pixels, including the padding around the image."""
         return math.sqrt(self.box[2] * self.box[3])
 
     @property
     def size_inside(self) -> float:
-        """Root of the area of the theoretical field's part inside the image, in pixels."""
+        """Square root of the area of the theoretical field inside the image, in pixels."""
         spans = [
             max(0, min(first + size, pixels) - max(first, 0))
             for first, size, pixels in zip(self.box[:2], self.box[2:], self.gradients.shape, strict=True)
@@ -57,16 +57,16 @@ class ReceptiveField:
 
     @property
     def effective(self) -> Bool[np.ndarray, "h w"]:
-        """Pixels of the effective field: those whose gradient exceeds 4.55 % of the largest."""
+        """Mask of the effective field: pixels whose gradient exceeds 4.55 % of the maximum."""
         return self.gradients > THRESHOLD * self.gradients.max()
 
     @property
     def effective_size(self) -> float:
-        """Root of the effective field's area, in pixels; 0 where the unit depends on no pixel."""
+        """Square root of the effective field's area, in pixels; 0 if the unit depends on no pixel."""
         return math.sqrt(self.effective.sum())
 
     def row(self) -> dict[str, object]:
-        """The row of the table; sizes in pixels."""
+        """Row of the table, with sizes in pixels."""
         return {
             "layer": self.layer,
             "kind": self.kind,
@@ -88,31 +88,31 @@ def receptive_fields(
 ) -> tuple[ReceptiveField, ...]:
     """Computes the receptive field of the middle unit of each layer.
 
-    The theoretical field is the layer table's. The effective one is measured: for each image the unit's channels get
-    random signs and the gradient of their sum is squared, whose mean over the signs is the sum of the channels' squared
-    gradients.
+    The theoretical field is that of the layer table. The effective field is measured: for each image, the unit's
+    channels are summed with random signs, and the gradient of the sum is squared. Its expectation over the signs is the
+    sum of the channels' squared gradients.
 
     Args:
       model: Network.
       variables: Its variables.
       images: Normalised pixels; the gradients are averaged over them.
       key: Random key of the signs.
-      layers: Names in the layer table; None is `growing_layers`.
+      layers: Names in the layer table; defaults to `growing_layers`.
 
     Returns:
       The fields in the order of `layers`.
 
     Raises:
-      GeometryError: Where the images are too small for a layer.
-      ValueError: For a layer that does not exist or does not run in evaluation; without images, or where a gradient is
-        not finite.
+      GeometryError: If the images are too small for a layer.
+      ValueError: For a layer that does not exist or does not run in evaluation, without images, or if a gradient is not
+        finite.
 
     Source: Luo, Li, Urtasun and Zemel, "Understanding the effective receptive field in deep convolutional neural
       networks", 2016, sections 2 and 3.
     """
     pixels = np.asarray(images, np.float32)
     if pixels.ndim != 4 or not len(pixels):
-        raise ValueError(f"images of the shape {pixels.shape}: expected (images, height, width, channels)")
+        raise ValueError(f"images with shape {pixels.shape}: expected (images, height, width, channels)")
     shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
     rows = {row.name: row for row in geometry.locate(model.layers(shape), shape)}
     names = growing_layers(model, shape) if layers is None else tuple(layers)
@@ -122,16 +122,16 @@ def receptive_fields(
     if not np.isfinite(squares).all():
         raise ValueError("the network gives gradients that are not finite")
     return tuple(
-        ReceptiveField(name, rows[name].kind, *_middle(rows[name]), gradients=np.sqrt(mean))
+        ReceptiveField(name, rows[name].kind, *_middle_unit(rows[name]), gradients=np.sqrt(mean))
         for name, mean in zip(names, squares, strict=True)
     )
 
 
 def growing_layers(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
-    """Lists the layers at which the receptive field becomes larger than that of all layers before.
+    """Lists the layers whose receptive field is larger than those of all layers before.
 
-    Where branches are joined behind such a layer, the sum or the concatenation is listed in its place. Layers of
-    auxiliary classifiers are left out.
+    If branches are joined after such a layer, the sum or concatenation is listed instead. Layers of auxiliary
+    classifiers are omitted.
 
     Args:
       model: Network.
@@ -141,13 +141,13 @@ def growing_layers(model: Model, image_shape: tuple[int, int, int]) -> tuple[str
       Names in the order of computation.
 
     Raises:
-      GeometryError: Where the image is too small for a layer.
+      GeometryError: If the image is too small for a layer.
     """
     rows = geometry.locate(model.layers(image_shape), image_shape)
-    needed, listed, largest = _needed(rows), [], 1
+    needed, listed, largest = _needed_rows(rows), [], 1
     for number, row in enumerate(rows):
         area = math.prod(row.receptive_field)
-        if number not in needed or row.kind in ("flatten", "dropout"):  # units of a single place each
+        if number not in needed or row.kind in ("flatten", "dropout"):  # their units depend on a single position
             continue
         if area > largest:
             listed.append(row.name)
@@ -157,8 +157,8 @@ def growing_layers(model: Model, image_shape: tuple[int, int, int]) -> tuple[str
     return tuple(listed)
 
 
-def _needed(rows: Sequence[LayerGeometry]) -> set[int]:
-    """Numbers of the rows that the logits depend on."""
+def _needed_rows(rows: Sequence[LayerGeometry]) -> set[int]:
+    """Returns the indices of the rows that the logits depend on."""
     needed: set[int] = set()
     waiting = {len(rows) - 1}
     while waiting:
@@ -168,8 +168,8 @@ def _needed(rows: Sequence[LayerGeometry]) -> set[int]:
     return needed
 
 
-def _middle(row: LayerGeometry) -> tuple[tuple[int, int] | None, tuple[int, int, int, int]]:
-    """The middle unit of a layer, and its theoretical field."""
+def _middle_unit(row: LayerGeometry) -> tuple[tuple[int, int] | None, tuple[int, int, int, int]]:
+    """Returns the middle unit of a layer and its theoretical field."""
     unit = (row.output_shape[0] // 2, row.output_shape[1] // 2) if len(row.output_shape) == 3 else None
     starts = [
         round(centre - (size - 1) / 2 + place * jump)
@@ -181,7 +181,7 @@ def _middle(row: LayerGeometry) -> tuple[tuple[int, int] | None, tuple[int, int,
 def _squared_gradients(
     model: Model, variables: Variables, pixels: Images, key: PRNGKeyArray, names: tuple[str, ...]
 ) -> Float[np.ndarray, "l h w"]:
-    """Means over the images of the squared gradients, per channel of the layer."""
+    """Computes the mean squared gradients over the images, per channel of the layer."""
     count = len(pixels)
     size = batch_size(pixels.shape[1:3], count)
     sums = np.zeros((len(names), *pixels.shape[1:3]))
@@ -205,9 +205,9 @@ def _batch_squares(
     keys: PRNGKeyArray,
     place: Int[Array, ""],
 ) -> Float[Array, "h w"]:
-    """The weighted sum over images of the squared gradients of the layer at one place of `names`, per channel.
+    """Computes the weighted sum of squared gradients over images, per channel of the layer at an index of `names`.
 
-    One program serves all layers, because compiling takes longer than the passes that it saves.
+    One program serves all layers, because compiling a program for each would take longer than it saves.
     """
 
     def score(images: Array) -> Array:

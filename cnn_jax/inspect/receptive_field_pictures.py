@@ -1,4 +1,4 @@
-"""Figures of receptive fields: their sizes layer by layer, and fields drawn on a picture."""
+"""Figures of receptive fields: sizes by layer, and fields drawn on a picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnn_jax import bands, plot_text
 from cnn_jax.inspect.receptive_field import THRESHOLD, ReceptiveField
 from cnn_jax.plot_style import BLUE, GREY, ORANGE, STYLE, new_figure, titled_grid
 
-_LABEL = 30  # characters of a layer's name
+_LABEL = 30  # maximum characters of a layer's name
 _COLUMNS = 4
 
 
@@ -32,15 +32,17 @@ def sizes(fields: Sequence[ReceptiveField]) -> Figure:
     figure = new_figure(max(6.4, 2.4 + 0.42 * len(fields)), 4.8)
     with matplotlib.rc_context(STYLE):
         axes = figure.subplots()
-    places = range(len(fields))
-    axes.plot(places, [each.theoretical_size for each in fields], "s-", color=BLUE, label="theoretical")
+    positions = range(len(fields))
+    axes.plot(positions, [each.theoretical_size for each in fields], "s-", color=BLUE, label="theoretical")
     if any(each.size_inside < each.theoretical_size for each in fields):
         inside = [each.size_inside for each in fields]
-        axes.plot(places, inside, "^--", color=GREY, label="theoretical, inside the image")
+        axes.plot(positions, inside, "^--", color=GREY, label="theoretical, inside the image")
     effective = [each.effective_size for each in fields]
-    axes.plot(places, effective, "o-", color=ORANGE, label=f"effective (gradient above {THRESHOLD:.2%} of the largest)")
-    axes.set_xticks(places, plot_text.labels([each.layer for each in fields], _LABEL), rotation=45, ha="right")
-    axes.set(title="Receptive field of the middle unit", ylabel="root of its area, pixels")
+    axes.plot(
+        positions, effective, "o-", color=ORANGE, label=f"effective (gradient above {THRESHOLD:.2%} of the largest)"
+    )
+    axes.set_xticks(positions, plot_text.labels([each.layer for each in fields], _LABEL), rotation=45, ha="right")
+    axes.set(title="Receptive field of the middle unit", ylabel="square root of its area, pixels")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, loc="upper left")
     return figure
@@ -51,10 +53,10 @@ def drawn(fields: Sequence[ReceptiveField], picture: UInt8[np.ndarray, "h w c"])
 
     Args:
       fields: Fields of the layers; each gets a panel.
-      picture: Pixels 0 to 255 of the fields' image size.
+      picture: Pixels, 0 to 255, of the fields' image size.
 
     Returns:
-      The figure: the theoretical field as a rectangle, the effective one lighter than its surroundings, outlined.
+      The figure, with the theoretical field as a rectangle, and the effective one brightened and outlined.
     """
     figure, panels = _panels(fields, "Receptive fields of middle units on a picture")
     for axes, field in zip(panels, fields, strict=False):
@@ -66,13 +68,14 @@ def drawn(fields: Sequence[ReceptiveField], picture: UInt8[np.ndarray, "h w c"])
 
 
 def gradients(fields: Sequence[ReceptiveField]) -> Figure:
-    """Draws how strongly the middle unit of each layer depends on each pixel.
+    """Draws the gradients of the middle unit of each layer with respect to the pixels.
 
     Args:
       fields: Fields of the layers; each gets a panel.
 
     Returns:
-      The figure: gradients as shares of the largest, the theoretical field as a rectangle, the effective one outlined.
+      The figure, with gradients relative to the maximum, the theoretical field as a rectangle, and the effective one
+      outlined.
     """
     figure, panels = _panels(fields, "Gradients of middle units with respect to the pixels")
     image = None
@@ -83,12 +86,12 @@ def gradients(fields: Sequence[ReceptiveField]) -> Figure:
         image = axes.imshow(field.gradients / (largest or 1), cmap="gray", vmin=0, vmax=1)
         _outline(axes, field.effective)
     if image is not None:
-        figure.colorbar(image, ax=panels, shrink=0.6, label="share of the largest gradient")
+        figure.colorbar(image, ax=panels, shrink=0.6, label="share of the maximum gradient")
     return figure
 
 
 def _panels(fields: Sequence[ReceptiveField], title: str) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel for each field, titled, with the theoretical field as a rectangle."""
+    """Creates a figure with a panel for each field, with title and theoretical field."""
     columns = min(_COLUMNS, len(fields))
     rows = math.ceil(len(fields) / columns)
     figure = new_figure(max(2.6 * columns, 6.4), 3.0 * rows + 0.9)

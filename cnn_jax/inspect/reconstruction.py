@@ -1,4 +1,4 @@
-"""Units' responses to their patches alone, and the responses led back to the pixels by rules for rectifiers."""
+"""Responses of units to their patches only, and their backpropagation to the pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cnn_jax.inspect.strongest import TopUnits, as_maps, box_pixels, cut
 from cnn_jax.models import Model, Variables
 from cnn_jax.ops.activation import RELU_BACKWARDS, ReluBackward
 
-STANDARD_RULES: tuple[ReluBackward, ...] = ("deconvnet", "guided")  # of a network with rectifiers
+STANDARD_RULES: tuple[ReluBackward, ...] = ("deconvnet", "guided")  # defaults for a network with rectifiers
 
 
 def recompute(
@@ -28,24 +28,24 @@ def recompute(
     patches: Sequence[Float[np.ndarray, "c k h w n"]],
     around: Float[np.ndarray, "height width n"],
 ) -> list[Float[np.ndarray, "c k"]]:
-    """Computes units' responses to their patches alone.
+    """Computes the responses of units to their patches only.
 
-    Each patch is put to its place in another image, so that the network pads it, and the maps in the middle of the
-    network, where it padded the image that the patch was cut from. Nothing else of that image is left.
+    Each patch is put at its position in another image. The network then pads it, and the maps of later layers, exactly
+    where it padded the original image. Nothing else of the original image is kept.
 
     Args:
       model: Network.
       variables: Its variables.
       units: Units of each layer.
-      patches: Their patches, as in `TopPatches`.
+      patches: Patches of the units, as in `TopPatches`.
       around: Normalised pixels of the other image, such as noise.
 
     Returns:
-      Responses of each layer; nan where there is no unit.
+      Responses of each layer; NaN without a unit.
     """
     compute = functools.partial(_compiled_responses, model, variables, tuple(each.layer for each in units))
     values = [np.full(each.values.shape, np.nan, np.float32) for each in units]
-    for (layer, channel, rank), value in _each_alone(compute, units, patches, around):
+    for (layer, channel, rank), value in _apply_to_patches(compute, units, patches, around):
         values[layer][channel, rank] = value
     return values
 
@@ -58,25 +58,25 @@ def reconstruct(
     around: Float[np.ndarray, "height width n"],
     rule: ReluBackward,
 ) -> tuple[list[Float[np.ndarray, "c k"]], list[Float[np.ndarray, "c k h w n"]]]:
-    """Computes units' responses to their patches alone, and leads each response back to the pixels.
+    """Computes the responses of units to their patches only, and backpropagates them to the pixels.
 
     Args:
-      model, variables, units, patches, around: As `recompute` takes them.
-      rule: How rectifiers pass signals back, as `ops.relu_backward` has it.
+      model, variables, units, patches, around: As for `recompute`.
+      rule: Rule for rectifiers of `ops.relu_backward`.
 
     Returns:
-      Responses of each layer, as `recompute` gives them, and reconstructions: vector-Jacobian products of each unit's
+      Responses of each layer, as from `recompute`, and reconstructions: vector-Jacobian products of each unit's
       response with respect to the normalised pixels of its patch.
 
     Raises:
-      ValueError: Where a reconstruction is not finite.
+      ValueError: If a reconstruction is not finite.
 
     Source: Zeiler and Fergus, 2014, section 2.1, for "deconvnet"; Springenberg et al., 2015, section 3.4, for "guided".
     """
-    compute = functools.partial(_led_back, model, variables, (tuple(each.layer for each in units), rule))
+    compute = functools.partial(_backpropagated, model, variables, (tuple(each.layer for each in units), rule))
     values = [np.full(each.values.shape, np.nan, np.float32) for each in units]
     signals = [np.zeros_like(each) for each in patches]
-    for (layer, channel, rank), (signal, value) in _each_alone(compute, units, patches, around):
+    for (layer, channel, rank), (signal, value) in _apply_to_patches(compute, units, patches, around):
         box = units[layer].boxes[channel, rank]
         values[layer][channel, rank] = value
         signals[layer][channel, rank, : box[2], : box[3]] = cut(signal, box)
@@ -88,20 +88,19 @@ def reconstruct(
 def chosen_rules(
     model: Model, variables: Variables, images: Float[np.ndarray, "b h w n"], rules: Sequence[ReluBackward] | None
 ) -> tuple[ReluBackward, ...]:
-    """Checks rules for rectifiers, or chooses them.
+    """Checks rules for rectifiers, or returns the default ones.
 
     Args:
       model: Network.
       variables: Its variables.
-      images: Images of the network's size; nothing is computed.
-      rules: Rules that are asked for; None for the standard choice, STANDARD_RULES, or "gradient" for a network without
-        rectifiers.
+      images: Images of the network's size; only their shape is used.
+      rules: Requested rules. Defaults to STANDARD_RULES, or to "gradient" for a network without rectifiers.
 
     Returns:
       The rules, each once.
 
     Raises:
-      ValueError: For no rule or an unknown one, and for another rule than "gradient" where there are no rectifiers.
+      ValueError: For an empty list or an unknown rule, and for a rule other than "gradient" without rectifiers.
     """
     if wrong := [rule for rule in rules or () if rule not in RELU_BACKWARDS]:
         raise ValueError(f"rule {wrong[0]!r}: expected some of {', '.join(RELU_BACKWARDS)}")
@@ -116,16 +115,16 @@ def chosen_rules(
     return ("gradient",)
 
 
-def _each_alone(
+def _apply_to_patches(
     compute: Callable[..., Any],
     units: Sequence[TopUnits],
     patches: Sequence[Float[np.ndarray, "c k h w n"]],
     around: Float[np.ndarray, "height width n"],
 ) -> Iterator[tuple[tuple[int, int, int], Any]]:
-    """Puts every unit's patch into the image `around` and applies a function to batches of bounded size.
+    """Puts every unit's patch into the image `around`, and applies a function to batches of bounded size.
 
     Yields:
-      (number of the layer, position of the channel, rank of the unit) and the function's result for each unit.
+      (index of the layer, index of the channel, rank of the unit) and the function's result for each unit.
     """
     known = [
         (layer, int(channel), int(rank))
@@ -158,7 +157,7 @@ def _responses(
     channels: Int[Array, " b"],
     places: Int[Array, "b 2"],
 ) -> Float[Array, " b"]:
-    """Gives the response of one unit to each image, of the unit's layer by its number among `layers`.
+    """Computes the response of one unit to each image; the unit's layer is given by its index in `layers`.
 
     One program serves the units of all layers.
     """
@@ -176,14 +175,14 @@ _compiled_responses = jax.jit(_responses, static_argnums=(0, 2))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
-def _led_back(
+def _backpropagated(
     model: Model,
     variables: Variables,
     layers_and_rule: tuple[tuple[str, ...], ReluBackward],
     images: Float[Array, "b h w n"],
     *units: Int[Array, "..."],
 ) -> tuple[Float[Array, "b h w n"], Float[Array, " b"]]:
-    """Leads the response of one unit to each image back to the image, and gives the responses; as for `_responses`."""
+    """Backpropagates the response of one unit to each image, and returns the responses too; as for `_responses`."""
     layers, rule = layers_and_rule
 
     def score(images: Array) -> tuple[Array, Array]:

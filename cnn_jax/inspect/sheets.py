@@ -1,4 +1,4 @@
-"""Sheets of small maps on one scale, and panels of maps with a scale each, as figures whose parts have fixed places."""
+"""Figures with a fixed layout: sheets of small maps on one scale, and panels of maps with a scale each."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from PIL import Image
 from cnn_jax import bands
 
 STYLE: Any = {"font.size": 10, "axes.titlesize": 11, "figure.dpi": 120, "axes.linewidth": 0.6}
-_WIDEST, _TALLEST = 8.6, 9.0  # inches of a sheet, about
-_LETTER = 0.092  # inches of a title's letter, on average
+_WIDEST, _TALLEST = 8.6, 9.0  # approximate maximum size of a sheet in inches
+_LETTER = 0.092  # average width of a title's letter in inches
 _LARGEST_TILE = 0.9  # inches
 _MARGIN, _TITLE, _LABEL, _BAR, _GAP = 0.12, 0.34, 0.17, 1.0, 0.05  # inches
 
@@ -44,7 +44,7 @@ class Scale:
 
     @classmethod
     def of(cls, values: np.ndarray, label: str) -> Scale:
-        """Makes the scale of values: white is 0; blue is negative and red positive, or dark is large where none is."""
+        """Creates a scale: white is 0, blue negative, red positive; without negative values, dark is large."""
         limit = float(np.abs(values).max(initial=0.0)) or 1.0
         if (values < 0).any():
             return cls(-limit, limit, label, "RdBu_r")
@@ -53,13 +53,13 @@ class Scale:
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """Words on a sheet of tiles.
+    """Labels of a sheet of tiles.
 
     Attributes:
       title: Title of the sheet.
-      tiles: A word over each tile, row by row; empty for none.
-      rows: A word on the left of each row; empty for none.
-      columns: A word over each column; empty for none.
+      tiles: Label over each tile, row by row; empty for none.
+      rows: Label to the left of each row; empty for none.
+      columns: Label over each column; empty for none.
     """
 
     title: str
@@ -75,14 +75,14 @@ def sheet(
     scale: Scale | None = None,
     picture: UInt8[np.ndarray, "ph pw c"] | None = None,
 ) -> Figure:
-    """Draws maps of one size on one scale.
+    """Draws maps of equal size on one scale.
 
     Args:
-      tiles: Maps, in the order of the rows; with three channels from 0 to 1 where they are colours.
-      columns: Tiles in a row.
-      labels: Words on it.
-      scale: Their scale; None where they are colours.
-      picture: Picture to be drawn on the left, pixels 0 to 255.
+      tiles: Maps, row by row; colours have three channels from 0 to 1.
+      columns: Number of tiles in a row.
+      labels: Labels of the sheet.
+      scale: Scale of the maps; None for colours.
+      picture: Picture to draw on the left, pixels 0 to 255.
 
     Returns:
       The figure.
@@ -132,9 +132,9 @@ def _draw_tile(
     values: np.ndarray,
     scale: Scale | None,
 ) -> None:
-    """Draws a map on a canvas at a place (top, left) in a size (height, width), both in inches, with a thin frame.
+    """Draws a map with a thin frame on a canvas, with `place` (top, left) and `size` (height, width) in inches.
 
-    Axes and images of matplotlib would take seconds for the hundreds of maps of a sheet.
+    Matplotlib's axes and images would take seconds for the hundreds of maps of a sheet.
     """
     height, width = (max(1, round(inches * dpi)) for inches in size)
     if scale is not None:
@@ -151,12 +151,12 @@ def _draw_tile(
 
 @functools.cache
 def _palette(name: str) -> Float[np.ndarray, "256 3"]:
-    """The colours of a colour map."""
+    """Returns the colours of a colour map."""
     return matplotlib.colormaps[name](np.arange(256))[:, :3]
 
 
 def _resized(values: Float[np.ndarray, "h w"], size: Sequence[int]) -> Float[np.ndarray, "oh ow"]:
-    """Enlarges by repeating pixels, or takes means of blocks."""
+    """Resizes by repeating pixels, or by averaging blocks."""
     smaller = size[0] < values.shape[0] or size[1] < values.shape[1]
     method = Image.Resampling.BOX if smaller else Image.Resampling.NEAREST
     return np.asarray(Image.fromarray(values).resize((size[1], size[0]), method))
@@ -168,9 +168,9 @@ class Panel:
 
     Attributes:
       title: Title over it.
-      values: The map; None where there is none.
-      scale: Its scale; None where there is no map.
-      remark: Words under the title, such as that a map is zero everywhere; may be empty.
+      values: The map; None if there is none.
+      scale: Its scale; None if there is no map.
+      remark: Note under the title, for example that a map is zero everywhere; may be empty.
     """
 
     title: str
@@ -216,10 +216,10 @@ def panels(picture: UInt8[np.ndarray, "h w c"], parts: Sequence[Panel]) -> Figur
 
 
 def draw_picture(axes: Axes, picture: UInt8[np.ndarray, "h w c"]) -> None:
-    """Draws a picture as a viewer sees it.
+    """Draws a picture.
 
     Args:
-      axes: Where.
+      axes: Axes to draw on.
       picture: Pixels, 0 to 255.
     """
     axes.imshow(bands.shown(picture), cmap="gray", vmin=0, vmax=255)
@@ -227,7 +227,7 @@ def draw_picture(axes: Axes, picture: UInt8[np.ndarray, "h w c"]) -> None:
 
 @contextmanager
 def new_figure(width: float, height: float) -> Iterator[Figure]:
-    """Makes a figure of a size in inches; what is drawn inside the `with` has the sheets' style."""
+    """Context manager that creates a figure of a size in inches, with the style of sheets."""
     with matplotlib.rc_context(STYLE):
         yield Figure(figsize=(width, height), facecolor="white")
 
@@ -236,7 +236,7 @@ _SMALL: Any = {"fontsize": 8, "ha": "center", "va": "bottom"}
 
 
 def _axes(figure: Figure, box: tuple[float, float, float, float], anchor: str = "C") -> Axes:
-    """Axes at a place in inches (left, bottom, width, height), without frame and ticks."""
+    """Creates axes without frame and ticks at (left, bottom, width, height) in inches."""
     width, height = figure.get_size_inches()
     axes = figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height), anchor=anchor)
     axes.axis("off")

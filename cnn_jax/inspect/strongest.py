@@ -1,4 +1,4 @@
-"""The strongest responses of a layer's channels among images that pass by, with bounded memory."""
+"""Strongest responses of a layer's channels over a stream of images, with bounded memory."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from cnn_jax.models import Model, Variables
 
 @dataclasses.dataclass(frozen=True)
 class TopUnits:
-    """The units of a layer with the strongest responses, for each of some channels the `k` strongest, in falling order.
+    """The `k` units with the strongest responses for each channel of a layer, in decreasing order.
 
     Attributes:
-      layer: Name of the layer, with "/activation" after it where the responses are those of the activation.
-      channels: Numbers of the channels, from 0.
-      values: Responses; -inf where there are fewer images than k.
-      images: Number of each unit's image in the data set, from 0; -1 where there are fewer images than k.
-      places: (row, column) of the unit in the layer's map; (0, 0) where the layer has no maps.
-      boxes: (top, left, height, width) in pixels of all that the unit depends on. In a network with circular padding a
-        box may go beyond the last row or column and on from the first.
+      layer: Name of the layer, followed by "/activation" if the responses are those of the activation.
+      channels: Indices of the channels.
+      values: Responses; -inf if there are fewer images than k.
+      images: Index of each unit's image in the data set; -1 if there are fewer images than k.
+      places: (row, column) of the unit in the layer's map; (0, 0) if the layer has no maps.
+      boxes: (top, left, height, width) in pixels of the region that the unit depends on. With circular padding, a box
+        may extend beyond the last row or column and continue from the first.
     """
 
     layer: str
@@ -39,36 +39,36 @@ class TopUnits:
 
     @property
     def silent(self) -> Bool[np.ndarray, " c"]:
-        """Which channels are 0 at best for every image, behind a rectifier that never opens; their patches are any."""
+        """Mask of the channels whose rectifier is inactive for every image; their patches are arbitrary."""
         return self.values[:, 0] == 0
 
 
 class StrongestUnits:
-    """The strongest units of a layer's channels among the images so far, and their patches.
+    """Strongest units of a layer's channels over the images so far, and their patches.
 
     Attributes:
       layer: Name of the layer, or of the activation after it.
-      channels: Numbers of the channels.
-      values: Responses in falling order, -inf for units still to be found.
-      images: Numbers of the units' images, -1 for units still to be found.
+      channels: Indices of the channels.
+      values: Responses in decreasing order, -inf for units not found yet.
+      images: Indices of the units' images, -1 for units not found yet.
       places: (row, column) of the units in the layer's map.
       patch_shape: Shape of a patch's array: (height, width) of the layer's largest box, and the image's channels.
-      blind: Which units depend on no pixel, by their places and channels; None where all depend on some.
+      blind: Mask of the units that depend on no pixel, by position and channel; None if there are none.
     """
 
     def __init__(
         self, layer: str, channels: Int[np.ndarray, " c"], count: int, fields: UnitFields, image_channels: int
     ) -> None:
-        """Prepares for the first image.
+        """Initializes the search.
 
         Args:
-          layer, channels: As the attributes.
-          count: Units for each channel.
+          layer, channels: As for the attributes.
+          count: Units per channel.
           fields: Receptive fields of the units.
           image_channels: Channels of an image.
 
         Raises:
-          ValueError: Where a channel has no unit that depends on a pixel.
+          ValueError: If a channel has no unit that depends on a pixel.
         """
         self.layer, self.channels = layer, channels
         boxes = [fields.boxes(layer, int(channel)) for channel in channels]
@@ -82,17 +82,17 @@ class StrongestUnits:
         self.images = np.full((len(channels), count), -1)
         self.places = np.zeros((len(channels), count, 2), int)
         self.patch_shape = (int(self._rows[..., 1].max()), int(self._columns[..., 1].max()), image_channels)
-        self._slots = np.tile(np.arange(count), (len(channels), 1))  # where each unit's patch is kept
+        self._slots = np.tile(np.arange(count), (len(channels), 1))  # position of each unit's patch
         self._patches = np.zeros((*self.values.shape, 0))
 
     @property
     def numbers_kept(self) -> int:
-        """How many numbers the patches of all units have together."""
+        """Number of values in the patches of all units."""
         return self.values.size * int(np.prod(self.patch_shape, dtype=object))
 
     @property
     def boxes(self) -> Int[np.ndarray, "c k 4"]:
-        """(top, left, height, width) of what the units depend on, zeros for units still to be found."""
+        """(top, left, height, width) of the region that the units depend on, zeros for units not found yet."""
         channels = np.arange(len(self.channels))[:, None]
         rows, columns = self._rows[channels, self.places[..., 0]], self._columns[channels, self.places[..., 1]]
         boxes = np.stack([rows[..., 0], columns[..., 0], rows[..., 1], columns[..., 1]], axis=-1)
@@ -107,15 +107,15 @@ class StrongestUnits:
         numbers: Int[np.ndarray, "c j"],
         places: Int[np.ndarray, "c j 2"],
     ) -> None:
-        """Compares a batch's strongest units with those so far.
+        """Merges a batch's strongest units with those found so far.
 
-        Among equal responses those of earlier images come first.
+        Ties are broken in favour of earlier images.
 
         Args:
           images: Normalised images of the batch.
-          first: Number of the batch's first image.
-          values: Responses in falling order, -inf for what is no unit.
-          numbers: Numbers of the units' images in the batch.
+          first: Index of the batch's first image.
+          values: Responses in decreasing order, -inf for invalid units.
+          numbers: Indices of the units' images in the batch.
           places: (row, column) of the units.
         """
         if not self._patches.size:
@@ -141,7 +141,7 @@ class StrongestUnits:
                     )
 
     def patches(self) -> Float[np.ndarray, "c k h w n"]:
-        """Hands over the patches in the order of the units; nothing may be added afterwards."""
+        """Returns the patches in the order of the units; nothing may be added afterwards."""
         for channel, slots in enumerate(self._slots):
             self._patches[channel] = self._patches[channel, slots]
         return self._patches
@@ -154,17 +154,17 @@ class StrongestUnits:
 
 
 def cut(image: Float[np.ndarray, "h w n"], box: Sequence[int]) -> Float[np.ndarray, "bh bw n"]:
-    """Cuts a box (top, left, height, width) out of an image; beyond the last pixel it goes on from the first."""
+    """Cuts a box (top, left, height, width) out of an image, wrapping around at the last pixel."""
     rows, columns = box_pixels(box, image.shape)
     return image[rows[:, None], columns]
 
 
 def box_pixels(box: Sequence[int], size: Sequence[int]) -> tuple[Int[np.ndarray, " bh"], Int[np.ndarray, " bw"]]:
-    """Numbers the rows and columns of a box (top, left, height, width) in an image of a size (height, width)."""
+    """Returns the row and column indices of a box (top, left, height, width) in an image of a size (height, width)."""
     return (np.arange(box[2]) + box[0]) % size[0], (np.arange(box[3]) + box[1]) % size[1]
 
 
-# More than seven parameters: a network, a batch, and for each layer which of its units count.
+# More than seven parameters: a network, a batch, and for each layer a mask of its units.
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))
 def strongest_of_batch(
     model: Model,
@@ -181,21 +181,21 @@ def strongest_of_batch(
     Args:
       model, variables: Network and its variables.
       images: Normalised images.
-      there: Which of the images count.
+      there: Mask of the valid images.
       layers: Names of layers.
-      count: Images for each channel, at most the batch.
+      count: Images per channel, at most the batch size.
       channels: Channels of each layer.
-      blind: Which units of each layer's channels do not count; None where all do.
+      blind: Mask of the units to ignore in each layer; None ignores none.
 
     Returns:
-      For each layer (responses in falling order, numbers of the images in the batch, places of the units). Of an image
-      that does not count the response is -inf; all are nan where a response of the layer is not finite.
+      For each layer (responses in decreasing order, indices of the images in the batch, positions of the units).
+      Invalid images have the response -inf; all responses are NaN if one of the layer is not finite.
     """
     outputs = model.apply_with_layers(variables, images, layers)[3]
     results = []
     for layer, numbers, unseeing in zip(layers, channels, blind, strict=True):
         maps = as_maps(outputs[layer])
-        finite = jnp.isfinite(maps).all()  # the largest of several values need not be nan where one is
+        finite = jnp.isfinite(maps).all()  # the maximum of several values need not be NaN if one is
         if unseeing is not None:
             maps = jnp.where(unseeing, -jnp.inf, maps[..., numbers])
             numbers = jnp.arange(len(numbers))
@@ -210,5 +210,5 @@ def strongest_of_batch(
 
 
 def as_maps(output: Array) -> Float[Array, "b oh ow c"]:
-    """The output of a layer in float32; of a layer without maps as maps of one place."""
+    """Returns the output of a layer in float32, with 1x1 maps for a layer without maps."""
     return (output if output.ndim == 4 else output[:, None, None]).astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""Rows of results as CSV."""
+"""CSV of rows of results."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
     """Writes rows as CSV with a header line.
 
     Args:
-      rows: At least one row, all of the same columns; None is an empty cell.
+      rows: At least one row, all with the same columns; None becomes an empty cell.
 
     Returns:
-      The text.
+      The CSV text.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")

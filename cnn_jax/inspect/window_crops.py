@@ -1,9 +1,9 @@
-"""The parts of a network's maps that change where a window of the image does.
+"""Computes the logits of images that differ from one image only in a window, on crops around the window.
 
-Outside of a window's reach every layer has the values that it has for the whole image. So the first layers need to be
-computed on crops around the window alone. They are divided at layers that all later ones read the image through; from
-one to the next, the network runs on a crop, and what agrees with the whole network's computation, tap by tap, is put
-into the maps of the unchanged image. The layers after the last division are computed whole.
+Far from a window, every layer has the same values as for the whole image. The first layers therefore only need to be
+computed on crops around the window. The network is divided at layers through which all later ones read the image.
+Between two divisions it runs on a crop, and the values that agree tap by tap with the computation on the whole image
+replace those in the maps of the unchanged image. The layers after the last division are computed on whole maps.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from cnn_jax.models import Model, Variables
 from cnn_jax.ops.padding import GeometryError
 from cnn_jax.padding_dialects import border_mode
 
-LEAST_SAVED = 5e9  # multiply-adds of all windows together: less is not worth a larger program
-_LEAST_PART = 0.04  # of the network's multiply-adds, between two divisions
-_LARGEST_SHARE = 0.8  # of the multiply-adds between two divisions, computed on crops
-_TRIES = 6  # sizes of a crop
-# Kinds of layers whose outputs depend on their windows of the input alone, at the same place where there is none.
+LEAST_SAVED = 5e9  # multiply-adds over all windows; saving fewer is not worth a larger program
+_LEAST_PART = 0.04  # minimum share of the network's multiply-adds between two divisions
+_LARGEST_SHARE = 0.8  # maximum share of the multiply-adds between two divisions that crops may need
+_TRIES = 6  # maximum number of crop sizes tried
+# Kinds of layers whose outputs depend only on a window of the input, or on the same position.
 _LOCAL = frozenset(
     {
         "conv", "max_pool", "avg_pool", "min_pool", "batch_norm", "lrn", "scale", "dropout", "pad", "crop", "add",
@@ -39,12 +39,12 @@ _LOCAL = frozenset(
 
 
 class Part(NamedTuple):
-    """A part of a network that is computed on crops.
+    """Part of a network that is computed on crops.
 
     Attributes:
-      source: Name of the layer that the part begins after; None is the image.
-      target: Name of the layer that it ends with.
-      pixels: (height, width) of a picture that gives maps of the crops' sizes.
+      source: Name of the layer before the part; None is the image.
+      target: Name of the part's last layer.
+      pixels: (height, width) of a picture that has maps of the crops' sizes.
       size: (height, width) of the crops of the source's output.
     """
 
@@ -55,12 +55,12 @@ class Part(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where the crops of a part lie, one for each window.
+    """Positions of a part's crops, one for each window.
 
     Attributes:
       sources: First (row, column) of the crop in the source's map.
-      targets: First (row, column) of what is computed in the target's map.
-      rows, columns: Which of its rows and columns have the values that the whole network would give them.
+      targets: First (row, column) of the computed region in the target's map.
+      rows, columns: Masks of its rows and columns that have the values of the whole network.
     """
 
     sources: Int[Array | np.ndarray, "n 2"]
@@ -70,7 +70,7 @@ class Places(NamedTuple):
 
 
 class _Crop(NamedTuple):
-    """One axis of the crop of one window."""
+    """Crop of one window along one axis."""
 
     source: int
     target: int
@@ -79,7 +79,7 @@ class _Crop(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Network:
-    """The rows of a network's layers in evaluation, for images and for crops."""
+    """Layer rows of a network in evaluation, for images and for crops."""
 
     model: Model
     image_shape: tuple[int, int, int]
@@ -97,7 +97,7 @@ class _Network:
         return UnitFields(self.rows, self.image_shape)
 
     def cropped(self, pixels: tuple[int, int], target: int) -> tuple[LayerRow, ...] | None:
-        """The rows up to the target for a picture of other pixels; None where it is too small."""
+        """Returns the rows up to the target for a picture of another size; None if it is too small."""
         shape = (*pixels, self.image_shape[2])
         try:
             rows = self.model.part_rows(self.variables, shape, self.rows[target].name)
@@ -114,19 +114,19 @@ def plan_parts(
     windows: tuple[tuple[int, int], ...],
     window: tuple[int, int],
 ) -> tuple[tuple[Part, ...], tuple[Places, ...]]:
-    """Divides a network into parts that are computed on crops around windows, where it saves enough.
+    """Divides a network into parts to compute on crops around windows, if this saves enough.
 
     Args:
       model: Network.
       image_shape: (height, width, channels) of the image in pixels.
-      windows: First (row, column) of each window; beyond the image the window changes nothing.
+      windows: First (row, column) of each window; outside the image, a window changes nothing.
       window: (height, width) of the windows in pixels.
 
     Returns:
-      (parts in the order of computation, where their crops lie); none where the whole network is computed.
+      (parts in the order of computation, positions of their crops); empty if the whole network is computed.
 
     Raises:
-      GeometryError: Where the image is too small for a layer.
+      GeometryError: If the image is too small for a layer.
     """
     network, starts = _Network(model, image_shape), np.array(windows)
     if sum(row.multiply_adds for row in model.layers(image_shape)) * len(starts) < LEAST_SAVED:
@@ -139,7 +139,7 @@ def plan_parts(
         whole = sum(row.multiply_adds for row in network.rows[source + 1 : target + 1])
         if whole < _LEAST_PART * total:
             continue
-        found = _part(network, source, target, starts, window)
+        found = _plan_part(network, source, target, starts, window)
         if found is None:
             break
         part, where, rows = found
@@ -161,22 +161,22 @@ def changed_logits(
     places: Sequence[Places],
     kept: Sequence[Float[Array, "h w c"]],
 ) -> Float[Array, "n k"]:
-    """Classifies images that differ from one image in a window each.
+    """Computes the logits of images that each differ from one image in a window.
 
     Args:
       model: Network.
       variables: Its variables.
       images: Normalised pixels.
-      parts: The parts of the network that are computed on crops, as `plan_parts` gives them.
-      places: Where the crops lie, an entry for each image.
-      kept: Outputs of the parts' targets for the image without a window.
+      parts: Parts of the network to compute on crops, from `plan_parts`.
+      places: Positions of the crops, with an entry for each image.
+      kept: Outputs of the parts' last layers for the image without a window.
 
     Returns:
       Logits.
     """
     maps = images
     for part, place, unchanged in zip(parts, places, kept, strict=True):
-        crops = _cut(maps, place.sources, part.size)
+        crops = _crop_maps(maps, place.sources, part.size)
         if part.source is None:
             computed = model.apply_part(variables, crops, stop=part.target)
         else:
@@ -184,15 +184,15 @@ def changed_logits(
             computed = model.apply_part(variables, pixels, {part.source: crops}, part.target)
         agrees = place.rows[:, :, None, None] & place.columns[:, None, :, None]
         whole = jnp.broadcast_to(unchanged, (len(images), *unchanged.shape))
-        new = jnp.where(agrees, computed, _cut(whole, place.targets, computed.shape[1:3]))
+        new = jnp.where(agrees, computed, _crop_maps(whole, place.targets, computed.shape[1:3]))
         maps = jax.vmap(lambda one, some, at: jax.lax.dynamic_update_slice(one, some, (at[0], at[1], 0)))(
             whole, new, place.targets
         )
     return model.apply_part(variables, images, {parts[-1].target: maps} if parts else None)
 
 
-def _cut(maps: Array, starts: Array | np.ndarray, size: Sequence[int]) -> Array:
-    """Cuts a rectangle of a size out of each map."""
+def _crop_maps(maps: Array, starts: Array | np.ndarray, size: Sequence[int]) -> Array:
+    """Crops each map to a rectangle of a size."""
     result: Array = jax.vmap(lambda one, at: jax.lax.dynamic_slice(one, (at[0], at[1], 0), (*size, maps.shape[3])))(
         maps, starts
     )
@@ -200,8 +200,8 @@ def _cut(maps: Array, starts: Array | np.ndarray, size: Sequence[int]) -> Array:
 
 
 def _divisions(rows: Sequence[LayerRow]) -> list[int]:
-    """The layers that all later ones read the image through, each before one that multiplies."""
-    oldest = [IMAGE] * len(rows)  # that the layers after each read
+    """Returns the layers through which all later ones read the image, each before one with multiply-adds."""
+    oldest = [IMAGE] * len(rows)  # oldest layer read by the layers after each
     read = len(rows)
     for number in range(len(rows) - 1, 0, -1):
         read = min(read, *rows[number].sources)
@@ -215,10 +215,10 @@ def _divisions(rows: Sequence[LayerRow]) -> list[int]:
     return found
 
 
-def _part(
+def _plan_part(
     network: _Network, source: int, target: int, starts: Int[np.ndarray, "n 2"], window: tuple[int, int]
 ) -> tuple[Part, Places, tuple[LayerRow, ...]] | None:
-    """Finds the smallest crops that serve all windows; None where there are none smaller than the image."""
+    """Finds the smallest crops that work for all windows; None if none is smaller than the image."""
     for attempt in range(_TRIES):
         pixels = tuple(
             _crop_pixels(network, source, target, axis, starts[:, axis], window[axis], attempt) for axis in range(2)
@@ -254,7 +254,7 @@ def _part(
 def _crop_pixels(
     network: _Network, source: int, target: int, axis: int, starts: Int[np.ndarray, " n"], window: int, attempt: int
 ) -> int:
-    """A length of crops that may serve all windows, the larger the later the attempt; at most the image's."""
+    """Returns a crop length that may work for all windows; it grows with the attempt, up to the image's length."""
     length, jump = network.image_shape[axis], _jump(network.rows, target, axis)
     seen = network.fields.seen(network.rows[target].name)[axis]
     before = network.fields.seen(network.rows[source].name)[axis] if source != IMAGE else np.eye(length)
@@ -269,7 +269,7 @@ def _crop_pixels(
 
 
 def _jump(rows: Sequence[LayerRow], target: int, axis: int) -> int:
-    """Pixels between neighbouring outputs of a layer."""
+    """Returns the distance in pixels between neighbouring outputs of a layer."""
     jump, number = 1, target
     while number != IMAGE:
         strides = rows[number].strides
@@ -281,7 +281,7 @@ def _jump(rows: Sequence[LayerRow], target: int, axis: int) -> int:
 def _crop(
     network: _Network, rows: Sequence[LayerRow], source: int, axis: int, start: int, window: int, pixels: int
 ) -> _Crop | None:
-    """Places the crop of one window; None where none of this length has all that the window changes."""
+    """Positions the crop of one window; None if no crop of this length contains everything that the window changes."""
     target = len(rows) - 1
     length, jump = network.image_shape[axis], _jump(network.rows, target, axis)
     seen = network.fields.seen(network.rows[target].name)[axis]
@@ -312,8 +312,8 @@ def _agreement(
       crop: (first pixel, pixels) of the crop.
 
     Returns:
-      First place in the source's and in the target's map, and which of the target's places agree; None where places
-      of the crop are no places of the whole.
+      First position in the source's and in the target's map, and a mask of the positions of the target that agree; None
+      if positions of the crop are not positions of the whole.
     """
     places: dict[int, tuple[int, np.ndarray]] = {IMAGE: (crop[0], np.ones(crop[1], bool))}
     for number, (row, small) in enumerate(zip(whole, cropped, strict=False)):
@@ -338,7 +338,7 @@ def _agreement(
 def _windows_agreement(
     row: LayerRow, small: LayerRow, axis: int, first: int, agrees: Bool[np.ndarray, " n"]
 ) -> tuple[int, Bool[np.ndarray, " m"]] | None:
-    """First place of the outputs, and which of them see the same through all taps."""
+    """Returns the first position of the outputs, and a mask of those that read equal values at all taps."""
     assert row.window is not None
     assert row.strides is not None
     assert row.dilation is not None
@@ -350,15 +350,15 @@ def _windows_agreement(
         return None
     outputs = np.arange(small.output_shape[axis])
     taps = outputs[:, None] * stride + np.arange(row.window[axis]) * row.dilation[axis] - low
-    inside = _read(small, axis, taps)
-    outside = _read(row, axis, taps + first)
+    inside = _tap_positions(small, axis, taps)
+    outside = _tap_positions(row, axis, taps + first)
     same = np.where(inside < 0, outside < 0, (outside == inside + first) & agrees[np.maximum(inside, 0)])
     there = (outputs + start >= 0) & (outputs + start < row.output_shape[axis])
     return start, same.all(axis=1) & there
 
 
-def _read(row: LayerRow, axis: int, taps: Int[np.ndarray, "m k"]) -> Int[np.ndarray, "m k"]:
-    """The input's places that taps read, -1 for zeros; a border of other values is where it takes them from."""
+def _tap_positions(row: LayerRow, axis: int, taps: Int[np.ndarray, "m k"]) -> Int[np.ndarray, "m k"]:
+    """Returns the input positions that taps read, -1 for zeros; other border values have their source positions."""
     count, mode = row.input_shape[axis], border_mode(row.padding)
     if mode is None:
         return np.where((taps >= 0) & (taps < count), taps, -1)

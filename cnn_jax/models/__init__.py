@@ -1,10 +1,11 @@
-"""The registry of networks, and all that training knows of one: `init` and `apply`."""
+"""Creates networks by name, and gives access to them as pure functions: `init`, `apply` and access to layers."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -28,36 +29,41 @@ from cnn_jax.words import unknown_layer
 Variables = Mapping[str, Any]
 
 
-def _initialize(module: nn.Module, image_shape: tuple[int, int, int], key: PRNGKeyArray) -> Variables:
-    """Initialises by Flax alone.
+def _tracing_quickly() -> AbstractContextManager[None]:
+    """Traces for a TPU, whose operations are traced four times as fast as those for a CPU.
 
-    Layers and variables are the same for every platform, and nothing else is computed; the operations for a
-    TPU are traced in a quarter of the time that those for a CPU take.
+    For results that are the same on every platform: layers and variables.
     """
-    with building_for("tpu"):
+    return building_for("tpu")
+
+
+def _initialize(module: nn.Module, image_shape: tuple[int, int, int], key: PRNGKeyArray) -> Variables:
+    """Initializes the variables with Flax's `init`."""
+    with _tracing_quickly():
         variables: Variables = module.init({"params": key, "dropout": key}, jnp.zeros((1, *image_shape)), train=False)
     return variables
 
 
 class _Outline(NamedTuple):
-    """A network as it is traced: its layers and initial kernels in order, and the shapes of its variables."""
+    """Layers and initial kernels of a traced network, in order, and the shapes of its variables."""
 
     rows: tuple[LayerRow, ...]
     kernels: tuple[KernelSpec, ...]
     variables: Variables
 
 
-@functools.lru_cache(maxsize=16)  # of ResNet-50 it takes a fifth of a second, and a run asks for it several times
+@functools.lru_cache(maxsize=16)  # takes 0.2 s for ResNet-50, and a run calls it several times
 def _outline(module: nn.Module, image_shape: tuple[int, int, int]) -> _Outline:
-    """Initialises a network without computing anything."""
+    """Traces a network's initialization."""
     kernels: list[KernelSpec] = []
 
     def collect(spec: KernelSpec) -> Array:
         kernels.append(spec)
         return jnp.zeros(spec.shape)
 
+    key = jax.eval_shape(jax.random.key, 0)  # a key itself would be computed, on a device
     with trace_layers() as trace, emitting_flax_layers(), initial_kernels_from(collect):
-        variables = jax.eval_shape(functools.partial(_initialize, module, image_shape), jax.random.key(0))
+        variables = jax.eval_shape(functools.partial(_initialize, module, image_shape), key)
     return _Outline(tuple(trace.rows), tuple(kernels), variables)
 
 
@@ -69,9 +75,9 @@ def _initialize_from(
     key: PRNGKeyArray,
     numbers: Array,
 ) -> Variables:
-    """Initialises with kernels made of given numbers, in one program.
+    """Initializes with kernels made from the given numbers.
 
-    Operation by operation it would cost seconds and half a gigabyte for a ResNet-50.
+    Without `jit`, op by op, this would take seconds and half a gigabyte for a ResNet-50.
     """
     kernels = iter(split_kernels(numbers, specs))
     with initial_kernels_from(lambda _: next(kernels)):
@@ -80,7 +86,7 @@ def _initialize_from(
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A network as pure functions of its variables."""
+    """Pure functions of a network's variables."""
 
     module: nn.Module
 
@@ -92,25 +98,25 @@ class Model:
           image_shape: (height, width, channels) of an image in pixels.
 
         Returns:
-          {"params": ..., and "batch_stats": ... where the network normalises by batch}.
+          {"params": ...}, with "batch_stats" if the network has batch norm.
 
         Raises:
-          GeometryError: Where the image is too small for a layer; the message names it.
+          GeometryError: If the image is too small for a layer; the message names the layer.
         """
         specs = _outline(self.module, image_shape).kernels
-        # All kernels are made of one draw, by the distribution of the first.
+        # All kernels come from one draw, from the distribution of the first kernel.
         scheme, count = specs[0].scheme if specs else "lecun_normal", sum(spec.size for spec in specs)
         numbers = standard_numbers(scheme, key, count)
         return _initialize_from(self.module, image_shape, specs, key, numbers)
 
     def variable_shapes(self, image_shape: tuple[int, int, int]) -> Variables:
-        """Gives the shapes and types of the variables that `init` draws; nothing is computed.
+        """Returns the shapes and types of the variables that `init` draws, without computing them.
 
         Args:
           image_shape: (height, width, channels) of an image in pixels.
 
         Returns:
-          As `init` gives them, with a `jax.ShapeDtypeStruct` in place of each array.
+          The variables of `init` as `jax.ShapeDtypeStruct`s.
 
         Raises:
           GeometryError: As for `init`.
@@ -123,10 +129,10 @@ class Model:
         """Classifies images.
 
         Args:
-          variables: Variables as `init` gives them.
-          images: Normalised pixels.
-          train: Whether dropout and batch statistics are those of training.
-          key: Random key for dropout; needed in training.
+          variables: Variables as returned by `init`.
+          images: Normalized pixels.
+          train: Whether to apply dropout, use batch statistics and run auxiliary classifiers.
+          key: Random key for dropout, required in training.
 
         Returns:
           (logits, auxiliary logits, new batch statistics).
@@ -144,32 +150,31 @@ class Model:
         train: bool = False,
         key: PRNGKeyArray | None = None,
     ) -> tuple[Float[Array, "b k"], tuple[Float[Array, "b k"], ...], Variables, dict[str, Array]]:
-        """Classifies images, reading and perturbing the outputs of layers.
+        """Classifies images, and reads or perturbs the outputs of layers.
 
-        Called inside `ops.relu_backward`, the rectifiers have that backward pass.
+        Layers have their names in the layer table. The output of a convolution or dense layer includes its bias; the
+        output of any layer is taken before the norm or activation that follows it. The output of an activation directly
+        after a layer has the layer's name followed by "/activation" (see `activations`). The gradient with respect to a
+        perturbation of zeros is the gradient at that layer. Reading or perturbing a layer's output prevents its fusion
+        with the next layer, so results may differ from those of `apply` by rounding.
 
-        Layers are named as in the layer table. A layer's output is what the layer by itself computes: of a convolution
-        or a dense layer the products and the bias, before a norm or an activation that follows; of a norm, a pooling or
-        an addition likewise before the activation. The output of an activation that follows a layer directly has the
-        layer's name with "/activation" after it (`activations` lists them). The gradient with respect to a perturbation
-        of zeros is the gradient at that layer. Layers that are fused otherwise are computed apart where their outputs
-        are read or perturbed, so that results may differ from those of `apply` by rounding.
+        Inside `ops.relu_backward`, ReLUs use its backward pass.
 
         Args:
-          variables: Variables as `init` gives them.
-          images: Normalised pixels.
+          variables: Variables as returned by `init`.
+          images: Normalized pixels.
           capture: Names of the layers to read, or "all" for every layer that runs.
-          perturb: Arrays to add to layers' outputs, by the layers' names; each broadcasts to the output [b, ...].
-          train: Whether dropout and batch statistics are those of training, and auxiliary classifiers run.
-          key: Random key for dropout; needed in training.
+          perturb: Arrays to add to layers' outputs, by layer name; each broadcasts to the output [b, ...].
+          train: Whether to apply dropout, use batch statistics and run auxiliary classifiers.
+          key: Random key for dropout, required in training.
 
         Returns:
-          (logits, auxiliary logits, new batch statistics, outputs of the captured layers by name, perturbations
-          included).
+          (logits, auxiliary logits, new batch statistics, outputs of the captured layers by name, including
+          perturbations).
 
         Raises:
-          ValueError: For a name that is no layer's, with the nearest and all names; for a layer that runs in training
-            alone; for a perturbation that does not broadcast.
+          ValueError: If a name is not a layer's (the message lists the nearest and all names), if a layer runs only in
+            training, or if a perturbation does not broadcast.
         """
         names: frozenset[str] | Literal["all"] = "all"
         if capture != "all":
@@ -189,29 +194,28 @@ class Model:
         replace: Mapping[str, Array] | None = None,
         stop: str | None = None,
     ) -> Float[Array, "b ..."]:
-        """Computes a part of the network in evaluation: from given outputs of layers, up to a layer.
+        """Evaluates part of the network: from given layer outputs, up to a layer.
 
-        What only the replaced outputs depend on is not computed, once compiled. Up to a layer the images may have any
-        size that these layers take, even one that the network's dense layers are not made for.
+        Compiled, it computes nothing that only the replaced outputs depend on. Up to layer `stop` the images may have
+        any size that these layers accept, even if the network's dense layers do not.
 
         Args:
-          variables: Variables as `init` gives them.
-          images: Normalised pixels; where all that reads them is replaced, their size alone counts.
-          replace: Arrays in place of layers' outputs, by the layers' names in the layer table.
-          stop: Name of the layer whose output is the result. Defaults to the logits.
+          variables: Variables as returned by `init`.
+          images: Normalized pixels; if every layer that reads them is replaced, only their shape matters.
+          replace: Arrays that replace layers' outputs, by layer name.
+          stop: Name of the layer whose output is returned; None returns the logits.
 
         Returns:
-          Output of the layer, before a norm or an activation that follows, or the logits.
+          Output of the layer, before the norm or activation that follows it, or the logits.
 
         Raises:
-          GeometryError: Where the images are too small for a layer.
-          ValueError: Where `stop` or a replaced layer is not among those that run, or a replacement has another shape
-            than the output.
+          GeometryError: If the images are too small for a layer.
+          ValueError: If `stop` or a replaced layer does not run, or a replacement's shape is not the output's.
         """
         return self._part(variables, images, replace, stop)[0]
 
     def part_rows(self, variables: Variables, image_shape: tuple[int, int, int], stop: str) -> tuple[LayerRow, ...]:
-        """Lists the rows of the layers that `apply_part` runs up to a layer; nothing is computed.
+        """Lists the rows of the layers that `apply_part` runs up to a layer, by tracing only.
 
         Args:
           variables: Variables, or their shapes.
@@ -231,13 +235,14 @@ class Model:
             traces.append(trace)
             return output
 
-        jax.eval_shape(run, variables, jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))
+        with _tracing_quickly():
+            jax.eval_shape(run, variables, jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))
         return tuple(traces[0].rows)
 
     def _part(
         self, variables: Variables, images: Array, replace: Mapping[str, Array] | None, stop: str | None
     ) -> tuple[Array, LayerTrace]:
-        """The result of `apply_part`, and the layers that ran."""
+        """Returns the result of `apply_part` and the layers that ran."""
         with trace_layers(replace=replace, stop=stop) as trace, emitting_flax_layers():
             try:
                 output = self.apply(variables, images, train=False)[0]
@@ -250,30 +255,30 @@ class Model:
         return output, trace
 
     def layers(self, image_shape: tuple[int, int, int]) -> tuple[LayerRow, ...]:
-        """Lists the rows of the layer table in the order of computation; nothing is computed.
+        """Lists the rows of the layer table in the order of computation, by tracing only.
 
         Args:
           image_shape: (height, width, channels) of an image in pixels.
 
         Returns:
-          The rows, auxiliary classifiers included.
+          The rows, including auxiliary classifiers.
 
         Raises:
           GeometryError: As for `init`.
-          LayerTableError: Where the rows do not account for all parameters, the layers named.
+          LayerTableError: If the rows do not account for all parameters; the message names the layers.
         """
         outline = _outline(self.module, image_shape)
         check_rows(outline.rows, outline.variables.get("params", {}))
         return outline.rows
 
     def activations(self, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
-        """Lists the activations that run in evaluation, by the names under which their outputs are read and perturbed.
+        """Lists the names of the activations that run in evaluation, as `apply_with_layers` takes them.
 
         Args:
           image_shape: (height, width, channels) of an image in pixels.
 
         Returns:
-          Names in the order of computation: each a layer's with "/activation" after it, or "image/activation".
+          Names in the order of computation: "<layer>/activation", or "image/activation" for the input's.
 
         Raises:
           GeometryError: As for `init`.
@@ -281,7 +286,7 @@ class Model:
         return _activations(self, image_shape)
 
     def layer_graph(self, image_shape: tuple[int, int, int]) -> tuple[LayerNode, ...]:
-        """Gives the layers and activations that run in evaluation, and what each reads; nothing is computed.
+        """Returns the graph of the layers and activations that run in evaluation, by tracing only.
 
         Args:
           image_shape: (height, width, channels) of an image in pixels.
@@ -294,39 +299,40 @@ class Model:
         """
         names = [row.name for row in self.layers(image_shape)] + list(self.activations(image_shape))
         shapes = self.variable_shapes(image_shape)
-        return trace_graph(lambda v, x: self.apply(v, x, train=False)[0], shapes, image_shape, frozenset(names))
+        with _tracing_quickly():
+            return trace_graph(lambda v, x: self.apply(v, x, train=False)[0], shapes, image_shape, frozenset(names))
 
 
 @functools.lru_cache(maxsize=16)
 def _activations(model: Model, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     variables = _outline(model.module, image_shape).variables
-    # With a backward pass of rectifiers no activation is fused with a pooling.
-    with trace_layers() as trace, emitting_flax_layers(), ops.relu_backward("gradient"):
+    # Inside `relu_backward` no activation is fused with a pooling.
+    with trace_layers() as trace, emitting_flax_layers(), ops.relu_backward("gradient"), _tracing_quickly():
         jax.eval_shape(lambda v, x: model.apply(v, x, train=False)[0], variables, images)
     return tuple(trace.activations)
 
 
 def _unknown_layer(name: str, ran: Iterable[LayerRow], rows: Iterable[LayerRow]) -> str:
-    """The error for a layer that did not run."""
+    """Returns the message for a layer that did not run."""
     if any(row.name == name for row in rows):
-        return f"layer {name!r} runs in training alone; use train=True"
+        return f"layer {name!r} runs only in training; use train=True"
     return unknown_layer(name, (row.name for row in ran))
 
 
 def create(config: ModelConfig, num_classes: int, frozen: tuple[str, ...] = ()) -> Model:
-    """Builds the network that a config names, by its entry in `NETWORKS`.
+    """Creates the network that a config names.
 
     Args:
-      config: Config of one architecture, told by its `name`.
+      config: Config of one architecture; `config.name` is a key of `NETWORKS`.
       num_classes: Width of the logits.
-      frozen: Paths of layers whose batch statistics stand still in training.
+      frozen: Paths of layers whose running statistics do not change in training.
 
     Returns:
       The network.
 
     Raises:
-      ValueError: Where no network has this name.
+      ValueError: If no network has this name.
     """
     module = registry.builder(NETWORKS, config.name)
     return Model(module(config=config, num_classes=num_classes, policy=Policy.of(config, frozen)))

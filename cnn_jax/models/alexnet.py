@@ -1,4 +1,4 @@
-"""AlexNet: the paper's (the lecture's table 13-2) and torchvision's, which differ in their configs' defaults."""
+"""AlexNet as in the paper (the lecture's table 13-2) and as in torchvision, which differ in their config defaults."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cnn_jax.layer_rows import SlidingWindow
 
 
 class AlexNetModule(nn.Module):
-    """Five convolutions, two hidden dense layers.
+    """Five convolutions and two hidden dense layers.
 
-    C1 makes 55x55 maps of 224x224 images. SAME would make 56 = ceil(224 / 4), where the lecture's sum drops a "+1";
-    pads of 1 and 2 (227 pixels) make 55, and so do torchvision's of 2. The lecture's table ends with 13x13 maps;
-    with the paper's last pooling, on by default, they are 6x6 and the network has 62,378,344 parameters, without it
-    201,838,952. torchvision's has 61,100,840.
+    C1 maps 224x224 images to 55x55. SAME would give 56 = ceil(224 / 4); the lecture's arithmetic drops a "+1". Pads of
+    1 and 2 (227 pixels), or torchvision's pads of 2, give 55. The lecture's table ends with 13x13 maps; with the
+    paper's last pooling, on by default, they are 6x6. The network has 62,378,344 parameters with it and 201,838,952
+    without; torchvision's has 61,100,840.
 
     Sources: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks",
     2012, section 3.5; Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014.

@@ -1,4 +1,4 @@
-"""The lecture's network as a configurable stack."""
+"""Configurable stack of convolutions; the lecture's network by default."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cnn_jax.config.model import Cnn, is_per_stage
 
 
 class CnnModule(nn.Module):
-    """Stages of convolution, normalisation, activation and pooling, then a dense head.
+    """Stages of convolution, normalization, activation and pooling, then a dense head.
 
-    With the default config and 28x28x1 images it is the Keras network of the lecture: 93,322 parameters.
+    With the default config and 28x28x1 images this is the lecture's Keras network, with 93,322 parameters.
     """
 
     config: Cnn
@@ -48,7 +48,7 @@ class CnnModule(nn.Module):
 
 
 def _at(config: Cnn, field: str, stage: int) -> Any:
-    """A field's value at one stage, counted from 0."""
+    """Returns a field's value at one stage, counted from 0."""
     value = getattr(config, field)
     if not is_per_stage(field, value):
         return value

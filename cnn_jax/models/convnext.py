@@ -1,4 +1,4 @@
-"""ConvNeXt: a residual network after the designs of vision transformers."""
+"""ConvNeXt: a residual network with design choices of vision transformers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnn_jax.config.networks import ConvNeXt
 
 
 class ConvNeXtModule(nn.Module):
-    """A convolution over patches, four stages of blocks with norm and convolution between them, the mean of every map.
+    """A patch convolution, four stages of blocks with norm and strided convolution in between, and a global head.
 
     ConvNeXt-T has 28,589,128 parameters.
 

@@ -1,4 +1,4 @@
-"""DenseNet: every layer of a block reads the maps of all layers before it."""
+"""DenseNet: each layer of a block reads the maps of all preceding layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cnn_jax.layer_rows import SlidingWindow
 
 
 class DenseNetModule(nn.Module):
-    """A convolution, dense blocks with transitions between them that halve the maps, the mean of every map.
+    """A convolution, dense blocks with transitions in between that halve the map size, and a global head.
 
     DenseNet-121 has 7,978,856 parameters, -161 28,681,000, -169 14,149,480 and -201 20,013,928.
 

@@ -8,11 +8,11 @@ from jaxtyping import Array, Float
 from cnn_jax.blocks import ConvBlock, GlobalHead, InvertedResidual, Policy, Squeeze, drop_rates, make_divisible
 from cnn_jax.config.networks import EfficientNet
 
-FEATURES = (16, 24, 40, 80, 112, 192, 320)  # of the seven stages
+FEATURES = (16, 24, 40, 80, 112, 192, 320)  # output channels of the seven stages
 
 
 class EfficientNetModule(nn.Module):
-    """A convolution, seven stages of inverted residual blocks, a 1x1 convolution, the mean of every map.
+    """A convolution, seven stages of inverted residual blocks, a 1x1 convolution, and a global head.
 
     EfficientNet-B0 has 5,288,548 parameters.
 

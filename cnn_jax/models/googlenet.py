@@ -1,4 +1,4 @@
-"""GoogLeNet: the paper's and torchvision's, which differ in their configs' defaults."""
+"""GoogLeNet as in the paper and as in torchvision, which differ in their config defaults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnn_jax.config.model import GoogLeNet, TorchvisionGoogLeNet
 from cnn_jax.layer_rows import Branches, SlidingWindow
 from cnn_jax.ops.padding import IntPair
 
-# Table 1 of the paper: 1x1; 3x3 reduction, 3x3; 5x5 reduction, 5x5; 1x1 after pooling.
+# Table 1 of the paper: channels of 1x1; 3x3 reduction, 3x3; 5x5 reduction, 5x5; 1x1 after pooling.
 MODULES = {
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),
@@ -27,10 +27,10 @@ AUXILIARY_FEATURES = 128
 
 
 class GoogLeNetModule(nn.Module):
-    """A stem of three convolutions, nine inception modules, the mean of every map.
+    """A stem of three convolutions, nine inception modules, and a global head.
 
-    The paper's has 6,998,552 parameters, 13,378,280 with the two auxiliary classifiers; torchvision's 6,624,904 and
-    13,004,888.
+    The paper's network has 6,998,552 parameters, 13,378,280 with the two auxiliary classifiers; torchvision's has
+    6,624,904 and 13,004,888.
 
     Source: Szegedy et al., "Going deeper with convolutions", 2015, table 1.
     """
@@ -56,7 +56,7 @@ class GoogLeNetModule(nn.Module):
             x = lrn("lrn2", x, k=1.0, mean=True)
         if config.stem_pools[1]:
             x = self._pool("pool2", x)
-        logits_in_between = []
+        aux_logits = []
         for stage, count in zip((3, 4, 5), config.modules, strict=True):  # 28x28x480, 14x14x832, 7x7x1024
             if stage > 3 and count:
                 x = self._pool(f"pool{stage - 1}", x, config.last_pool_window if stage == 5 else config.pool_window)
@@ -67,8 +67,8 @@ class GoogLeNetModule(nn.Module):
                     x, train
                 )
                 if config.aux_heads and module in AUXILIARY and (train or self.is_initializing()):
-                    logits_in_between.append(self._classify(AUXILIARY[module], x, train))
-        return GlobalHead(self.num_classes, policy, config.dropout, name="head")(x, train), tuple(logits_in_between)
+                    aux_logits.append(self._classify(AUXILIARY[module], x, train))
+        return GlobalHead(self.num_classes, policy, config.dropout, name="head")(x, train), tuple(aux_logits)
 
     def _pool(self, name: str, x: Array, window: IntPair | None = None) -> Array:
         config = self.config

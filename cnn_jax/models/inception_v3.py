@@ -1,4 +1,4 @@
-"""Inception v3: modules of factorised convolutions."""
+"""Inception v3: modules of factorized convolutions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cnn_jax.config.networks import InceptionV3
 from cnn_jax.layer_rows import Branches, SlidingWindow
 from cnn_jax.ops.padding import Padding
 
-LETTERS = ("bcd", "bcde", "bc")  # of the modules of the three sizes; "a" is the one that halves the maps
+LETTERS = ("bcd", "bcde", "bc")  # names of the modules at the three map sizes; module "a" halves the maps
 POOLED = {"5b": 32, "5c": 64, "5d": 64}
-FACTORISED = {"6b": 128, "6c": 160, "6d": 160, "6e": 192}
+FACTORIZED = {"6b": 128, "6c": 160, "6d": 160, "6e": 192}
 AUXILIARY = ("6e", 128, 768)
 
 
 class InceptionV3Module(nn.Module):
-    """Five convolutions, modules at three sizes of maps, the mean of every map.
+    """Five convolutions, modules at three map sizes, and a global head.
 
     It has 23,834,568 parameters, 27,161,264 with the auxiliary classifier.
 
@@ -35,7 +35,7 @@ class InceptionV3Module(nn.Module):
         self, images: Float[Array, "b h w c"], train: bool
     ) -> tuple[Float[Array, "b k"], tuple[Float[Array, "b k"], ...]]:
         config, x = self.config, self._stem(images, train)
-        halving, in_between = config.reduction_padding, []
+        halving, aux_logits = config.reduction_padding, []
         for size, (count, letters) in enumerate(zip(config.modules, LETTERS, strict=True), start=5):
             if size > 5 and count:  # 35x35x288, 17x17x768, 8x8x2048
                 branches = _halving_6(halving) if size == 6 else _halving_7(halving)
@@ -44,9 +44,9 @@ class InceptionV3Module(nn.Module):
                 number = f"{size}{letter}"
                 x = self._module(number, _branches(number, config.pooling), x, train)
             if size == 6 and count and config.aux_heads and (train or self.is_initializing()):
-                in_between.append(self._classify(x, train))
+                aux_logits.append(self._classify(x, train))
         head = GlobalHead(self.num_classes, self.policy, config.dropout, name="head")
-        return head(x, train), tuple(in_between)
+        return head(x, train), tuple(aux_logits)
 
     def _stem(self, images: Array, train: bool) -> Array:
         config, x = self.config, images
@@ -66,7 +66,7 @@ class InceptionV3Module(nn.Module):
             strides=config.stem_strides,
             padding=config.stem_padding,
             name="conv1a",
-        )(x, train)  # of 299 pixels 149x149x32
+        )(x, train)  # 149x149x32 for 299 pixels
         x = conv("conv2a", 32, 3, x)
         x = conv("conv2b", 64, 3, x, inside=True)  # 147x147x64
         if config.stem_pools[0]:
@@ -87,7 +87,7 @@ class InceptionV3Module(nn.Module):
         return conv._replace(features=self._scaled(conv.features))
 
     def _classify(self, x: Array, train: bool) -> Array:
-        """The auxiliary classifier: averages, two convolutions, the mean of every map."""
+        """Auxiliary classifier: average pooling, two convolutions, and a global head."""
         _, reduced, features = AUXILIARY
         with Branches().branch(joined=False):
             adaptive = self.config.aux_pool == "adaptive"
@@ -102,7 +102,7 @@ class InceptionV3Module(nn.Module):
 
 
 def _branches(number: str, pooling: str) -> tuple[Branch, ...]:
-    """The branches of a module that keeps the size of its maps."""
+    """Returns the branches of a module that keeps the map size."""
     if number in POOLED:  # figure 5
         return (
             Branch((BranchConv("branch1x1", 64),)),
@@ -116,8 +116,8 @@ def _branches(number: str, pooling: str) -> tuple[Branch, ...]:
             ),
             _pooled(pooling, POOLED[number]),
         )
-    if number in FACTORISED:  # figure 6
-        inner = FACTORISED[number]
+    if number in FACTORIZED:  # figure 6
+        inner = FACTORIZED[number]
         return (
             Branch((BranchConv("branch1x1", 192),)),
             Branch(
@@ -153,12 +153,12 @@ def _branches(number: str, pooling: str) -> tuple[Branch, ...]:
 
 
 def _pooled(pooling: str, features: int) -> Branch:
-    kept = () if pooling == "none" else (pooling, 1, 1)  # a pixel of zeros on each side, which count
-    return Branch((BranchConv("branch_pool", features),), pooling=kept or None)
+    padded = None if pooling == "none" else (pooling, 1, 1)  # the zeros on each side count in an average
+    return Branch((BranchConv("branch_pool", features),), pooling=padded)
 
 
 def _halving_6(padding: Padding) -> tuple[Branch, ...]:
-    """Figure 10: two branches of convolutions and one of pooling, all of stride 2."""
+    """Figure 10: two convolution branches and a pooling branch, all with stride 2."""
     return (
         Branch((BranchConv("branch3x3", 384, 3, 2, padding),)),
         Branch(
@@ -173,7 +173,7 @@ def _halving_6(padding: Padding) -> tuple[Branch, ...]:
 
 
 def _halving_7(padding: Padding) -> tuple[Branch, ...]:
-    """Figure 10 once more, with a factorised branch."""
+    """Figure 10 with a factorized branch."""
     return (
         Branch((BranchConv("branch3x3_1", 192), BranchConv("branch3x3_2", 320, 3, 2, padding))),
         Branch(

@@ -1,4 +1,4 @@
-"""A network as a graph of layers and activations, read off its jaxpr."""
+"""Extracts a network's graph of layers and activations from its jaxpr."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cnn_jax.layer_rows import IMAGE, LayerRow, trace_layers
 
 @dataclasses.dataclass(frozen=True)
 class LayerNode:
-    """A layer or an activation of a network.
+    """A layer or activation of a network.
 
     Attributes:
-      name: Name under which `Model.apply_with_layers` reads its output.
+      name: Name of its output in `Model.apply_with_layers`.
       kind: Kind of the layer's row, or "activation".
-      inputs: Numbers of the nodes that it reads, from 0, in the order in which it takes them; -1 is the image.
-      shape: Shape of its output without the batch.
+      inputs: Indices of the nodes that it reads, in argument order; -1 is the image.
+      shape: Shape of its output without the batch axis.
       row: Row of the layer; None for an activation.
       function: Name of the activation function; None for a layer.
     """
@@ -37,13 +37,13 @@ class LayerNode:
 def trace_graph(
     apply: Callable[[Any, jax.Array], Any], variables: Any, image_shape: tuple[int, int, int], names: Collection[str]
 ) -> tuple[LayerNode, ...]:
-    """Traces the evaluation of a network; nothing is computed.
+    """Traces the graph of a network in evaluation.
 
-    The edges follow the data from one layer's output to the next that depends on it, so that they hold whatever a
-    network computes between its layers.
+    An edge connects two layers if one's output reaches the other without passing through a third, so operations
+    between layers need no node.
 
     Args:
-      apply: Function of (variables, images) that gives the logits.
+      apply: Maps (variables, images) to the logits.
       variables: Variables, or their shapes.
       image_shape: (height, width, channels) of an image in pixels.
       names: Names of the layers and of the activations.
@@ -52,7 +52,7 @@ def trace_graph(
       The nodes in the order of computation; the last one's output is the logits.
 
     Raises:
-      ValueError: Where the logits are no layer's output.
+      ValueError: If the logits are not the output of the last layer.
     """
     kinds: dict[str, str] = {}
     rows: dict[str, LayerRow] = {}
@@ -69,21 +69,21 @@ def trace_graph(
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     jaxpr = jax.make_jaxpr(outputs)(variables, images).jaxpr
     logits, *values = jaxpr.outvars
-    makers = {id(variable): equation for equation in jaxpr.eqns for variable in equation.outvars}
+    producers = {id(variable): equation for equation in jaxpr.eqns for variable in equation.outvars}
     known = {id(jaxpr.invars[-1]): IMAGE}
 
     def sources(variable: Any) -> list[int]:
         found: list[int] = []
-        waiting, seen = [variable], set()
-        while waiting:
-            each = waiting.pop()
-            if id(each) in seen:
+        stack, visited = [variable], set()
+        while stack:
+            each = stack.pop()
+            if id(each) in visited:
                 continue
-            seen.add(id(each))
+            visited.add(id(each))
             if id(each) in known:
                 found.append(known[id(each)])
-            elif id(each) in makers:
-                waiting += reversed(makers[id(each)].invars)
+            elif id(each) in producers:
+                stack += reversed(producers[id(each)].invars)
         return found
 
     nodes = []

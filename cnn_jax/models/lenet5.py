@@ -17,7 +17,7 @@ from cnn_jax.config.model import LeNet5
 from cnn_jax.layer_rows import LayerRow, SlidingWindow, conv_row, emit, naming
 from cnn_jax.ops.padding import IntPair, pair
 
-# Table I of the paper: for each of C3's 16 maps, the maps of S2 that it sees.
+# Table I of the paper: the maps of S2 that each of C3's 16 maps reads.
 CONNECTIONS = (
     *(tuple((first + step) % 6 for step in range(3)) for first in range(6)),
     *(tuple((first + step) % 6 for step in range(4)) for first in range(6)),
@@ -29,10 +29,10 @@ CONNECTIONS = (
 
 
 class LeNet5Module(nn.Module):
-    """C1, S2, C3, S4, C5, F6 and the output: the lecture's table 13-1.
+    """LeNet-5: C1, S2, C3, S4, C5, F6 and the output, as in the lecture's table 13-1.
 
-    With the default config, and with 28x28x1 images, it has 61,706 parameters; with trainable subsampling, the
-    connection table and radial basis output the paper's 60,000.
+    With the default config and 28x28x1 images it has 61,706 parameters; with trainable subsampling, the connection
+    table and the radial basis output it has the paper's 60,000.
     """
 
     config: LeNet5
@@ -66,7 +66,7 @@ class LeNet5Module(nn.Module):
 
 
 class Scale(nn.Module):
-    """A coefficient and a bias for each map."""
+    """Multiplies each map by a learned coefficient and adds a learned bias."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -78,9 +78,9 @@ class Scale(nn.Module):
 
 
 class TableConv(KernelModule):
-    """C3 with the paper's connections: each output map sees 3, 4 or 6 of the 6 input maps; then the activation.
+    """C3 with the paper's connections: each output map reads 3, 4 or 6 of the 6 input maps. An activation follows.
 
-    Its kernel [height, width, 60] holds one plane for each connection, in the order of the output maps.
+    Its kernel [height, width, 60] holds one plane per connection, in the order of the output maps.
     """
 
     kernel_size: IntPair
@@ -100,7 +100,7 @@ class TableConv(KernelModule):
             weights=math.prod(window) * planes,
             biases=features,
         )
-        # Drawn as a full kernel, of which the connected planes are kept.
+        # Drawn as a full kernel; only the connected planes are kept.
         full = (*window, x.shape[-1], features)
         kernel = self.param(
             "kernel", lambda key: self.initial_kernel(key, full, self.policy.kernel_init)[:, :, sources, targets]
@@ -119,7 +119,7 @@ class TableConv(KernelModule):
 
 
 def full_kernel(planes: Float[np.ndarray, "kh kw 60"]) -> Float[np.ndarray, "kh kw 6 16"]:
-    """The kernel of a `TableConv` as that of a full convolution, with zeros where maps are not connected."""
+    """Expands the kernel of a `TableConv` to a full convolution's, with zeros where maps are not connected."""
     sources, targets = _connected()
     full = np.zeros((*planes.shape[:2], max(sources) + 1, len(CONNECTIONS)), planes.dtype)
     full[:, :, sources, targets] = planes
@@ -127,13 +127,13 @@ def full_kernel(planes: Float[np.ndarray, "kh kw 60"]) -> Float[np.ndarray, "kh 
 
 
 def _connected() -> tuple[np.ndarray, np.ndarray]:
-    """The input map and the output map of each connection of C3."""
+    """Returns the input map and the output map of each connection of C3."""
     sources = np.concatenate([np.array(maps) for maps in CONNECTIONS])
     return sources, np.repeat(np.arange(len(CONNECTIONS)), [len(maps) for maps in CONNECTIONS])
 
 
 def _padded(images: Array, size: int | None) -> Array:
-    """Puts images smaller than `size` into the middle of that many zeros."""
+    """Pads images to at least `size` x `size` pixels with zeros on all sides."""
     if size is None:
         return images
     missing = [max(size - n, 0) for n in images.shape[1:3]]

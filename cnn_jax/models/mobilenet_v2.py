@@ -8,11 +8,13 @@ from jaxtyping import Array, Float
 from cnn_jax.blocks import ConvBlock, GlobalHead, InvertedResidual, Policy, make_divisible
 from cnn_jax.config.networks import MobileNetV2
 
-FEATURES = (16, 24, 32, 64, 96, 160, 320)  # of the seven stages
+FEATURES = (16, 24, 32, 64, 96, 160, 320)  # output channels of the seven stages
 
 
 class MobileNetV2Module(nn.Module):
-    """A convolution, seven stages of inverted residual blocks, a 1x1 convolution, the mean of every map: 3,504,872.
+    """A convolution, seven stages of inverted residual blocks, a 1x1 convolution, and a global head.
+
+    It has 3,504,872 parameters.
 
     Source: Sandler, Howard, Zhu, Zhmoginov and Chen, "MobileNetV2: inverted residuals and linear bottlenecks", 2018,
       table 2.

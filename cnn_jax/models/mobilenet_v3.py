@@ -1,4 +1,4 @@
-"""MobileNetV3: the large and the small one, which differ in their tables of blocks."""
+"""MobileNetV3, large and small, which differ in their tables of blocks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from cnn_jax.blocks import ConvBlock, GlobalHead, InvertedResidual, Policy, Sque
 from cnn_jax.config.networks import MobileNetV3Large, MobileNetV3Small
 
 STEM_FEATURES = 16
-LAST_EXPANSION = 6  # of the last convolution's maps over the last block's
+LAST_EXPANSION = 6  # the last convolution's channels over the last block's
 
 
 class Row(NamedTuple):
-    """Row of a paper's table: kernel, inner and output maps, gate, early activation, halved maps."""
+    """A block in the paper's tables; the flags are squeeze-and-excitation, early activation and stride 2."""
 
     kernel: int
     expanded: int
@@ -62,7 +62,7 @@ ROWS = {
 
 
 class MobileNetV3Module(nn.Module):
-    """A convolution, inverted residual blocks, a 1x1 convolution, the mean of every map, one hidden dense layer.
+    """A convolution, inverted residual blocks, a 1x1 convolution, and a global head with one hidden layer.
 
     The large network has 5,483,032 parameters, the small one 2,542,856.
 

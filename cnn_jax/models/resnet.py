@@ -1,4 +1,4 @@
-"""Residual networks for large images and for small ones, and plain networks of the same depths."""
+"""Residual networks for large and for small images, and plain networks of the same depths."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cnn_jax.blocks.scan import can_scan, scan_blocks
 from cnn_jax.config.model import CifarResNet, ResNet
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-BOTTLENECKS_FROM = 50  # layers
+BOTTLENECKS_FROM = 50  # smallest depth with bottleneck blocks
 
 
 class ResNetModule(nn.Module):
-    """Four stages of basic (18, 34) or bottleneck blocks (50, 101, 152), their maps 1, 2, 4 and 8 times as many.
+    """Four stages of basic (18, 34) or bottleneck blocks (50, 101, 152) with 1, 2, 4 and 8 times the width.
 
     Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016, table 1.
     """
@@ -47,7 +47,7 @@ class ResNetModule(nn.Module):
 
 
 class CifarResNetModule(nn.Module):
-    """Three stages of basic blocks, their maps 1, 2 and 4 times as many.
+    """Three stages of basic blocks with 1, 2 and 4 times the width.
 
     Sources: He et al., 2016, section 4.2; Zagoruyko and Komodakis, "Wide residual networks", 2016, table 1.
     """
@@ -64,7 +64,7 @@ class CifarResNetModule(nn.Module):
 
 
 def _stem(module: ResNetModule | CifarResNetModule, images: Array, train: bool, pooling: Pooling | None) -> Array:
-    """The first convolution; pre-activation blocks bring its norm and activation themselves."""
+    """Applies the first convolution; pre-activation blocks contain its norm and activation."""
     config = module.config
     x: Array = ConvBlock(
         config.width,
@@ -86,7 +86,7 @@ def _stages(
     features: list[int],
     bottlenecks: list[int] | None,
 ) -> Array:
-    """The residual blocks and the head."""
+    """Applies the residual blocks and the head."""
     config, policy = module.config, module.policy
     for stage, count in enumerate(blocks):
         block = functools.partial(

@@ -1,4 +1,4 @@
-"""Whether a layer table describes its network."""
+"""Checks that a layer table describes its network."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from cnn_jax.layer_rows import TWICE, LayerRow, LayerTableError
 
 
 def check_rows(rows: Sequence[LayerRow], params: Mapping[str, Any]) -> None:
-    """Checks that rows have names of their own and account for all parameters of a network.
+    """Checks that rows have distinct names and account for all parameters of a network.
 
     Args:
       rows: Rows of the network's layers.
       params: The network's parameters, or their shapes.
 
     Raises:
-      LayerTableError: Where two layers have one name, a module that owns parameters has no row, or a row counts another
-        number of parameters than its module owns; the message names every such layer.
+      LayerTableError: If two layers share a name, a module with parameters has no row, or a row's parameter count is
+        not its module's; the message names every such layer.
     """
     owned: dict[str, int] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):

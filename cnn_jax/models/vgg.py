@@ -13,7 +13,7 @@ CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 1
 
 
 class VggModule(nn.Module):
-    """Eight to sixteen convolutions, two hidden dense layers.
+    """Eight to sixteen convolutions and two hidden dense layers.
 
     With 224x224x3 images and 1000 classes VGG-16 has 138,357,544 parameters, with batch norm 138,365,992.
 
@@ -45,7 +45,7 @@ class VggModule(nn.Module):
                     pooling=pooling,
                     bias=config.conv_bias,
                     name=f"conv{stage + 1}_{number + 1}",
-                )(x, train)  # of 224 pixels, pooled: 112x112x64, 56x56x128, 28x28x256, 14x14x512, 7x7x512
+                )(x, train)  # for 224 pixels, pooled: 112x112x64, 56x56x128, 28x28x256, 14x14x512, 7x7x512
         if config.head_size is not None:
             x = adaptive_pool("head_pool", x, config.head_size)
         return DenseHead(config.dense, self.num_classes, self.policy, config.dropout, name="head")(x, train), ()

@@ -11,7 +11,7 @@ from cnn_jax.layer_rows import SlidingWindow
 
 
 class ZFNetModule(nn.Module):
-    """Five convolutions, two hidden dense layers: 62,357,608 parameters.
+    """Five convolutions and two hidden dense layers, with 62,357,608 parameters.
 
     Source: Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014, figure 3.
     """
@@ -33,7 +33,7 @@ class ZFNetModule(nn.Module):
                 strides=config.strides[number - 1] if early else 1,
                 padding=config.early_padding[number - 1] if early else None,
                 name=f"conv{number}",
-            )(x, train)  # of 224 pixels 110x110x96, 26x26x256, 13x13x384, 13x13x384, 13x13x256
+            )(x, train)  # for 224 pixels 110x110x96, 26x26x256, 13x13x384, 13x13x384, 13x13x256
             if early or number == 5:
                 x = pool(f"pool{number}", x, config.pooling, window)  # 55x55, 13x13, 6x6
             if early and config.lrn:

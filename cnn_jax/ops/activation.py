@@ -1,4 +1,4 @@
-"""The rectified linear unit, whose gradient needs what comes out of it alone, and its other backward passes."""
+"""ReLU with a gradient computed from its output, and its alternative backward passes for visualization."""
 
 from __future__ import annotations
 
@@ -18,63 +18,63 @@ RELU_BACKWARDS: tuple[ReluBackward, ...] = get_args(ReluBackward)
 
 
 @dataclasses.dataclass
-class Rectifiers:
-    """The rectifiers that ran inside `relu_backward`.
+class ReluCalls:
+    """Counts the calls of `relu` traced inside `relu_backward`.
 
     Attributes:
-      backward: Their backward pass.
-      count: How many ran.
+      backward: The backward pass that these calls use.
+      count: Number of calls.
     """
 
     backward: ReluBackward
     count: int = 0
 
 
-_rectifiers: contextvars.ContextVar[Rectifiers | None] = contextvars.ContextVar("rectifiers", default=None)
+_relu_calls: contextvars.ContextVar[ReluCalls | None] = contextvars.ContextVar("relu_calls", default=None)
 
 
 @contextlib.contextmanager
-def relu_backward(backward: ReluBackward) -> Iterator[Rectifiers]:
-    """Sets the backward pass of every `relu` that is traced inside the `with`.
+def relu_backward(backward: ReluBackward) -> Iterator[ReluCalls]:
+    """Sets the backward pass of every `relu` traced inside the `with` block.
 
-    A cotangent g that arrives at max(x, 0) is passed on
+    The cotangent g of max(x, 0) is propagated
 
     - by "gradient" where x > 0;
-    - by "deconvnet" where g > 0 (Zeiler and Fergus, 2014, section 2.1: the rectifier is applied to the signal that
-      comes back);
+    - by "deconvnet" where g > 0 (Zeiler and Fergus, 2014, section 2.1: ReLU is applied to the backward signal);
     - by "guided" where both hold (Springenberg et al., "Striving for Simplicity", 2015, figure 1).
 
-    Transposed filters and the switches of max pooling are what gradients of convolution and max pooling are already.
+    The deconvnet's transposed filters and max pooling switches need no counterpart: they equal the gradients of
+    convolution and max pooling.
 
     Args:
       backward: One of RELU_BACKWARDS.
 
     Yields:
-      The rectifiers that ran, counted as they are traced.
+      A counter of the `relu` calls traced so far.
 
     Raises:
-      ValueError: For another word.
+      ValueError: If `backward` is not one of RELU_BACKWARDS.
     """
     if backward not in RELU_BACKWARDS:
         raise ValueError(f"backward={backward!r}: expected one of {', '.join(RELU_BACKWARDS)}")
-    rectifiers = Rectifiers(backward)
-    token = _rectifiers.set(rectifiers)
+    calls = ReluCalls(backward)
+    token = _relu_calls.set(calls)
     try:
-        yield rectifiers
+        yield calls
     finally:
-        _rectifiers.reset(token)
+        _relu_calls.reset(token)
 
 
 def has_relu_backward() -> bool:
-    """Tells whether a backward pass is set, so that functions with a `relu` inside must call it as such."""
-    return _rectifiers.get() is not None
+    """Returns whether `relu_backward` is active, so that fused functions must call `relu` itself."""
+    return _relu_calls.get() is not None
 
 
 def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """max(x, 0), with the gradient 0 at 0, or with the backward pass that `relu_backward` sets.
+    """Computes max(x, 0); the gradient at 0 is 0 unless `relu_backward` sets another backward pass.
 
-    `jax.nn.relu` differentiates by the sign of x; this by that of the result, which the layer after it keeps anyway, so
-    that a sum before it, as in a residual block, is not kept besides. Values and gradients are the same.
+    `jax.nn.relu` keeps x for its gradient; this function keeps the output, which the next layer stores anyway. A
+    residual block's sum therefore needs no memory of its own. Values and gradients are the same.
 
     Args:
       x: Array of any shape.
@@ -82,13 +82,13 @@ def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     Returns:
       An array of x's shape and type.
     """
-    rectifiers = _rectifiers.get()
-    if rectifiers is None:
+    calls = _relu_calls.get()
+    if calls is None:
         return _relu(x)
-    rectifiers.count += 1
-    if rectifiers.backward == "gradient":
+    calls.count += 1
+    if calls.backward == "gradient":
         return _relu(x)
-    return _relu_deconvnet(x) if rectifiers.backward == "deconvnet" else _relu_guided(x)
+    return _relu_deconvnet(x) if calls.backward == "deconvnet" else _relu_guided(x)
 
 
 @jax.custom_jvp

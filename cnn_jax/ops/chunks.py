@@ -1,4 +1,4 @@
-"""Work on a batch a few images at a time, so that what lies between input and output stays in the processor's cache."""
+"""Processes a batch a few images at a time, so that intermediate results stay in the processor's cache."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-_CACHE_BYTES = 20 * 2**20  # between 12 and 24 MiB do alike with 32 MiB of shared cache
+_CACHE_BYTES = 20 * 2**20  # values from 12 to 24 MiB are equally fast with 32 MiB of shared cache
 
 
 def chunk_count(batch: int, bytes_per_image: int) -> int:
-    """The least number of even parts of a batch whose working set fits the cache; at most one for each image."""
+    """Returns the smallest number of equal chunks whose working sets fit the cache; at most one chunk per image."""
     images = max(1, _CACHE_BYTES // bytes_per_image)
     return next(count for count in range(math.ceil(batch / images), batch + 1) if batch % count == 0)
 
 
 def map_chunks(work: Callable[..., tuple[Any, Any]], count: int, *batched: jax.Array) -> tuple[Any, Any]:
-    """Applies a function to a batch in parts, one after the other.
+    """Applies a function to a batch chunk by chunk.
 
-    A part holds every count-th image, so that parts of a batch that is split over devices are split alike.
+    A chunk holds every count-th image, so that the chunks of a sharded batch are sharded in the same way.
 
     Args:
-      work: Takes arrays of some images; gives (arrays of these images, sums over these images).
-      count: Number of parts; divides the batch.
+      work: Maps arrays of some images to (arrays per image, sums over these images).
+      count: Number of chunks; divides the batch.
       batched: Arrays [b, ...] of all images.
 
     Returns:
-      What `work` would give for all images at once.
+      The result of `work` for the whole batch.
     """
     if count == 1:
         return work(*batched)
-    split = [each.reshape(each.shape[0] // count, count, *each.shape[1:]) for each in batched]
+    split = [x.reshape(x.shape[0] // count, count, *x.shape[1:]) for x in batched]
 
-    def part(number: Any) -> tuple[Any, Any]:
-        return work(*(lax.dynamic_index_in_dim(each, number, axis=1, keepdims=False) for each in split))
+    def chunk(i: Any) -> tuple[Any, Any]:
+        return work(*(lax.dynamic_index_in_dim(x, i, axis=1, keepdims=False) for x in split))
 
-    def body(number: Any, done: tuple[Any, Any]) -> tuple[Any, Any]:
-        images, sums = part(number)
+    def body(i: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        images, sums = chunk(i)
         return (
-            jax.tree.map(lambda all_, some: lax.dynamic_update_index_in_dim(all_, some, number, 1), done[0], images),
-            jax.tree.map(jnp.add, done[1], sums),
+            jax.tree.map(lambda out, x: lax.dynamic_update_index_in_dim(out, x, i, 1), carry[0], images),
+            jax.tree.map(jnp.add, carry[1], sums),
         )
 
-    images, sums = jax.eval_shape(part, 0)
-    start = (
-        jax.tree.map(lambda some: jnp.zeros((some.shape[0], count, *some.shape[1:]), some.dtype), images),
-        jax.tree.map(lambda some: jnp.zeros(some.shape, some.dtype), sums),
+    images, sums = jax.eval_shape(chunk, 0)
+    init = (
+        jax.tree.map(lambda x: jnp.zeros((x.shape[0], count, *x.shape[1:]), x.dtype), images),
+        jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), sums),
     )
-    images, sums = lax.fori_loop(0, count, body, start)
-    return jax.tree.map(lambda all_: all_.reshape(-1, *all_.shape[2:]), images), sums
+    images, sums = lax.fori_loop(0, count, body, init)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), images), sums

@@ -1,4 +1,4 @@
-"""Convolution (cross-correlation, as every network library has it) and how it is computed."""
+"""Convolution (cross-correlation, as in every network library) and its lowerings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from cnn_jax.conv_lowering import Lowering
-from cnn_jax.ops import depthwise, patches, space_to_depth, winograd
+from cnn_jax.ops import depthwise, member_conv, patches, space_to_depth, winograd
 from cnn_jax.ops.padding import (
     GeometryError,
     IntPair,
@@ -30,17 +30,17 @@ from cnn_jax.ops.windows import MANY_TAPS, Windows
 from cnn_jax.padding_dialects import DIALECTS, border_mode
 
 _COLOURS = 3
-_FEW_CHANNELS = 4  # of an image: matrix units stand idle for so few
-_WINOGRAD_CHANNELS = 8  # with fewer, the transforms cost more than they save
-_WINOGRAD_SHARE = 3 / 4  # of the definition's multiplications: the most with which it gains
-# The same on one core, where xla's own convolution comes near the core's peak, but for small maps.
+_FEW_CHANNELS = 4  # matrix units are mostly idle with at most this many input channels
+_WINOGRAD_CHANNELS = 8  # with fewer channels, the transforms cost more than they save
+_WINOGRAD_SHARE = 3 / 4  # Winograd pays up to this share of the direct convolution's multiplications
+# The same thresholds on one core, where XLA's own convolution comes near the core's peak except on small maps.
 _ONE_CORE_CHANNELS = 128
 _ONE_CORE_SHARE = 1 / 2
-_SMALL_MAP = 64  # places
+_SMALL_MAP = 64  # pixels
 
 
 class _Passes(NamedTuple):
-    """Lowerings of a convolution and of its gradients."""
+    """Lowerings of a convolution's forward and backward passes."""
 
     forward: str
     backward: str
@@ -51,13 +51,10 @@ _on_one_core: contextvars.ContextVar[bool] = contextvars.ContextVar("on_one_core
 
 @contextlib.contextmanager
 def on_one_core() -> Iterator[None]:
-    """Lets lowering "auto" choose what takes the least processor time on one core of a CPU.
+    """Makes lowering "auto" minimize processor time on a single CPU core.
 
-    Outside, "auto" chooses what trains fastest while one program has all cores. This is for programs of which one runs
-    on every core. JAX's caches do not know of it: enter it inside the function that is compiled.
-
-    Yields:
-      Nothing.
+    By default "auto" chooses the fastest lowering for one program that uses all cores; use this context when each
+    core runs a program of its own. It is not part of JAX's cache key: enter it inside the compiled function.
     """
     token = _on_one_core.set(True)
     try:
@@ -76,7 +73,7 @@ def conv2d(
     groups: int = 1,
     lowering: Lowering = "auto",
 ) -> Float[Array, "b oh ow o"]:
-    """Slides a kernel over images: each output is the sum of products over the kernel's window.
+    """Convolves images with a kernel: each output is the sum of products over one window.
 
     Args:
       x: Images, channels last.
@@ -84,19 +81,19 @@ def conv2d(
       strides: Pixels between windows, (height, width) or one number for both.
       padding: Any dialect of `resolve_padding`.
       dilation: Pixels between the kernel's taps.
-      groups: Channels are split in so many groups, each with its share of the outputs; groups of one channel
-        are the depthwise convolution.
-      lowering: How it is computed: "xla"; "patches" (matrix products over rows of window pixels); "winograd" (3x3
-        kernels of stride 1 with 4/9 of the multiplications); "space_to_depth" (strides over at most 4 channels
-        by blocks of pixels as channels; all else as by auto); or "auto": xla, but on CPU what is fastest.
+      groups: Number of groups into which input and output channels are split; with one input channel per group
+        this is a depthwise convolution.
+      lowering: Algorithm: "xla"; "patches" (im2col and a matrix product); "winograd" (3x3 kernels of stride 1, with
+        4/9 of the multiplications); "space_to_depth" (strided kernels over at most 4 channels, with blocks of
+        pixels as channels; any other convolution as by "auto"); or "auto" (the fastest one on CPU, else "xla").
 
     Returns:
-      Feature maps of x's type; oh and ow by `output_sizes`. On CPU half-precision products are summed in float32,
-      as accelerators do by themselves. All lowerings agree but for rounding.
+      Feature maps of x's type; `output_sizes` gives oh and ow. On CPU half-precision products are summed in float32,
+      as accelerators do natively. All lowerings agree up to rounding.
 
     Raises:
-      GeometryError: where the kernel exceeds its padded input, or the lowering cannot compute it.
-      ValueError: where channels, groups or options do not fit.
+      GeometryError: If the window exceeds the padded input, or the lowering does not support the convolution.
+      ValueError: If channels, groups or options do not match.
     """
     strides, dilations = pair(strides, "strides"), pair(dilation, "dilation")
     kh, kw, channels, features = kernel.shape
@@ -114,18 +111,18 @@ def conv2d(
         pads = ((0, 0), (0, 0))
     windows = Windows((kh, kw), strides, dilations, pads, outputs)
     chosen = _choose(lowering, windows, channels, features, groups)
-    kind = summed_in(x)
-    maps, weights = x.astype(kind), kernel.astype(kind)
+    dtype = accumulation_dtype(x)
+    maps, weights = x.astype(dtype), kernel.astype(dtype)
     if platform() != "cpu":
         if channels == _COLOURS and groups == 1 and x.dtype == jnp.bfloat16 and platform() == "gpu":
-            # A matrix unit wants four channels or more: XLA adds a channel of zeros in float16 itself.
+            # Matrix units need at least four channels. XLA adds a channel of zeros only in float16.
             maps = jnp.pad(maps, ((0, 0), (0, 0), (0, 0), (0, 1)))
             weights = jnp.pad(weights, ((0, 0), (0, 0), (0, 1), (0, 0)))
         return _LOWERINGS[chosen](maps, weights, windows, groups).astype(x.dtype)
-    # The barriers keep XLA from computing what makes the maps again for every tap that reads them.
+    # Without the barriers XLA would recompute the input's producers for every tap that reads them.
     maps = lax.optimization_barrier(maps)
     if lowering == "auto" and _on_one_core.get():
-        y = _apart(maps, weights, windows, groups, _choose_on_one_core(windows, channels, features, groups))
+        y = _mixed(maps, weights, windows, groups, _choose_on_one_core(windows, channels, features, groups))
     elif chosen == "patches" and groups == 1 and x.dtype == jnp.bfloat16 and multiplies_bfloat16():
         y = patches.conv(maps, weights, windows, True)
     else:
@@ -134,7 +131,7 @@ def conv2d(
     return result.astype(x.dtype)
 
 
-# More than seven parameters: those of the convolution whose adjoint it is, and the size of the result.
+# More than seven parameters: those of `conv2d` and the output size.
 def conv_transpose2d(
     x: Float[Array, "b oh ow o"],
     kernel: Float[Array, "kh kw ci o"],
@@ -146,24 +143,25 @@ def conv_transpose2d(
     output_size: IntPair | None = None,
     lowering: Lowering = "auto",
 ) -> Float[Array, "b h w c"]:
-    """The adjoint of `conv2d` with the same kernel: spreads each value over the window that it came from.
+    """Transposed convolution: the adjoint of `conv2d` with the same kernel.
 
-    For all x and y, <conv2d(y, kernel), x> = <y, conv_transpose2d(x, kernel)>. It is what networks call a transposed
-    convolution; its channels go the kernel's other way, from o to c = ci x groups.
+    For all x and y, <conv2d(y, kernel), x> = <y, conv_transpose2d(x, kernel)>. It maps the kernel's o output channels
+    to its c = ci x groups input channels.
 
     Args:
       x: Feature maps, channels last.
-      kernel: Kernel of the convolution that is transposed.
+      kernel: Kernel of the transposed convolution, in the layout of `conv2d`.
       strides, padding, dilation, groups, lowering: Arguments of that convolution.
-      output_size: Pixels of the result, (height, width) or one number, that the convolution takes to x's; None is
-        s times x's for SAME and the borders (TensorFlow's choice), the least otherwise (PyTorch's).
+      output_size: Size of the result in pixels, (height, width) or one number; `conv2d` must map it to x's size. None
+        is s times x's size for SAME and the border dialects (as in TensorFlow), the smallest possible size
+        otherwise (as in PyTorch).
 
     Returns:
       Images of that size.
 
     Raises:
-      GeometryError: where the convolution takes no image, or not one of this size, to x's size.
-      ValueError: where channels, groups or options do not fit.
+      GeometryError: If `conv2d` maps no image, or none of this size, to x's size.
+      ValueError: If channels, groups or options do not match.
     """
     strides, dilations = pair(strides, "strides"), pair(dilation, "dilation")
     if x.shape[-1] != kernel.shape[-1]:
@@ -191,12 +189,12 @@ def conv_transpose2d(
 
 
 def _along(padding: Padding, axis: int) -> Padding:
-    """The padding of one axis, as the height's."""
+    """Returns the padding of one axis in the position of the height's."""
     return padding if isinstance(padding, str | int) else (padding[axis], padding[axis])
 
 
-def summed_in(x: Array) -> jnp.dtype:
-    """The type in which products of x's type are summed: x's own, or float32 for half precision on CPU."""
+def accumulation_dtype(x: Array) -> jnp.dtype:
+    """Returns the dtype in which products are summed: x's own, or float32 for half precision on CPU."""
     half = x.dtype.itemsize < 4 and platform() == "cpu"
     return jnp.dtype(jnp.float32) if half else x.dtype
 
@@ -227,7 +225,7 @@ def _choose(lowering: Lowering, windows: Windows, channels: int, features: int, 
 
 
 def _choose_on_one_core(windows: Windows, channels: int, features: int, groups: int) -> _Passes:
-    """Chooses for the forward pass and the gradients; measured layer by layer on ResNet-18 at 224 pixels."""
+    """Chooses the lowerings of both passes, from measurements of each layer of ResNet-18 at 224 pixels."""
     if math.prod(windows.taps) > MANY_TAPS or groups > 1 or windows.dilation != (1, 1):
         both = _choose("auto", windows, channels, features, groups)
         return _Passes(both, both)
@@ -242,18 +240,18 @@ def _choose_on_one_core(windows: Windows, channels: int, features: int, groups: 
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _apart(x: Array, kernel: Array, windows: Windows, groups: int, passes: _Passes) -> Array:
-    """A convolution whose gradients are computed by another lowering."""
+def _mixed(x: Array, kernel: Array, windows: Windows, groups: int, passes: _Passes) -> Array:
+    """Convolves with one lowering for the forward pass and another for the gradients."""
     return _LOWERINGS[passes.forward](x, kernel, windows, groups)
 
 
-def _apart_forward(
+def _mixed_forward(
     x: Array, kernel: Array, windows: Windows, groups: int, passes: _Passes
 ) -> tuple[Array, tuple[Array, Array]]:
-    return _apart(x, kernel, windows, groups, passes), (x, kernel)
+    return _mixed(x, kernel, windows, groups, passes), (x, kernel)
 
 
-def _apart_backward(
+def _mixed_backward(
     windows: Windows, groups: int, passes: _Passes, saved: tuple[Array, Array], cotangent: Array
 ) -> tuple[Array, Array]:
     to_x, to_kernel = jax.vjp(lambda x, kernel: _LOWERINGS[passes.backward](x, kernel, windows, groups), *saved)[1](
@@ -262,19 +260,13 @@ def _apart_backward(
     return to_x, to_kernel
 
 
-_apart.defvjp(_apart_forward, _apart_backward)
+_mixed.defvjp(_mixed_forward, _mixed_backward)
 
 
 def _xla(x: Array, kernel: Array, windows: Windows, groups: int) -> Array:
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        windows.strides,
-        windows.pads,
-        rhs_dilation=windows.dilation,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
-    )
+    if platform() == "gpu" and groups == 1:
+        return member_conv.conv(x, kernel, windows)
+    return member_conv.grouped(x, kernel, windows, groups)
 
 
 def _patches(x: Array, kernel: Array, windows: Windows, groups: int) -> Array:
@@ -289,7 +281,7 @@ def _patches(x: Array, kernel: Array, windows: Windows, groups: int) -> Array:
 def _winograd(x: Array, kernel: Array, windows: Windows, groups: int) -> Array:
     rows, columns = windows.outputs
     (top, bottom), (left, right) = windows.pads
-    # The tiles' outputs come in twos: of an odd number the last is left out.
+    # Tiles give two outputs per axis; the last one of an odd size is dropped.
     even = jnp.pad(x, ((0, 0), (top, bottom + rows % 2), (left, right + columns % 2), (0, 0)))
     return winograd.conv(even, kernel)[:, :rows, :columns]
 

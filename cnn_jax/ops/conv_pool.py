@@ -1,7 +1,7 @@
-"""Convolution, bias, ReLU and 2x2 max pooling in one: the lecture's stage, without the maps in between.
+"""Fused convolution, bias, ReLU and 2x2 max pooling, without the intermediate feature maps.
 
-The largest of four values is the same before and after a bias is added and negatives are cut, so these come after
-the maximum, on a fourth of the values; and convolution outputs that no pooling window covers are never computed.
+Bias and ReLU are monotonic, so they commute with the maximum and are applied after it, to a quarter of the values.
+Convolution outputs that no pooling window covers are never computed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from cnn_jax.conv_lowering import Lowering
 from cnn_jax.ops import phases, winograd
 from cnn_jax.ops.activation import has_relu_backward, relu
 from cnn_jax.ops.chunks import chunk_count, map_chunks
-from cnn_jax.ops.conv import conv2d, summed_in
+from cnn_jax.ops.conv import accumulation_dtype, conv2d
 from cnn_jax.ops.padding import Padding, output_sizes, resolve_padding
 from cnn_jax.ops.platform import platform
 from cnn_jax.ops.pool import max_pool
 from cnn_jax.padding_dialects import border_mode
 
-_PATCH = 64  # the most entries of a patch for which `phases` gains over separate steps
-_NONE = 4  # the place of no gradient: nothing passed the ReLU
+_PATCH = 64  # `phases` beats separate steps for patches of at most this many entries
+_NONE = 4  # argmax of a window whose maximum ReLU cuts to 0: no gradient
 
 
 def conv2d_relu_max_pool(
@@ -36,24 +36,22 @@ def conv2d_relu_max_pool(
     padding: Padding = "SAME",
     lowering: Lowering = "auto",
 ) -> Float[Array, "b oh ow o"]:
-    """max_pool(relu(conv2d(x, kernel, padding=padding) + bias), 2).
+    """Computes max_pool(relu(conv2d(x, kernel, padding=padding) + bias), 2).
 
     Args:
       x: Images, channels last.
-      kernel: Weights, moved by one pixel at a time.
+      kernel: Weights; the stride is 1.
       bias: Bias of each feature.
       padding: Padding of the convolution, any dialect of `resolve_padding`.
-      lowering: As for `conv2d`; with "xla" and "patches" the steps are done one by one, and so they are inside of
-        `relu_backward`.
+      lowering: As for `conv2d`. Only "auto" on CPU fuses the steps, and only outside `relu_backward`.
 
     Returns:
-      Feature maps, half as high and wide as the convolution's, an odd row or column left out. Equal to the steps
-      done one by one but for rounding; where rounding makes two of four values equal only after the bias, a
-      gradient may go to the other one.
+      Feature maps of half the convolution's height and width, rounded down. They equal the separate steps up to
+      rounding; where rounding makes two of four values equal only after the bias, the gradient may go to the other.
 
     Raises:
-      GeometryError: where the kernel exceeds its padded input, or no pooling window fits.
-      ValueError: where channels or options do not fit.
+      GeometryError: If the kernel exceeds its padded input, or no pooling window fits.
+      ValueError: If channels or options do not match.
     """
     kh, kw, channels, _ = kernel.shape
     size = (x.shape[1], x.shape[2])
@@ -68,8 +66,8 @@ def conv2d_relu_max_pool(
     used = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode=mode)[
         :, : outputs[0] // 2 * 2 + kh - 1, : outputs[1] // 2 * 2 + kw - 1
     ]
-    kind = summed_in(x)
-    return _fused(engine, used.astype(kind), kernel.astype(kind), bias.astype(kind)).astype(x.dtype)
+    dtype = accumulation_dtype(x)
+    return _fused(engine, used.astype(dtype), kernel.astype(dtype), bias.astype(dtype)).astype(x.dtype)
 
 
 def _engine(kernel_shape: tuple[int, ...]) -> ModuleType | None:
@@ -85,27 +83,27 @@ def _fused(engine: ModuleType, x: Array, kernel: Array, bias: Array) -> Array:
 
 
 def _forward(engine: ModuleType, x: Array, kernel: Array, bias: Array) -> tuple[Array, tuple[Array, ...]]:
-    def work(some: Array) -> tuple[tuple[Array, Array], tuple[()]]:
-        (a, b), (c, d) = engine.outputs(some, kernel)
+    def work(images: Array) -> tuple[tuple[Array, Array], tuple[()]]:
+        (a, b), (c, d) = engine.outputs(images, kernel)
         largest = functools.reduce(jnp.maximum, (a, b, c, d))
         y = relu(largest + bias)
-        place = jnp.where(a == largest, 0, jnp.where(b == largest, 1, jnp.where(c == largest, 2, 3)))
-        return lax.optimization_barrier((y, jnp.where(y > 0, place, _NONE))), ()
+        argmax = jnp.where(a == largest, 0, jnp.where(b == largest, 1, jnp.where(c == largest, 2, 3)))
+        return lax.optimization_barrier((y, jnp.where(y > 0, argmax, _NONE))), ()
 
-    (y, place), _ = map_chunks(work, _chunks(engine, x, kernel), x)
-    return y, (x, kernel, place)
+    (y, argmax), _ = map_chunks(work, _chunks(engine, x, kernel), x)
+    return y, (x, kernel, argmax)
 
 
 def _backward(engine: ModuleType, saved: tuple[Array, ...], gradient: Array) -> tuple[Array, Array, Array]:
-    x, kernel, place = saved
+    x, kernel, argmax = saved
 
-    def work(some: Array, place: Array, cotangent: Array) -> tuple[Array, tuple[Array, Array]]:
+    def work(images: Array, argmax: Array, cotangent: Array) -> tuple[Array, tuple[Array, Array]]:
         cotangent = lax.optimization_barrier(cotangent)
-        places = [[jnp.where(place == 2 * i + j, cotangent, 0) for j in range(2)] for i in range(2)]
-        to_x, to_kernel = engine.gradients(some, kernel, places)
-        return to_x, (to_kernel, jnp.sum(jnp.where(place == _NONE, 0, cotangent), axis=(0, 1, 2)))
+        cotangents = [[jnp.where(argmax == 2 * i + j, cotangent, 0) for j in range(2)] for i in range(2)]
+        to_x, to_kernel = engine.gradients(images, kernel, cotangents)
+        return to_x, (to_kernel, jnp.sum(jnp.where(argmax == _NONE, 0, cotangent), axis=(0, 1, 2)))
 
-    to_x, (to_kernel, to_bias) = map_chunks(work, _chunks(engine, x, kernel), x, place, gradient)
+    to_x, (to_kernel, to_bias) = map_chunks(work, _chunks(engine, x, kernel), x, argmax, gradient)
     return to_x, to_kernel, to_bias
 
 

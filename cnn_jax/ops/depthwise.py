@@ -1,9 +1,8 @@
-"""Depthwise convolution as sums of shifted maps times one weight per channel, for CPUs.
+"""Depthwise convolution on CPUs as a sum of shifted maps, each times one weight per channel.
 
-A matrix product has nothing to gain here: each output channel reads one input channel. The three sums below, of the
-output and of both gradients, are elementwise over the channels, so that XLA makes vector loops of them, and they read
-padded maps that are written once. None keeps more than a few maps: the gradient by automatic differentiation keeps one
-for every tap.
+Each output channel reads one input channel, so a matrix product gains nothing. The output and both gradients are sums
+that are elementwise over the channels, which XLA turns into vector loops over padded maps that are written once. They
+keep only a few maps in memory; automatic differentiation would keep one for every tap.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from jaxtyping import Array, Float
 
 from cnn_jax.ops.windows import Windows
 
-_TERMS = 64  # products that one loop adds up: more compile longer, fewer write more partial sums
+_TERMS = 64  # products summed in one loop: more take longer to compile, fewer write more partial sums
 
 
 def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw 1 o"], windows: Windows) -> Float[Array, "b oh ow o"]:
-    """Convolves each channel by itself, with o / c kernels.
+    """Convolves each channel with its own o / c kernels.
 
     Args:
-      x: Feature maps; halves are summed in float32.
-      kernel: Weights; the kernels of a channel are neighbors.
-      windows: How the kernel moves.
+      x: Feature maps; half-precision products are summed in float32.
+      kernel: Weights; the kernels of one input channel are adjacent.
+      windows: Geometry of the convolution.
 
     Returns:
       Feature maps of x's type.
@@ -37,8 +36,8 @@ def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw 1 o"], windows:
     multiplier = kernel.shape[-1] // x.shape[-1]
     if multiplier > 1:
         x = jnp.repeat(x, multiplier, axis=-1)
-    kind = jnp.promote_types(x.dtype, jnp.float32)
-    return _conv(x.astype(kind), kernel[:, :, 0].astype(kind), windows).astype(x.dtype)
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    return _conv(x.astype(dtype), kernel[:, :, 0].astype(dtype), windows).astype(x.dtype)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -63,57 +62,57 @@ _conv.defvjp(_forward, _backward)
 
 
 def _input_gradient(cotangent: Array, kernel: Array, windows: Windows, size: tuple[int, int]) -> Array:
-    """Gathers, for the pixels at each place between two windows, what reaches them through the taps that see them."""
+    """Computes the gradient of the images: each pixel gathers from the windows that read it.
+
+    Pixels a stride apart are read through the same taps, so the result interleaves one grid per offset in a stride.
+    """
     strides = windows.strides
     counts = [-(-pixels // stride) for pixels, stride in zip(size, strides, strict=True)]
-    # Of each axis and place: (tap, window that sees the first pixel through it), for the taps that see such pixels.
-    seen = [
+    # For each axis and offset: the taps that read pixels of this offset, with the window that reads the first of them.
+    readers = [
         [
             [
-                (tap, (top + place - tap * gap) // stride)
+                (tap, (top + offset - tap * gap) // stride)
                 for tap in range(taps)
-                if (top + place - tap * gap) % stride == 0
+                if (top + offset - tap * gap) % stride == 0
             ]
-            for place in range(stride)
+            for offset in range(stride)
         ]
         for taps, stride, gap, (top, _) in zip(windows.taps, strides, windows.dilation, windows.pads, strict=True)
     ]
-    firsts = [[first for place in axis for _, first in place] for axis in seen]
+    firsts = [[first for offset in axis for _, first in offset] for axis in readers]
     pads = [
-        (max(0, -min(first)), max(0, max(first) + count - windows_))
-        for first, count, windows_ in zip(firsts, counts, windows.outputs, strict=True)
+        (max(0, -min(first)), max(0, max(first) + count - outputs))
+        for first, count, outputs in zip(firsts, counts, windows.outputs, strict=True)
     ]
     padded = _pad(cotangent, pads)
     (top, _), (left, _) = pads
     shape = (cotangent.shape[0], *counts, cotangent.shape[-1])
-    places = []
-    for rows, columns in itertools.product(*seen):
+    grids = []
+    for rows, columns in itertools.product(*readers):
         pairs = list(itertools.product(rows, columns))
         slices = [
             padded[:, top + row :, left + column :][:, : counts[0], : counts[1]] for (_, row), (_, column) in pairs
         ]
         weights = [kernel[i, j] for (i, _), (j, _) in pairs]
-        places.append(_sum_of_products(slices, weights) if pairs else jnp.zeros(shape, cotangent.dtype))
-    if len(places) == 1:
-        return places[0]
-    grid = jnp.stack(places, axis=3).reshape(*shape[:3], *strides, shape[3])
-    pixels = jnp.swapaxes(grid, 2, 3).reshape(shape[0], counts[0] * strides[0], counts[1] * strides[1], shape[3])
+        grids.append(_sum_of_products(slices, weights) if pairs else jnp.zeros(shape, cotangent.dtype))
+    if len(grids) == 1:
+        return grids[0]
+    stacked = jnp.stack(grids, axis=3).reshape(*shape[:3], *strides, shape[3])
+    pixels = jnp.swapaxes(stacked, 2, 3).reshape(shape[0], counts[0] * strides[0], counts[1] * strides[1], shape[3])
     return pixels[:, : size[0], : size[1]]
 
 
 def _kernel_gradient(x: Array, cotangent: Array, windows: Windows) -> Array:
-    """Sums the products of the cotangent with what each tap sees, for a block of windows after the other.
-
-    A block's pixels stay in the cache while all taps read them.
-    """
+    """Computes the gradient of the kernel block by block, so that a block's pixels stay in the cache for all taps."""
     (kh, kw), (sh, sw), (dh, dw), (rows, columns) = windows.taps, windows.strides, windows.dilation, windows.outputs
     wide, across = _blocks(columns, _TERMS)
-    # At least two blocks where there are two rows: XLA dissolves a loop of one, and would write each tap's pixels.
+    # At least two blocks if there are two rows: XLA unrolls a loop of one and would then write each tap's pixels.
     high, down = _blocks(rows, min(_TERMS // wide, -(-rows // 2)))
     tall, broad = (high - 1) * sh + (kh - 1) * dh + 1, (wide - 1) * sw + (kw - 1) * dw + 1
     batch, height, width, channels = x.shape
     (top, bottom), (left, right) = windows.pads
-    # Zeros make the last blocks whole.
+    # Zeros fill the last blocks.
     last = (down - 1) * high * sh + tall, (across - 1) * wide * sw + broad
     bottom, right = max(bottom, last[0] - height - top), max(right, last[1] - width - left)
     padded = _pad(x, ((top, bottom), (left, right)))
@@ -122,13 +121,13 @@ def _kernel_gradient(x: Array, cotangent: Array, windows: Windows) -> Array:
     def add_block(number: Array, total: Array) -> Array:
         row, column = number // across * high, number % across * wide
         pixels = lax.dynamic_slice(padded, (0, row * sh, column * sw, 0), (batch, tall, broad, channels))
-        pulls = lax.dynamic_slice(cotangent, (0, row, column, 0), (batch, high, wide, channels))
-        places = list(itertools.product(range(high), range(wide)))
-        seen = [
+        block = lax.dynamic_slice(cotangent, (0, row, column, 0), (batch, high, wide, channels))
+        positions = list(itertools.product(range(high), range(wide)))
+        inputs = [
             pixels[:, i * sh : i * sh + (kh - 1) * dh + 1 : dh, j * sw : j * sw + (kw - 1) * dw + 1 : dw]
-            for i, j in places
+            for i, j in positions
         ]
-        return total + _sum_of_products(seen, [pulls[:, i : i + 1, j : j + 1] for i, j in places])
+        return total + _sum_of_products(inputs, [block[:, i : i + 1, j : j + 1] for i, j in positions])
 
     start = jnp.zeros((batch, kh, kw, channels), x.dtype)
     total: Array = lax.fori_loop(0, down * across, add_block, start)
@@ -136,14 +135,14 @@ def _kernel_gradient(x: Array, cotangent: Array, windows: Windows) -> Array:
 
 
 def _blocks(count: int, limit: int) -> tuple[int, int]:
-    """The size of even blocks and their number, of half the limit to the limit, with the least that is left over."""
+    """Returns (size, number) of equal blocks that cover `count` with the least excess, size in [limit / 2, limit]."""
     limit = max(1, min(count, limit))
     size = min(range(limit, (limit - 1) // 2, -1), key=lambda size: -(-count // size) * size)
     return size, -(-count // size)
 
 
 def _sum_of_products(first: Sequence[Array], second: Sequence[Array]) -> Array:
-    """Adds up in one loop, in four sums at a time: a processor need not wait for one addition to begin the next."""
+    """Sums the products in one loop with four accumulators, so that additions need not wait for each other."""
     products = [one * other for one, other in zip(first, second, strict=True)]
     return functools.reduce(
         operator.add, (functools.reduce(operator.add, products[n::4]) for n in range(min(4, len(products))))
@@ -151,6 +150,6 @@ def _sum_of_products(first: Sequence[Array], second: Sequence[Array]) -> Array:
 
 
 def _pad(x: Array, pads: Sequence[tuple[int, int]]) -> Array:
-    """Writes the padded maps: without the barrier every product would ask whether it reads padding."""
+    """Pads and writes the maps; without the barrier every product would test whether it reads padding."""
     padded: Array = lax.optimization_barrier(jnp.pad(x, ((0, 0), *pads, (0, 0))))
     return padded

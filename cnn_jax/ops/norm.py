@@ -1,4 +1,4 @@
-"""Normalisation: over neighbouring channels, over the batch, over groups of channels, over the channels of a place."""
+"""Local response norm, batch norm, group norm and layer norm."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
+from cnn_jax.ops import affine_norm
 from cnn_jax.ops.platform import platform
 
 
@@ -26,22 +27,22 @@ def local_response_norm(
     k: float = 2.0,
     mean: bool = False,
 ) -> Float[Array, "b h w c"]:
-    """Divides each value by the strength of its neighbours in other channels at the same place.
+    """Normalizes each value by the squares of adjacent channels at the same position.
 
         y[c] = x[c] / (k + alpha * sum of x[i]^2 over the size channels around c) ^ beta
 
     Args:
       x: Feature maps, channels last.
-      size: Channels of the neighbourhood; of an even one, the odd channel lies before.
+      size: Channels in the neighborhood; an even size takes one channel more before c than after it.
       alpha, beta, k: Constants; the defaults are AlexNet's. GoogLeNet's are the same with k=1 and mean=True.
-      mean: Whether alpha weighs the mean of the squares, as in Caffe and PyTorch (whose alpha is `size` times
-        the paper's for the same result), in place of their sum, as in the paper.
+      mean: Whether alpha multiplies the mean of the squares, as in Caffe and PyTorch (whose alpha is `size` times
+        the paper's for the same result), instead of their sum, as in the paper.
 
     Returns:
       Feature maps of the same shape.
 
     Raises:
-      ValueError: for a size below 1.
+      ValueError: If size is below 1.
 
     Source: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks",
     2012, section 3.3.
@@ -60,7 +61,7 @@ def _response_norm(x: Array, size: int, alpha: float, beta: float, k: float) -> 
 def _response_norm_forward(
     x: Array, size: int, alpha: float, beta: float, k: float
 ) -> tuple[Array, tuple[Array, Array]]:
-    strength = k + alpha * _neighbours(jnp.square(x), size // 2, size - 1 - size // 2)
+    strength = k + alpha * _neighbors(jnp.square(x), size // 2, size - 1 - size // 2)
     return x * _power(strength, beta), (x, strength)
 
 
@@ -69,17 +70,17 @@ def _response_norm_backward(
 ) -> tuple[Array]:
     x, strength = saved
     factor = _power(strength, beta)
-    shared = _neighbours(gradient * x * factor / strength, size - 1 - size // 2, size // 2)
+    shared = _neighbors(gradient * x * factor / strength, size - 1 - size // 2, size // 2)
     return (gradient * factor - 2 * alpha * beta * x * shared,)
 
 
 _response_norm.defvjp(_response_norm_forward, _response_norm_backward)
 
 
-def _neighbours(values: Array, before: int, after: int) -> Array:
-    """Sums over the channels from `before` before to `after` after each."""
+def _neighbors(values: Array, before: int, after: int) -> Array:
+    """Sums each channel with the `before` channels before it and the `after` channels after it."""
     channels = values.shape[-1]
-    if platform() == "cpu":  # a product with a band of ones takes a fraction of the time of shifted sums
+    if platform() == "cpu":  # a product with a band matrix is several times faster than shifted sums
         numbers = np.arange(channels)
         offsets = numbers[:, None] - numbers
         band = jnp.asarray((-before <= offsets) & (offsets <= after), values.dtype)
@@ -89,7 +90,7 @@ def _neighbours(values: Array, before: int, after: int) -> Array:
 
 
 def _power(strength: Array, beta: float) -> Array:
-    """Strength ^ -beta; roots cost a tenth of a power."""
+    """Returns strength ^ -beta; square roots cost a tenth of a general power."""
     root = lax.rsqrt(strength)
     return root * jnp.sqrt(root) if beta == 0.75 else strength**-beta
 
@@ -97,14 +98,14 @@ def _power(strength: Array, beta: float) -> Array:
 def batch_statistics(
     x: Float[Array, "b h w c"], shift: Float[Array, " c"] | None = None
 ) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
-    """Mean and (biased) variance of each channel over the batch and all places, in float32.
+    """Computes each channel's mean and biased variance over the batch and all positions, in float32.
 
     Args:
       x: Feature maps, channels last.
-      shift: Values close to the means, such as the running ones, for TPUs and GPUs: known before the maps, they let one
-        pass gather the statistics, on TPUs while a convolution writes. The variance is a difference of squares then,
-        which float32 loses where the means are off by a thousand standard deviations. Defaults to the first pixel of
-        each channel.
+      shift: Estimates of the means, such as the running means, used on TPUs and GPUs. They allow a single pass over
+        the maps, which TPUs fuse into the convolution that writes them. The variance is then a difference of squares,
+        which loses all digits in float32 if an estimate is off by a thousand standard deviations. Defaults to the
+        first pixel of each channel.
 
     Returns:
       (mean, variance).
@@ -128,13 +129,13 @@ def batch_norm(
     *,
     eps: float = 1e-5,
 ) -> Float[Array, "b h w c"]:
-    """Normalises each channel: scale * (x - mean) / sqrt(variance + eps) + bias.
+    """Normalizes each channel: scale * (x - mean) / sqrt(variance + eps) + bias.
 
     Args:
       x: Feature maps, channels last.
-      scale, bias: Learned.
-      mean, variance: Statistics of the batch (`batch_statistics`) in training, running ones otherwise.
-      eps: Keeps the root from zero.
+      scale, bias: Learned parameters.
+      mean, variance: Statistics of the batch (`batch_statistics`) in training, running statistics otherwise.
+      eps: Added to the variance for numerical stability.
 
     Returns:
       Feature maps of x's type; the arithmetic is float32.
@@ -155,73 +156,88 @@ def batch_norm_train(
     eps: float = 1e-5,
     parts: int = 1,
 ) -> tuple[Float[Array, "b h w c"], Float[Array, " c"], Float[Array, " c"]]:
-    """`batch_norm` with the batch's own statistics; its gradient keeps the input and nothing of its size besides.
+    """Applies `batch_norm` with the statistics of the batch; its gradient stores no maps but the input.
 
     Args:
       x: Feature maps, channels last.
-      scale, bias: Learned.
-      shift: Values close to the means, as `batch_statistics` takes them.
-      eps: Keeps the root from zero.
-      parts: Number of equal parts of neighbouring images that are normalised by statistics of their own. With as many
-        parts as there are devices, or a multiple, a batch that is split over devices needs no other's values.
+      scale, bias: Learned parameters.
+      shift: Estimates of the means, as for `batch_statistics`.
+      eps: Added to the variance for numerical stability.
+      parts: Number of equal parts of consecutive images, each normalized by its own statistics. If it is a multiple of
+        the number of devices, a sharded batch needs no communication.
 
     Returns:
-      (feature maps of x's type, mean, biased variance; of several parts the means of theirs). No gradient flows
-      through the statistics, which are for the running ones.
+      (feature maps of x's type, mean, biased variance), the statistics averaged over the parts. No gradient flows
+      through the statistics, which serve to update the running statistics.
 
     Raises:
-      ValueError: where parts does not divide the batch.
+      ValueError: If parts does not divide the batch.
     """
-    return in_parts(lambda *arrays: _batch_norm_train(*arrays, eps), parts, (x,), (scale, bias, shift))
+    shared = (scale, bias, shift)
+    if platform() != "gpu":
+        return in_parts(lambda *arrays: _batch_norm_train(*arrays, eps), parts, (x,), shared)
+    if _one_part_a_device(parts):
+        return in_parts(lambda *arrays: affine_norm.batch_norm_train(*arrays, eps, 1), parts, (x,), shared)
+    _check_parts(parts, len(x))
+    y, mean, variance = affine_norm.batch_norm_train(x, scale, bias, shift, eps, parts)
+    return y, lax.stop_gradient(mean), lax.stop_gradient(variance)
 
 
 def in_parts(
-    normalise: Callable[..., tuple[Array, Array, Array]],
+    normalize: Callable[..., tuple[Array, Array, Array]],
     parts: int,
     batched: tuple[Float[Array, "b ..."], ...],
     shared: tuple[Array | None, ...],
 ) -> tuple[Float[Array, "b oh ow o"], Float[Array, " o"], Float[Array, " o"]]:
-    """Normalises parts of neighbouring images, each by statistics of its own.
+    """Normalizes equal parts of consecutive images, each by its own statistics.
 
-    Under a mesh (`jax.sharding.use_abstract_mesh`) of as many devices as parts, every device works on one, as a program
-    of one device would: the maps keep their four dimensions, which lets the compiler fuse more.
+    Under a mesh (`jax.sharding.use_abstract_mesh`) with as many devices as parts, each device normalizes one part as a
+    single-device program would: the maps keep their four dimensions, which lets the compiler fuse more.
 
     Args:
-      normalise: Takes arrays of some images, then what all parts share; gives their feature maps, the mean and the
-        variance.
-      parts: How many, with as many images in each.
+      normalize: Maps the arrays of some images and the shared arrays to (feature maps, mean, variance).
+      parts: Number of parts.
       batched: Arrays of all images.
-      shared: Arrays that are the same for all parts.
+      shared: Arrays passed to every part.
 
     Returns:
-      (feature maps of all images, mean, variance; of several parts the means of theirs). No gradient flows through
+      (feature maps of all images, mean, variance), the statistics averaged over the parts. No gradient flows through
       the statistics.
 
     Raises:
-      ValueError: where parts does not divide the batch.
+      ValueError: If parts does not divide the batch.
     """
     batch = len(batched[0])
-    if parts < 1 or batch % parts:
-        raise ValueError(f"parts={parts} does not divide a batch of {batch}")
-    mesh = jax.sharding.get_abstract_mesh()
+    _check_parts(parts, batch)
     if parts == 1:
-        y, mean, variance = normalise(*batched, *shared)
+        y, mean, variance = normalize(*batched, *shared)
     else:
-        if not mesh.empty and not mesh.manual_axes and mesh.size == parts:
-            split, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
+        if _one_part_a_device(parts):
+            split, whole = PartitionSpec(jax.sharding.get_abstract_mesh().axis_names), PartitionSpec()
 
             def on_one(batched: tuple[Array, ...], shared: tuple[Array | None, ...]) -> tuple[Array, Array, Array]:
-                y, mean, variance = normalise(*batched, *shared)
+                y, mean, variance = normalize(*batched, *shared)
                 return y, mean[None], variance[None]
 
             on_each = jax.shard_map(on_one, in_specs=(split, whole), out_specs=split, check_vma=False)
             y, *statistics = on_each(batched, shared)
         else:
-            apart = (each.reshape(parts, -1, *each.shape[1:]) for each in batched)
-            y, *statistics = jax.vmap(lambda *some: normalise(*some, *shared))(*apart)
+            split_batch = (each.reshape(parts, -1, *each.shape[1:]) for each in batched)
+            y, *statistics = jax.vmap(lambda *part: normalize(*part, *shared))(*split_batch)
             y = y.reshape(batch, *y.shape[2:])
         mean, variance = (jnp.mean(each, axis=0) for each in statistics)
     return y, lax.stop_gradient(mean), lax.stop_gradient(variance)
+
+
+def _check_parts(parts: int, batch: int) -> None:
+    if parts < 1 or batch % parts:
+        raise ValueError(f"parts={parts} does not divide a batch of {batch}")
+
+
+def _one_part_a_device(parts: int) -> bool:
+    """Whether a program is traced for a mesh of as many devices as parts."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return parts > 1 and not mesh.empty and not mesh.manual_axes and mesh.size == parts
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
@@ -242,7 +258,7 @@ def _batch_norm_forward(
 def _batch_norm_backward(
     eps: float, saved: tuple[Array, ...], gradients: tuple[Array, ...]
 ) -> tuple[Array | None, ...]:
-    """Ioffe and Szegedy, 2015, section 3, with the sums of the normalised maps gathered first."""
+    """Gradients of Ioffe and Szegedy, 2015, section 3, rearranged to sum over the normalized maps first."""
     x, scale, mean, factor = saved
     cotangent = gradients[0].astype(jnp.float32)
     normal = (x.astype(jnp.float32) - mean) * factor
@@ -265,19 +281,19 @@ def group_norm(
     groups: int,
     eps: float = 1e-5,
 ) -> Float[Array, "b h w c"]:
-    """Normalises each image over all places of each group of channels, then scales and shifts each channel.
+    """Normalizes each image over all positions of each group of channels, then scales and shifts each channel.
 
     Args:
       x: Feature maps, channels last.
-      scale, bias: Learned.
-      groups: Number of groups of neighbouring channels; 1 is layer norm, one for each channel is instance norm.
-      eps: Keeps the root from zero.
+      scale, bias: Learned parameters.
+      groups: Number of groups of consecutive channels; 1 is layer norm, one group per channel is instance norm.
+      eps: Added to the variance for numerical stability.
 
     Returns:
       Feature maps of x's type; the arithmetic is float32.
 
     Raises:
-      ValueError: where groups does not divide the channels.
+      ValueError: If groups does not divide the channels.
 
     Source: Wu and He, "Group normalization", 2018.
     """
@@ -295,18 +311,18 @@ def group_norm(
 def layer_norm(
     x: Float[Array, "b h w c"], scale: Float[Array, " c"], bias: Float[Array, " c"], *, eps: float = 1e-6
 ) -> Float[Array, "b h w c"]:
-    """Normalises each place of each image over its channels, then scales and shifts each channel.
+    """Normalizes each position of each image over its channels, then scales and shifts each channel.
 
     Args:
       x: Feature maps, channels last.
-      scale, bias: Learned.
-      eps: Keeps the root from zero.
+      scale, bias: Learned parameters.
+      eps: Added to the variance for numerical stability.
 
     Returns:
       Feature maps of x's type; the arithmetic is float32.
 
-    Sources: Ba, Kiros and Hinton, "Layer normalization", 2016; over the channels of each place as in Liu et al., "A
-    ConvNet for the 2020s", 2022.
+    Sources: Ba, Kiros and Hinton, "Layer normalization", 2016; applied to each position's channels as in Liu et al.,
+    "A ConvNet for the 2020s", 2022.
     """
     wide = x.astype(jnp.float32)
     mean = jnp.mean(wide, axis=-1, keepdims=True)

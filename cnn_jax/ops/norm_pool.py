@@ -1,8 +1,8 @@
-"""Batch norm and max pooling in the other order: the norm on a fourth of the values, and no maps between them.
+"""Batch norm and max pooling in swapped order, so that the norm reads only the pooled values.
 
-The largest of some values is the same before and after a function that never falls. Batch norm with a scale of zero or
-more is one, for each channel; where the scale is negative, it is one of the negated channel. An activation that never
-falls may follow.
+A nondecreasing function commutes with the maximum. Batch norm of a channel is nondecreasing if its scale is at least
+0; if the scale is negative, it is a nondecreasing function of the negated channel. Any nondecreasing activation may
+follow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cnn_jax.ops.padding import IntPair, Padding
 from cnn_jax.ops.pool import max_pool
 
 
-# More than seven parameters: those of the two functions whose work it does.
+# More than seven parameters: those of `batch_norm_train` and `max_pool`.
 def batch_norm_max_pool_train(
     x: Float[Array, "b h w c"],
     scale: Float[Array, " c"],
@@ -31,31 +31,31 @@ def batch_norm_max_pool_train(
     eps: float = 1e-5,
     parts: int = 1,
 ) -> tuple[Float[Array, "b oh ow c"], Float[Array, " c"], Float[Array, " c"]]:
-    """`max_pool` of `batch_norm_train`, with the statistics of all pixels.
+    """Computes `max_pool` of `batch_norm_train`, with the statistics of all pixels.
 
     Args:
       x: Feature maps, channels last.
-      scale, bias, shift, eps, parts: As `batch_norm_train` takes them.
-      window, strides, padding, ceil_mode: As `max_pool` takes them.
+      scale, bias, shift, eps, parts: As for `batch_norm_train`.
+      window, strides, padding, ceil_mode: As for `max_pool`.
 
     Returns:
-      (pooled feature maps of x's type, mean, biased variance), as the two have them. Where the norm rounds several
-      of a window's values to one, the gradient goes to the largest before it, not to the first.
+      (pooled feature maps of x's type, mean, biased variance). If the norm rounds several values of a window to the
+      same number, the gradient goes to the largest input rather than to the first.
 
     Raises:
-      GeometryError, ValueError: as the two.
+      GeometryError, ValueError: As `max_pool` and `batch_norm_train`.
     """
     signs = lax.stop_gradient(jnp.where(scale < 0, -1.0, 1.0))
-    turned = x * signs.astype(x.dtype)
-    pooled = max_pool(turned, window, strides=strides, padding=padding, ceil_mode=ceil_mode)
+    signed = x * signs.astype(x.dtype)
+    pooled = max_pool(signed, window, strides=strides, padding=padding, ceil_mode=ceil_mode)
 
-    def normalise(
-        of_part: Array, pooled_part: Array, scale: Array, bias: Array, shift: Array | None
+    def normalize(
+        part: Array, pooled_part: Array, scale: Array, bias: Array, shift: Array | None
     ) -> tuple[Array, Array, Array]:
         with jax.named_scope("normalisation"):
-            mean, variance = batch_statistics(of_part, shift)
+            mean, variance = batch_statistics(part, shift)
         return batch_norm(pooled_part, scale, bias, mean, variance, eps=eps), mean, variance
 
     shared = (jnp.abs(scale), bias, None if shift is None else shift * signs)
-    y, mean, variance = in_parts(normalise, parts, (turned, pooled), shared)
+    y, mean, variance = in_parts(normalize, parts, (signed, pooled), shared)
     return y, mean * signs, variance

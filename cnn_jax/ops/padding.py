@@ -1,12 +1,12 @@
 """Resolves padding dialects (`padding_dialects.py`) to pixels, and computes output sizes.
 
-A window of `k` pixels with dilation `d` spans `e = d (k - 1) + 1` pixels. With `low` and `high` pixels of
-padding it takes
+A window of `k` taps with dilation `d` spans `e = d (k - 1) + 1` pixels. Over `n` pixels with `low` and `high` pixels
+of padding and stride `s` it gives
 
     output = floor((n + low + high - e) / s) + 1
 
-steps of stride `s` over `n` pixels, the lecture's (N + 2P - K)/S + 1 where low = high = P, d = 1 and the
-division is exact. Its P = (K - 1)/2 keeps the size for odd K and stride 1, and only there.
+values. This is the lecture's (N + 2P - K)/S + 1 if low = high = P, d = 1 and the division is exact. Its
+P = (K - 1)/2 keeps the size only for odd K and stride 1.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ IntPair = int | Sequence[int]
 
 
 class GeometryError(ValueError):
-    """A window that does not fit its input; the message tells sizes, rule and nearest fix."""
+    """A window does not fit its input; the message gives the sizes, the rule and the nearest fix."""
 
 
 def pair(value: IntPair, name: str, minimum: int = 1) -> tuple[int, int]:
-    """Makes (height, width) of one number or two.
+    """Converts an integer or a pair of integers to (height, width).
 
     Args:
-      value: One integer for both, or two.
-      name: Name of the argument, for the error.
-      minimum: The least legal integer.
+      value: One integer for both axes, or two.
+      name: Name of the argument in error messages.
+      minimum: Smallest legal integer.
 
     Returns:
       Two integers.
 
     Raises:
-      ValueError: where it is neither, or too small.
+      ValueError: If value is neither, or too small.
     """
     given = (value, value) if isinstance(value, int) else tuple(value)
     if len(given) != 2 or not all(isinstance(entry, int) and not isinstance(entry, bool) for entry in given):
@@ -46,30 +46,32 @@ def pair(value: IntPair, name: str, minimum: int = 1) -> tuple[int, int]:
 
 
 def effective_window(window: int, dilation: int) -> int:
-    """The pixels that a window of `window` taps spans."""
+    """Returns the number of pixels that a dilated window of `window` taps spans."""
     return dilation * (window - 1) + 1
 
 
 def resolve_padding(
     padding: Padding, size: IntPair, window: IntPair, strides: IntPair = 1, dilation: IntPair = 1
 ) -> tuple[Pads, Pads]:
-    """Turns a padding dialect into the pixels added on each side.
+    """Converts a padding dialect to the number of pixels added on each side.
+
+    The arguments other than `padding` are (height, width) or one number for both.
 
     Args:
-      padding: "VALID" (none); "SAME" (TensorFlow's and XLA's: ceil(n / s) outputs, the odd pixel at the
-        end); "SAME_LOWER" (the odd pixel at the start); "TORCH" (d (k - 1) // 2 on each side, whatever the
-        stride); an integer for all sides; ((top, bottom), (left, right)); or a border, "REFLECT",
-        "REPLICATE" or "CIRCULAR", sized as "SAME".
-      size: Input pixels, (height, width) or one number for both.
-      window: Taps, likewise.
-      strides: Pixels between windows, likewise.
-      dilation: Pixels between taps, likewise.
+      padding: "VALID" (none); "SAME" (TensorFlow's and XLA's: ceil(n / s) outputs, an odd pixel at the
+        end); "SAME_LOWER" (an odd pixel at the start); "TORCH" (d (k - 1) // 2 on each side for any
+        stride); an integer for all sides; ((top, bottom), (left, right)); or a border dialect, "REFLECT",
+        "REPLICATE" or "CIRCULAR", with the pads of "SAME".
+      size: Input pixels.
+      window: Taps.
+      strides: Pixels between windows.
+      dilation: Pixels between taps.
 
     Returns:
       ((top, bottom), (left, right)).
 
     Raises:
-      ValueError: where the padding is none of these.
+      ValueError: If the padding is none of these.
     """
     sizes, windows = pair(size, "size"), pair(window, "window")
     strides, dilations = pair(strides, "strides"), pair(dilation, "dilation")
@@ -89,10 +91,10 @@ def resolve_padding(
 
 
 def check_border(padding: Padding, pads: tuple[Pads, Pads], size: tuple[int, int]) -> None:
-    """Refuses a border that wants more pixels than the image has.
+    """Checks that a border dialect needs no more pixels than the image has.
 
     Raises:
-      GeometryError: for a reflection of size or more pixels, or a wrap of more than size.
+      GeometryError: If a side reflects n or more, or wraps more than n, of an axis's n pixels.
     """
     most = DIALECTS[padding].most if isinstance(padding, str) else None
     for sides, n in zip(pads, size, strict=True):
@@ -111,22 +113,22 @@ def output_sizes(
     dilation: IntPair = 1,
     ceil_mode: bool = False,
 ) -> tuple[int, int]:
-    """Outputs of a window moved over an image.
+    """Computes the output size of a sliding window.
 
     Args:
-      size: Input pixels, (height, width) or one number for both; the others likewise.
+      size: Input pixels, (height, width) or one number for both, as are the following arguments.
       window: Taps.
       strides: Pixels between windows.
       padding: Any dialect of `resolve_padding`.
       dilation: Pixels between taps.
-      ceil_mode: Whether a last window may reach beyond the padded input, as PyTorch's pooling allows: it must
-        start before the padding at the end.
+      ceil_mode: Whether the last window may extend beyond the padded input, as in PyTorch's pooling. It must start
+        before the padding at the end.
 
     Returns:
       (height, width), each at least 1.
 
     Raises:
-      GeometryError: where the window exceeds the padded input, so that nothing would come out.
+      GeometryError: If the window exceeds the padded input, so that the output would be empty.
     """
     sizes, windows = pair(size, "size"), pair(window, "window")
     strides, dilations = pair(strides, "strides"), pair(dilation, "dilation")
@@ -149,7 +151,7 @@ def output_sizes(
 
 
 def output_size(size: int, window: int, stride: int, padding: Padding, dilation: int = 1) -> int:
-    """Outputs along one axis; arguments and errors as `output_sizes`, explicit pads as for the height."""
+    """Computes the output size along one axis as `output_sizes` does; explicit pads are those of the height."""
     return output_sizes((size, size), (window, window), (stride, stride), padding, (dilation, dilation))[0]
 
 
@@ -157,13 +159,14 @@ def input_sizes(output: int, window: int, stride: int, padding: Padding, dilatio
     """Inverts `output_size`: the input sizes along one axis that give an output size.
 
     Args:
-      output: Wanted; the other arguments as for `output_size`.
+      output: Desired output size.
+      window, stride, padding, dilation: As for `output_size`.
 
     Returns:
-      All sizes, rising; a stride of s gives at most s of them.
+      All such sizes in increasing order, at most `stride` of them.
 
     Raises:
-      GeometryError: where no input has this output.
+      GeometryError: If no input size gives this output size.
     """
     count, _ = pair(output, "output")
     longest = count * stride + effective_window(window, dilation)
@@ -181,20 +184,20 @@ def _gives(size: int, window: int, stride: int, padding: Padding, dilation: int,
 
 
 def total_paddings(output: int, size: int, window: int, stride: int, dilation: int = 1) -> range:
-    """Inverts `output_size` for the padding: what must be added along one axis, both sides together.
+    """Inverts `output_size` for the padding: the total padding low + high along one axis.
 
     Args:
-      output: Wanted.
+      output: Desired output size.
       size: Input pixels.
       window: Taps.
       stride: Pixels between windows.
       dilation: Pixels between taps.
 
     Returns:
-      All totals of low + high, rising; 55 outputs of 224 pixels with window 11 and stride 4 take 3 to 6.
+      All totals in increasing order; 55 outputs of 224 pixels with window 11 and stride 4 need 3 to 6.
 
     Raises:
-      GeometryError: where even no padding gives more outputs.
+      GeometryError: If the output is larger than desired even without padding.
     """
     least = (output - 1) * stride + effective_window(window, dilation) - size
     if least + stride <= 0:

@@ -1,4 +1,4 @@
-"""For which kind of device the operations are built: this machine's, unless a program is compiled for another."""
+"""Platform that programs are traced for: this machine's, unless they are compiled ahead of time for another."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ import jax
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
-_other: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
+_target: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
 
 
 def platform() -> str:
-    """JAX's name of it: "cpu", "gpu" or "tpu"."""
-    return _other.get() or jax.default_backend()
+    """Returns the platform as JAX names it: "cpu", "gpu" or "tpu"."""
+    return _target.get() or jax.default_backend()
 
 
 @contextlib.contextmanager
-def building_for(other: str) -> Iterator[None]:
-    """Builds what is traced inside the `with` for another kind of device.
+def building_for(name: str) -> Iterator[None]:
+    """Sets the platform for functions traced inside the `with` block.
 
-    JAX's caches do not know of it: a process that builds a function for one kind must not trace it for another.
+    The platform is not part of JAX's cache key, so a process must trace each function for one platform only.
 
     Args:
-      other: JAX's name of the kind.
+      name: Platform as JAX names it.
     """
-    token = _other.set(other)
+    token = _target.set(name)
     try:
         yield
     finally:
-        _other.reset(token)
+        _target.reset(token)
 
 
 @functools.lru_cache(maxsize=1)
 def multiplies_bfloat16() -> bool:
-    """Tells whether this machine's processor multiplies bfloat16 numbers and sums in float32 (AVX512-BF16, AMX)."""
+    """Returns whether the CPU has bfloat16 products with float32 sums (AVX512-BF16 or AMX)."""
     if not _CPU_INFO.exists():
         return False
     lines = (line.partition(":") for line in _CPU_INFO.read_text(encoding="utf-8").splitlines())

@@ -1,16 +1,17 @@
-"""A 1x1 convolution and batch norm in one, without the maps between them.
+"""Fused 1x1 convolution and batch norm, without the intermediate feature maps.
 
-The maps z = W x of a 1x1 convolution have the mean W m and the variance diag(W C W'), where m and C are the mean and
-the covariance of the channels of x. So a pass over x gives the statistics of z, and batch norm becomes another matrix
-and bias for the same convolution: z itself is never written. The gradients need x and the gradient of the output y, and
-two small matrices: with g that gradient, n the pixels, A = scale / std, z' = (z - mean) / std and
+The output z = W x of a 1x1 convolution has the mean W m and the variance diag(W C W'), where m and C are the mean and
+the covariance of the channels of x. One pass over x therefore gives the statistics of z, and batch norm changes only
+the weights and bias of the convolution: z itself is never written. The backward pass reads x, the gradient g of the
+output and two small matrices. With n pixels, A = scale / std and z' = (z - mean) / std,
 
-    M = x' g                                the gradient of the weights, were the norm a constant
-    to_bias = sum g,  to_scale = sum g z'   the second from M
+    M = x' g                                the gradient of the weights if the statistics were constant
+    to_bias = sum g,  to_scale = sum g z'   to_scale follows from M
     to_z = A (g - (to_bias + z' to_scale) / n)
-    to_W = x' to_z,  to_x = to_z W'         the first from M and C; the second is g (A W)' and x times a matrix
+    to_W = x' to_z,  to_x = to_z W'         to_W follows from M and C; to_x is g (A W)' plus x times a matrix
 
-It pays where memory is the bound and x has fewer channels than z: for bottlenecks' last convolutions and projections.
+This is faster where memory bandwidth is the limit and x has fewer channels than z: in the last convolution of a
+bottleneck and in projections.
 """
 
 from __future__ import annotations
@@ -39,22 +40,22 @@ def pointwise_batch_norm_train(
     eps: float = 1e-5,
     parts: int = 1,
 ) -> tuple[Float[Array, "b oh ow o"], Float[Array, " o"], Float[Array, " o"]]:
-    """`batch_norm_train` of a 1x1 convolution; its gradient keeps the pixels that it reads, and no other maps.
+    """Computes `batch_norm_train` of a 1x1 convolution; its gradient stores only the pixels that it reads.
 
     Args:
       x: Feature maps, channels last.
       kernel: Weights, in x's type.
-      scale, bias: Learned, of the norm.
+      scale, bias: Learned parameters of the norm.
       strides: Strides of the convolution.
-      eps: Keeps the root from zero.
-      parts: As `batch_norm_train` takes them.
+      eps: Added to the variance for numerical stability.
+      parts: As for `batch_norm_train`.
 
     Returns:
-      (feature maps of x's type, mean, biased variance) as `batch_norm_train` has them. The variance is a difference,
-      E[x x'] - E[x] E[x]': where the mean of x exceeds its standard deviation by 100 times, float32 keeps three digits.
+      (feature maps of x's type, mean, biased variance), as from `batch_norm_train`. The variance is the difference
+      E[x x'] - E[x] E[x]', which keeps three digits in float32 if the mean of x is 100 times its standard deviation.
 
     Raises:
-      ValueError: where parts does not divide the batch.
+      ValueError: If parts does not divide the batch.
     """
     strides, size = pair(strides, "strides"), (x.shape[1], x.shape[2])
     return in_parts(lambda *arrays: _pointwise(*arrays, eps, strides, size), parts, (x,), (kernel, scale, bias))
@@ -71,7 +72,7 @@ def _pointwise_forward(
     x: Array, kernel: Array, scale: Array, bias: Array, eps: float, strides: tuple[int, int], size: tuple[int, int]
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
     if strides != (1, 1):
-        # Taken out once: without the barriers every reader goes through all pixels, before an activation too.
+        # Without the barriers every reader of the strided pixels, even a preceding activation, would visit all pixels.
         x = lax.optimization_barrier(lax.optimization_barrier(x)[:, :: strides[0], :: strides[1]])
     pixels, weights = x.size // x.shape[-1], kernel.astype(jnp.float32)
     middle = jnp.mean(x, axis=(0, 1, 2), dtype=jnp.float32)
@@ -81,7 +82,7 @@ def _pointwise_forward(
     variance = jnp.maximum(jnp.sum(weights * spread, axis=0), 0.0)
     factor = lax.rsqrt(variance + eps)
     scaled = (weights * (scale * factor)).astype(x.dtype)
-    # The mean of what the rounded weights give, so that the output's mean is the bias.
+    # Subtracts the mean that the rounded weights give, so that the output's mean is the bias.
     shift = bias - jnp.matmul(middle, scaled.astype(jnp.float32), precision=_EXACT)
     y = (_convolve(x, scaled).astype(jnp.float32) + shift).astype(x.dtype)
     return (y, mean, variance), (x, kernel, scale, middle, spread, mean, factor)
@@ -101,19 +102,19 @@ def _pointwise_backward(
     to_scale = factor * (jnp.sum(weights * products, axis=0) - mean * to_bias)
     slope = scale * factor
     to_kernel = slope * (products - jnp.outer(middle, to_bias) - spread * (factor * to_scale))
-    # to_z is slope * cotangent - fall * z + level in each channel of z.
-    fall = slope * factor * to_scale / pixels
-    level = mean * fall - slope * to_bias / pixels
-    falling = jnp.matmul(weights * fall, weights.T, precision=_EXACT)
+    # to_z is slope * cotangent - decay * z + offset in each channel of z.
+    decay = slope * factor * to_scale / pixels
+    offset = mean * decay - slope * to_bias / pixels
+    decays = jnp.matmul(weights * decay, weights.T, precision=_EXACT)
     to_x = _convolve(cotangent, (weights * slope).T.astype(x.dtype)).astype(jnp.float32)
-    to_x = to_x - _convolve(x, falling.astype(x.dtype)) + jnp.matmul(weights, level, precision=_EXACT)
+    to_x = to_x - _convolve(x, decays.astype(x.dtype)) + jnp.matmul(weights, offset, precision=_EXACT)
     to_x = to_x.astype(x.dtype)
     if strides != (1, 1):
-        rests = [
+        pads = [
             (0, n - 1 - stride * (count - 1), stride - 1)
             for n, count, stride in zip(size, x.shape[1:3], strides, strict=True)
         ]
-        to_x = lax.pad(to_x, jnp.zeros((), to_x.dtype), ((0, 0, 0), *rests, (0, 0, 0)))
+        to_x = lax.pad(to_x, jnp.zeros((), to_x.dtype), ((0, 0, 0), *pads, (0, 0, 0)))
     return to_x, to_kernel.astype(kernel.dtype), to_scale, to_bias
 
 
@@ -121,12 +122,11 @@ _pointwise.defvjp(_pointwise_forward, _pointwise_backward)
 
 
 def _convolve(x: Array, matrix: Array) -> Array:
-    """A 1x1 convolution."""
     return lax.conv_general_dilated(x, matrix[None, None], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _over_pixels(x: Array, y: Array) -> Array:
-    """The products of the channels of x with those of y, summed over all images and places, in float32."""
+    """Contracts x and y over images and positions, in float32: [c, d] for c channels of x and d of y."""
     axes = (0, 1, 2)
     return lax.dot_general(
         x,

@@ -1,4 +1,4 @@
-"""Pooling: the largest, mean or smallest value of each window."""
+"""Max, average and min pooling, unpooling and global pooling."""
 
 from __future__ import annotations
 
@@ -38,31 +38,32 @@ def max_pool(
     dilation: IntPair = 1,
     ceil_mode: bool = False,
 ) -> Float[Array, "b oh ow c"]:
-    """The largest value of each window; padding never wins.
+    """Returns the maximum of each window, ignoring the padding.
 
     Args:
       x: Feature maps, channels last.
       window: Pixels, (height, width) or one number for both.
       strides: Pixels between windows; None is the window.
-      padding: Any dialect of `resolve_padding` but the borders.
+      padding: Any dialect of `resolve_padding` except the border dialects.
       dilation: Pixels between the window's pixels, (height, width) or one number for both.
-      ceil_mode: Whether a last window may reach beyond the padded input, as in PyTorch; it sees what is there.
+      ceil_mode: Whether the last window may extend beyond the padded input, as in PyTorch; it pools the rest.
 
     Returns:
-      Feature maps; oh and ow by `output_sizes`. A gradient goes to the first largest value of its window, row
-      by row, as PyTorch's does.
+      Feature maps; `output_sizes` gives oh and ow. The gradient goes to the first maximum of each window in row-major
+      order, as in PyTorch.
 
     Raises:
-      GeometryError: where the window exceeds its padded input, or lies wholly in padding.
-      ValueError: where an option does not fit.
+      GeometryError: If the window exceeds the padded input, or lies entirely in the padding.
+      ValueError: If an option is not legal.
     """
     windows, _ = _windows(x, window, strides, padding, dilation, ceil_mode)
-    # TPUs' own gradient moves a third of the bytes; on CPU many slices compile for minutes. Ties go to the first too.
+    # XLA's gradient moves a third of the bytes on TPUs, and on CPU many slices compile for minutes. Its ties go to the
+    # first maximum too.
     if platform() == "tpu" or (platform() == "cpu" and math.prod(windows.taps) > MANY_TAPS):
-        taps, strides, apart = ((1, *each, 1) for each in (windows.taps, windows.strides, windows.dilation))
+        taps, strides, dilations = ((1, *each, 1) for each in (windows.taps, windows.strides, windows.dilation))
         pads = ((0, 0), *windows.pads, (0, 0))
-        return lax.reduce_window(x, -jnp.inf, lax.max, taps, strides, pads, window_dilation=apart)
-    return _first_largest(x, windows)
+        return lax.reduce_window(x, -jnp.inf, lax.max, taps, strides, pads, window_dilation=dilations)
+    return _first_max(x, windows)
 
 
 @jax.named_scope("pooling")
@@ -75,31 +76,31 @@ def max_pool_with_argmax(
     dilation: IntPair = 1,
     ceil_mode: bool = False,
 ) -> tuple[Float[Array, "b oh ow c"], Int32[Array, "b oh ow c"]]:
-    """Max pooling, and the pixel that each largest value comes from: the switches of a deconvolutional network.
+    """Max pooling that also returns the position of each maximum, the switches of a deconvolutional network.
 
     Args:
       x, window, strides, padding, dilation, ceil_mode: As for `max_pool`.
 
     Returns:
-      (feature maps as of `max_pool`, pixel numbers row * w + column within each map of x). The first pixel of equal
-      ones, row by row. They are numbered as by PyTorch's `return_indices`, a number for each channel's own map.
+      (feature maps as from `max_pool`, pixel indices row * w + column within each channel's map of x, as from
+      PyTorch's `return_indices`). Ties take the first pixel in row-major order.
 
     Raises:
-      As `max_pool`.
+      GeometryError, ValueError: As `max_pool`.
     """
     windows, _ = _windows(x, window, strides, padding, dilation, ceil_mode)
-    _, place = _largest_and_place(lax.stop_gradient(x), windows)
+    _, argmax = _max_and_argmax(lax.stop_gradient(x), windows)
     pixels = [
-        np.arange(outputs)[:, None] * stride + np.arange(taps) * apart - low
-        for outputs, stride, taps, apart, (low, _) in zip(
+        np.arange(outputs)[:, None] * stride + np.arange(taps) * gap - low
+        for outputs, stride, taps, gap, (low, _) in zip(
             windows.outputs, windows.strides, windows.taps, windows.dilation, windows.pads, strict=True
         )
     ]
-    # Padding wins where a whole window is -inf; then the pixel at the edge, which is -inf as well, is named.
+    # If a whole window is -inf, the argmax may lie in the padding; clipping moves it to an edge pixel, also -inf.
     down, across = (jnp.asarray(each.clip(0, n - 1), jnp.int32) for each, n in zip(pixels, x.shape[1:3], strict=True))
-    place = place.astype(jnp.int32)
-    row = jnp.take_along_axis(down[None, :, None, :], place // windows.taps[1], axis=-1)
-    column = jnp.take_along_axis(across[None, None, :, :], place % windows.taps[1], axis=-1)
+    argmax = argmax.astype(jnp.int32)
+    row = jnp.take_along_axis(down[None, :, None, :], argmax // windows.taps[1], axis=-1)
+    column = jnp.take_along_axis(across[None, None, :, :], argmax % windows.taps[1], axis=-1)
     pooled = max_pool(x, window, strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
     return pooled, row * x.shape[2] + column
 
@@ -108,21 +109,21 @@ def max_pool_with_argmax(
 def max_unpool(
     y: Float[Array, "b oh ow c"], argmax: Int32[Array, "b oh ow c"], size: IntPair
 ) -> Float[Array, "b h w c"]:
-    """Puts values back where max pooling took them from; all other pixels are 0.
-
-    Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks" (2014), section 2.1.
+    """Writes each value to the position that max pooling took it from; all other pixels are 0.
 
     Args:
       y: One value for each window.
-      argmax: Pixel numbers of `max_pool_with_argmax`; others are undefined.
+      argmax: Pixel indices from `max_pool_with_argmax`; the result for others is undefined.
       size: Pixels of the result, (height, width) or one number for both.
 
     Returns:
-      Maps. Where windows share their largest pixel, the last window's value stands there, as with PyTorch's
+      Feature maps. If windows share their maximum, the last window's value is written, as by PyTorch's
       `max_unpool2d`; the gradient of `max_pool` gives the sum instead.
 
     Raises:
-      ValueError: where y and argmax differ in shape.
+      ValueError: If y and argmax differ in shape.
+
+    Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014, section 2.1.
     """
     if y.shape != argmax.shape:
         raise ValueError(f"argmax has the shape {argmax.shape}, expected that of the values, {y.shape}")
@@ -149,7 +150,7 @@ def min_pool(
     dilation: IntPair = 1,
     ceil_mode: bool = False,
 ) -> Float[Array, "b oh ow c"]:
-    """The smallest value of each window; arguments, result and errors as `max_pool`."""
+    """Returns the minimum of each window; arguments, result and errors as for `max_pool`."""
     return -max_pool(-x, window, strides=strides, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
 
 
@@ -164,12 +165,12 @@ def avg_pool(
     ceil_mode: bool = False,
     count_include_pad: bool = False,
 ) -> Float[Array, "b oh ow c"]:
-    """The mean of each window; arguments, result and errors as `max_pool`.
+    """Returns the mean of each window; result and errors as for `max_pool`.
 
     Args:
       x, window, strides, padding, dilation, ceil_mode: As for `max_pool`.
-      count_include_pad: Whether padding counts as zeros (PyTorch's default) or is left out of the mean
-        (TensorFlow's). What a window of ceil_mode has beyond the padding never counts.
+      count_include_pad: Whether padding counts as zeros (PyTorch's default) or is excluded from the mean
+        (TensorFlow's behaviour). The part of a ceil_mode window beyond the padding is always excluded.
     """
     windows, pads = _windows(x, window, strides, padding, dilation, ceil_mode)
     total = _sums(x, windows)
@@ -184,36 +185,35 @@ def avg_pool(
 
 
 def _sums(x: Array, windows: Windows) -> Array:
-    """The sum of each window."""
     if math.prod(windows.taps) <= MANY_TAPS:
         return functools.reduce(operator.add, windows.slices(x))
-    taps, strides, apart = ((1, *each, 1) for each in (windows.taps, windows.strides, windows.dilation))
+    taps, strides, dilations = ((1, *each, 1) for each in (windows.taps, windows.strides, windows.dilation))
     pads = ((0, 0), *windows.pads, (0, 0))
-    return lax.reduce_window(x, np.zeros((), x.dtype), lax.add, taps, strides, pads, window_dilation=apart)
+    return lax.reduce_window(x, np.zeros((), x.dtype), lax.add, taps, strides, pads, window_dilation=dilations)
 
 
 @jax.named_scope("pooling")
 def global_max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
-    """The largest value of each map. A gradient is shared evenly by equal largest values."""
+    """Returns the maximum of each map; the gradient is split evenly among ties."""
     return jnp.max(x, axis=(1, 2))
 
 
 @jax.named_scope("pooling")
 def global_avg_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
-    """The mean of each map."""
+    """Returns the mean of each map."""
     return jnp.mean(x, axis=(1, 2))
 
 
 @jax.named_scope("pooling")
 def adaptive_avg_pool(x: Float[Array, "b h w c"], size: IntPair) -> Float[Array, "b oh ow c"]:
-    """Means over windows that cut a map of any size into a grid of the size wanted, as PyTorch's does.
+    """Average pooling to a given output size, as PyTorch's `adaptive_avg_pool2d`.
 
-    Output i of o sees the pixels from floor(i n / o) to ceil((i + 1) n / o) of n: neighbouring windows overlap by a
-    pixel where o does not divide n, and pixels are repeated where o exceeds n.
+    Output i of o is the mean of the pixels from floor(i n / o) to ceil((i + 1) n / o) of n. Adjacent windows overlap by
+    a pixel if o does not divide n, and pixels are repeated if o exceeds n.
 
     Args:
       x: Feature maps, channels last.
-      size: Outputs, (height, width) or one number for both.
+      size: Output size, (height, width) or one number for both.
 
     Returns:
       Feature maps.
@@ -227,17 +227,14 @@ def adaptive_avg_pool(x: Float[Array, "b h w c"], size: IntPair) -> Float[Array,
 
 
 def adaptive_shares(pixels: int, outputs: int) -> Float[np.ndarray, "outputs pixels"]:
-    """Gives the weight of each pixel in each mean of `adaptive_avg_pool`, along one axis.
+    """Returns the weight of each pixel in each output of `adaptive_avg_pool` along one axis; rows sum to 1.
 
     Args:
-      pixels: Pixels of the map along the axis.
-      outputs: Means along the axis.
-
-    Returns:
-      Weights, each mean's of sum 1.
+      pixels: Input size along the axis.
+      outputs: Output size along the axis.
     """
-    numbers, places = np.arange(outputs)[:, None], np.arange(pixels)
-    inside = (places >= numbers * pixels // outputs) & (places < -(-(numbers + 1) * pixels // outputs))
+    i, positions = np.arange(outputs)[:, None], np.arange(pixels)
+    inside = (positions >= i * pixels // outputs) & (positions < -(-(i + 1) * pixels // outputs))
     shares: np.ndarray = inside / inside.sum(axis=1, keepdims=True)
     return shares
 
@@ -245,22 +242,22 @@ def adaptive_shares(pixels: int, outputs: int) -> Float[np.ndarray, "outputs pix
 def _windows(
     x: Array, window: IntPair, strides: IntPair | None, padding: Padding, dilation: IntPair, ceil_mode: bool
 ) -> tuple[Windows, tuple[Pads, Pads]]:
-    """How the window moves, what ceil_mode adds being padding at the end; and the padding without it."""
+    """Returns the windows, with ceil_mode's extension as padding at the end, and the padding without the extension."""
     if border_mode(padding):
         raise ValueError(f"padding={padding!r}: pooling takes {', '.join(POOL_DIALECTS)}, an integer or pads")
     taps = pair(window, "window")
-    strides, apart = taps if strides is None else pair(strides, "strides"), pair(dilation, "dilation")
+    strides, dilations = taps if strides is None else pair(strides, "strides"), pair(dilation, "dilation")
     size = (x.shape[1], x.shape[2])
-    outputs = output_sizes(size, taps, strides, padding, apart, ceil_mode)
-    pads = resolve_padding(padding, size, taps, strides, apart)
-    spans = tuple(map(effective_window, taps, apart))
+    outputs = output_sizes(size, taps, strides, padding, dilations, ceil_mode)
+    pads = resolve_padding(padding, size, taps, strides, dilations)
+    spans = tuple(map(effective_window, taps, dilations))
     for sides, span in zip(pads, spans, strict=True):
         if max(sides) >= span:
             raise GeometryError(
                 f"padding {padding!r} lets windows of {span} lie wholly in the padding; "
                 f"use a padding below {span}, or SAME"
             )
-    for n, count, stride, tap, gap, (low, _) in zip(size, outputs, strides, taps, apart, pads, strict=True):
+    for n, count, stride, tap, gap, (low, _) in zip(size, outputs, strides, taps, dilations, pads, strict=True):
         pixels = np.arange(count)[:, None] * stride + np.arange(tap) * gap - low
         if gap > 1 and not ((pixels >= 0) & (pixels < n)).any(axis=1).all():
             raise GeometryError(
@@ -271,74 +268,74 @@ def _windows(
         (low, max(high, (count - 1) * stride + span - n - low))
         for (low, high), count, stride, span, n in zip(pads, outputs, strides, spans, size, strict=True)
     )
-    return Windows(taps, strides, apart, (top_bottom, left_right), outputs), pads
+    return Windows(taps, strides, dilations, (top_bottom, left_right), outputs), pads
 
 
-_Seen = list[tuple[int, int]]  # (tap, window) pairs
+_Pairs = list[tuple[int, int]]  # (tap, window) pairs
 
 
 @dataclasses.dataclass(frozen=True)
-class _Views:
-    """Which windows see a pixel, along one axis.
+class _Readers:
+    """Windows that read each pixel along one axis.
 
     Attributes:
-      seen: For each of the first stride pixels that there are, the (tap, window) pairs that see it, windows counted
-        from the first of `beyond`; the pixel k strides on is seen by the same taps of the k-th windows after them.
-      beyond: Windows to add before and after those there are, which see nothing.
-      count: Strides that cover the pixels.
+      pairs: The (tap, window) pairs that read each of the first `stride` pixels, with windows counted from the first
+        one added. The pixel k strides further is read by the same taps of the windows k further.
+      added: Number of empty windows added before and after the existing ones.
+      count: Number of strides that cover the pixels.
     """
 
-    seen: list[_Seen]
-    beyond: Pads
+    pairs: list[_Pairs]
+    added: Pads
     count: int
 
     @classmethod
-    def of(cls, pixels: int, taps: int, stride: int, dilation: int, pads: Pads, outputs: int) -> _Views:
-        """Finds the windows over each pixel of an axis; `outputs` windows of so many taps move over it."""
+    def of(cls, pixels: int, taps: int, stride: int, dilation: int, pads: Pads, outputs: int) -> _Readers:
+        """Finds the windows that read each pixel of an axis."""
         count = -(-pixels // stride)
 
-        def views(pixel: int) -> _Seen:
-            firsts = [(tap, pixel + pads[0] - tap * dilation) for tap in range(taps)]  # pixels where the window begins
-            return [(tap, first // stride) for tap, first in firsts if first % stride == 0]
+        def readers(pixel: int) -> _Pairs:
+            starts = [(tap, pixel + pads[0] - tap * dilation) for tap in range(taps)]  # first pixel of the window
+            return [(tap, start // stride) for tap, start in starts if start % stride == 0]
 
-        seen = [views(pixel) for pixel in range(min(stride, pixels))]
-        windows = [window for each in seen for _, window in each]
+        pairs = [readers(pixel) for pixel in range(min(stride, pixels))]
+        windows = [window for each in pairs for _, window in each]
         before, after = max(0, -min(windows)), max(0, max(windows) + count - outputs)
-        return cls([[(tap, before + window) for tap, window in each] for each in seen], (before, after), count)
+        return cls([[(tap, before + window) for tap, window in each] for each in pairs], (before, after), count)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _first_largest(x: Array, windows: Windows) -> Array:
+def _first_max(x: Array, windows: Windows) -> Array:
     return functools.reduce(jnp.maximum, windows.slices(x, fill=-jnp.inf))
 
 
-def _largest_and_place(x: Array, windows: Windows) -> tuple[Array, Array]:
-    """The largest value of each window, and the number of the first tap that sees it."""
+def _max_and_argmax(x: Array, windows: Windows) -> tuple[Array, Array]:
+    """Returns the maximum of each window and the index of the first tap that reads it."""
     first, *others = windows.slices(x, fill=-jnp.inf)
-    largest, place = first, jnp.zeros(first.shape, jnp.int8 if len(others) < 128 else jnp.int32)
+    maximum, argmax = first, jnp.zeros(first.shape, jnp.int8 if len(others) < 128 else jnp.int32)
     for number, tap in enumerate(others, start=1):
-        place = jnp.where(tap > largest, jnp.asarray(number, place.dtype), place)
-        largest = jnp.maximum(largest, tap)
-    return largest, place
+        argmax = jnp.where(tap > maximum, jnp.asarray(number, argmax.dtype), argmax)
+        maximum = jnp.maximum(maximum, tap)
+    return maximum, argmax
 
 
-def _first_largest_forward(x: Array, windows: Windows) -> tuple[Array, tuple[Array, Array]]:
-    largest, place = _largest_and_place(x, windows)
-    # Without the barrier XLA finds the places again for each of their readers.
-    largest, place = lax.optimization_barrier((largest, place))
-    # An array of no images tells their size, in place of the images.
-    return largest, (place, jnp.zeros((0, *x.shape[1:]), x.dtype))
+def _first_max_forward(x: Array, windows: Windows) -> tuple[Array, tuple[Array, Array]]:
+    maximum, argmax = _max_and_argmax(x, windows)
+    # Without the barrier XLA would recompute the argmax for each of its readers.
+    maximum, argmax = lax.optimization_barrier((maximum, argmax))
+    # The backward pass needs only the images' size: an empty array carries it.
+    return maximum, (argmax, jnp.zeros((0, *x.shape[1:]), x.dtype))
 
 
-def _first_largest_backward(windows: Windows, saved: tuple[Array, Array], gradient: Array) -> tuple[Array]:
-    """Each pixel gathers from the windows that see it: slices of arrays padded once, which the compiler vectorises.
+def _first_max_backward(windows: Windows, saved: tuple[Array, Array], gradient: Array) -> tuple[Array]:
+    """Gathers each pixel's gradient from the windows that read it, as slices that the compiler vectorizes.
 
-    Pixels that are a stride apart are seen alike, so that the gradient is made of strides x strides grids.
+    Pixels a stride apart are read through the same taps, so the gradient interleaves one grid per offset in a stride.
     """
-    place, like = saved
+    argmax, like = saved
     batch, (rows, columns), channels = gradient.shape[0], like.shape[1:3], like.shape[3]
     down, across = (
-        _Views.of(*sizes)
+        _Readers.of(*sizes)
         for sizes in zip(
             (rows, columns),
             windows.taps,
@@ -349,22 +346,22 @@ def _first_largest_backward(windows: Windows, saved: tuple[Array, Array], gradie
             strict=True,
         )
     )
-    pads = ((0, 0), down.beyond, across.beyond, (0, 0))
-    gradient, place = lax.optimization_barrier((jnp.pad(gradient, pads), jnp.pad(place, pads, constant_values=-1)))
+    pads = ((0, 0), down.added, across.added, (0, 0))
+    gradient, argmax = lax.optimization_barrier((jnp.pad(gradient, pads), jnp.pad(argmax, pads, constant_values=-1)))
 
-    def grid(seen_down: _Seen, seen_across: _Seen) -> Array:
+    def grid(pairs_down: _Pairs, pairs_across: _Pairs) -> Array:
         total = jnp.zeros((batch, down.count, across.count, channels), like.dtype)
-        for row, top in seen_down:
-            for column, left in seen_across:
+        for row, top in pairs_down:
+            for column, left in pairs_across:
                 here = (slice(None), slice(top, top + down.count), slice(left, left + across.count))
-                total += jnp.where(place[here] == row * windows.taps[1] + column, gradient[here], 0)
+                total += jnp.where(argmax[here] == row * windows.taps[1] + column, gradient[here], 0)
         return total
 
     grids = jnp.stack(
-        [jnp.stack([grid(above, beside) for beside in across.seen], axis=3) for above in down.seen], axis=2
+        [jnp.stack([grid(above, beside) for beside in across.pairs], axis=3) for above in down.pairs], axis=2
     )
-    whole = grids.reshape(batch, down.count * len(down.seen), across.count * len(across.seen), channels)
+    whole = grids.reshape(batch, down.count * len(down.pairs), across.count * len(across.pairs), channels)
     return (whole[:, :rows, :columns],)
 
 
-_first_largest.defvjp(_first_largest_forward, _first_largest_backward)
+_first_max.defvjp(_first_max_forward, _first_max_backward)

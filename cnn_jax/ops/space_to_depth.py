@@ -1,8 +1,8 @@
-"""Strided convolution of few channels as one without strides, over blocks of pixels that become channels.
+"""Strided convolution of few channels as an unstrided convolution over blocks of pixels (space to depth).
 
-With stride s the pixels of an s x s block become s x s times as many channels, and the kernel, filled up with zeros to
-whole blocks, has a tap for each block: a 7x7 kernel of stride 2 on 3 channels is a 4x4 kernel on 12. Every sum is
-the same but for added zeros. It suits matrix units, which take channels by the hundred.
+With stride s each s x s block of pixels becomes one pixel with s x s times as many channels, and the kernel, padded
+with zeros to whole blocks, gets one tap per block: a 7x7 kernel of stride 2 on 3 channels becomes a 4x4 kernel on 12.
+The sums only gain zeros. This suits matrix units, which process channels by the hundred.
 
 Source: Ying et al., "Image classification at supercomputer scale", 2018, section 3 (input space-to-depth).
 """
@@ -17,7 +17,7 @@ from cnn_jax.ops.windows import Windows
 
 
 def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], windows: Windows) -> Float[Array, "b oh ow o"]:
-    """Convolves images whose channels are few.
+    """Convolves images with a strided kernel.
 
     Args:
       x: Images, channels last.
@@ -31,7 +31,7 @@ def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c o"], windows:
     taps = [-(-window // stride) for window, stride in zip(windows.taps, strides, strict=True)]
     blocks = [count + tap - 1 for count, tap in zip(windows.outputs, taps, strict=True)]
     edges = [
-        (low, block * stride - low - size, 0)  # negative where no window reaches the last pixels
+        (low, block * stride - low - size, 0)  # negative if no window reaches the last pixels
         for (low, _), block, stride, size in zip(windows.pads, blocks, strides, x.shape[1:3], strict=True)
     ]
     padded = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])

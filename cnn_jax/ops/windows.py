@@ -1,4 +1,4 @@
-"""Views of an image through a moving window, as strided slices: the common ground of convolution and pooling."""
+"""Sliding windows as strided slices, shared by convolution and pooling."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from jaxtyping import Array, Float
 
 from cnn_jax.ops.padding import Pads
 
-MANY_TAPS = 256  # of a window: more slices than these compile for minutes
-_FEW = 8  # channels, of which it pays to gather a window's rows first: copies of so few numbers are slow
+MANY_TAPS = 256  # windows with more taps than this take minutes to compile as slices
+_FEW = 8  # with at most this many channels patches are gathered along rows first, as copies of few numbers are slow
 
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """A window and how it moves; all pairs are (height, width).
+    """Geometry of a sliding window; all pairs are (height, width).
 
     Attributes:
       taps: Number of taps of the window.
       strides: Pixels between windows.
       dilation: Pixels between taps.
       pads: ((top, bottom), (left, right)).
-      outputs: Windows along each axis.
+      outputs: Number of windows along each axis.
     """
 
     taps: tuple[int, int]
@@ -33,12 +33,7 @@ class Windows:
     outputs: tuple[int, int]
 
     def slices(self, x: Float[Array, "b h w c"], fill: float = 0.0) -> list[Float[Array, "b oh ow c"]]:
-        """Gives each tap's view: one strided slice of the padded input per tap, row by row.
-
-        Args:
-          x: Images, channels last.
-          fill: Value of the padding.
-        """
+        """Returns one strided slice of the input per tap, in row-major order, with `fill` as the padding's value."""
         if self.pads != ((0, 0), (0, 0)):
             x = jnp.pad(x, ((0, 0), *self.pads, (0, 0)), constant_values=fill)
         batch, _, _, channels = x.shape
@@ -56,7 +51,7 @@ class Windows:
         ]
 
     def patches(self, x: Float[Array, "b h w c"]) -> Float[Array, "b oh ow n"]:
-        """All that each window sees, side by side: n = taps x channels."""
+        """Returns the flattened pixels of each window; n = taps x channels."""
         (kh, kw), (sh, sw), (dh, dw) = self.taps, self.strides, self.dilation
         if x.shape[-1] <= _FEW and kh > 1 < kw:
             rows = x.shape[1] + sum(self.pads[0])

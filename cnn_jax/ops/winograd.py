@@ -1,16 +1,16 @@
 """3x3 convolution of stride 1 by Winograd's minimal filtering F(2x2, 3x3).
 
-It takes 16 multiplications where the definition has 36.
+It takes 16 multiplications where direct convolution takes 36.
 
-An image is cut in tiles of 4x4 pixels, 2 apart. With the matrices of Lavin and Gray, a tile d and a kernel g give
+The image is cut into tiles of 4x4 pixels, 2 apart. With the matrices of Lavin and Gray, a tile d and a kernel g give
 2x2 outputs
 
     Y = A' [(G g G') * (B' d B)] A
 
-where * is the product entry by entry, summed over channels: 16 matrix products over all tiles. The transforms hold
-only 0, 1, -1 and 1/2, so float32 results agree with the definition's to about 1e-6 of their largest value.
-The gradients are the transposed transforms around the same 16 products. Each tile is one window of a 2x2 max pool,
-so pooling needs no pass of its own.
+where * is the elementwise product, summed over channels: 16 matrix products over all tiles. The transforms contain
+only 0, 1, -1 and 1/2, so float32 results agree with direct convolution to about 1e-6 of their largest value.
+The gradients apply the transposed transforms around the same 16 products. Each tile is one window of a 2x2 max pool,
+so pooling needs no separate pass.
 
 Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016, section 4.1.
 """
@@ -39,9 +39,9 @@ def conv(x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c o"]) -> Float[A
       kernel: Weights.
 
     Returns:
-      Feature maps, two pixels smaller each way.
+      Feature maps, two pixels smaller along each axis.
     """
-    y: Array = map_chunks(lambda some: (_interleave(outputs(some, kernel)), ()), chunks(x, kernel), x)[0]
+    y: Array = map_chunks(lambda images: (_interleave(outputs(images, kernel)), ()), chunks(x, kernel), x)[0]
     return y
 
 
@@ -52,9 +52,9 @@ def _conv_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
 def _conv_backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = saved
 
-    def work(some: Array, cotangent: Array) -> tuple[Array, Array]:
-        places = [[cotangent[:, i::_STEP, j::_STEP] for j in range(_STEP)] for i in range(_STEP)]
-        return gradients(some, kernel, places)
+    def work(images: Array, cotangent: Array) -> tuple[Array, Array]:
+        phases = [[cotangent[:, i::_STEP, j::_STEP] for j in range(_STEP)] for i in range(_STEP)]
+        return gradients(images, kernel, phases)
 
     to_x, to_kernel = map_chunks(work, chunks(x, kernel), x, gradient)
     return to_x, to_kernel
@@ -64,29 +64,29 @@ conv.defvjp(_conv_forward, _conv_backward)
 
 
 def chunks(x: Array, kernel: Array) -> int:
-    """Parts in which a batch is best worked on: transformed tiles take four times the room of images."""
+    """Returns the number of chunks of a batch; transformed tiles take four times the memory of the images."""
     rows, columns = tile_counts(x)
     return chunk_count(x.shape[0], _TILE**2 * rows * columns * (kernel.shape[2] + kernel.shape[3]) * x.dtype.itemsize)
 
 
 def tile_counts(x: Array) -> tuple[int, int]:
-    """Tiles along height and width."""
+    """Returns the number of tiles along height and width."""
     return (x.shape[1] - _TAPS + 1) // _STEP, (x.shape[2] - _TAPS + 1) // _STEP
 
 
 def outputs(x: Array, kernel: Array) -> Grid:
-    """The outputs [b, rows, columns, features] of all tiles, for each of the 2x2 places in a tile."""
+    """Returns the outputs [b, rows, columns, features] at each of the 2x2 positions of a tile."""
     shape = (x.shape[0], *tile_counts(x), kernel.shape[-1])
     inputs, weights = _inputs(x), _weights(kernel)
     products = [[d @ g for d, g in zip(*rows, strict=True)] for rows in zip(inputs, weights, strict=True)]
-    places = _both_ways(_to_outputs, lax.optimization_barrier(products))
-    return [[place.reshape(shape) for place in row] for row in places]
+    phases = _both_ways(_to_outputs, lax.optimization_barrier(products))
+    return [[phase.reshape(shape) for phase in row] for row in phases]
 
 
 def gradients(x: Array, kernel: Array, gradient: Grid) -> tuple[Array, Array]:
-    """Gradients of images and kernel from those of the `outputs`."""
+    """Returns the gradients of images and kernel for the gradients of the `outputs`."""
     inputs, weights = _inputs(x), _weights(kernel)
-    flat = [[place.reshape(-1, place.shape[-1]) for place in row] for row in gradient]
+    flat = [[phase.reshape(-1, phase.shape[-1]) for phase in row] for row in gradient]
     products = lax.optimization_barrier(_both_ways(_from_outputs, flat))
     to_weights = [
         [lax.dot_general(d, p, (((0,), (0,)), ((), ()))) for d, p in zip(*rows, strict=True)]
@@ -100,7 +100,7 @@ def gradients(x: Array, kernel: Array, gradient: Grid) -> tuple[Array, Array]:
     return _gather_tiles(x, lax.optimization_barrier(to_inputs)), jnp.stack([jnp.stack(row) for row in to_kernel])
 
 
-# The barriers keep XLA from computing a transform again in each of the fusions that read it.
+# Without the barriers XLA would recompute a transform in each fusion that reads it.
 
 
 def _inputs(x: Array) -> Grid:
@@ -124,7 +124,7 @@ def _weights(kernel: Array) -> Grid:
 
 
 def _gather_tiles(x: Array, to_inputs: Grid) -> Array:
-    """Adds up, for every pixel, the gradients of the tiles that it lies in."""
+    """Sums each pixel's gradients over the tiles that contain it."""
     batch, _, _, channels = x.shape
     rows, columns = tile_counts(x)
     tile = [
@@ -148,14 +148,14 @@ def _gather_tiles(x: Array, to_inputs: Grid) -> Array:
 
 
 def _interleave(phases: Grid) -> Array:
-    """[b, h, w, c] for each of 2x2 places -> [b, 2h, 2w, c]."""
+    """[b, h, w, c] for each of 2x2 positions -> [b, 2h, 2w, c]."""
     batch, rows, columns, channels = phases[0][0].shape
     stacked = jnp.stack([jnp.stack(row, axis=3) for row in phases], axis=2)
     return stacked.reshape(batch, _STEP * rows, _STEP * columns, channels)
 
 
 def _both_ways(transform: Callable[[list[Array]], list[Array]], grid: Grid) -> Grid:
-    """Applies a transform of one axis to columns, then to rows: T grid T'."""
+    """Returns T grid T': applies a one-dimensional transform to the columns, then to the rows."""
     columns = [transform(list(column)) for column in zip(*grid, strict=True)]
     return [transform(list(row)) for row in zip(*columns, strict=True)]
 

@@ -110,21 +110,15 @@ def _read(path: Path) -> dict[str, np.ndarray | Unread]:
         head = file.read(512)
     if len(head) > 8 and head[8:9] == b"{":
         return dict(_safetensors(path))
+    if (kind := _foreign(head)) is not None:
+        raise WeightsError(kind)
     budget = Budget(path.stat().st_size)
-    with contextlib.ExitStack() as stack:
-        if head.startswith(b"PK\x03\x04"):
-            content = torch_file.read_zip(stack.enter_context(zipfile.ZipFile(path)), budget)
-        elif head.startswith(b"\x80"):
-            content = torch_file.read_legacy(path.read_bytes())
-        elif head[257:262] == b"ustar":
-            content = torch_file.read_tar(path.read_bytes())
-        else:
-            raise WeightsError(_foreign(head))
+    with torch_file.opened(path, head, budget) as content:
         entries = _weights(content)
         return {name: each.array(budget) if isinstance(each, Tensor) else each for name, each in entries.items()}
 
 
-def _foreign(head: bytes) -> str:
+def _foreign(head: bytes) -> str | None:
     """Says what a file is that is neither of PyTorch nor of safetensors."""
     known = {
         b"": "it is empty",
@@ -137,7 +131,7 @@ def _foreign(head: bytes) -> str:
             return meaning
     if re.match(rb"\s*(<!doctype|<html|<\?xml)", head, re.IGNORECASE):
         return "it is a web page, not the weights; download the file itself"
-    return "it is neither a file of torch.save nor of safetensors"
+    return None
 
 
 def _safetensors(path: Path) -> Iterator[tuple[str, np.ndarray | Unread]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cnn_jax.config.network import Network
-from cnn_jax.config.networks import Vgg
+from cnn_jax.config.networks import Network, Vgg
 from cnn_jax.pretrained.name_scheme import Layer, Names
 
 # --- VGG -----------------------------------------------------------------------------------------------

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 
 from cnn_jax.blocks import make_divisible
-from cnn_jax.config.network import Network
-from cnn_jax.config.networks import EfficientNet, MobileNetV2, MobileNetV3Large, MobileNetV3Small
+from cnn_jax.config.networks import EfficientNet, MobileNetV2, MobileNetV3Large, MobileNetV3Small, Network
 from cnn_jax.models import mobilenet_v3
 from cnn_jax.pretrained.name_scheme import Layer, Names
 

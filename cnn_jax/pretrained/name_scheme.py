@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from cnn_jax.config.network import Network
+from cnn_jax.config.networks import Network
 
 Layer = tuple[str, ...]
 # How a library keeps an array where it differs from ours: weights of a dense layer as a convolution's, those of a 1x1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from cnn_jax.config.network import Network
+from cnn_jax.config.networks import Network
 from cnn_jax.pretrained.later_names import CONVNEXT, DENSENET, INCEPTION_V3, VGG
 from cnn_jax.pretrained.mobile_names import EFFICIENTNET, MOBILENET_V2, MOBILENET_V3
 from cnn_jax.pretrained.name_scheme import Layer, Names

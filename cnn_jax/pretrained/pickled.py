@@ -83,7 +83,6 @@ _LITERALS = {
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_FIXED_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class _Machine:
@@ -97,143 +96,93 @@ class _Machine:
         self._made = made
 
     def step(self, name: str, argument: Any) -> None:
+        """Does one instruction of those that `pickletools` names."""
         stack = self.stack
-        if name in _LITERALS:
-            stack.append(argument)
-        elif name in _CONSTANTS:
-            stack.append(_CONSTANTS[name])
-        elif name in _FIXED_TUPLES:
-            count = _FIXED_TUPLES[name]
-            if len(stack) < count:
-                raise IndexError("too few values for a tuple")
-            stack[-count:] = [tuple(stack[-count:])]
-        elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            place = len(self._memo) if name == "MEMOIZE" else argument
-            if not 0 <= place < 2**32:
-                raise ValueError("a place of the memo is out of range")
-            self._memo[place] = stack[-1]
-        elif name in ("GET", "BINGET", "LONG_BINGET"):
-            stack.append(self._memo[argument])
-        elif name not in ("PROTO", "FRAME", "STOP"):
-            getattr(self, f"_{name.lower()}", self._unknown)(argument)
-
-    def _unknown(self, argument: Any) -> None:
-        raise ValueError("an instruction that no weights need")
+        match name:
+            case _ if name in _LITERALS:
+                stack.append(argument)
+            case "PUT" | "BINPUT" | "LONG_BINPUT" | "MEMOIZE":
+                place = len(self._memo) if name == "MEMOIZE" else argument
+                if not 0 <= place < 2**32:
+                    raise ValueError("a place of the memo is out of range")
+                self._memo[place] = stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                stack.append(self._memo[argument])
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                count = int(name[-1])
+                if len(stack) < count:
+                    raise IndexError("too few values for a tuple")
+                stack[-count:] = [tuple(stack[-count:])]
+            case _ if name in _CONSTANTS:
+                stack.append(_CONSTANTS[name])
+            case "MARK":
+                self._below.append(stack)
+                self.stack = []
+            case "POP" if stack:
+                stack.pop()
+            case "POP" | "POP_MARK" | "ADDITEMS":  # a set's items; a mark is taken off with what is above it
+                self._marked()
+            case "DUP":
+                stack.append(stack[-1])
+            case "EMPTY_LIST" | "EMPTY_DICT":
+                stack.append([] if name == "EMPTY_LIST" else {})
+            case "LIST" | "TUPLE" | "FROZENSET":
+                values = self._marked()
+                made = Unread("a set") if name == "FROZENSET" else tuple(values) if name == "TUPLE" else values
+                self.stack.append(made)
+            case "DICT":
+                values = self._marked()
+                self.stack.append({})
+                self._set_items(values)
+            case "EMPTY_SET":
+                stack.append(Unread("a set"))
+            case "APPEND" | "APPENDS":
+                values = [stack.pop()] if name == "APPEND" else self._marked()
+                if isinstance(self.stack[-1], list):
+                    self.stack[-1].extend(values)
+            case "SETITEM":
+                value, key = stack.pop(), stack.pop()
+                self._set_items([key, value])
+            case "SETITEMS":
+                self._set_items(self._marked())
+            case "GLOBAL" | "INST":
+                module, _, attribute = argument.partition(" ")
+                named = Global(module, attribute)
+                made = self._made(named, tuple(self._marked())) if name == "INST" else named
+                self.stack.append(made)
+            case "STACK_GLOBAL":
+                attribute, module = stack.pop(), stack.pop()
+                stack.append(Global(str(module), str(attribute)))
+            case "REDUCE" | "NEWOBJ" | "NEWOBJ_EX":
+                if name == "NEWOBJ_EX":
+                    stack.pop()  # arguments by name
+                arguments, function = stack.pop(), stack.pop()
+                stack.append(self._made(function, arguments))
+            case "OBJ":
+                kind, *values = self._marked()
+                self.stack.append(self._made(kind, tuple(values)))
+            case "BUILD":
+                state = stack.pop()
+                if isinstance(stack[-1], Built):  # nothing else that is read has further state
+                    stack[-1].set_state(state)
+            case "EXT1" | "EXT2" | "EXT4":
+                stack.append(Unread("an object of the extension registry"))
+            case "PERSID" | "BINPERSID":
+                stack.append(self._persistent(argument if name == "PERSID" else stack.pop()))
+            case "PROTO" | "FRAME" | "STOP":
+                pass
+            case _:
+                raise ValueError("an instruction that no weights need")
 
     def _marked(self) -> list[Any]:
         """Takes the values above the last mark."""
         values, self.stack = self.stack, self._below.pop()
         return values
 
-    def _mark(self, _: Any) -> None:
-        self._below.append(self.stack)
-        self.stack = []
-
-    def _pop(self, _: Any) -> None:
-        if self.stack:
-            self.stack.pop()
-        else:
-            self._marked()
-
-    def _pop_mark(self, _: Any) -> None:
-        self._marked()
-
-    def _dup(self, _: Any) -> None:
-        self.stack.append(self.stack[-1])
-
-    def _empty_list(self, _: Any) -> None:
-        self.stack.append([])
-
-    def _empty_dict(self, _: Any) -> None:
-        self.stack.append({})
-
-    def _empty_set(self, _: Any) -> None:
-        self.stack.append(Unread("a set"))
-
-    def _list(self, _: Any) -> None:
-        values = self._marked()
-        self.stack.append(values)
-
-    def _tuple(self, _: Any) -> None:
-        values = self._marked()
-        self.stack.append(tuple(values))
-
-    def _frozenset(self, _: Any) -> None:
-        self._marked()
-        self.stack.append(Unread("a set"))
-
-    def _dict(self, _: Any) -> None:
-        values = self._marked()
-        self.stack.append({})
-        self._set_items(values)
-
-    def _append(self, _: Any) -> None:
-        self._add([self.stack.pop()])
-
-    def _appends(self, _: Any) -> None:
-        self._add(self._marked())
-
-    def _add(self, values: list[Any]) -> None:
-        if isinstance(self.stack[-1], list):
-            self.stack[-1].extend(values)
-
-    def _additems(self, _: Any) -> None:
-        self._marked()
-
-    def _setitem(self, _: Any) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self._set_items([key, value])
-
-    def _setitems(self, _: Any) -> None:
-        self._set_items(self._marked())
-
     def _set_items(self, values: list[Any]) -> None:
         if isinstance(self.stack[-1], dict):
             pairs = zip(values[::2], values[1::2], strict=True)
             self.stack[-1].update((key, value) for key, value in pairs if isinstance(key, str))
-
-    def _global(self, argument: str) -> None:
-        module, _, name = argument.partition(" ")
-        self.stack.append(Global(module, name))
-
-    def _stack_global(self, _: Any) -> None:
-        name, module = self.stack.pop(), self.stack.pop()
-        self.stack.append(Global(str(module), str(name)))
-
-    def _reduce(self, _: Any) -> None:
-        arguments, function = self.stack.pop(), self.stack.pop()
-        self.stack.append(self._made(function, arguments))
-
-    _newobj = _reduce
-
-    def _newobj_ex(self, _: Any) -> None:
-        del self.stack[-1]
-        self._reduce(None)
-
-    def _obj(self, _: Any) -> None:
-        kind, *arguments = self._marked()
-        self.stack.append(self._made(kind, tuple(arguments)))
-
-    def _inst(self, argument: str) -> None:
-        arguments = self._marked()
-        module, _, name = argument.partition(" ")
-        self.stack.append(self._made(Global(module, name), tuple(arguments)))
-
-    def _build(self, _: Any) -> None:
-        state = self.stack.pop()
-        if isinstance(self.stack[-1], Built):  # nothing else that is read has further state
-            self.stack[-1].set_state(state)
-
-    def _ext1(self, _: Any) -> None:
-        self.stack.append(Unread("an object of the extension registry"))
-
-    _ext2 = _ext4 = _ext1
-
-    def _persid(self, argument: str) -> None:
-        self.stack.append(self._persistent(argument))
-
-    def _binpersid(self, _: Any) -> None:
-        self.stack.append(self._persistent(self.stack.pop()))
 
 
 def _made(function: Any, arguments: Any) -> Any:

@@ -18,7 +18,6 @@ from cnn_jax.config.model import (
     TorchvisionAlexNet,
     TorchvisionGoogLeNet,
 )
-from cnn_jax.config.network import Network
 from cnn_jax.config.networks import (
     ConvNeXt,
     DenseNet,
@@ -27,6 +26,7 @@ from cnn_jax.config.networks import (
     MobileNetV2,
     MobileNetV3Large,
     MobileNetV3Small,
+    Network,
     Vgg,
 )
 
@@ -39,7 +39,7 @@ class Preprocessing:
     """How a picture becomes what a network sees.
 
     Attributes:
-      shorter_side: What the picture's shorter side is resized to, in pixels.
+      shorter_side: Length of the picture's shorter side after resizing, in pixels.
       side: Side of the middle that is taken, in pixels.
       interpolation: Filter of the resizing.
       mean, std: Constants that normalize pixels of 0 to 1, by channel.

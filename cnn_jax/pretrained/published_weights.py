@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from cnn_jax import models
-from cnn_jax.config.network import Network
+from cnn_jax.config.networks import Network
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.data.host.crops import CentreCrop
 from cnn_jax.pretrained.convert import from_torch, origin_of

@@ -6,9 +6,12 @@ pickles one after the other with the storages behind them; before 2017 a tar arc
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,19 +25,34 @@ _BLOCK = 512  # bytes of a tar archive's header, and what its files are padded t
 _PIECE = 2**20  # bytes unpacked at once
 
 
-def read_zip(archive: zipfile.ZipFile, budget: Budget) -> Any:
-    """Reads the layout since PyTorch 1.6.
+@contextlib.contextmanager
+def opened(path: Path, head: bytes, budget: Budget) -> Iterator[Any]:
+    """Reads what `torch.save` wrote; inside the `with` the arrays of its tensors can be made.
 
     Args:
-      archive: The file; it must stay open until the tensors' arrays are made.
+      path: The file.
+      head: Its first 512 bytes, which say its layout.
       budget: Bytes that the file may ask for.
 
-    Returns:
-      The object, with a `Tensor` in the place of each tensor. Their storages are read when their arrays are made.
+    Yields:
+      The object, with a `Tensor` in the place of each tensor, whose storage is read when its array is made.
 
     Raises:
-      WeightsError: Where the archive holds no object of `torch.save`.
+      WeightsError: Where the file is damaged, or of none of the layouts.
     """
+    if head.startswith(b"PK\x03\x04"):
+        with zipfile.ZipFile(path) as archive:
+            yield _of_zip(archive, budget)
+    elif head.startswith(b"\x80"):
+        yield _of_pickles(path.read_bytes())
+    elif head[257:262] == b"ustar":
+        yield _of_tar(path.read_bytes())
+    else:
+        raise WeightsError("it is neither a file of torch.save nor of safetensors")
+
+
+def _of_zip(archive: zipfile.ZipFile, budget: Budget) -> Any:
+    """Reads the layout since PyTorch 1.6."""
     names = archive.namelist()
     pickles = [name for name in names if name.split("/")[1:] == ["data.pkl"]]
     if len(pickles) != 1 or len(set(names)) != len(names):
@@ -76,18 +94,8 @@ def _member(archive: zipfile.ZipFile, name: str, budget: Budget) -> bytes:
     return content
 
 
-def read_legacy(content: bytes) -> Any:
-    """Reads the layout of 2017 to 2020.
-
-    Args:
-      content: The whole file.
-
-    Returns:
-      As `read_zip`.
-
-    Raises:
-      WeightsError: Where the content is damaged, or not of this layout.
-    """
+def _of_pickles(content: bytes) -> Any:
+    """Reads the layout of 2017 to 2020."""
     storages: dict[str, Storage] = {}
 
     def make(dtype: np.dtype, key: str, count: int) -> Storage:
@@ -111,18 +119,8 @@ def read_legacy(content: bytes) -> Any:
     return result
 
 
-def read_tar(content: bytes) -> Any:
-    """Reads the layout before 2017.
-
-    Args:
-      content: The whole file.
-
-    Returns:
-      As `read_zip`.
-
-    Raises:
-      WeightsError: Where the content is damaged, or not of this layout.
-    """
+def _of_tar(content: bytes) -> Any:
+    """Reads the layout before 2017."""
     members = _tar_members(content)
     if missing := [name for name in ("storages", "tensors", "pickle") if name not in members]:
         raise WeightsError(f"a tar archive without {', '.join(missing)}: torch.save wrote none such")

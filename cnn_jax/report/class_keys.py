@@ -1,4 +1,4 @@
-"""Names of classes as keys beside others: columns of a table, entries of a file."""
+"""Unique keys for classes, for tables and files that also have other keys."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Collection, Sequence
 
 
 def class_keys(class_names: Sequence[str], taken: Collection[str]) -> list[str]:
-    """Names classes beside other keys: a class that is called like one of those is "class NAME".
+    """Makes keys of class names; a class whose name is taken becomes "class NAME".
 
     Args:
       class_names: Names of the classes, all different.
-      taken: Keys of other things.
+      taken: Other keys of the table or file.
 
     Returns:
-      The keys of the classes, all different and none taken.
+      One key for each class, all different and none in `taken`.
     """
     others = {*taken, *class_names}
     keys = []

@@ -1,4 +1,4 @@
-"""How good predictions are: per class, in doubt, and in confidence."""
+"""Classification metrics: per-class report, confusion matrix, intervals, calibration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from cnn_jax.report.class_keys import class_keys
 
-AVERAGES = ("macro avg", "weighted avg")  # scikit-learn's keys of the means over the classes
+AVERAGES = ("macro avg", "weighted avg")  # scikit-learn's keys for the averages over classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Calibration:
     Attributes:
       edges: Edges of the bins, from 0 to 1.
       confidence: Mean probability of the predicted class in each bin; NaN in an empty one.
-      accuracy: Share of right predictions in each bin; NaN in an empty one.
+      accuracy: Share of correct predictions in each bin; NaN in an empty one.
       counts: Number of predictions in each bin.
-      error: Expected calibration error, the mean distance of the two, weighted by the counts.
+      error: Expected calibration error, the mean difference between the two, weighted by the counts.
     """
 
     edges: Float[np.ndarray, " bins+1"]
@@ -36,12 +36,12 @@ class Calibration:
 
 
 def wilson_interval(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Computes the interval that a share lies in with the confidence of z; 1.96 for 95 %.
+    """Computes the Wilson score interval of a proportion.
 
     Args:
       right: Number of successes.
       total: Number of trials, at least 1.
-      z: Quantile of the normal distribution.
+      z: Quantile of the normal distribution; the default gives a 95 % interval.
 
     Returns:
       (low, high).
@@ -55,26 +55,26 @@ def wilson_interval(right: int, total: int, z: float = 1.959964) -> tuple[float,
 
 
 def confusions(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], classes: int) -> np.ndarray:
-    """Counts predictions: a row for each true class, a column for each predicted one."""
+    """Computes the confusion matrix, with a row for each true class and a column for each predicted class."""
     matrix: np.ndarray = confusion_matrix(labels, predicted, labels=range(classes))
     return matrix
 
 
 def most_confused(matrix: np.ndarray, class_names: Sequence[str], count: int) -> list[tuple[str, str, int, float]]:
-    """The pairs of classes that are taken for each other most.
+    """Finds the pairs of classes that are confused most often.
 
     Args:
       matrix: Counts, as `confusions` returns them.
       class_names: Names of the classes in label order.
-      count: Greatest number of pairs.
+      count: Maximum number of pairs.
 
     Returns:
-      (true, predicted, how often, share of the true class), most frequent first.
+      Tuples (true class, predicted class, count, share of the true class), the most frequent first.
     """
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(wrong, axis=None, kind="stable")[::-1][:count]
-    pairs = [divmod(int(place), len(class_names)) for place in order]
+    pairs = [divmod(int(index), len(class_names)) for index in order]
     return [
         (class_names[true], class_names[taken], int(wrong[true, taken]), wrong[true, taken] / matrix[true].sum())
         for true, taken in pairs
@@ -85,7 +85,7 @@ def most_confused(matrix: np.ndarray, class_names: Sequence[str], count: int) ->
 def per_class(
     labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """Scikit-learn's classification report: precision, recall, F1 and support by class, and their means.
+    """Computes scikit-learn's classification report: precision, recall, F1 and support by class, and averages.
 
     Args:
       labels: True classes.
@@ -93,7 +93,7 @@ def per_class(
       class_names: Names of the classes in label order, all different.
 
     Returns:
-      The report: a class by its name, or as `class_keys` names it beside the means' keys.
+      The report, with a key from `class_keys` for each class.
     """
     numbers = range(len(class_names))
     by_number: dict[str, Any] = classification_report(
@@ -105,7 +105,7 @@ def per_class(
 
 
 def calibration(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "n k"], bins: int = 10) -> Calibration:
-    """Compares how sure predictions are with how often they are right.
+    """Compares the confidence of predictions with their accuracy.
 
     Args:
       labels: True classes.
@@ -113,16 +113,16 @@ def calibration(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, 
       bins: Number of bins of equal width over 0 to 1.
 
     Returns:
-      The comparison.
+      The calibration curve and its error.
 
     Source: Guo et al., On Calibration of Modern Neural Networks, 2017.
     """
     sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     edges = np.linspace(0, 1, bins + 1)
-    places = np.clip(np.digitize(sure, edges[1:-1], right=True), 0, bins - 1)
-    counts = np.bincount(places, minlength=bins)
+    positions = np.clip(np.digitize(sure, edges[1:-1], right=True), 0, bins - 1)
+    counts = np.bincount(positions, minlength=bins)
     empty = np.where(counts == 0, np.nan, 1.0)
-    confidence = np.bincount(places, sure, bins) / np.maximum(counts, 1) * empty
-    accuracy = np.bincount(places, right, bins) / np.maximum(counts, 1) * empty
+    confidence = np.bincount(positions, sure, bins) / np.maximum(counts, 1) * empty
+    accuracy = np.bincount(positions, right, bins) / np.maximum(counts, 1) * empty
     error = float(np.nansum(np.abs(confidence - accuracy) * counts) / len(labels))
     return Calibration(edges, confidence, accuracy, counts, error)

@@ -1,4 +1,4 @@
-"""Whether the figures of runs may be compared: data sets, splits, preprocessing, choice of parameters."""
+"""Checks whether the metrics of runs are comparable: data sets, splits, preprocessing, choice of parameters."""
 
 from __future__ import annotations
 
@@ -9,74 +9,78 @@ from cnn_jax.report.compared_runs import Entry, Run
 from cnn_jax.run.records import DatasetInfo
 from cnn_jax.sweep.points import value_text
 
-_LISTED = 8  # entries that a sentence names
+_LISTED = 8  # entries that a warning names
 _SIZES = ("validation_fraction", "train_examples", "test_examples", "test_fraction")
-_NO_EFFECT = ("memory", "workers")  # fields of config.data on which no figure depends
+_NO_EFFECT = ("memory", "workers")  # fields of config.data that affect no metric
 
 
 def warnings(entries: Sequence[Entry]) -> list[str]:
-    """Describes why figures of entries do not compare.
+    """Lists the reasons why the metrics of entries are not comparable.
 
     Args:
       entries: Entries that are compared.
 
     Returns:
-      A sentence for each reason; none where all runs saw the same images, split and prepared alike.
+      One sentence per reason; empty if all runs used the same images, splits and preprocessing.
     """
     found = [
-        _parted(entries, lambda run: run.dataset and run.dataset.checksum, _data, "Data sets differ"),
-        _parted(entries, lambda run: run.dataset and run.dataset.class_names, _classes, "Classes differ"),
-        _parted(entries, lambda run: run.dataset and _sizes(run.dataset), str, "Splits differ"),
-        _same_seed(entries, lambda info: info.split_checksum, "other images in the splits"),
-        _same_seed(entries, lambda info: (info.mean, info.std), "other constants of the normalization"),
-        _parted(entries, lambda run: run.dataset and _images(run.dataset), str, "Images differ"),
-        *_fields(entries),
-        _parted(
+        _difference(entries, lambda run: run.dataset and run.dataset.checksum, _data, "Data sets differ"),
+        _difference(entries, lambda run: run.dataset and run.dataset.class_names, _classes, "Classes differ"),
+        _difference(entries, lambda run: run.dataset and _sizes(run.dataset), str, "Splits differ"),
+        _same_seed_difference(entries, lambda info: info.split_checksum, "other images in the splits"),
+        _same_seed_difference(entries, lambda info: (info.mean, info.std), "other normalization constants"),
+        _difference(entries, lambda run: run.dataset and _images(run.dataset), str, "Images differ"),
+        *_field_differences(entries),
+        _difference(
             entries,
             _selected,
             lambda run: "by validation accuracy" if _selected(run) == "validation_accuracy" else "of the last epoch",
-            "The tested parameters were chosen in different ways",
+            "The tested parameters were selected differently",
         ),
     ]
-    unknown = [str(place) for place, each in enumerate(entries, 1) if all(run.dataset is None for run in each.runs)]
+    unknown = [str(number) for number, each in enumerate(entries, 1) if all(run.dataset is None for run in each.runs)]
     if unknown:
-        found.append(f"On which images {_named(unknown)} were trained and tested is not known.")
+        found.append(f"The training and test images of {_entry_numbers(unknown)} are not known.")
     return [warning for warning in found if warning]
 
 
-def _parted(entries: Sequence[Entry], of: Callable[[Run], Hashable], shown: Callable[[Any], str], what: str) -> str:
-    """A sentence where a property is not the same for all runs; what is not known does not differ."""
+def _difference(
+    entries: Sequence[Entry], get: Callable[[Run], Hashable], describe: Callable[[Any], str], subject: str
+) -> str:
+    """Returns a warning if a property differs between runs; unknown values are ignored."""
     members: dict[Hashable, list[str]] = {}
     texts: dict[Hashable, str] = {}
-    for place, entry in enumerate(entries, 1):
+    for number, entry in enumerate(entries, 1):
         for run in entry.runs:
-            value = of(run)
+            value = get(run)
             if value is not None:
-                texts.setdefault(value, shown(value if shown is str else run))
-                own = members.setdefault(value, [])
-                if str(place) not in own:
-                    own.append(str(place))
+                texts.setdefault(value, describe(value if describe is str else run))
+                listed_numbers = members.setdefault(value, [])
+                if str(number) not in listed_numbers:
+                    listed_numbers.append(str(number))
     if len(members) < 2:
         return ""
-    return f"{what}: {'; '.join(f'{texts[value]} ({_named(places)})' for value, places in members.items())}."
+    return (
+        f"{subject}: {'; '.join(f'{texts[value]} ({_entry_numbers(numbers)})' for value, numbers in members.items())}."
+    )
 
 
-def _same_seed(entries: Sequence[Entry], of: Callable[[DatasetInfo], Hashable], what: str) -> str:
-    """A sentence where runs of one seed and one data set saw other images; of other seeds they may."""
+def _same_seed_difference(entries: Sequence[Entry], get: Callable[[DatasetInfo], Hashable], difference: str) -> str:
+    """Returns a warning if runs with the same seed and data set used different images."""
     first: dict[tuple[int, str], tuple[int, Hashable]] = {}
-    for place, entry in enumerate(entries, 1):
+    for number, entry in enumerate(entries, 1):
         for run in entry.runs:
             info = run.dataset
-            if info is None or of(info) is None or _sizes(info) is None:
+            if info is None or get(info) is None or _sizes(info) is None:
                 continue
-            at, value = first.setdefault((run.row.seed, f"{info.checksum} {_sizes(info)}"), (place, of(info)))
-            if value != of(info):
-                return f"With seed {run.row.seed} entry {place} has {what} than entry {at}."
+            at, value = first.setdefault((run.row.seed, f"{info.checksum} {_sizes(info)}"), (number, get(info)))
+            if value != get(info):
+                return f"With seed {run.row.seed}, entry {number} has {difference} than entry {at}."
     return ""
 
 
-def _fields(entries: Sequence[Entry]) -> list[str]:
-    """Sentences for the fields of config.data that are not the same, apart from those of the splits' sizes."""
+def _field_differences(entries: Sequence[Entry]) -> list[str]:
+    """Returns a warning for each field of config.data that differs, except the sizes of the splits."""
     configs = [entry.config for entry in entries]
     names = dict.fromkeys(field for config in configs if config for field in config if field.startswith("data."))
     found = []
@@ -84,12 +88,12 @@ def _fields(entries: Sequence[Entry]) -> list[str]:
         if field.removeprefix("data.") in (*_SIZES, *_NO_EFFECT, "name"):
             continue
         values: dict[str, list[str]] = {}
-        for place, config in enumerate(configs, 1):
-            if config is not None and field in config:  # other sources of images have other fields
+        for number, config in enumerate(configs, 1):
+            if config is not None and field in config:  # fields depend on the data source
                 value = config[field]
-                values.setdefault("none" if value is None else value_text(value), []).append(str(place))
+                values.setdefault("none" if value is None else value_text(value), []).append(str(number))
         if len(values) > 1:
-            listed = "; ".join(f"{value} ({_named(places)})" for value, places in values.items())
+            listed = "; ".join(f"{value} ({_entry_numbers(numbers)})" for value, numbers in values.items())
             found.append(f"Preprocessing differs, {field}: {listed}.")
     return found
 
@@ -119,6 +123,6 @@ def _selected(run: Run) -> str | None:
     return None if run.row.result is None else run.row.result.selected_by
 
 
-def _named(places: Sequence[str]) -> str:
-    more = f" and {len(places) - _LISTED} more" if len(places) > _LISTED else ""
-    return f"entr{'y' if len(places) == 1 else 'ies'} {', '.join(places[:_LISTED])}{more}"
+def _entry_numbers(numbers: Sequence[str]) -> str:
+    more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
+    return f"entr{'y' if len(numbers) == 1 else 'ies'} {', '.join(numbers[:_LISTED])}{more}"

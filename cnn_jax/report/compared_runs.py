@@ -1,4 +1,4 @@
-"""Runs side by side: what their folders hold, which of them are one configuration, and in what the configs differ."""
+"""Reads runs for a comparison, groups them by configuration, and finds the config fields that differ."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cnn_jax.sweep.status import DAMAGED, DONE, FAILED, RUNNING, STOPPED, Outcom
 from cnn_jax.sweep.sweep_file import TrialEntry
 from cnn_jax.sweep.trial_files import is_held
 
-FIELD = "entry"  # by which the statistics of sweeps group the runs
+FIELD = "entry"  # the sweep field that identifies an entry
 ABSENT, UNKNOWN = "(no such field)", "(not known)"
 _RUN_FILES = ("config.json", "result.json", "metrics.jsonl")
 
@@ -34,11 +34,11 @@ class Run:
 
     Attributes:
       path: The folder.
-      row: The run as a trial of a sweep, for the statistics.
-      config: Resolved config by dotted fields, without the seed and the places of files; None if it is not known.
-      dataset: Content of dataset.json; None if it is not known.
-      records: Content of metrics.jsonl, as far as it can be read.
-      notes: What is missing, damaged or of another version, each a sentence.
+      row: The run as a trial of a sweep, for the sweep statistics.
+      config: Resolved config by dotted field, without the seed and file locations; None if unknown.
+      dataset: Content of dataset.json; None if unknown.
+      records: Readable records of metrics.jsonl.
+      notes: One sentence for each file that is missing, damaged or from another version.
     """
 
     path: Path
@@ -51,12 +51,12 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """Runs of one configuration, which differ in their seed.
+    """Runs whose configs differ only in the seed.
 
     Attributes:
-      name: Name, different from those of the other entries.
+      name: Unique name of the entry.
       runs: The runs.
-      config: Their config; None if it is not known.
+      config: Their config; None if unknown.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Entry:
 
     @property
     def rows(self) -> list[Row]:
-        """The runs as trials of a sweep whose points are the entries."""
+        """The runs as trials of a sweep with one point per entry."""
         made = []
         for run in self.runs:
             trial = run.row.trial.model_copy(update={"point": {FIELD: self.name}})
@@ -74,54 +74,54 @@ class Entry:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run."""
+    """Returns whether a folder is a run's folder."""
     return any((folder / file).is_file() for file in _RUN_FILES)
 
 
 def is_sweep(folder: Path) -> bool:
-    """Whether a folder is that of a sweep or a search."""
+    """Returns whether a folder belongs to a sweep or a search."""
     return any((folder / file).exists() for file in ("sweep.json", "search.json")) or (folder / "trials").is_dir()
 
 
 def holds_runs(folder: Path) -> bool:
-    """Whether a folder is that of no run and no sweep, and holds such folders."""
-    return not is_run(folder) and not is_sweep(folder) and bool(_inside(folder))
+    """Returns whether a folder contains folders of runs or sweeps and is not one itself."""
+    return not is_run(folder) and not is_sweep(folder) and bool(_run_folders(folder))
 
 
 def read_entries(folders: Sequence[Path]) -> list[Entry]:
-    """Reads runs, sweeps, and folders of runs and sweeps.
+    """Reads runs, sweeps, and folders that contain them.
 
     Args:
-      folders: The folders, in the order in which they are compared.
+      folders: The folders, in the order of the comparison.
 
     Returns:
-      An entry for each configuration: runs that differ in nothing but the seed are one, and so are the trials of a
-      point of a sweep. Of a search its confirmed points alone.
+      One entry per configuration: runs whose configs differ only in the seed, or the trials of a sweep's point. For a
+        search, only its confirmed points.
 
     Raises:
-      ConfigError: If a folder holds no run, or there is nothing to compare; it says what to do.
+      ConfigError: If a folder holds no run, or there is nothing to compare; the message suggests a fix.
       RunFolderError: If a sweep cannot be read.
     """
     sources = _sources(folders)
-    singles = [_single(path, -1 - place) for place, path in enumerate(sources) if not is_sweep(path)]
+    singles = [_read_run(path, -1 - index) for index, path in enumerate(sources) if not is_sweep(path)]
     grouped = _grouped(singles, alone=len(singles) == len(sources))
     entries: list[Entry] = []
     for path in sources:
         if is_sweep(path):
-            entries += _points(path)
+            entries += _read_points(path)
         else:
             entries += [each for each in grouped if each.runs[0].path == path]
     if len(entries) < 2:
         raise ConfigError([_too_few(sources, entries)])
-    return _named_apart(entries)
+    return _with_unique_names(entries)
 
 
 def differing(entries: Sequence[Entry]) -> dict[str, list[Any]]:
-    """Finds the config fields in which entries differ.
+    """Finds the config fields that differ between entries.
 
     Returns:
-      For each field its value in every entry, in their order; ABSENT where the config does not have it, UNKNOWN for
-      an entry whose config is not known.
+      For each field, its value in every entry, in order; ABSENT if the config lacks the field, UNKNOWN if the entry's
+      config is unknown.
     """
     configs = [entry.config for entry in entries]
     known = [config for config in configs if config is not None]
@@ -130,8 +130,8 @@ def differing(entries: Sequence[Entry]) -> dict[str, list[Any]]:
     return {field: [UNKNOWN if config is None else config.get(field, ABSENT) for config in configs] for field in differ}
 
 
-def _inside(folder: Path) -> list[Path]:
-    """Folders of runs and sweeps in a folder, by name."""
+def _run_folders(folder: Path) -> list[Path]:
+    """Lists the folders of runs and sweeps in a folder, sorted by name."""
     if not folder.is_dir():
         return []
     return sorted(
@@ -140,39 +140,39 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _sources(folders: Sequence[Path]) -> list[Path]:
-    """Lists the folders of runs and sweeps that some folders are or hold."""
+    """Lists the given folders of runs and sweeps, and those inside the other folders."""
     found: list[Path] = []
     faults = []
     for folder in folders:
         if is_run(folder) or is_sweep(folder):
             found.append(folder)
-        elif inside := _inside(folder):
+        elif inside := _run_folders(folder):
             found += inside
         else:
-            faults.append(_no_run(folder))
+            faults.append(_no_run_fault(folder))
     seen: dict[Path, Path] = {}
     for path in found:
         if (first := seen.setdefault(path.resolve(), path)) is not path:
-            faults.append(f"{path}: is given twice" + (f", also as {first}" if first != path else ""))
+            faults.append(f"{path}: was given twice" + (f", also as {first}" if first != path else ""))
     if faults:
         raise ConfigError(faults)
     return found
 
 
-def _no_run(folder: Path) -> str:
-    """Says why a folder cannot be compared, and what could."""
+def _no_run_fault(folder: Path) -> str:
+    """Returns the error for a folder without runs, with a fix."""
     wanted = "the folder of a run (config.json, result.json), of a sweep (sweep.json), or a folder of such folders"
     if not folder.exists():
         near = ""
-        if folder.parent.is_dir() and (inside := _inside(folder.parent)):
+        if folder.parent.is_dir() and (inside := _run_folders(folder.parent)):
             near = f"; in {folder.parent}: {', '.join(path.name for path in inside[:5])}"
         return f"{folder}: there is no such folder{near}"
     if not folder.is_dir():
         return f"{folder}: is a file, expected {wanted}"
     if folder.parent != folder and is_run(folder.parent):
-        return f"{folder}: is a part of the run {folder.parent}; give that folder"
+        return f"{folder}: is part of the run {folder.parent}; give that folder"
     if is_sweep(folder.parent):
-        return f"{folder}: is a part of the sweep {folder.parent}; give that folder"
+        return f"{folder}: is part of the sweep {folder.parent}; give that folder"
     held = sorted(path.name for path in folder.iterdir())
     return f"{folder}: holds {', '.join(held[:3]) if held else 'nothing'}, expected {wanted}"
 
@@ -190,8 +190,8 @@ def _too_few(sources: Sequence[Path], entries: Sequence[Entry]) -> str:
 # --- single runs ---
 
 
-def _single(path: Path, unknown: int) -> Run:
-    """Reads the folder of a run; whatever cannot be read is a note, and a seed that is not known is `unknown`."""
+def _read_run(path: Path, unknown: int) -> Run:
+    """Reads a run's folder; unreadable files become notes, and an unknown seed becomes `unknown`."""
     folder, notes = RunFolder(path), []
 
     def attempt(file: str, read: Any) -> Any:
@@ -212,20 +212,20 @@ def _single(path: Path, unknown: int) -> Run:
     if config is not None and dataset is not None and provenance is not None:
         attempt("provenance.json", folder.check_descriptions)
     if dataset is None:
-        notes.append("it has no dataset.json that can be read: on which images it was trained is not known")
+        notes.append("its dataset.json is missing or cannot be read: its training images are not known")
     notes += _result_notes(result, records)
     outcome = Outcome(DONE)
     if result is None:
-        outcome = _unfinished(path, config, records, is_damaged=(path / "result.json").exists())
+        outcome = _unfinished_note(path, config, records, is_damaged=(path / "result.json").exists())
         notes.append(outcome.message)
     trial = TrialEntry(id="run", point={}, seed=seed)
     return Run(path, Row(trial, outcome, None, provenance, result), config, dataset, records, tuple(notes))
 
 
 def _config(path: Path, notes: list[str]) -> tuple[dict[str, Any] | None, int | None]:
-    """Reads a run's config as dotted fields without the seed, and the seed; None for what is not known."""
+    """Reads a run's config by dotted field, without the seed, and the seed; None if unknown."""
     if not (path / "config.json").exists():
-        notes.append("it has no config.json: its config is not known and not compared, and no seed of it is paired")
+        notes.append("it has no config.json: its config is not known and not compared, and its seed is not paired")
         return None, None
     try:
         tree = RunFolder(path).read("config.json")
@@ -236,7 +236,7 @@ def _config(path: Path, notes: list[str]) -> tuple[dict[str, Any] | None, int | 
         tree = RunFolder(path).experiment().model_dump(mode="json")
     except RunFolderError as error:
         first = str(error).removeprefix("--workdir: ").splitlines()[0]
-        notes.append(f"its config is not one of this version, and compared as it was written ({first})")
+        notes.append(f"its config is not valid in this version, and is compared as written ({first})")
     seed = tree.pop("seed", None)
     return dict(leaves(locations.without(tree))), seed if type(seed) is int else None
 
@@ -258,30 +258,30 @@ def _result_notes(result: Result | None, records: Sequence[MetricRecord]) -> lis
     return [] if fault is None else [fault]
 
 
-def _unfinished(
+def _unfinished_note(
     path: Path, config: Mapping[str, Any] | None, records: Sequence[MetricRecord], is_damaged: bool
 ) -> Outcome:
-    """Tells why a run has no result."""
+    """Describes why a run has no result."""
     epoch = max((each.epoch for each in records if math.isfinite(each.epoch)), default=0)
     epochs = None if config is None else config.get("train.epochs")
     at = f"after epoch {epoch:g}" + (f" of {epochs}" if epochs is not None else "")
     if is_damaged:
-        return Outcome(FAILED, DAMAGED, "its result.json cannot be read, so that its figures do not count")
+        return Outcome(FAILED, DAMAGED, "its result.json cannot be read, so its metrics do not count")
     try:
         busy = is_held(path / ".lock")
     except (OSError, NotImplementedError):
         busy = False
     if busy:
         return Outcome(RUNNING, message=f"it is still training, {at}")
-    return Outcome(STOPPED, message=f"it is not finished: it ended {at}; the command that trained goes on with it")
+    return Outcome(STOPPED, message=f"it is not finished: it ended {at}; repeat the training command to continue it")
 
 
 def _grouped(runs: Sequence[Run], alone: bool) -> list[Entry]:
-    """Joins runs that differ in their seed alone, unless one seed occurs twice.
+    """Groups runs whose configs differ only in the seed, unless a seed occurs twice.
 
     Args:
       runs: The runs.
-      alone: Whether they are all that is compared; then they are not joined to a single entry.
+      alone: Whether nothing else is compared; the runs are then not grouped into a single entry.
     """
     alike: dict[str, list[Run]] = {}
     for run in runs:
@@ -289,23 +289,23 @@ def _grouped(runs: Sequence[Run], alone: bool) -> list[Entry]:
         known = str(run.path) if run.config is None else point_key([sorted(run.config.items()), data])
         alike.setdefault(known, []).append(run)
     if alone and len(alike) == 1:
-        return [_of_single(run) for run in runs]
+        return [_single_entry(run) for run in runs]
     entries = []
     for group in alike.values():
         if len({run.row.seed for run in group}) < len(group):
-            entries += [_of_single(run) for run in group]
+            entries += [_single_entry(run) for run in group]
         else:
             more = f" and {len(group) - 1} more seed{'s' if len(group) > 2 else ''}" if len(group) > 1 else ""
-            entries.append(Entry(f"{_of_single(group[0]).name}{more}", tuple(group), group[0].config))
+            entries.append(Entry(f"{_single_entry(group[0]).name}{more}", tuple(group), group[0].config))
     return entries
 
 
-def _of_single(run: Run) -> Entry:
+def _single_entry(run: Run) -> Entry:
     return Entry(run.path.resolve().name or str(run.path), (run,), run.config)
 
 
-def _named_apart(entries: Sequence[Entry]) -> list[Entry]:
-    """Gives entries of one name their paths, and a number where that is not enough."""
+def _with_unique_names(entries: Sequence[Entry]) -> list[Entry]:
+    """Makes equal names unique by adding the path and, if necessary, a number."""
     taken: set[str] = set()
     named = []
     alike = [entry.name for entry in entries]
@@ -326,8 +326,8 @@ def _named_apart(entries: Sequence[Entry]) -> list[Entry]:
 # --- sweeps and searches ---
 
 
-def _points(folder: Path) -> Iterator[Entry]:
-    """Reads the points of a sweep, the baseline first; of a search those that were confirmed, on their fresh seeds."""
+def _read_points(folder: Path) -> Iterator[Entry]:
+    """Reads the points of a sweep, the baseline first, or the confirmed points of a search with their fresh seeds."""
     header, rows = read_rows(folder)
     search = read_file(folder)
     searched = set() if search is None else {point.trial for point in search.points}
@@ -338,14 +338,14 @@ def _points(folder: Path) -> Iterator[Entry]:
     baseline = None if header.baseline is None else point_key(values_at(header.baseline, header.fields))
     for at in sorted(points, key=lambda each: each != baseline):
         group = points[at]
-        runs = [_trial(folder, row) for row in group]
+        runs = [_read_trial(folder, row) for row in group]
         config = next((run.config for run in runs if run.config is not None), None)
         label = point_label(header.fields, values_at(group[0].point, header.fields))
         yield Entry(f"{folder.resolve().name}: {label}", tuple(runs), config)
 
 
-def _trial(folder: Path, row: Row) -> Run:
-    """Reads what the comparison needs of a trial besides its row."""
+def _read_trial(folder: Path, row: Row) -> Run:
+    """Reads the config, data set and records of a trial."""
     path, notes = folder / "trials" / row.id, []
     config, dataset, records = None, None, []
     if row.status != DONE:

@@ -1,4 +1,4 @@
-"""The figures of runs side by side: means, intervals, paired differences, and what keeps them from being compared."""
+"""Comparison of runs: means, intervals, paired differences, and warnings about comparability."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from cnn_jax.sweep.status import DONE
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """The figures of an entry.
+    """One line of the comparison.
 
     Attributes:
-      number: Its number, from 1.
+      number: Number of the line, from 1.
       entry: The entry.
       metrics: Estimate of every metric on the test images over the finished runs.
-      over: What the interval of a metric is over: "seeds", or of one run "test images"; "" where there is none.
-      means: Mean of every further column; None where it is not known.
-      test_images: Number of test images; None if it is not known.
+      over: What a metric's interval is over: "seeds", "test images" for a single run, or "" without an interval.
+      means: Mean of each additional column; None if unknown.
+      test_images: Number of test images; None if unknown or different.
       difference: Difference of the primary metric from the first entry's; None for the first entry itself.
-      sign: P-value of the sign test of the same pairs; None where there is none.
+      sign: P-value of the sign test on the same pairs; None if there are none.
     """
 
     number: int
@@ -48,7 +48,7 @@ class Line:
 
     @property
     def seeds(self) -> str:
-        """Seeds of the runs; a question mark for one that is not known."""
+        """Seeds of the runs; a question mark stands for an unknown seed."""
         seeds = [run.row.seed for run in self.entry.runs]
         names = ["?" if seed < 0 else str(seed) for seed in seeds]
         return ", ".join(names) if len(names) <= 8 else f"{len(names)} seeds"
@@ -56,17 +56,17 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Runs side by side.
+    """A comparison of runs.
 
     Attributes:
-      entries: The entries; the others are compared with the first.
-      lines: Their figures.
-      metrics: Metrics that the tables show.
-      columns: Further columns with a value.
-      fields: Config fields that differ, each with its value in every entry.
-      warnings: Why figures do not compare.
-      conditions: Differences of code, packages and devices.
-      notes: What is missing or damaged: name of the entry, folder, sentence.
+      entries: The entries; all others are compared with the first.
+      lines: One line for each entry.
+      metrics: Metrics to show in tables.
+      columns: Additional columns that have a value.
+      fields: Config fields that differ, with the value in every entry.
+      warnings: Reasons why metrics are not comparable.
+      conditions: Differences in code, packages and devices.
+      notes: Missing or damaged files, as (name of the entry, folder, sentence).
     """
 
     entries: tuple[Entry, ...]
@@ -83,7 +83,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
     """Compares runs and sweeps.
 
     Args:
-      folders: Folders of runs and sweeps, or of folders of them.
+      folders: Folders of runs and sweeps, or folders that contain them.
 
     Returns:
       The comparison.

@@ -1,4 +1,4 @@
-"""The page of a comparison of runs, which needs no other file."""
+"""Self-contained HTML page of a comparison of runs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from cnn_jax.run.metrics_log import TEST, TRAIN, VALIDATION
 from cnn_jax.run.records import MetricRecord
 from cnn_jax.sweep.status import DONE
 
-MARK = '<meta name="generator" content="cnn_jax compare">'  # of a page that may be written anew
+MARK = '<meta name="generator" content="cnn_jax compare">'  # marks a page that may be overwritten
 _CURVES = ((VALIDATION, ACCURACY), (TEST, ACCURACY), (TEST, LOSS), (TRAIN, LOSS))
-_NOTES = 100  # that the page lists
+_NOTES = 100  # maximum number that the page lists
 
 
 def check_output(path: Path, flag: str) -> None:
-    """Refuses a path at which no page can be written, or something else lies.
+    """Refuses a path that cannot be written, or that holds another file.
 
     Raises:
-      ConfigError: With what lies there.
+      ConfigError: If the path cannot be used; the message says why.
     """
     if path.is_dir():
         raise ConfigError([f"{flag}: {path} is a folder"])
@@ -41,7 +41,7 @@ def check_output(path: Path, flag: str) -> None:
 
 
 def page(comparison: Comparison) -> str:
-    """Makes the page of a comparison, with its pictures."""
+    """Renders the page of a comparison, with its figures."""
     sections = {"curves": _curves(comparison), "forest": _forest(comparison)}
     images = {each.name: report_folder.png(each.figure) for group in sections.values() for each in group}
     return report_folder.page(
@@ -57,7 +57,7 @@ def page(comparison: Comparison) -> str:
 
 
 def _curves(comparison: Comparison) -> list[Picture]:
-    """Curves of all entries together, the best first, for every split and metric that was recorded."""
+    """Plots the learning curves of all entries, the best first, for every recorded split and metric."""
     ranked = sorted(comparison.lines, key=_rank)
     pictures = []
     for split, metric in _CURVES:
@@ -65,7 +65,7 @@ def _curves(comparison: Comparison) -> list[Picture]:
         if not any(curves.values()):
             continue
         drawn = []
-        for line in ranked:  # also where nothing was measured: an entry has one colour in all plots
+        for line in ranked:  # entries without measurements too, so that an entry has the same colour in all plots
             lacking = "" if curves[line.number] else " (not measured)"
             name = f"{line.number} {line.entry.name}{lacking}"
             drawn.append(sweep_plots.PointCurves(name, curves[line.number], line.number == 1))
@@ -76,7 +76,7 @@ def _curves(comparison: Comparison) -> list[Picture]:
 
 
 def _curves_of(line: Line, split: str, metric: Metric) -> list[sweep_plots.Curve]:
-    """The curves of an entry's runs, of those that were measured."""
+    """Returns the learning curves of an entry's runs that have measurements."""
     curves = []
     for run in line.entry.runs:
         points = [(each.epoch, each.values[metric.name]) for each in run.records if _is_measured(each, split, metric)]

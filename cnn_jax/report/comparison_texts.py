@@ -12,19 +12,20 @@ from cnn_jax.plain_text import valid_unicode
 from cnn_jax.report.comparison import Comparison, Line
 from cnn_jax.run.metrics import PRIMARY, Metric
 from cnn_jax.sweep.points import value_text
+from cnn_jax.sweep.statistics import Estimate
 
-_FIELDS, _COLUMNS = 30, 6  # of the terminal's table of config fields
+_FIELDS, _COLUMNS = 30, 6  # maximum size of the terminal's table of config fields
 
 
 def field_text(value: Any) -> str:
-    """A config value as the tables show it."""
+    """Formats a config value for the tables."""
     return "none" if value is None else value_text(value)
 
 
 def as_json(comparison: Comparison) -> str:
-    """The comparison as a JSON object."""
+    """Formats the comparison as a JSON object."""
     entries = []
-    for place, line in enumerate(comparison.lines):
+    for index, line in enumerate(comparison.lines):
         difference = line.difference
         entries.append(
             {
@@ -44,7 +45,7 @@ def as_json(comparison: Comparison) -> str:
                     "p_holm": difference.p_holm,
                     "p_sign": line.sign,
                 },
-                "config": {field: values[place] for field, values in comparison.fields.items()},
+                "config": {field: values[index] for field, values in comparison.fields.items()},
             }
         )
     content = {
@@ -58,18 +59,21 @@ def as_json(comparison: Comparison) -> str:
 
 
 def as_csv(comparison: Comparison) -> str:
-    """The figures as CSV: a line for each entry."""
+    """Formats the comparison as CSV with one line per entry."""
     names = [metric.name for metric in comparison.metrics]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     further = [each.column.name for each in comparison.columns]
     ends = [f"test_{name}{end}" for name in names for end in ("", "_low", "_high")]
-    tests = ("difference", "p_value", "p_holm", "p_sign")
+    tests = ("difference", "difference_low", "difference_high", "p_value", "p_holm", "p_sign")
     writer.writerow(["name", "seeds", "finished", "test_images", *ends, *further, *tests, *comparison.fields])
-    for place, line in enumerate(comparison.lines):
+    for index, line in enumerate(comparison.lines):
         found = [line.metrics[name] for name in names]
         difference = line.difference
-        tested = (difference.estimate.mean, difference.p_value, difference.p_holm) if difference else (None,) * 3
+        tested: tuple[float | None, ...] = (None,) * 5
+        if difference is not None:
+            paired = difference.estimate
+            tested = (paired.mean, paired.low, paired.high, difference.p_value, difference.p_holm)
         writer.writerow(
             [
                 *(line.entry.name, line.seeds, line.finished, line.test_images),
@@ -77,14 +81,14 @@ def as_csv(comparison: Comparison) -> str:
                 *line.means,
                 *tested,
                 line.sign,
-                *(field_text(values[place]) for values in comparison.fields.values()),
+                *(field_text(values[index]) for values in comparison.fields.values()),
             ]
         )
     return file.getvalue()
 
 
 def as_tables(comparison: Comparison) -> Any:
-    """The comparison for a terminal: figures, config fields that differ, warnings and notes."""
+    """Formats the comparison for a terminal: metrics, config fields that differ, warnings and notes."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -98,18 +102,19 @@ def as_tables(comparison: Comparison) -> Any:
         figures.add_column(metric.label, justify="right")
         if metric is PRIMARY:
             figures.add_column("95 % interval over")
-    for heading in ("difference from 1", "p (t, Holm)", "p (sign)"):
+    for heading in ("difference from 1", "95 % interval", "p (t, Holm)", "p (sign)"):
         figures.add_column(heading, justify="right")
     for line in comparison.lines:
         difference = line.difference
-        change = "" if difference is None or difference.estimate.mean is None else _shown(difference.estimate.mean, "+")
+        paired = Estimate(0) if difference is None else difference.estimate
         figures.add_row(
             str(line.number),
             cell(line.entry.name, 48),
             line.seeds,
             f"{line.finished} of {len(line.entry.runs)}",
             *(text for metric in comparison.metrics for text in _metric_texts(metric, line)),
-            change,
+            "" if paired.mean is None else _shown(paired.mean, "+"),
+            _interval(paired, "+"),
             "" if difference is None or difference.p_holm is None else f"{difference.p_holm:.3g}",
             "" if line.sign is None else f"{line.sign:.3g}",
         )
@@ -125,9 +130,9 @@ def as_tables(comparison: Comparison) -> Any:
             config.add_row(cell(field), *(cell(field_text(value), 40) for value in values))
         parts.append(config)
     if not fields:
-        parts.append(Text("no known config differs in more than the seed and the places of files"))
+        parts.append(Text("all known configs differ only in the seed and the locations of files"))
     elif len(shown) < len(fields):
-        parts.append(Text(f"config fields that differ, on the page alone: {len(fields) - len(shown)}"))
+        parts.append(Text(f"config fields that differ, shown only on the page: {len(fields) - len(shown)}"))
     for warning in (*comparison.warnings, *comparison.conditions):
         parts.append(cell(f"warning: {warning}"))
     parts += [cell(f"{name} ({folder}): {note}") for name, folder, note in comparison.notes[:20]]
@@ -135,14 +140,20 @@ def as_tables(comparison: Comparison) -> Any:
 
 
 def _metric_texts(metric: Metric, line: Line) -> list[str]:
-    """A metric's mean, and the interval of the primary one."""
+    """Formats a metric's mean, with its interval for the primary metric."""
     found = line.metrics[metric.name]
     mean = "" if found.mean is None else metric.form.format(metric.scale * found.mean)
     if metric is not PRIMARY:
         return [mean]
+    interval = _interval(found)
+    return [mean, interval and f"{interval}, {line.over}"]
+
+
+def _interval(found: Estimate, sign: str = "") -> str:
+    """Ends of the interval of the primary metric; empty if it has none."""
     if found.low is None or found.high is None:
-        return [mean, ""]
-    return [mean, f"{_shown(found.low)} to {_shown(found.high)}, {line.over}"]
+        return ""
+    return f"{_shown(found.low, sign)} to {_shown(found.high, sign)}"
 
 
 def _shown(value: float, sign: str = "") -> str:

@@ -1,4 +1,4 @@
-"""How much each searched field matters, by a forest that predicts the scores of points it has not seen."""
+"""Permutation importance of the searched fields, with a random forest and cross-validation."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sklearn.model_selection import KFold
 
 from cnn_jax.sweep.points import point_key
 
-FEWEST = 20  # points, of fewer nothing is said
-LEAST_EXPLAINED = 0.1  # share of the variance; a forest that explains less has found nothing
-_MOST = 2000  # points that the forest sees; of more, evenly chosen ones
+FEWEST = 20  # minimum number of points
+LEAST_EXPLAINED = 0.1  # minimum R^2 for which importances are reported
+_MOST = 2000  # maximum number of points; evenly spaced ones are used if there are more
 _TREES, _FOLDS, _SHUFFLES = 60, 5, 5
 
 
@@ -27,10 +27,10 @@ class Importance:
 
     Attributes:
       n: Number of points.
-      explained: Share of the variance of the ranks of held-out points that the forest explains, R^2; None where there
-        are too few points or all scores are equal.
-      fields: For each field the mean loss of `explained`, and its standard deviation over the shuffles, where the
-        field's values are shuffled among held-out points. Empty where the forest explains too little to say.
+      explained: R^2 of the forest on the ranks of held-out points; None if there are too few points or all scores are
+        equal.
+      fields: For each field, the mean decrease of `explained` when its values are shuffled among held-out points, and
+        the standard deviation over the shuffles. Empty if `explained` is too small.
     """
 
     n: int
@@ -41,24 +41,24 @@ class Importance:
 def importance(values: Sequence[Sequence[Any]], ordered: Sequence[bool], scores: Sequence[float]) -> Importance:
     """Measures permutation importance on held-out points, by five-fold cross-validation of a random forest.
 
-    The forest predicts ranks in place of scores, so that few very bad points do not decide.
+    The forest predicts ranks instead of scores, so that a few very bad points do not dominate.
 
     Args:
       values: Values of each point, one for each field.
-      ordered: For each field whether its values are numbers of an interval; choices have a column for each value.
+      ordered: Whether a field's values are numbers of an interval, for each field; choices are one-hot encoded.
       scores: Scores of the points.
 
     Returns:
-      The importance; the same points give the same figures.
+      The importance, which is deterministic.
 
     Source: L. Breiman, "Random forests", Machine Learning 45 (2001).
     """
     n = len(scores)
-    ranks = stats.rankdata(scores)  # equal scores share their mean rank
+    ranks = stats.rankdata(scores)  # ties get their mean rank
     if n < FEWEST or ranks.std() == 0:
         return Importance(n, None, ())
     chosen = np.linspace(0, n - 1, min(n, _MOST)).round().astype(int)
-    columns = [_columns([values[place][side] for place in chosen], kind) for side, kind in enumerate(ordered)]
+    columns = [_columns([values[index][side] for index in chosen], kind) for side, kind in enumerate(ordered)]
     features, target = np.hstack(columns), ranks[chosen]
     ends = np.cumsum([0, *(each.shape[1] for each in columns)])
     rng = np.random.default_rng(0)
@@ -85,7 +85,7 @@ def importance(values: Sequence[Sequence[Any]], ordered: Sequence[bool], scores:
 
 
 def _columns(values: Sequence[Any], ordered: bool) -> Float[np.ndarray, "n k"]:
-    """A field's values as numbers: one column, or one for each choice."""
+    """Encodes a field's values: one column of numbers, or one-hot columns for choices."""
     if ordered:
         return np.array([[float(value)] for value in values])
     keys = [point_key([value]) for value in values]

@@ -1,4 +1,4 @@
-"""The table and the report of a sweep, written by a process beside the one that runs it."""
+"""Writes the table and the report of a running sweep in a separate process."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from cnn_jax.terminal import print_line
 
 LOG = "report.log"  # in the sweep's folder
 _PROGRAM = "cnn_jax.report.sweep_writer"
-_PAUSE = 50  # times as long as writing took, until it is due again
-_POLL = 0.2  # seconds between looks at a signal
+_PAUSE = 50  # minimum pause, in multiples of the time that writing took
+_POLL = 0.2  # seconds between checks for a signal
 
 
 class PeriodicWriter:
-    """Writes table and report again as a sweep goes on, each for at most a fiftieth of the time.
+    """Rewrites table and report during a sweep, each for at most a fiftieth of the time.
 
-    A process of its own does so. Whatever goes wrong there is a warning, with the trace in the sweep's report.log: the
-    trials go on, and the sweep's exit code is theirs. A context that ends the process.
+    A separate process does the work. Its failures become warnings, with the traceback in the sweep's report.log; they
+    do not affect the trials or the sweep's exit code. A context manager that ends the process.
     """
 
     def __init__(self, folder: Path, report: bool, console: Console):
-        """Begins; nothing is written yet.
+        """Initializes the writer; nothing is written yet.
 
         Args:
           folder: Folder of the sweep.
           report: Whether to write a report too.
-          console: Where warnings are printed.
+          console: Console for warnings.
         """
         self._folder, self._console = folder, console
         self._names = ("table", "report") if report else ("table",)
         self._due: dict[str, float] = {}
-        self._asked: tuple[str, ...] = ()
+        self._requested: tuple[str, ...] = ()
         self._process: subprocess.Popen[str] | None = None
         self._errors: IO[bytes] | None = None
         self._warned: set[str] = set()
@@ -61,38 +61,38 @@ class PeriodicWriter:
         self._end()
 
     def update(self) -> None:
-        """Asks for what is due, unless something is being written: at the first call for both."""
-        if self._asked and self._answer(lambda: True) is None:
+        """Requests the files that are due, unless the process is busy; the first call requests both."""
+        if self._requested and self._wait_for_answer(lambda: True) is None:
             return
         now = time.monotonic()
         if due := [name for name in self._names if now >= self._due.get(name, now)]:
-            self._ask(due)
+            self._request(due)
 
     def finish(self) -> None:
-        """Writes both a last time, and prints where; a signal leaves that out."""
+        """Writes both a last time and prints their paths; a signal skips this."""
         written: dict[str, str] = {}
         with StopSignal() as stop:
-            while self._asked and stop.received is None:
-                self._answer(lambda: stop.received is not None)
+            while self._requested and stop.received is None:
+                self._wait_for_answer(lambda: stop.received is not None)
             for name in self._names:
                 if stop.received is None:
-                    self._ask([name])
-                    written |= self._answer(lambda: stop.received is not None) or {}
+                    self._request([name])
+                    written |= self._wait_for_answer(lambda: stop.received is not None) or {}
         for name, path in written.items():
             self._print(f"{name}: {path}")
         if stop.received is not None:
             self._warn(f"{stop.received}: the report is not up to date")
         self._end()
 
-    def _ask(self, names: Sequence[str]) -> None:
-        self._asked = tuple(names)
+    def _request(self, names: Sequence[str]) -> None:
+        self._requested = tuple(names)
         try:
             self._process = self._process or self._start()
             stdin = _pipe(self._process.stdin)
             stdin.write(json.dumps(list(names)) + "\n")
             stdin.flush()
         except BrokenPipeError:
-            pass  # it has ended, which its closed output tells
+            pass  # the process has ended; `_wait_for_answer` notices the closed output
         except OSError as error:  # no process can be started
             self._failed(names, str(error), "")
             self._end()
@@ -106,14 +106,14 @@ class PeriodicWriter:
             stderr=self._errors,
             text=True,
             env=confinement.environment({}),
-            start_new_session=True,  # Ctrl-C is for the sweep
+            start_new_session=True,  # so that Ctrl-C only reaches the sweep
         )
 
-    def _answer(self, leave: Callable[[], bool]) -> dict[str, str] | None:
-        """Waits for the answer; gives the path of each file that was written, None where it was not waited for."""
+    def _wait_for_answer(self, leave: Callable[[], bool]) -> dict[str, str] | None:
+        """Waits for the answer and returns the path of each written file; None if `leave` ended the wait."""
         process = self._process
         if process is None:
-            self._asked = ()
+            self._requested = ()
             return {}
         output = _pipe(process.stdout)
         while not select.select([output], [], [], 0)[0]:
@@ -121,9 +121,9 @@ class PeriodicWriter:
                 return None
             select.select([output], [], [], _POLL)
         line = output.readline()
-        asked, self._asked = self._asked, ()
+        asked, self._requested = self._requested, ()
         if not line:
-            self._died(asked)
+            self._process_died(asked)
             return {}
         return self._read_answers(json.loads(line))
 
@@ -137,7 +137,7 @@ class PeriodicWriter:
                 self._failed([name], answer["error"], answer["trace"])
         return written
 
-    def _died(self, names: Sequence[str]) -> None:
+    def _process_died(self, names: Sequence[str]) -> None:
         assert self._process is not None
         assert self._errors is not None
         code = self._process.wait()
@@ -149,7 +149,7 @@ class PeriodicWriter:
         self._end()
 
     def _failed(self, names: Sequence[str], error: str, trace: str) -> None:
-        """Warns, each time of something new, and keeps the trace."""
+        """Prints each new warning once, and logs the traceback."""
         log = self._folder / LOG
         when = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8", errors="replace") as file:
@@ -159,8 +159,8 @@ class PeriodicWriter:
     def _warn(self, text: str) -> None:
         if text not in self._warned:
             self._warned.add(text)
-            anew = f"launch.py report --workdir={self._folder} makes it anew"
-            self._print(f"warning: {text}; the trials are not affected; {anew}")
+            fix = f"launch.py report --workdir={self._folder} writes it again"
+            self._print(f"warning: {text}; the trials are not affected; {fix}")
 
     def _print(self, text: str) -> None:
         print_line(self._console, text)
@@ -168,7 +168,7 @@ class PeriodicWriter:
     def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            self._asked = ()
+            self._requested = ()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

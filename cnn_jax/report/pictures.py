@@ -1,4 +1,4 @@
-"""Grids of images, and filters as images."""
+"""Figures of image grids and of convolution kernels."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from cnn_jax import bands, plot_text
 from cnn_jax.plot_style import GREEN, ORANGE, STYLE, new_figure
 
-_BAND_ROWS, _BAND_COLUMNS = 8, 16  # images and channels that are shown of images of many channels
-_CAPTION = 14  # characters of a class name over a picture
+_BAND_ROWS, _BAND_COLUMNS = 8, 16  # images and channels shown for images with many channels
+_CAPTION = 14  # maximum characters of a class name over a picture
 
 
 def samples(
@@ -24,10 +24,10 @@ def samples(
     class_names: Sequence[str],
     title: str,
 ) -> Figure:
-    """Images with their predicted class and its probability, and the true class where it differs.
+    """Draws images with their predicted class and its probability, and the true class if it differs.
 
     Args:
-      images: Pixels from 0 to 255; all are shown, of more channels than colours have as many as fit.
+      images: Pixels from 0 to 255. All are shown; with more than three channels, as many as fit.
       labels: True classes.
       probabilities: Probabilities of all classes, [images, classes].
       class_names: Names of the classes in label order.
@@ -45,18 +45,18 @@ def samples(
         figure.suptitle(title)
         grid = figure.subplots(rows, columns, squeeze=False)
     captions = plot_text.labels(class_names, _CAPTION)
-    for place, axes in enumerate(grid.ravel()):
+    for index, axes in enumerate(grid.ravel()):
         axes.axis("off")
-        if place >= len(images):
+        if index >= len(images):
             continue
-        axes.imshow(bands.shown(images[place]), cmap="gray", vmin=0, vmax=255)
-        caption, is_right = _caption(probabilities[place], int(labels[place]), captions)
+        axes.imshow(bands.shown(images[index]), cmap="gray", vmin=0, vmax=255)
+        caption, is_right = _caption(probabilities[index], int(labels[index]), captions)
         axes.set_title(caption, fontsize=10, color=GREEN if is_right else ORANGE)
     return figure
 
 
 def _caption(probabilities: Float[np.ndarray, " k"], true: int, names: Sequence[str]) -> tuple[str, bool]:
-    """Words the prediction of an image; and tells whether it is right."""
+    """Returns the caption of a prediction, and whether it is correct."""
     best = int(probabilities.argmax())
     caption = f"{names[best]} {probabilities[best]:.0%}"
     return caption if best == true else f"{caption}\ntrue: {names[true]}", best == true
@@ -69,7 +69,7 @@ def _band_samples(
     class_names: Sequence[str],
     title: str,
 ) -> Figure:
-    """Images of many channels, each in a row of grey maps, one for each channel; arguments as `samples`."""
+    """Draws images with many channels, each as a row of grey maps; arguments as for `samples`."""
     shown = images[:_BAND_ROWS]
     channels = min(shown.shape[-1], _BAND_COLUMNS)
     figure = new_figure(1.6 + 0.85 * channels, 0.95 * len(shown) + 0.8)
@@ -78,24 +78,24 @@ def _band_samples(
         figure.suptitle(f"{title}: the channels as maps{more}")
         grid = figure.subplots(len(shown), channels + 1, squeeze=False, width_ratios=(1.9, *([1] * channels)))
     captions = plot_text.labels(class_names, _CAPTION)
-    for place, row in enumerate(grid):
-        image, label, each = shown[place], labels[place], probabilities[place]
+    for index, row in enumerate(grid):
+        image, label, each = shown[index], labels[index], probabilities[index]
         caption, is_right = _caption(each, int(label), captions)
         row[0].text(1, 0.5, caption, fontsize=10, ha="right", va="center", color=GREEN if is_right else ORANGE)
         row[0].axis("off")
         for channel, axes in enumerate(row[1:]):
             axes.imshow(image[..., channel], cmap="gray", vmin=0, vmax=255)
             axes.axis("off")
-            if place == 0:
+            if index == 0:
                 axes.set_title(str(channel + 1), fontsize=10)
     return figure
 
 
 def filters(kernel: Float[np.ndarray, "kh kw c o"]) -> Figure:
-    """A convolution's kernels: in colour where they see RGB, else blue for negative, red for positive weights.
+    """Draws a convolution's kernels: in colour for RGB inputs, else blue for negative and red for positive weights.
 
     Args:
-      kernel: Weights; of more than 64 output features the first 64 are shown.
+      kernel: Weights; only the first 64 output features are shown.
 
     Returns:
       The figure.
@@ -111,14 +111,14 @@ def filters(kernel: Float[np.ndarray, "kh kw c o"]) -> Figure:
         grid = figure.subplots(rows, columns, squeeze=False)
     limit = float(np.abs(kernel).max()) or 1.0
     image = None
-    for place, axes in enumerate(grid.ravel()):
+    for index, axes in enumerate(grid.ravel()):
         axes.axis("off")
-        if place >= shown:
+        if index >= shown:
             continue
         if channels == 3:
-            axes.imshow((kernel[..., place] / limit + 1) / 2)
+            axes.imshow((kernel[..., index] / limit + 1) / 2)
         else:
-            image = axes.imshow(kernel[..., place].mean(axis=-1), cmap="RdBu_r", vmin=-limit, vmax=limit)
+            image = axes.imshow(kernel[..., index].mean(axis=-1), cmap="RdBu_r", vmin=-limit, vmax=limit)
     if image is not None:
         bar = figure.colorbar(image, ax=grid, shrink=0.9)
         bar.set_label("weight" if channels == 1 else "weight, mean over the input channels")

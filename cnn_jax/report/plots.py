@@ -1,4 +1,4 @@
-"""Curves and matrices of a report."""
+"""Plots of a run's report: learning curves, confusion matrix, calibration, step time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cnn_jax.plot_style import BLUE, FURTHER, GREEN, GREY, ORANGE, new_figure, t
 from cnn_jax.report.classification import Calibration
 from cnn_jax.run.metrics import Metric
 
-if TYPE_CHECKING:  # sweeps draw their report without JAX, which reading a profile takes
+if TYPE_CHECKING:  # sweeps draw reports without JAX, which step_profile imports
     from cnn_jax.report.step_profile import StepProfile
 
 COLOURS = {"train": BLUE, "validation": GREEN, "test": ORANGE}
 NAMES = {"train": "training (while learning)", "validation": "validation", "test": "test"}
-_CLASS_LABEL, _OPERATION_LABEL = 24, 80  # characters of a label
-NUMBERED_CLASSES = 20  # a matrix of more classes is shown by colour alone
+_CLASS_LABEL, _OPERATION_LABEL = 24, 80  # maximum characters of a label
+NUMBERED_CLASSES = 20  # a larger confusion matrix shows only colours
 
 Points = Sequence[tuple[float, float]]
 
@@ -48,7 +48,7 @@ def curves(series: Mapping[str, Points], metric: Metric) -> Figure:
 
 
 def learning_rate(points: Points) -> Figure:
-    """The learning rate over the epochs."""
+    """Plots the learning rate over the epochs."""
     figure = new_figure(6.4, 3.4)
     axes = titled_axes(figure, "Learning rate", "epoch", "learning rate")
     if points:
@@ -60,7 +60,7 @@ def learning_rate(points: Points) -> Figure:
 
 
 def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Predicted against true classes: counts, coloured by their share of the true class."""
+    """Plots a confusion matrix: counts, coloured by their share of the true class."""
     classes = len(class_names)
     numbered = classes <= NUMBERED_CLASSES
     side = 2.8 + (0.62 * classes if numbered else 6)
@@ -82,7 +82,7 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
 
 
 def reliability(calibration: Calibration) -> Figure:
-    """Accuracy against confidence, beside the diagonal of perfect calibration."""
+    """Plots accuracy against confidence, with the diagonal of perfect calibration."""
     figure = new_figure(5.2, 4.6)
     axes = titled_axes(
         figure,
@@ -109,11 +109,11 @@ def reliability(calibration: Calibration) -> Figure:
 
 
 def step_time(profile: StepProfile, count: int) -> Figure:
-    """The longest operations of a step, each after its layer's name, coloured by kind.
+    """Plots the longest operations of a step, labelled by layer and coloured by kind.
 
     Args:
       profile: Profile of a step.
-      count: Number of operations that are shown.
+      count: Number of operations to show.
 
     Returns:
       The figure.
@@ -124,10 +124,10 @@ def step_time(profile: StepProfile, count: int) -> Figure:
     kinds = [kind for kind, _, _ in profile.kinds]
     colours = dict(zip(kinds, (BLUE, ORANGE, GREEN, *FURTHER), strict=False))
     for kind in kinds:
-        places = [place for place, operation in enumerate(longest) if operation.kind == kind]
-        if places:
-            spent = [longest[place].milliseconds for place in places]
-            axes.barh(places, spent, color=colours[kind], label=kind)
+        positions = [index for index, operation in enumerate(longest) if operation.kind == kind]
+        if positions:
+            spent = [longest[index].milliseconds for index in positions]
+            axes.barh(positions, spent, color=colours[kind], label=kind)
     names = [" ".join(filter(None, (operation.layer, operation.name))) for operation in longest]
     axes.set_yticks(range(len(longest)), [plot_text.drawable(name, _OPERATION_LABEL) for name in names], fontsize=9)
     axes.invert_yaxis()

@@ -1,4 +1,4 @@
-"""Picture files into class names and probabilities."""
+"""Classifies picture files."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Network(Protocol):
 
     @property
     def experiment(self) -> Experiment:
-        """Config, whose data section says how pictures are read."""
+        """Config; its data section defines how pictures are read."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) in pixels that the network takes."""
+        """Image shape of the network, (height, width, channels)."""
 
     @property
     def dtype(self) -> str:
-        """Type of the pixels that it takes, "uint8" or "float32"."""
+        """Dtype of the pixels, "uint8" or "float32"."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -48,11 +48,11 @@ class Prediction:
     r"""Prediction of one picture.
 
     Attributes:
-      file: Path of the picture; bytes that are not UTF-8 stand as \xff.
+      file: Path of the picture; bytes that are not UTF-8 are written as \xff.
       label: Most probable class.
       probability: Probability of that class.
       probabilities: Probabilities of all classes, by name.
-      changes: Changes that made the picture fit, in words; empty if it fitted.
+      changes: Description of the changes that made the picture fit; empty if none were needed.
     """
 
     file: str
@@ -64,11 +64,11 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class Unreadable:
-    """A file that is not predicted.
+    """A file that cannot be predicted.
 
     Attributes:
       file: Path of the picture.
-      reason: Message with the file's name and why it cannot be read.
+      reason: Message with the file's name and the reason.
     """
 
     file: str
@@ -79,11 +79,12 @@ def find_pictures(paths: Sequence[Path], config: Data | None = None) -> tuple[li
     """Lists picture files.
 
     Args:
-      paths: Picture files, whatever their names, and folders whose pictures (subfolders included) are taken in order.
-      config: Data section of the network's config; of NumPy arrays, .npy files count as pictures. None for no network.
+      paths: Picture files with any name, and folders, which are searched recursively in sorted order.
+      config: Data section of the network's config; for NumPy arrays, .npy files count as pictures. None without a
+        network.
 
     Returns:
-      (the files, what was passed over in the folders).
+      (the files, descriptions of the files skipped in folders).
 
     Raises:
       DataError: If a path is missing, or a folder has no pictures.
@@ -103,7 +104,7 @@ def find_pictures(paths: Sequence[Path], config: Data | None = None) -> tuple[li
         elif path.is_file():
             files.append(path)
         else:
-            what = "is no regular file" if path.exists() else ""
+            what = "is not a regular file" if path.exists() else ""
             raise DataError(f"--images: {path} {what}" if what else f"--images: there is no file or folder {path}")
     return files, tuple(warnings)
 
@@ -111,15 +112,15 @@ def find_pictures(paths: Sequence[Path], config: Data | None = None) -> tuple[li
 def predict(
     network: Network, files: Sequence[Path], view: CentreCrop | None = None
 ) -> Iterator[Prediction | Unreadable]:
-    """Classifies pictures, so many at a time as the network's evaluation takes.
+    """Classifies pictures in batches of the network's evaluation batch size.
 
     Args:
       network: Network, as `restore.load`, `load.load` or `restore.with_published` opens it.
       files: Paths of the pictures.
-      view: The middle of a picture that the network sees; None reads pictures as its data source does.
+      view: Resizing and centre crop of the pictures; None reads pictures as the network's data source does.
 
     Yields:
-      One prediction for each picture, and what cannot be read, in the files' order.
+      A prediction or an unreadable file for each picture, in order.
     """
     size = min(network.experiment.train.eval_batch_size, len(files))
     batch: list[Prediction | Unreadable] = []
@@ -137,15 +138,15 @@ def predict(
             batch.append(Prediction(listing.as_text(file), "", 0.0, {}, changes))
             count += 1
         if count == size or len(batch) == 2 * size:
-            yield from _classified(network, batch, images, count)
+            yield from _classify_batch(network, batch, images, count)
             batch, count = [], 0
-    yield from _classified(network, batch, images, count)
+    yield from _classify_batch(network, batch, images, count)
 
 
-def _classified(
+def _classify_batch(
     network: Network, batch: Sequence[Prediction | Unreadable], images: np.ndarray, count: int
 ) -> Iterator[Prediction | Unreadable]:
-    """Fills in what the network says of the first `count` images of an array; it computes all, a shape it has seen."""
+    """Classifies the first `count` images; the whole array is computed, to reuse the compiled shape."""
     probabilities = iter(network.probabilities(images)[:count] if count else ())
     for each in batch:
         if isinstance(each, Unreadable):

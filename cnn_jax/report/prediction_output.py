@@ -1,4 +1,4 @@
-"""Predictions printed and written as they come, so that they need not fit into memory."""
+"""Prints and writes predictions one by one, so that they need not fit into memory."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from cnn_jax.report.class_keys import class_keys
 from cnn_jax.report.prediction import Prediction, Unreadable
 from cnn_jax.terminal import cell
 
-_COLUMNS = ("file", "class", "probability", "changes")  # of the CSV, before those of the classes
-_LABEL = 40  # characters of a class name in a terminal's table
-_LISTED = 20  # files that a message names
+_COLUMNS = ("file", "class", "probability", "changes")  # CSV columns before those of the classes
+_LABEL = 40  # maximum characters of a class name in the terminal's table
+_LISTED = 20  # maximum number of files that a message names
 
 
 def write(
     results: Iterable[Prediction | Unreadable], class_names: Sequence[str], form: str, output: Path | None
 ) -> list[Unreadable]:
-    """Prints predictions, and writes them to a file too where one is named.
+    """Prints predictions, and optionally writes them to a file.
 
     Args:
       results: Predictions, as `prediction.predict` returns them.
       class_names: Names of the classes in label order.
-      form: "table", "json" or "csv": how they are printed.
-      output: File that ends in .json or .csv; None for none.
+      form: Format of the printed output: "table", "json" or "csv".
+      output: A .json or .csv file to write; None writes none.
 
     Returns:
       The files that were not predicted.
 
     Raises:
       ConfigError: If the file cannot be written.
-      DataError: If nothing was predicted; nothing is printed or written then.
+      DataError: If nothing was predicted; then nothing is printed or written.
     """
     unreadable: list[Unreadable] = []
     predicted = 0
@@ -78,7 +78,7 @@ def write(
 
 
 def listed(unreadable: Sequence[Unreadable], files: int) -> str:
-    """Says which files were not predicted.
+    """Formats the message about files that were not predicted.
 
     Args:
       unreadable: Pictures that could not be read.
@@ -108,7 +108,7 @@ def _opened(output: Path) -> Iterator[TextIO]:
 
 
 def _table() -> Table:
-    """Table for a terminal, with the three most probable classes of each picture."""
+    """Creates the terminal's table, with the three most probable classes of each picture."""
     table = Table()
     for heading in ("file", "class", "probability", "next", "changed to fit"):
         table.add_column(heading, overflow="fold", justify="right" if heading == "probability" else "left")
@@ -126,7 +126,7 @@ def _add_row(table: Table, row: Prediction) -> None:
 
 
 class _Plain(io.TextIOBase):
-    """A terminal, which gets no control characters of names."""
+    """Escapes control characters before they reach a terminal."""
 
     def __init__(self, terminal: TextIO):
         self._terminal = terminal
@@ -151,9 +151,9 @@ class _Json:
 
 
 class _Csv:
-    """CSV: file, class, probability, changes, and a column for each class, all with their whole names.
+    """CSV with file, class, probability, changes, and a column for each class, with full names.
 
-    The column of a class that is called like one of the first four is "class NAME".
+    A class whose name equals one of the first four columns has the column "class NAME".
     """
 
     def __init__(self, file: TextIO | io.TextIOBase, class_names: Sequence[str]):

@@ -1,4 +1,4 @@
-"""Kinds of work that the operations of a compiled program do."""
+"""Classifies the operations of a compiled program by kind of work."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OUTSIDE: Kind = "batches, metrics and optimizer"
 COMMUNICATION: Kind = "communication"
 UNKNOWN: Kind = "unknown"
 
-# What ops calls its work in the program (`jax.named_scope`).
+# Scopes that ops sets in the program (`jax.named_scope`).
 _SCOPES: dict[str, Kind] = {"pooling": POOLING, "normalisation": NORMALISATION}
 _COMMUNICATES = ("all-reduce", "all-gather", "all-to-all", "reduce-scatter", "collective-", "send", "recv")
 _MOVES = {
@@ -36,7 +36,7 @@ _MOVES = {
     *("dynamic-update-slice", "gather", "get-tuple-element", "iota", "pad", "parameter", "reshape", "reverse"),
     *("slice", "transpose", "tuple"),
 }
-# They run other operations, which are counted themselves.
+# Operations that run others, which are counted themselves.
 CONTAINERS = {"while", "conditional", "call", "async-start", "async-done"}
 
 
@@ -45,45 +45,45 @@ class Program:
 
     Attributes:
       name: Name of the module.
-      instructions: Instructions by their names.
+      instructions: Instructions by name.
     """
 
     def __init__(self, module: hlo.Module):
-        """Looks instructions up by their names, which are a module's own."""
+        """Indexes the instructions by name, which is unique in a module."""
         self.name = module.name
         self.instructions = {each.name: each for listed in module.computations.values() for each in listed}
         self._module = module
 
-    def _inside(self, instruction: Instruction) -> Iterator[Instruction]:
-        """An instruction, and those of the computations that it calls."""
+    def _with_called(self, instruction: Instruction) -> Iterator[Instruction]:
+        """Yields an instruction and those of the computations that it calls."""
         yield instruction
         for computation in instruction.called:
             for inner in self._module.computations.get(computation, ()):
-                yield from self._inside(inner)
+                yield from self._with_called(inner)
 
     def source(self, name: str) -> str:
-        """Where an operation comes from: the way through functions, modules and scopes; may be empty."""
+        """Returns the path of functions, modules and scopes that an operation comes from; may be empty."""
         known = self.instructions.get(name)
         way = known.op_name if known else ""
-        # What is around every operation of the loop's body says nothing.
+        # Drop the prefix that all operations of the loop's body share.
         return re.sub(r"^jit\(\w+\)/(?:while/body/)?(?:closed_call/)?", "", way)
 
     def kind(self, name: str) -> Kind:
-        """Finds the kind of work of an operation.
+        """Returns the kind of work of an operation.
 
-        A fusion with a product in it is one, whatever else it does. Otherwise scopes decide, then whether the way from
-        JAX leads through the network, and in the end what is done with the numbers.
+        A fusion that contains a product counts as a product. Otherwise the named scope decides, then whether the
+        operation belongs to the network, and last its opcode.
         """
         if name not in self.instructions:
             return UNKNOWN
-        parts = list(self._inside(self.instructions[name]))
+        parts = list(self._with_called(self.instructions[name]))
         if any(part.opcode.startswith(_COMMUNICATES) for part in parts):
             return COMMUNICATION
         products = [part for part in parts if part.multiplies]
         if products:
-            return next((kind for part in products if (kind := _scoped(part.op_name))), PRODUCTS)
+            return next((kind for part in products if (kind := _scope_kind(part.op_name))), PRODUCTS)
         source = parts[0].op_name or next((part.op_name for part in parts if part.op_name), "")
-        if (kind := _scoped(source)) is not None:
+        if (kind := _scope_kind(source)) is not None:
             return kind
         if source.startswith("jit(") and "jvp(" not in source:
             return OUTSIDE
@@ -103,8 +103,8 @@ def read(text: str) -> Program:
     return Program(hlo.Module(text))
 
 
-def _scoped(source: str) -> Kind | None:
-    """The kind that the innermost of our scopes names; None where there is none."""
+def _scope_kind(source: str) -> Kind | None:
+    """Returns the kind of the innermost known scope; None without one."""
     for part in reversed(re.split(r"[/()]", source)):
         if part in _SCOPES:
             return _SCOPES[part]

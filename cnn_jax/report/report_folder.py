@@ -1,4 +1,4 @@
-"""A report on the disk: a page that needs no other file, and its pictures beside it."""
+"""Writes a report's folder: a self-contained page, and its figures as PNG."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Picture(NamedTuple):
     """A figure of a page.
 
     Attributes:
-      name: Name of its PNG file, without the ending.
-      alt: Text in its place.
+      name: Name of its PNG file, without the suffix.
+      alt: Alternative text.
       figure: The figure.
     """
 
@@ -35,20 +35,20 @@ class Picture(NamedTuple):
 
 
 def png(figure: Figure) -> bytes:
-    """Draws a figure."""
+    """Renders a figure as PNG."""
     content = io.BytesIO()
     plot_text.set_fonts(figure)
-    with matplotlib.rc_context({"text.usetex": False}):  # for tick labels that are made while it is drawn
+    with matplotlib.rc_context({"text.usetex": False}):  # also for tick labels, which are created while drawing
         figure.savefig(content, format="png")
     return content.getvalue()
 
 
 def page(template: str, pictures: Mapping[str, bytes], **values: Any) -> str:
-    """Fills in a template of this package.
+    """Renders a template of this package.
 
     Args:
       template: Name of the template's file.
-      pictures: PNG files by name; the template has them as `pictures`, in base64.
+      pictures: PNG files by name; the template receives them as `pictures`, in base64.
       values: All other values of the template.
 
     Returns:
@@ -58,7 +58,7 @@ def page(template: str, pictures: Mapping[str, bytes], **values: Any) -> str:
     return _environment().get_template(template).render(pictures=embedded, **values)
 
 
-@functools.cache  # which keeps the templates, compiled
+@functools.cache  # keeps the compiled templates
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -69,12 +69,12 @@ def _environment() -> jinja2.Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """Escapes characters that a page must not hold, or that nobody sees; what a macro has made stays as it is."""
+    """Escapes invalid and invisible characters; output of macros is left unchanged."""
     return plain_lines(value) if isinstance(value, str) and not isinstance(value, markupsafe.Markup) else value
 
 
 def replace(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Writes a report's folder; an older one is replaced at once, in one move.
+    """Writes a report's folder; an older one is replaced by a rename.
 
     Args:
       folder: Folder of the report.
@@ -84,7 +84,7 @@ def replace(folder: Path, files: Mapping[str, bytes]) -> Path:
       The path of index.html.
 
     Raises:
-      OSError: If it cannot be written; it names the folder, in which an older report stays.
+      OSError: If it cannot be written; the error names the folder, and an older report is kept.
     """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Page of a run's report: self-contained HTML and its pictures."""
+"""Report of a run: a self-contained HTML page and its figures."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from cnn_jax.run.metrics import Metric
 from cnn_jax.run.metrics_log import TEST, TRAIN, TRAIN_WINDOW, VALIDATION
 from cnn_jax.run.records import MetricRecord, Result
 
-_NAME = 60  # most characters of a class name in a table
+_NAME = 60  # maximum characters of a class name in a table
 _GRID = 24  # pictures in a grid
-_OPERATIONS = 25  # operations of a step that are listed one by one
+_OPERATIONS = 25  # operations of a step that are listed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ReportInputs:
       tested: Number of all test images.
       class_names: Names of the classes in label order.
       probabilities: Probabilities of all classes, for each test image.
-      first_kernel: Kernel of the first convolution; None where there is none.
+      first_kernel: Kernel of the first convolution; None if there is none.
       layers: Rows of the layer table.
       warnings: Warnings about the data set.
     """
@@ -110,7 +110,7 @@ def _grid(inputs: ReportInputs, chosen: np.ndarray, title: str) -> Figure:
 
 
 def _curves(records: Sequence[MetricRecord]) -> list[Metric]:
-    """Lists the metrics that have a curve and were measured."""
+    """Lists the measured metrics that have a learning curve."""
     return [
         metric
         for metric in metrics.METRICS
@@ -129,7 +129,7 @@ def _points(records: Sequence[MetricRecord], split: str, value: str) -> list[tup
 
 
 def _shown(result: Result, tested: int) -> list[tuple[str, str, str]]:
-    """Test figures at the head of the page: (value, name, interval of a share or "")."""
+    """Returns the test metrics at the top of the page: (value, name, interval of a proportion or "")."""
     shown = []
     for metric in metrics.METRICS:
         value = result.test[metric.name]
@@ -182,7 +182,7 @@ def _render(
 
 
 def _flat(tree: dict[str, Any]) -> list[tuple[str, str]]:
-    """Flattens a nested object to pairs of a dotted name and a text."""
+    """Flattens a nested object to pairs (dotted name, text)."""
     return [
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for name, value in parsing.leaves(tree)

@@ -1,4 +1,4 @@
-"""Report of a finished run: classifies the test images again and writes the page."""
+"""Writes the report of a finished run, after classifying the test images again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnn_jax.report.run_page import ReportInputs, write_report
 from cnn_jax.run import metrics_log
 from cnn_jax.train.restore import FinishedRun
 
-_STREAMED = 1000  # images of a test stream that the report shows and classifies
+_STREAMED = 1000  # images of a streamed test set that the report uses
 
 
 def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
@@ -27,8 +27,8 @@ def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
       The path of index.html.
 
     Raises:
-      DataError: If the images cannot be had, or are no longer those that the run saw.
-      RunFolderError: If metrics.jsonl was cut short or changed, or the result was.
+      DataError: If the images are not available, or differ from those that the run used.
+      RunFolderError: If metrics.jsonl or the result was truncated or changed.
     """
     metrics_log.check(run.folder.metrics, run.result.step, run.records_seen)
     run.folder.check_result(run.result)
@@ -48,7 +48,7 @@ def write_run_report(run: FinishedRun, data_dir: Path | None = None) -> Path:
 
 
 def _first_kernel(params: dict[str, Any]) -> np.ndarray | None:
-    """The kernel of the first convolution, [height, width, in, out]; None where there is none."""
+    """Returns the kernel of the first convolution, [height, width, in, out]; None without one."""
     for name in sorted(params):
         kernel = params[name].get("kernel") if hasattr(params[name], "get") else None
         if kernel is not None and kernel.ndim == 4:

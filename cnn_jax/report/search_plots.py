@@ -21,18 +21,18 @@ from cnn_jax.sweep.points import point_key, value_text
 from cnn_jax.sweep.search.results import Axis, Confirmation, SearchPoint
 from cnn_jax.sweep.statistics import estimate
 
-_VALUE = 18  # characters of a choice
-_TICKS = 5  # numbers at an axis of parallel coordinates
-_LABELLED = 12  # choices at an axis of parallel coordinates
+_VALUE = 18  # maximum characters of a choice
+_TICKS = 5  # tick labels of an axis of parallel coordinates
+_LABELLED = 12  # maximum number of labelled choices of an axis
 
 
 class Step(NamedTuple):
-    """A score in the course of a search.
+    """A score during a search.
 
     Attributes:
-      at: Number of trials or amount of compute when it was known.
+      at: Number of trials, or compute, when the score became known.
       score: The metric on the validation images.
-      whole: Whether it is of a trial of the full length.
+      whole: Whether its trial has the full length.
     """
 
     at: float
@@ -41,15 +41,15 @@ class Step(NamedTuple):
 
 
 def best_so_far(steps: Sequence[Step], x: str, metric: Metric) -> Figure:
-    """Scores in the order of the search, and the best of the full length so far.
+    """Plots scores in the order of the search, and the best score at full length so far.
 
     Args:
-      steps: Scores, with rising `at`.
+      steps: Scores with increasing `at`.
       x: Label of the horizontal axis.
       metric: The metric.
 
     Returns:
-      The figure; scores below the median may lie outside.
+      The figure; scores below the median may be cut off.
     """
     figure = new_figure(6.4, 4.2)
     axes = titled_axes(figure, f"Best validation {metric.title} so far", x, f"validation {metric.label}")
@@ -67,14 +67,14 @@ def best_so_far(steps: Sequence[Step], x: str, metric: Metric) -> Figure:
         axes.step(at, [*best, best[-1]], where="post", color=ORANGE, linewidth=2, label="best so far", zorder=3)
     median = float(np.median([each.score for each in steps]))
     better = [each.score for each in steps if each.whole or metric.gain(each.score) >= metric.gain(median)]
-    _fit_height(axes, metric.scale * np.array(better), metric)
+    _set_y_limits(axes, metric.scale * np.array(better), metric)
     axes.set_xlim(left=0)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=10)
     return figure
 
 
 def slice_of(axis: Axis, values: Sequence[Any], points: Sequence[SearchPoint], metric: Metric, epochs: int) -> Figure:
-    """Scores against one searched field.
+    """Plots scores against one searched field.
 
     Args:
       axis: The field.
@@ -84,27 +84,27 @@ def slice_of(axis: Axis, values: Sequence[Any], points: Sequence[SearchPoint], m
       epochs: Epochs of the full length.
 
     Returns:
-      The figure: of each point its last score; points without a score are crosses at the edge.
+      The figure, with the last score of each point; crosses at the edge mark points without a score.
     """
     figure = new_figure(6.4, 4.2)
     axes = titled_axes(figure, "", axis.field, f"validation {metric.label}")
-    at = _places(axes, axis, values)
-    scored = [place for place, point in enumerate(points) if point.scores]
+    at = _x_positions(axes, axis, values)
+    scored = [index for index, point in enumerate(points) if point.scores]
     kinds = (
-        (FAINT, "fewer epochs", [place for place in scored if epochs not in points[place].scores]),
-        (BLUE, "full length", [place for place in scored if epochs in points[place].scores]),
+        (FAINT, "fewer epochs", [index for index in scored if epochs not in points[index].scores]),
+        (BLUE, "full length", [index for index in scored if epochs in points[index].scores]),
     )
-    last = {place: points[place].scores[max(points[place].scores)] for place in scored}
+    last = {index: points[index].scores[max(points[index].scores)] for index in scored}
     for colour, label, chosen in kinds:
         if chosen:
-            scores = metric.scale * np.array([last[place] for place in chosen])
+            scores = metric.scale * np.array([last[index] for index in chosen])
             axes.scatter(at[chosen], scores, s=_size(len(points)), color=colour, alpha=0.8, linewidths=0, label=label)
-    failed = [place for place, point in enumerate(points) if point.state == "failed"]
+    failed = [index for index, point in enumerate(points) if point.state == "failed"]
     if failed:
         edge = 0.02 if metric.higher_is_better else 0.98
         drawn: Any = {"marker": "x", "s": 30, "color": ORANGE, "transform": axes.get_xaxis_transform()}
         axes.scatter(at[failed], [edge] * len(failed), label="failed", **drawn)
-    _fit_height(axes, metric.scale * np.array(list(last.values())), metric)
+    _set_y_limits(axes, metric.scale * np.array(list(last.values())), metric)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10)
     return figure
 
@@ -112,28 +112,28 @@ def slice_of(axis: Axis, values: Sequence[Any], points: Sequence[SearchPoint], m
 def parallel_coordinates(
     axes_of: Sequence[Axis], values: Sequence[Sequence[Any]], scores: Sequence[float], metric: Metric, epochs: int
 ) -> Figure:
-    """A line for each point through its values and its score.
+    """Plots a line for each point through its values and its score.
 
     Args:
       axes_of: The searched fields.
       values: Values of each point, one for each field.
-      scores: Scores of the points after as many epochs.
+      scores: Scores of the points after `epochs` epochs.
       metric: The metric.
-      epochs: Epochs after which all were scored.
+      epochs: Epochs after which all points were scored.
 
     Returns:
-      The figure; the best points lie on top.
+      The figure; the best points are drawn on top.
     """
     figure = new_figure(max(8.0, 2.2 + 1.9 * (len(axes_of) + 1)), 5.2)
     axes = titled_axes(figure, f"Parallel coordinates of {len(scores):,} points after {_epochs(epochs)}", "", "")
     shown = metric.scale * np.asarray(scores, float)
     low, high = bounds(shown, metric)
     heights = []
-    for place, axis in enumerate(axes_of):
-        column = [each[place] for each in values]
-        heights.append(_ruler(axes, place, axis, column))
+    for index, axis in enumerate(axes_of):
+        column = [each[index] for each in values]
+        heights.append(_draw_parallel_axis(axes, index, axis, column))
     score_axis = Axis(f"validation {metric.label}", True, False)
-    heights.append(_ruler(axes, len(axes_of), score_axis, np.clip(shown, low, high).tolist()))
+    heights.append(_draw_parallel_axis(axes, len(axes_of), score_axis, np.clip(shown, low, high).tolist()))
     order = np.argsort([metric.gain(score) for score in scores], kind="stable")
     lines = np.stack([np.column_stack([np.arange(len(heights)), row]) for row in np.column_stack(heights)])
     drawn = LineCollection(list(lines[order]), cmap="viridis", linewidths=1.4 if len(scores) < 200 else 0.7, alpha=0.7)
@@ -151,11 +151,11 @@ def parallel_coordinates(
 
 
 def importances(fields: Sequence[str], found: Importance, epochs: int) -> Figure:
-    """Importance of the searched fields, the largest at the top.
+    """Plots the importance of the searched fields, the largest at the top.
 
     Args:
       fields: Dotted names.
-      found: Their importance, which is known.
+      found: Their importance; it must be known.
       epochs: Epochs after which the points were scored.
 
     Returns:
@@ -167,28 +167,28 @@ def importances(fields: Sequence[str], found: Importance, epochs: int) -> Figure
     order = np.argsort([mean for mean, _ in found.fields], kind="stable")
     means, spreads = (np.array([each[side] for each in found.fields])[order] for side in (0, 1))
     axes.barh(range(len(fields)), means, xerr=spreads, color=BLUE, error_kw={"ecolor": GREY, "capsize": 3})
-    axes.set_yticks(range(len(fields)), plot_text.labels([fields[place] for place in order], 40))
+    axes.set_yticks(range(len(fields)), plot_text.labels([fields[index] for index in order], 40))
     axes.axvline(0, color="black", linewidth=1)
     axes.grid(visible=False, axis="y")
     return figure
 
 
 def rungs(points: Sequence[SearchPoint], metric: Metric) -> Figure:
-    """Scores of the points from rung to rung.
+    """Plots the scores of the points from rung to rung.
 
     Args:
-      points: Points, some of them with scores.
+      points: Points, at least one with scores.
       metric: The metric.
 
     Returns:
       The figure: a line for each point, blue if it was trained to the full length.
     """
     epochs = sorted({rung for point in points for rung in point.scores})
-    places = {rung: place for place, rung in enumerate(epochs)}
+    indices = {rung: index for index, rung in enumerate(epochs)}
     figure = new_figure(8.0, 4.6)
-    axes = titled_axes(figure, "Scores at the rungs", "epochs (a rung each)", f"validation {metric.label}")
+    axes = titled_axes(figure, "Scores at the rungs", "epochs (one rung each)", f"validation {metric.label}")
     kinds = (
-        (("stopped early", "unfinished"), FAINT, "stopped early, or waits", 1.0),
+        (("stopped early", "unfinished"), FAINT, "stopped early, or waiting", 1.0),
         (("failed",), ORANGE, "failed at the next rung", 2.0),
         (("finished",), BLUE, "full length", 3.0),
     )
@@ -196,7 +196,7 @@ def rungs(points: Sequence[SearchPoint], metric: Metric) -> Figure:
         chosen = [point.scores for point in points if point.state in states and point.scores]
         if not chosen:
             continue
-        lines = [[(places[rung], metric.scale * score) for rung, score in sorted(each.items())] for each in chosen]
+        lines = [[(indices[rung], metric.scale * score) for rung, score in sorted(each.items())] for each in chosen]
         width = 1.2 if len(points) < 200 else 0.6
         axes.add_collection(
             LineCollection([line for line in lines if len(line) > 1], colors=colour, linewidths=width, zorder=above)
@@ -206,13 +206,13 @@ def rungs(points: Sequence[SearchPoint], metric: Metric) -> Figure:
     axes.set_xticks(range(len(epochs)), [f"{rung:,}" for rung in epochs])
     axes.set_xlim(-0.3, len(epochs) - 0.7)
     every = np.array([score for point in points for score in point.scores.values()])
-    _fit_height(axes, metric.scale * every, metric)
+    _set_y_limits(axes, metric.scale * every, metric)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=10)
     return figure
 
 
 def confirmed(confirmations: Sequence[Confirmation], metric: Metric) -> Figure:
-    """Search score beside the scores of fresh seeds, for each confirmed point.
+    """Plots the search score beside the scores of fresh seeds, for each confirmed point.
 
     Args:
       confirmations: Confirmed points, the best in the search first.
@@ -223,17 +223,17 @@ def confirmed(confirmations: Sequence[Confirmation], metric: Metric) -> Figure:
     """
     figure = new_figure(max(5.6, 2.6 + 1.1 * len(confirmations)), 4.4)
     axes = titled_axes(figure, "Search score and confirmed score", "point", f"validation {metric.label}")
-    for place, each in enumerate(confirmations):
-        first = place == 0
+    for index, each in enumerate(confirmations):
+        first = index == 0
         search = metric.scale * each.search_score
-        axes.plot([place - 0.15], [search], "D", color=ORANGE, markersize=8, label="in the search" * first)
+        axes.plot([index - 0.15], [search], "D", color=ORANGE, markersize=8, label="in the search" * first)
         scores = metric.scale * np.array(each.scores)
-        axes.scatter([place + 0.15] * len(scores), scores, s=22, color=GREY, alpha=0.6, label="fresh seed" * first)
+        axes.scatter([index + 0.15] * len(scores), scores, s=22, color=GREY, alpha=0.6, label="fresh seed" * first)
         found = estimate(scores.tolist())
         if found.mean is not None:
             reach = np.nan if found.high is None else found.high - found.mean
             axes.errorbar(
-                [place + 0.15], [found.mean], [reach], color=BLUE, label="mean, 95 % interval" * first, **BARS
+                [index + 0.15], [found.mean], [reach], color=BLUE, label="mean, 95 % interval" * first, **BARS
             )
     axes.set_xticks(range(len(confirmations)), [str(each.point.number) for each in confirmations])
     axes.set_xlim(-0.6, len(confirmations) - 0.4)
@@ -247,11 +247,11 @@ def _epochs(count: int) -> str:
 
 
 def _size(count: int) -> float:
-    """Area of a dot where there are so many."""
+    """Returns the area of a dot, smaller for more dots."""
     return max(5, min(26, 8000 / max(count, 1)))
 
 
-def _fit_height(axes: Axes, shown: np.ndarray, metric: Metric) -> None:
+def _set_y_limits(axes: Axes, shown: np.ndarray, metric: Metric) -> None:
     if len(shown):
         low, high = bounds(shown, metric)
         if high > low:
@@ -259,15 +259,15 @@ def _fit_height(axes: Axes, shown: np.ndarray, metric: Metric) -> None:
 
 
 def _choices(values: Sequence[Any]) -> dict[str, Any]:
-    """The different values of a choice by their keys: numbers in their order, others by their texts."""
+    """Returns the distinct values of a choice by key, sorted as numbers or by text."""
     found = {point_key([value]): value for value in values}
     if all(type(value) in (int, float) for value in found.values()):
         return dict(sorted(found.items(), key=lambda each: each[1]))
     return dict(sorted(found.items(), key=lambda each: value_text(each[1])))
 
 
-def _places(axes: Axes, axis: Axis, values: Sequence[Any]) -> np.ndarray:
-    """Places of a field's values on the horizontal axis, which it prepares."""
+def _x_positions(axes: Axes, axis: Axis, values: Sequence[Any]) -> np.ndarray:
+    """Prepares the horizontal axis and returns the positions of a field's values."""
     if axis.ordered:
         if axis.log:
             axes.set_xscale("log")
@@ -276,7 +276,7 @@ def _places(axes: Axes, axis: Axis, values: Sequence[Any]) -> np.ndarray:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         return np.array(values, float)
     choices = _choices(values)
-    numbers = {each: place for place, each in enumerate(choices)}
+    numbers = {each: index for index, each in enumerate(choices)}
     texts = plot_text.labels([value_text(value) for value in choices.values()], _VALUE)
     slanted: Any = {"rotation": 35, "ha": "right"} if sum(map(len, texts)) > 55 else {}
     axes.set_xticks(range(len(texts)), texts, **slanted)
@@ -285,17 +285,17 @@ def _places(axes: Axes, axis: Axis, values: Sequence[Any]) -> np.ndarray:
 
 
 def _plain_ticks(axes: Axes, values: Sequence[float]) -> None:
-    """Numbers an axis of less than a decade, where powers of ten would leave it bare."""
+    """Labels a logarithmic axis of about a decade or less, which has too few powers of ten."""
     if max(values) < 20 * min(values):
-        ticks = _marks(np.array(values, float), log=True)
+        ticks = _round_ticks(np.array(values, float), log=True)
         axes.xaxis.set_major_locator(NullLocator())
         axes.set_xticks(ticks)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _marks(values: np.ndarray, log: bool) -> list[float]:
-    """Round numbers, evenly over the range of the values."""
+def _round_ticks(values: np.ndarray, log: bool) -> list[float]:
+    """Returns round numbers spread evenly over the range of the values."""
     low, high = values.min(), values.max()
     if low == high:
         return [float(low)]
@@ -305,9 +305,9 @@ def _marks(values: np.ndarray, log: bool) -> list[float]:
     return [float(f"{mark:.3g}") for mark in marks]
 
 
-def _ruler(axes: Axes, place: int, axis: Axis, values: Sequence[Any]) -> np.ndarray:
-    """Draws an axis of parallel coordinates; gives the heights of the values, from 0 to 1."""
-    axes.axvline(place, color=GREY, linewidth=1, zorder=2.5)
+def _draw_parallel_axis(axes: Axes, index: int, axis: Axis, values: Sequence[Any]) -> np.ndarray:
+    """Draws an axis of parallel coordinates and returns the heights of the values, from 0 to 1."""
+    axes.axvline(index, color=GREY, linewidth=1, zorder=2.5)
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1}
     style: Any = {"ha": "left", "va": "center", "fontsize": 9, "zorder": 4, "bbox": box}
     if not axis.ordered:
@@ -315,7 +315,7 @@ def _ruler(axes: Axes, place: int, axis: Axis, values: Sequence[Any]) -> np.ndar
         texts = plot_text.labels([value_text(value) for value in choices.values()], _VALUE)
         heights = dict(zip(choices, np.linspace(0.04, 0.96, len(choices)) if len(choices) > 1 else [0.5], strict=True))
         for each in list(zip(heights.values(), texts, strict=True))[:: max(1, -(-len(texts) // _LABELLED))]:
-            axes.text(place + 0.04, *each, **style)
+            axes.text(index + 0.04, *each, **style)
         apart = spread(len(values)) * min(0.12, 0.8 / len(choices))
         return np.array([heights[point_key([value])] for value in values]) + apart
     numbers = np.array(values, float)
@@ -327,7 +327,7 @@ def _ruler(axes: Axes, place: int, axis: Axis, values: Sequence[Any]) -> np.ndar
         ends = np.log([low, high]) if axis.log else (low, high)
         return ((np.log(at) if axis.log else at) - ends[0]) / (ends[1] - ends[0])
 
-    for mark in _marks(numbers, axis.log):
-        axes.text(place + 0.04, float(height(mark)), f"{mark:,.6g}", **style)
+    for mark in _round_ticks(numbers, axis.log):
+        axes.text(index + 0.04, float(height(mark)), f"{mark:,.6g}", **style)
     found: np.ndarray = height(numbers)
     return found

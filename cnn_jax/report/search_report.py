@@ -1,4 +1,4 @@
-"""The part of a page that a search has: how it went, what it found, and how far that can be trusted."""
+"""The sections of a search's report: progress, best points, rungs, importance, confirmed points."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from cnn_jax.sweep.points import point_label
 from cnn_jax.sweep.search.results import Confirmation, SearchPoint, SearchResults
 from cnn_jax.sweep.statistics import estimate
 
-_LINES = 500  # points or rungs that the page lists
-_NAMED = 12  # promoted points that a line of the rungs names
+_LINES = 500  # maximum number of points or rungs that the page lists
+_NAMED = 12  # maximum number of promoted points named in a line of the rungs
 
 
 def values(results: SearchResults) -> dict[str, Any]:
-    """Gives all that the template shows of a search.
+    """Computes the template values of a search.
 
     Args:
       results: Results of the search, finished or not.
 
     Returns:
-      Values by the template's names; `sections` holds the pictures.
+      Values by template variable; `sections` holds the figures.
     """
     epochs, comparable = common(results)
     found = importance(
@@ -76,7 +76,7 @@ def values(results: SearchResults) -> dict[str, Any]:
 
 
 def ranked(results: SearchResults) -> list[SearchPoint]:
-    """Ranks the points: those of more epochs first, then the better ones."""
+    """Ranks the points by number of epochs, then by score."""
 
     def rank(point: SearchPoint) -> tuple[float, float]:
         reached = max(point.scores, default=0)
@@ -86,14 +86,14 @@ def ranked(results: SearchResults) -> list[SearchPoint]:
 
 
 def common(results: SearchResults) -> tuple[int, list[SearchPoint]]:
-    """Finds the epochs after which most points were scored, of equals the most epochs, and these points."""
+    """Finds the number of epochs after which most points were scored (the larger one in a tie), and these points."""
     counts = collections.Counter(rung for point in results.points for rung in point.scores)
     epochs = max(counts, key=lambda rung: (counts[rung], rung), default=results.epochs)
     return epochs, [point for point in results.points if epochs in point.scores]
 
 
 def _best(results: SearchResults) -> Iterator[Picture]:
-    """Best so far against trials, epochs and seconds; none while there is no score."""
+    """Plots the best score so far against trials, epochs and time; no plots without scores."""
     metric, full = results.metric, results.epochs
     scored = [point for point in results.points if point.scores]
     by_trial = [Step(each.number, each.scores[max(each.scores)], full in each.scores) for each in scored]
@@ -115,7 +115,7 @@ def _best(results: SearchResults) -> Iterator[Picture]:
 
 
 def _unit(seconds: float) -> tuple[float, str]:
-    """A unit for a time: seconds in it, and its name."""
+    """Chooses a unit of time: its length in seconds, and its name."""
     return (3600.0, "hours") if seconds > 7200 else (60.0, "minutes") if seconds > 180 else (1.0, "seconds")
 
 
@@ -139,7 +139,7 @@ def _confirmations(results: SearchResults) -> Iterator[Picture]:
 
 
 def _rung_lines(results: SearchResults) -> list[dict[str, Any]]:
-    """The table of rungs: of each what was trained, what came of it, and who trains on."""
+    """Returns the lines of the table of rungs: points trained, scores, points promoted."""
     lines = []
     for rung in results.rungs:
         points = [results.points[number - 1] for number in rung.trained]
@@ -163,7 +163,7 @@ def _rung_lines(results: SearchResults) -> list[dict[str, Any]]:
 
 
 def _confirmed(each: Confirmation) -> Mapping[str, Any]:
-    """A line of the winner's curse."""
+    """Returns a line of the table of confirmed points."""
     found = estimate(each.scores)
     return {
         "confirmation": each,

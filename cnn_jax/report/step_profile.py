@@ -1,4 +1,4 @@
-"""Where a step's time goes, from a run's trace."""
+"""Breakdown of a step's time, from a run's trace."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cnn_jax.train.profiling import DESCRIPTION, FOLDER, PROGRAM
 
 
 class Span(NamedTuple):
-    """An operation at work, from start to end in nanoseconds."""
+    """One call of an operation, with start and end in nanoseconds."""
 
     operation: str
     start: float
@@ -31,11 +31,11 @@ class Operation(NamedTuple):
 
     Attributes:
       name: Name in XLA's program.
-      source: Place in the code that it comes from, as JAX names it.
+      source: JAX's name of its position in the code.
       kind: Kind of its work.
-      milliseconds: Time in each step, in milliseconds.
+      milliseconds: Time per step, in milliseconds.
       share: Fraction of the step's time.
-      calls: Number of calls in a step.
+      calls: Number of calls per step.
     """
 
     name: str
@@ -47,22 +47,22 @@ class Operation(NamedTuple):
 
     @property
     def layer(self) -> str:
-        """The part of the network that it belongs to, forward or backward; empty outside of the network."""
+        """The part of the network that it belongs to, forward or backward; empty outside the network."""
         found = re.search(r"jvp\(\w+\)+/([^/]+)/", self.source)
         return found[1] if found else ""
 
 
 @dataclasses.dataclass(frozen=True)
 class StepProfile:
-    """A step's time, as the mean over the traced steps; tracing itself takes some of it.
+    """Time of a step, averaged over the traced steps; it includes some time for tracing.
 
     Attributes:
-      first_step: Number of the first traced step, from this run's first.
+      first_step: Number of the first traced step, counted from the run's first.
       steps: Number of traced steps.
       device: Device that was profiled.
       milliseconds: Time of a step, in milliseconds.
-      idle_milliseconds: Time of a step in which no operation ran, in milliseconds.
-      operations: Operations, the longest first; they and the idle time add up to the step's.
+      idle_milliseconds: Time of a step without a running operation, in milliseconds.
+      operations: Operations, the longest first; with the idle time they add up to the step's time.
     """
 
     first_step: int
@@ -89,7 +89,7 @@ def read(run_folder: Path) -> StepProfile | None:
       run_folder: Folder of a run that may have been profiled.
 
     Returns:
-      The profile; None where there is none. It has no operations where the trace has none of the run's program.
+      The profile, or None if there is none. It has no operations if the trace has none of the run's program.
 
     Raises:
       RunFolderError: If one of its files is damaged.
@@ -102,7 +102,7 @@ def read(run_folder: Path) -> StepProfile | None:
         traced = parse(TracedSteps, (folder / DESCRIPTION).read_bytes())
         compiled = program.read((folder / PROGRAM).read_text(encoding="utf-8"))
         device, spans = spans_of(jax.profiler.ProfileData.from_serialized_xspace(traces[-1].read_bytes()), compiled)
-    except (OSError, ValueError, RuntimeError) as error:  # the last of a trace that is damaged
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: damaged trace
         reason = explain(error) or str(error)
         raise RunFolderError(
             f"--workdir: the trace in {folder} cannot be read: {reason}; "
@@ -112,11 +112,11 @@ def read(run_folder: Path) -> StepProfile | None:
 
 
 def profile(first_step: int, steps: int, device: str, spans: Sequence[Span], compiled: Program) -> StepProfile:
-    """Adds up the time of every operation.
+    """Sums the time of every operation.
 
     Args:
       first_step, steps, device: Fields of the `StepProfile`.
-      spans: Operations of the traced steps, in any order.
+      spans: Calls of operations in the traced steps, in any order.
       compiled: Program that was traced.
 
     Returns:
@@ -134,16 +134,16 @@ def profile(first_step: int, steps: int, device: str, spans: Sequence[Span], com
 
 
 def share_time(spans: Iterable[Span]) -> tuple[dict[str, float], float]:
-    """Gives every moment from the first start to the last end to the operation that is at work.
+    """Attributes the time from the first start to the last end to operations.
 
-    A moment in which several are, on the threads of a CPU or the streams of a GPU, is shared evenly among them, so
-    that all times add up to what a clock shows.
+    When several operations run at once, on threads of a CPU or streams of a GPU, the time is divided evenly among them,
+    so that all times add up to the elapsed time.
 
     Args:
       spans: Spans of time in any order.
 
     Returns:
-      (nanoseconds by operation, nanoseconds in which none was at work).
+      (nanoseconds by operation, idle nanoseconds).
     """
     edges = sorted(
         (moment, begins, number, span.operation)
@@ -168,10 +168,10 @@ def share_time(spans: Iterable[Span]) -> tuple[dict[str, float], float]:
 
 
 def spans_of(trace: jax.profiler.ProfileData, compiled: Program) -> tuple[str, list[Span]]:
-    """Finds a program's operations in a trace, on the first device that it shows.
+    """Finds the calls of a program's operations in a trace, on its first device.
 
-    GPUs and TPUs have a plane of their own each. On a CPU, operations are events of the host's threads; of one that
-    goes on elsewhere after its event, a second event tells the end, and numbers tell which two belong together.
+    Each GPU or TPU has its own plane. On a CPU, operations are events of the host's threads. If an operation continues
+    on another thread, a second event marks its end, and ids connect the two.
 
     Args:
       trace: Trace in XProf's format.
@@ -205,7 +205,7 @@ def spans_of(trace: jax.profiler.ProfileData, compiled: Program) -> tuple[str, l
 
 
 def _span(event: Any, compiled: Program) -> list[Span]:
-    """An event as a span, where it is an operation of the program that runs no others."""
+    """Converts an event to a span if it is an operation of the program that runs no others."""
     stats = dict(event.stats)
     name = str(stats.get("hlo_op") or event.name).split(" = ")[0].lstrip("%")
     known = compiled.instructions.get(name)

@@ -20,26 +20,26 @@ from cnn_jax.run.metrics import PRIMARY, Metric
 from cnn_jax.sweep.points import point_key, value_text
 from cnn_jax.sweep.statistics import Difference, Estimate, Group, pareto_front
 
-# The rest of Okabe and Ito's palette, its yellow left out, which is too faint on white.
+# The rest of Okabe and Ito's palette, without yellow, which is too faint on white.
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
-COLOURED_CURVES = 20  # of more points, only the best and the baseline have a colour
+COLOURED_CURVES = 20  # with more points, only the best and the baseline are coloured
 _BEST = 5
-_VALUE = 18  # characters of a value's label
-_LISTED = 12  # points of a front that are named
-_MANY = 200  # curves of more points are thin
-COMPARED = 40  # points of a plot of differences
-_ENDS = 4  # height of the learning curves' plot, in distances between the best and the worst end
-_LOGARITHMIC_FROM = 8  # costs that differ by this factor stand on a logarithmic axis
+_VALUE = 18  # maximum characters of a value's label
+_LISTED = 12  # maximum number of named points of a front
+_MANY = 200  # with more points, curves are thin
+COMPARED = 40  # maximum number of points in a plot of differences
+_ENDS = 4  # height of the learning curves' plot, in multiples of the range of their last values
+_LOGARITHMIC_FROM = 8  # costs that differ by more than this factor get a logarithmic axis
 TEST_LABEL = f"test {PRIMARY.label}"
 BARS: Any = {"fmt": "o", "capsize": 4, "linewidth": 2, "markersize": 7, "zorder": 3}
 
 
 class Curve(NamedTuple):
-    """A metric of one trial over the epochs.
+    """Learning curve of one trial.
 
     Attributes:
-      points: Pairs of epoch and value.
+      points: Pairs (epoch, value).
       finished: Whether the trial counts in its point's mean.
     """
 
@@ -48,12 +48,12 @@ class Curve(NamedTuple):
 
 
 class PointCurves(NamedTuple):
-    """The curves of one point's trials.
+    """Learning curves of one point's trials.
 
     Attributes:
       name: Name of the point.
       curves: Learning curves of its trials.
-      baseline: Whether the others are compared with it.
+      baseline: Whether it is the baseline.
     """
 
     name: str
@@ -62,12 +62,12 @@ class PointCurves(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """A point's price and worth.
+    """Cost and primary metric of a point.
 
     Attributes:
       name: Name of the point.
-      cost: Mean over its trials.
-      estimate: The primary metric over its trials.
+      cost: Mean cost of its trials.
+      estimate: Primary metric of its trials.
     """
 
     name: str
@@ -76,13 +76,13 @@ class Cost(NamedTuple):
 
 
 def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[float]], values: int) -> Figure:
-    """Primary metric by the values of one field, over all values of the others.
+    """Plots the primary metric by the values of one field, over all values of the others.
 
     Args:
       field: Dotted name of the field.
-      groups: Group of trials of each value that is shown.
-      singles: Primary metric of the single trials of each group.
-      values: Number of values that the field takes.
+      groups: Group of trials for each value shown.
+      singles: Primary metric of the trials of each group.
+      values: Number of values of the field.
 
     Returns:
       The figure.
@@ -91,35 +91,37 @@ def main_effect(field: str, groups: Sequence[Group], singles: Sequence[Sequence[
     left_out = f" ({len(groups)} best of {values:,} values)" if len(groups) < values else ""
     axes = titled_axes(figure, f"Main effect of {field}{left_out}", field, TEST_LABEL)
     for place, (group, single) in enumerate(zip(groups, singles, strict=True)):
-        # Spread evenly, so that equal values stay apart; no chance, so that the same sweep gives the same picture.
+        # An even spread separates equal values, and is deterministic.
         spread = np.linspace(-0.16, 0.16, len(single)) if len(single) > 1 else np.zeros(len(single))
         alpha = 0.45 if len(single) < _MANY else 0.15
         axes.scatter(place + spread, shown(single), s=20, color=GREY, alpha=alpha, linewidths=0)
         if group.estimate.mean is None:
-            axes.text(place, 0.02, _lack(group), transform=axes.get_xaxis_transform(), ha="center", color=GREY)
+            axes.text(
+                place, 0.02, _missing_reason(group), transform=axes.get_xaxis_transform(), ha="center", color=GREY
+            )
     drawn = [(place, group.estimate) for place, group in enumerate(groups) if group.estimate.mean is not None]
     if drawn:
         places = [place for place, _ in drawn]
         means = shown([estimate.mean for _, estimate in drawn if estimate.mean is not None])
         axes.errorbar(places, means, reaches([estimate for _, estimate in drawn]), color=BLUE, **BARS)
     values_shown = plot_text.labels([value_text(group.values[0]) for group in groups], _VALUE)
-    _ticks(axes, [f"{text}\nn={group.estimate.n}" for text, group in zip(values_shown, groups, strict=True)])
+    _label_ticks(axes, [f"{text}\nn={group.estimate.n}" for text, group in zip(values_shown, groups, strict=True)])
     axes.set_xlim(-0.6, len(groups) - 0.4)
     axes.grid(visible=False, axis="x")
     return figure
 
 
 def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
-    """Mean of the primary metric for each pair of values of two fields.
+    """Plots the mean of the primary metric for each pair of values of two fields.
 
     Args:
       rows, columns: Dotted names of the fields.
-      groups: Group of trials of each pair of values that the sweep has, the row's value first.
+      groups: Group of trials for each pair of values in the sweep, the row's value first.
 
     Returns:
-      The figure; a pair with no finished trial says why there is none.
+      The figure; pairs without a finished trial show the reason.
     """
-    first, second = (_distinct([group.values[side] for group in groups]) for side in (0, 1))
+    first, second = (_distinct_values([group.values[side] for group in groups]) for side in (0, 1))
     means = np.full((len(first), len(second)), np.nan)
     cells = {(first[point_key([g.values[0]])][0], second[point_key([g.values[1]])][0]): g for g in groups}
     for place, group in cells.items():
@@ -136,12 +138,12 @@ def heat_map(rows: str, columns: str, groups: Sequence[Group]) -> Figure:
     axes.set_xticks(range(len(second)), plot_text.labels([text for _, text in second.values()], _VALUE))
     axes.set_yticks(range(len(first)), plot_text.labels([text for _, text in first.values()], _VALUE))
     for place in np.ndindex(means.shape):
-        _cell(axes, place, means, cells.get((place[0], place[1])))
+        _draw_cell(axes, place, means, cells.get((place[0], place[1])))
     return figure
 
 
 def learning_curves(points: Sequence[PointCurves], split: str, metric: Metric = PRIMARY) -> Figure:
-    """A metric over the epochs: a thin line for each trial, the mean of a point's finished trials thick.
+    """Plots a metric over the epochs: thin lines for trials, a thick line for the mean of a point's finished trials.
 
     Args:
       points: Points, the best first.
@@ -149,7 +151,7 @@ def learning_curves(points: Sequence[PointCurves], split: str, metric: Metric = 
       metric: The metric.
 
     Returns:
-      The figure; of more than COLOURED_CURVES points, only the five best and the baseline are told apart.
+      The figure; with more than COLOURED_CURVES points, only the five best and the baseline are coloured.
     """
     everyone = len(points) <= COLOURED_CURVES
     figure = new_figure(10.5, max(5.2, 1.2 + 0.27 * (len(points) if everyone else _BEST + 1)))
@@ -158,23 +160,23 @@ def learning_curves(points: Sequence[PointCurves], split: str, metric: Metric = 
     coloured = [point for place, point in enumerate(points) if everyone or place < _BEST or point.baseline]
     others = [point for place, point in enumerate(points) if not (everyone or place < _BEST or point.baseline)]
     means = _draw_faint(axes, others, metric)
-    # All colours with one dash come before the next dash.
+    # All colours are used with one dash pattern before the next.
     for (dash, colour), point in zip(itertools.product(_DASHES, _COLOURS), coloured, strict=False):
         label = plot_text.drawable(point.name, 48) + (" (baseline)" if point.baseline else "")
         means.append(_draw_curves(axes, point, colour, dash, label, metric))
     if others:
         axes.plot([], [], color=FAINT, linewidth=2.2, label=f"{len(others)} other points")
-    _fit_height(axes, means, metric)
+    _set_y_limits(axes, means, metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.legend(loc="outside right upper", frameon=False, fontsize=10, title="best first", alignment="left")
     return figure
 
 
 def trade_off(points: Sequence[Cost], x: str) -> Figure:
-    """Primary metric against a cost, with the points that no other beats in both.
+    """Plots the primary metric against a cost, with the Pareto front.
 
     Args:
-      points: Points that have finished trials.
+      points: Points with finished trials.
       x: Name of the cost, with its unit.
 
     Returns:
@@ -211,14 +213,14 @@ def trade_off(points: Sequence[Cost], x: str) -> Figure:
 
 
 def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
-    """Differences from the baseline with their intervals.
+    """Plots the differences from the baseline with their intervals.
 
     Args:
-      named: Differences with at least one pair, and their points' names.
+      named: Pairs of a point's name and its difference, which has at least one pair of trials.
       baseline: Name of the baseline.
 
     Returns:
-      The figure, the best at the top; of more than COMPARED points, those that differ most.
+      The figure, with the best at the top; only the COMPARED largest differences are shown.
     """
     largest = sorted(named, key=lambda each: -abs(each[1].estimate.mean or 0))[:COMPARED]
     ordered = sorted(largest, key=lambda each: PRIMARY.gain(each[1].estimate.mean or 0))
@@ -248,28 +250,28 @@ def forest(named: Sequence[tuple[str, Difference]], baseline: str) -> Figure:
 
 
 def shown(values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Values of the primary metric in the unit that they are shown in."""
+    """Converts values of the primary metric to the displayed unit."""
     return PRIMARY.scale * np.asarray(values, float)
 
 
 def reaches(estimates: Sequence[Estimate]) -> np.ndarray:
-    """Half the width of each interval as shown, [2, n]; not a number where there is none, which draws no bar."""
+    """Returns half the width of each interval in the displayed unit, [2, n]; NaN, which draws no bar, without one."""
     half = [
         (each.high - each.low) / 2 if each.high is not None and each.low is not None else np.nan for each in estimates
     ]
     return np.stack([shown(half)] * 2)
 
 
-def _distinct(values: Sequence[object]) -> dict[str, tuple[int, str]]:
-    """The place and the text of each different value, in the order in which they come."""
+def _distinct_values(values: Sequence[object]) -> dict[str, tuple[int, str]]:
+    """Returns the index and text of each distinct value, in order of appearance."""
     found: dict[str, tuple[int, str]] = {}
     for value in values:
         found.setdefault(point_key([value]), (len(found), value_text(value)))
     return found
 
 
-def _lack(group: Group) -> str:
-    """Why a group has no mean."""
+def _missing_reason(group: Group) -> str:
+    """Returns the reason why a group has no mean."""
     if group.n_infeasible and not group.n_failed and not group.n_unfinished:
         return "infeasible"
     if group.n_failed and not group.n_unfinished:
@@ -277,21 +279,23 @@ def _lack(group: Group) -> str:
     return "not done"
 
 
-def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | None) -> None:
-    """Writes what a cell of a heat map says, and hatches it where it has no mean."""
+def _draw_cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | None) -> None:
+    """Writes the text of a cell of a heat map, and hatches a cell without a mean."""
     row, column = place[0], place[1]
     if group is None:
         axes.text(column, row, "not in\nthe sweep", ha="center", va="center", color=GREY, fontsize=9)
         return
     mean = means[row, column]
     if np.isnan(mean):
-        hatch = "///" if _lack(group) == "infeasible" else "..." if _lack(group) == "failed" else None
+        hatch = (
+            "///" if _missing_reason(group) == "infeasible" else "..." if _missing_reason(group) == "failed" else None
+        )
         patch = Rectangle(
             (column - 0.5, row - 0.5), 1, 1, facecolor="#EEEEEE", edgecolor=FAINT, hatch=hatch, linewidth=0
         )
         axes.add_patch(patch)
         box = {"facecolor": "#EEEEEE", "edgecolor": "none", "pad": 2}
-        axes.text(column, row, _lack(group), ha="center", va="center", fontsize=10, bbox=box)
+        axes.text(column, row, _missing_reason(group), ha="center", va="center", fontsize=10, bbox=box)
         return
     lowest, highest = np.nanmin(means), np.nanmax(means)
     bright = highest > lowest and (mean - lowest) / (highest - lowest) > 0.55
@@ -302,8 +306,8 @@ def _cell(axes: Axes, place: tuple[int, ...], means: np.ndarray, group: Group | 
 
 
 def _draw_curves(axes: Axes, point: PointCurves, colour: str, dash: Any, label: str, metric: Metric) -> np.ndarray:
-    """Draws a point's trials and their mean; gives the mean as shown, epoch by epoch."""
-    for points in _single(point):
+    """Draws a point's trials and their mean; returns the mean at each epoch in the displayed unit."""
+    for points in _trial_curves(point):
         epochs, values = zip(*points, strict=True)
         dot = "." if len(epochs) == 1 else None
         scaled = metric.scale * np.array(values)
@@ -315,13 +319,13 @@ def _draw_curves(axes: Axes, point: PointCurves, colour: str, dash: Any, label: 
 
 
 def _draw_faint(axes: Axes, points: Sequence[PointCurves], metric: Metric) -> list[np.ndarray]:
-    """Draws the trials and means of many points in grey; gives the means."""
+    """Draws the trials and means of many points in grey; returns the means."""
     curves = [_mean_curve(point, metric) for point in points]
     means = [np.column_stack(curve) for curve in curves]
     singles = [
         np.column_stack([[epoch for epoch, _ in line], metric.scale * np.array([value for _, value in line])])
         for point in points
-        for line in _single(point)
+        for line in _trial_curves(point)
     ]
     for lines, width in ((singles, 0.8), (means, 2.2 if len(points) < _MANY else 0.8)):
         collection = LineCollection([line for line in lines if len(line) > 1])
@@ -334,26 +338,26 @@ def _draw_faint(axes: Axes, points: Sequence[PointCurves], metric: Metric) -> li
     return [values for _, values in curves]
 
 
-def _single(point: PointCurves) -> list[Points]:
-    """The trials of a point that are drawn beside its mean."""
+def _trial_curves(point: PointCurves) -> list[Points]:
+    """Returns the curves of a point's trials that are drawn in addition to its mean."""
     finished = [curve.points for curve in point.curves if curve.finished and curve.points]
     others = [curve.points for curve in point.curves if not curve.finished and curve.points]
     return (finished if len(finished) > 1 else []) + others
 
 
 def _mean_curve(point: PointCurves, metric: Metric) -> tuple[list[float], np.ndarray]:
-    """The epochs that all finished trials of a point have, and their mean as shown at each."""
+    """Returns the epochs common to all finished trials of a point, and their mean in the displayed unit."""
     finished = [curve.points for curve in point.curves if curve.finished and curve.points]
     by_epoch: dict[float, list[float]] = {}
     for epoch, value in itertools.chain(*finished):
         by_epoch.setdefault(epoch, []).append(value)
-    # A mean over fewer would jump where one drops out.
+    # A mean over fewer trials would jump where one ends.
     shared = [epoch for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(finished)]
     return shared, metric.scale * np.array([np.mean(by_epoch[epoch]) for epoch in shared])
 
 
-def _fit_height(axes: Axes, means: Sequence[np.ndarray], metric: Metric) -> None:
-    """Cuts off the first, steep part of curves whose ends lie so close together that they would look like one."""
+def _set_y_limits(axes: Axes, means: Sequence[np.ndarray], metric: Metric) -> None:
+    """Cuts off the steep first part of curves if their ends would otherwise look identical."""
     drawn = [each for each in means if len(each) > 1]
     if not drawn or not metric.higher_is_better:
         return
@@ -366,8 +370,8 @@ def _fit_height(axes: Axes, means: Sequence[np.ndarray], metric: Metric) -> None
         axes.set_ylim(highest - reach, top + 0.06 * reach)
 
 
-def _ticks(axes: Axes, texts: Sequence[str]) -> None:
-    """Names the places 0, 1, ...; slanted where many or long, and only some of very many."""
+def _label_ticks(axes: Axes, texts: Sequence[str]) -> None:
+    """Labels the positions 0, 1, ...; slanted if there are many or long labels, and only some of very many."""
     every = -(-len(texts) // 40)
     chosen = range(0, len(texts), every)
     shown = [texts[place] for place in chosen]

@@ -1,4 +1,4 @@
-"""Report of a sweep, finished or running: a self-contained page and its pictures."""
+"""Report of a finished or running sweep: a self-contained page and its figures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LISTED_VALUES = 20  # values of a field that the page lists; it abbreviates lon
 _CHOSEN_VALUES = 60  # choices of a field's filter; fields with more values have a search box
 _POINT_LINES = 500  # points that the page lists; only the best if there are more
 _SHOWN_TRIALS = 500  # trials that the page shows at first
-_DRAWN = ("id", "status", "fault", "message", "log_tail")  # columns of a trial that the template writes by itself
+_DRAWN = ("id", "status", "fault", "message", "log_tail")  # columns of a trial that the template handles separately
 
 
 def write_sweep_report(folder: Path) -> Path:
@@ -94,7 +94,7 @@ def write_sweep_report(folder: Path) -> Path:
 def _sweep_values(
     header: SweepHeader, rows: Sequence[Row], recorded: Mapping[str, list[MetricRecord]]
 ) -> dict[str, Any]:
-    """Template values of a sweep; a search shows none of them, since it does not compare points on test images."""
+    """Computes a sweep's template values; a search, which does not compare points on test images, has none."""
     points = grouped(rows, header.fields)
     compared = differences(rows, header.fields, header.baseline)
     ranked = [
@@ -119,19 +119,19 @@ def _sweep_values(
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, int]:
-    """Number of trials by status: the four usual statuses always, the others if any trial has them."""
+    """Counts trials by status: always the four usual statuses, and others if any trial has them."""
     counts = Counter(row.status for row in rows)
     usual = ("done", "failed", "infeasible", "waiting")
     return {status: counts[status] for status in STATUSES if status in usual or counts[status]}
 
 
 def _values(rows: Sequence[Row], field: str) -> list[Any]:
-    """The different values of a field, in the order of the rows."""
+    """Returns the distinct values of a field, in the order of the rows."""
     return list({point_key([row.point[field]]): row.point[field] for row in rows}.values())
 
 
 def _varied(rows: Sequence[Row], field: str) -> dict[str, Any]:
-    """Summary of a field's values for the page, and its kind of filter: "choice", "range" or "search"."""
+    """Summarizes a field's values for the page, with its kind of filter: "choice", "range" or "search"."""
     values = _values(rows, field)
     texts = [value_text(value) for value in values]
     summary, filtered = ", ".join(texts), "choice"
@@ -148,7 +148,7 @@ def _varied(rows: Sequence[Row], field: str) -> dict[str, Any]:
 
 
 def _baseline(header: SweepHeader, rows: Sequence[Row]) -> dict[str, Any] | None:
-    """The baseline's label and whether the sweep has it; None if none was declared."""
+    """Returns the baseline's label and whether the sweep contains it; None if none was declared."""
     if header.baseline is None:
         return None
     values = values_at(header.baseline, header.fields)
@@ -161,7 +161,7 @@ def _is_baseline(header: SweepHeader, values: Sequence[Any]) -> bool:
 
 
 def _best(header: SweepHeader, points: Sequence[Group]) -> dict[str, Any] | None:
-    """The point with the best mean; None if fewer than two points have one."""
+    """Returns the point with the best mean; None if fewer than two points have one."""
     measured_points = [group for group in points if group.estimate.mean is not None]
     if len(measured_points) < 2:
         return None
@@ -170,12 +170,12 @@ def _best(header: SweepHeader, points: Sequence[Group]) -> dict[str, Any] | None
 
 
 def _gain(group: Group) -> float:
-    """A number by which points are ranked, the best highest; unfinished points are last."""
+    """Returns the sort key of a point, highest for the best; unfinished points are last."""
     return -math.inf if group.estimate.mean is None else PRIMARY.gain(group.estimate.mean)
 
 
 def _point_lines(header: SweepHeader, rows: Sequence[Row], points: Sequence[Group]) -> list[dict[str, Any]]:
-    """Lines of the table of points, with the means of other columns; only the best if there are very many."""
+    """Returns the lines of the table of points, with the means of other columns; only the best of very many."""
     means = [[group.estimate.mean for group in grouped(rows, header.fields, each.column.name)] for each in averaged()]
     shown: Sequence[int] = range(len(points))
     if len(points) > _POINT_LINES:
@@ -192,7 +192,7 @@ def _point_lines(header: SweepHeader, rows: Sequence[Row], points: Sequence[Grou
 
 
 def _effects(header: SweepHeader, rows: Sequence[Row]) -> list[Picture]:
-    """A main effect for each field with more than one value, once a trial has finished."""
+    """Plots a main effect for each field with more than one value, once a trial has finished."""
     pictures = []
     for field in header.fields:
         values = _values(rows, field)
@@ -225,7 +225,7 @@ def _continuous_effect(rows: Sequence[Row], field: str) -> Figure | None:
 
 
 def _pairs(header: SweepHeader, rows: Sequence[Row]) -> list[Picture]:
-    """Plots of the first pairs of fields: heat maps, or scatter plots of all trials if a field is continuous."""
+    """Plots the first pairs of fields: heat maps, or scatter plots of all trials if a field is continuous."""
     if not any(row.status == "done" for row in rows):
         return []
     values = {field: _values(rows, field) for field in header.fields}
@@ -250,11 +250,11 @@ def _pairs(header: SweepHeader, rows: Sequence[Row]) -> list[Picture]:
 
 
 def _dots(rows: Sequence[Row], fields: Mapping[str, Sequence[Any]]) -> list[sweep_scatter.Dot]:
-    """One dot for each finished trial that sets all continuous fields.
+    """Returns one dot for each finished trial that sets all continuous fields.
 
     Args:
       rows: All trials.
-      fields: The different values of each field; empty for a continuous field.
+      fields: The distinct values of each field; empty for a continuous field.
 
     Returns:
       Dots with the value of each continuous field, and the index of the value of every other field.
@@ -272,7 +272,7 @@ def _dots(rows: Sequence[Row], fields: Mapping[str, Sequence[Any]]) -> list[swee
 
 
 def _recorded(folder: Path, rows: Sequence[Row]) -> dict[str, list[MetricRecord]]:
-    """Test and validation records of each trial; those before the damage if a metrics.jsonl is damaged."""
+    """Reads the test and validation records of each trial; of a damaged metrics.jsonl, those before the damage."""
     found: dict[str, list[MetricRecord]] = {}
     for row in rows:
         found[row.id] = []
@@ -284,7 +284,7 @@ def _recorded(folder: Path, rows: Sequence[Row]) -> dict[str, list[MetricRecord]
 
 
 def _curve_warnings(rows: Sequence[Row], recorded: Mapping[str, list[MetricRecord]]) -> list[str]:
-    """One warning if finished trials have records, and so learning curves, that do not end in their results."""
+    """Returns a warning if the records, and so the learning curves, of finished trials do not end in their results."""
     faults = {
         row.id: result_fault(row.result, recorded[row.id])
         for row in rows
@@ -303,14 +303,14 @@ def _curves(
     ranked: Sequence[tuple[str, Sequence[Any]]],
     split: str | None = None,
 ) -> list[Picture]:
-    """Learning curves of all trials with records.
+    """Plots the learning curves of all trials with records.
 
     Args:
       recorded: Records of each trial.
       header: The sweep.
       rows: All trials.
       ranked: Labels and values of all points, the best first.
-      split: Split that is drawn. Defaults to validation if all finished trials have it, else to test.
+      split: Split to plot. Defaults to validation if all finished trials have it, else to test.
 
     Returns:
       The picture; an empty list without records.
@@ -337,7 +337,7 @@ def _curves(
 
 
 def _curve(recorded: Sequence[MetricRecord]) -> dict[str, list[tuple[float, float]]]:
-    """(epoch, value) of the primary metric by split."""
+    """Returns (epoch, value) pairs of the primary metric by split."""
     found: dict[str, list[tuple[float, float]]] = {TEST: [], VALIDATION: []}
     for record in recorded:
         value = record.values.get(PRIMARY.name, math.nan)
@@ -347,7 +347,7 @@ def _curve(recorded: Sequence[MetricRecord]) -> dict[str, list[tuple[float, floa
 
 
 def _costs(header: SweepHeader, rows: Sequence[Row]) -> list[Picture]:
-    """The primary metric against every cost that is not the same for all points."""
+    """Plots the primary metric against every cost that differs between points."""
     estimates = grouped(rows, header.fields)
     pictures = []
     for column in (each.column for each in columns() if each.column.axis):
@@ -364,7 +364,7 @@ def _costs(header: SweepHeader, rows: Sequence[Row]) -> list[Picture]:
 
 
 def _largest(compared: Sequence[Difference]) -> Sequence[Difference]:
-    """Differences that the page lists, in order; only the largest if there are very many."""
+    """Returns the differences that the page lists, in order; only the largest of very many."""
     if len(compared) <= _POINT_LINES:
         return compared
     ranked = sorted(range(len(compared)), key=lambda index: -abs(compared[index].estimate.mean or 0))

@@ -1,4 +1,4 @@
-"""Plots of a sweep's fields that take many numbers, such as a random search's: continuous axes, every trial a dot."""
+"""Plots of fields with many numeric values, as in a random search: continuous axes, one dot per trial."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from cnn_jax.report.sweep_plots import BARS, TEST_LABEL, reaches, shown
 from cnn_jax.run.metrics import PRIMARY, Metric
 from cnn_jax.sweep.statistics import estimate
 
-LOGARITHMIC_FROM = 8  # positive values that differ by this factor stand on a logarithmic axis
-_PARTS, _PART = 12, 8  # of a main effect: at most so many parts of the trials, of at least so many trials each
-_LONGEST = 18  # characters of a value
-WORST = 0.05  # share of the trials that may fall below the colours of a plot of two fields
+LOGARITHMIC_FROM = 8  # positive values that differ by more than this factor may get a logarithmic axis
+_PARTS, _PART = 12, 8  # bins of a main effect: maximum number, minimum trials per bin
+_LONGEST = 18  # maximum characters of a value
+WORST = 0.05  # share of the worst trials that may be outside the colour scale of a pair plot
 
 
 class Dot(NamedTuple):
@@ -34,7 +34,7 @@ class Dot(NamedTuple):
 
 
 def continuous_effect(field: str, dots: Sequence[Dot], unset: Sequence[float]) -> Figure:
-    """Primary metric against one field, over all values of the others.
+    """Plots the primary metric against one field, over all values of the others.
 
     Args:
       field: Dotted name of the field.
@@ -42,7 +42,7 @@ def continuous_effect(field: str, dots: Sequence[Dot], unset: Sequence[float]) -
       unset: Primary metric of the finished trials that do not set it.
 
     Returns:
-      The figure: each trial, and the mean with its 95 % interval of parts of equally many trials.
+      The figure, with each trial, and the mean and 95 % interval of bins with equal numbers of trials.
     """
     figure = new_figure(6.4, 4.4)
     without = f"\n(not set: n={len(unset)}, mean {PRIMARY.shown(float(np.mean(unset)))})" if unset else ""
@@ -57,21 +57,21 @@ def continuous_effect(field: str, dots: Sequence[Dot], unset: Sequence[float]) -
         estimates = [estimate(part.tolist()) for part in values]
         means = shown([each.mean or 0.0 for each in estimates])
         axes.errorbar([float(np.median(part)) for part in places], means, reaches(estimates), color=BLUE, **BARS)
-        _fit_height(axes, shown(metric), means)
-    _scale(axes, "x", x)
+        _set_y_limits(axes, shown(metric), means)
+    _choose_scale(axes, "x", x)
     return figure
 
 
 def pair(fields: tuple[str, str], dots: Sequence[Dot], texts: tuple[Sequence[str], Sequence[str]]) -> Figure:
-    """Primary metric of the single trials by two fields.
+    """Plots the primary metric of the trials by two fields.
 
     Args:
-      fields: Dotted names, of the horizontal field first.
-      dots: Finished trials that set both, at least one; the values of a field with texts are places in these.
-      texts: For each field the texts of its values where they are few; empty for a continuous axis.
+      fields: Dotted names, the horizontal field first.
+      dots: Finished trials that set both, at least one; for a field with texts, the values are indices into them.
+      texts: For each field, the texts of its values; empty for a continuous axis.
 
     Returns:
-      The figure; the best trials lie on top.
+      The figure; the best trials are drawn on top.
     """
     figure = new_figure(6.4, 5.0)
     axes = titled_axes(figure, f"{PRIMARY.heading} of the trials", *fields)
@@ -85,7 +85,7 @@ def pair(fields: tuple[str, str], dots: Sequence[Dot], texts: tuple[Sequence[str
             ticks = axes.set_xticks if side == 0 else axes.set_yticks
             ticks(range(len(words)), plot_text.labels(words, _LONGEST))
         else:
-            _scale(axes, "xy"[side], values)
+            _choose_scale(axes, "xy"[side], values)
         places.append(values)
     low, high = bounds(metric, PRIMARY)
     least, greatest = (low, high) if low < high else (None, None)
@@ -98,37 +98,37 @@ def pair(fields: tuple[str, str], dots: Sequence[Dot], texts: tuple[Sequence[str
 
 
 def bounds(values: np.ndarray, metric: Metric, worst: float = WORST) -> tuple[float, float]:
-    """Ends of an axis of a metric.
+    """Computes the limits of a metric's axis.
 
     Args:
       values: Values, at least one.
       metric: The metric.
-      worst: Share of the values that may lie beyond the axis, the worst ones.
+      worst: Share of the worst values that may be outside the axis.
     """
     low, high = np.quantile(values, [worst, 1] if metric.higher_is_better else [0, 1 - worst])
     return float(low), float(high)
 
 
 def spread(count: int) -> np.ndarray:
-    """Moves dots of one place apart, evenly and without chance: the same sweep gives the same picture."""
+    """Returns deterministic offsets that separate dots at the same position."""
     return (np.arange(count) * 0.618034 % 1 - 0.5) * 0.5
 
 
-def _scale(axes: Axes, axis: str, values: np.ndarray) -> None:
-    """Makes an axis logarithmic where that spreads the values more evenly."""
+def _choose_scale(axes: Axes, axis: str, values: np.ndarray) -> None:
+    """Makes an axis logarithmic if that spreads the values more evenly."""
     is_wide = values.min() > 0 and values.max() > LOGARITHMIC_FROM * values.min()
     if is_wide and _unevenness(np.log(values)) < _unevenness(values):
         axes.set(**{f"{axis}scale": "log"})
 
 
 def _unevenness(values: np.ndarray) -> float:
-    """Distance of the median from the middle of the range, as a share of the range."""
+    """Returns the distance of the median from the middle of the range, as a share of the range."""
     low, high = values.min(), values.max()
     return abs(float((np.median(values) - low) / (high - low)) - 0.5)
 
 
-def _fit_height(axes: Axes, metric: np.ndarray, means: np.ndarray) -> None:
-    """Leaves out the worst few trials where the means would look like one beside them."""
+def _set_y_limits(axes: Axes, metric: np.ndarray, means: np.ndarray) -> None:
+    """Cuts off the worst few trials if the means would otherwise look identical."""
     low, high = bounds(metric, PRIMARY, WORST / 2)
     low, high = min(low, means.min()), max(high, means.max())
     margin = 0.06 * (high - low)

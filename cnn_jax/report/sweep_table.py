@@ -1,4 +1,4 @@
-"""The table of trials on a sweep's page: data that its script makes rows of."""
+"""Data of the table of trials on a sweep's page, which a script renders."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from cnn_jax.run.columns import FieldColumn
 from cnn_jax.sweep.points import value_text
 from cnn_jax.sweep.rows import Row
 
-LEGIBLE_VALUES = 12  # of a field in a heat map; more numbers have a continuous axis
-_DRAWABLE = 1e-100, 1e100  # sizes of numbers that an axis can show
+LEGIBLE_VALUES = 12  # maximum values of a field in a heat map; with more numbers, the axis is continuous
+_DRAWABLE = 1e-100, 1e100  # magnitudes that an axis can show
 
 
 class FieldText(NamedTuple):
-    """How the page shows the values of a field.
+    """Formatting of a field's values on the page.
 
     Attributes:
       field: Dotted name.
       numeric: Whether the column sorts by number.
-      text: Gives the text of a value.
+      text: Returns the text of a value.
     """
 
     field: str
@@ -32,21 +32,21 @@ class FieldText(NamedTuple):
 
     @classmethod
     def of(cls, field: str, values: Sequence[Any]) -> FieldText:
-        """Decides by the different values of a field."""
+        """Chooses the formatting for the distinct values of a field."""
         return cls(field, _is_numeric(values), rounded if is_continuous(values) else value_text)
 
 
 def trial_rows(rows: Sequence[Row], fields: Sequence[FieldText], columns: Sequence[FieldColumn]) -> markupsafe.Markup:
-    """Writes the rows of the trials as JSON that may stand in a script element.
+    """Encodes the rows of the trials as JSON that is safe in a script element.
 
     Args:
       rows: All trials.
       fields: The varied fields.
-      columns: Columns after those of the fields.
+      columns: Further columns.
 
     Returns:
-      A list for each trial: its id, its status, what happened as [fault, message, end of the log] or "", then a cell
-      for each field and column: its text, or its text and the number that it sorts by.
+      A list for each trial: its id, its status, its fault as [fault, message, end of the log] or "", then a cell for
+        each field and column: a text, or a text and the number to sort by.
     """
     content = json.dumps([_row(row, fields, columns) for row in rows], separators=(",", ":"), ensure_ascii=False)
     return markupsafe.Markup(content.replace("<", "\\u003c"))
@@ -68,18 +68,18 @@ def _row(row: Row, fields: Sequence[FieldText], columns: Sequence[FieldColumn]) 
 
 
 def _is_numeric(values: Sequence[Any]) -> bool:
-    """Whether a column sorts by number: what is set is a number, and something is set."""
+    """Returns whether a column sorts by number: at least one value is set, and all that are set are numbers."""
     present = [value for value in values if value is not None]
     return bool(present) and all(type(value) in (int, float) for value in present)
 
 
 def is_continuous(values: Sequence[Any]) -> bool:
-    """Whether a field takes so many numbers that plots and filters have continuous axes."""
+    """Returns whether a field has so many numeric values that plots and filters use continuous axes."""
     if len(values) <= LEGIBLE_VALUES or not _is_numeric(values):
         return False
     return all(value is None or value == 0 or _DRAWABLE[0] < abs(value) < _DRAWABLE[1] for value in values)
 
 
 def rounded(value: Any) -> str:
-    """A value as the page shows it where there are many numbers."""
+    """Formats a value of a continuous field."""
     return f"{value:.6g}" if type(value) is float else value_text(value)

@@ -1,8 +1,8 @@
-"""A process that writes the table and the report of a sweep, as often as it is asked to.
+"""A process that writes the table and the report of a sweep on request.
 
-`python -m cnn_jax.report.sweep_writer FOLDER` reads a JSON list of names a line from standard input, of "table" and
-"report", and answers with a JSON object a line: for each name the "path" that it wrote, the "seconds" that it took, and
-the "error" and its "trace" where it failed.
+`python -m cnn_jax.report.sweep_writer FOLDER` reads lines from standard input, each a JSON list of "table" and
+"report". It answers each line with a JSON object that has for each name the "path" written, the "seconds" taken, and
+the "error" and its "trace" after a failure.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _UNFINISHED = re.compile(r"\.(?:report|table\.csv|table\.parquet|points\.csv|swe
 
 
 def main(folder: Path) -> None:
-    """Answers until standard input ends, or the process that asks."""
+    """Answers requests until standard input ends or the requesting process exits."""
     confinement.confined(confinement.available_cores())()
     with contextlib.suppress(OSError):
-        os.nice(10)  # the trials come first
+        os.nice(10)  # the trials have priority
     remove_leftovers(folder)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what processes that were killed had not yet moved into place."""
+    """Removes temporary files that killed processes have left."""
     for path in folder.iterdir():
         if (found := _UNFINISHED.fullmatch(path.name)) and not _is_running(int(found[1])):
             shutil.rmtree(path, ignore_errors=True)
@@ -63,13 +63,13 @@ def write(name: str, folder: Path) -> dict[str, Any]:
       folder: Folder of the sweep.
 
     Returns:
-      The "path", the "seconds", the "error" and its "trace"; "error" and "trace" are None where all went well.
+      The "path", the "seconds", the "error" and its "trace"; "error" and "trace" are None after a success.
     """
     began = time.monotonic()
     path = error = trace = None
     try:
         path = str(_write(name, folder))
-    except Exception as failure:  # whatever it is, the sweep goes on
+    except Exception as failure:  # the sweep continues after any failure
         first = (str(failure).splitlines() or [""])[0]
         error, trace = f"{type(failure).__name__}: {first}", traceback.format_exc()
     return {"path": path, "seconds": time.monotonic() - began, "error": error, "trace": trace}

@@ -69,7 +69,7 @@ def os_error(error: BaseException | None, path: Path) -> OSError | None:
 
     Args:
       error: Any exception; those that it was raised from are looked at too.
-      path: What the error is about, if it does not name a file.
+      path: File that the error is about, if it does not name one.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
@@ -98,4 +98,4 @@ def started(*others: type[Exception]) -> Iterator[None]:
         text = str(error) if isinstance(error, others) else explain(error)
         if text is None:
             raise
-        raise RunFailed(f"{text}; the last checkpoint is kept, and the same command goes on from it") from error
+        raise RunFailed(f"{text}; the last checkpoint is kept, and the same command continues from it") from error

@@ -19,6 +19,7 @@ from cnn_jax.run.metrics_log import TEST, read_records
 from cnn_jax.run.records import DatasetInfo, MetricRecord, Provenance, Record, RecordError, Result
 
 PACKED = "checkpoints.zip"  # all checkpoints of a trial that rests
+_RAY_COPY = "_ray_pkg_"  # start of the name of the folder in which a Ray job with a working_dir runs
 
 _SECTIONS = ("seed", "data", "model", "train")  # every version writes them; what is left out would get a default
 _Record = TypeVar("_Record", bound=Record)
@@ -35,8 +36,13 @@ def lock(folder: Path, busy: str) -> filelock.BaseFileLock:
       The lock, which the caller releases.
 
     Raises:
-      RunFolderError: If the folder cannot be written, or another process holds the lock.
+      RunFolderError: If the folder cannot be written, is lost with a Ray job, or another process holds the lock.
     """
+    if any(part.startswith(_RAY_COPY) for part in folder.absolute().parts):
+        raise RunFolderError(
+            f"--workdir: {folder} lies in the copy of your files that Ray makes for this job alone; "
+            "give a path outside of it, on a disk that all nodes share"
+        )
     held = filelock.FileLock(folder / ".lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)

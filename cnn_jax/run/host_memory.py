@@ -1,4 +1,4 @@
-"""The memory that this process may still take, and what becomes of memory that it has freed."""
+"""The memory that this process has held and may still take, and what becomes of memory that it has freed."""
 
 from __future__ import annotations
 
@@ -63,6 +63,17 @@ def free_bytes(system: Path = _SYSTEM, groups: Path = _GROUPS) -> int | None:
     if limit != resource.RLIM_INFINITY and "VmSize:" in status:
         free.append(limit - 1024 * status["VmSize:"])
     return max(0, min(free)) if free else None
+
+
+def process_peak_bytes() -> int:
+    """The most memory that this process has held so far.
+
+    On Linux ru_maxrss would do, but starts with the peak of the parent process.
+    """
+    status = _entries(_SYSTEM / "self" / "status")
+    if "VmHWM:" in status:
+        return 1024 * status["VmHWM:"]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _free_in_groups(system: Path, groups: Path) -> Iterator[int]:

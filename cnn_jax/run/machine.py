@@ -1,11 +1,9 @@
-"""The host that a run is on: its processor, and the memory that this process has held."""
+"""The processor of the host that a run is on."""
 
 from __future__ import annotations
 
 import os
 import platform
-import resource
-import sys
 from pathlib import Path
 
 
@@ -35,16 +33,3 @@ def cores_of_xla() -> int:
         return max(1, int(os.environ.get("NPROC", "")))
     except ValueError:
         return len(available_cores())
-
-
-def process_peak_bytes() -> int:
-    """The most memory that this process has held so far.
-
-    On Linux ru_maxrss would do, but starts with the peak of the parent process.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return 1024 * int(line.split()[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

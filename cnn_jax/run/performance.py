@@ -7,7 +7,7 @@ from typing import Any
 
 from cnn_jax import chips
 from cnn_jax.config import Experiment
-from cnn_jax.run import machine
+from cnn_jax.run import host_memory
 from cnn_jax.run.records import Percentiles, Performance
 
 
@@ -38,5 +38,5 @@ def performance(
         peak_flops=of_all,
         mfu=None if of_all is None else training_flop * images_per_second / of_all,
         device_peak_bytes=max((number for number in in_use if number is not None), default=None),
-        process_peak_bytes=machine.process_peak_bytes(),
+        process_peak_bytes=host_memory.process_peak_bytes(),
     )

@@ -96,7 +96,7 @@ class Recorder:
 
         Args:
           dataset: The data set, which is the one that the folder records.
-          made_by: What the result depends on besides, as it is now.
+          made_by: Versions, devices and settings that the result depends on, as they are now.
         """
         if dataset.placement is not None:
             print_line(self.console, dataset.placement)

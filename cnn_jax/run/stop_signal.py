@@ -65,7 +65,7 @@ def leave(name: str) -> NoReturn:
                 stream.write("\x1b[?25h")  # shows the cursor, which a progress bar has hidden
             stream.flush()
     with contextlib.suppress(OSError):
-        os.write(2, f"stopped by {name}; what is saved is kept, and the same command goes on\n".encode())
+        os.write(2, f"stopped by {name}; what is saved is kept, and the same command continues\n".encode())
     os._exit(STOPPED)
 
 

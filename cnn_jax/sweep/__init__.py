@@ -1,6 +1,6 @@
-"""Many runs from one file: which, how they are checked, run, repeated and told.
+"""Sweeps and searches: many runs from one experiment file.
 
-What an experiment file's `get_sweep()` and `get_search()` are built with can be imported from here, without JAX.
+The functions and classes for `get_sweep()` and `get_search()` are imported from here, without JAX.
 """
 
 from cnn_jax.sweep.ranges import choice, halton, integers, log_uniform, sobol, uniform

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -15,9 +14,9 @@ from rich.console import Console
 from cnn_jax import xla_flags
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.run.stop_signal import StopSignal
-from cnn_jax.sweep import cards, faults, feasibility, trial_groups
-from cnn_jax.sweep.engines import confinement
-from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
+from cnn_jax.sweep import faults, feasibility, trial_groups
+from cnn_jax.sweep.engines import confinement, from_options
+from cnn_jax.sweep.engines.local import LocalEngine, Report
 from cnn_jax.sweep.engines.worker_process import Workers
 from cnn_jax.sweep.feasibility import Findings
 from cnn_jax.sweep.folder import Entry, SweepFolder, entries_of
@@ -51,7 +50,7 @@ class Engine(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How the trials of one command stand in the end.
+    """Statuses of the trials at the end of a command.
 
     Attributes:
       statuses: Statuses of the trials, by id.
@@ -63,7 +62,7 @@ class Outcome:
 
     @property
     def failed(self) -> int:
-        """How many trials have failed."""
+        """Number of failed trials."""
         return sum(status.status == FAILED for status in self.statuses.values())
 
 
@@ -72,7 +71,7 @@ class OpenSweep:
     """A sweep whose folder this process holds, and whose trials are known to be able to run.
 
     Attributes:
-      plan: As the experiment file declares it.
+      plan: Plan of the sweep.
       folder: Folder of the sweep, with its sweep.json.
       entries: All trials, in declared order.
       findings: Findings about the data, the networks and the machine.
@@ -94,7 +93,7 @@ def opened(plan: Plan, workdir: Path, data_dir: Path | None, options: Options | 
       plan: The sweep.
       workdir: Its folder.
       data_dir: Folder of prepared data; None is the default folder.
-      options: How trials will run; where that is in workers of this machine, the first starts now and examines the
+      options: Options of the trials; where these run in workers of this machine, the first starts now and examines the
         trials. None: none will run.
 
     Yields:
@@ -138,8 +137,8 @@ def run(
       sweep: Opened.
       chosen: Its trials that are to run.
       data_dir: Folder of prepared data; None is the default folder.
-      options: How.
-      console: Where to tell.
+      options: Options of the trials.
+      console: Console for messages.
       on_change: Called whenever a trial has begun, or has ended while others run and none waits to begin.
 
     Returns:
@@ -215,7 +214,7 @@ def _is_left(status: Status, retry_failed: bool) -> bool:
 
 
 def _kind(status: Status) -> str:
-    """Tells of a trial whether it is left to run, runs, or neither."""
+    """Gives "left" for a trial that is to run, else its status."""
     return "left" if _is_left(status, retry_failed=False) else status.status
 
 
@@ -260,22 +259,8 @@ def _engine(sweep: OpenSweep, data_dir: Path | None, options: Options, num_group
     else:
         possible = {"cpu": cores, "gpu": findings.devices}.get(findings.platform, 1)
     jobs = min(options.jobs or possible, num_groups)
-    total = confinement.total_bytes()
-    allowed = options.memory_limit * 2**30 if options.memory_limit else total and total * 0.9 / jobs
-    limits = Limits(
-        seconds=options.time_limit * 60 if options.time_limit else None, bytes=int(allowed) if allowed else None
-    )
     if options.engine == "ray":
-        if options.address is None:
-            # Ray reads this when it is imported: without a cluster it listens to this machine alone.
-            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        try:
-            from cnn_jax.sweep.engines.ray import Needs, RayEngine
-        except ImportError as error:
-            raise ConfigError([f"--engine=ray: {error}; pip install -r requirements-ray.txt"]) from error
-        needs = Needs(options.cpus, options.gpus, options.tpus, options.processes)
-        return RayEngine(folder, data_dir, limits, needs, options.address, jobs)
-    devices = []
-    if findings.platform == "gpu" and jobs > 1:
-        devices = cards.share(jobs, findings.devices)
+        return from_options.ray_engine(folder, data_dir, options, jobs)
+    devices = from_options.gpu_variables(findings.platform, findings.devices, jobs)
+    limits = from_options.limits(options, jobs)
     return LocalEngine(folder, data_dir, jobs, limits, devices, workers=sweep.workers)

@@ -76,7 +76,7 @@ def export(plan: Plan, folder: SweepFolder, entries: tuple[Entry, ...], file: Pa
 
     Args:
       plan: The sweep.
-      folder: Where its trials lie.
+      folder: Folder of the sweep.
       entries: The trials.
       file: Path of the file, which is written atomically.
 
@@ -177,7 +177,7 @@ def compare(
       folder: Folder of the repetition.
       entries: Its trials.
       known: As `read` gives it.
-      console: Where to tell, trial by trial.
+      console: Console for a message about each trial.
 
     Returns:
       Whether every trial that is done in both matches.

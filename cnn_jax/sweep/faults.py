@@ -1,4 +1,4 @@
-"""Why a trial failed, told from how its process ended and what it last wrote."""
+"""Faults of trials, from the end of the process and the last lines of its log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def log_tail(path: Path) -> tuple[str, ...]:
 
 
 def of_exit_code(code: int, message: str, tail: Sequence[str]) -> tuple[str, str]:
-    """Tells the fault of a trial that ended by itself.
+    """Finds the fault of a trial that ended by itself.
 
     Args:
       code: Failed or refused.
@@ -46,7 +46,7 @@ def of_exit_code(code: int, message: str, tail: Sequence[str]) -> tuple[str, str
 
 
 def of_process_end(code: int, tail: Sequence[str]) -> tuple[str, str, str | None]:
-    """Tells the fault of a trial whose process ended under it.
+    """Finds the fault of a trial whose process ended.
 
     Args:
       code: The process's, negative for a signal.

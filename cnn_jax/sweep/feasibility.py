@@ -40,9 +40,9 @@ class Findings:
     """Findings about all trials, in their order, and about the machine.
 
     Attributes:
-      trials: What is known of each.
+      trials: Validity and cost of each.
       platform: "cpu", "gpu" or "tpu".
-      devices: How many of that platform there are.
+      devices: Number of devices of that platform.
     """
 
     trials: tuple[Examined, ...]

@@ -63,7 +63,7 @@ class SweepFolder:
 
     Attributes:
       path: Path of the folder.
-      warnings: What `claim` found damaged and `declare` writes anew.
+      warnings: Damaged files that `claim` found and `declare` writes anew.
     """
 
     def __init__(self, path: Path):
@@ -142,7 +142,7 @@ class SweepFolder:
                 (folder.path / "result.json").replace(folder.path / "result.json.damaged")
 
     def status(self, name: str) -> Status:
-        """How a trial stands by its files, as the tables show it."""
+        """Status of a trial by its files, as the tables show it."""
         files = read_trial(self.path, name)
         outcome = {field.name: getattr(files.outcome, field.name) for field in dataclasses.fields(files.outcome)}
         return dataclasses.replace(files.attempt or Status(), **outcome)
@@ -177,7 +177,7 @@ class SweepFolder:
         """Marks the trials that an exception leaves as running as stopped, for nothing runs any more.
 
         Args:
-          statuses: How the trials stand, by id; read at the end.
+          statuses: Statuses of the trials by id, read at the end.
         """
         try:
             yield
@@ -230,7 +230,7 @@ def entries_of(plan: Plan, examined: Sequence[Examined]) -> tuple[Entry, ...]:
 
     Args:
       plan: The sweep.
-      examined: What is known of each of its trials, in their order.
+      examined: Validity and cost of each of its trials, in their order.
 
     Returns:
       The trials with their names.

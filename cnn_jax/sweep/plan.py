@@ -27,11 +27,11 @@ class Plan:
 
     Attributes:
       experiment: The file's name without its ending.
-      sweep: As the file declares it.
+      sweep: Declaration in the experiment file.
       base: The config that the trials change, resolved.
       fields: Fields that vary, in declared order, without the seed.
-      trials: All of them, in declared order; trials of one config are one.
-      repeated: How many were left out for being another's copy.
+      trials: All trials, in declared order; trials of one config are one.
+      repeated: Number of points left out as copies of others.
     """
 
     experiment: str
@@ -176,7 +176,7 @@ def _declared(path: Path, given: Any) -> Sweep:
 
 
 def same_names(trials: Iterable[Trial]) -> list[str]:
-    """Tells different trials that tables and plots could not tell apart.
+    """Lists different trials that tables and plots could not tell apart.
 
     Args:
       trials: Trials, no two of one config.
@@ -217,7 +217,7 @@ def _value(trial: Trial, field: str) -> Any:
 
 
 def _unknown_baseline(baseline: Mapping[str, Any], fields: tuple[str, ...], trials: Any) -> list[str]:
-    """Tells fields and values of a baseline that no trial has."""
+    """Lists fields and values of a baseline that no trial has."""
     faults = [
         f"baseline: {field!r} is no field that the sweep varies: {', '.join(fields)}"
         for field in baseline

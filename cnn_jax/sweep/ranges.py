@@ -160,10 +160,8 @@ def halton(space: Mapping[str, Range], n: int, seed: int = 0) -> list[Overrides]
 
     Source: A. Owen, "A randomized Halton algorithm in R", arXiv:1706.02808 (2017).
     """
-    fields = checked("halton", space, n, seed)
-    from scipy.stats import qmc  # a third of a second
-
-    return at_shares(fields, qmc.Halton(len(fields), scramble=True, rng=seed).random(n).tolist())
+    _check("halton", space, n, seed)
+    return at_shares(space, halton_shares(len(space), seed, 0, n))
 
 
 def sobol(space: Mapping[str, Range], n: int, seed: int = 0) -> list[Overrides]:
@@ -182,13 +180,37 @@ def sobol(space: Mapping[str, Range], n: int, seed: int = 0) -> list[Overrides]:
 
     Source: I. M. Sobol', "On the distribution of points in a cube", USSR Computational Mathematics 7 (1967).
     """
-    fields = checked("sobol", space, n, seed)
+    _check("sobol", space, n, seed)
     power = int(n).bit_length() - 1
     if n != 2**power:
         raise ValueError(f"sobol: got n={n}, expected a power of two, such as {2**power} or {2 ** (power + 1)}")
+    return at_shares(space, sobol_shares(len(space), seed, 0, n))
+
+
+def halton_shares(dimensions: int, seed: int, first: int, count: int) -> list[list[float]]:
+    """Draws a part of a scrambled Halton sequence, at a cost that does not grow with its place.
+
+    Args:
+      dimensions: Number of ranges.
+      seed: Seed of the scrambling.
+      first: Number of points before the part.
+      count: Number of points in it.
+
+    Returns:
+      For each point a number from 0 to 1 for each range.
+    """
+    from scipy.stats import qmc  # a third of a second
+
+    return qmc.Halton(dimensions, scramble=True, rng=seed).fast_forward(first).random(count).tolist()
+
+
+def sobol_shares(dimensions: int, seed: int, first: int, count: int) -> list[list[float]]:
+    """Draws a part of a scrambled Sobol' sequence; see `halton_shares`."""
     from scipy.stats import qmc
 
-    return at_shares(fields, qmc.Sobol(len(fields), scramble=True, rng=seed).random_base2(power).tolist())
+    power = (first + count - 1).bit_length()
+    drawn = qmc.Sobol(dimensions, scramble=True, rng=seed).random_base2(power)  # of another number it warns
+    return drawn[first : first + count].tolist()
 
 
 def at_shares(space: Mapping[str, Range], shares: Sequence[Sequence[float]]) -> list[Overrides]:
@@ -207,34 +229,30 @@ def at_shares(space: Mapping[str, Range], shares: Sequence[Sequence[float]]) -> 
     ]
 
 
-def checked(what: str, space: Mapping[str, Range], n: int, seed: int) -> Mapping[str, Range]:
-    """Checks what points are drawn from.
+def _check(draw: str, space: Mapping[str, Range], n: int, seed: int) -> None:
+    """Checks a space, and the number and the seed of points to draw from it.
 
     Args:
-      what: Beginning of the message.
+      draw: Name of the function, for the message.
       space: Range of each field.
       n: Number of points.
       seed: Seed of the draw.
-
-    Returns:
-      The space.
 
     Raises:
       ValueError: where any of them cannot be used.
     """
     if not isinstance(space, Mapping) or not space:
-        raise ValueError(f"{what}: got the space {space!r}, expected a mapping of fields to ranges")
+        raise ValueError(f"{draw}: got the space {space!r}, expected a mapping of fields to ranges")
     for field, values in space.items():
         if not isinstance(field, str):
-            raise ValueError(f"{what}: got the field {field!r}, expected a dotted name")
+            raise ValueError(f"{draw}: got the field {field!r}, expected a dotted name")
         if not isinstance(values, Range):
             raise ValueError(
-                f"{what}: {field}: got {values!r}, expected uniform(...), log_uniform(...), integers(...), choice(...)"
+                f"{draw}: {field}: got {values!r}, expected uniform(...), log_uniform(...), integers(...), choice(...)"
             )
     for name, number, least, most in (("n", n, 1, MOST_POINTS), ("seed", seed, 0, 2**31 - 1)):
         if type(plain(number)) is not int or not least <= number <= most:
-            raise ValueError(f"{what}: got {name}={number!r}, expected an integer from {least} to {most:,}")
-    return space
+            raise ValueError(f"{draw}: got {name}={number!r}, expected an integer from {least} to {most:,}")
 
 
 def _ends(name: str, low: float, high: float) -> tuple[float, float]:

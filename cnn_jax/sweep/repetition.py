@@ -30,7 +30,7 @@ def verify(
       entries: Trials of the sweep.
       count: Number of trials to repeat, spread evenly over the finished ones.
       data_dir: Folder of prepared data; None is the default folder.
-      console: Where results are printed.
+      console: Console for the results.
 
     Returns:
       The verdict of each repeated trial, by id; None if it did not finish.

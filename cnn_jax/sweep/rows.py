@@ -1,4 +1,4 @@
-"""Everything that is known of the trials of a sweep, read from the files in the sweep's folder."""
+"""Rows of a sweep's table: its trials, read from the files in the sweep's folder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Row:
 
     Attributes:
       trial: Entry in sweep.json.
-      outcome: What became of the trial; "done" if there is a result, whatever the other files say.
+      outcome: End of the trial; "done" if there is a result, whatever the other files say.
       attempt: Content of status.json; None if no engine has started the trial.
       provenance: Content of provenance.json; None if the run has not begun.
       result: Content of result.json; None if the run is not finished.

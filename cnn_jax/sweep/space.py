@@ -19,7 +19,7 @@ Overrides = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-    """A value with a name, by which tables and plots call it: of a whole section, say.
+    """A value with a name for tables and plots, such as a whole section.
 
     Attributes:
       name: Name in the tables.

@@ -114,7 +114,7 @@ def grouped(rows: Sequence[Row], fields: Sequence[str], metric: str = metrics.PR
 
     With all varied fields these are the statistics of each point over its seeds; with one field its main effect,
     over all values of the others; with two the table behind a heat map. Every trial counts once, so where points are
-    missing, the values of one field are compared over unlike companies.
+    missing, the values of one field are compared over different values of the others.
 
     Args:
       rows: Rows of all trials.
@@ -245,7 +245,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> list[int]:
-    """Whatever no other beats: none costs as little or less and gains as much or more, one of the two strictly.
+    """Finds the items that no other dominates, at no higher cost and no lower gain, one of the two strictly better.
 
     Args:
       costs: Less is better.

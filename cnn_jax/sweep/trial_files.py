@@ -25,7 +25,7 @@ class TrialFiles:
     """Content of a trial's files.
 
     Attributes:
-      outcome: What became of the trial; "done" if its result can be read and belongs to the trial.
+      outcome: End of the trial; "done" if its result can be read and belongs to the trial.
       attempt: Content of status.json, which moves to provenance.json when a trial is done; None if no engine has begun
         the trial.
       provenance: Content of provenance.json; None if the run has not begun.

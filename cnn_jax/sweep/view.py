@@ -37,7 +37,7 @@ class SweepView:
         """Prepares the display.
 
         Args:
-          console: Where to; live where it is a terminal.
+          console: Console; the display is live where it is a terminal.
           folder: Folder of the sweep.
           entries: The trials of this command.
           statuses: Present statuses of those trials, by id.
@@ -80,7 +80,7 @@ class SweepView:
             print_line(self._console, f"{self._line(entry, status)}; {self.counts()}")
 
     def counts(self) -> str:
-        """How many trials stand how, the best so far, and the time left."""
+        """Line with the number of trials of each status, the best so far, and the time left."""
         parts = [f"{count} {status}" for status in _COLOURS if (count := len(self._entries[status]))]
         if self._best:
             parts.append(f"best {self._best:.4f}")

@@ -1,1 +1,1 @@
-"""Training: state, steps, optimizers, checkpoints and the one loop."""
+"""Training: state, steps, optimizers, checkpoints and the training loop."""

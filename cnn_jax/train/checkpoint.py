@@ -1,4 +1,4 @@
-"""Checkpoints by Orbax: asynchronous, verified when read, the newest few and the best kept."""
+"""Checkpoints by Orbax: saved asynchronously, verified when read; the newest few and the best are kept."""
 
 from __future__ import annotations
 
@@ -32,45 +32,44 @@ T = TypeVar("T")
 
 _Shapes = Mapping[str, tuple[tuple[int, ...], np.dtype]]
 
-_LISTED = 5  # arrays that a message names
+_LISTED = 5  # number of arrays that a message lists
 
 _log = logging.getLogger(__name__)
 
 
 class DamagedCheckpointError(Exception):
-    """A checkpoint whose files can be read, and whose content is not what was saved."""
+    """A checkpoint is missing, or its content is not what was saved."""
 
 
 def _rank(metrics: Mapping[str, float]) -> tuple[float, float]:
-    """Orders checkpoints for keeping: the most accurate, of equals the earliest."""
+    """Returns the sort key of the best checkpoint: the highest accuracy, then the earliest epoch."""
     return metrics["accuracy"], -metrics["epoch"]
 
 
 class Checkpoints:
-    """The checkpoints of one run; close it, or the last save is lost.
+    """Checkpoints of one run; unless closed, the last save is lost.
 
-    What the system refuses is raised as an OSError that names the folder, also for files that Orbax writes later.
+    Errors of the operating system are raised as OSErrors that name the folder, also for files that Orbax writes later.
     """
 
     def __init__(self, directory: Path, keep_last: int = 1, alone: bool = True):
-        """Names the folder; Orbax is loaded meanwhile, and opens it when there is something to save or to read.
+        """Creates the folder, which Orbax opens at the first save or load.
 
         Args:
-          directory: Folder of the checkpoints; created where it is missing.
-          keep_last: Number of newest checkpoints to keep beside the best.
-          alone: Whether the process saves no other run meanwhile.
+          directory: Folder of the checkpoints; created if missing.
+          keep_last: Number of newest checkpoints to keep in addition to the best.
+          alone: Whether this is the only run that the process saves.
         """
         self._directory = directory.resolve()
         self._directory.mkdir(parents=True, exist_ok=True)
         self._keep_last = keep_last
         self._alone = alone
         self._link: tempfile.TemporaryDirectory[str] | None = None
-        self._writing: Future[None] | None = None  # what was given to `save` last, where a thread writes it
+        self._writing: Future[None] | None = None  # the last save, if a thread writes it
         self._host_copy = HostCopy()
-        self._records: dict[int, RecordsDigest | None] = {}  # seen by what was saved or read here, by step
-        self._reads_back = not self.steps()  # until a checkpoint has been read, or could not be saved
-        self._loading = threading.Thread(target=_orbax)
-        self._loading.start()
+        self._records: dict[int, RecordsDigest | None] = {}  # digests saved with the checkpoints, by step
+        self._reads_back = not self.steps()  # whether the first save of the run must still be read back
+        self._importing: threading.Thread | None = None
 
     @functools.cached_property
     def _checkpointer(self) -> ocp.training.Checkpointer:
@@ -92,10 +91,10 @@ class Checkpoints:
 
     @functools.cached_property
     def _plain_path(self) -> Path:
-        """Gives a path of the folder that Orbax can use: it finds its files by patterns, as a shell does.
+        """Path of the folder without special characters, which Orbax would take for glob patterns.
 
         Raises:
-          RunFolderError: If the folder for temporary files has such a path too.
+          RunFolderError: If the path of the temporary folder has special characters too.
         """
         if not _is_special(self._directory):
             return self._directory
@@ -103,15 +102,24 @@ class Checkpoints:
         link = Path(self._link.name) / "checkpoints"
         if _is_special(link):
             raise RunFolderError(
-                f"--workdir: checkpoints cannot be kept under {self._directory}, whose name has characters of patterns "
-                f"or that are not UTF-8, and neither under TMPDIR={link.parent.parent}; rename one of them"
+                f"--workdir: checkpoints cannot be kept under {self._directory}, whose path has glob characters or is "
+                f"not UTF-8, nor under TMPDIR={link.parent.parent}; rename one of them"
             )
         link.symlink_to(self._directory)
         return link
 
-    def reserve(self, state: object) -> None:
-        """Starts to take the memory for the copies of such a state, so that the first save need not wait for it."""
-        self._host_copy.reserve(_named_leaves(state))
+    def prepare(self, state: object | None) -> None:
+        """Starts to import Orbax and to allocate memory, so that the first save need not wait for them.
+
+        Call it when training begins. Earlier, while programs are traced, a thread that imports would slow tracing down.
+
+        Args:
+          state: State of the shapes that will be saved; None keeps no memory for copies.
+        """
+        self._importing = threading.Thread(target=_orbax)
+        self._importing.start()
+        if state is not None:
+            self._host_copy.reserve(_named_leaves(state))
 
     def save(
         self,
@@ -120,21 +128,22 @@ class Checkpoints:
         validation: Mapping[str, float] | None = None,
         records: RecordsDigest | None = None,
     ) -> None:
-        """Starts to save a state, and returns once it is copied; the first of a run is read back when it is saved.
+        """Starts to save a state, and returns once it is copied. The first checkpoint of a run is read back.
 
-        A thread computes the digests and starts Orbax. With several runs in a process, or several processes of a run,
-        this thread does: Orbax counts the saves of a process, and makes the processes' devices wait for each other.
+        A background thread computes the digests and starts Orbax. The calling thread does so if the process saves
+        several runs or the run has several processes, because Orbax counts a process's saves and synchronizes the
+        processes' devices.
 
         Args:
-          step: Number of the step; nothing is saved twice.
+          step: Number of the step; a step is saved again only with other records.
           state: Any tree of arrays.
-          validation: "accuracy" and "epoch", by which the best is kept; None is never the best.
+          validation: "accuracy" and "epoch", which choose the best checkpoint; None is never the best.
           records: Digest of the run's records so far.
 
         Raises:
-          OSError: If the one before cannot be written; `wait` raises it for this one.
-          RunFailed: If the first cannot be read back.
-          RunFolderError: If the folder has a name that Orbax cannot use, and so has the one for temporary files.
+          OSError: If the previous checkpoint cannot be written; `wait` raises it for this one.
+          RunFailed: If the first checkpoint cannot be read back.
+          RunFolderError: If neither the folder nor the temporary folder has a path that Orbax can use.
         """
         in_thread = self._alone and jax.process_count() == 1
         if in_thread:
@@ -150,12 +159,12 @@ class Checkpoints:
             return
         arrays = self._host_copy.copy(leaves)
 
-        def write_to_the_end() -> None:
+        def write_and_wait() -> None:
             self._write(step, arrays, validation, records)
             self._finish_orbax()
 
         thread = ThreadPoolExecutor(1)
-        self._writing = thread.submit(write_to_the_end)
+        self._writing = thread.submit(write_and_wait)
         thread.shutdown(wait=False)
 
     def _write(
@@ -165,7 +174,7 @@ class Checkpoints:
         validation: Mapping[str, float] | None,
         records: RecordsDigest | None,
     ) -> None:
-        """Starts Orbax; the arguments are those of `save`, the state as a dictionary of arrays that nobody changes."""
+        """Starts Orbax; the arguments are those of `save`, with the state as a dictionary of immutable arrays."""
         kept, layout = packed(arrays)
         metadata = {"digests": digests(arrays), "packed": layout}
         with self._named_errors():
@@ -184,15 +193,15 @@ class Checkpoints:
 
         Args:
           step: Number of the step.
-          like: Tree of arrays or shapes of the structure wanted.
-          partial: Whether `like` is a part of what was saved; the rest is not read.
+          like: Tree of arrays or shapes with the structure of the result.
+          partial: Whether to read only the part of the saved state that `like` contains.
 
         Returns:
           The state, as NumPy arrays.
 
         Raises:
-          DamagedCheckpointError: If it is missing, or all its files can be read and are not what was saved.
-          RunFolderError: If it cannot be read, or has other arrays than `like`.
+          DamagedCheckpointError: If it is missing, or readable but not what was saved.
+          RunFolderError: If it cannot be read, or its arrays do not match `like`.
         """
         expected = {name: (leaf.shape, leaf.dtype) for name, leaf in _named_leaves(like).items()}
         arrays = self._read_whole(step, set(expected) if partial else None)
@@ -201,24 +210,24 @@ class Checkpoints:
             raise RunFolderError(
                 f"--workdir: checkpoint {step} in {self._directory} is of another network or optimizer:\n  "
                 + "\n  ".join(differences)
-                + "\nthe data's classes, the versions of the packages or the settings of JAX have changed since; bring "
-                "them back, or name another --workdir; nothing was changed"
+                + "\nthe data's classes, package versions or JAX settings have changed since; restore them, or name "
+                "another --workdir; nothing was changed"
             )
         leaves = [arrays[name] for name in _named_leaves(like)]
         return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
     def records_seen(self, step: int) -> RecordsDigest | None:
-        """Gives the records' digest that a checkpoint, which `load` has read, was saved with; None if it has none."""
+        """Returns the digest of the records saved with a checkpoint that `load` has read; None if it has none."""
         return self._records[step]
 
     def _read_whole(self, step: int, wanted: set[str] | None) -> dict[str, np.ndarray]:
-        """Reads arrays by name, those wanted or all; a second time where the first fails."""
+        """Reads the wanted arrays, or all, by name; tries twice."""
         if step not in self.steps():
             raise DamagedCheckpointError(f"checkpoint {step} cannot be read: {self._directory} has none of this step")
         for is_last in (False, True):
             try:
                 return self._read(step, wanted)
-            except Exception as error:  # Orbax and TensorStore raise many kinds for files that are gone or cut short
+            except Exception as error:  # Orbax and TensorStore raise many types for missing or truncated files
                 self._refuse_unreadable(step, error)
                 if is_last:
                     raise DamagedCheckpointError(
@@ -226,7 +235,7 @@ class Checkpoints:
                         if not isinstance(error, DamagedCheckpointError)
                         else str(error)
                     ) from error
-                self.close()  # whatever hindered it may have passed
+                self.close()  # the cause may have been temporary
         raise AssertionError("the last attempt returns or raises")
 
     def _read(self, step: int, wanted: set[str] | None) -> dict[str, np.ndarray]:
@@ -234,14 +243,14 @@ class Checkpoints:
         metadata = described.custom_metadata or {}
         layout, expected = metadata.get("packed", {}), metadata.get("digests")
         stored = {
-            name: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape)  # what Orbax takes for a shape
+            name: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape)  # Orbax reads only the shape and type
             for name, leaf in described.metadata.items()
             if wanted is None or expected is None or name in wanted or name in layout
         }
         arrays = unpacked(
             {name: np.asarray(leaf) for name, leaf in self._checkpointer.load(step, stored).items()}, layout
         )
-        if expected is None:  # of before arrays had digests of their own
+        if expected is None:  # an older version, with one digest for all arrays
             whole = metadata.get("digest") in (digests(arrays), whole_digest(arrays))
         else:
             whole = digests(arrays) == {name: expected.get(name) for name in arrays}
@@ -252,10 +261,10 @@ class Checkpoints:
         return arrays
 
     def _refuse_unreadable(self, step: int, error: Exception) -> None:
-        """Raises RunFolderError where the system refuses to read a file, or memory is short: that is no damage."""
+        """Raises RunFolderError if the system refuses to read a file or memory runs out, which is not damage."""
         fault: BaseException | None = os_error(error, self._directory / str(step))
         if isinstance(fault, FileNotFoundError):
-            fault = None  # of a file that is gone
+            fault = None  # a missing file is damage
         if fault is None and explain(error) is not None and not isinstance(error, OSError):
             fault = error
         if fault is None:
@@ -266,11 +275,11 @@ class Checkpoints:
         if fault is not None:
             raise RunFolderError(
                 f"--workdir: checkpoint {step} cannot be read: {explain(fault)}; it is left as it is, and the same "
-                "command goes on from it once it can be read"
+                "command continues from it once it can be read"
             ) from error
 
     def steps(self) -> set[int]:
-        """Lists the steps of all checkpoints, by their folders: a damaged one may be missing from Orbax's list."""
+        """Returns the steps of all checkpoint folders; Orbax's own list may omit damaged ones."""
         return {int(entry.name) for entry in self._directory.iterdir() if entry.name.isdecimal()}
 
     def set_aside(self, step: int, error: DamagedCheckpointError) -> None:
@@ -281,14 +290,14 @@ class Checkpoints:
         target = aside / f"{step}-{number}"
         self.close()
         (self._directory / str(step)).rename(target)
-        _log.warning("%s; set aside as %s, the one before it is used", error, target)
+        _log.warning("%s; set aside as %s, the previous one is used", error, target)
 
     def wait(self) -> None:
-        """Waits until what has been given to `save` is on the disk, and reads the first of a run back.
+        """Waits until all saves are on disk, and reads the first checkpoint of a run back.
 
         Raises:
-          OSError: If it cannot be written.
-          RunFailed: If the first cannot be read back.
+          OSError: If a checkpoint cannot be written.
+          RunFailed: If the first checkpoint cannot be read back.
         """
         writing, self._writing = self._writing, None
         if writing is not None:
@@ -305,15 +314,16 @@ class Checkpoints:
         step, self._reads_back = max(self._records), False
         try:
             self._read(step, None)
-        except Exception as error:  # whatever it is, the training must not go on in vain
+        except Exception as error:  # without checkpoints, training would be in vain
             raise RunFailed(
-                f"checkpoint {step} was saved in {self._directory} and cannot be read back: "
+                f"checkpoint {step} was saved in {self._directory} but cannot be read back: "
                 f"{explain(error) or f'{type(error).__name__}: {error}'}; name another --workdir, on a local disk"
             ) from error
 
     def close(self) -> None:
-        """Waits until everything is saved, as `wait`."""
-        self._loading.join()
+        """Waits as `wait` does, then releases Orbax and the memory for copies."""
+        if self._importing is not None:
+            self._importing.join()
         try:
             self.wait()
         finally:
@@ -328,7 +338,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _named_errors(self) -> Iterator[None]:
-        """Turns errors that stand for the system's into OSErrors of the folder."""
+        """Converts errors caused by the operating system to OSErrors that name the folder."""
         try:
             yield
         except Exception as error:
@@ -339,17 +349,17 @@ class Checkpoints:
 
 
 def load_newest_common(group: Sequence[Checkpoints], like: T) -> tuple[int, list[T]] | None:
-    """Reads the newest step of which all runs of a group have a whole checkpoint; damaged ones are set aside.
+    """Reads the newest step for which all runs of a group have an intact checkpoint, setting damaged ones aside.
 
     Args:
       group: Checkpoints of each run.
-      like: Tree of the structure and shapes of one run's state.
+      like: Tree with the structure and shapes of one run's state.
 
     Returns:
-      The step, and the state of each run as NumPy arrays; None where they have no step in common.
+      The step, and the state of each run as NumPy arrays; None if the runs have no step in common.
 
     Raises:
-      RunFolderError: If a checkpoint cannot be read, or has other arrays than `like`.
+      RunFolderError: If a checkpoint cannot be read, or its arrays do not match `like`.
     """
     while common := set.intersection(*(checkpoints.steps() for checkpoints in group)):
         states = []
@@ -365,12 +375,12 @@ def load_newest_common(group: Sequence[Checkpoints], like: T) -> tuple[int, list
 
 
 def _is_special(path: Path) -> bool:
-    """Whether a path has characters of a pattern, or some that are not UTF-8."""
+    """Returns whether a path contains glob or control characters, or is not UTF-8."""
     return re.search(r"[*?:\[\]{}\\%#\x00-\x1f\x7f\ud800-\udfff]", str(path)) is not None
 
 
 def _differences(found: _Shapes, expected: _Shapes, partial: bool) -> list[str]:
-    """Lists arrays that are not of the shape and type expected, the first few of them."""
+    """Lists the first few arrays without the expected shape and type."""
     names = expected if partial else {**found, **expected}
     lines = [
         f"{name}: saved {_described(found.get(name))}, expected {_described(expected.get(name))}"
@@ -385,11 +395,11 @@ def _described(array: tuple[tuple[int, ...], np.dtype] | None) -> str:
 
 
 def _orbax() -> Any:
-    """Imports Orbax, which takes a quarter of a second: programs can be compiled meanwhile."""
+    """Imports Orbax, which takes a quarter of a second."""
     orbax_messages.silence()
     return importlib.import_module("orbax.checkpoint.experimental.v1")
 
 
 def _named_leaves(tree: object) -> dict[str, np.ndarray | jax.Array]:
-    """The arrays of a tree by their paths, so that a checkpoint is a plain dictionary."""
+    """Returns the arrays of a tree by path, the form in which checkpoints store them."""
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}

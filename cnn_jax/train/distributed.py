@@ -1,4 +1,4 @@
-"""Several processes of one run, each with its own devices: how they agree."""
+"""Coordination of a run's processes, each with its own devices."""
 
 from __future__ import annotations
 
@@ -10,23 +10,16 @@ from jax.experimental import multihost_utils
 
 
 class OtherProcessFailed(Exception):
-    """The first process failed at what all depend on; its own message says why."""
+    """The first process failed at a task that all depend on; its own message says why."""
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes."""
+    """Returns whether this is the first process, which writes the run's files."""
     return jax.process_index() == 0
 
 
 def any_process(*conditions: bool) -> tuple[bool, ...]:
-    """Tells for each condition whether it holds in any process; all processes must call it at the same place.
-
-    Args:
-      conditions: Conditions of this process.
-
-    Returns:
-      As many answers, the same in every process.
-    """
+    """Returns for each condition whether it holds in any process; a collective operation."""
     if jax.process_count() == 1:
         return conditions
     gathered = multihost_utils.process_allgather(np.array(conditions))
@@ -34,31 +27,24 @@ def any_process(*conditions: bool) -> tuple[bool, ...]:
 
 
 def max_over_processes(value: float) -> float:
-    """Gives the greatest value of all processes; all processes must call it at the same place.
-
-    Args:
-      value: Value of this process.
-    """
+    """Returns the maximum of all processes' values; a collective operation."""
     return value if jax.process_count() == 1 else float(multihost_utils.process_allgather(np.float32(value)).max())
 
 
 def on_first(action: Callable[[], object]) -> None:
     """Calls a function in the first process, while the others wait for it.
 
-    Args:
-      action: Function without arguments.
-
     Raises:
-      OtherProcessFailed: In the others, where the function fails; in the first, whatever the function raised.
+      OtherProcessFailed: In the other processes, if the function fails. The first process raises its exception.
     """
     failure = None
     if is_first():
         try:
             action()
-        except Exception as error:  # the others must hear of it, whatever it is
+        except Exception as error:  # the other processes must learn of any failure
             failure = error
     (failed,) = any_process(failure is not None)
     if failure is not None:
         raise failure
     if failed:
-        raise OtherProcessFailed("the first process of this run could not go on; its own message says why")
+        raise OtherProcessFailed("the first process of this run failed; its own message says why")

@@ -1,7 +1,7 @@
-"""The data side of the compiled steps: images in memory on the devices, or streamed while they compute.
+"""Compiles the steps together with their data: images in device memory, or streamed from the host.
 
-Both give the same batches to the same step. Small data sets lie on the devices and many steps are one dispatch; large
-ones are read and decoded by `cnn_jax.data.sources.stream`, one step a dispatch.
+Small data sets are kept on the devices, and one dispatch runs many steps. Large ones are read and decoded by
+`cnn_jax.data.sources.stream`, one step per dispatch. Both run the same step on the same batches.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from cnn_jax.train.step import StepConfig, TrainState, eval_step, evaluate, trai
 if TYPE_CHECKING:
     from cnn_jax.data.sources.stream import Stream
 
-# What a random key is for: the first fold of the experiment's seed.
+# Purposes of random keys, folded into the experiment's key.
 _INIT, _ORDER, _STEP = range(3)
 
-Evaluation = Callable[[Variables], Sums]  # of a network's variables, over a whole split
+Evaluation = Callable[[Variables], Sums]  # evaluates variables on a whole split
 
 
 class Keys(NamedTuple):
-    """Random keys of a run: for the initial variables, the order of the images, and augmentation and dropout."""
+    """Random keys of a run: initial variables; order of the images; augmentation and dropout."""
 
     init: PRNGKeyArray
     order: PRNGKeyArray
@@ -46,19 +46,24 @@ class Keys(NamedTuple):
     @classmethod
     def of(cls, seed: int) -> Keys:
         """Derives the keys from an experiment's seed."""
-        key = jax.random.key(seed)
-        return cls(*(jax.random.fold_in(key, purpose) for purpose in (_INIT, _ORDER, _STEP)))
+        return cls(*_derived_keys(seed))
+
+
+@jax.jit  # one small program in place of five: each costs a hundredth of a second, even from the cache
+def _derived_keys(seed: Array) -> tuple[PRNGKeyArray, ...]:
+    key = jax.random.key(seed)
+    return tuple(jax.random.fold_in(key, purpose) for purpose in (_INIT, _ORDER, _STEP))
 
 
 class TrainInput(NamedTuple):
-    """Compiled train steps together with their batches.
+    """Compiled train steps with their batches.
 
     Attributes:
-      train_steps: Takes consecutive steps of an epoch: a function of the state, whose buffers are donated, the number
-        of the epoch from 0, its learning rates, the first step within it, and the one after the last. It returns what
-        `step.train_step` does.
-      program_text: Gives the compiled program as XLA writes it.
-      close: Ends what reads batches ahead.
+      train_steps: Takes consecutive steps of an epoch. Its arguments are the state, whose buffers are donated, the
+        epoch's number from 0, the epoch's learning rates, the first step within the epoch and the one after the last.
+        It returns the result of the last `step.train_step`.
+      program_text: Returns the text of the compiled program.
+      close: Stops prefetching batches.
     """
 
     train_steps: Callable[
@@ -76,25 +81,25 @@ def training(
     Args:
       config: Static part of the steps.
       split: Training images.
-      preprocessing: Constants of the training images, on the devices.
+      preprocessing: Constants that normalize the images, on the devices.
       keys: Random keys of the run, on the devices.
-      state: State of the shapes that will come.
+      state: State with the shapes to compile for.
       mesh: Mesh of the devices.
     """
-    where = (sharding.of_state(state, mesh, config.train), sharding.replicated(mesh))
+    shardings = (sharding.of_state(state, mesh, config.train), sharding.replicated(mesh))
     if isinstance(split, Split):
         data, sizes = on_devices(split, preprocessing, mesh), (len(split), config.train.batch_size)
-        start = keys.order, np.int32(0)
-        draw = compilation.compile_once(epoch_order, sizes, start, out_shardings=sharding.batches(mesh))
+        arguments = keys.order, np.int32(0)
+        draw = compilation.compile_once(epoch_order, sizes, arguments, out_shardings=sharding.batches(mesh))
         return in_memory(
-            train_steps, config, state, data, lambda epoch: draw(keys.order, epoch), keys.step, out_shardings=where
+            train_steps, config, state, data, lambda epoch: draw(keys.order, epoch), keys.step, out_shardings=shardings
         )
 
     from cnn_jax.data.device.device_feed import DeviceFeed
 
-    batches, like = _streamed(split, config.train.batch_size, preprocessing, mesh)
-    arguments = (state, like, np.float32(0), keys.step)
-    one_step = compilation.compile_once(train_step, config, arguments, donate_argnums=0, out_shardings=where)
+    batches, example = _streamed(split, config.train.batch_size, preprocessing, mesh)
+    step_arguments = (state, example, np.float32(0), keys.step)
+    one_step = compilation.compile_once(train_step, config, step_arguments, donate_argnums=0, out_shardings=shardings)
     feed: DeviceFeed | None = None
     next_step = -1
 
@@ -106,7 +111,7 @@ def training(
         if feed is None:
             feed, next_step = DeviceFeed(batches, step, sharding.one_batch(mesh)), step
         if step != next_step:
-            raise ValueError(f"streamed batches come in the order of the steps: step {step} in place of {next_step}")
+            raise ValueError(f"streamed batches come in the order of the steps: expected step {next_step}, got {step}")
         for learning_rate in learning_rates[first:last]:
             state, sums = one_step(state, Batch(*next(feed), preprocessing), learning_rate, keys.step)
         next_step += last - first
@@ -124,21 +129,21 @@ def in_memory(
     key: PRNGKeyArray,
     **jit: Any,
 ) -> TrainInput:
-    """Compiles train steps on images that lie on the devices, many of them one dispatch.
+    """Compiles train steps on images in device memory, many steps per dispatch.
 
     Args:
-      function: `step.train_steps`, or the same for all members of an ensemble.
-      static: Its static part.
-      state: State of the shapes that will come.
+      function: `step.train_steps`, or its counterpart for an ensemble.
+      static: Static first argument of the function.
+      state: State with the shapes to compile for.
       data: Training images.
-      order: Draws the batches of an epoch, [..., steps, batch]; they are kept for all dispatches of the epoch.
+      order: Draws the image indices of an epoch's batches, [..., steps, batch]; called once per epoch.
       key: Key of the run's steps.
       jit: Further arguments of `jax.jit`.
     """
     order = functools.lru_cache(maxsize=1)(order)
-    drawn = order(np.int32(0))
-    like = (state, data, drawn, np.zeros(drawn.shape[-2], np.float32), (np.int32(0), np.int32(0)), key)
-    program = compilation.compile_once(function, static, like, donate_argnums=0, **jit)
+    batches = order(np.int32(0))
+    arguments = (state, data, batches, np.zeros(batches.shape[-2], np.float32), (np.int32(0), np.int32(0)), key)
+    program = compilation.compile_once(function, static, arguments, donate_argnums=0, **jit)
 
     def chunk(
         state: TrainState, epoch: int, learning_rates: Float32[np.ndarray, " steps"], first: int, last: int
@@ -156,8 +161,8 @@ def evaluation(
     Args:
       config: Static part of the steps.
       split: Images to evaluate.
-      preprocessing: Constants of the training images, on the devices.
-      variables: Variables of the shapes that will come.
+      preprocessing: Constants that normalize the images, on the devices.
+      variables: Variables with the shapes to compile for.
       mesh: Mesh of the devices.
     """
     everywhere = sharding.replicated(mesh)
@@ -170,8 +175,8 @@ def evaluation(
 
     from cnn_jax.data.device.device_feed import DeviceFeed
 
-    batches, like = _streamed(split, size, preprocessing, mesh)
-    one_batch = compilation.compile_once(eval_step, config, (variables, like), out_shardings=everywhere)
+    batches, example = _streamed(split, size, preprocessing, mesh)
+    one_batch = compilation.compile_once(eval_step, config, (variables, example), out_shardings=everywhere)
 
     def streamed(variables: Variables) -> Sums:
         sums = Sums.zero(config.num_classes)
@@ -184,12 +189,10 @@ def evaluation(
 
 
 def on_devices(split: Split, preprocessing: Preprocessing, mesh: Mesh) -> DeviceSplit:
-    """Puts a split on the devices, whole on each; `preprocessing` is there already.
-
-    Devices on the host share the split's own memory.
+    """Replicates a split on the devices; CPU devices share its memory. `preprocessing` is on the devices already.
 
     Raises:
-      DataError: Where the images do not fit into a device's memory.
+      DataError: If the images do not fit into a device's memory.
     """
     memory.require_on_device(split.images.nbytes, mesh.local_devices[0].memory_stats())
     images, labels = sharding.put(
@@ -199,18 +202,18 @@ def on_devices(split: Split, preprocessing: Preprocessing, mesh: Mesh) -> Device
 
 
 def epoch_order(sizes: tuple[int, int], key: PRNGKeyArray, epoch: Int32[Array, ""]) -> Int32[Array, "steps b"]:
-    """Draws the batches of an epoch.
+    """Draws the image indices of an epoch's batches.
 
     Args:
-      sizes: (training images, images of a batch).
-      key: Key of the run's orders.
+      sizes: (training images, batch size).
+      key: Key for the order of the images.
       epoch: Number of the epoch, from 0.
     """
     return pipeline.epoch_order(jax.random.fold_in(key, epoch), *sizes)
 
 
 def _streamed(stream: Stream, size: int, preprocessing: Preprocessing, mesh: Mesh) -> tuple[Stream, Batch]:
-    """Gives a stream in batches, of which each process reads its own rows, and a batch of their shapes on devices."""
+    """Returns a stream of batches that reads this process's share, and an example batch on the devices."""
     from cnn_jax.data.sources.stream import Share
 
     batches = stream.in_batches(size, Share(jax.process_index(), jax.process_count()))

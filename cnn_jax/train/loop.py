@@ -1,4 +1,4 @@
-"""One run from its config to its result: the training loop."""
+"""The training loop: one run from its config to its result."""
 
 from __future__ import annotations
 
@@ -42,32 +42,32 @@ def train_and_evaluate(
     profile: bool = False,
     until_epoch: int | None = None,
 ) -> dict[str, Any]:
-    """Trains one network, or continues training it, and measures it on the test images.
+    """Trains a network, or resumes training it, and evaluates it on the test images.
 
     Args:
       experiment: The resolved config.
-      workdir: Folder of the run; a run that was stopped there is resumed, a finished one is not repeated.
+      workdir: Folder of the run. An interrupted run in it is resumed, a finished one is not repeated.
       data_dir: Folder of prepared data; None is the default folder.
-      console: Where progress is printed; None is standard output.
-      profile: Whether to trace some steps (`profiling.Trace`); of several processes the first traces, where any is
-        asked to.
-      until_epoch: Epoch after whose end the run saves and pauses; the learning-rate schedule still covers all of
+      console: Console for progress; None is standard output.
+      profile: Whether to trace some steps (`profiling.Trace`). With several processes, the first one traces if any
+        asks for it.
+      until_epoch: Epoch after which the run saves and pauses; the learning-rate schedule still covers all of
         train.epochs. None trains to the end.
 
     Returns:
       The content of result.json.
 
     Raises:
-      ConfigError: Where the config does not fit the data or the devices.
-      DataError: Where the images cannot be had.
-      GeometryError: Where the network cannot work on the images.
-      RunFolderError: Where the folder cannot be used.
-      WeightsError: Where the weights to start from cannot be read or do not fit.
-      DivergedError: Where the loss becomes infinite or not a number.
-      Stopped: On SIGTERM or SIGINT, once the state is saved.
+      ConfigError: If the config does not fit the data or the devices.
+      DataError: If the images are not available.
+      GeometryError: If the network does not fit the images.
+      RunFolderError: If the folder cannot be used.
+      WeightsError: If the initial weights cannot be read or do not fit.
+      DivergedError: If the loss becomes infinite or NaN.
+      Stopped: On SIGTERM or SIGINT, after saving the state.
       Paused: After `until_epoch`, once the state is saved.
-      RunFailed: Where the machine refuses memory or a file while it trains, or a record cannot be read.
-      OtherProcessFailed: Where the first of several processes raised one of these before the training began.
+      RunFailed: If memory or a file is refused during training, or a record cannot be read.
+      OtherProcessFailed: If the first of several processes raised one of these before training began.
     """
     preflight.check_settings()
     with Recorder(experiment, workdir, console, distributed.is_first()) as run, StopSignal() as stop:
@@ -109,14 +109,12 @@ def train_and_evaluate(
 
 
 class CompiledRun(NamedTuple):
-    """Initial state, compiled programs and layer table of a run, or of an ensemble.
-
-    The runs of an ensemble differ in their seed alone.
+    """Initial state, compiled programs and layer table of a run, or of an ensemble of runs that differ in the seed.
 
     Attributes:
-      state: State that training starts from; of an ensemble every array has a leading member axis.
+      state: Initial state; the arrays of an ensemble have a leading member axis.
       inputs: The train steps with their batches.
-      evaluations: Evaluation of each split that is measured, by name, the test split last.
+      evaluations: Evaluation of each measured split by name, the test split last.
       examples: Number of training images.
       summary: Layer table of the network.
     """
@@ -131,16 +129,16 @@ class CompiledRun(NamedTuple):
 def chunks(
     experiment: Experiment, steps_per_epoch: int, step: int, affordable_steps: Callable[[], int]
 ) -> Iterator[Chunk]:
-    """Cuts the rest of an epoch into dispatches.
+    """Splits the rest of an epoch into dispatches.
 
     Args:
       experiment: The resolved config.
       steps_per_epoch: Steps of an epoch.
-      step: Steps taken since the start of the training.
-      affordable_steps: Gives the most steps of the next dispatch.
+      step: Steps taken since the start of training.
+      affordable_steps: Returns the largest number of steps for the next dispatch.
 
     Yields:
-      Chunks up to the end of the epoch. Windows end where whole dispatches do, however these were cut, so that a
+      Chunks up to the end of the epoch. Windows end only with full dispatches of steps_per_dispatch steps, so that a
       resumed run has the same records.
     """
     epoch_start = step - step % steps_per_epoch
@@ -164,24 +162,24 @@ def train(
     compile_seconds: float = 0.0,
     until_epoch: int | None = None,
 ) -> list[Result | None]:
-    """Trains the network of a run, or the networks of an ensemble in lockstep, to the end of their epochs.
+    """Trains a run, or the members of an ensemble in lockstep, for all epochs.
 
     Args:
-      group: The run, or the members of the ensemble. One whose loss is not finite gets an error and ends; the others
+      group: The run, or the members of the ensemble. A run whose loss is not finite ends with an error; the others
         continue.
-      compiled: Their initial state and compiled programs.
+      compiled: Initial state and compiled programs.
       stop: Signal to stop between two dispatches.
       profile: Whether to trace some steps.
-      compile_seconds: Seconds spent on making the initial state and compiling.
-      until_epoch: Epoch after whose end the runs save and pause; None trains to the end.
+      compile_seconds: Seconds spent on the initial state and on compilation.
+      until_epoch: Epoch after which the runs save and pause; None trains to the end.
 
     Returns:
-      The result of each run; None where it has an error.
+      The result of each run; None if it ended with an error.
 
     Raises:
-      Stopped: On a signal, once the states are saved.
+      Stopped: On a signal, after saving the states.
       Paused: After `until_epoch`, once the states are saved.
-      RunFailed: Where the machine refuses memory or a file, or a record cannot be read.
+      RunFailed: If memory or a file is refused, or a record cannot be read.
     """
     started, evaluation_seconds = time.monotonic(), 0.0
     experiment, state, step = group.experiment, compiled.state, int(np.ravel(compiled.state.step)[0])
@@ -194,10 +192,10 @@ def train(
     dispatcher = Dispatcher(compiled.inputs.train_steps, trace)
     for run in group.runs:
         run.resume(step, epochs * steps_per_epoch)
-    group.reserve(state)
+    group.prepare_saves(state)
 
     def record_finished(max_in_flight: int) -> None:
-        """Records the metrics of finished dispatches, waiting until at most `max_in_flight` remain."""
+        """Records the metrics of finished dispatches, waiting until at most `max_in_flight` are unfinished."""
         for chunk, (epoch_sums, window_sums) in dispatcher.read(max_in_flight):
             end = epoch * steps_per_epoch + chunk.last
             group.show(end, end / steps_per_epoch, epoch_sums)
@@ -215,7 +213,7 @@ def train(
                 step = epoch * steps_per_epoch + chunk.last
                 if chunk.ends_window:
                     state = state.reset("window_sums")
-                # One dispatch stays in flight, so that the devices never wait; processes agree with none in flight.
+                # One dispatch stays in flight, so that the devices never wait. Several processes synchronize first.
                 record_finished(max_in_flight=0 if jax.process_count() > 1 or chunk.last == steps_per_epoch else 1)
                 if chunk.last == steps_per_epoch or not group.running:
                     break
@@ -230,8 +228,8 @@ def train(
             seconds = time.monotonic() - epoch_started
             images = compiled.examples - first_step % steps_per_epoch * experiment.train.batch_size
             learning_rate = float(learning_rates[epoch, -1])
-            more = {"learning_rate": learning_rate, "images_per_second": images / seconds, "seconds": seconds}
-            group.record(step, epoch + 1.0, TRAIN, jax.device_get(state.epoch_sums), **more)
+            figures = {"learning_rate": learning_rate, "images_per_second": images / seconds, "seconds": seconds}
+            group.record(step, epoch + 1.0, TRAIN, jax.device_get(state.epoch_sums), **figures)
             state = state.reset("epoch_sums")
             if (epoch + 1) % experiment.train.eval_every_epochs == 0 or epoch + 1 == epochs:
                 evaluation_started = time.monotonic()

@@ -16,13 +16,13 @@ from cnn_jax.run import metrics
 
 
 class Predictions(NamedTuple):
-    """One batch as the metrics see it.
+    """Inputs of the metrics for one batch.
 
     Attributes:
-      losses: Cross-entropy of each example in nats, without label smoothing; 0 for what fills up a batch.
-      labels: One-hot labels; zeros for what fills up a batch.
-      rank: Number of classes that the network puts before each label, as `rank` counts them.
-      real: True for an example, False for what fills up a batch.
+      losses: Cross-entropy of each example in nats, without label smoothing; 0 for padding of the batch.
+      labels: One-hot labels; zeros for padding.
+      rank: Rank of each label from 0, as computed by `rank`.
+      real: True for examples, False for padding.
     """
 
     losses: Float[Array, " b"]
@@ -31,7 +31,7 @@ class Predictions(NamedTuple):
     real: Bool[Array, " b"]
 
 
-# What is summed over the examples; `run/metrics.py` makes the metrics of the sums.
+# Sums over the examples, from which `run/metrics.py` computes the metrics.
 TERMS: dict[str, Callable[[Predictions], Array]] = {
     "loss": lambda batch: jnp.sum(batch.losses),
     "correct": lambda batch: jnp.sum((batch.rank < 1) & batch.real, dtype=jnp.int32),
@@ -41,13 +41,13 @@ TERMS: dict[str, Callable[[Predictions], Array]] = {
 
 
 class Sums(collections.namedtuple("Sums", TERMS)):  # type: ignore[misc]  # its fields are the terms
-    """Sums over examples, one for each of TERMS."""
+    """Sums over examples, one field for each of TERMS."""
 
     __slots__ = ()
 
     @classmethod
     def zero(cls, classes: int) -> Sums:
-        """Makes the sums over no example."""
+        """Returns the sums over no examples."""
         logits, weights = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((1, classes), (1,)))
         shapes = jax.eval_shape(measure, logits, logits, weights)
         zeros: Sums = jax.tree.map(lambda term: jnp.zeros(term.shape, term.dtype), shapes)
@@ -58,16 +58,13 @@ class Sums(collections.namedtuple("Sums", TERMS)):  # type: ignore[misc]  # its 
 
 
 def measure(logits: Float[Array, "b k"], targets: Float[Array, "b k"], weights: Float[Array, " b"]) -> Sums:
-    """Sums the metrics of one batch.
+    """Computes the sums of one batch.
 
     Args:
       logits: Logits of the network.
-      targets: Probabilities of the classes. The label is the most probable class, the first of equals: of an image
-        mixed from two, the heavier one's.
-      weights: 1 for an example, 0 for what fills up a batch.
-
-    Returns:
-      The sums over the examples.
+      targets: Probabilities of the classes. The label is the first of the most probable classes; for an image mixed
+        from two, that of the larger share.
+      weights: 1 for an example, 0 for padding of the batch.
     """
     labels, real = jnp.argmax(targets, axis=-1).astype(jnp.int32), weights > 0
     batch = Predictions(
@@ -80,16 +77,15 @@ def measure(logits: Float[Array, "b k"], targets: Float[Array, "b k"], weights: 
 
 
 def rank(logits: Float[Array, "b k"], labels: Int32[Array, " b"]) -> Int32[Array, " b"]:
-    """Counts the classes that a network puts before the label, without sorting them.
+    """Computes the rank of each label among the logits, without sorting.
 
     Args:
       logits: Logits of the network.
       labels: Class numbers.
 
     Returns:
-      Logits greater than the label's, and equal ones of lower class numbers, as `argmax` and `top_k` break ties:
-      0 where the label is predicted, less than k where it is among the first k. A label whose logit is not
-      a number comes last.
+      The number of greater logits, plus equal logits of lower class numbers, as `argmax` and `top_k` break ties: 0 if
+      the label is predicted, below k if it is in the top k. A label with a NaN logit ranks last.
     """
     own = jnp.take_along_axis(logits, labels[:, None], axis=1)
     earlier = jnp.arange(logits.shape[1]) < labels[:, None]
@@ -104,7 +100,7 @@ def means(sums: Sums, classes: int) -> dict[str, float]:
       classes: Number of classes.
 
     Returns:
-      The metrics of METRICS that have a meaning for so many classes, by name.
+      The metrics of METRICS that are defined for this number of classes, by name.
     """
     host = jax.tree.map(np.asarray, sums)
     values = {metric.name: metric.value(host, classes) for metric in metrics.METRICS if metric.value is not None}

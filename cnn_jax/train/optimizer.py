@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules from the config, by optax."""
+"""Builds optax optimizers and learning-rate schedules from the config."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import functools
 from typing import Any, assert_never
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Float32
@@ -17,18 +16,18 @@ from cnn_jax.config.optimizer import OPTIMIZERS
 
 
 def build(config: cfg.Optimizer) -> optax.GradientTransformation:
-    """Builds the optimizer without its learning rate, which the train step multiplies in.
+    """Builds an optimizer without its learning rate.
 
-    The rate stays out so that runs which differ in it alone share one compiled program.
+    The train step multiplies the updates by the learning rate, so that runs that differ only in it share a program.
 
     Args:
-      config: Section of an optimizer in `OPTIMIZERS`, with weight decay and clipping.
+      config: Config of an optimizer in `OPTIMIZERS`, with weight decay and clipping.
 
     Returns:
-      A transformation of gradients into updates, which are subtracted.
+      A transformation of gradients to updates, which the train step subtracts.
 
     Raises:
-      ValueError: Where no optimizer has this name.
+      ValueError: If no optimizer has this name.
     """
     clip = () if config.clip_norm is None else (optax.clip_by_global_norm(config.clip_norm),)
     mask = decayed if config.weight_decay_mask == "kernels" else None
@@ -45,17 +44,17 @@ def sgd(config: cfg.Sgd, decay: optax.GradientTransformation) -> Parts:
 
 
 def rmsprop(config: cfg.RmsProp, decay: optax.GradientTransformation) -> Parts:
-    """RMSProp with momentum; the decay is part of the gradient."""
+    """RMSProp with momentum; weight decay is added to the gradient."""
     return decay, optax.scale_by_rms(config.decay, config.eps, initial_scale=1.0), optax.trace(config.momentum)
 
 
 def adam(config: cfg.Adam, decay: optax.GradientTransformation) -> Parts:
-    """Adam; the decay is part of the gradient."""
+    """Adam; weight decay is added to the gradient."""
     return decay, optax.scale_by_adam(config.b1, config.b2, config.eps)
 
 
 def adamw(config: cfg.AdamW, decay: optax.GradientTransformation) -> Parts:
-    """Adam with the decay apart from the gradient."""
+    """Adam with decoupled weight decay."""
     return optax.scale_by_adam(config.b1, config.b2, config.eps), decay
 
 
@@ -64,27 +63,27 @@ def decayed(params: Any) -> Any:
     return jax.tree.map(lambda array: array.ndim > 1, params)
 
 
-@functools.lru_cache(maxsize=64)  # seeds of one point share theirs, and need not compile it again
+@functools.lru_cache(maxsize=64)  # runs that differ in the seed need not compile the schedule again
 def learning_rates(
     schedule: cfg.Schedule, peak: float, epochs: int, steps_per_epoch: int
 ) -> Float32[np.ndarray, "epochs steps"]:
-    """Computes the learning rate of every step of a training.
+    """Computes the learning rate of every training step.
 
     Args:
-      schedule: Constant, cosine, one-cycle or step schedule; warm-up is part of the epochs.
-      peak: Learning rate of the config, the schedule's highest value.
-      epochs: Epochs of the training.
-      steps_per_epoch: Batches of an epoch.
+      schedule: Constant, cosine, one-cycle or step schedule; the epochs include warm-up.
+      peak: Learning rate of the config, the schedule's maximum.
+      epochs: Number of epochs.
+      steps_per_epoch: Number of batches per epoch.
 
     Returns:
-      One row for each epoch, read-only.
+      One row per epoch, read-only.
     """
     total = epochs * steps_per_epoch
     if isinstance(schedule, cfg.OneCycle):
         rates = _one_cycle(schedule, peak, total)
     else:
         each_step = jax.jit(jax.vmap(_schedule_function(schedule, peak, steps_per_epoch, total)))
-        rates = np.asarray(each_step(jnp.arange(total)), np.float32)
+        rates = np.asarray(each_step(np.arange(total, dtype=np.int32)), np.float32)
     rates.setflags(write=False)
     return rates.reshape(epochs, steps_per_epoch)
 
@@ -92,7 +91,7 @@ def learning_rates(
 def _schedule_function(
     schedule: cfg.Constant | cfg.Cosine | cfg.Step, peak: float, steps_per_epoch: int, total: int
 ) -> optax.Schedule:
-    """Gives the learning rate as a function of the step."""
+    """Returns the learning rate as a function of the step."""
     warmup = min(round(schedule.warmup_epochs * steps_per_epoch), total - 1)
     main = total - warmup
     match schedule:
@@ -106,16 +105,16 @@ def _schedule_function(
             assert_never(schedule)
     if not warmup:
         return after
-    # The first step already moves: the ramp's zero lies one step before it.
+    # The first step has a positive learning rate: the ramp starts from zero one step earlier.
     ramp = optax.linear_schedule(peak / (warmup + 1), peak * warmup / (warmup + 1), max(warmup - 1, 1))
     return optax.join_schedules([ramp, after], [warmup])
 
 
 def _one_cycle(schedule: cfg.OneCycle, peak: float, total: int) -> Float32[np.ndarray, " steps"]:
-    """Computes the one-cycle schedule: half a cosine up to the peak's step, another down to the last step.
+    """Computes the one-cycle schedule: half a cosine up to the step of the peak, another down to the last step.
 
-    The formula is that of PyTorch's OneCycleLR, whose peak lies one step earlier for the same share of the training.
-    Trainings of one and of two steps have no step for all three rates; their last step has the highest.
+    The formula is that of PyTorch's OneCycleLR, whose peak is one step earlier for the same fraction of training.
+    With only one or two steps, the last step has the peak rate.
     """
     top = 0 if total == 1 else min(max(round(schedule.peak * total), 1), max(total - 2, 1))
     steps = np.arange(total)
@@ -125,9 +124,9 @@ def _one_cycle(schedule: cfg.OneCycle, peak: float, total: int) -> Float32[np.nd
 
 
 def _drops(schedule: cfg.Step, steps_per_epoch: int, total: int, warmup: int) -> dict[int, float]:
-    """Gives the factors at the steps after warm-up where the rate drops.
+    """Returns the factor of each drop by its step after warm-up.
 
-    A drop takes place after the first step and no later than at the last one; several may fall on one step.
+    Drops are moved to between the second and the last step; several may coincide.
     """
     drops: dict[int, float] = {}
     for epoch in schedule.boundaries if total > 1 else ():

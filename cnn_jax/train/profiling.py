@@ -1,4 +1,4 @@
-"""Step times, and a trace of some steps."""
+"""Dispatches train steps, measures step times, and traces some steps."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from cnn_jax.train import distributed
 
 FOLDER, DESCRIPTION, PROGRAM = "profile", "profile.json", "program.txt"
 
-MAX_DISPATCH_SECONDS = 2.0  # a signal waits for the end of one or two dispatches
+MAX_DISPATCH_SECONDS = 2.0  # a stop signal waits for one or two dispatches
 
-_FIRST_STEP, _NUM_STEPS = 10, 10  # of a trace; the first steps also pay for what is done once
+_FIRST_STEP, _NUM_STEPS = 10, 10  # traced steps; the first steps include one-time costs
 
 
 class Chunk(NamedTuple):
-    """Steps of an epoch that are one dispatch.
+    """Steps of an epoch that run in one dispatch.
 
     Attributes:
       first: First step within the epoch.
-      last: Step within the epoch after the last.
-      ends_window: Whether the metrics since the last record are recorded after it.
+      last: Step after the last one within the epoch.
+      ends_window: Whether to record the metrics since the last record after this chunk.
     """
 
     first: int
@@ -42,36 +42,36 @@ class Dispatcher:
     """Dispatches the compiled train steps, reads their metrics, times them, and traces some."""
 
     def __init__(self, train_steps: Callable[..., tuple[Any, Any]], trace: Trace | None = None):
-        """Starts counting.
+        """Creates a dispatcher.
 
         Args:
-          train_steps: Takes (state, epoch, learning_rates, first, last); gives the state and its sums.
-          trace: Trace of some of the steps that follow.
+          train_steps: Maps (state, epoch, learning_rates, first, last) to (state, sums).
+          trace: Trace of some of the steps.
         """
-        self._train_steps, self._trace = train_steps, trace  # no trace once it is written
+        self._train_steps, self._trace = train_steps, trace  # the trace is None once written
         self._taken = 0
-        # Dispatches whose metrics have not been read, the oldest first: chunk, sums, start time, whether it is timed.
+        # Dispatches with unread metrics, oldest first: (chunk, sums, start time, whether it is timed).
         self._in_flight: collections.deque[tuple[Chunk, Any, float, bool]] = collections.deque()
         self._previous_end = 0.0
-        self._seconds: list[float] = []  # of one step, in each timed dispatch
-        self._steps: list[int] = []
+        self._seconds: list[float] = []  # seconds per step of each timed dispatch
+        self._steps: list[int] = []  # steps of each timed dispatch
 
     def dispatch(self, state: Any, epoch: int, learning_rates: np.ndarray, chunk: Chunk) -> Any:
         """Dispatches the steps of a chunk.
 
         Args:
-          state: State before them; its buffers are donated.
+          state: State before the chunk; its buffers are donated.
           epoch: Number of the epoch, from 0.
           learning_rates: Learning rates of the epoch.
           chunk: The steps.
 
         Returns:
-          The state after them.
+          The state after the chunk.
         """
         if self._trace is not None and self._taken == self._trace.steps.start:
             jax.block_until_ready(state)
             self._trace.start()
-            # Dispatches in flight were waited for by the trace, so their times say nothing.
+            # The trace waited for the dispatches in flight, so their times are not valid.
             self._in_flight = collections.deque((*dispatch[:3], False) for dispatch in self._in_flight)
         called, traced = time.monotonic(), self._trace is not None and self._trace.running
         state, sums = self._train_steps(state, epoch, learning_rates, chunk.first, chunk.last)
@@ -84,14 +84,14 @@ class Dispatcher:
         return state
 
     def affordable_steps(self) -> int:
-        """Gives the most steps of the next dispatch: traced ones are dispatches of their own, no others take long."""
+        """Returns the largest number of steps within MAX_DISPATCH_SECONDS and up to the trace's next edge."""
         seconds = distributed.max_over_processes(self.seconds_per_step)
         steps = self._trace.steps if self._trace is not None else range(0)
-        to_edge = [edge - self._taken for edge in (steps.start, steps.stop) if edge > self._taken]
-        return min([*to_edge, max(1, int(MAX_DISPATCH_SECONDS / seconds)) if seconds else 1])
+        to_edges = [edge - self._taken for edge in (steps.start, steps.stop) if edge > self._taken]
+        return min([*to_edges, max(1, int(MAX_DISPATCH_SECONDS / seconds)) if seconds else 1])
 
     def read(self, in_flight: int = 0) -> Iterator[tuple[Chunk, Any]]:
-        """Waits for dispatches, the oldest first, until so many are in flight.
+        """Waits for dispatches, oldest first, until at most `in_flight` are unfinished.
 
         Yields:
           (chunk, its sums on the host).
@@ -110,41 +110,37 @@ class Dispatcher:
 
     @property
     def seconds_per_step(self) -> float:
-        """Seconds of a step in the last timed dispatch; 0 where none has been timed."""
+        """Seconds per step of the last timed dispatch; 0 if none was timed."""
         return self._seconds[-1] if self._seconds else 0.0
 
     def percentiles(self) -> Percentiles | None:
-        """Computes percentiles of a step's time in seconds, a dispatch's time shared evenly by its steps.
-
-        Returns:
-          The percentiles; None where no dispatch was timed. Traced dispatches are not.
-        """
+        """Computes percentiles of the seconds per step, without traced dispatches; None if no dispatch was timed."""
         if not self._seconds:
             return None
         found = np.percentile(self._seconds, (50, 90, 99), weights=self._steps, method="inverted_cdf")
         return Percentiles(**dict(zip(("p50", "p90", "p99"), found.tolist(), strict=True)))
 
     def close(self) -> None:
-        """Ends a trace that is running."""
+        """Stops the trace if it is running."""
         if self._trace is not None and self._trace.running:
             self._trace.stop(self._taken)
             self._trace = None
 
 
 class Trace:
-    """An XProf trace of steps 10 to 20 of what this process trains; of the first ones where there are no more than 10.
+    """An XProf trace of steps 10 to 20 that this process trains, or of the first ones if there are at most 10.
 
-    It ends with the epoch at the latest, so that it holds nothing but training. Of several processes the first traces
-    its own devices; the others only cut their dispatches at the same steps, because all must dispatch alike.
+    It ends with the epoch at the latest, so that it contains only training. The first of several processes traces its
+    own devices; the others only split their dispatches at the same steps, because all must dispatch alike.
     """
 
     def __init__(self, run: Recorder, steps_left: int, program: Callable[[], str | None]):
-        """Stores its arguments; tracing starts later.
+        """Creates a trace without starting it.
 
         Args:
-          run: Run in whose folder `profile/` is written, in place of an older one.
-          steps_left: Steps that this process is going to train.
-          program: Gives the compiled program's text.
+          run: Run in whose folder `profile/` is written, replacing an older one.
+          steps_left: Number of steps that this process will train.
+          program: Returns the text of the compiled program.
         """
         first = _FIRST_STEP if steps_left > _FIRST_STEP else 0
         self.steps = range(first, min(first + _NUM_STEPS, steps_left))
@@ -152,20 +148,20 @@ class Trace:
         self._run, self._folder, self._program = run, run.folder.path / FOLDER, program
 
     def start(self) -> None:
-        """Starts tracing; the devices should be idle."""
+        """Starts tracing; the devices must be idle."""
         self.running = True
         if not distributed.is_first():
             return
         shutil.rmtree(self._folder, ignore_errors=True)
         options = jax.profiler.ProfileOptions()
-        options.python_tracer_level = 0  # every Python call would be an event, and slow down what is measured
+        options.python_tracer_level = 0  # events for Python calls would slow down the steps
         jax.profiler.start_trace(self._folder, profiler_options=options)
 
     def stop(self, taken: int) -> None:
         """Stops tracing and writes the trace, profile.json last.
 
         Args:
-          taken: Steps that this process has taken; the devices should be done with them.
+          taken: Steps that this process has taken; the devices must have finished them.
         """
         self.running = False
         if not distributed.is_first():

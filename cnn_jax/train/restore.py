@@ -1,4 +1,4 @@
-"""Trained networks, ready to be used: of a finished run, or of published weights."""
+"""Loads trained networks, from a finished run or from published weights."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadyNetwork:
-    """A network with what it takes to use it.
+    """A trained network, its preprocessing and its class names.
 
     Attributes:
-      experiment: Config whose data section says how pictures are read.
-      image_shape: (height, width, channels) in pixels that the network takes.
+      experiment: Config, whose data section says how pictures are read.
+      image_shape: (height, width, channels) of the network's input in pixels.
       class_names: Names of the classes in label order.
       config: Static part of the network's programs.
       normalization: Constants that normalize the pixels.
       variables: Variables of the network.
-      dtype: Type of the pixels that it takes, "uint8" or "float32".
+      dtype: Type of the input pixels, "uint8" or "float32".
     """
 
     experiment: Experiment
@@ -55,28 +55,20 @@ class ReadyNetwork:
     dtype: str = "uint8"
 
     def logits(self, images: Images) -> Float32[np.ndarray, "n k"]:
-        """Computes the logits of any number of images as evaluation does.
-
-        Args:
-          images: Pixels 0 to 255, of the network's image shape.
-        """
+        """Computes the logits of any number of images, with pixels 0 to 255, as evaluation does."""
         size = min(self.experiment.train.eval_batch_size, len(images))
         arguments = (self.variables, images[:size], self.normalization)
         compiled = compilation.compile_once(step.predict, self.config, arguments)
         parts = []
         for start in range(0, len(images), size):
             batch = images[start : start + size]
-            # One compiled shape: the last batch is filled up, and the filling cut off.
-            filled = np.resize(batch, (size, *batch.shape[1:]))
-            parts.append(np.asarray(compiled(self.variables, filled, self.normalization))[: len(batch)])
+            # The last batch is padded to the compiled shape.
+            padded = np.resize(batch, (size, *batch.shape[1:]))
+            parts.append(np.asarray(compiled(self.variables, padded, self.normalization))[: len(batch)])
         return np.concatenate(parts)
 
     def probabilities(self, images: Images) -> Float32[np.ndarray, "n k"]:
-        """Computes the softmax probabilities of any number of images.
-
-        Args:
-          images: Pixels 0 to 255, of the network's image shape.
-        """
+        """Computes the softmax probabilities of any number of images, with pixels 0 to 255."""
         return np.asarray(jax.nn.softmax(self.logits(images)))
 
 
@@ -95,18 +87,12 @@ class FinishedRun(ReadyNetwork):
     records_seen: RecordsDigest | None = None
 
     def evaluate(self, split: Split | Stream) -> dict[str, float]:
-        """Measures the network on a split, by the evaluation that training uses.
-
-        Args:
-          split: Images of the run's shape, with labels.
-
-        Returns:
-          The metrics by name.
-        """
+        """Evaluates the network on a split as training does, and returns the metrics by name."""
         mesh = sharding.data_mesh()
         config = dataclasses.replace(self.config, mesh=mesh.abstract_mesh)
-        start = Preprocessing(self.normalization), self.variables
-        preprocessing, variables = sharding.put(start, sharding.replicated(mesh))
+        preprocessing, variables = sharding.put(
+            (Preprocessing(self.normalization), self.variables), sharding.replicated(mesh)
+        )
         sums = inputs.evaluation(config, split, preprocessing, variables, mesh)(variables)
         return metrics.means(sums, len(self.class_names))
 
@@ -117,29 +103,29 @@ class FinishedRun(ReadyNetwork):
           data_dir: Folder of prepared data; None is the default folder.
 
         Raises:
-          DataError: Where they cannot be had, or are no longer those that the run saw.
+          DataError: If the images are not available, or have changed since the run.
         """
         fields = " ".join(f"--config.data.{name}=PATH" for name in locations.paths(self.experiment))
         try:
             loaded = identity.load(self.experiment, data_dir)
         except DataError as error:
-            where = f"\nif the images of {self.folder.path} lie elsewhere now, say where: {fields}" if fields else ""
-            raise DataError(f"{error}{where}") from error
-        fix = "bring the old files back" + (f", or say where these lie: {fields}" if fields else "")
+            fix = f"\nif the images of {self.folder.path} have moved, give their new paths: {fields}" if fields else ""
+            raise DataError(f"{error}{fix}") from error
+        fix = "bring the old files back" + (f", or give their new paths: {fields}" if fields else "")
         identity.refuse_changed_data(self.folder, loaded.described, fix)
         return loaded.dataset
 
 
 def load(workdir: Path, moved: Mapping[str, str] | None = None) -> FinishedRun:
-    """Opens a finished run's folder; of its checkpoint only the network's variables are read.
+    """Loads a finished run, reading only the network's variables from its checkpoint.
 
     Args:
       workdir: Folder of the run.
-      moved: Where its data lie now, by the field of config.data; None: where they lay.
+      moved: New paths of the data, by field of config.data; None if the data have not moved.
 
     Raises:
-      ConfigError: Where `moved` names a field that its data source does not have, or JAX's settings are refused.
-      RunFolderError: Where there is no finished run, its checkpoint is damaged, or its config.json or dataset.json was
+      ConfigError: If `moved` names a field that the data source does not have, or JAX's settings are refused.
+      RunFolderError: If there is no finished run, its checkpoint is damaged, or its config.json or dataset.json was
         changed.
     """
     preflight.check_settings()
@@ -152,7 +138,7 @@ def load(workdir: Path, moved: Mapping[str, str] | None = None) -> FinishedRun:
     experiment = locations.moved(experiment, {**folder.data_paths(), **(moved or {})})
     compilation.enable_cache()
     config = StepConfig.of(experiment, len(described.class_names))
-    # A checkpoint's arrays have the names of the training state; what the network does not need is left out.
+    # Checkpoints have the structure of the training state; the fields that the network does not need are not read.
     shape = step.state_shape(config, described.image_shape)
     unused: Any = dict.fromkeys(
         ("step", "opt_state", "epoch_sums", "window_sums", *(["params"] * bool(shape.averaged)))
@@ -180,10 +166,10 @@ def load(workdir: Path, moved: Mapping[str, str] | None = None) -> FinishedRun:
 
 
 def with_published(weights: PublishedWeights) -> ReadyNetwork:
-    """Makes published weights ready to be used.
+    """Creates a network from published weights.
 
     Raises:
-      ConfigError: Where JAX's settings are refused.
+      ConfigError: If JAX's settings are refused.
     """
     preflight.check_settings()
     compilation.enable_cache()

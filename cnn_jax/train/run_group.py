@@ -1,4 +1,4 @@
-"""The runs that the training loop writes: one, or the members of an ensemble."""
+"""Folders, checkpoints and results of the training loop's run, or of an ensemble's members."""
 
 from __future__ import annotations
 
@@ -30,18 +30,17 @@ T = TypeVar("T")
 
 @dataclasses.dataclass
 class RunGroup:
-    """Writes the folders of runs that train in lockstep and differ in their seed alone.
+    """Writes the folders of runs that train in lockstep and differ only in their seed.
 
-    Arrays of an ensemble have a leading member axis, those of one run have none. A run with an error is no longer
-    written.
+    A run with an error is no longer written.
 
     Attributes:
       runs: Recorder of each run, its folder locked.
-      described: Data set of each run, checked to be the one that its folder records.
-      stacked: Whether arrays have a leading member axis.
-      checkpoints: Checkpoints of each run; `begin` opens them. Of an ensemble's at least the last two are kept, so that
-        its members always have a step in common.
-      saved_at: Moment of the last save, or of the start.
+      described: Data set of each run, checked against its folder.
+      stacked: Whether arrays have a leading member axis, as in an ensemble.
+      checkpoints: Checkpoints of each run, opened by `begin`. An ensemble keeps at least the last two, so that its
+        members always have a step in common.
+      saved_at: Time of the last save, or of the start.
     """
 
     runs: Sequence[Recorder]
@@ -56,7 +55,7 @@ class RunGroup:
         return self.runs[0].experiment
 
     def begin(self) -> None:
-        """Writes what describes each run before it trains, and opens its checkpoints."""
+        """Writes the description and provenance of each run, and opens its checkpoints."""
         keep_last = max(self.experiment.checkpoint.keep_last, 2 if self.stacked else 1)
         for run, described in zip(self.runs, self.described, strict=True):
             run.begin(described, identity.provenance_of(run.experiment, described, len(self.runs)))
@@ -65,17 +64,17 @@ class RunGroup:
             run.closing.callback(self.checkpoints[-1].close)
 
     def restore(self, like: T) -> list[T] | None:
-        """Reads the newest step of which every run has a whole checkpoint; damaged ones are set aside.
+        """Reads the newest step for which every run has an intact checkpoint, setting damaged ones aside.
 
         Args:
-          like: Tree of the structure and shapes of one run's state.
+          like: Tree with the structure and shapes of one run's state.
 
         Returns:
-          The state of each run, as NumPy arrays; None if they have no step in common.
+          The state of each run, as NumPy arrays; None if the runs have no step in common.
 
         Raises:
-          RunFolderError: If a checkpoint cannot be read, is of another network, or was saved with other records than
-            those of metrics.jsonl.
+          RunFolderError: If a checkpoint cannot be read, is of another network, or does not match the records in
+            metrics.jsonl.
         """
         found = load_newest_common(self.checkpoints, like)
         if found is None:
@@ -92,55 +91,55 @@ class RunGroup:
         return {number: run for number, run in enumerate(self.runs) if run.error is None}
 
     def member(self, number: int, tree: Any) -> Any:
-        """Gives a run's part of a tree of arrays."""
+        """Returns a run's slice of a tree of arrays."""
         return jax.tree.map(operator.itemgetter(number), tree) if self.stacked else tree
 
     def _means(self, number: int, sums: Sums) -> dict[str, float]:
         return means(self.member(number, sums), len(self.described[0].class_names))
 
     def show(self, step: int, epoch: float, epoch_sums: Sums) -> None:
-        """Shows the running means of an epoch, and ends runs whose loss is not finite."""
+        """Displays the running means of an epoch, and ends runs whose loss is not finite."""
         for number, run in self.running.items():
             run.show(MetricRecord(step, epoch, TRAIN, self._means(number, epoch_sums)))
 
-    def record(self, step: int, epoch: float, split: str, sums: Sums, **more: float) -> None:
+    def record(self, step: int, epoch: float, split: str, sums: Sums, **values: float) -> None:
         """Records the metrics of each run.
 
         Args:
           step: Steps taken.
-          epoch: Passes over the training images, a fraction within one.
-          split: Name of the split, as `MetricRecord` has it.
+          epoch: Epochs completed, including fractions.
+          split: Name of the split, as in `MetricRecord`.
           sums: Sums of the metrics, on the host.
-          more: Further values of the record.
+          values: Further values of the record.
         """
         for number, run in self.running.items():
-            run.record(MetricRecord(step, epoch, split, self._means(number, sums) | more))
+            run.record(MetricRecord(step, epoch, split, self._means(number, sums) | values))
 
     def print_epoch(self, epoch: int) -> None:
-        """Prints a line about an epoch that has just ended."""
+        """Prints a line for a finished epoch."""
         for run in self.running.values():
             run.print_epoch(epoch)
 
     def improved_at(self, step: int) -> bool:
-        """Whether any run is better on its validation images than ever before, measured at this step."""
+        """Returns whether any run reached its best validation accuracy at this step."""
         return any(run.improved_at(step) for run in self.running.values())
 
     @property
     def save_is_due(self) -> bool:
-        """Whether checkpoint.every_minutes have passed by the clock of the first process."""
+        """Whether checkpoint.every_minutes have passed since the last save, by the first process's clock."""
         minutes = self.experiment.checkpoint.every_minutes
         return minutes is not None and distributed.is_first() and time.monotonic() - self.saved_at > 60 * minutes
 
-    def reserve(self, state: TrainState) -> None:
-        """Starts to take the host's memory for the copies of a run's state; an ensemble's are copied as they come."""
-        if not self.stacked and jax.process_count() == 1:
-            self.checkpoints[0].reserve(state)
+    def prepare_saves(self, state: TrainState) -> None:
+        """Prepares the first save in the background; only a single run keeps memory for copies of its state."""
+        keeps_memory = not self.stacked and jax.process_count() == 1
+        self.checkpoints[0].prepare(state if keeps_memory else None)
 
     def save(self, step: int, state: TrainState) -> None:
-        """Starts to save a checkpoint of each run, with the validation accuracy where it has just been measured."""
+        """Starts to save a checkpoint of each run, with the validation accuracy measured at this step, if any."""
         state = sharding.addressable(state)
         if self.stacked:
-            for checkpoints in self.checkpoints:  # no member may be two checkpoints ahead of another
+            for checkpoints in self.checkpoints:  # no member may get two checkpoints ahead of another
                 checkpoints.wait()
             state = jax.device_get(state)
         for number, run in self.running.items():
@@ -150,13 +149,13 @@ class RunGroup:
         self.saved_at = time.monotonic()
 
     def stopped(self, stop: StopSignal, step: int, state: TrainState) -> Stopped:
-        """Saves the states before a signal ends the runs."""
+        """Saves the states, and returns the exception for a run that a signal stops."""
         signal = stop.received or "another process was stopped"
-        self._save_and_wait(step, state, f"{signal}: saved at step {step}; the same command goes on")
+        self._save_and_wait(step, state, f"{signal}: saved at step {step}; the same command continues")
         return Stopped(signal)
 
     def paused(self, epoch: int, step: int, state: TrainState) -> Paused:
-        """Saves the states before the runs pause."""
+        """Saves the states, and returns the exception for a pause."""
         self._save_and_wait(step, state, f"paused after epoch {epoch}: saved at step {step}")
         return Paused(f"paused after epoch {epoch}")
 
@@ -173,11 +172,11 @@ class RunGroup:
 
         Args:
           summary: Layer table of the network.
-          step_seconds: Percentiles of a step's time.
-          seconds: Wall times of compiling, of evaluation and in total.
+          step_seconds: Percentiles of the time per step.
+          seconds: Wall times of compilation, of evaluation and in total.
 
         Returns:
-          The result of each run; None where it has an error.
+          The result of each run; None if it ended with an error.
         """
         results: list[Result | None] = [None] * len(self.runs)
         devices = jax.local_devices(), jax.device_count()

@@ -1,4 +1,4 @@
-"""Shardings over one mesh axis, `data`: of batches, and of the training state where the config says so."""
+"""Shardings of batches and of the training state over one mesh axis, `data`."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from cnn_jax.config import Train
 from cnn_jax.train.step import TrainState
 
-_LARGE = 2**14  # values of an array of the optimizer's that it pays to split
-_LARGE_DENSE = 2**20  # weights of a dense layer that it pays to split
+_LARGE = 2**14  # smallest size of an optimizer array worth sharding
+_LARGE_DENSE = 2**20  # smallest size of a dense kernel worth sharding
 
 
 def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """Makes the mesh of all devices, or of given ones, which need not be attached."""
+    """Creates the mesh of all devices, or of the given ones, which need not be attached."""
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Gives the sharding that puts the whole array on every device."""
+    """Returns the sharding that replicates an array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def of_state(state: TrainState, mesh: Mesh, train: Train) -> TrainState:
-    """Gives the sharding of each array of a training state.
+    """Returns the sharding of each array of a training state.
 
     Args:
       state: State of arrays, or of their shapes.
       mesh: Mesh of the devices.
-      train: Whether the optimizer's state and large dense kernels are split; all else is replicated.
+      train: Config that says whether the optimizer's state and large dense kernels are sharded.
 
     Returns:
-      The state with a sharding in place of each array. Arrays are split along the last axis that the devices divide,
-      so a kernel's outputs before its inputs.
+      A state of shardings. Arrays are sharded along the last axis that the number of devices divides, so a kernel's
+      outputs before its inputs; all others are replicated.
     """
 
     def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
@@ -55,17 +55,17 @@ def of_state(state: TrainState, mesh: Mesh, train: Train) -> TrainState:
 
 
 def put(tree: Any, shardings: Any) -> Any:
-    """Puts values that every process has on the devices.
+    """Puts arrays and random keys that are equal in all processes on the devices.
 
     Args:
-      tree: Tree of arrays and random keys, the same in all processes.
+      tree: Tree of arrays and random keys.
       shardings: Sharding of each array, or one for all.
     """
     if jax.process_count() == 1:
         return jax.device_put(tree, shardings)
 
     def one(leaf: Any, where: NamedSharding) -> jax.Array:
-        # Only what is on the host can go to other processes' devices.
+        # Only host arrays can be put on other processes' devices.
         if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(one(jax.random.key_data(leaf), where))
         return jax.device_put(np.asarray(leaf), where)
@@ -74,7 +74,7 @@ def put(tree: Any, shardings: Any) -> Any:
 
 
 def addressable(tree: Any) -> Any:
-    """Makes every array of a tree addressable as a whole in every process; all processes must call it."""
+    """Replicates arrays that are not addressable as a whole in every process; all processes must call it."""
     leaves = jax.tree.leaves(tree)
     if all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in leaves):
         return tree
@@ -83,10 +83,10 @@ def addressable(tree: Any) -> Any:
 
 
 def one_batch(mesh: Mesh) -> NamedSharding:
-    """Gives the sharding of [batch, ...] along the batch."""
+    """Returns the sharding of [batch, ...] along the batch."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def batches(mesh: Mesh) -> NamedSharding:
-    """Gives the sharding of [steps, batch] along the batch."""
+    """Returns the sharding of [steps, batch] along the batch."""
     return NamedSharding(mesh, PartitionSpec(None, "data"))

@@ -1,6 +1,6 @@
-"""The training step and the evaluation step: pure functions of a frozen config and arrays.
+"""Train and evaluation steps as pure functions of a frozen config and arrays.
 
-Nothing is jitted here: `inputs.py` compiles these functions by `compilation.compile_once`.
+`inputs.py` compiles them with `compilation.compile_once`.
 """
 
 from __future__ import annotations
@@ -30,19 +30,18 @@ from cnn_jax.train.metrics import Sums, measure
 
 @dataclasses.dataclass(frozen=True)
 class StepConfig:
-    """Everything that a compiled program depends on besides its arrays.
+    """Static argument of every step and cache key of the compiled programs.
 
-    It is the static argument of every step, and what compiled programs are cached by. A step sees nothing else of the
-    experiment, so that no field can be forgotten. Build it by `of`.
+    A step depends on nothing else of the experiment, so no field can be missing from the key. Create it with `of`.
 
     Attributes:
-      model: The network.
-      augment: Random changes of the training images.
-      optimizer: The optimizer, without its learning rate, which is an array.
+      model: Config of the network.
+      augment: Random augmentation of the training images.
+      optimizer: Config of the optimizer; its learning rate is an array argument of the steps instead.
       train: Loss, accumulation, evaluation and precision.
-      freeze: Paths of the layers that are not trained.
+      freeze: Paths of the frozen layers.
       num_classes: Width of the logits.
-      mesh: Mesh of the devices that share a batch; None for a single program on one device.
+      mesh: Mesh of the devices that share a batch; None for a program on one device.
     """
 
     model: cfg.Model
@@ -55,17 +54,17 @@ class StepConfig:
 
     @classmethod
     def of(cls, experiment: cfg.Experiment, num_classes: int, mesh: AbstractMesh | None = None) -> StepConfig:
-        """Takes from an experiment what its steps depend on.
+        """Extracts the fields of an experiment that its steps depend on.
 
-        Fields that reach the steps as arrays, or not at all, get one value, so that runs which differ in them alone
-        share compiled programs.
+        Fields that reach the steps as arrays, or not at all, are set to a fixed value, so that runs that differ only in
+        them share compiled programs.
         """
-        outside = {"epochs": 1, "eval_every_epochs": 1, "steps_per_dispatch": 1}
+        unused = {"epochs": 1, "eval_every_epochs": 1, "steps_per_dispatch": 1}
         return cls(
             model=experiment.model,
             augment=experiment.augment,
             optimizer=experiment.optimizer.model_copy(update={"learning_rate": 1.0}),
-            train=experiment.train.model_copy(update=outside),
+            train=experiment.train.model_copy(update=unused),
             freeze=experiment.pretrained.freeze,
             num_classes=num_classes,
             mesh=mesh,
@@ -78,7 +77,7 @@ class StepConfig:
 
     @contextlib.contextmanager
     def tracing(self) -> Iterator[None]:
-        """Enters what holds for a whole step: the precision of products and the mesh of the devices."""
+        """Enters the context of a step: the precision of products and the mesh of the devices."""
         with contextlib.ExitStack() as stack:
             if self.train.matmul_precision is not None:
                 stack.enter_context(jax.default_matmul_precision(self.train.matmul_precision))
@@ -90,14 +89,14 @@ class StepConfig:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """Everything that training changes; with the config it determines all that follows.
+    """State of training; together with the config it determines the rest of the run.
 
     Attributes:
       step: Steps taken since the start.
-      params: Parameters that the optimizer updates.
-      batch_stats: Running statistics of batch norm; empty where there is none.
+      params: Parameters of the network.
+      batch_stats: Running statistics of batch norm; empty without batch norm.
       opt_state: State of the optimizer.
-      averaged: Running mean of the parameters; empty unless train.ema_decay asks for it.
+      averaged: Exponential moving average of the parameters; empty unless train.ema_decay is set.
       epoch_sums: Metrics since the start of the epoch.
       window_sums: Metrics since the last record.
     """
@@ -112,7 +111,7 @@ class TrainState:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """The variables that are evaluated: averaged parameters where there are any, and the statistics."""
+        """The variables to evaluate: the averaged parameters, if any, and the running statistics."""
         return {"params": self.averaged or self.params, "batch_stats": self.batch_stats}
 
     def reset(self, sums: str) -> TrainState:
@@ -121,15 +120,7 @@ class TrainState:
 
 
 def create_state(config: StepConfig, variables: Variables) -> TrainState:
-    """Makes the state before the first step.
-
-    Args:
-      config: Static part of the steps.
-      variables: Variables that the network starts from.
-
-    Returns:
-      The state at step 0.
-    """
+    """Creates the state before the first step from a network's initial variables."""
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -143,12 +134,7 @@ def create_state(config: StepConfig, variables: Variables) -> TrainState:
 
 
 def state_shape(config: StepConfig, image_shape: tuple[int, int, int]) -> TrainState:
-    """Gives the shapes and types of a training state; no array is made.
-
-    Args:
-      config: Static part of the steps.
-      image_shape: (height, width, channels) in pixels.
-    """
+    """Returns the shapes and types of a training state, for images of (height, width, channels) pixels."""
     variables = config.network.variable_shapes(image_shape)
     shapes: TrainState = jax.eval_shape(functools.partial(create_state, config), variables)
     return shapes
@@ -157,7 +143,7 @@ def state_shape(config: StepConfig, image_shape: tuple[int, int, int]) -> TrainS
 def train_step(
     config: StepConfig, state: TrainState, batch: Batch, learning_rate: Float[Array, ""], key: PRNGKeyArray
 ) -> tuple[TrainState, tuple[Sums, Sums]]:
-    """Takes one step of gradient descent: augmentation, normalization, gradients, update.
+    """Takes one training step: augmentation, normalization, gradients, update.
 
     Args:
       config: Static part of the step.
@@ -167,8 +153,8 @@ def train_step(
       key: Key of the run's steps; the step number is folded in.
 
     Returns:
-      (state after the step, its sums over the epoch and over the window so far). The sums are buffers of their own,
-      which can be read after the state was donated to the next step.
+      (state after the step, (epoch_sums, window_sums)). The sums can be read after the state is donated to the next
+      step.
     """
     with config.tracing():
         augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
@@ -179,7 +165,7 @@ def train_step(
 
         def loss_fn(params: Any, batch_stats: Any, part: Any, key: PRNGKeyArray) -> tuple[Array, tuple[Any, Sums]]:
             images, targets, weights = part
-            # No gradient is computed for what is not trained, nor for the layers before it.
+            # Skips the gradients of frozen parameters, and of the layers below them if all are frozen.
             params = jax.tree.map(lambda leaf, train: leaf if train else jax.lax.stop_gradient(leaf), params, trainable)
             variables = {"params": params, "batch_stats": batch_stats}
             logits, aux_logits, batch_stats = config.network.apply(variables, images, train=True, key=key)
@@ -193,8 +179,8 @@ def train_step(
         else:
             gradients, (batch_stats, sums) = _accumulate(grad_fn, config.train.accumulate, state, whole, dropout_key)
         if platform() == "gpu" and config.mesh is not None and config.mesh.size > 1:
-            # Without the barrier XLA fuses the update of a 1x1 kernel with its cast for the backward convolution, which
-            # then waits for the exchange of gradients between the devices.
+            # Without the barrier XLA fuses the update of a 1x1 kernel with its cast for the backward convolution, so
+            # that the backward pass waits for the gradients' all-reduce.
             gradients = jax.lax.optimization_barrier(gradients)
         updates, opt_state = optimizer.build(config.optimizer).update(gradients, state.opt_state, state.params)
         params = jax.tree.map(
@@ -221,7 +207,7 @@ def cross_entropy(
     """Computes the training loss of each image, in nats.
 
     Args:
-      config: Label smoothing, and the weight of auxiliary classifiers.
+      config: Label smoothing and the weight of auxiliary classifiers.
       logits: Logits of the network.
       aux_logits: Logits of the auxiliary classifiers.
       targets: Probabilities of the classes, before smoothing.
@@ -236,24 +222,24 @@ def cross_entropy(
 def _accumulate(
     grad_fn: Callable[..., Any], parts: int, state: TrainState, whole: Any, key: PRNGKeyArray
 ) -> tuple[Any, tuple[Any, Sums]]:
-    """Sums the gradients of parts of a batch; a part holds every parts-th image, so that devices share each."""
+    """Accumulates gradients over parts of a batch; a part holds every parts-th image, so devices share each part."""
 
     def split(array: Array) -> Array:
         return jnp.moveaxis(array.reshape(-1, parts, *array.shape[1:]), 1, 0)
 
-    def body(carry: Any, part: Any) -> tuple[Any, None]:
+    def body(carry: Any, x: Any) -> tuple[Any, None]:
         total, (batch_stats, sums) = carry
-        some, number = part
-        gradients, (batch_stats, more) = grad_fn(state.params, batch_stats, some, jax.random.fold_in(key, number))
-        return (jax.tree.map(jnp.add, total, gradients), (batch_stats, sums + more)), None
+        part, number = x
+        gradients, (batch_stats, new_sums) = grad_fn(state.params, batch_stats, part, jax.random.fold_in(key, number))
+        return (jax.tree.map(jnp.add, total, gradients), (batch_stats, sums + new_sums)), None
 
-    start = (jax.tree.map(jnp.zeros_like, state.params), (state.batch_stats, Sums.zero(whole[1].shape[1])))
-    done, _ = jax.lax.scan(body, start, (jax.tree.map(split, whole), jnp.arange(parts)))
-    return done
+    init = (jax.tree.map(jnp.zeros_like, state.params), (state.batch_stats, Sums.zero(whole[1].shape[1])))
+    carry, _ = jax.lax.scan(body, init, (jax.tree.map(split, whole), jnp.arange(parts)))
+    return carry
 
 
 def _trainable(freeze: tuple[str, ...], params: Any) -> Any:
-    """Marks the parameters that are trained: all but those of frozen layers."""
+    """Returns a tree of booleans: False for the parameters of frozen layers."""
 
     def is_trained(path: Any, _: Any) -> bool:
         return not is_in_any(tuple(key.key for key in path), freeze)
@@ -262,7 +248,7 @@ def _trainable(freeze: tuple[str, ...], params: Any) -> Any:
 
 
 def _moving_average(state: TrainState, params: Any, decay: float) -> Any:
-    """Moves the running mean towards new parameters, faster in the first steps, when it has seen few."""
+    """Updates the moving average of the parameters; the decay is smaller in the first steps."""
     if not decay:
         return state.averaged
     decay_now = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
@@ -278,22 +264,22 @@ def train_steps(
     bounds: tuple[Int32[Array, ""], Int32[Array, ""]],
     key: PRNGKeyArray,
 ) -> tuple[TrainState, tuple[Sums, Sums]]:
-    """Takes several steps of an epoch in one dispatch, on images that lie on the devices.
+    """Takes several steps of an epoch in one dispatch, on images in device memory.
 
-    The bounds are values, not constants: one compiled program serves chunks of any length, so that a resumed run
-    repeats the arithmetic of an undisturbed one bit for bit wherever it was cut.
+    The bounds are traced, so that one compiled program serves chunks of any length and a resumed run repeats the
+    arithmetic of an uninterrupted one bit for bit.
 
     Args:
       config: Static part of the steps.
       state: State before the first step.
       data: All training images.
-      order: Batches of the epoch.
+      order: Image indices of the epoch's batches.
       learning_rates: Learning rates of the epoch.
       bounds: First step within the epoch, and the one after the last.
       key: Key of the run's steps.
 
     Returns:
-      As `train_step`, after the last step.
+      The result of the last `train_step`.
     """
 
     def body(position: Array, state: TrainState) -> TrainState:
@@ -306,7 +292,7 @@ def train_steps(
 def predict(
     config: StepConfig, variables: Variables, pixels: UInt8[Array, "b h w c"], normalization: Normalization
 ) -> Float[Array, "b k"]:
-    """Computes the logits of images as evaluation does: the mean over their views, where it averages several.
+    """Computes the logits of images, averaged over the views of test-time augmentation if it is on.
 
     Args:
       config: Static part of the step.
@@ -323,36 +309,24 @@ def predict(
     with config.tracing():
         if tta.count(train.eval_mirrored, train.eval_shift) == 1:
             return logits_of(pixels)
-        seen = jnp.stack(tta.views(pixels, train.eval_mirrored, train.eval_shift))
-        return jnp.mean(jax.lax.map(logits_of, seen), axis=0)
+        views = jnp.stack(tta.views(pixels, train.eval_mirrored, train.eval_shift))
+        return jnp.mean(jax.lax.map(logits_of, views), axis=0)
 
 
 def eval_step(config: StepConfig, variables: Variables, batch: Batch) -> Sums:
-    """Measures a network on one batch.
-
-    Args:
-      config: Static part of the step.
-      variables: Variables of the network.
-      batch: Pixels and labels.
-
-    Returns:
-      Sums over the batch.
-    """
+    """Evaluates a network on one batch, and returns the sums of its metrics."""
     logits = predict(config, variables, batch.images, batch.preprocessing.normalization)
     return measure(logits, jax.nn.one_hot(batch.labels, config.num_classes), batch.weights)
 
 
 def evaluate(config: StepConfig, variables: Variables, data: DeviceSplit, order: Int32[Array, "steps b"]) -> Sums:
-    """Measures a network on all images of a split that lies on the devices.
+    """Evaluates a network on a split in device memory, and returns the sums of its metrics.
 
     Args:
       config: Static part of the step.
       variables: Variables of the network.
       data: The split.
-      order: Its batches, as `pipeline.file_order` gives them.
-
-    Returns:
-      Sums over the split.
+      order: Image indices of its batches, from `pipeline.file_order`.
     """
 
     def body(step: Array, sums: Sums) -> Sums:

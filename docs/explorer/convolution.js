@@ -4,8 +4,8 @@
  * Array functions of convolutional networks, the same as those of cnn_jax.ops.
  *
  * A map is {height, width, channels, data}: values row by row, channels last, in an Array or Float32Array. A kernel is
- * {height, width, inputs, outputs, data}, laid out as cnn_jax lays it out: [height, width, inputs, outputs]. Sizes, strides and
- * dilations are numbers or [height, width] pairs. Nothing here touches the page, so that Node can load it too.
+ * {height, width, inputs, outputs, data}, laid out as in cnn_jax: [height, width, inputs, outputs]. Sizes, strides and
+ * dilations are numbers or [height, width] pairs. Nothing here accesses the page, so that Node can load it too.
  */
 const convolution = (() => {
   const BORDERS = ["REFLECT", "REPLICATE", "CIRCULAR"];
@@ -176,7 +176,7 @@ const convolution = (() => {
     return y;
   }
 
-  /** Mean of each of several groups of neighbouring channels 0 and variance 1 over all places; then scale and bias by channel. */
+  /** Group norm: mean 0 and variance 1 over all positions of each group of channels; then scale and bias by channel. */
   function groupNorm(x, { scale, bias, groups, eps = 1e-5 }) {
     const perGroup = x.channels / groups;
     const count = x.height * x.width * perGroup;
@@ -190,7 +190,7 @@ const convolution = (() => {
     });
   }
 
-  /** Mean of each place's channels 0 and variance 1; then scale and bias by channel. */
+  /** Layer norm: mean 0 and variance 1 over the channels of each position; then scale and bias by channel. */
   function layerNorm(x, { scale, bias, eps = 1e-6 }) {
     const y = zeros(x.height, x.width, x.channels);
     for (let pixel = 0; pixel < x.data.length; pixel += x.channels) {
@@ -202,7 +202,7 @@ const convolution = (() => {
     return y;
   }
 
-  /** Map of another size around the same places: zeros where pads [[top, bottom], [left, right]] are positive, cut where negative. */
+  /** Map padded with zeros where pads [[top, bottom], [left, right]] are positive, and cropped where they are negative. */
   function pad(x, [[top, bottom], [left, right]], strides = 1) {
     const [down, across] = pair(strides);
     const [height, width] = [Math.ceil((x.height + top + bottom) / down), Math.ceil((x.width + left + right) / across)];
@@ -225,7 +225,7 @@ const convolution = (() => {
     return y;
   }
 
-  /** Means over windows that cut a map of any size into a grid of [height, width]; neighbours overlap where sizes do not divide. */
+  /** Means over windows that divide a map of any size into a grid of [height, width]; neighbours overlap if sizes do not divide. */
   function adaptiveAvgPool(x, [height, width]) {
     const y = zeros(height, width, x.channels);
     const span = (output, outputs, size) => [Math.floor((output * size) / outputs), Math.ceil(((output + 1) * size) / outputs)];

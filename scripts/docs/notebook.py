@@ -1,4 +1,4 @@
-"""Runs docs/tutorial.ipynb and keeps its outputs: `make notebook`; with --check it keeps nothing."""
+"""Runs docs/tutorial.ipynb and keeps its outputs: `make notebook`. `make check-notebook` (--check) keeps nothing."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_a_config_that_does_not_work_is_refused():
 
 def test_a_batch_that_the_chips_cannot_share_is_refused():
     asked = dataclasses.replace(job("v3:2x2"), batch_per_chip=3)
-    with pytest.raises(ConfigError, match=r"--batch_per_chip=3: a chip of v3:2x2 is 2 devices; use 4"):
+    with pytest.raises(ConfigError, match=r"--batch_per_chip=3: a chip of v3:2x2 has 2 devices; use 4"):
         lowering.batch_of(asked, devices=8, per_chip=2)
     asked = dataclasses.replace(asked, batch_per_chip=None)
     with pytest.raises(ConfigError, match=r"batch_size=32 does not divide over 5 devices; .* or .*--batch_per_chip"):

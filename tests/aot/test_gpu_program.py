@@ -1,17 +1,24 @@
 """Figures of GPU programs: by hand from written text, then of small networks that are compiled for absent GPUs.
 
-The compiled ones need `requirements-gpu-compile.txt`; no GPU.
+The compiled ones need `requirements-gpu-compile.txt`, which `make test-gpu-programs` installs; no GPU.
 """
 
+import functools
 import importlib.util
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from cnn_jax.aot import compiler, gpu_program
+from cnn_jax import compilation, ops
+from cnn_jax.aot import compiler, gpu_program, lowering, topology, traffic
 from cnn_jax.aot.job import Compiled, Job
 from cnn_jax.config.parsing import parse
 from cnn_jax.hlo import Module
+from cnn_jax.ops.platform import building_for
+from cnn_jax.train import sharding
+from cnn_jax.train.step import StepConfig, state_shape, train_step
 
 WITH_PLUGIN = pytest.mark.skipif(
     importlib.util.find_spec("jax_cuda12_plugin") is None, reason="needs requirements-gpu-compile.txt"
@@ -132,3 +139,57 @@ def test_every_card_has_a_compiler(card):
     found = compiled({"name": "cnn", "features": [8], "pooling": ["max"]}, card, size=8)
     assert found.gpu.launches.kernels > 0
     assert found.flops == pytest.approx(found.model_flops, rel=0.1)
+
+
+def module_for_h100(function, *arguments):
+    """Compiles a function of shapes; the step's own compilation takes many times as long."""
+    with building_for("gpu"):
+        where = sharding.replicated(sharding.data_mesh(lowering.devices_of(topology.parse("h100"))))
+        lowered = jax.jit(function, in_shardings=where, out_shardings=where).lower(*arguments)
+        return Module(lowered.compile(compilation.options()).as_text())
+
+
+def bottlenecks(parts, params, x):
+    """Loss of two blocks of 1x1, 3x3 and 1x1 convolutions with norms."""
+    for kernels, scales, biases in params:
+        y = x
+        for number, (kernel, scale, bias) in enumerate(zip(kernels, scales, biases, strict=True)):
+            y = ops.conv2d(jax.nn.relu(y) if number else y, kernel.astype(y.dtype))
+            y = ops.batch_norm_train(y, scale, bias, shift=jnp.zeros(bias.shape), parts=parts)[0]
+        x = jax.nn.relu(y + x)
+    return jnp.mean(jnp.square(x.astype(jnp.float32)))
+
+
+@WITH_PLUGIN
+@pytest.mark.parametrize(("size", "channels"), [(28, 512), (14, 1024)])
+def test_norms_by_parts_move_no_more_than_those_of_a_whole_batch(size, channels):
+    array, narrow = jax.ShapeDtypeStruct, channels // 4
+    shapes = (1, 1, channels, narrow), (3, 3, narrow, narrow), (1, 1, narrow, channels)
+    kernels = [array(shape, jnp.float32) for shape in shapes]
+    vectors = [array(shape[-1:], jnp.float32) for shape in shapes]
+    blocks, maps = [(kernels, vectors, vectors)] * 2, array((256, size, size, channels), jnp.bfloat16)
+
+    def maps_moved(parts):
+        gradient = jax.grad(functools.partial(bottlenecks, parts), argnums=(0, 1))
+        moved = traffic.off_chip(module_for_h100(gradient, blocks, maps), slices_in_fusions=True)
+        return moved / (2 * maps.size)  # feature maps of the blocks' outputs that are read or written
+
+    whole, parts = maps_moved(1), maps_moved(8)
+    assert 40 < whole <= 50  # 51.1 and 51.5 with the norm as (x - mean) * factor + bias
+    assert parts <= 1.01 * whole  # 51.3 and 52.0 with the parts as a fifth dimension
+
+
+@WITH_PLUGIN
+def test_an_ensemble_moves_as_much_as_its_members_alone():
+    members, job = 8, Job(parse({"model": {"name": "cnn"}}), (28, 28, 1), 10, "h100", "train")
+    config = StepConfig.of(job.experiment, 10)
+    one = state_shape(config, job.image_shape), lowering._batch_like(job, 32), jax.eval_shape(jax.random.key, 0)
+    many = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), one)
+
+    def step(state, batch, key):
+        return train_step(config, state, batch, jnp.float32(0.1), key)
+
+    alone, ensemble = module_for_h100(step, *one), module_for_h100(jax.vmap(step), *many)
+    moved = [traffic.off_chip(module, slices_in_fusions=True) for module in (alone, ensemble)]
+    assert moved[1] <= 1.02 * members * moved[0]  # 1.25 with kernels' gradients by forward convolutions
+    assert gpu_program.read(ensemble).grouped == gpu_program.read(alone).convolutions[0][1]

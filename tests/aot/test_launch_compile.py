@@ -2,9 +2,11 @@
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 import pytest
+from support import quick_programs
 
 from cnn_jax.aot import compiler
 from cnn_jax.aot.job import Compiled, Job
@@ -16,7 +18,8 @@ LECTURE = ROOT / "experiments" / "fashion_mnist_lecture.py"
 WITH_LIBTPU = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs requirements-tpu.txt")
 
 
-def test_the_lectures_network_for_the_cpu(tmp_path, capsys):
+def test_the_lectures_network_for_the_cpu(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", quick_programs.environment(os.environ)["XLA_FLAGS"])
     words = ["compile", f"--config={LECTURE}", "--topology=cpu", "--batch_per_chip=8", f"--json={tmp_path}/costs.json"]
     assert launch.main(words) == 0
     table = capsys.readouterr().out

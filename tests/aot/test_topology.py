@@ -62,7 +62,7 @@ def test_this_machine():
         ("", ("got ''",)),
         ("cpu:0", ("cpu:N",)),
         ("cpu:many", ("cpu:N",)),
-        ("gpu:2", ("as they are",)),
+        ("gpu:2", ("takes all GPUs of this machine",)),
         ("h100:9", ("h100:N", "from 1 to 8")),
         ("h100:", ("h100:N",)),
         ("h10", ("did you mean 'h100",)),

@@ -8,9 +8,13 @@ import pytest
 
 from cnn_jax import ops
 from cnn_jax.blocks import Norm, Policy
+from cnn_jax.ops.platform import building_for
+
+BOTH = pytest.mark.parametrize("platform", ["cpu", "gpu"])  # on GPUs it is computed otherwise
 
 
-def test_batch_norm_and_its_gradient_by_hand():
+@BOTH
+def test_batch_norm_and_its_gradient_by_hand(platform):
     rng = np.random.default_rng(0)
     x, cotangent = rng.standard_normal((2, 4, 3, 3, 5))
     scale, bias = rng.standard_normal((2, 5))
@@ -22,7 +26,8 @@ def test_batch_norm_and_its_gradient_by_hand():
         return jnp.sum(y * cotangent), y
 
     arrays = [jnp.asarray(array, jnp.float32) for array in (x, scale, bias)]
-    (to_x, to_scale, to_bias), y = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(*arrays)
+    with building_for(platform):
+        (to_x, to_scale, to_bias), y = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(*arrays)
     np.testing.assert_allclose(y, normal * scale + bias, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(to_bias, cotangent.sum((0, 1, 2)), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(to_scale, (cotangent * normal).sum((0, 1, 2)), rtol=1e-5, atol=1e-5)
@@ -51,7 +56,8 @@ def test_running_statistics_move_by_a_tenth_towards_the_unbiased_ones():
     np.testing.assert_allclose(calm, x / np.sqrt(1 + 1e-5), rtol=1e-6)
 
 
-def test_parts_of_a_batch_are_normalised_each_by_its_own():
+@BOTH
+def test_parts_of_a_batch_are_normalised_each_by_its_own(platform):
     rng = np.random.default_rng(1)
     x, cotangent = (jnp.asarray(each, jnp.float32) for each in rng.normal(2.0, 3.0, (2, 6, 3, 2, 4)))
     scale, bias = (jnp.asarray(each, jnp.float32) for each in rng.standard_normal((2, 4)))
@@ -61,7 +67,8 @@ def test_parts_of_a_batch_are_normalised_each_by_its_own():
         return jnp.sum(y * cotangent), (y, *statistics)
 
     gradients = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)
-    (to_x, *to_weights), (y, *statistics) = gradients(x, scale, bias, cotangent, 3)
+    with building_for(platform):
+        (to_x, *to_weights), (y, *statistics) = gradients(x, scale, bias, cotangent, 3)
     apart = [gradients(x[i : i + 2], scale, bias, cotangent[i : i + 2], 1) for i in (0, 2, 4)]
     close = {"rtol": 1e-5, "atol": 1e-5}
     np.testing.assert_allclose(y, np.concatenate([each[1][0] for each in apart]), **close)

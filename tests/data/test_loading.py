@@ -67,7 +67,7 @@ def test_the_checksum_is_of_the_source(line_data):
     ("fields", "message"),
     [
         ({"class_names": ("vertical", "horizontal")}, r"labels \[2\], expected 0 to 1"),
-        ({"class_names": ("a", "b", "a")}, "two classes have the same name"),
+        ({"class_names": ("a", "b", "a")}, "two classes of idx have the same name"),
         ({"train_examples": 501}, r"config.data.train_examples=501: there are only 500"),
         ({"test_examples": 151}, r"config.data.test_examples=151: there are only 150 test images"),
         ({"validation_fraction": 0.001}, r"config.data.validation_fraction=0.001 of 500 images holds out 0"),

@@ -6,7 +6,7 @@ import pytest
 
 from cnn_jax.data import prepare
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources.named import NAMED_SETS
+from cnn_jax.data.sources.mnist_sets import NAMED_SETS
 
 
 @pytest.fixture

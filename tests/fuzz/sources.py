@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from cnn_jax.data.sources import convert
+from cnn_jax.data.sources import prepare_records
 from tests.conftest import write_idx
 
 CLASSES = 3
@@ -45,7 +45,7 @@ def write(folder: Path) -> dict[str, dict[str, Any]]:
         path = folder / "pictures" / "abc"[number % CLASSES] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draw.integers(0, 256, (30, 28, 3)).astype(np.uint8)).save(path)
-    records = convert.prepare(folder / "pictures", folder / "records", test_fraction=0.2)
+    records = prepare_records.prepare(folder / "pictures", folder / "records", test_fraction=0.2)
     arrays: dict[str, np.ndarray] = {}
     for split, count in _COUNTS.items():
         arrays[f"x_{split}"] = draw.integers(0, 2**16, (count, 14, 11, 5)).astype(np.uint16)

@@ -37,8 +37,8 @@ class Originals(NamedTuple):
     Attributes:
       experiment: The experiment file.
       run: A finished run.
-      trained: What `train` answers in it.
-      measured: What `eval` answers.
+      trained: Outcome of `train` in it.
+      measured: Outcome of `eval`.
       records: A folder of records.
       sweep: A finished sweep; None where only the cheap cases are wanted.
     """

@@ -135,4 +135,4 @@ def test_a_platform_without_a_device_is_refused_by_its_variable(monkeypatch, giv
 
 def test_layer_norm_of_one_channel_is_refused():
     message = check(TWO | {"norm": "layer", "features": (4, 1)}, batch_size=8)
-    assert "config.model.norm=layer: layer norm of one channel normalises a single value, always to zero" in message
+    assert "config.model.norm=layer: layer norm over one channel normalizes a single value, always to zero" in message

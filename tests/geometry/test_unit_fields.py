@@ -67,7 +67,7 @@ def perturbed(model, shape, names):
     What is not a number stays so through all layers, whatever their weights.
     """
     height, width, _ = shape
-    shapes = jax.eval_shape(lambda key: model.init(key, shape), jax.random.key(0))
+    shapes = model.variable_shapes(shape)
     variables = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), shapes)
     images = np.ones((height + width, *shape), np.float32)
     images[np.arange(height), np.arange(height)] = np.nan

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.gradients import applied, pull_back
 
 from cnn_jax import models, ops
 from cnn_jax.config.model import Cnn, LeNet5
@@ -46,7 +47,7 @@ def small():
 
 
 def scores(model, variables, images, classes):
-    logits = model.apply(variables, jnp.asarray(images), train=False)[0]
+    logits = applied(model, variables, jnp.asarray(images, jnp.float32), False)[0]
     return np.asarray(logits, np.float64)[np.arange(len(classes)), classes]
 
 
@@ -115,8 +116,8 @@ def layer_by_layer(params, images):
 def test_methods_are_vector_jacobian_products(small, method, backward):
     model, variables, images, classes = small
     with ops.relu_backward(backward):
-        _, vjp = jax.vjp(lambda images: layer_by_layer(variables["params"], images), jnp.asarray(images))
-        (expected,) = vjp(jax.nn.one_hot(classes, 3))
+        one_hot = jax.nn.one_hot(classes, 3)
+        _, (expected,) = pull_back(lambda images: layer_by_layer(variables["params"], images), one_hot, images)
     assert jnp.any(expected)
     ours = method(model, variables, images, classes)
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
@@ -223,9 +224,9 @@ def test_bad_input(small):
         gradient(model, variables, images, classes[:2])
     with pytest.raises(ValueError, match="the type float64: expected 5 integers"):
         gradient(model, variables, images, classes.astype(float))
-    with pytest.raises(ValueError, match=r"images of the shape \(12, 12, 2\): expected"):
+    with pytest.raises(ValueError, match=r"images with shape \(12, 12, 2\): expected"):
         gradient(model, variables, images[0], classes[:1])
-    with pytest.raises(ValueError, match=r"images of the shape \(0, 12, 12, 2\)"):
+    with pytest.raises(ValueError, match=r"images with shape \(0, 12, 12, 2\)"):
         gradient(model, variables, images[:0], classes[:0])
     with pytest.raises(ValueError, match=r"images of 12x12x1: .* conv1/kernel of the shape \(3, 3, 1, 3\)"):
         gradient(model, variables, images[..., :1], classes)

@@ -108,7 +108,7 @@ def test_level_0_is_the_evaluation(train):
     pictures, labels = rng.integers(0, 256, (600, 12, 12, 1), np.uint8), rng.integers(0, 3, 600)  # two batches
     measured = behave(config, variables, SCALE, pictures, labels, {"shift": (0, 2), "rotation": (0, 30)})
     batch = Batch(jnp.asarray(pictures), jnp.asarray(labels), jnp.ones(600), Preprocessing(SCALE))
-    sums = step.eval_step(config, variables, batch)
+    sums = jax.jit(step.eval_step, static_argnums=0)(config, variables, batch)
     assert 150 < sums.correct < 450
     for each in measured:
         assert each.accuracy[0] == int(sums.correct) / 600
@@ -145,21 +145,21 @@ PENULTIMATE = [
     (LeNet5(output="rbf"), 28, "head/dense1/activation"),
     (AlexNet(), 224, None),
     (TorchvisionAlexNet(), 224, None),
-    (GoogLeNet(), 224, None),
-    (TorchvisionGoogLeNet(), 224, None),
-    (SqueezeNet10(), 224, "head/dropout"),
-    (SqueezeNet11(), 224, "head/dropout"),
+    (GoogLeNet(modules=(1, 1, 0)), 224, None),
+    (TorchvisionGoogLeNet(modules=(1, 0, 0)), 224, None),
+    (SqueezeNet10(modules=2, pool_after=(1, 3)), 224, "head/dropout"),
+    (SqueezeNet11(modules=2, pool_after=(1, 3)), 224, "head/dropout"),
     (ResNet(depth=18), 64, None),
-    (CifarResNet(), 32, None),
+    (CifarResNet(depth=8), 32, None),
     (ZFNet(), 64, "head/dropout2"),
     (Vgg(depth=11), 64, "head/dropout2"),
     (InceptionV3(modules=(1, 0, 0)), 75, "head/dropout"),
     (DenseNet(blocks=(1, 1)), 64, "head/pool"),
-    (MobileNetV2(), 64, "head/dropout"),
-    (MobileNetV3Large(), 64, "head/dropout"),
-    (MobileNetV3Small(), 64, "head/dropout"),
-    (EfficientNet(), 64, "head/dropout"),
-    (ConvNeXt(), 64, "head/flatten"),
+    (MobileNetV2(blocks=(1, 1, 1, 0, 0, 0, 0)), 64, "head/dropout"),
+    (MobileNetV3Large(modules=5), 64, "head/dropout"),
+    (MobileNetV3Small(modules=4), 64, "head/dropout"),
+    (EfficientNet(blocks=(1, 1, 1, 0, 0, 0, 0)), 64, "head/dropout"),
+    (ConvNeXt(blocks=(1, 1, 1, 1)), 64, "head/flatten"),
 ]
 
 

@@ -58,7 +58,7 @@ def test_only_its_own_files_are_replaced(photo, tmp_path, capsys):
     Image.new("L", (4, 4)).save(out / "outline-map.png")
     before = {file.name: file.read_bytes() for file in out.iterdir()}
     assert launch.main(words) == 2
-    assert "outline-map.png would be replaced" in capsys.readouterr().err
+    assert "outline-map.png would be overwritten" in capsys.readouterr().err
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
 
 
@@ -97,7 +97,7 @@ def test_bad_files_are_refused(photo, tmp_path, capsys):
 
 def test_large_maps_are_drawn_as_means_of_blocks():
     values = np.arange(2500.0 * 3).reshape(2500, 3)
-    smaller = filter_pictures._smaller(values)
+    smaller = filter_pictures._block_means(values)
     assert smaller.shape == (834, 1)  # blocks of 3x3, the last of one row
     assert smaller[0, 0] == 4
     assert smaller[-1, 0] == 2499 * 3 + 1

@@ -47,28 +47,50 @@ LAST_MAPS = [
     (AlexNet(), 224, "conv5/activation", (13, 13, 256)),
     (AlexNet(last_pool=False, pooling="avg"), 224, "conv5/activation", (13, 13, 256)),
     (TorchvisionAlexNet(), 224, "conv5/activation", (13, 13, 256)),
+    (GoogLeNet(modules=(1, 1, 2)), 224, "inception5b/concat", (7, 7, 1024)),
+    (GoogLeNet(modules=(1, 2, 0)), 224, "inception4b/concat", (14, 14, 512)),
+    (TorchvisionGoogLeNet(modules=(0, 1, 2), aux_heads=True), 224, "inception5b/concat", (7, 7, 1024)),
+    (SqueezeNet10(modules=3, pool_after=(1, 2, 3)), 224, "fire4/concat", (13, 13, 256)),
+    (SqueezeNet11(modules=3), 224, "fire4/concat", (27, 27, 256)),
+    (ResNet(depth=18), 224, "stage4_block2/add/activation", (7, 7, 512)),
+    (ResNet(depth=50), 224, "stage4_block3/add/activation", (7, 7, 2048)),
+    (ResNet(depth=18, shortcut="none"), 224, "stage4_block2/conv2/norm/activation", (7, 7, 512)),
+    (ResNet(depth=18, activation_order="pre"), 224, "last/norm/activation", (7, 7, 512)),
+    (CifarResNet(depth=8), 32, "stage3_block1/add/activation", (8, 8, 64)),
+    (CifarResNet(depth=8, activation_order="pre"), 32, "last/norm/activation", (8, 8, 64)),
+    (CifarResNet(depth=8, activation_order="pre", norm="none"), 32, "stage3_block1/add/activation", (8, 8, 64)),
+    (ResNet(depth=18), 32, "stage3_block2/add/activation", (2, 2, 256)),  # the last stage's maps have one place
+    (ZFNet(), 224, "conv5/activation", (13, 13, 256)),
+    (Vgg(depth=11), 224, "conv5_2/activation", (14, 14, 512)),
+    (InceptionV3(modules=(0, 1, 1)), 299, "mixed7b/concat", (8, 8, 2048)),
+    (DenseNet(blocks=(1, 1, 1, 1)), 224, "last/norm/activation", (7, 7, 68)),
+    (MobileNetV2(blocks=(1, 1, 1, 1, 0, 1, 0)), 224, "last/norm/activation", (7, 7, 1280)),
+    (MobileNetV3Large(modules=5), 224, "last/norm/activation", (28, 28, 240)),
+    (MobileNetV3Small(modules=4), 224, "last/norm/activation", (14, 14, 240)),
+    (EfficientNet(blocks=(1, 1, 1, 1, 0, 1, 0)), 224, "last/norm/activation", (7, 7, 1280)),
+    (ConvNeXt(blocks=(1, 1, 1, 1)), 224, "stage4_block1/add", (7, 7, 768)),
+]
+# The whole networks of more blocks.
+WHOLE = [
     (GoogLeNet(), 224, "inception5b/concat", (7, 7, 1024)),
     (GoogLeNet(modules=(2, 2, 0)), 224, "inception4b/concat", (14, 14, 512)),
     (TorchvisionGoogLeNet(aux_heads=True), 224, "inception5b/concat", (7, 7, 1024)),
     (SqueezeNet10(), 224, "fire9/concat", (13, 13, 512)),
     (SqueezeNet11(), 224, "fire9/concat", (13, 13, 512)),
-    (ResNet(depth=18), 224, "stage4_block2/add/activation", (7, 7, 512)),
-    (ResNet(depth=50), 224, "stage4_block3/add/activation", (7, 7, 2048)),
-    (ResNet(depth=18, shortcut="none"), 224, "stage4_block2/conv2/norm/activation", (7, 7, 512)),
     (ResNet(depth=50, activation_order="pre"), 224, "last/norm/activation", (7, 7, 2048)),
     (CifarResNet(), 32, "stage3_block3/add/activation", (8, 8, 64)),
     (CifarResNet(activation_order="pre"), 32, "last/norm/activation", (8, 8, 64)),
     (CifarResNet(activation_order="pre", norm="none"), 32, "stage3_block3/add/activation", (8, 8, 64)),
-    (ResNet(depth=18), 32, "stage3_block2/add/activation", (2, 2, 256)),  # the last stage's maps have one place
-    (ZFNet(), 224, "conv5/activation", (13, 13, 256)),
     (Vgg(), 224, "conv5_3/activation", (14, 14, 512)),
-    (InceptionV3(modules=(0, 1, 1)), 299, "mixed7b/concat", (8, 8, 2048)),
-    (DenseNet(blocks=(1, 1, 1, 1)), 224, "last/norm/activation", (7, 7, 68)),
     (MobileNetV2(), 224, "last/norm/activation", (7, 7, 1280)),
     (MobileNetV3Large(), 224, "last/norm/activation", (7, 7, 960)),
     (MobileNetV3Small(), 224, "last/norm/activation", (7, 7, 576)),
     (EfficientNet(), 224, "last/norm/activation", (7, 7, 1280)),
     (ConvNeXt(), 224, "stage4_block3/add", (7, 7, 768)),
+]
+CASES = [
+    pytest.param(*case, id=f"{case[0].name}-{number}", marks=[pytest.mark.exhaustive] * (case in WHOLE))
+    for number, case in enumerate([*LAST_MAPS, *WHOLE])
 ]
 
 
@@ -76,10 +98,7 @@ def test_no_network_is_left_out():
     assert {config.name for config, *_ in LAST_MAPS} == set(models.NETWORKS)
 
 
-@pytest.mark.parametrize(
-    ("config", "side", "layer", "shape"),
-    [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in enumerate(LAST_MAPS)],
-)
+@pytest.mark.parametrize(("config", "side", "layer", "shape"), CASES)
 def test_the_last_maps(config, side, layer, shape):
     model, image_shape = models.create(config, 10), (side, side, 1 if side == 28 else 3)
     assert last_maps(model, image_shape) == layer

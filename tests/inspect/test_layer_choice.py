@@ -39,7 +39,7 @@ def test_auxiliary_classifiers_do_not_run():
     model = models.create(GoogLeNet(aux_heads=True, width=0.1, modules=(1, 2, 0), aux_dense=8), 3)
     auxiliary = [row.name for row in model.layers((96, 96, 3)) if row.name.startswith("aux")]
     assert auxiliary
-    with pytest.raises(UnknownLayerError, match=f"layer '{auxiliary[0]}' runs in training alone"):
+    with pytest.raises(UnknownLayerError, match=f"layer '{auxiliary[0]}' only runs in training"):
         check_names(model, (96, 96, 3), auxiliary[:1])
 
 

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.gradients import applied
+from support.network_cases import network_cases
 from support.tiny_networks import SIDE, TINY
 
 from cnn_jax import models
@@ -218,7 +220,7 @@ def test_silent_channels_and_layers_without_maps(small):
     first, logits = top_patches(model, {"params": params}, [images[:8]], TO_PIXELS, layers, count=3)
     assert list(first.units.silent) == [True, False]
     assert logits.patches.shape[2:] == SHAPE  # the whole image, of which the last column of conv1 is not pooled
-    expected = np.asarray(model.apply({"params": params}, jnp.asarray(images[:8]), train=False)[0])[:, 1]
+    expected = np.asarray(applied(model, {"params": params}, jnp.asarray(images[:8]), False)[0])[:, 1]
     np.testing.assert_allclose(logits.units.values[0], np.sort(expected)[::-1][:3], rtol=1e-5)
     assert (logits.units.places == 0).all()
 
@@ -263,7 +265,7 @@ NETWORKS = [
     ),
     *((config, (SIDE, SIDE + 3), ("head/logits",)) for config in TINY),
 ]
-CASES = [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in enumerate(NETWORKS)]
+CASES = network_cases(NETWORKS)
 
 
 def test_no_network_is_left_out():
@@ -298,7 +300,7 @@ def test_patches_alone_give_the_responses(config, size, layers):
     """To the whole image, which is what is around a patch first, and to the patch in noise."""
     model, rng = models.create(config, 3), np.random.default_rng(0)
     image = rng.standard_normal((*size, 2)).astype(np.float32)
-    shapes = jax.eval_shape(lambda key: model.init(key, image.shape), jax.random.key(0))
+    shapes = model.variable_shapes(image.shape)
 
     def drawn(path, leaf):
         scale = np.sqrt(2 / max(1, np.prod(leaf.shape[:-1])))
@@ -355,14 +357,14 @@ def test_what_cannot_be_done_is_said(small, monkeypatch):
     refused("layer 'conv2', channel -1: expected 0 to 2", layers={"conv2": [-1]})
     refused("layer 'conv2', no channels: expected 0 to 2", layers={"conv2": []})
     refused("layers: expected at least one", layers={})
-    refused(r"images of the shape \(5, 5, 1\) after such of \(10, 13, 1\)", batches=(images, images[:, :5, :5]))
+    refused(r"images with shape \(5, 5, 1\) after images with shape \(10, 13, 1\)", batches=(images, images[:, :5, :5]))
     refused("images have pixels that are not finite", batches=(images[:2], np.full((1, *SHAPE), np.nan)))
     refused("images of 8x13x1: the network of such images has", batches=(images[:, :8],))
     broken = jax.tree.map(lambda leaf: leaf * np.nan, variables)
     refused("layer 'conv./activation' gives responses that are not finite", values=broken)
     rolled = models.Model(Rolled())
     refused(
-        "layer 'first': responses to patches alone differ .* units depend on pixels outside of the receptive fields",
+        "layer 'first': responses to patches differ .* units depend on pixels outside the receptive fields",
         network=rolled,
         values=rolled.init(jax.random.key(0), SHAPE),
     )

@@ -137,7 +137,7 @@ def test_unknown_layers_are_refused():
     model, variables = linear(np.ones((3, 3, 1, 1)))
     with pytest.raises(ValueError, match="no layer 'conv'; did you mean 'conv1'"):
         receptive_fields(model, variables, images(1), KEY, ["conv"])
-    with pytest.raises(ValueError, match="images of the shape"):
+    with pytest.raises(ValueError, match="images with shape"):
         receptive_fields(model, variables, images(0), KEY)
 
 

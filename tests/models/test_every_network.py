@@ -1,4 +1,4 @@
-"""Every network, on its smallest legal image, takes a training step in both types under every padding dialect."""
+"""Every network, on its smallest legal image, takes a training step under every padding dialect, and in both types."""
 
 import functools
 import re
@@ -46,7 +46,7 @@ NETWORKS = [
     (ResNet(width=4), (431, 1, 1, 1, 33, 1, 3)),
     (CifarResNet(depth=8, width=4), (25, 1, 1, 1, 5, 1, 1)),
 ]
-# Of those of `TINY` under every padding `make test-peers` takes steps; here are two paddings, and steps under one.
+# `test_every_padding.py` takes steps of those of `TINY` under every padding; here are two, and steps under one.
 PAIRED = ("VALID", "SAME")
 TINY_SIDES = {
     "zfnet": (42, 18),
@@ -84,8 +84,18 @@ def test_no_smaller_image_is_legal(config, padding, side):
             model.layers((side - 1, side - 1, 3))
 
 
-@pytest.mark.parametrize("compute", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("config", "padding", "side"), CASES)
+# Every network with every padding; the types in turn, so that each network and each padding, of which there is an odd
+# number, is seen in both.
+STEPS = [
+    pytest.param(
+        *case.values, compute, id=f"{case.id}-{compute}", marks=[pytest.mark.exhaustive] * ((number + turn) % 2)
+    )
+    for number, case in enumerate(CASES)
+    for turn, compute in enumerate(("float32", "bfloat16"))
+]
+
+
+@pytest.mark.parametrize(("config", "padding", "side", "compute"), STEPS)
 def test_a_training_step(config, padding, side, compute):
     check_step(config.model_copy(update={"padding": padding}), side, compute)
 

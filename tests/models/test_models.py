@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.gradients import applied
 
 from cnn_jax import models
 from cnn_jax.config.model import (
@@ -60,43 +61,47 @@ COUNTS = [
     (ResNet(depth=50), RGB, 1000, 25_557_032),
     (ResNet(depth=50, stride_in="1x1"), RGB, 1000, 25_557_032),
     (ResNet(depth=50, bottleneck_width=2), RGB, 1000, 68_883_240),
-    (ResNet(depth=101), RGB, 1000, 44_549_160),
-    (ResNet(depth=152), RGB, 1000, 60_192_808),
     (ResNet(depth=50, bottleneck_width=2, bottleneck_groups=32), RGB, 1000, 25_028_904),
-    (ResNet(depth=101, bottleneck_width=4, bottleneck_groups=32), RGB, 1000, 88_791_336),
-    (ResNet(depth=101, bottleneck_width=4, bottleneck_groups=64), RGB, 1000, 83_455_272),
     (CifarResNet(), (32, 32, 3), 10, 269_722),
     (CifarResNet(shortcut="none"), (32, 32, 3), 10, 269_722),
-    (CifarResNet(depth=32), (32, 32, 3), 10, 464_154),
-    (CifarResNet(depth=44), (32, 32, 3), 10, 658_586),
-    (CifarResNet(depth=56), (32, 32, 3), 10, 853_018),
-    (CifarResNet(depth=110), (32, 32, 3), 10, 1_727_962),
     (WRN, (32, 32, 3), 10, 36_479_194),
     (ZFNet(), RGB, 1000, 62_357_608),
     (Vgg(depth=11), RGB, 1000, 132_863_336),
-    (Vgg(depth=13), RGB, 1000, 133_047_848),
     (Vgg(), RGB, 1000, 138_357_544),
     (Vgg(norm="batch"), RGB, 1000, 138_365_992),
-    (Vgg(depth=19, norm="batch"), RGB, 1000, 143_678_248),
     (InceptionV3(), (299, 299, 3), 1000, 27_161_264),
     (InceptionV3(aux_heads=False), (299, 299, 3), 1000, 23_834_568),
     (DenseNet(), RGB, 1000, 7_978_856),
-    (DenseNet(blocks=(6, 12, 36, 24), growth=48, stem_features=96), RGB, 1000, 28_681_000),
-    (DenseNet(blocks=(6, 12, 32, 32)), RGB, 1000, 14_149_480),
-    (DenseNet(blocks=(6, 12, 48, 32)), RGB, 1000, 20_013_928),
     (MobileNetV2(), RGB, 1000, 3_504_872),
     (MobileNetV3Large(), RGB, 1000, 5_483_032),
     (MobileNetV3Small(), RGB, 1000, 2_542_856),
     (EfficientNet(), RGB, 1000, 5_288_548),
     (ConvNeXt(), RGB, 1000, 28_589_128),
 ]
+# Deeper ones of the same kinds of blocks.
+DEEPER = [
+    (ResNet(depth=101), RGB, 1000, 44_549_160),
+    (ResNet(depth=152), RGB, 1000, 60_192_808),
+    (ResNet(depth=101, bottleneck_width=4, bottleneck_groups=32), RGB, 1000, 88_791_336),
+    (ResNet(depth=101, bottleneck_width=4, bottleneck_groups=64), RGB, 1000, 83_455_272),
+    (CifarResNet(depth=32), (32, 32, 3), 10, 464_154),
+    (CifarResNet(depth=44), (32, 32, 3), 10, 658_586),
+    (CifarResNet(depth=56), (32, 32, 3), 10, 853_018),
+    (CifarResNet(depth=110), (32, 32, 3), 10, 1_727_962),
+    (Vgg(depth=13), RGB, 1000, 133_047_848),
+    (Vgg(depth=19, norm="batch"), RGB, 1000, 143_678_248),
+    (DenseNet(blocks=(6, 12, 36, 24), growth=48, stem_features=96), RGB, 1000, 28_681_000),
+    (DenseNet(blocks=(6, 12, 32, 32)), RGB, 1000, 14_149_480),
+    (DenseNet(blocks=(6, 12, 48, 32)), RGB, 1000, 20_013_928),
+]
+CASES = [*COUNTS, *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in DEEPER)]
 
 
 def test_every_network_has_its_count():
     assert {config.name for config, *_ in COUNTS} == set(models.NETWORKS)
 
 
-@pytest.mark.parametrize(("config", "image_shape", "classes", "count"), COUNTS)
+@pytest.mark.parametrize(("config", "image_shape", "classes", "count"), CASES)
 def test_parameter_counts(config, image_shape, classes, count):
     model = models.create(config, classes)
     shapes = jax.eval_shape(lambda key: model.init(key, image_shape), jax.random.key(0))
@@ -115,7 +120,7 @@ def test_the_lectures_network_by_hand():
     model = models.create(config, 5)
     variables = model.init(jax.random.key(1), (8, 8, 1))
     image = np.random.default_rng(0).random((1, 8, 8, 1)).astype(np.float32)
-    logits, aux, stats = model.apply(variables, jnp.asarray(image), train=False)
+    logits, aux, stats = applied(model, variables, jnp.asarray(image), False)
     params = jax.tree.map(np.asarray, variables["params"])
 
     def convolve(x, layer):
@@ -147,8 +152,8 @@ def test_dropout_is_for_training_alone():
     model = models.create(Cnn(features=(4,), pooling="none", dense=(64,), dropout=0.5), 10)
     variables = model.init(jax.random.key(0), (8, 8, 1))
     images = jnp.ones((2, 8, 8, 1))
-    calm = [model.apply(variables, images, train=False)[0] for _ in range(2)]
-    wild = [model.apply(variables, images, train=True, key=jax.random.key(seed))[0] for seed in (1, 1, 2)]
+    calm = [applied(model, variables, images, False)[0] for _ in range(2)]
+    wild = [applied(model, variables, images, True, jax.random.key(seed))[0] for seed in (1, 1, 2)]
     assert np.array_equal(calm[0], calm[1])
     assert np.array_equal(wild[0], wild[1])
     assert not np.array_equal(wild[0], wild[2])

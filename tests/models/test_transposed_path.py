@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from double_precision import double_precision, in_double_precision
+from support.network_cases import network_cases
 from support.quick_programs import QUICK
 from support.tiny_networks import SIDE, TINY
 
@@ -54,7 +55,7 @@ NETWORKS = [
     (CIFAR.model_copy(update={"activation_order": "pre", "padding": "VALID", "norm": "group", "norm_groups": 2}), 31),
     *((config, SIDE) for config in TINY),
 ]
-CASES = [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in enumerate(NETWORKS)]
+CASES = network_cases(NETWORKS)
 # Without rectifiers, largest values and products: what is left is linear, but for biases.
 LINEAR = [
     (CNN.model_copy(update={"activation": "identity", "pooling": "avg", "padding": "REPLICATE", "norm": "batch"}), 13),
@@ -64,7 +65,7 @@ LINEAR = [
     (CIFAR.model_copy(update={"activation": "identity"}), 9),
     (CIFAR.model_copy(update={"activation": "identity", "shortcut": "projection"}), 9),
 ]
-LINEAR_CASES = [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in enumerate(LINEAR)]
+LINEAR_CASES = network_cases(LINEAR)
 
 
 @pytest.fixture(autouse=True)
@@ -74,16 +75,19 @@ def in_float64():
 
 
 def started(config, side):
-    """The network in float64, its variables away from where they begin, and random numbers."""
+    """The network in float64, its variables away from where they begin, and random numbers.
+
+    The variables are NumPy's arrays: JAX compiles a program for every shape that it is given by itself.
+    """
     model = models.create(config, CLASSES)
-    shapes = jax.eval_shape(lambda key: model.init(key, (side, side, 3)), jax.random.key(0))
+    shapes = model.variable_shapes((side, side, 3))
     rng = np.random.default_rng(0)
 
     def draw(path, leaf):
         values = rng.standard_normal(leaf.shape)
         if path[-1].key in ("variance", "scale", "coefficient"):
-            return jnp.asarray(1 + 0.3 * np.abs(values))
-        return jnp.asarray(values * (0.3 if len(leaf.shape) < 2 else np.sqrt(2 / np.prod(leaf.shape[:-1]))))
+            return 1 + 0.3 * np.abs(values)
+        return values * (0.3 if len(leaf.shape) < 2 else np.sqrt(2 / np.prod(leaf.shape[:-1])))
 
     variables = jax.tree_util.tree_map_with_path(draw, shapes)
     return in_double_precision(model), variables, rng
@@ -93,7 +97,7 @@ def compiled(function, *arguments):
     """The results of a function, compiled quickly; that nothing of it is rounded to float32 is checked."""
     lowered = jax.jit(function).lower(*arguments)
     assert "f32" not in lowered.as_text()
-    return lowered.compile(compiler_options=QUICK)(*arguments)
+    return jax.tree.map(np.asarray, lowered.compile(compiler_options=QUICK)(*arguments))
 
 
 def close(ours, expected, tolerance):
@@ -137,13 +141,14 @@ def test_the_backward_pass_is_the_adjoint(config, side):
     # Rectifiers and maxima stay as they are over so short a step; its square and the roundings are 1e-9 of the values.
     step = 1e-6
 
-    def both(image, direction, cotangent):
-        ends = [model.apply(variables, image + way * step * direction, train=False)[0] for way in (1, -1)]
+    def both(variables, image, direction, cotangent):
+        both_ends = jnp.concatenate([image + step * direction, image - step * direction])
+        ends = jnp.split(model.apply(variables, both_ends, train=False)[0], 2)
         with ops.relu_backward("gradient"):
             _, back = jax.vjp(lambda x: model.apply(variables, x, train=False)[0], image)
         return (ends[0] - ends[1]) / (2 * step), back(cotangent)[0]
 
-    forward, backward = compiled(both, image, direction, cotangent)
+    forward, backward = compiled(both, variables, image, direction, cotangent)
     along, across = np.sum(forward * cotangent, axis=1), np.sum(backward * direction, axis=(1, 2, 3))
     close(across, along, 1e-6)
 
@@ -155,12 +160,12 @@ def test_without_rectifiers_the_backward_pass_is_the_transposed_matrix(config, s
     image, direction, elsewhere = rng.standard_normal((3, 1, side, side, 3))
     cotangent = rng.standard_normal((1, CLASSES))
 
-    def both(image, direction, elsewhere, cotangent):
+    def both(variables, image, direction, elsewhere, cotangent):
         ends = model.apply(variables, jnp.concatenate([image + direction, image]), train=False)[0]
         _, back = jax.vjp(lambda x: model.apply(variables, x, train=False)[0], elsewhere)
         return ends[:1] - ends[1:], back(cotangent)[0]
 
-    forward, backward = compiled(both, image, direction, elsewhere, cotangent)
+    forward, backward = compiled(both, variables, image, direction, elsewhere, cotangent)
     close(np.vdot(backward, direction), np.vdot(forward, cotangent), 1e-11)
 
 
@@ -168,7 +173,7 @@ def folded(params, batch_stats, eps):
     """The parameters of convolutions that do their batch norm's work, for the network without norms."""
     if "norm" in params:
         norm, statistics = params["norm"], batch_stats["norm"]
-        factor = norm["scale"] / jnp.sqrt(statistics["variance"] + eps)
+        factor = norm["scale"] / np.sqrt(statistics["variance"] + eps)
         return {"kernel": params["kernel"] * factor, "bias": norm["bias"] - statistics["mean"] * factor}
     return {
         name: folded(part, batch_stats.get(name, {}), eps) if isinstance(part, dict) else part
@@ -178,11 +183,13 @@ def folded(params, batch_stats, eps):
 
 @pytest.mark.parametrize(
     ("config", "side"),
-    [
-        (CNN.model_copy(update={"norm": "batch"}), 14),
-        (TorchvisionGoogLeNet(**GOOGLENET | {"modules": (1, 0, 0)}), 33),
-        (CIFAR.model_copy(update={"shortcut": "projection"}), 9),
-    ],
+    network_cases(
+        [
+            (CNN.model_copy(update={"norm": "batch"}), 14),
+            (TorchvisionGoogLeNet(**GOOGLENET | {"modules": (1, 0, 0)}), 33),
+            (CIFAR.model_copy(update={"shortcut": "projection"}), 9),
+        ]
+    ),
 )
 def test_batch_norm_folded_into_the_convolutions_has_the_same_backward_pass(config, side):
     model, variables, rng = started(config, side)
@@ -190,7 +197,7 @@ def test_batch_norm_folded_into_the_convolutions_has_the_same_backward_pass(conf
     images, cotangent = rng.standard_normal((2, side, side, 3)), rng.standard_normal((2, CLASSES))
     without = {"params": folded(variables["params"], variables["batch_stats"], config.norm_eps)}
 
-    def signals(images):
+    def signals(variables, without, images):
         found = []
         for each, values in ((model, variables), (plain, without)):
             for backward in ops.activation.RELU_BACKWARDS:
@@ -199,19 +206,21 @@ def test_batch_norm_folded_into_the_convolutions_has_the_same_backward_pass(conf
                 found.append((y, back(cotangent)[0]))
         return found[:3], found[3:]
 
-    for ours, expected in zip(*compiled(signals, images), strict=True):
+    for ours, expected in zip(*compiled(signals, variables, without, images), strict=True):
         close(ours[0], expected[0], 1e-11)
         close(ours[1], expected[1], 1e-11)
 
 
 @pytest.mark.parametrize(
     ("config", "side"),
-    [
-        (CNN, 14),
-        (GoogLeNet(**GOOGLENET | {"modules": (1, 0, 0)}), 32),
-        (CIFAR.model_copy(update={"shortcut": "projection"}), 9),
-        (CIFAR.model_copy(update={"activation_order": "pre"}), 9),
-    ],
+    network_cases(
+        [
+            (CNN, 14),
+            (GoogLeNet(**GOOGLENET | {"modules": (1, 0, 0)}), 32),
+            (CIFAR.model_copy(update={"shortcut": "projection"}), 9),
+            (CIFAR.model_copy(update={"activation_order": "pre"}), 9),
+        ]
+    ),
 )
 def test_every_rectifier_passes_on_what_its_rule_says(config, side):
     """Read on both sides of each one, as the gradients with respect to perturbations of zeros."""
@@ -222,7 +231,7 @@ def test_every_rectifier_passes_on_what_its_rule_says(config, side):
     shapes = {row.name: row.output_shape for row in model.layers((side, side, 3))}
     zeros = {name: np.zeros((2, *shapes[name.removesuffix(ACTIVATION)])) for name in (*before, *after)}
 
-    def signals(images):
+    def signals(variables, zeros, images):
         found = {}
         for backward in ops.activation.RELU_BACKWARDS:
 
@@ -235,7 +244,7 @@ def test_every_rectifier_passes_on_what_its_rule_says(config, side):
             assert rectifiers.count == len(after)
         return found, outputs
 
-    found, outputs = compiled(signals, images)
+    found, outputs = compiled(signals, variables, zeros, images)
     shares = [np.mean(outputs[name] > 0) for name in before]
     assert min(shares) < 0.9
     assert max(shares) > 0.1

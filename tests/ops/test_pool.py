@@ -1,5 +1,6 @@
 """Pooling: the lecture's tables, a loop in NumPy, and where gradients go."""
 
+import functools
 import itertools
 
 import jax
@@ -73,28 +74,49 @@ def test_a_tie_gives_its_gradient_to_the_first(pool):
     assert np.array_equal(gradient[0, :, :, 0], np.tile(first, (2, 2)))
 
 
-@pytest.mark.parametrize("window", [(2, 2), (3, 2), (2, 3), (3, 3), (12, 11)])  # the last has more than 127 taps
-@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (2, 3), (4, 4)])
+SMALL, LARGE = ((2, 2), (3, 2), (2, 3), (3, 3)), ((12, 11),)  # the large window has more than 127 taps
+
+
 @pytest.mark.parametrize("padding", ["VALID", "SAME", 1])
-def test_gradients_against_a_loop(window, strides, padding):
+@pytest.mark.parametrize(
+    ("windows", "steps"),
+    [
+        (SMALL, ((1, 1), (2, 1), (2, 3), (4, 4))),
+        (LARGE, ((1, 1), (2, 3))),
+        pytest.param(LARGE, ((2, 1), (4, 4)), marks=pytest.mark.exhaustive),
+    ],
+    ids=["small", "large", "large too"],
+)
+def test_gradients_against_a_loop(windows, steps, padding):
+    """Windows and strides are of one program."""
     rng = np.random.default_rng(5)
     size = (13, 14)
     x = rng.integers(0, 4, size).astype(np.float32)  # many ties
-    (top, bottom), (left, right) = ops.resolve_padding(padding, size, window, strides)
-    padded = np.pad(x, ((top, bottom), (left, right)), constant_values=-np.inf)
-    outputs = ops.output_sizes(size, window, strides, padding)
-    cotangent = rng.integers(-9, 10, outputs).astype(np.float32)
-    expected = np.zeros(padded.shape, np.float32)
-    for i, j in np.ndindex(outputs):
-        here = (slice(i * strides[0], i * strides[0] + window[0]), slice(j * strides[1], j * strides[1] + window[1]))
-        first = np.unravel_index(np.argmax(padded[here]), window)
-        expected[here][first] += cotangent[i, j]
-    _, (gradient,) = pull_back(
-        lambda x: ops.max_pool(x, window, strides=strides, padding=padding),
-        jnp.asarray(cotangent)[None, :, :, None],
-        jnp.asarray(x)[None, :, :, None],
-    )
-    assert np.array_equal(gradient[0, :, :, 0], expected[top : top + size[0], left : left + size[1]])
+    cases = list(itertools.product(windows, steps))
+    cotangents, expected = [], []
+    for window, strides in cases:
+        (top, bottom), (left, right) = ops.resolve_padding(padding, size, window, strides)
+        padded = np.pad(x, ((top, bottom), (left, right)), constant_values=-np.inf)
+        outputs = ops.output_sizes(size, window, strides, padding)
+        cotangents.append(rng.integers(-9, 10, outputs).astype(np.float32))
+        wanted = np.zeros(padded.shape, np.float32)
+        for i, j in np.ndindex(outputs):
+            top_left = (i * strides[0], j * strides[1])
+            here = tuple(slice(first, first + taps) for first, taps in zip(top_left, window, strict=True))
+            first = np.unravel_index(np.argmax(padded[here]), window)
+            wanted[here][first] += cotangents[-1][i, j]
+        expected.append(wanted[top : top + size[0], left : left + size[1]])
+
+    @jax.jit
+    def gradients(x, cotangents):
+        found = []
+        for (window, strides), cotangent in zip(cases, cotangents, strict=True):
+            _, back = jax.vjp(lambda x, w=window, s=strides: ops.max_pool(x, w, strides=s, padding=padding), x)
+            found.append(back(cotangent[None, :, :, None])[0][0, :, :, 0])
+        return found
+
+    for case, gradient, wanted in zip(cases, gradients(x[None, :, :, None], cotangents), expected, strict=True):
+        np.testing.assert_array_equal(gradient, wanted, err_msg=str(case))
 
 
 def test_overlapping_windows_add_their_gradients():
@@ -171,14 +193,24 @@ def test_strides_beyond_the_map(strides):
     assert gradient.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
 
 
-CASES = [
-    (size, window, strides, padding, dilation, ceil_mode)
-    for size, window in (((13, 14), (2, 3)), ((9, 11), (3, 2)))
-    for strides in ((1, 1), (2, 3))
-    for padding in ("VALID", "SAME", "SAME_LOWER", 1)
-    for dilation in ((1, 1), (2, 1), (3, 2))
-    for ceil_mode in (False, True)
+AXES = (
+    (((13, 14), (2, 3)), ((9, 11), (3, 2))),
+    ((1, 1), (2, 3)),
+    ("VALID", "SAME", "SAME_LOWER", 1),
+    ((1, 1), (2, 1), (3, 2)),
+    (False, True),
+)
+# (size, window, strides, padding, dilation, ceil mode), in two halves that each have every pair of values.
+HALVES = [
+    [
+        (*size_and_window, *options)
+        for places in itertools.product(*(range(len(axis)) for axis in AXES))
+        for size_and_window, *options in [[axis[place] for axis, place in zip(AXES, places, strict=True)]]
+        if sum(places) % 2 == half
+    ]
+    for half in (0, 1)
 ]
+CASES = [*HALVES[0], *HALVES[1]]
 
 
 def windows_of(size, window, strides, padding, dilation, ceil_mode):
@@ -194,41 +226,48 @@ def windows_of(size, window, strides, padding, dilation, ceil_mode):
         yield place, pixels
 
 
-@pytest.mark.parametrize(("size", "window", "strides", "padding", "dilation", "ceil_mode"), CASES)
-def test_dilation_and_argmax_against_a_loop(size, window, strides, padding, dilation, ceil_mode):
+@pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("padding", ["VALID", "SAME", "SAME_LOWER", 1])
+def test_dilation_and_argmax_against_a_loop(padding, half):
+    """Twelve cases are one program."""
     rng = np.random.default_rng(7)
-    options = {"strides": strides, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
-    x = rng.integers(0, 6, size).astype(np.float32)  # many ties
-    outputs = ops.output_sizes(size, window, strides, padding, dilation, ceil_mode)
-    expected = {pool: np.zeros(outputs, np.float32) for pool in (ops.max_pool, ops.min_pool, ops.avg_pool)}
-    argmax, gradient = np.zeros(outputs, np.int32), np.zeros(size, np.float32)
-    cotangent = rng.integers(-9, 10, outputs).astype(np.float32)
-    unpooled = np.zeros(size, np.float32)
-    for place, pixels in windows_of(size, window, strides, padding, dilation, ceil_mode):
-        values = [x[pixel] for pixel in pixels]
-        for pool, reduce in ((ops.max_pool, np.max), (ops.min_pool, np.min), (ops.avg_pool, np.mean)):
-            expected[pool][place] = reduce(values)
-        first = pixels[int(np.argmax(values))]
-        argmax[place] = first[0] * size[1] + first[1]
-        gradient[first] += cotangent[place]
-        unpooled[first] = cotangent[place]
+    cases = [case for case in HALVES[half] if case[3] == padding]
+    assert len(cases) == 12
+    arrays, expected = [], []
+    for case in cases:
+        size, outputs = case[0], ops.output_sizes(*case)
+        x = rng.integers(0, 6, size).astype(np.float32)  # many ties
+        cotangent = rng.integers(-9, 10, outputs).astype(np.float32)
+        largest, smallest, means = np.zeros((3, *outputs), np.float32)
+        argmax, (gradient, unpooled) = np.zeros(outputs, np.int32), np.zeros((2, *size), np.float32)
+        for place, pixels in windows_of(*case):
+            values = [x[pixel] for pixel in pixels]
+            largest[place], smallest[place], means[place] = np.max(values), np.min(values), np.mean(values)
+            first = pixels[int(np.argmax(values))]
+            argmax[place] = first[0] * size[1] + first[1]
+            gradient[first] += cotangent[place]
+            unpooled[first] = cotangent[place]
+        arrays.append((x[None, :, :, None], cotangent[None, :, :, None]))
+        expected.append((largest, smallest, largest, argmax, gradient, unpooled, means))
 
     @jax.jit
-    def computed(x, cotangent):
-        image, given = x[None, :, :, None], cotangent[None, :, :, None]
-        pooled = [pool(image, window, **options) for pool in expected]
-        largest, found = ops.max_pool_with_argmax(image, window, **options)
-        (pulled,) = jax.vjp(lambda x: ops.max_pool(x, window, **options), image)[1](given)
-        return [each[0, :, :, 0] for each in (*pooled, largest, found, pulled, ops.max_unpool(given, found, size))]
+    def computed(arrays):
+        results = []
+        for (size, window, strides, _, dilation, ceil_mode), (x, cotangent) in zip(cases, arrays, strict=True):
+            options = {"strides": strides, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
+            largest, argmax = ops.max_pool_with_argmax(x, window, **options)
+            pooled, back = jax.vjp(lambda x, w=window, o=options: ops.max_pool(x, w, **o), x)
+            smallest, means = (pool(x, window, **options) for pool in (ops.min_pool, ops.avg_pool))
+            unpooled = ops.max_unpool(cotangent, argmax, size)
+            results.append((pooled, smallest, largest, argmax, back(cotangent)[0], unpooled, means))
+        return results
 
-    *pools, largest, found, pulled, put_back = computed(x, cotangent)
-    for ours, (pool, values) in zip(pools, expected.items(), strict=True):
+    for case, results, wanted in zip(cases, computed(arrays), expected, strict=True):
+        *exact, means = [each[0, :, :, 0] for each in results]
+        for ours, values in zip(exact, wanted, strict=False):
+            np.testing.assert_array_equal(ours, values, err_msg=str(case))
         # a mean of at most 6 small integers: a rounding or two
-        np.testing.assert_allclose(ours, values, rtol=1e-6, err_msg=str(pool))
-    assert np.array_equal(largest, expected[ops.max_pool])
-    assert np.array_equal(found, argmax)
-    assert np.array_equal(pulled, gradient)
-    assert np.array_equal(put_back, unpooled)
+        np.testing.assert_allclose(means, wanted[-1], rtol=1e-6, err_msg=str(case))
 
 
 def test_gradients_of_means_and_smallest_values_against_a_loop():
@@ -263,38 +302,43 @@ def test_gradients_of_means_and_smallest_values_against_a_loop():
         np.testing.assert_array_equal(to_smallest, smallest, err_msg=str(case))
 
 
+max_unpool = jax.jit(ops.max_unpool, static_argnums=2)
+
+
 def test_unpooling_the_example_of_pytorchs_documentation():
     # torch.nn.MaxUnpool2d: 1 to 16 in rows of four, MaxPool2d(2, stride=2, return_indices=True)
     x = jnp.arange(1.0, 17).reshape(1, 4, 4, 1)
     y, argmax = ops.max_pool_with_argmax(x, 2)
     assert y[0, :, :, 0].tolist() == [[6, 8], [14, 16]]
     assert argmax[0, :, :, 0].tolist() == [[5, 7], [13, 15]]
-    assert ops.max_unpool(y, argmax, 4)[0, :, :, 0].tolist() == [[0] * 4, [0, 6, 0, 8], [0] * 4, [0, 14, 0, 16]]
+    assert max_unpool(y, argmax, 4)[0, :, :, 0].tolist() == [[0] * 4, [0, 6, 0, 8], [0] * 4, [0, 14, 0, 16]]
     # numbers of pixels that are read with other sizes, as its second example does
-    wider = ops.max_unpool(y, argmax, 5)[0, :, :, 0].tolist()
+    wider = max_unpool(y, argmax, 5)[0, :, :, 0].tolist()
     assert wider == [[0] * 5, [6, 0, 8, 0, 0], [0, 0, 0, 14, 0], [16, 0, 0, 0, 0], [0] * 5]
 
 
 def test_argmax_of_images_and_channels_apart():
     rng = np.random.default_rng(11)
     x = rng.standard_normal((3, 6, 5, 4)).astype(np.float32)
-    y, argmax = ops.max_pool_with_argmax(jnp.asarray(x), 2, padding="SAME")
+    y, argmax = jax.jit(lambda x: ops.max_pool_with_argmax(x, 2, padding="SAME"))(x)
     flat = x.reshape(3, 30, 4)
     assert np.array_equal(np.take_along_axis(flat, np.asarray(argmax).reshape(3, -1, 4), axis=1).reshape(y.shape), y)
-    unpooled = np.asarray(ops.max_unpool(y, argmax, (6, 5)))
+    unpooled = np.asarray(max_unpool(y, argmax, (6, 5)))
     assert np.count_nonzero(unpooled) == y.size  # windows do not overlap
     assert np.array_equal(unpooled[unpooled != 0], x[unpooled != 0])
 
 
 def test_gradients_of_argmax_and_unpooling():
     x = jnp.asarray([[1.0, 4.0, 2.0], [3.0, 0.0, 5.0]])[None, :, :, None]
-    gradient = jax.grad(lambda x: ops.max_pool_with_argmax(x, 2, strides=1)[0].sum())(x)
+    gradient = jax.jit(jax.grad(lambda x: ops.max_pool_with_argmax(x, 2, strides=1)[0].sum()))(x)
     assert gradient[0, :, :, 0].tolist() == [[0, 1, 0], [0, 0, 1]]
     # both windows of 5 put their value to the same pixel, and the last one's stands there
     argmax = jnp.asarray([5, 5], jnp.int32).reshape(1, 1, 2, 1)
-    value, back = jax.vjp(lambda y: ops.max_unpool(y, argmax, (2, 3)), jnp.asarray([7.0, 9.0]).reshape(1, 1, 2, 1))
+    y = jnp.asarray([7.0, 9.0]).reshape(1, 1, 2, 1)
+    twos = jnp.full((1, 2, 3, 1), 2.0)
+    value, (gradient,) = pull_back(lambda y: ops.max_unpool(y, argmax, (2, 3)), twos, y)
     assert value[0, :, :, 0].tolist() == [[0, 0, 0], [0, 0, 9]]
-    assert back(jnp.full(value.shape, 2.0))[0].ravel().tolist() == [0, 2]
+    assert gradient.ravel().tolist() == [0, 2]
 
 
 def test_windows_of_nothing_but_minus_infinity_name_a_pixel_of_theirs():
@@ -329,5 +373,6 @@ def test_dilation_that_does_not_fit_is_refused(untyped):
 )
 def test_lists_are_as_good_as_tuples(operation):
     x = jnp.arange(32.0).reshape(1, 4, 4, 2)
-    listed = operation(x, strides=[2, 1], padding=[[1, 0], [0, 1]])
-    np.testing.assert_array_equal(listed, operation(x, strides=(2, 1), padding=((1, 0), (0, 1))))
+    listed = jax.jit(functools.partial(operation, strides=[2, 1], padding=[[1, 0], [0, 1]]))(x)
+    tupled = jax.jit(functools.partial(operation, strides=(2, 1), padding=((1, 0), (0, 1))))(x)
+    np.testing.assert_array_equal(listed, tupled)

@@ -1,4 +1,4 @@
-"""Whole networks with torchvision's names beside torchvision, and tiny ones under every padding."""
+"""Whole networks with torchvision's names beside torchvision."""
 
 import json
 import subprocess
@@ -10,11 +10,8 @@ import numpy as np
 import optax
 import pytest
 from golden_weights import weights_of
-from support.tiny_networks import SIDE, TINY
-from support.training_step import CLASSES, check_step
 
 from cnn_jax import models
-from cnn_jax.ops import GeometryError
 from cnn_jax.pretrained import from_torch, to_torch
 from cnn_jax.pretrained.published import PUBLISHED
 from peers.torchvision_networks import TRAINED, images_of, sides
@@ -71,22 +68,3 @@ def compare_training(model, config, variables, images, expected):
     for entry in (each for each in expected.files if each.startswith("buffer/")):
         name = entry.removeprefix("buffer/")
         np.testing.assert_allclose(got[name], expected[entry], rtol=1e-3, atol=1e-4, err_msg=entry)
-
-
-def smallest(config):
-    """The side of the smallest image that is legal."""
-    for side in (1, 3, 5, 9, 13, SIDE, 31, 43, 58, 69):
-        try:
-            models.create(config, CLASSES).layers((side, side, 3))
-        except GeometryError:
-            continue
-        return side
-    raise AssertionError("no image is legal")
-
-
-@pytest.mark.parametrize("compute", ["float32", "bfloat16"])
-@pytest.mark.parametrize("padding", ["VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIRCULAR"])
-@pytest.mark.parametrize("config", TINY, ids=lambda config: config.name)
-def test_a_training_step_under_every_padding(config, padding, compute):
-    config = config.model_copy(update={"padding": padding})
-    check_step(config, max(SIDE, smallest(config)), compute)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from support.quick_programs import CompilerOptions
 
@@ -64,10 +63,8 @@ def computed(case: Case, compiler_options: CompilerOptions = None) -> Outcomes:
             outcomes[lowering] = {"y": y} | {f"to_{name}": to for name, to in zip(names, pull(cotangent), strict=True)}
         return outcomes
 
-    arrays = {name: jnp.asarray(array) for name, array in case.arrays.items()}
-    outcomes = jax.jit(all_of_them, compiler_options=compiler_options)(
-        [arrays[name] for name in names], arrays["cotangent"]
-    )
+    arguments = [case.arrays[name] for name in names]
+    outcomes = jax.jit(all_of_them, compiler_options=compiler_options)(arguments, case.arrays["cotangent"])
     return jax.tree.map(np.asarray, outcomes)
 
 

@@ -167,7 +167,9 @@ def test_numbers_that_are_no_weights_are_refused(reference_weights):
     with pytest.raises(WeightsError, match=r"2 of another type .*: bn1\.bias is int8, bn1\.weight is complex64$"):
         from_torch(weights, ResNet())
     weights = reference_weights("resnet18")
-    weights["fc.bias"][3], weights["bn1.running_var"][0] = np.nan, np.inf
+    for entry, number in (("fc.bias", np.nan), ("bn1.running_var", np.inf)):
+        weights[entry] = weights[entry].copy()
+        weights[entry][3] = number
     weights["fc.weight"] = weights["fc.weight"].astype(np.float64)
     weights["fc.weight"][0, 0] = 1e300  # too large for float32
     with pytest.raises(WeightsError, match=r"3 not finite: bn1\.running_var, fc\.bias, fc\.weight$"):
@@ -183,11 +185,17 @@ def test_what_was_not_read_is_missing_with_its_reason_or_not_needed(reference_we
         from_torch(weights, ResNet())
 
 
-@pytest.mark.parametrize("name", ["resnet18", "alexnet"])
-def test_weights_without_logits(name, reference_weights):
-    config = NETWORKS[name]
+@pytest.mark.parametrize(
+    ("name", "logits", "first"),
+    [
+        ("resnet18", "fc.", "stem"),
+        ("vgg_small", "classifier.6.", "conv1_1"),
+        pytest.param("alexnet", "classifier.6.", "conv1", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_weights_without_logits(name, logits, first, reference_weights):
+    config = (NETWORKS | SMALL)[name]
     weights = reference_weights(name)
-    logits = "classifier.6." if name == "alexnet" else "fc."
     headless = {entry: array for entry, array in weights.items() if not entry.startswith(logits)}
     assert len(headless) == len(weights) - 2
     with pytest.raises(WeightsError, match="2 missing: "):
@@ -196,9 +204,8 @@ def test_weights_without_logits(name, reference_weights):
     for entries in (headless, headless | {logits + "1.weight": np.zeros((7, 3))}, weights):
         got = from_torch(entries, config, with_logits=False)
         assert "logits" not in got["params"].get("head", {})
-        first = got["params"]["stem" if name == "resnet18" else "conv1"]["kernel"]
         kernel = next(array for entry, array in weights.items() if array.ndim == 4)
-        np.testing.assert_array_equal(first, kernel.transpose(2, 3, 1, 0))
+        np.testing.assert_array_equal(got["params"][first]["kernel"], kernel.transpose(2, 3, 1, 0))
     with pytest.raises(WeightsError, match=r"1 left over: other\.weight"):
         from_torch(headless | {"other.weight": np.zeros(3)}, config, with_logits=False)
 

@@ -34,8 +34,8 @@ def test_runs_on_the_same_images(tmp_path):
             "Classes differ: 2 classes, shirt, bag (entry 1); 2 classes, bag, shirt (entry 2).",
         ),
         ({"image_shape": [32, 32, 1]}, "Images differ: 28x28x1 of uint8 (entry 1); 32x32x1 of uint8 (entry 2)."),
-        ({"split_checksum": "d" * 64}, "With seed 0 entry 2 has other images in the splits than entry 1."),
-        ({"mean": [70.0]}, "With seed 0 entry 2 has other constants of the normalization than entry 1."),
+        ({"split_checksum": "d" * 64}, "With seed 0, entry 2 has other images in the splits than entry 1."),
+        ({"mean": [70.0]}, "With seed 0, entry 2 has other normalization constants than entry 1."),
         ({"split_checksum": None}, None),  # of an older version, which did not write it
     ],
 )
@@ -68,7 +68,7 @@ def test_parameters_that_were_chosen_otherwise(tmp_path):
     one, other = write_run(tmp_path / "one", 0.9), write_run(tmp_path / "other", 0.8, model__padding="SAME")
     change(other / "result.json", selected_by="validation_accuracy")
     assert warnings(read_entries([one, other])) == [
-        "The tested parameters were chosen in different ways: of the last epoch (entry 1); "
+        "The tested parameters were selected differently: of the last epoch (entry 1); "
         "by validation accuracy (entry 2)."
     ]
 
@@ -84,4 +84,4 @@ def test_many_entries_are_counted(tmp_path):
 def test_images_that_are_not_known(tmp_path):
     one, other = write_run(tmp_path / "one", 0.9), write_run(tmp_path / "other", 0.8)
     (other / "dataset.json").unlink()
-    assert warnings(read_entries([one, other])) == ["On which images entry 2 were trained and tested is not known."]
+    assert warnings(read_entries([one, other])) == ["The training and test images of entry 2 are not known."]

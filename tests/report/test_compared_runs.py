@@ -127,7 +127,7 @@ def two(tmp_path):
 def test_a_run_that_is_not_finished(tmp_path, two):
     entries = read_entries([two[0], write_run(tmp_path / "stopped", None, model__padding="SAME")])
     assert notes(entries) == [
-        "it is not finished: it ended after epoch 2 of 3; the command that trained goes on with it"
+        "it is not finished: it ended after epoch 2 of 3; repeat the training command to continue it"
     ]
     assert [run.row.status for entry in entries for run in entry.runs] == ["done", "stopped"]
 
@@ -146,11 +146,11 @@ def test_a_run_that_trains_now(tmp_path, two):
         (lambda run: (run / "result.json").write_text("{"), "result.json is damaged", "failed"),
         (lambda run: change(run / "result.json", test_accuracy="good"), "result.json is damaged: test_acc", "failed"),
         (lambda run: change(run / "result.json", test_accuracy=0.99), "result.json has test_accuracy 0.99", "done"),
-        (lambda run: (run / "dataset.json").unlink(), "on which images it was trained is not known", "done"),
+        (lambda run: (run / "dataset.json").unlink(), "its training images are not known", "done"),
         (lambda run: (run / "provenance.json").write_text("[]"), "provenance.json is damaged", "done"),
         (lambda run: (run / "config.json").unlink(), "its config is not known and not compared", "done"),
         (lambda run: (run / "config.json").write_text("?"), "config.json cannot be read", "done"),
-        (lambda run: change(run / "config.json", beauty=1), "compared as it was written", "done"),
+        (lambda run: change(run / "config.json", beauty=1), "is compared as written", "done"),
         (lambda run: (run / "metrics.jsonl").write_text('{"step": "x"}\n'), "the curves end there", "done"),
         (lambda run: (run / "metrics.jsonl").unlink(), None, "done"),
     ],
@@ -170,7 +170,7 @@ def test_a_run_of_an_old_version(two):
     assert entries[1].runs[0].row.result.test_accuracy == 0.5
     assert entries[1].runs[0].row.seed < 0, "a seed that is not known is paired with none"
     assert notes(entries) == [
-        "it has no config.json: its config is not known and not compared, and no seed of it is paired"
+        "it has no config.json: its config is not known and not compared, and its seed is not paired"
     ]
     third = read_entries([*two, OLD_RUN])
     assert differing(third) == {"model.padding": ["VALID", "SAME", UNKNOWN]}
@@ -197,11 +197,11 @@ def test_a_damaged_search_is_refused(tmp_path):
     [
         (["whole", "nowhere"], "nowhere: there is no such folder; in TMP: spoilt, whole"),
         (["whole", "whole/config.json"], "whole/config.json: is a file, expected the folder of a run"),
-        (["whole", "whole/report"], "whole/report: is a part of the run TMP/whole; give that folder"),
-        (["whole", "sweep/report"], "sweep/report: is a part of the sweep TMP/sweep; give that folder"),
+        (["whole", "whole/report"], "whole/report: is part of the run TMP/whole; give that folder"),
+        (["whole", "sweep/report"], "sweep/report: is part of the sweep TMP/sweep; give that folder"),
         (["whole", "empty"], "empty: holds nothing, expected the folder of a run"),
         (["whole", "other"], "other: holds a.txt, expected the folder of a run"),
-        (["whole", "spoilt", "whole/../whole"], "is given twice"),
+        (["whole", "spoilt", "whole/../whole"], "was given twice"),
         (["whole"], "whole is one run; give another one to compare it with, or `report --workdir=TMP/whole`"),
         (["one"], "one is one sweep with one point to compare; `report --workdir=TMP/one` has its trials"),
     ],

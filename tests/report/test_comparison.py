@@ -83,7 +83,7 @@ def test_the_page(compared):
     assert len(page.pictures) == 3  # differences, test accuracy, test loss: nothing else was recorded
     assert all(picture["alt"] for picture in page.pictures)
     assert all(target.startswith(("data:", "#")) for target in page.targets)
-    assert "All runs saw the same images" in text
+    assert "All runs used the same images" in text
     assert "<td>model.padding</td>" in text
     assert "model.features" not in text
     assert ">+2.25</td>" in text
@@ -136,7 +136,7 @@ def test_the_terminal(compared):
 
 def test_many_entries_leave_their_fields_to_the_page(tmp_path):
     found = compare([write_run(tmp_path / str(n), 0.9, train__batch_size=8 + n) for n in range(7)])
-    assert "config fields that differ, on the page alone: 1" in terminal(found)
+    assert "config fields that differ, shown only on the page: 1" in terminal(found)
 
 
 def test_json(compared):
@@ -157,6 +157,12 @@ def test_csv(compared):
     assert [float(row["test_accuracy"]) for row in rows] == pytest.approx([np.mean(each) for each in SEEDS.values()])
     assert rows[0]["difference"] == ""
     assert float(rows[1]["difference"]) == pytest.approx(0.0225)
+    changes = np.subtract(SEEDS["SAME"], SEEDS["VALID"])
+    interval = stats.t.interval(0.95, 3, np.mean(changes), stats.sem(changes))
+    assert [float(rows[1][f"difference_{end}"]) for end in ("low", "high")] == pytest.approx(interval)
+    assert rows[0]["difference_low"] == ""
+    low, high = interval
+    assert f"{100 * low:+.2f} to {100 * high:+.2f}" in terminal(compared)
 
 
 def test_a_page_of_others_is_not_replaced(tmp_path):

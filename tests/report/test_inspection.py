@@ -91,8 +91,8 @@ def test_one_page_and_its_files(page):
     assert {"kernels-conv1.png", "maps-conv2-activation-picture-1.png", "class-0-picture-1.png"} <= names
     assert {"patches-conv1-activation.png", "fields-sizes.png", "border-profiles.png"} <= names
     assert "40x30 to 10x10" in text
-    assert "led back to the pixels: by a deconvolutional network" in text
-    assert "; by guided backpropagation, which stops them" in text
+    assert "backpropagated to the pixels: by a deconvolutional network" in text
+    assert "; by guided backpropagation, which also stops" in text
 
 
 def test_pictures_are_the_viewers(page):
@@ -137,7 +137,7 @@ def test_data_are_those_of_the_network(page, run):
         ("--images={folder}/text.png", "--images: .*text.png cannot be read as a picture"),
         ("--test_images=1", "--test_images: the section behaviour compares images, expected at least 2"),
         ("--rules=guide,gradient", "--rules: got 'guide', expected some of: deconvnet, guided, gradient"),
-        ("--target={folder}", "--target: .* has files of others"),
+        ("--target={folder}", "--target: .* has files that this command did not write"),
         ("--workdir={folder}", "--workdir: .*config.json"),
     ],
 )
@@ -162,7 +162,7 @@ def test_rules_need_rectifiers(run, tmp_path, monkeypatch, capsys):
     assert message in capsys.readouterr().err
     assert main([*words, "--channels=0", "--test_images=20"]) == 0
     text = (tmp_path / "page" / "index.html").read_text()
-    assert "led back to the pixels: by the gradient. Red" in text
+    assert "backpropagated to the pixels: by the gradient. Red" in text
 
 
 def test_too_many(run, tmp_path, capsys):
@@ -208,7 +208,7 @@ def test_every_network(config, shape):
     """Kernels and feature maps; what the other sections show is tested for every network where it is computed."""
     experiment = parse({"data": {"name": "fashion_mnist"}}).model_copy(update={"model": config})
     step, rng = StepConfig.of(experiment, 3), np.random.default_rng(0)
-    shapes = jax.eval_shape(lambda key: step.network.init(key, shape), jax.random.key(0))
+    shapes = step.network.variable_shapes(shape)
     run = FinishedRun(
         folder=None,
         experiment=experiment,

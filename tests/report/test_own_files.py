@@ -26,7 +26,7 @@ def test_files_of_others_stay(tmp_path):
     (tmp_path / "mine.png").write_bytes(b"mine")
     OwnFiles(tmp_path, "--target").write({"a.png": b"2"})
     own = OwnFiles(tmp_path, "--target")
-    with pytest.raises(FileExistsError, match="it is not of this command"):
+    with pytest.raises(FileExistsError, match="this command did not write it"):
         own.write({"a.png": b"3", "mine.png": b"3"})
     assert {name: (tmp_path / name).read_bytes() for name in ("a.png", "mine.png")} == {
         "a.png": b"2",
@@ -38,7 +38,10 @@ def test_refusals(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"--target: .* is a file, expected a folder"):
         OwnFiles(tmp_path / "file", "--target")
-    with pytest.raises(ConfigError, match=r"--target: .* has files of others \(file, ...\); name a new or an empty"):
+    with pytest.raises(
+        ConfigError,
+        match=r"--target: .* has files that this command did not write \(file, ...\); name a new or an empty",
+    ):
         OwnFiles(tmp_path, "--target")
     with pytest.raises(ConfigError, match=r"cannot write to .*file/below: Not a directory"):
         OwnFiles(tmp_path / "file" / "below", "--target")

@@ -66,7 +66,7 @@ def writer(monkeypatch, tmp_path):
 
 def wait(writer):
     """Waits until the process has answered what it was asked."""
-    if writer._asked:
+    if writer._requested:
         select.select([writer._process.stdout], [], [])
 
 
@@ -79,7 +79,7 @@ def test_both_are_written_at_first_and_then_for_a_fiftieth_of_the_time(clock, wr
     with writer() as made:
         for _ in range(120):
             made.update()
-            for name in made._asked:
+            for name in made._requested:
                 times[name].append(clock.now)
             wait(made)
             clock.now += 1

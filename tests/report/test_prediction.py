@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cnn_jax.config.parsing import ConfigError, parse
 from cnn_jax.data import DataError
-from cnn_jax.data.sources import convert
+from cnn_jax.data.sources import prepare_records
 from cnn_jax.data.sources.records import Records, read_manifest
 from cnn_jax.report import prediction, prediction_output
 from cnn_jax.report.run_report import write_run_report
@@ -122,7 +122,7 @@ def test_a_whole_test_set_of_strange_pictures(source, channels, tmp_path):
     """Evaluation and prediction see the same, and as many right, whatever the kind of picture."""
     pictures = strange_pictures(tmp_path / "pictures")
     if source == "records":
-        folder = convert.prepare(pictures, tmp_path / "records", 0.2, Console(file=io.StringIO()))
+        folder = prepare_records.prepare(pictures, tmp_path / "records", 0.2, Console(file=io.StringIO()))
         data = {"name": "records", "folder": str(folder), "image_size": 16, "workers": 0}
     else:
         data = {"name": "image_folder", "train_dir": str(pictures / "train"), "test_dir": str(pictures / "val")}
@@ -186,7 +186,7 @@ def test_what_is_predicted_of_folders(small_run, tmp_path):
         f"folders ({tmp_path}/._c.png first), 1 link to a folder that is read already ({tmp_path}/loop)"
     )
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(DataError, match=r"--images: .*pipe.png is no regular file"):
+    with pytest.raises(DataError, match=r"--images: .*pipe.png is not a regular file"):
         prediction.find_pictures([tmp_path / "pipe.png"])
     assert len(prediction.find_pictures([tmp_path])[0]) == 2
 

@@ -111,7 +111,7 @@ def test_one_field_with_one_seed_while_the_sweep_runs(tmp_path):
 
 def test_a_baseline_that_was_not_tried(tmp_path):
     write_sweep(tmp_path, ["a.b"], [trial_of(0, {"a.b": 1}, 0)], baseline={"a.b": 2})
-    assert "The baseline b=2 is no point of this sweep" in write_sweep_report(tmp_path).read_text()
+    assert "The baseline b=2 is not a point of this sweep" in write_sweep_report(tmp_path).read_text()
 
 
 def test_many_points_and_fields(tmp_path):

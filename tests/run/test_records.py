@@ -216,7 +216,8 @@ def test_every_field_is_described():
 
 def test_the_guide_tells_every_figure_of_performance():
     guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
-    section = guide[guide.index("`result.json` has under `performance`") : guide.index("## Checkpoints and resuming")]
+    start = guide.index("`result.json` has these fields under `performance`")
+    section = guide[start : guide.index("## Checkpoints and resuming")]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(Performance.model_fields)
 
 

@@ -66,7 +66,7 @@ def run(program):
 def test_a_signal_ends_the_program_at_once(name, program):
     done = run(AT_ONCE + program.format(name))
     assert (done.returncode, done.stdout) == (75, "begun\n")
-    assert done.stderr == f"stopped by {name}; what is saved is kept, and the same command goes on\n"
+    assert done.stderr == f"stopped by {name}; what is saved is kept, and the same command continues\n"
 
 
 def test_a_third_interrupt_ends_what_the_second_began_to_end():

@@ -1,9 +1,16 @@
 """Outputs and gradients as one program: JAX compiles a program for every single operation elsewhere."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 
 import jax
+
+from cnn_jax.models import Model
+
+applied = jax.jit(Model.apply, static_argnums=(0, 3))
+"""`Model.apply` of a model, variables, images, whether it is for training, and a key."""
 
 
 def pull_back(function: Callable[..., Any], cotangent: Any, *arrays: Any) -> tuple[Any, tuple[Any, ...]]:

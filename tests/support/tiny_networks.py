@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cnn_jax.config.network import Network
 from cnn_jax.config.networks import (
     ConvNeXt,
     DenseNet,
@@ -11,6 +10,7 @@ from cnn_jax.config.networks import (
     MobileNetV2,
     MobileNetV3Large,
     MobileNetV3Small,
+    Network,
     Vgg,
     ZFNet,
 )

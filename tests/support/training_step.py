@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import numpy as np
 from cnn_jax import models
 from cnn_jax.config import Experiment, Model, Sgd
 from cnn_jax.data.device.pipeline import Batch, Normalization, Preprocessing
-from cnn_jax.train.step import StepConfig, create_state, state_shape, train_step
+from cnn_jax.train.step import StepConfig, TrainState, create_state, state_shape, train_step
 from support.quick_programs import QUICK
 
 CLASSES = 3
@@ -36,12 +37,19 @@ def step_config(config: Model) -> StepConfig:
     return StepConfig.of(Experiment(model=config, optimizer=Sgd(momentum=0.0)), CLASSES)
 
 
-@functools.lru_cache(maxsize=1)
-def started(config: Model, side: int):
-    """The state before the first step, which a network has whatever it computes in."""
-    this = step_config(config)
-    start = jax.jit(lambda key: create_state(this, this.network.init(key, (side, side, 3))), compiler_options=QUICK)
-    return start(jax.random.key(1))
+_starts: dict[Any, TrainState] = {}
+
+
+def started(config: Model, side: int) -> TrainState:
+    """The state before the first step, drawn once for configs that differ in padding and whose variables do not."""
+    this, shape = step_config(config), (side, side, 3)
+    leaves, structure = jax.tree.flatten(state_shape(this, shape))
+    shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    like = config.model_copy(update={"padding": "SAME"}), structure, shapes
+    if like not in _starts:
+        start = jax.jit(lambda key: create_state(this, this.network.init(key, shape)), compiler_options=QUICK)
+        _starts[like] = start(jax.random.key(1))
+    return _starts[like]
 
 
 def check_step(config: Model, side: int, compute: str, without_gradient: tuple[str, ...] = ()) -> None:

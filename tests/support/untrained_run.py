@@ -27,9 +27,10 @@ def untrained_run(model, image_shape, train=None, classes=10):
     experiment = parse({"model": model, "train": train or {}})
     config = StepConfig.of(experiment, classes)
     rng = np.random.default_rng(0)
+    # By NumPy: JAX compiles a program for every shape that it computes on by itself.
     variables = jax.tree.map(
-        lambda leaf: leaf if leaf.ndim > 1 else (leaf + 0.2 * (rng.random(leaf.shape) - 0.5)).astype(leaf.dtype),
-        config.network.init(jax.random.key(0), image_shape),
+        lambda leaf: leaf if leaf.ndim > 1 else leaf + (0.2 * (rng.random(leaf.shape) - 0.5)).astype(leaf.dtype),
+        jax.tree.map(np.asarray, config.network.init(jax.random.key(0), image_shape)),
     )
     channels = image_shape[2]
     return FinishedRun(
@@ -42,7 +43,7 @@ def untrained_run(model, image_shape, train=None, classes=10):
         normalization=Normalization(
             np.linspace(90, 110, channels, dtype=np.float32), np.full(channels, 60, np.float32)
         ),
-        variables=variables,
+        variables=jax.device_put(variables),
     )
 
 

@@ -65,6 +65,7 @@ def told(workdir: Path) -> list[str]:
 
 
 def main(experiment: Path, folder: Path) -> None:
+    sweep(experiment, folder / "whole")  # builds, once for all forks, what checks a config
     answers = []
     for kill_at in range(1, 1000):
         workdir = folder / str(kill_at)

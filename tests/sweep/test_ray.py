@@ -150,14 +150,15 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(by_local, tmp_path):
     assert figures(tmp_path / "sweep") == figures(reference)
 
 
-def test_a_trial_of_two_processes(by_local, tmp_path):
+@pytest.mark.parametrize("trials", [1, pytest.param(2, marks=pytest.mark.exhaustive)])
+def test_trials_of_two_processes(by_local, tmp_path, trials):
     file, reference = by_local
     workdir = tmp_path / "sweep"
-    words = ("--engine=ray", "--jobs=1", "--processes=2", "--noreport", "--sweep.limit=2")
+    words = ("--engine=ray", "--jobs=1", "--processes=2", "--noreport", f"--sweep.limit={trials}")
     done = run(f"--config={file}", f"--workdir={workdir}", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     ours, theirs = figures(workdir), figures(reference)
-    assert len(ours) == 2
+    assert len(ours) == trials
     for name, records in ours.items():
         provenance = json.loads((workdir / "trials" / name / "provenance.json").read_text())
         assert provenance["devices"]["count"] == 2

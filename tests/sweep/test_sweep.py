@@ -76,25 +76,27 @@ def test_every_trial_is_done_and_told(undisturbed):
         assert sorted(path.name for path in (workdir / "trials" / row["id"]).rglob("*")) == files.split()
 
 
-def test_killed_drivers_and_trials_change_nothing(undisturbed, tmp_path):
+@pytest.mark.parametrize("kills", [3, pytest.param(6, marks=pytest.mark.exhaustive)])
+def test_killed_drivers_and_trials_change_nothing(undisturbed, tmp_path, kills):
     file, reference = undisturbed
     words = (f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--jobs=1", "--noreport")
     rng = random.Random(0)
     # The driver dies while its worker starts, at some event of that; then while a worker trains its first to fourth
-    # trial, at some call of a function after some record, so that five drivers leave trials of the 24. Then a worker
+    # trial, at some call of a function after some record, so that the drivers leave trials of the 24. Then a worker
     # dies.
     starting = {"events": rng.randrange(1, 2000)}
     training = [
-        TRIAL | {"nth": rng.randrange(1, 5), "lines": rng.randrange(4), "calls": rng.randrange(500)} for _ in range(5)
+        TRIAL | {"nth": rng.randrange(1, 5), "lines": rng.randrange(4), "calls": rng.randrange(500)}
+        for _ in range(kills - 1)
     ]
     for number, when in enumerate([starting, *training]):
         moment = Moment(tmp_path / str(number), WORKER, **when)
         with subprocess.Popen(command(*words), stdout=subprocess.DEVNULL, env=moment.environment) as driver:
             worker = moment.wait(driver)
-            victim = worker if number == 5 else driver.pid
+            victim = worker if number == kills - 1 else driver.pid
             os.kill(victim, signal.SIGKILL)
             moment.release()
-            expected = 0 if number == 5 else -signal.SIGKILL
+            expected = 0 if number == kills - 1 else -signal.SIGKILL
             assert driver.wait(timeout=600) == expected, "a trial killed from outside begins again"
     done = run(*words)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -118,7 +120,14 @@ def test_faults_stay_with_their_trials(write_experiment, tmp_path):
         f"*({{'seed': seed}} for seed in {seeds}), {{'model.kernel_size': 12}}, {{'seed': 1}}], skip_infeasible=True)"
     )
     workdir = tmp_path / "sweep"
-    words = (f"--config={file}", f"--workdir={workdir}", "--jobs=1", "--time_limit=30", "--memory_limit=2")
+    words = (
+        f"--config={file}",
+        f"--workdir={workdir}",
+        "--jobs=1",
+        "--time_limit=30",
+        "--memory_limit=2",
+        "--noreport",
+    )
     done = run(*words, env={**os.environ, "PYTHONPATH": f"{hooks}{os.pathsep}{ROOT}"})
     assert done.returncode == 1, done.stdout + done.stderr
     rows = table(workdir)
@@ -165,7 +174,7 @@ def test_a_geometry_that_cannot_be_is_refused_unless_declared(write_experiment, 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(undisturbed, tmp_path):
     file, reference = undisturbed
-    words = (f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--jobs=1", "--sweep.limit=4")
+    words = (f"--config={file}", f"--workdir={tmp_path / 'sweep'}", "--jobs=1", "--sweep.limit=4", "--noreport")
     second = Moment(tmp_path / "second", WORKER, nth=2, lines=1, **TRIAL)
     with subprocess.Popen(command(*words), stdout=subprocess.PIPE, text=True, env=second.environment) as driver:
         second.wait(driver)
@@ -218,7 +227,7 @@ def test_another_laboratory_repeats_it(undisturbed, tmp_path):
     exported = tmp_path / "sweep.json"
     assert run(f"--config={file}", f"--workdir={workdir}", f"--export={exported}").returncode == 0
     words = (f"--from={exported}", f"--workdir={tmp_path / 'theirs'}", "--sweep.only=optimizer.learning_rate=0.03")
-    done = run(*words)
+    done = run(*words, "--noreport")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("matches") == 4
     assert "--from: " in run("--from=" + str(file)).stderr

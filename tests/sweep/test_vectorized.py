@@ -16,7 +16,7 @@ FEW = 'product({"optimizer.learning_rate": [1e-2, 3e-2]}, repeat_seeds(3))'
 @pytest.fixture(scope="module")
 def vectorized(tmp_path_factory, line_data):
     """Two points with three seeds each, and their experiment file."""
-    return swept(tmp_path_factory.mktemp("vectorized"), line_data, FEW, "--vectorize=seeds")
+    return swept(tmp_path_factory.mktemp("vectorized"), line_data, FEW, "--vectorize=seeds", "--noreport")
 
 
 def test_the_seeds_of_a_point_are_trained_together(vectorized):

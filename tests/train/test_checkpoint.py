@@ -118,7 +118,7 @@ def test_the_loop_goes_on_while_a_state_is_written(folder, monkeypatch):
 
     monkeypatch.setattr(checkpoints, "_write", write_later)
     array = np.zeros(1_000_000, np.float32)
-    checkpoints.reserve({"a": array})
+    checkpoints.prepare({"a": array})
     checkpoints.save(1, {"a": array})
     array += 1
     assert kept(folder) == []

@@ -5,16 +5,14 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import forced_devices
 import pytest
 from moments import Moment
-from support import quick_programs
+from support import forked_launch, quick_programs
+from support.forked_launch import Forked
 
-ROOT = Path(__file__).parents[2]
 FIRST = {"opened": "/metrics.jsonl", "mode": "a"}  # when the first process, which writes the records, begins to train
 
 
@@ -31,9 +29,7 @@ def launch(tmp_path_factory, line_data):
     }
     file.write_text(f"def get_config():\n    return {config!r}\n")
 
-    def start(
-        workdir: Path, count: int, *words: str, devices: int = 2, moment: Moment | None = None
-    ) -> list[subprocess.Popen[str]]:
+    def start(workdir: Path, count: int, *words: str, devices: int = 2, moment: Moment | None = None) -> list[Forked]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -44,16 +40,8 @@ def launch(tmp_path_factory, line_data):
         for number in range(count):
             group = ["--distributed=explicit", f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}"]
             group = [*group, f"--process_id={number}"] if count > 1 else []
-            command = [sys.executable, str(ROOT / "launch.py"), "train", f"--config={file}", f"--workdir={workdir}"]
-            started.append(
-                subprocess.Popen(
-                    [*command, "--noreport", *group, *words],
-                    env=environment,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-            )
+            command = ["train", f"--config={file}", f"--workdir={workdir}", "--noreport", *group, *words]
+            started.append(forked_launch.launch(*command, environment=environment))
         return started
 
     return start
@@ -68,7 +56,7 @@ def alone(launch, tmp_path_factory):
     return workdir
 
 
-def ends(started: list[subprocess.Popen[str]], timeout: float = 900) -> list[tuple[int, str]]:
+def ends(started: list[Forked], timeout: float = 900) -> list[tuple[int, str]]:
     """Exit codes and outputs."""
     outputs = [each.communicate(timeout=timeout)[0] for each in started]
     return [(each.returncode, output) for each, output in zip(started, outputs, strict=True)]
@@ -99,7 +87,8 @@ def test_two_processes_of_two_devices_train_as_one(launch, alone, tmp_path):
     assert len(list(profile.glob("plugins/profile/*/*.xplane.pb"))) == 1, "only the first traces"
 
 
-def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, alone, tmp_path):
+@pytest.mark.parametrize("go_on", [((1, 1), (2, 2)), pytest.param(((4, 1),), marks=pytest.mark.exhaustive)])
+def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, alone, tmp_path, go_on):
     moment = Moment(tmp_path / "moment", "launch.py", lines=1, **FIRST)
     started = launch(tmp_path / "two", 2, moment=moment)
     moment.wait(started[0])
@@ -107,7 +96,7 @@ def test_a_signal_to_one_stops_both_and_any_number_goes_on(launch, alone, tmp_pa
     moment.release()
     pair = ends(started)
     assert [code for code, _ in pair] == [75, 75], pair
-    for count, devices in ((1, 1), (2, 2), (4, 1)):
+    for count, devices in go_on:
         copy = tmp_path / f"on_{count}"
         shutil.copytree(tmp_path / "two", copy)
         resumed = ends(launch(copy, count, devices=devices))

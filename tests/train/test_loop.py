@@ -143,18 +143,21 @@ class StoppedAtOnce(StopSignal):
         self.received = "SIGTERM"
 
 
-# 400 training images are 13 steps: 6, 6 and 1, or 7 and 6, in each of 3 epochs; the last end is the run's. A first
-# dispatch takes one step, to see how long it takes, unless it is told that it can afford more.
-@pytest.mark.parametrize(("dispatch", "affordable", "expected"), [(6, 100, 8), (7, 100, 5), (6, None, 38)])
+# 400 training images are 13 steps: 6, 6 and 1, or 7 and 6, in each epoch; the last end is the run's. A first dispatch
+# takes one step, to see how long it takes, unless it is told that it can afford more.
+@pytest.mark.parametrize(
+    ("epochs", "dispatch", "affordable", "expected"),
+    [(3, 6, 100, 8), (3, 7, 100, 5), (2, 6, None, 25), pytest.param(3, 6, None, 38, marks=pytest.mark.exhaustive)],
+)
 def test_a_run_stopped_at_every_dispatch_ends_the_same(
-    line_data, tmp_path, monkeypatch, dispatch, affordable, expected
+    line_data, tmp_path, monkeypatch, epochs, dispatch, affordable, expected
 ):
     config = experiment(
         line_data,
         data={"validation_fraction": 0.2},
         augment=EVERY_CHANGE,
         checkpoint={"select": "best"},
-        train={"steps_per_dispatch": dispatch, "ema_decay": 0.9},
+        train={"epochs": epochs, "steps_per_dispatch": dispatch, "ema_decay": 0.9},
     )
     if affordable is not None:
         monkeypatch.setattr(profiling.Dispatcher, "seconds_per_step", profiling.MAX_DISPATCH_SECONDS / affordable)

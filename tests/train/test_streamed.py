@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from rich.console import Console
+from support.training_processes import train
 
 from cnn_jax.config.parsing import parse
 from cnn_jax.data import loading
@@ -17,7 +18,6 @@ from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import inputs, loop, restore, sharding
 from cnn_jax.train.loop import Stopped, train_and_evaluate
 from cnn_jax.train.step import StepConfig, create_state
-from tests.train.test_sharding import train
 
 pytestmark = pytest.mark.usefixtures("programs_of_a_run")
 
@@ -84,7 +84,7 @@ def test_steps_are_taken_in_order_over_epochs(experiment):
         for epoch, first, last in ((0, 5, 7), (1, 0, 1)):
             state, _ = training.train_steps(state, epoch, rates, first, last)
         assert (int(state.step), int(state.epoch_sums.examples)) == (3, 8 + 1 + 8)
-        with pytest.raises(ValueError, match="step 9 in place of 8"):
+        with pytest.raises(ValueError, match="expected step 8, got 9"):
             training.train_steps(state, 1, rates, 2, 3)
 
 

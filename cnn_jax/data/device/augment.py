@@ -66,7 +66,7 @@ def augment(
             # One field of noise for the batch: one for each image takes longer than all other changes together.
             fill = normalize(jax.random.bits(key_of(_NOISE), images.shape[1:], jnp.uint8), constants)
         elif config.erasing_fill == "mean":
-            fill = normalize(_given(colours).mean, constants)
+            fill = normalize(jnp.asarray(_given(colours).mean), constants)
         else:
             fill = jnp.zeros(())
         rectangles = config.erasing_area, config.erasing_aspect
@@ -139,7 +139,7 @@ def random_crop(
       key: PRNG key of this batch.
       images: Pixels, channels last.
       pixels: Width of the padding; every move from -pixels to pixels, down and to the right, is equally likely.
-      border: What enters: "zeros", or "reflect", the image mirrored at the middle of its outermost pixels.
+      border: Pixels that enter: "zeros", or "reflect", the image mirrored at the middle of its outermost pixels.
 
     Returns:
       Images of the same shape.

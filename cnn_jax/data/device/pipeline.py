@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int32, Int64, PRNGKeyArray, UInt8
 
 from cnn_jax.config import Augment, Data
+from cnn_jax.data.sources.examples import PixelStatistics
 from cnn_jax.data.split import Images, Split
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ _LEAST_VARIANCE = 1e-6  # of a channel of more than 8 bits that is not constant;
 class Normalization(NamedTuple):
     """Constants of (pixels - mean) / std, per channel; pixels are 0 to 255."""
 
-    mean: Float[Array, " c"]
-    std: Float[Array, " c"]
+    mean: Float[Array, " c"] | Float[np.ndarray, " c"]
+    std: Float[Array, " c"] | Float[np.ndarray, " c"]
 
 
 class Colours(NamedTuple):
@@ -36,9 +37,9 @@ class Colours(NamedTuple):
       eigenvectors: Eigenvectors of length 1, one column for each eigenvalue.
     """
 
-    mean: Float[Array, " c"]
-    eigenvalues: Float[Array, " c"]
-    eigenvectors: Float[Array, "c c"]
+    mean: Float[Array, " c"] | Float[np.ndarray, " c"]
+    eigenvalues: Float[Array, " c"] | Float[np.ndarray, " c"]
+    eigenvectors: Float[Array, "c c"] | Float[np.ndarray, "c c"]
 
 
 class Preprocessing(NamedTuple):
@@ -89,13 +90,13 @@ def normalization(config: Data, train: Split | Stream) -> Normalization:
     """
     channels = train.image_shape[-1]
     if config.normalize == "scale":
-        return Normalization(jnp.zeros(channels), jnp.full(channels, 255.0))
+        return Normalization(np.zeros(channels, np.float32), np.full(channels, 255.0, np.float32))
     if not isinstance(train, Split):
         statistics = train.pixel_statistics()
         return _standardizing(statistics.mean, np.diag(statistics.covariance))
     if train.images.dtype != np.uint8:
-        mean, covariance = moments(train.images)
-        return _standardizing(mean, np.diag(covariance), least=_LEAST_VARIANCE)
+        statistics = _statistics(train.images)
+        return _standardizing(statistics.mean, np.diag(statistics.covariance), least=_LEAST_VARIANCE)
     counts = _counts(train.images)
     pixels, total = np.arange(256), counts.sum(axis=1)
     mean = counts @ pixels / total
@@ -116,7 +117,7 @@ def _counts(images: UInt8[np.ndarray, "n h w c"]) -> Int64[np.ndarray, "c 256"]:
 
 def _standardizing(mean: np.ndarray, variance: np.ndarray, least: float = 1.0) -> Normalization:
     std = np.sqrt(np.where(variance >= least, variance, 1.0))  # a constant channel has none to divide by
-    return Normalization(jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32))
+    return Normalization(mean.astype(np.float32), std.astype(np.float32))
 
 
 def normalize(pixels: UInt8[Array, "*b c"] | Float[Array, "*b c"], constants: Normalization) -> Float[Array, "*b c"]:
@@ -133,38 +134,20 @@ def colours(train: Split | Stream) -> Colours:
     Returns:
       float32 constants. An eigenvector's sign, which is free, makes its largest entry positive.
     """
-    if not isinstance(train, Split):
-        return _colours(*train.pixel_statistics())
-    return _colours(*moments(train.images))
-
-
-def moments(images: Images) -> tuple[np.ndarray, np.ndarray]:
-    """Computes the mean and the covariance of the channels over all pixels, in float64.
-
-    Args:
-      images: Pixels, 0 to 255.
-    """
-    channels = images.shape[-1]
-    pixels = images.reshape(-1, channels)
-    # Whole numbers below 2^53 add up exactly in float64, in parts that spare the memory.
-    total, products = np.zeros(channels), np.zeros((channels, channels))
-    for start in range(0, len(pixels), 1 << 20):
-        part = pixels[start : start + (1 << 20)].astype(np.float64)
-        total += part.sum(axis=0)
-        products += part.T @ part
-    mean = total / len(pixels)
-    return mean, products / len(pixels) - np.outer(mean, mean)
-
-
-def _colours(mean: np.ndarray, covariance: np.ndarray) -> Colours:
+    mean, covariance = _statistics(train.images) if isinstance(train, Split) else train.pixel_statistics()
     eigenvalues, eigenvectors = np.linalg.eigh(covariance / 255**2)
     largest = np.take_along_axis(eigenvectors, np.abs(eigenvectors).argmax(axis=0)[None], axis=0)
     falling = slice(None, None, -1)
     return Colours(
-        jnp.asarray(mean, jnp.float32),
-        jnp.asarray(np.maximum(eigenvalues, 0)[falling], jnp.float32),
-        jnp.asarray((eigenvectors * np.sign(largest))[:, falling], jnp.float32),
+        mean.astype(np.float32),
+        np.maximum(eigenvalues, 0)[falling].astype(np.float32),
+        (eigenvectors * np.sign(largest))[:, falling].astype(np.float32),
     )
+
+
+def _statistics(images: Images) -> PixelStatistics:
+    pixels = images.reshape(-1, images.shape[-1])
+    return PixelStatistics.of(pixels[start : start + (1 << 20)] for start in range(0, len(pixels), 1 << 20))
 
 
 def preprocessing(data: Data, augmentation: Augment, train: Split | Stream) -> Preprocessing:
@@ -205,9 +188,9 @@ def epoch_order(key: PRNGKeyArray, examples: int, batch_size: int) -> Int32[Arra
     return jnp.resize(order, (steps, batch_size)).astype(jnp.int32)
 
 
-def file_order(examples: int, batch_size: int) -> Int32[Array, "steps b"]:
+def file_order(examples: int, batch_size: int) -> Int32[np.ndarray, "steps b"]:
     """All examples as they come, in batches; filled up as `epoch_order` is."""
-    return jnp.resize(jnp.arange(examples, dtype=jnp.int32), (steps_per_epoch(examples, batch_size), batch_size))
+    return np.resize(np.arange(examples, dtype=np.int32), (steps_per_epoch(examples, batch_size), batch_size))
 
 
 def take(data: DeviceSplit, order: Int32[Array, "steps b"], step: Int32[Array, ""]) -> Batch:

@@ -157,11 +157,6 @@ class CentreCrop(_Square):
     shorter_side: int
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
-    @classmethod
-    def of(cls, config: Records) -> CentreCrop:
-        """Gives the crop that a config's evaluation takes; by default of pictures resized to 8/7 of image_size."""
-        return cls(config.image_size, config.channels, config.shorter_side or round(config.image_size * 8 / 7))
-
     def __call__(self, content: bytes, draws: np.random.Generator) -> UInt8[np.ndarray, "side side c"]:
         """Takes the middle of an encoded picture; draws nothing."""
         return self.read(content)[0]
@@ -188,7 +183,7 @@ class CentreCrop(_Square):
         return Box(width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
 
 
-def evaluation_crop(config: Pictures, image_shape: tuple[int, int, int]) -> CentreCrop | None:
+def evaluation_crop(config: Pictures | Records, image_shape: tuple[int, int, int]) -> CentreCrop | None:
     """Makes the crop that evaluation takes; None where it sees whole pictures.
 
     Args:

@@ -27,6 +27,7 @@ _STEPS = {
     7: (True, True, True),
     8: (True, False, True),
 }
+_INVERSE = {6: 8, 8: 6}  # the others turn back what they have turned
 
 
 def apply(turn: int, pixels: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
@@ -56,23 +57,6 @@ def upright_size(turn: int, size: tuple[int, int]) -> tuple[int, int]:
     return (size[1], size[0]) if _STEPS[turn][0] else size
 
 
-def stored_box(turn: int, box: Box, size: tuple[int, int]) -> Box:
-    """Finds where a part of the upright picture is stored.
-
-    Args:
-      turn: Orientation, 1 to 8.
-      box: Part of the upright picture.
-      size: Width and height of the upright picture.
-    """
-    swapped, mirrored, flipped = _STEPS[turn]
-    left, top, right, bottom = box
-    if mirrored:
-        left, right = size[0] - right, size[0] - left
-    if flipped:
-        top, bottom = size[1] - bottom, size[1] - top
-    return type(box)(top, left, bottom, right) if swapped else type(box)(left, top, right, bottom)
-
-
 def upright_box(turn: int, box: Box, size: tuple[int, int]) -> Box:
     """Finds where a part of the stored pixels lies in the upright picture.
 
@@ -91,3 +75,14 @@ def upright_box(turn: int, box: Box, size: tuple[int, int]) -> Box:
     if flipped:
         top, bottom = height - bottom, height - top
     return type(box)(left, top, right, bottom)
+
+
+def stored_box(turn: int, box: Box, size: tuple[int, int]) -> Box:
+    """Finds where a part of the upright picture is stored.
+
+    Args:
+      turn: Orientation, 1 to 8.
+      box: Part of the upright picture.
+      size: Width and height of the upright picture.
+    """
+    return upright_box(_INVERSE.get(turn, turn), box, size)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 from google.protobuf.message import DecodeError
@@ -17,7 +18,7 @@ from grain.sources import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
 from cnn_jax.data.errors import DataError, UnreadableRecordError
-from cnn_jax.data.sources.examples import Labelled
+from cnn_jax.data.sources.examples import Examples, Labelled
 from cnn_jax.run.errors import os_error, reason
 
 INFO = "dataset_info.json"
@@ -25,8 +26,8 @@ _OPENED_AT_ONCE = 16  # shards
 _FETCH = "fetch the folder or prepare it again"
 
 
-class ArrayRecords:
-    """Encoded pictures of one split with their labels, read at random; may be sent to other processes.
+class ArrayRecords(Examples):
+    """Encoded pictures, or pixels, of one split with their labels.
 
     Attributes:
       name: The data set and the split, for errors.
@@ -34,21 +35,32 @@ class ArrayRecords:
       parts: For each part of the split, the name of its file, the number of its first example and how many it has.
     """
 
-    kind = "record"  # for errors
-
-    def __init__(self, name: str, shards: Sequence[Any], image: str, label: str):
+    def __init__(
+        self,
+        name: str,
+        shards: Sequence[Any],
+        features: tfds.features.FeaturesDict,
+        image: str = "image",
+        label: str = "label",
+        check_labels: bool = True,
+    ):
         """Opens the files once, to see that they are whole.
 
         Args:
           name: As the attribute.
           shards: TFDS's instructions.
+          features: Features of the data set.
           image: Feature of the images.
           label: Feature of the labels.
+          check_labels: Whether a label that is none of the classes is an error when its example is read.
 
         Raises:
           DataError: If one of the files is damaged, cut short, or missing, or there are no examples.
         """
-        self.name, self.image, self.label = name, image, label
+        self.name, self._image, self._label = name, image, label
+        self._classes = features[label].num_classes if check_labels else None
+        is_encoded = isinstance(features[image], tfds.features.Image)
+        self._tensor = None if is_encoded else tfds.features.FeaturesDict({image: features[image]})
         if not shards:
             raise DataError(f"{name} has no examples")
         with ThreadPoolExecutor(_OPENED_AT_ONCE) as threads:
@@ -69,11 +81,6 @@ class ArrayRecords:
         return len(self._source)
 
     def __getitem__(self, number: int) -> Labelled:
-        """Reads one example.
-
-        Raises:
-          UnreadableRecordError: If its bytes are damaged, cannot be read, or are no picture with a label.
-        """
         try:
             serialized = self._source[number]
         except (RuntimeError, OSError) as error:  # ArrayRecord's for damaged bytes, and for what the system cannot read
@@ -81,26 +88,24 @@ class ArrayRecords:
         try:
             # TFDS's own reader does the same and takes six times as long, as it is ready for any feature.
             features = tf_example_pb2.Example.FromString(serialized).features.feature
-            return Labelled(self.picture(features, serialized), features[self.label].int64_list.value[0])
+            label = features[self._label].int64_list.value[0]
+            if self._tensor is None:
+                picture = features[self._image].bytes_list.value[0]
+            else:
+                picture = np.asarray(self._tensor.deserialize_example_np(serialized)[self._image], np.uint8)
+                picture = picture[..., None] if picture.ndim == 2 else picture
         except (DecodeError, IndexError, ValueError, KeyError) as error:
             raise UnreadableRecordError(f"{self.place(number)} is no picture with a label") from error
-
-    def picture(self, features: Any, serialized: bytes) -> Any:
-        """Takes the encoded picture, or pixels, from a record.
-
-        Args:
-          features: The record's features.
-          serialized: The record.
-        """
-        return features[self.image].bytes_list.value[0]
+        if self._classes is not None and not 0 <= label < self._classes:
+            without = "; it is a split without labels" if label == -1 else ""
+            raise UnreadableRecordError(
+                f"{self.place(number)} has the label {label}, expected 0 to {self._classes - 1}{without}"
+            )
+        return Labelled(picture, label)
 
     def place(self, number: int) -> str:
-        """Names an example and its file, for errors."""
         file = self.parts[bisect.bisect_right(self._ends, number)][0]
-        return f"{self.kind} {number} of {self.name} (in {file})"
-
-    def groups(self) -> None:
-        """Each is read by itself."""
+        return f"record {number} of {self.name} (in {file})"
 
 
 def _fault_of_shard(shard: Any) -> str | None:

@@ -6,20 +6,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import cifar_archive, memory, published
+from cnn_jax.data.sources import cifar_archive, published
 from cnn_jax.data.sources.cifar_sets import URL, CifarSet
-from cnn_jax.data.sources.download import DownloadError, fetch
 from cnn_jax.data.sources.published import PublishedImages
 from cnn_jax.data.split import Split
 from cnn_jax.terminal import print_line
 
-_FIELD = "config.data.archive"
 
-
-def load(
-    known: CifarSet, archive: str | None, label: str, data_dir: Path, console: Console | None = None
-) -> tuple[Split, Split, tuple[str, ...]]:
+def load(known: CifarSet, archive: str | None, label: str, data_dir: Path) -> tuple[Split, Split, tuple[str, ...]]:
     """Reads the data set, preparing it where it is not.
 
     Args:
@@ -28,7 +22,6 @@ def load(
         prepares it from a download.
       label: Name of the label, a key of the set's `class_names`.
       data_dir: Folder of prepared data.
-      console: For what takes long; None is standard error.
 
     Returns:
       (train, test, what was passed over or is perhaps not meant in words).
@@ -39,48 +32,35 @@ def load(
     warnings: tuple[str, ...] = ()
     if archive is not None:
         path = Path(archive).expanduser()
-        found = cifar_archive.read(path, known, _FIELD)
+        found = cifar_archive.read(path, known)
         if not cifar_archive.is_published(path, known):
             warnings = (
-                f"{_FIELD}: {path} is none of the published archives byte by byte; its images are not verified",
+                f"{cifar_archive.FIELD}: {path} is none of the published archives byte by byte; its images are not "
+                "verified",
             )
     else:
-        found = _prepared(known, data_dir, console or Console(stderr=True))
-    train, test = (_split(found[split], label) for split in ("train", "test"))
-    return train, test, warnings
+        found = _prepared(known, data_dir)
+    return found["train"].split(label), found["test"].split(label), warnings
 
 
-def _split(found: PublishedImages, label: str) -> Split:
-    images = memory.empty(found.images.shape)
-    images[...] = found.images
-    return Split(images, found.labels[label])
-
-
-def _prepared(known: CifarSet, data_dir: Path, console: Console) -> dict[str, PublishedImages]:
+def _prepared(known: CifarSet, data_dir: Path) -> dict[str, PublishedImages]:
     """Reads what was prepared, or prepares it."""
 
     def make(folder: Path) -> dict[str, PublishedImages]:
-        archive = _downloaded(known, folder, console)
-        print_line(console, f"preparing {known.title} from {archive}, once")
-        found = cifar_archive.read(archive, known, _FIELD)
+        archive = _downloaded(known, folder)
+        print_line(Console(stderr=True), f"preparing {known.title} from {archive}, once")
+        found = cifar_archive.read(archive, known)
         published.write_records(known, data_dir, found)
         return found
 
     return published.prepare_once(known, data_dir, lambda: published.read_records(known, data_dir), make)
 
 
-def _downloaded(known: CifarSet, folder: Path, console: Console) -> Path:
+def _downloaded(known: CifarSet, folder: Path) -> Path:
     archive = next(each for each in known.archives if each.sha256 is not None)
-    target = folder / "download" / archive.name
-    if target.exists():
-        return target
-    target.parent.mkdir(exist_ok=True)
     assert archive.sha256 is not None
     assert archive.size is not None
-    try:
-        fetch(f"{URL}{archive.name}", target, archive.sha256, archive.size, console)
-    except DownloadError as error:
-        names = " or ".join(each.name for each in known.archives)
-        how = f"{names} from {URL} on another machine, and add --config.data.archive=FILE"
-        raise DataError(published.how_to_get(known, error, install=None, fetch=how)) from error
-    return target
+    names = " or ".join(each.name for each in known.archives)
+    how = f"{names} from {URL} on another machine, and add --config.data.archive=FILE"
+    files = {archive.name: (f"{URL}{archive.name}", archive.sha256, archive.size)}
+    return published.download(known, folder, files, package=None, how=how) / archive.name

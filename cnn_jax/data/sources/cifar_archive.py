@@ -21,6 +21,7 @@ from cnn_jax.data.sources.cifar_sets import CifarSet
 from cnn_jax.data.sources.published import PublishedImages
 from cnn_jax.plain_text import plain
 
+FIELD = "config.data.archive"
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE
 _MOST_BYTES = 2**29  # of a file in the archive
@@ -45,13 +46,12 @@ class _Rows(NamedTuple):
     labels: dict[str, np.ndarray]
 
 
-def read(path: Path, known: CifarSet, field: str) -> dict[str, PublishedImages]:
+def read(path: Path, known: CifarSet) -> dict[str, PublishedImages]:
     """Reads an archive, or the folder that it was unpacked to.
 
     Args:
       path: A .tar.gz or .tar file of any of the three forms, or a folder.
       known: The data set.
-      field: The config's name for it, for errors.
 
     Returns:
       "train" and "test" images.
@@ -59,7 +59,7 @@ def read(path: Path, known: CifarSet, field: str) -> dict[str, PublishedImages]:
     Raises:
       DataError: If it is missing or damaged, is not this data set, or lacks images.
     """
-    where = f"{field}: {path}"
+    where = f"{FIELD}: {path}"
     contents = _of_folder(path, known, where) if path.is_dir() else _of_archive(path, known, where)
     names = [name for files in known.files.values() for name in files]
     complete = [suffix for suffix in _FORMS if all(name + suffix in contents for name in names)]
@@ -124,7 +124,7 @@ def _of_archive(path: Path, known: CifarSet, where: str) -> dict[str, bytes]:
                     raise DataError(f"{where} declares {member.size:,} bytes of {name}: it is damaged")
                 contents[name] = file.read()
     except FileNotFoundError:
-        raise DataError(f"{where.partition(':')[0]}: there is no file or folder {path}") from None
+        raise DataError(f"{FIELD}: there is no file or folder {path}") from None
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise DataError(
             f"{where} is no tar archive, or a damaged one ({plain(str(error).partition(':')[0])}); fetch it again"

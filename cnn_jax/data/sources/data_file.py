@@ -39,13 +39,13 @@ class DataFile:
 
     Attributes:
       content: Unpacked content.
-      raw: The file on disk; None for bytes in memory.
-      size: Bytes on disk, or in memory; 0 for a pipe.
+      raw: The file on disk.
+      size: Bytes on disk; 0 for a pipe.
       packed: Whether it is gz.
     """
 
     content: io.BufferedIOBase
-    raw: io.BufferedReader | None
+    raw: io.BufferedReader
     size: int
     packed: bool = False
 
@@ -57,7 +57,7 @@ class DataFile:
     @property
     def share_read(self) -> float | None:
         """Share of the file that has been read, or read ahead, so far; None for a pipe."""
-        return min(1.0, self.raw.tell() / self.size) if self.raw is not None and self.size else None
+        return min(1.0, self.raw.tell() / self.size) if self.size else None
 
 
 @contextlib.contextmanager
@@ -75,7 +75,7 @@ def opened(path: Path, field: str) -> Iterator[DataFile]:
         with _open(path, field) as raw:
             packed = raw.peek(2)[:2] == b"\x1f\x8b"
             content = gzip.GzipFile(fileobj=raw) if packed else raw
-            if (kind := _foreign(content.peek(_HEAD)[:_HEAD])) is not None:
+            if (kind := foreign(content.peek(_HEAD)[:_HEAD])) is not None:
                 raise DataError(f"{field}: {path} is {kind}")
             yield DataFile(content, raw, os.fstat(raw.fileno()).st_size, packed)
     except FileNotFoundError:
@@ -86,8 +86,8 @@ def opened(path: Path, field: str) -> Iterator[DataFile]:
         raise DataError(f"{field}: {path} cannot be read: {error.strerror or error}") from error
 
 
-def _foreign(head: bytes) -> str | None:
-    """Says what a file is by its first bytes, unpacked; None where it may hold images."""
+def foreign(head: bytes) -> str | None:
+    """Says what a file is by its first bytes, unpacked; None where it may hold images or a table."""
     return next((kind for start, kind in _FOREIGN.items() if re.match(start, head)), None)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt64
 
 from cnn_jax import config as cfg
+from cnn_jax.data.sources.examples import Source
 from cnn_jax.data.sources.image_folder import FolderExamples
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.split import Split
@@ -22,22 +23,18 @@ _TRAIN_NAME = re.compile(r"(?<![a-z])(train|training)(set)?(?![a-z])")
 _TEST_NAME = re.compile(r"(?<![a-z])(val|valid|validation|test|testing|dev|eval)(set)?(?![a-z])")
 
 
-def find(
-    config: cfg.InMemory | cfg.Pictures,
-    splits: Mapping[str, Split | FolderExamples | None],
-    class_names: tuple[str, ...],
-) -> tuple[str, ...]:
+def find(config: cfg.Data, source: Source) -> tuple[str, ...]:
     """Looks for what is suspicious in data that were loaded.
 
     Args:
-      config: Source of the data.
-      splits: "training", "validation" and "test" images, before any are shifted; None for none.
-      class_names: In label order.
+      config: Where the data come from.
+      source: Its splits, before any test images are shifted.
 
     Returns:
       Warnings.
     """
     found: list[str] = []
+    class_names, training = source.class_names, source.train
     if isinstance(config, cfg.ImageFolder):
         found += like_splits(Path(config.train_dir).expanduser(), class_names, "config.data.train_dir")
     same = _same_sources(config)
@@ -46,34 +43,19 @@ def find(
     numbered = (
         isinstance(config, cfg.Csv | cfg.Idx | cfg.Npz | cfg.Parquet | cfg.WebDataset) and config.class_names is None
     )
+    parts = {"training": training, "validation": source.validation, "test": source.test}
     counts = {
-        which: np.bincount(split.labels, minlength=len(class_names)).tolist()
-        for which, split in splits.items()
-        if split is not None
+        which: np.bincount(part.labels, minlength=len(class_names)).tolist()
+        for which, part in parts.items()
+        if isinstance(part, Split | FolderExamples)
     }
     found += absent_classes(counts, class_names, numbered=numbered)
-    training = splits["training"]
     if not isinstance(training, Split):  # pictures that are not decoded yet
         return tuple(found)
-    digests = {which: _digests(split) for which, split in splits.items() if isinstance(split, Split)}
+    splits = {which: part for which, part in parts.items() if isinstance(part, Split)}
+    digests = {which: _digests(split) for which, split in splits.items()}
     found += _dark(training) + _in_two_classes(training, digests["training"], class_names)
     return tuple(found + _in_two_splits(splits, digests, bool(same)))
-
-
-def of_records(config: cfg.Records, training_copies: int) -> tuple[str, ...]:
-    """Warns of copies in a folder of records that holding out validation images may tear apart.
-
-    Args:
-      config: Source of the data.
-      training_copies: Training pictures that are copies of others.
-    """
-    if not training_copies or not config.validation_fraction:
-        return ()
-    are = "picture is a copy of another" if training_copies == 1 else "pictures are copies of others"
-    return (
-        f"{training_copies} training {are}, byte by byte: validation images, which config.data.validation_fraction "
-        "holds out, may be among the training images",
-    )
 
 
 def like_splits(folder: Path, class_names: Sequence[str], field: str) -> list[str]:
@@ -126,7 +108,7 @@ def absent_classes(
     return found
 
 
-def _same_sources(config: cfg.InMemory | cfg.Pictures) -> str | None:
+def _same_sources(config: cfg.Data) -> str | None:
     """Names the fields that name one source for training and for testing; None where they differ."""
     match config:
         case cfg.ImageFolder():
@@ -195,7 +177,7 @@ def in_two_classes(count: int, total: int, what: str, how: str, named: Sequence[
 
 
 def _in_two_splits(
-    splits: Mapping[str, Split | FolderExamples | None],
+    splits: Mapping[str, Split],
     digests: Mapping[str, UInt64[np.ndarray, " n"]],
     same_source: bool,
 ) -> list[str]:
@@ -217,8 +199,7 @@ def _in_two_splits(
     return found
 
 
-def _name(split: Split | FolderExamples | None, number: int) -> str:
-    assert isinstance(split, Split)
+def _name(split: Split, number: int) -> str:
     return f"number {number}" if split.files is None else split.files[number]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cnn_jax import config as cfg
 from cnn_jax.data.sources import image_folder, npz_file
-from cnn_jax.data.sources.named import NAMED_SETS
+from cnn_jax.data.sources.mnist_sets import NAMED_SETS
 
 ImageShape = tuple[int, int, int]
 
@@ -34,7 +34,7 @@ def declared(data: cfg.Data) -> tuple[ImageShape | None, int | None]:
             return (32, 32, 3), 100 if data.labels == "fine" else 20
         case cfg.Npz():
             path = Path(data.file).expanduser()
-            shape = npz_file.describe(path, "config.data.file", data.value_range)[0] if path.is_file() else None
+            shape = npz_file.describe(path, data.value_range)[0] if path.is_file() else None
             return shape, _count(data.class_names)
         case cfg.Tfds():
             from cnn_jax.data.sources import tfds_set  # TFDS takes a third of a second to import
@@ -69,7 +69,7 @@ def pixel_type(data: cfg.Data) -> str:
       DataError: If a file that is there cannot be used.
     """
     if isinstance(data, cfg.Npz) and (path := Path(data.file).expanduser()).is_file():
-        return npz_file.describe(path, "config.data.file", data.value_range)[1]
+        return npz_file.describe(path, data.value_range)[1]
     return "uint8"
 
 

@@ -24,7 +24,7 @@ class DownloadError(Exception):
     """A file that could not be fetched; the message says why."""
 
 
-def fetch(url: str, target: Path, sha256: str, length: int, console: Console | None = None) -> None:
+def fetch(url: str, target: Path, sha256: str, length: int) -> None:
     """Fetches one file.
 
     What has arrived when a connection breaks stays in `target`.part, and the next try, of this process or
@@ -33,15 +33,14 @@ def fetch(url: str, target: Path, sha256: str, length: int, console: Console | N
     Args:
       url: Address of the file.
       target: Where it is put, whole, verified, and in one move.
-      sha256: Of its content, in hex.
+      sha256: SHA-256 of its content, in hex.
       length: In bytes.
-      console: For the progress; None is standard error.
 
     Raises:
       DownloadError: where it cannot be fetched after three tries, or is not the file that was published.
     """
     part = target.with_name(target.name + ".part")
-    console = console or Console(stderr=True)
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(target.name, total=length)

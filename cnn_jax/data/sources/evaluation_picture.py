@@ -36,11 +36,7 @@ def read_picture(
     """
     if isinstance(config, Npz):
         return _read_array(file, config, image_shape, dtype)
-    view = None
-    if isinstance(config, Records):
-        view = CentreCrop.of(config)
-    elif isinstance(config, Pictures):
-        view = evaluation_crop(config, image_shape)
+    view = evaluation_crop(config, image_shape) if isinstance(config, Pictures | Records) else None
     return fit(file, image_shape) if view is None else read_middle(file, view)
 
 

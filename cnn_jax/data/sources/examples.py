@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Float, Int, Int32, Shaped
 
 from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.host.crops import View
@@ -19,18 +20,6 @@ from cnn_jax.run import machine
 
 _NAMED = 5  # unreadable pictures that an error names
 _AT_ONCE = 64  # pictures that a thread decodes one after the other
-
-
-class Example(Protocol):
-    """One example: an encoded picture or an image's pixels, and its class number."""
-
-    @property
-    def picture(self) -> Any:
-        """An encoded picture, or pixels."""
-
-    @property
-    def label(self) -> int:
-        """Class number."""
 
 
 class Labelled(NamedTuple):
@@ -45,7 +34,7 @@ class Labelled(NamedTuple):
     label: int
 
 
-class Examples(Protocol):
+class Examples:
     """Examples of one split, read at random; may be sent to other processes.
 
     Attributes:
@@ -56,19 +45,23 @@ class Examples(Protocol):
 
     def __len__(self) -> int:
         """Number of examples."""
+        raise NotImplementedError
 
-    def __getitem__(self, number: int) -> Example:
+    def __getitem__(self, number: int) -> Labelled:
         """Reads one example.
 
         Raises:
-          UnreadableRecordError: If it is damaged or cannot be read.
+          UnreadableRecordError: If it is damaged, cannot be read, or is no picture with a label.
         """
+        raise NotImplementedError
 
     def place(self, number: int) -> str:
         """Names an example and its file, for errors."""
+        raise NotImplementedError
 
     def groups(self) -> Int[np.ndarray, " n"] | None:
         """Numbers of the groups that examples are read in, rising; None where each is read by itself."""
+        return None
 
 
 class PixelStatistics(NamedTuple):
@@ -77,30 +70,60 @@ class PixelStatistics(NamedTuple):
     mean: Float[np.ndarray, " c"]
     covariance: Float[np.ndarray, "c c"]
 
+    @classmethod
+    def of(cls, parts: Iterable[Shaped[np.ndarray, "n c"]]) -> PixelStatistics:
+        """Computes them in float64, in which whole numbers below 2^53 add up exactly.
 
+        Args:
+          parts: All pixels, in parts that spare the memory.
+        """
+        count, total, products = 0, np.zeros(()), np.zeros(())
+        for part in parts:
+            pixels = part.astype(np.float64)
+            count, total, products = count + len(pixels), total + pixels.sum(axis=0), products + pixels.T @ pixels
+        mean = total / count
+        return cls(mean, products / count - np.outer(mean, mean))
+
+
+# More than ten fields: whatever the sources know.
 @dataclasses.dataclass(frozen=True)
-class PictureSet:
-    """A data set of encoded pictures.
+class Source:
+    """A data set before any images are held out.
 
     Attributes:
-      train: Training examples.
-      validation: Validation examples; None where validation images are to be held out, or not wanted.
-      test: Test examples.
+      train: Training images.
+      validation: Validation images that it has as such; None for none.
+      test: Test images.
       class_names: In label order.
-      checksum: SHA-256 (hex) of its files, its splits and its class names.
-      warnings: Sentences about data that are legal but look like a mistake.
+      checksum: SHA-256 (hex) of the images or their files, the splits and the class names.
+      warnings: Sentences about what was passed over, and about data that are legal but look like a mistake.
       statistics: Statistics of the training pixels, if they are known.
       files_checksum: Checksum of files of records, if there are such.
+      memory: Where the images lie while the network trains.
+      placement: The same in words, with the reason; None where there is no choice.
+      views: Views of training examples and of others; None for images as they are.
     """
 
-    train: Examples
-    validation: Examples | None
-    test: Examples
+    train: Split | Examples
+    validation: Split | Examples | None
+    test: Split | Examples
     class_names: tuple[str, ...]
-    checksum: str
+    checksum: str = ""
     warnings: tuple[str, ...] = ()
     statistics: PixelStatistics | None = None
     files_checksum: str | None = None
+    memory: memory.Memory = "device"
+    placement: str | None = None
+    views: tuple[View, View] | None = None
+
+    @property
+    def splits(self) -> dict[str, Any]:
+        """The "train", "validation" and "test" images, as the attributes."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def with_splits(self, splits: Mapping[str, Any]) -> Source:
+        """Gives the same source with other images, by the names of `splits`."""
+        return dataclasses.replace(self, **splits)
 
 
 def decode(examples: Examples, numbers: Int[np.ndarray, " n"], view: View, field: str = "config.data") -> Split:
@@ -109,7 +132,7 @@ def decode(examples: Examples, numbers: Int[np.ndarray, " n"], view: View, field
     Args:
       examples: Where they are.
       numbers: Their numbers.
-      view: What is seen of them; it draws nothing.
+      view: Resizing and cropping of each picture, without random draws.
       field: The config's name for them, for errors.
 
     Raises:
@@ -140,7 +163,7 @@ def decode(examples: Examples, numbers: Int[np.ndarray, " n"], view: View, field
     return Split(images, labels)
 
 
-class HeldImages:
+class HeldImages(Examples):
     """Images that lie in memory."""
 
     def __init__(self, split: Split, name: str, groups: Int32[np.ndarray, " n"] | None = None):
@@ -157,13 +180,10 @@ class HeldImages:
         return len(self._split)
 
     def __getitem__(self, number: int) -> Labelled:
-        """Gives an image of the memory."""
         return Labelled(self._split.images[number], int(self._split.labels[number]))
 
     def place(self, number: int) -> str:
-        """Names an image, for errors."""
         return f"image {number} of {self.name}"
 
     def groups(self) -> Int[np.ndarray, " n"] | None:
-        """Gives the groups that it was made with."""
         return self._groups

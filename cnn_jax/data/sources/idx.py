@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.sources import memory
-from cnn_jax.data.sources.data_file import DataFile, opened
+from cnn_jax.data.sources.data_file import opened
 from cnn_jax.data.split import Split
 
 _UNSIGNED_BYTE = 8
@@ -33,34 +33,26 @@ def read_idx(path: Path, field: str) -> UInt8[np.ndarray, "..."]:
       DataError: Where it cannot be read, its magic number, type, sizes and length do not agree, or it does not fit
         into the memory that is left.
     """
-    with opened(path, field) as file:
-        return _read(file, path, field)
-
-
-def parse_idx(content: bytes, path: Path, field: str) -> UInt8[np.ndarray, "..."]:
-    """Reads the unpacked content of an IDX file; arguments, result and errors as `read_idx`."""
-    return _read(DataFile(io.BytesIO(content), None, len(content)), path, field)
-
-
-def _read(file: DataFile, path: Path, field: str) -> UInt8[np.ndarray, "..."]:
     where = f"{field}: {path}"
-    shape = _shape(file.content, where)
-    expected, header = math.prod(shape), 4 + 4 * len(shape)
-    if file.most_bytes is not None and header + expected > file.most_bytes:
-        most = f"{file.most_bytes - header:,} values" + " at most" * file.packed
-        raise DataError(f"{where} is cut short: {most}, its header {shape} announces {expected:,}")
-    memory.require(expected, where)
-    values = memory.empty(shape)
-    given, target = 0, values.reshape(-1).data
-    while given < expected and (count := file.content.readinto(target[given:])):
-        given += count
-    if given < expected:
-        raise DataError(f"{where} is cut short: {given:,} values, its header {shape} announces {expected:,}")
-    if left_over := len(file.content.read(_MOST_LEFT_OVER)):
-        counted = f"{left_over:,}" if left_over < _MOST_LEFT_OVER else f"at least {left_over:,}"
-        raise DataError(
-            f"{where} has bytes left over: {counted} after the {expected:,} values that its header {shape} announces"
-        )
+    with opened(path, field) as file:
+        shape = _shape(file.content, where)
+        expected, header = math.prod(shape), 4 + 4 * len(shape)
+        if file.most_bytes is not None and header + expected > file.most_bytes:
+            most = f"{file.most_bytes - header:,} values" + " at most" * file.packed
+            raise DataError(f"{where} is cut short: {most}, its header {shape} announces {expected:,}")
+        memory.require(expected, where)
+        values = memory.empty(shape)
+        given, target = 0, values.reshape(-1).data
+        while given < expected and (count := file.content.readinto(target[given:])):
+            given += count
+        if given < expected:
+            raise DataError(f"{where} is cut short: {given:,} values, its header {shape} announces {expected:,}")
+        if left_over := len(file.content.read(_MOST_LEFT_OVER)):
+            counted = f"{left_over:,}" if left_over < _MOST_LEFT_OVER else f"at least {left_over:,}"
+            raise DataError(
+                f"{where} has bytes left over: {counted} after the {expected:,} values that its header {shape} "
+                "announces"
+            )
     return values
 
 
@@ -100,18 +92,6 @@ def read_split(images: Path, labels: Path, images_field: str, labels_field: str)
       DataError: where either cannot be read, or they do not fit each other.
     """
     pixels, numbers = read_idx(images, images_field), read_idx(labels, labels_field)
-    return join(pixels, numbers, images, labels, images_field, labels_field)
-
-
-def join(
-    pixels: UInt8[np.ndarray, "..."],
-    numbers: UInt8[np.ndarray, "..."],
-    images: Path,
-    labels: Path,
-    images_field: str,
-    labels_field: str,
-) -> Split:
-    """Makes a split of an array of images and one of labels; arguments and errors as `read_split`."""
     if pixels.ndim not in (3, 4):
         hint = "; are images and labels exchanged?" if pixels.ndim == 1 else ""
         raise DataError(f"{images_field}: {images} has the shape {pixels.shape}, expected [n, height, width]{hint}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import unicodedata
 from collections.abc import Sequence
@@ -14,74 +13,74 @@ from jaxtyping import Int, Int32
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.host.picture import SUFFIXES
 from cnn_jax.data.sources import file_checksum, listing
-from cnn_jax.data.sources.examples import Labelled
-from cnn_jax.data.sources.listing import Listing
+from cnn_jax.data.sources.examples import Examples, Labelled
+from cnn_jax.data.sources.listing import Listing, is_hidden
 
 _DIGESTED = 1000  # files of which the content is in the checksum
 
 
-@dataclasses.dataclass(frozen=True)
-class ClassFolders:
-    """Pictures of class folders.
-
-    Attributes:
-      pictures: Picture files of each class that the folder has, in order.
-      warnings: Sentences about files that were ignored.
-    """
-
-    pictures: dict[str, list[Path]]
-    warnings: tuple[str, ...]
-
-
 def class_names(folder: Path, field: str) -> tuple[str, ...]:
-    """The subfolders' names, in order; hidden ones are none.
+    """Names the classes: the subfolders, in order.
 
     Raises:
-      DataError: where there is no folder, or no subfolder in it.
+      DataError: Where there is no folder, no subfolder in it, or but one, which archives often have around the others.
     """
+    names = _class_folders(folder, field)
+    if len(names) == 1:
+        inner = [entry for entry in (folder / names[0]).iterdir() if entry.is_dir() and not is_hidden(entry.name)]
+        hint = f"; name {folder / names[0]}, which has {len(inner)} folders" if len(inner) > 1 else ""
+        raise DataError(f"{field}: {folder} has a single class folder, {names[0]}, expected at least two{hint}")
+    return names
+
+
+def _class_folders(folder: Path, field: str) -> tuple[str, ...]:
+    """Names the subfolders that are not hidden, in order."""
     if not folder.is_dir():
         is_file = "is a file, expected a folder; if it is an archive, unpack it first"
         raise DataError(f"{field}: {folder} {is_file}" if folder.is_file() else f"{field}: there is no folder {folder}")
     try:
-        names = tuple(
-            sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not listing.is_hidden(entry.name))
-        )
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name))
     except OSError as error:
         raise DataError(f"{field}: {folder} cannot be read: {error.strerror or error}") from error
     if not names:
         raise DataError(f"{field}: {folder} has no subfolders, expected one for each class")
-    return names
+    return tuple(names)
 
 
-def files(folder: Path, field: str, names: Sequence[str]) -> ClassFolders:
-    """Lists the pictures of class folders.
+def find_pictures(folder: Path, field: str, names: Sequence[str]) -> tuple[FolderExamples, tuple[str, ...]]:
+    """Lists all pictures of a folder, by class and file name.
 
     Args:
       folder: Folder that holds a folder for each class.
       field: The config's or flag's name for it, for errors.
-      names: The classes that there are.
+      names: The classes that there are, in label order.
+
+    Returns:
+      (the pictures, what was passed over).
 
     Raises:
       DataError: where a class is unknown or empty.
     """
-    present = class_names(folder, field)
+    present = _class_folders(folder, field)
     unknown = sorted(set(present) - set(names))
     if unknown:
         hint = _alike(unknown[0], names)
         raise DataError(f"{field}: {folder} has the classes {', '.join(unknown)}, which the training images lack{hint}")
-    pictures: dict[str, list[Path]] = {}
     beside = _beside(folder)
-    listings = [beside]
+    listings, files, labels = [beside], list[str](), list[int]()
     for name in present:
         listed = listing.list_files(folder / name, field)
-        pictures[name] = pictures_of(listed)
-        if not pictures[name]:
+        pictures = pictures_of(listed)
+        if not pictures:
             left_out = "; " * bool(listed.left_out) + ", ".join(listed.left_out)
             raise DataError(
                 f"{field}: the class folder {folder / name} has no pictures ({', '.join(SUFFIXES)}){left_out}"
             )
         listings.append(listed)
-    return ClassFolders(pictures, passed_over(folder, field, listing.joined(listings), pictures_of(beside)))
+        files += [str(file.relative_to(folder)) for file in pictures]
+        labels += [names.index(name)] * len(pictures)
+    found = FolderExamples(folder, files, np.array(labels, np.int32))
+    return found, passed_over(folder, field, listing.joined(listings), pictures_of(beside))
 
 
 def _alike(name: str, known: Sequence[str]) -> str:
@@ -95,26 +94,13 @@ def _alike(name: str, known: Sequence[str]) -> str:
     return f"; {name} differs from {twin} {how} alone: rename the folder"
 
 
-def require_two(folder: Path, field: str, names: Sequence[str]) -> None:
-    """Refuses a single class folder, which archives often have around the class folders.
-
-    Raises:
-      DataError: where there is but one.
-    """
-    if len(names) > 1:
-        return
-    within = [entry for entry in (folder / names[0]).iterdir() if entry.is_dir() and not listing.is_hidden(entry.name)]
-    hint = f"; name {folder / names[0]}, which has {len(within)} folders" if len(within) > 1 else ""
-    raise DataError(f"{field}: {folder} has a single class folder, {names[0]}, expected at least two{hint}")
-
-
 def _beside(folder: Path) -> Listing:
     """Lists what lies beside the class folders."""
     entries = sorted(folder.iterdir())
-    shown = [entry for entry in entries if not listing.is_hidden(entry.name) and not entry.is_dir()]
+    shown = [entry for entry in entries if not is_hidden(entry.name) and not entry.is_dir()]
     return Listing(
         tuple(entry for entry in shown if entry.is_file()),
-        hidden=tuple(entry for entry in entries if listing.is_hidden(entry.name)),
+        hidden=tuple(entry for entry in entries if is_hidden(entry.name)),
         broken=tuple(entry for entry in shown if not entry.is_file()),
     )
 
@@ -149,11 +135,12 @@ def passed_over(
     return (f"{field}: passed over in {listing.as_text(folder)}: {', '.join([*what, *listed.left_out])}",)
 
 
-class FolderExamples:
+class FolderExamples(Examples):
     """Picture files with their class numbers, read one by one; may be sent to other processes.
 
     Attributes:
       name: The folder, for errors.
+      names: Paths of the files in it.
       labels: Class numbers.
     """
 
@@ -162,33 +149,27 @@ class FolderExamples:
 
         Args:
           folder: Folder that they lie in.
-          names: Their paths in it.
-          labels: As the attribute.
+          names, labels: As the attributes.
         """
         self.name, self.labels = f"the pictures of {listing.as_text(folder)}", labels
-        self._folder, self._names = folder, names
+        self._folder, self.names = folder, names
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.names)
 
     def __getitem__(self, number: int) -> Labelled:
-        """Gives a file and its class number; the file is read as a picture."""
-        return Labelled(self._folder / self._names[number], int(self.labels[number]))
+        return Labelled(self._folder / self.names[number], int(self.labels[number]))
 
     def place(self, number: int) -> str:
-        """Names a file, for errors."""
-        return listing.as_text(self._folder / self._names[number])
-
-    def groups(self) -> None:
-        """Each is read by itself."""
+        return listing.as_text(self._folder / self.names[number])
 
     def some(self, numbers: Int[np.ndarray, " m"]) -> FolderExamples:
         """Takes the files of these numbers."""
-        return FolderExamples(self._folder, [self._names[number] for number in numbers.tolist()], self.labels[numbers])
+        return FolderExamples(self._folder, [self.names[number] for number in numbers.tolist()], self.labels[numbers])
 
     def paths(self) -> list[Path]:
         """Gives the paths of all files."""
-        return [self._folder / name for name in self._names]
+        return [self._folder / name for name in self.names]
 
     def files(self) -> tuple[str, ...]:
         """Names all files, for messages."""
@@ -208,7 +189,7 @@ class FolderExamples:
         """
         digest = hashlib.sha256()
         step = -(-len(self) // _DIGESTED)
-        for number, (name, label) in enumerate(zip(self._names, self.labels.tolist(), strict=True)):
+        for number, (name, label) in enumerate(zip(self.names, self.labels.tolist(), strict=True)):
             path = self._folder / name
             try:
                 size = path.stat().st_size
@@ -220,23 +201,3 @@ class FolderExamples:
             if number % step == 0:
                 file_checksum.add_ends(digest, path, "", field)
         return digest.hexdigest()
-
-
-def find_pictures(folder: Path, field: str, names: Sequence[str]) -> tuple[FolderExamples, tuple[str, ...]]:
-    """Lists all pictures of a folder, by class and file name.
-
-    Args:
-      folder: Folder that holds a folder for each class.
-      field: The config's name for it, for errors.
-      names: The classes that there are, in label order.
-
-    Returns:
-      (the pictures, what was passed over).
-
-    Raises:
-      DataError: where a class is unknown or empty.
-    """
-    found = files(folder, field, names)
-    paths = [(names.index(name), file) for name, pictures in found.pictures.items() for file in pictures]
-    labels = np.array([label for label, _ in paths], np.int32)
-    return FolderExamples(folder, [str(file.relative_to(folder)) for _, file in paths], labels), found.warnings

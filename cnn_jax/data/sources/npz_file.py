@@ -29,6 +29,7 @@ _LAYOUTS = (
         "test": ("test_images", "test_labels"),
     },
 )
+_FIELD = "config.data.file"
 _OWN_RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 _MOST_CHANNELS = 256
 _READ_AT_ONCE = 1 << 22  # bytes
@@ -36,20 +37,6 @@ _MOST_LABEL = np.iinfo(np.int32).max
 _FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, SyntaxError, KeyError, NotImplementedError)
 
 Range = tuple[float, float]
-
-
-class NpzSplits(NamedTuple):
-    """Splits of a file.
-
-    Attributes:
-      train: Training images.
-      validation: Validation images; None where the file has none.
-      test: Test images.
-    """
-
-    train: Split
-    validation: Split | None
-    test: Split
 
 
 class Header(NamedTuple):
@@ -60,11 +47,11 @@ class Header(NamedTuple):
     dtype: np.dtype[Any]
 
 
-def describe(path: Path, field: str, value_range: Range | None) -> tuple[tuple[int, int, int], str]:
+def describe(path: Path, value_range: Range | None) -> tuple[tuple[int, int, int], str]:
     """Reads the shape of the training images, and the type that their pixels will have, from their header.
 
     Args:
-      path, field, value_range: As `read_npz`.
+      path, value_range: As `read_npz`.
 
     Returns:
       ((height, width, channels), "uint8" or "float32").
@@ -72,15 +59,15 @@ def describe(path: Path, field: str, value_range: Range | None) -> tuple[tuple[i
     Raises:
       DataError: As `read_npz`.
     """
-    with _opened(path, field) as archive:
+    with _opened(path) as archive:
         name = archive.layout()["train"][0]
-        where = f"{field}: {path}, array {name}"
+        where = f"{_FIELD}: {path}, array {name}"
         with archive.member(name) as file:
             header = _header(file, where)
         return _image_shape(header, where), _pixel_type(header, _range_of(header, value_range, where)).name
 
 
-def read_npz(path: Path, field: str, value_range: Range | None = None) -> NpzSplits:
+def read_npz(path: Path, value_range: Range | None = None) -> dict[str, Split]:
     """Reads the images and labels of a file.
 
     8-bit pixels stay as they are. All others become float32 pixels of 0 to 255, black to white, without rounding.
@@ -89,34 +76,33 @@ def read_npz(path: Path, field: str, value_range: Range | None = None) -> NpzSpl
       path: The file, with arrays x_train, y_train, x_test, y_test and perhaps x_val, y_val; or train_images,
         train_labels, test_images, test_labels and perhaps val_images, val_labels. Images are [n, height, width] or
         [n, height, width, channels], labels [n] or [n, 1].
-      field: The config's name for it, for errors.
       value_range: Values that are black and white; None is 0 to 255 for uint8 and 0 to 65535 for uint16.
 
     Returns:
-      The splits.
+      The "train", "test" and perhaps "validation" images.
 
     Raises:
       DataError: Where the file is missing or damaged, lacks arrays, has values outside the range or none that are
         numbers, or the images do not fit into the memory that is left.
     """
-    with _opened(path, field) as archive:
+    with _opened(path) as archive:
         layout = archive.layout()
         found: dict[str, Split] = {}
         for split, (images, labels) in layout.items():
             found[split] = Split(archive.images(images, value_range), archive.labels(labels))
             if len(found[split].images) != len(found[split].labels):
                 raise DataError(
-                    f"{field}: {path} has {len(found[split].images)} images in {images} and "
+                    f"{_FIELD}: {path} has {len(found[split].images)} images in {images} and "
                     f"{len(found[split].labels)} labels in {labels}"
                 )
         kinds = {name: (each.image_shape, each.images.dtype) for name, each in found.items()}
         for split, kind in kinds.items():
             if kind != kinds["train"]:
                 raise DataError(
-                    f"{field}: {path} has images of {_words(kinds['train'])} in {layout['train'][0]} and of "
+                    f"{_FIELD}: {path} has images of {_words(kinds['train'])} in {layout['train'][0]} and of "
                     f"{_words(kind)} in {layout[split][0]}, expected the same"
                 )
-    return NpzSplits(found["train"], found.get("validation"), found["test"])
+    return found
 
 
 def read_image(
@@ -178,11 +164,11 @@ def read_array(
 
 
 @contextlib.contextmanager
-def _opened(path: Path, field: str) -> Iterator[_Archive]:
+def _opened(path: Path) -> Iterator[_Archive]:
     """Opens an .npz file."""
-    where = f"{field}: {path}"
+    where = f"{_FIELD}: {path}"
     if not path.exists():
-        raise DataError(f"{field}: there is no file {path}")
+        raise DataError(f"{_FIELD}: there is no file {path}")
     try:
         archive = zipfile.ZipFile(path)
     except OSError as error:

@@ -49,7 +49,7 @@ class Found:
       name: Name of the data set.
       class_names: In label order.
       splits: By name, in the order in which they are kept.
-      warnings: What was passed over, and what is perhaps not meant.
+      warnings: Files that were passed over, and findings that are perhaps mistakes.
     """
 
     name: str
@@ -81,7 +81,6 @@ def find(source: Path, test_fraction: float) -> Found:
     tests = [name for name in _TEST_FOLDERS if (source / name).is_dir()]
     if not (source / "train").is_dir():
         names = image_folder.class_names(source, "--source")
-        image_folder.require_two(source, "--source", names)
         pictures, warnings = _in_classes(source, names)
         train, test = _split(pictures, len(names), test_fraction, source)
         warnings += tuple(data_warnings.like_splits(source, names, "--source"))
@@ -94,7 +93,6 @@ def find(source: Path, test_fraction: float) -> Found:
             * bool(tests)
         )
     names = image_folder.class_names(source / "train", "--source")
-    image_folder.require_two(source / "train", "--source", names)
     train, passed_over = _in_classes(source / "train", names)
     test, also = _in_classes(source / tests[0], names)
     return Found(source.name, names, {"train": train, "validation": test}, passed_over + also)
@@ -102,13 +100,9 @@ def find(source: Path, test_fraction: float) -> Found:
 
 def _in_classes(folder: Path, names: Sequence[str]) -> tuple[list[PictureFile], tuple[str, ...]]:
     """Lists the pictures of class folders, by class and file name; and says what was passed over."""
-    found = image_folder.files(folder, "--source", names)
-    pictures = [
-        PictureFile(str(file.relative_to(folder)), names.index(name), file)
-        for name, files in found.pictures.items()
-        for file in files
-    ]
-    return pictures, found.warnings
+    found, passed_over = image_folder.find_pictures(folder, "--source", names)
+    labelled = zip(found.names, found.labels.tolist(), strict=True)
+    return [PictureFile(name, label, folder / name) for name, label in labelled], passed_over
 
 
 def _split(

@@ -16,34 +16,15 @@ from jaxtyping import Int
 from cnn_jax import config as cfg
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.errors import DataError, UnreadableRecordError
-from cnn_jax.data.host.crops import AsHeld, CentreCrop, RandomResizedCrop, View, WholePicture, evaluation_crop
+from cnn_jax.data.host.crops import AsHeld, RandomResizedCrop, View, WholePicture, evaluation_crop
 from cnn_jax.data.host.picture import UnreadablePictureError, open_picture, upright
-from cnn_jax.data.sources import memory, subset, whole
-from cnn_jax.data.sources.examples import Examples, HeldImages, PictureSet, decode
-from cnn_jax.data.sources.image_folder import FolderExamples
-from cnn_jax.data.sources.stream import Stream, held_out
-from cnn_jax.data.sources.whole import Whole
-from cnn_jax.data.split import Split, membership_checksum
+from cnn_jax.data.sources import memory, subset
+from cnn_jax.data.sources.examples import Examples, HeldImages, Source, decode
+from cnn_jax.data.sources.stream import Stream
+from cnn_jax.data.split import Split
 from cnn_jax.run import machine
 
 _GREY_MODES = ("1", "L", "LA", "La")
-
-
-@dataclasses.dataclass(frozen=True)
-class Opened:
-    """A data set of pictures as a config takes it.
-
-    Attributes:
-      pictures: The data set.
-      views: What is seen of training pictures, and of others.
-      memory: Where the images lie.
-      placement: The same in words, with the reason; empty where there is no choice.
-    """
-
-    pictures: PictureSet
-    views: tuple[View, View]
-    memory: memory.Memory
-    placement: str
 
 
 def open_streams(config: cfg.Records | cfg.Pictures, seed: int) -> Dataset:
@@ -59,10 +40,12 @@ def open_streams(config: cfg.Records | cfg.Pictures, seed: int) -> Dataset:
     Raises:
       DataError: If it cannot be used, or does not allow the split.
     """
-    return streamed(open_pictures(config), config, seed)
+    source = open_pictures(config)
+    numbers = subset.draw_splits(source, config, seed)
+    return Dataset.of(config.name, source, streams(source, config, seed, numbers), numbers)
 
 
-def open_pictures(config: cfg.Records | cfg.Pictures) -> Opened:
+def open_pictures(config: cfg.Records | cfg.Pictures) -> Source:
     """Opens a data set, and decides where its images lie.
 
     Args:
@@ -72,160 +55,79 @@ def open_pictures(config: cfg.Records | cfg.Pictures) -> Opened:
       DataError: If it cannot be used; the message says what helps.
     """
     found = _source(config)
-    if len(found.class_names) < 2:
-        raise DataError(f"config.data: {found.train.name} has {len(found.class_names)} classes, expected at least two")
-    if len(set(found.class_names)) < len(found.class_names):
-        raise DataError(f"config.data: two classes of {found.train.name} have the same name")
     if isinstance(config, cfg.Records):
-        crop = RandomResizedCrop(
-            config.image_size, config.channels, config.crop_area, config.crop_aspect, config.mirror
-        )
-        return Opened(found, (crop, CentreCrop.of(config)), "stream", "")
+        views = _views(config, (config.image_size, config.image_size, config.channels))
+        return dataclasses.replace(found, memory="stream", views=views)
+    assert isinstance(found.train, Examples)
     image_shape = _image_shape(config, found.train)
-    splits = [found.train, found.test] + [found.validation] * (found.validation is not None)
-    count = sum(len(each) for each in splits if each is not None)
+    count = sum(len(each) for each in found.splits.values() if each is not None)
     chosen: memory.Memory
     if config.crop_area is not None:
         where = "images stay in their files, read while training"
         chosen, placement = "stream", f"{where}: config.data.crop_area draws their parts anew in each epoch"
     else:
         chosen, placement = memory.place(config.memory, count * math.prod(image_shape))
-    return Opened(found, _views(config, image_shape), chosen, placement)
+    return dataclasses.replace(found, memory=chosen, placement=placement, views=_views(config, image_shape))
 
 
-def decoded(opened: Opened, config: cfg.Pictures) -> Whole:
+def decoded(source: Source) -> Source:
     """Decodes all pictures of a data set.
-
-    Args:
-      opened: The data set.
-      config: The source.
 
     Raises:
       DataError: If pictures are damaged, or the images do not fit into the memory that is left.
     """
-    pictures, view = opened.pictures, opened.views[0]
-    train, validation, test = (
-        None if part is None else decode(part, np.arange(len(part)), view)
-        for part in (pictures.train, pictures.validation, pictures.test)
+    assert source.views is not None
+    view, parts = source.views[0], source.splits
+    return source.with_splits(
+        {name: None if part is None else decode(part, np.arange(len(part)), view) for name, part in parts.items()}
     )
-    assert train is not None
-    assert test is not None
-    found = Whole(
-        train,
-        validation,
-        test,
-        pictures.class_names,
-        pictures.checksum,
-        pictures.warnings,
-        ("device", opened.placement),
-    )
-    whole.check(config, found)
-    return found
 
 
-def streamed(opened: Opened, config: cfg.Records | cfg.Pictures, seed: int) -> Dataset:
-    """Makes a data set whose images lie in the host's memory, or are read while the network trains.
+def streams(
+    source: Source, config: cfg.Data, seed: int, numbers: Mapping[str, Int[np.ndarray, " n"]] | None = None
+) -> dict[str, Stream | None]:
+    """Makes streams of images that lie in the host's memory, or are read while the network trains.
 
     Args:
-      opened: The data set.
-      config: How it is split.
-      seed: Seed of the experiment; decides which images are held out.
+      source: The data set.
+      config: Where it comes from.
+      seed: Seed of the experiment.
+      numbers: Numbers of the images of each split, as `subset.draw_splits` gives them; None for all that there are.
+
+    Returns:
+      Streams of the "train", "validation" and "test" images; None for a split without images.
 
     Raises:
-      DataError: If the data set does not allow the split; for images in memory, if pictures are damaged.
+      DataError: If images in the host's memory do not fit there, or their pictures are damaged.
     """
-    pictures = opened.pictures
-    train, held = held_out(len(pictures.train), config, seed)
-    tested = None if config.test_examples is None else subset.draw_test(config.test_examples, len(pictures.test))
-    parts: dict[str, tuple[Examples | None, Int[np.ndarray, " n"] | None]] = {
-        "train": (pictures.train, train),
-        "validation": (pictures.validation, None) if pictures.validation is not None else (None, None),
-        "test": (pictures.test, tested),
-    }
-    if held is not None:
-        parts["validation"] = pictures.train, held
-    workers = len(machine.available_cores()) if config.workers is None else config.workers
+    workers, threads = 0, 1
+    if isinstance(config, cfg.Records | cfg.Pictures | cfg.ImageFolder):
+        workers = len(machine.available_cores()) if config.workers is None else config.workers
+        threads = config.threads
 
-    def stream(name: str) -> Stream | None:
-        examples, numbers = parts[name]
-        if examples is None:
-            return None
-        view, shuffled = opened.views[name != "train"], name == "train"
-        if opened.memory == "stream":
-            return Stream(examples, numbers, view, pictures.statistics, seed, shuffled, workers, config.threads)
-        chosen = np.arange(len(examples)) if numbers is None else numbers
-        groups = examples.groups()
-        images = decode(examples, chosen, view)
-        held_images = HeldImages(images, examples.name, None if groups is None else groups[chosen])
-        return Stream(held_images, None, AsHeld(images.image_shape), None, seed, shuffled, 0, config.threads)
+    def stream(which: str, part: Split | Examples) -> Stream:
+        shuffled, view = which == "train", None if source.views is None else source.views[which != "train"]
+        chosen = np.arange(len(part)) if numbers is None else numbers[which]
+        if isinstance(part, Examples) and source.memory == "stream":
+            assert view is not None
+            some = None if len(chosen) == len(part) else chosen
+            return Stream(part, some, view, source.statistics, seed, shuffled, workers, threads)
+        name, groups = f"{config.name}, {which}", None
+        if isinstance(part, Examples):
+            assert view is not None
+            name, groups = part.name, part.groups()
+            groups = None if groups is None else groups[chosen]
+            part = decode(part, chosen, view)
+        as_held = AsHeld(part.image_shape, part.images.dtype.name)
+        return Stream(HeldImages(part, name, groups), None, as_held, None, seed, shuffled, 0, threads)
 
-    streams = {name: stream(name) for name in parts}
-    assert streams["train"] is not None
-    assert streams["test"] is not None
-    members = {name: _numbers(*part) for name, part in parts.items()}
-    return Dataset(
-        config.name,
-        streams["train"],
-        streams["validation"],
-        streams["test"],
-        pictures.class_names,
-        pictures.checksum,
-        pictures.warnings,
-        membership_checksum(members),
-        files_checksum=pictures.files_checksum,
-        placement=opened.placement or None,
-    )
+    parts = source.splits
+    if source.validation is None and numbers is not None and len(numbers["validation"]):
+        parts["validation"] = source.train
+    return {which: None if part is None else stream(which, part) for which, part in parts.items()}
 
 
-def held_in_memory(splits: Mapping[str, Split | None], name: str, seed: int) -> dict[str, Stream | None]:
-    """Makes streams of images that lie in the host's memory: batches are put together there.
-
-    Args:
-      splits: "train", "validation" and "test" images; None for none.
-      name: Name of the data set, for errors.
-      seed: Seed of the experiment.
-    """
-    return {
-        which: None
-        if split is None
-        else Stream(
-            HeldImages(split, f"{name}, {which}"),
-            None,
-            AsHeld(split.image_shape, split.images.dtype.name),
-            None,
-            seed,
-            which == "train",
-            0,
-        )
-        for which, split in splits.items()
-    }
-
-
-def of_folder(
-    parts: Mapping[str, FolderExamples | None], where: memory.Memory, config: cfg.ImageFolder, seed: int
-) -> dict[str, Stream | None]:
-    """Makes streams of picture files, which are decoded now or while the network trains.
-
-    Args:
-      parts: "train", "validation" and "test" pictures; None for none.
-      where: Where the images lie, "host" or "stream".
-      config: The source.
-      seed: Seed of the experiment.
-    """
-    view = WholePicture((config.height, config.width, config.channels))
-    if where == "host":
-        splits = {
-            name: None if part is None else decode(part, np.arange(len(part)), view) for name, part in parts.items()
-        }
-        return held_in_memory(splits, config.name, seed)
-    workers = len(machine.available_cores()) if config.workers is None else config.workers
-    return {
-        name: None if part is None else Stream(part, None, view, None, seed, name == "train", workers, config.threads)
-        for name, part in parts.items()
-    }
-
-
-def _source(config: cfg.Records | cfg.Pictures) -> PictureSet:
+def _source(config: cfg.Records | cfg.Pictures) -> Source:
     match config:
         case cfg.Records():
             from cnn_jax.data.sources import records
@@ -236,13 +138,13 @@ def _source(config: cfg.Records | cfg.Pictures) -> PictureSet:
 
             return tfds_set.open_set(config)
         case cfg.Parquet():
-            from cnn_jax.data.sources import parquet_files
+            from cnn_jax.data.sources import parquet
 
-            return parquet_files.open_files(config)
+            return parquet.open_files(config)
         case cfg.WebDataset():
-            from cnn_jax.data.sources import tar_shards
+            from cnn_jax.data.sources import webdataset
 
-            return tar_shards.open_shards(config)
+            return webdataset.open_shards(config)
 
 
 def _image_shape(config: cfg.Pictures, train: Examples) -> tuple[int, int, int]:
@@ -265,18 +167,13 @@ def _image_shape(config: cfg.Pictures, train: Examples) -> tuple[int, int, int]:
     return config.height or height, config.width or width, config.channels or channels
 
 
-def _views(config: cfg.Pictures, image_shape: tuple[int, int, int]) -> tuple[View, View]:
+def _views(config: cfg.Records | cfg.Pictures, image_shape: tuple[int, int, int]) -> tuple[View, View]:
     """Makes what is seen of training pictures, and of others."""
     if (centre := evaluation_crop(config, image_shape)) is None:
-        whole = WholePicture(image_shape, resized=config.height is not None)
+        whole = WholePicture(image_shape, resized=isinstance(config, cfg.Records) or config.height is not None)
         return whole, whole
     if config.crop_area is None:
         return centre, centre
     side, _, channels = image_shape
-    return RandomResizedCrop(side, channels, config.crop_area, config.crop_aspect, mirror=False), centre
-
-
-def _numbers(examples: Examples | None, numbers: Int[np.ndarray, " n"] | None) -> Int[np.ndarray, " n"]:
-    if examples is None:
-        return np.arange(0)
-    return np.arange(len(examples)) if numbers is None else numbers
+    mirror = isinstance(config, cfg.Records) and config.mirror
+    return RandomResizedCrop(side, channels, config.crop_area, config.crop_aspect, mirror), centre

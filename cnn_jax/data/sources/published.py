@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import filelock
 import numpy as np
+import platformdirs
 from jaxtyping import Int32, UInt8
 
+from cnn_jax import user_path
 from cnn_jax.data.errors import DataError
+from cnn_jax.data.sources import memory
+from cnn_jax.data.sources.download import DownloadError, fetch
+from cnn_jax.data.split import Split
 
 _VERSION = "1.0.0"
-
-T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,8 +52,32 @@ class PublishedImages(NamedTuple):
     images: UInt8[np.ndarray, "n h w c"]
     labels: dict[str, Int32[np.ndarray, " n"]]
 
+    def split(self, label: str) -> Split:
+        """Copies the images, with the label of this name, to memory that devices on the host can share."""
+        memory.require(self.images.nbytes, "config.data")
+        images = memory.empty(self.images.shape)
+        images[...] = self.images
+        return Split(images, self.labels[label])
 
-def prepare_once(known: PublishedSet, data_dir: Path, read: Callable[[], T | None], make: Callable[[Path], T]) -> T:
+
+Splits = dict[str, PublishedImages]
+
+
+def default_data_dir() -> Path:
+    """CNN_JAX_DATA_DIR, else `data` in the user's cache folder.
+
+    Raises:
+      DataError: where CNN_JAX_DATA_DIR cannot be a path.
+    """
+    named = os.environ.get("CNN_JAX_DATA_DIR")
+    if named and (fault := user_path.fault_of(named)):
+        raise DataError(f"CNN_JAX_DATA_DIR: {fault}")
+    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("cnn_jax")) / "data"
+
+
+def prepare_once(
+    known: PublishedSet, data_dir: Path, read: Callable[[], Splits | None], make: Callable[[Path], Splits]
+) -> Splits:
     """Reads what was prepared, or prepares it, one process at a time.
 
     Args:
@@ -82,29 +108,46 @@ def prepare_once(known: PublishedSet, data_dir: Path, read: Callable[[], T | Non
         ) from error
 
 
-def how_to_get(known: PublishedSet, error: Exception, *, install: str | None, fetch: str) -> str:
-    """Words the error of a data set that could not be downloaded.
+def download(
+    known: PublishedSet, folder: Path, files: Mapping[str, tuple[str, str, int]], *, package: str | None, how: str
+) -> Path:
+    """Fetches files of a data set that are not in the folder `download` already.
 
     Args:
       known: The data set.
-      error: The download's.
-      install: A package that has it; None for none.
-      fetch: Files to fetch, and the flag that names them then.
+      folder: Folder that `download` is in.
+      files: URL, SHA-256 (hex) and bytes of each file, by its name.
+      package: A package of Debian that has the data set; None for none.
+      how: Files to fetch by hand, and the flag that names them then; for the error.
+
+    Returns:
+      The folder of the files.
+
+    Raises:
+      DataError: If they cannot be fetched; the message has all ways to get them.
     """
-    steps = [f"{known.title} is not on this machine, and could not be fetched: {error}", "Any of these helps:"]
-    if install is not None:
-        steps.append(f"  - on Debian or Ubuntu: apt-get install {install}, then the same command again")
-    steps.append(f"  - fetch {fetch}")
-    steps.append("  - where the network comes and goes: the same command again; what has arrived is kept")
-    return "\n".join(steps)
+    target = folder / "download"
+    target.mkdir(exist_ok=True)
+    try:
+        for name, (url, sha256, size) in files.items():
+            if not (target / name).exists():
+                fetch(url, target / name, sha256, size)
+    except DownloadError as error:
+        steps = [f"{known.title} is not on this machine, and could not be fetched: {error}", "Any of these helps:"]
+        if package is not None:
+            steps.append(f"  - on Debian or Ubuntu: apt-get install {package}, then the same command again")
+        steps.append(f"  - fetch {how}")
+        steps.append("  - where the network comes and goes: the same command again; what has arrived is kept")
+        raise DataError("\n".join(steps)) from error
+    return target
 
 
 def has_records(known: PublishedSet, data_dir: Path) -> bool:
-    """Whether TFDS has written the records; what a killed process has left is in `incomplete.*`."""
+    """Whether the records were written; what a killed process has left is in `incomplete.*`."""
     return (data_dir / known.name / _VERSION / "dataset_info.json").is_file()
 
 
-def write_records(known: PublishedSet, data_dir: Path, splits: Mapping[str, PublishedImages]) -> None:
+def write_records(known: PublishedSet, data_dir: Path, splits: Splits) -> None:
     """Writes one record for each image, in the published order, in place of damaged ones.
 
     Args:
@@ -114,43 +157,33 @@ def write_records(known: PublishedSet, data_dir: Path, splits: Mapping[str, Publ
     """
     import tensorflow_datasets as tfds  # it takes a third of a second to import: only who writes pays
 
-    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-        """Writes without TensorFlow."""
-
-        name = known.name
-        VERSION = tfds.core.Version(_VERSION)
-
-        def _info(self) -> tfds.core.DatasetInfo:
-            pixels = tfds.features.Tensor(
-                shape=known.image_shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
-            )
-            labels = {name: tfds.features.ClassLabel(names=list(names)) for name, names in known.class_names.items()}
-            return tfds.core.DatasetInfo(
-                builder=self,
-                features=tfds.features.FeaturesDict({"image": pixels, **labels}),
-                supervised_keys=("image", list(labels)[-1]),
-                disable_shuffling=True,
-                homepage=known.homepage,
-                description=known.description,
-                citation=known.citation,
-            )
-
-        def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-            return {name: self._generate_examples(split) for name, split in splits.items()}
-
-        def _generate_examples(self, split: PublishedImages) -> Iterator[tuple[int, dict[str, Any]]]:
-            for number, image in enumerate(split.images):
-                yield number, {"image": image, **{name: int(each[number]) for name, each in split.labels.items()}}
-
-    folder = data_dir / known.name
-    shutil.rmtree(folder / _VERSION, ignore_errors=True)
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # its progress bars
-        Builder(data_dir=str(data_dir), file_format="array_record").download_and_prepare(
-            download_dir=str(folder / "download")
-        )
+    folder, partial = (data_dir / known.name / name for name in (_VERSION, f"incomplete.{_VERSION}"))
+    pixels = tfds.features.Tensor(shape=known.image_shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES)
+    labels = {name: tfds.features.ClassLabel(names=list(names)) for name, names in known.class_names.items()}
+    info = tfds.core.DatasetInfo(
+        builder=tfds.core.dataset_info.DatasetIdentity(
+            name=known.name, version=tfds.core.Version(_VERSION), data_dir=str(partial), module_name=__name__
+        ),
+        features=tfds.features.FeaturesDict({"image": pixels, **labels}),
+        supervised_keys=("image", list(labels)[-1]),
+        disable_shuffling=True,
+        homepage=known.homepage,
+        description=known.description,
+        citation=known.citation,
+    )
+    partial.mkdir()
+    writer = tfds.core.SequentialWriter(info, max(known.counts.values()), file_format="array_record")
+    writer.initialize_splits(list(splits))
+    for name, split in splits.items():
+        for number, image in enumerate(split.images):
+            numbers = {label: int(each[number]) for label, each in split.labels.items()}
+            writer.add_examples({name: [{"image": image, **numbers}]})
+    writer.close_all()
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
 
 
-def read_records(known: PublishedSet, data_dir: Path) -> dict[str, PublishedImages] | None:
+def read_records(known: PublishedSet, data_dir: Path) -> Splits | None:
     """Reads the images of all splits; None where there are no records, or these are damaged.
 
     Args:

@@ -22,9 +22,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cnn_jax import config as cfg
 from cnn_jax import whole_file
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import data_warnings, file_checksum
+from cnn_jax.data.sources import file_checksum
 from cnn_jax.data.sources.array_records import INFO, ArrayRecords, open_builder
-from cnn_jax.data.sources.examples import PictureSet, PixelStatistics
+from cnn_jax.data.sources.examples import PixelStatistics, Source
 
 MANIFEST = "records.json"
 _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, as Pillow converts (ITU-R BT.601)
@@ -82,7 +82,8 @@ class Records(ArrayRecords):
         Raises:
           DataError: where the folder or one of the files is damaged, cut short, or missing.
         """
-        splits = builder(folder).info.splits
+        info = builder(folder).info
+        splits = info.splits
         if split not in splits:
             raise DataError(f"{folder} has the splits {', '.join(splits)}, expected {split}")
         try:
@@ -90,10 +91,10 @@ class Records(ArrayRecords):
         # TFDS raises these for patterns of names, and numbers of shards, that it cannot use.
         except (AssertionError, IndexError, KeyError, ValueError) as error:
             raise DataError(f"{folder}: {INFO} is damaged: {error}") from error
-        super().__init__(f"{folder}, split {split}", shards, "image", "label")
+        super().__init__(f"{folder}, split {split}", shards, info.features, check_labels=False)
 
 
-def open_folder(config: cfg.Records) -> PictureSet:
+def open_folder(config: cfg.Records) -> Source:
     """Opens a folder of records.
 
     Args:
@@ -114,15 +115,26 @@ def open_folder(config: cfg.Records) -> PictureSet:
     if config.channels == 1:
         luma = np.array(_LUMA)
         mean, covariance = luma[None] @ mean, (luma @ covariance @ luma)[None, None]
-    return PictureSet(
+    return Source(
         train,
         None,
         test,
         manifest.class_names,
         manifest.checksum,
-        manifest.warnings + data_warnings.of_records(config, manifest.training_copies),
+        manifest.warnings + _torn_copies(config, manifest.training_copies),
         PixelStatistics(mean, covariance),
         files_checksum(folder, ("train", manifest.test_split)),
+    )
+
+
+def _torn_copies(config: cfg.Records, training_copies: int) -> tuple[str, ...]:
+    """Warns of copies that holding out validation images may tear apart."""
+    if not training_copies or not config.validation_fraction:
+        return ()
+    are = "picture is a copy of another" if training_copies == 1 else "pictures are copies of others"
+    return (
+        f"{training_copies} training {are}, byte by byte: validation images, which config.data.validation_fraction "
+        "holds out, may be among the training images",
     )
 
 
@@ -187,7 +199,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
     Args:
       folder: Folder of records.
-      manifest: What it tells.
+      manifest: Content of the file.
     """
     fields = manifest.model_dump(mode="json", exclude={"digest"})
     fields["digest"] = _digest(fields)

@@ -13,7 +13,7 @@ from jaxtyping import Int, Int32
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.sources import file_checksum, listing
-from cnn_jax.data.sources.examples import Examples, PictureSet
+from cnn_jax.data.sources.examples import Examples, Source
 from cnn_jax.data.sources.listing import as_text
 
 FIELD = "config.data.folder"
@@ -109,7 +109,7 @@ def picture_set(
     class_names: tuple[str, ...],
     content: Mapping[str, str],
     passed_over: tuple[str, ...],
-) -> PictureSet:
+) -> Source:
     """Puts a data set together, with the checksum of its files.
 
     Args:
@@ -117,7 +117,7 @@ def picture_set(
       examples: Examples of each split.
       class_names: Names in label order.
       content: More that the checksum depends on: of the whole by "", and by split.
-      passed_over: What was passed over.
+      passed_over: Warnings about files that were passed over.
 
     Raises:
       DataError: If a file cannot be read.
@@ -127,7 +127,7 @@ def picture_set(
         digest.update(f"{split} {file_checksum.of_files(files, FIELD)}".encode())
         digest.update(content.get(split, "").encode("utf-8", "surrogateescape"))
     warnings = (*passed_over, *same_files(splits))
-    return PictureSet(
+    return Source(
         examples["train"], examples.get("validation"), examples["test"], class_names, digest.hexdigest(), warnings
     )
 

@@ -25,18 +25,16 @@ import numpy as np
 from absl import flags
 from jaxtyping import Int, Int32
 
-from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.host.crops import View
 from cnn_jax.data.host.host_batch import BatchLayout, HostBatch
 from cnn_jax.data.host.picture import UnreadablePictureError
 from cnn_jax.data.host.worker_processes import AHEAD, WorkerBatches
-from cnn_jax.data.sources import epoch_order, memory, subset
+from cnn_jax.data.sources import epoch_order, memory
 from cnn_jax.data.sources.examples import Examples, PixelStatistics
 from cnn_jax.data.split import Split
 
-# What a random draw is for: the second entry of its generator's seed.
-_PICTURE, _VALIDATION = 1, 2  # the orders of epochs have 0
+_PICTURE = 1  # what a random draw is for: the second entry of its generator's seed; the orders of epochs have 0
 _MEASURED, _MEASURED_AT_ONCE = 10_000, 256  # images
 
 
@@ -63,7 +61,7 @@ class Stream:
     Attributes:
       records: Examples that it reads from.
       numbers: Numbers of the records that are in it; None for all.
-      view: What is seen of a picture.
+      view: Resizing and cropping of each picture.
       statistics: Statistics of the training pixels; None where they are computed when they are wanted.
       seed: Seed of the experiment.
       shuffled: Whether every epoch has an order of its own, or the records' always.
@@ -111,13 +109,9 @@ class Stream:
         if self.statistics is not None:
             return self.statistics
         chosen = _evenly_spaced(len(self), _MEASURED)
-        pixels, total, products = 0, np.zeros(self.image_shape[-1]), np.zeros((self.image_shape[-1],) * 2)
-        for start in range(0, len(chosen), _MEASURED_AT_ONCE):
-            images = dataclasses.replace(self, seed=0)._read(chosen[start : start + _MEASURED_AT_ONCE]).images
-            part = images.reshape(-1, images.shape[-1]).astype(np.float64)
-            pixels, total, products = pixels + len(part), total + part.sum(axis=0), products + part.T @ part
-        mean = total / pixels
-        return PixelStatistics(mean, products / pixels - np.outer(mean, mean))
+        parts = np.split(chosen, range(_MEASURED_AT_ONCE, len(chosen), _MEASURED_AT_ONCE))
+        stream = dataclasses.replace(self, seed=0)
+        return PixelStatistics.of(stream._read(part).images.reshape(-1, self.image_shape[-1]) for part in parts)
 
     def in_batches(self, batch_size: int, share: Share = _ALONE) -> Stream:
         """The same stream in other batches; the arguments are the attributes.
@@ -209,23 +203,3 @@ class Stream:
 
 def _evenly_spaced(examples: int, count: int) -> Int[np.ndarray, " n"]:
     return np.arange(examples) if count >= examples else np.arange(count) * examples // count
-
-
-def held_out(
-    examples: int, config: cfg.Records | cfg.Pictures, seed: int
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Draws the training and the validation examples; None for all and for none."""
-    if config.validation_fraction == 0 and config.train_examples is None:
-        return None, None
-    held = round(config.validation_fraction * examples)
-    left = examples - held
-    if config.validation_fraction and not (held and left):
-        raise DataError(
-            f"config.data.validation_fraction={config.validation_fraction:g} of {examples} images holds out {held} "
-            f"and leaves {left}"
-        )
-    if config.train_examples is not None:
-        subset.refuse_more("train", config.train_examples, left)
-    order = np.random.default_rng((seed, _VALIDATION)).permutation(examples)
-    train = order[held:][: config.train_examples]
-    return np.sort(train), np.sort(order[:held]) if held else None

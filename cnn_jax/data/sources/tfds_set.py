@@ -15,10 +15,10 @@ import tensorflow_datasets as tfds
 
 from cnn_jax import config as cfg
 from cnn_jax import user_path
-from cnn_jax.data.errors import DataError, UnreadableRecordError
+from cnn_jax.data.errors import DataError
 from cnn_jax.data.sources import file_checksum
 from cnn_jax.data.sources.array_records import INFO, ArrayRecords, open_builder
-from cnn_jax.data.sources.examples import Labelled, PictureSet
+from cnn_jax.data.sources.examples import Source
 
 _NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[^/:\s]+))?(:(?P<version>\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -26,63 +26,7 @@ _TESTS = ("test", "validation")
 _KEYS = {"image": (tfds.features.Image, tfds.features.Tensor), "label": (tfds.features.ClassLabel,)}
 
 
-class TfdsExamples(ArrayRecords):
-    """Examples of one split, read at random; may be sent to other processes."""
-
-    kind = "example"
-
-    def __init__(self, builder: tfds.core.DatasetBuilder, split: str, field: str, image: str, label: str):
-        """Opens the split's files once, to see that they are whole.
-
-        Args:
-          builder: Builder of the data set.
-          split: TFDS's expression of the split.
-          field: The config's name for the split, for errors.
-          image: Feature of the images.
-          label: Feature of the labels.
-
-        Raises:
-          DataError: If there is no such split, or one of its files is damaged or missing.
-        """
-        info = builder.info
-        feature, self._classes = info.features[image], info.features[label].num_classes
-        is_encoded = isinstance(feature, tfds.features.Image)
-        self._tensor = None if is_encoded else tfds.features.FeaturesDict({image: feature})
-        try:
-            shards = info.splits[split].file_instructions
-        except Exception as error:  # TFDS raises whatever its parser of expressions does
-            raise DataError(
-                f"config.data.{field}: {info.full_name} has no split {split!r}, it has {_counted(info)}; an expression "
-                "is such as train, train[:90%] or train+validation"
-            ) from error
-        try:
-            super().__init__(f"{info.full_name}, split {split}", shards, image, label)
-        except DataError as error:
-            raise DataError(f"config.data.{field}: {error}") from error
-
-    def __getitem__(self, number: int) -> Labelled:
-        """Reads one example.
-
-        Raises:
-          UnreadableRecordError: If its bytes are damaged, cannot be read, or are no picture with a label.
-        """
-        example = super().__getitem__(number)
-        if not 0 <= example.label < self._classes:
-            without = "; it is a split without labels" if example.label == -1 else ""
-            raise UnreadableRecordError(
-                f"{self.place(number)} has the label {example.label}, expected 0 to {self._classes - 1}{without}"
-            )
-        return example
-
-    def picture(self, features: Any, serialized: bytes) -> Any:
-        """Takes the encoded picture, or pixels, from a record."""
-        if self._tensor is None:
-            return super().picture(features, serialized)
-        pixels = np.asarray(self._tensor.deserialize_example_np(serialized)[self.image], np.uint8)
-        return pixels[..., None] if pixels.ndim == 2 else pixels
-
-
-def open_set(config: cfg.Tfds) -> PictureSet:
+def open_set(config: cfg.Tfds) -> Source:
     """Opens a prepared data set.
 
     Args:
@@ -101,7 +45,7 @@ def open_set(config: cfg.Tfds) -> PictureSet:
         (name for name in _TESTS if name in builder.info.splits), _TESTS[0]
     )
     found = {
-        name: TfdsExamples(builder, expression, name, image, label)
+        name: _examples(builder, expression, name, image, label)
         for name, expression in expressions.items()
         if expression is not None
     }
@@ -110,7 +54,7 @@ def open_set(config: cfg.Tfds) -> PictureSet:
     digest.update(file_checksum.of_files(files, field).encode())
     names = tuple(builder.info.features[label].names)
     digest.update("\0".join(names).encode())
-    return PictureSet(
+    return Source(
         found["train_split"],
         found.get("validation_split"),
         found["test_split"],
@@ -118,6 +62,22 @@ def open_set(config: cfg.Tfds) -> PictureSet:
         digest.hexdigest(),
         _warnings(found, expressions),
     )
+
+
+def _examples(builder: tfds.core.DatasetBuilder, split: str, field: str, image: str, label: str) -> ArrayRecords:
+    """Opens the files of TFDS's expression of a split; errors name the config's field for it."""
+    info = builder.info
+    try:
+        shards = info.splits[split].file_instructions
+    except Exception as error:  # TFDS raises whatever its parser of expressions does
+        raise DataError(
+            f"config.data.{field}: {info.full_name} has no split {split!r}, it has {_counted(info)}; an expression "
+            "is such as train, train[:90%] or train+validation"
+        ) from error
+    try:
+        return ArrayRecords(f"{info.full_name}, split {split}", shards, info.features, image, label)
+    except DataError as error:
+        raise DataError(f"config.data.{field}: {error}") from error
 
 
 def class_count(config: cfg.Tfds) -> int | None:
@@ -257,7 +217,7 @@ def _counted(info: tfds.core.DatasetInfo) -> str:
     return ", ".join(f"{name} ({split.num_examples:,})" for name, split in info.splits.items())
 
 
-def _warnings(found: dict[str, TfdsExamples], expressions: dict[str, str | None]) -> tuple[str, ...]:
+def _warnings(found: dict[str, ArrayRecords], expressions: dict[str, str | None]) -> tuple[str, ...]:
     """Warns of splits that share examples."""
     ranges = {name: [(file, skip, skip + count) for file, skip, count in each.parts] for name, each in found.items()}
     warnings = []

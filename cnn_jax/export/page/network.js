@@ -17,7 +17,7 @@ const network = (() => {
     return table;
   }
 
-  /** Gives every layer its arrays, of base64 of all arrays' bytes; returns the layers. */
+  /** Decodes the base64 of all arrays and assigns each layer its arrays; returns the layers. */
   function unpack(layers, weights) {
     const text = atob(weights);
     const bytes = new Uint8Array(text.length);
@@ -49,7 +49,7 @@ const network = (() => {
   const kernelOf = ({ arrays: { kernel: { shape, data } } }) =>
     ({ height: shape[0], width: shape[1], inputs: shape[2], outputs: shape[3], data });
 
-  /** Settings of a layer's window, those that the reader changed first. */
+  /** Settings of a layer's window; the reader's changes take precedence. */
   const movesOf = (layer, change = {}) => ({
     strides: change.strides ?? layer.strides, padding: change.padding ?? layer.padding, dilation: layer.dilation,
     ceilMode: layer.settings.ceil_mode ?? false, countPadding: layer.settings.count_include_pad ?? false,
@@ -66,7 +66,7 @@ const network = (() => {
   const flat = (x) => ({ height: 1, width: 1, channels: x.data.length, data: x.data });
   const pooling = (kind) => (layer, [x], change) => convolution.pool(x, kind, layer.window, movesOf(layer, change));
 
-  /** What each kind of layer computes of (layer, inputs, the reader's change). */
+  /** Computation of each kind of layer, from (layer, inputs, the reader's change). */
   const KINDS = {
     conv: (layer, [x], change) =>
       convolution.conv2d(x, kernelOf(layer), { ...movesOf(layer, change), groups: layer.groups, bias: layer.arrays.bias?.data ?? null }),
@@ -120,7 +120,7 @@ const network = (() => {
   /** Image of pixels 0 to 255 with the training images' mean 0 and standard deviation 1, as the network was trained. */
   const normalize = (pixels, mean, std) => convolution.pointwise(pixels, (value, c) => (value - mean[c]) / std[c]);
 
-  /** Views of an image that evaluation averages: moved by `shift` pixels, and mirrored; the image itself first. */
+  /** Views of an image that evaluation averages: shifted by `shift` pixels, and mirrored; the image itself is first. */
   function views(pixels, mirrored, shift) {
     const moves = shift ? [[0, 0], [shift, 0], [-shift, 0], [0, shift], [0, -shift]] : [[0, 0]];
     const seen = moves.map(([down, across]) => convolution.pad(pixels, [[-down, down], [-across, across]]));

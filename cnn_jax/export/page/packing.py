@@ -1,4 +1,4 @@
-"""The layers and weights of a network as the live page's scripts read them."""
+"""Packs the layers and weights of a network for the scripts of the live page."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _NORMS = ("batch_norm", "group_norm", "layer_norm")
 
 
 def narrowed(array: np.ndarray) -> np.ndarray:
-    """Rounds an array to the type in which the page holds it.
+    """Rounds an array to the dtype used by the page.
 
     Args:
       array: Parameters of a layer.
 
     Returns:
-      float16 for kernels and dense weights; float32 for what has one value for each channel, such as variances, and
-      for an array with values beyond float16's range.
+      float16 for kernels and dense weights; float32 for arrays with one value per channel, such as variances, and for
+      values beyond float16's range.
     """
     wide = np.asarray(array, np.float32)
     if wide.ndim < 2 or np.abs(wide).max(initial=0) > np.finfo(np.float16).max:
@@ -47,7 +47,8 @@ def pack(nodes: tuple[LayerNode, ...], variables: Variables) -> tuple[list[dict[
       variables: Its variables.
 
     Returns:
-      (description of each node, whose arrays are (type, shape, offset in bytes, count) by name; base64 of all arrays).
+      (description of each node, with its arrays by name as (dtype, shape, offset in bytes, count); base64 of all
+      arrays).
 
     Raises:
       ConfigError: For a kind of layer that the page does not compute.
@@ -57,7 +58,7 @@ def pack(nodes: tuple[LayerNode, ...], variables: Variables) -> tuple[list[dict[
         raise ConfigError(
             [f"--format=page: it does not compute layers of the kind {', '.join(foreign)}; --format=onnx writes them"]
         )
-    # Flax's own norms do not say their eps in the row, and name their statistics otherwise.
+    # Flax's own norms do not give eps in their row, and name their statistics differently.
     unsaid = [node.name for node in nodes if node.kind in _NORMS and node.row and "eps" not in dict(node.row.settings)]
     if unsaid:
         fix = "build them of cnn_jax.blocks.Norm, or use --format=onnx"
@@ -103,7 +104,7 @@ def _as_map(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _arrays(node: LayerNode, variables: Variables) -> Iterator[tuple[str, np.ndarray]]:
-    """The arrays of a layer by the page's names for them."""
+    """Returns the arrays of a layer by their names in the page."""
     if node.row is None:
         return
     for collection in ("params", "batch_stats"):

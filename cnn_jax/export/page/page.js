@@ -17,12 +17,12 @@
   const [height, width, channels] = shape;
   const state = { pixels: null, changes: {}, unit: { layer: 0, channel: 0, row: 0, column: 0, input: 0 }, brush: [height >> 1, width >> 1], found: null };
   const OPEN = 14; // layers that are open at first
-  const SLOW = 150; // milliseconds from which the network waits for the hand to pause
+  const SLOW = 150; // milliseconds above which drawing waits for a pause of the pointer
 
   const { shown, element } = story;
   const by = (map) => `${map.height}x${map.width}x${map.channels}`;
   const label = (layer) => (layer.kind === "activation" ? `${layer.name.replace(/\/activation$/, "")}: ${layer.function}` : `${layer.name}: ${layer.kind.replaceAll("_", " ")}`);
-  /** Writes a text that is read aloud when it changes; the same text again is no change. */
+  /** Writes a text that screen readers announce when it changes. */
   const say = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
   const mapOf = (number) => (number < 0 ? state.found.image : state.found.outputs[number]);
 
@@ -78,7 +78,7 @@
       $("fault").textContent = "";
       draw();
     } catch {
-      $("fault").textContent = `${file.name} is no picture that this browser reads; PNG and JPEG always work.`;
+      $("fault").textContent = `${file.name} is not a picture that this browser can read; PNG and JPEG always work.`;
     }
   }
 
@@ -145,7 +145,7 @@
     const [sentence, tables] = story.of(layer, layer.inputs.map(mapOf), unit, state.changes[layer.name], value);
     state.field = units.receptiveField(layers, found, unit, state.changes);
     const box = state.field.get(-1);
-    const reach = box ? `It sees rows ${box.rows[0] + 1} to ${box.rows[1] + 1}, columns ${box.columns[0] + 1} to ${box.columns[1] + 1} of the picture.` : "It sees padding alone.";
+    const reach = box ? `It sees rows ${box.rows[0] + 1} to ${box.rows[1] + 1}, columns ${box.columns[0] + 1} to ${box.columns[1] + 1} of the picture.` : "It only sees padding.";
     say("unit_story", `${layer.name}, map ${unit.channel + 1}, row ${unit.row + 1}, column ${unit.column + 1}: ${sentence} ${reach}`);
     $("unit_tables").replaceChildren(...tables);
     drawOverlay();
@@ -208,7 +208,7 @@
     return { details, summary, canvas, inView: false, stale: true };
   });
 
-  /** Draws maps once they come near the window; a stroke redraws those alone that are there. */
+  /** Draws maps once they come near the window; a stroke redraws only those. */
   const near = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
       const number = views.findIndex(({ canvas }) => canvas === target);
@@ -217,7 +217,7 @@
     }
   }, { rootMargin: "300px" });
 
-  /** How a layer's maps lie on its canvas: scale of a pixel, and maps in a line. */
+  /** Layout of a layer's maps on its canvas: scale of a pixel, and maps per line. */
   function layout(map) {
     const room = Math.max(Math.min(document.querySelector("main").clientWidth - 48, 1120), 240);
     const single = map.height * map.width === 1;
@@ -237,7 +237,7 @@
     views[number].stale = true;
     if (!map) return;
     const { scale, across, down, columns, rows } = layout(map);
-    const [wide, tall] = [columns * across, rows * down]; // of all maps, so that those drawn later lie where they belong
+    const [wide, tall] = [columns * across, rows * down]; // for all maps, including those drawn later
     if (canvas.width !== wide || canvas.height !== tall) [canvas.width, canvas.height] = [wide, tall];
     canvas.setAttribute("aria-label", `${label(layers[number])}: ${map.channels} maps of ${map.height}x${map.width}`);
     if (!always && !views[number].inView) return;
@@ -320,7 +320,7 @@
     $("time").textContent = `Computed and drawn in ${lasted.toFixed(0)} ms.`;
   }
 
-  /** Draws with the next frame; where the network is slow, once the hand pauses. */
+  /** Draws with the next frame, or, if the network is slow, once the pointer pauses. */
   function later() {
     drawImage();
     if (waiting !== null && lasted < SLOW) return;
@@ -391,6 +391,6 @@
     }, 0);
   }
 
-  window.live = { model, state }; // for tests, and for the curious in the browser's console
+  window.live = { model, state }; // for tests, and for the browser's console
   start();
 })();

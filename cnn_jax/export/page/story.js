@@ -1,6 +1,6 @@
 "use strict";
 
-/** How the value of a unit comes about, in a sentence and tables. */
+/** Explanation of a unit's value, as a sentence and tables. */
 const story = (() => {
   const shown = (value) => (Number.isInteger(value) ? String(value) : Math.abs(value) >= 1e-3 ? String(Number(value.toPrecision(4))) : value.toExponential(2)).replace(/-/g, "−");
   const element = (tag, properties = {}, ...children) => {
@@ -29,23 +29,23 @@ const story = (() => {
     return element("figure", {}, element("figcaption", { textContent: title }), scroll);
   }
 
-  /** Mean and variance of some of a map's values, those for which `counts` says so by (place, channel). */
+  /** Mean and variance of the values of a map selected by `counts`(position, channel). */
   function moments(x, counts) {
     const chosen = x.data.filter((_, i) => counts(Math.floor(i / x.channels), i % x.channels));
     const mean = chosen.reduce((sum, each) => sum + each, 0) / chosen.length;
     return [mean, chosen.reduce((sum, each) => sum + (each - mean) ** 2, 0) / chosen.length];
   }
 
-  /** Values that a norm of maps over several channels takes together, by the norm's kind. */
+  /** Values that a norm over several channels normalises together, by kind of norm. */
   const GROUPS = {
     layer_norm: (x, unit) => (place) => place === unit.row * x.width + unit.column,
     group_norm: (x, unit, { groups }) => (_, c) => Math.floor((c * groups) / x.channels) === Math.floor((unit.channel * groups) / x.channels),
   };
 
   /**
-   * How a unit's value comes about: [sentence, tables].
+   * Explains a unit's value: [sentence, tables].
    *
-   * inputs are the layer's input maps, change the reader's of its padding and stride, value the unit's.
+   * inputs are the layer's input maps, change is the reader's change of its padding and stride, value is the unit's value.
    */
   function of(layer, inputs, unit, change, value) {
     const x = inputs[0];
@@ -99,7 +99,7 @@ const story = (() => {
       const [place, channel] = [Math.floor(unit.channel / x.channels), unit.channel % x.channels];
       return [`row ${Math.floor(place / x.width) + 1}, column ${(place % x.width) + 1} of map ${channel + 1}, unchanged, ${shown(value)}.`, []];
     }
-    if (layer.kind === "dropout") return [`unchanged, ${shown(value)}; it drops values in training alone.`, []];
+    if (layer.kind === "dropout") return [`unchanged, ${shown(value)}; it only drops values in training.`, []];
     if (layer.kind.endsWith("avg_pool")) return [`mean of ${layer.kind.startsWith("global") ? "all" : "its"} places of map ${unit.channel + 1}, ${shown(value)}.`, []];
     return [`value ${shown(value)}.`, []];
   }

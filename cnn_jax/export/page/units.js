@@ -1,8 +1,8 @@
 "use strict";
 
-/** A unit of a network: the pixels that it depends on, and the products that make its value. */
+/** A unit of a network: the pixels that it depends on, and the products that sum to its value. */
 const units = (() => {
-  /** First and last real pixel that places low to high along an axis read; null where all is padding. */
+  /** First and last image pixel that positions low to high along an axis read; null if all are padding. */
   function read(axis, first, last) {
     const seen = [];
     for (let output = first; output <= last; output++)

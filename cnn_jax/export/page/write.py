@@ -1,4 +1,4 @@
-"""The live page of a finished run: one HTML file, no server, no network."""
+"""Writes the live page of a finished run: a single HTML file that needs neither a server nor a network connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from cnn_jax.config import Records
 from cnn_jax.config.parsing import ConfigError
-from cnn_jax.data.host.crops import CentreCrop
+from cnn_jax.data.host.crops import evaluation_crop
 from cnn_jax.export import description, seal
 from cnn_jax.export.page import packing
 from cnn_jax.train.restore import FinishedRun
@@ -35,8 +35,8 @@ def write(run: FinishedRun) -> bytes:
       Content of the HTML file.
 
     Raises:
-      ConfigError: Where the network takes other pictures than grey or RGB ones, or has more than LARGEST parameters, a
-        layer that the page does not compute, or weights that are not finite.
+      ConfigError: If the network's images are neither grey nor RGB, or it has more than LARGEST parameters, a layer
+        that the page does not compute, or weights that are not finite.
     """
     if run.dtype != "uint8" or run.image_shape[2] not in (1, 3):
         given = f"{run.image_shape[2]} channels of {run.dtype}"
@@ -52,12 +52,12 @@ def write(run: FinishedRun) -> bytes:
         )
     if not all(np.isfinite(np.asarray(array)).all() for array in jax.tree.leaves(dict(run.variables))):
         raise ConfigError(
-            ["--format=page: the network has weights that are no numbers (NaN or infinite); train it anew"]
+            ["--format=page: the network has weights that are not finite (NaN or infinite); train it again"]
         )
     layers, weights = packing.pack(nodes, run.variables)
     described = description.describe(run)
     data, train = run.experiment.data, run.experiment.train
-    crop = CentreCrop.of(data) if isinstance(data, Records) else None
+    crop = evaluation_crop(data, run.image_shape) if isinstance(data, Records) else None
     content = {
         "description": described.model_dump(mode="json"),
         "layers": layers,
@@ -87,7 +87,7 @@ def write(run: FinishedRun) -> bytes:
 
 
 def rounded(run: FinishedRun) -> FinishedRun:
-    """Gives the run with the weights that its page holds, to compare the page with.
+    """Returns the run with the rounded weights of its page, for comparison with the page.
 
     Args:
       run: Finished run.

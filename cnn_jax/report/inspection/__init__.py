@@ -1,1 +1,1 @@
-"""The page of `inspect`."""
+"""The page that `launch.py inspect` writes."""

@@ -1,4 +1,4 @@
-"""The command `inspect`: what the layers of a finished run's network respond to, as one page and its pictures."""
+"""Computes the sections of the page of `inspect` and writes it."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _MAKERS: dict[SectionName, Callable[[Subject], Section]] = {
 
 
 def write(source: Source, request: InspectRequest, say: Callable[[str], None]) -> Path:
-    """Looks at a network and writes the page.
+    """Inspects a network and writes the page.
 
     Args:
       source: The run and the pictures.
-      request: What is looked at, and where the page is written.
-      say: Prints a line of progress.
+      request: Layers, units and methods, and the folder of the page.
+      say: Function that prints a line of progress.
 
     Returns:
       Path of index.html.
 
     Raises:
-      ConfigError, DataError, RunFolderError: Where something cannot be used; then nothing was computed.
-      RunFailed: Where the network gives values that are not finite, or the files cannot be written.
+      ConfigError, DataError, RunFolderError: If an input cannot be used; then nothing was computed.
+      RunFailed: If the network returns values that are not finite, or the files cannot be written.
     """
     subject = open_subject(source, request)
     folder = request.target or source.workdir / "inspect"
@@ -67,7 +67,7 @@ def _name(source: Source) -> str:
 
 
 def _about(subject: Subject) -> str:
-    """Says which network it is."""
+    """Describes the network in one line."""
     result, config = subject.run.result, subject.run.experiment
     parts = [
         f"{config.model.name} of {result.parameters:,} parameters, trained on {config.data.name}",
@@ -75,8 +75,8 @@ def _about(subject: Subject) -> str:
         f"test accuracy {result.test_accuracy:.4f}",
     ]
     if subject.test is not None and len(subject.test_numbers) < len(subject.test):
-        looked_at = f"{len(subject.test_numbers):,} of {len(subject.test):,} test images looked at"
-        parts.append(f"{looked_at}, evenly spaced (--test_images=all: all)")
+        images_used = f"{len(subject.test_numbers):,} of {len(subject.test):,} test images used"
+        parts.append(f"{images_used}, evenly spaced (--test_images=all: all)")
     left_out = [name for name in SLOW if subject.large and name not in subject.sections]
     if left_out and not subject.request.sections:
         parts.append(f"left out for a network of this size: {', '.join(left_out)} (--sections={','.join(left_out)})")

@@ -1,4 +1,4 @@
-"""Parts of the page of `inspect`, and how they are written."""
+"""Elements of the page of `inspect`, and their rendering."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from cnn_jax.report import report_folder
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """A picture of the page, and a file beside it.
+    """A picture of the page, which is also written as a file.
 
     Attributes:
       name: Name of the file, without ".png".
       png: Content of the file.
-      alt: Description for readers who cannot see it.
-      caption: Text under it; empty for none.
-      small: Whether it is shown in its own size, several side by side.
+      alt: Alternative text.
+      caption: Caption; may be empty.
+      small: Whether it is shown at its original size, side by side with others.
     """
 
     name: str
@@ -31,12 +31,12 @@ class Shown:
 
     @property
     def width(self) -> int:
-        """Pixels in a row, which a PNG has at its beginning."""
+        """Width in pixels, from the header of the PNG."""
         return int.from_bytes(self.png[16:20], "big")
 
     @classmethod
     def drawn(cls, name: str, figure: Figure, alt: str, caption: str = "") -> Shown:
-        """Draws a figure; slashes in the name become hyphens."""
+        """Renders a figure; slashes in the name become hyphens."""
         return cls(file_name(name), report_folder.png(figure), alt, caption)
 
 
@@ -47,8 +47,8 @@ class Table:
     Attributes:
       headings: Headings of the columns.
       rows: Cells as text, row by row.
-      numeric: Numbers of the columns whose text stands right.
-      caption: What it shows.
+      numeric: Indices of the right-aligned columns.
+      caption: Caption below the table.
     """
 
     headings: Sequence[str]
@@ -59,14 +59,14 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """A part of a section.
+    """A foldable part of a section.
 
     Attributes:
       title: Heading.
       pictures: Pictures in order.
-      texts: Paragraphs before them.
-      tables: Tables after them.
-      open: Whether it is unfolded at first.
+      texts: Paragraphs before the pictures.
+      tables: Tables after the pictures.
+      open: Whether it is initially unfolded.
     """
 
     title: str
@@ -85,7 +85,7 @@ class Section:
       title: Heading.
       texts: Paragraphs under the heading.
       groups: Parts in order.
-      files: Files beside the page, contents by name.
+      files: Additional files, contents by name.
     """
 
     name: str
@@ -96,16 +96,16 @@ class Section:
 
 
 def file_name(name: str) -> str:
-    """A name with layers in it as a file may have it."""
+    """Converts a name that contains layers to a file name."""
     return name.replace("/", "-").replace(" ", "-")
 
 
 def files(sections: Sequence[Section], **values: Any) -> dict[str, bytes]:
-    """Makes the page and all files beside it.
+    """Renders the page and all its files.
 
     Args:
       sections: Sections in order.
-      values: What the head of the page shows.
+      values: Names and values for the head of the page.
 
     Returns:
       Contents by name, index.html among them.

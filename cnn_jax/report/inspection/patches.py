@@ -15,20 +15,20 @@ from cnn_jax.ops.activation import ReluBackward
 from cnn_jax.report.inspection.page import Group, Section, Shown
 from cnn_jax.report.inspection.subject import Subject
 
-_PATCHES = 9  # of a channel
-_CHANNELS, _FEWEST_CHANNELS = 8, 2  # of a layer
+_PATCHES = 9  # patches per channel
+_CHANNELS, _FEWEST_CHANNELS = 8, 2  # channels per layer
 _WORK = 4e12  # multiply-adds of all reconstructions, which take about three times a forward pass each
-_BATCH = 256  # test images
+_BATCH = 256  # test images per batch
 _RULES: Mapping[ReluBackward, str] = {
     "deconvnet": "by a deconvolutional network, which stops negative signals at rectifiers (Zeiler and Fergus, 2014)",
-    "guided": "by guided backpropagation, which stops them, and all signals at rectifiers that were shut "
-    "(Springenberg et al., 2015)",
+    "guided": "by guided backpropagation, which also stops all signals at inactive rectifiers (Springenberg et al., "
+    "2015)",
     "gradient": "by the gradient",
 }
 
 
 def patches(subject: Subject) -> Section:
-    """Shows the strongest patches of channels over the test images, with what of them causes the response."""
+    """Shows the patches of test images with the strongest responses, and their reconstructions."""
     assert subject.test is not None
     rules = subject.request.rules or None
     squares = _PATCHES * len(rules or STANDARD_RULES)
@@ -46,7 +46,7 @@ def patches(subject: Subject) -> Section:
     )
     groups = []
     for each in found:
-        captions = [patches_pictures.caption(each, place) for place in range(len(each.units.channels))]
+        captions = [patches_pictures.caption(each, index) for index in range(len(each.units.channels))]
         figure = patches_pictures.sheet(each, f"{each.units.layer}: strongest patches and reconstructions")
         rules_drawn = " and ".join(patches_pictures.NAMES[rule] for rule in each.reconstructions)
         alt = (
@@ -57,13 +57,13 @@ def patches(subject: Subject) -> Section:
     all_images, looked_at = len(subject.test), len(subject.test_numbers)
     seen = f"all {all_images:,}" if looked_at == all_images else f"{looked_at:,} of {all_images:,}, evenly spaced,"
     texts = [
-        f"For each channel the {_PATCHES} test images with the strongest responses, of {seen} images, cut to the "
-        "pixels that the unit depends on; grey is padding. On the left of them is what of the patch causes the "
-        "response, led back to the pixels: "
+        f"For each channel the {_PATCHES} test images with the strongest responses, of {seen} images, cropped to the "
+        "pixels that the unit depends on; grey is padding. To their left are reconstructions, the response "
+        "backpropagated to the pixels: "
         + "; ".join(_RULES[rule] for rule in found[0].reconstructions)
         + ". "
-        + ("Colours about grey, which is 0" if subject.run.image_shape[2] == 3 else "Red is positive, blue negative")
-        + "; each has a scale of its own. Numbers are the responses of the first and the last patch."
+        + ("Grey is 0" if subject.run.image_shape[2] == 3 else "Red is positive, blue negative")
+        + "; each has its own scale. Numbers are the responses of the first and the last patch."
     ]
     files = {"patches.csv": as_csv([row for each in found for row in _rows(each, subject)]).encode()}
     return Section("patches", "Strongest patches", texts, groups, files)
@@ -75,19 +75,19 @@ def _batches(subject: Subject) -> Iterator[Float[np.ndarray, "b h w c"]]:
 
 
 def _rows(found: TopPatches, subject: Subject) -> list[dict[str, object]]:
-    """Where the patches come from, as rows of a table."""
+    """Returns table rows with the image and position of each patch."""
     units = found.units
     return [
         {
             "layer": units.layer,
             "channel": int(channel),
             "rank": rank + 1,
-            "test_image": int(subject.test_numbers[units.images[place, rank]]),
-            "response": float(units.values[place, rank]),
-            **dict(zip(("row", "column"), units.places[place, rank].tolist(), strict=True)),
-            **dict(zip(("top", "left", "height", "width"), units.boxes[place, rank].tolist(), strict=True)),
+            "test_image": int(subject.test_numbers[units.images[index, rank]]),
+            "response": float(units.values[index, rank]),
+            **dict(zip(("row", "column"), units.places[index, rank].tolist(), strict=True)),
+            **dict(zip(("top", "left", "height", "width"), units.boxes[index, rank].tolist(), strict=True)),
         }
-        for place, channel in enumerate(units.channels)
+        for index, channel in enumerate(units.channels)
         for rank in range(units.values.shape[1])
-        if units.images[place, rank] >= 0
+        if units.images[index, rank] >= 0
     ]

@@ -1,4 +1,4 @@
-"""Sections of the page of `inspect`: what channels respond to, what units see, and how the network behaves."""
+"""Sections of the page of `inspect`: activation maximization, receptive fields, behaviour."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from cnn_jax.report.inspection.subject import Subject
 
 _Item = TypeVar("_Item")
 
-_SEARCHED = 8  # channels of a layer, and classes, for which pictures are sought
-_COMPARED = 256  # test images whose responses stand beside those of the pictures that are sought
-_FIELD_IMAGES = 16  # over which gradients are averaged
-_DRAWN_FIELDS = 12  # layers whose fields are drawn on a picture
-_LARGE_FIELDS = 6  # layers whose fields are computed for a large network
+_SEARCHED = 8  # channels per layer, and classes, to maximize
+_COMPARED = 256  # test images whose responses are compared with the maximized ones
+_FIELD_IMAGES = 16  # images over which gradients are averaged
+_DRAWN_FIELDS = 12  # layers whose receptive fields are drawn on a picture
+_LARGE_FIELDS = 6  # layers whose receptive fields are computed for a large network
 _BEHAVIOUR_WORK = 4e11  # multiply-adds of all changed pictures
-_FEWEST_IMAGES, _BEHAVIOUR_IMAGES = 16, 1000  # where no number is asked for
-_MOST_BEHAVIOUR_IMAGES = 10_000  # in memory at once, where one is
+_FEWEST_IMAGES, _BEHAVIOUR_IMAGES = 16, 1000  # defaults
+_MOST_BEHAVIOUR_IMAGES = 10_000  # upper limit, because all are in memory at once
 _BORDER_IMAGES = 256
 
 
 def maximization(subject: Subject) -> Section:
-    """Shows pictures that channels and classes respond to most."""
+    """Shows pictures that maximize the response of channels and classes."""
     count = 2 if subject.large else _SEARCHED
     # Before the activation, so that a channel that is silent at the start has a gradient.
     units = {layer.removesuffix(ACTIVATION): subject.channels(layer, count) for layer in subject.layers}
@@ -68,29 +68,29 @@ def maximization(subject: Subject) -> Section:
             for channel, start, end in zip(each.channels, each.start_responses, each.responses, strict=True)
         )
         title = "classes" if each.layer == logits else each.layer
-        alt = f"Pictures that raise the responses of {title}: {words}"
+        alt = f"Pictures that maximize the responses of {title}: {words}"
         groups.append(Group(title, [Shown.drawn(f"maximization-{each.layer}", figure, alt)]))
     texts = [
-        "Pictures that were sought so that a channel, or the logit of a class, responds as much as can be: "
-        f"{search.steps} steps of gradient ascent from nearly grey, by frequencies, with random shifts, sizes and "
-        "rotations, so that they do not depend on single pixels. Under each stands its response at the start and at "
-        "the end; a channel whose response stays near that to ordinary images was not found."
+        "Pictures that maximize the response of a channel, or the logit of a class: "
+        f"{search.steps} steps of gradient ascent from nearly grey, in the frequency domain, with random shifts, sizes "
+        "and rotations, so that they do not depend on single pixels. The numbers are the responses at the start and at "
+        "the end. For a channel whose response stays near that to ordinary images, no such picture was found."
     ]
     files = {"maximization.csv": as_csv(activation_pictures.rows(found, usual)).encode()}
     return Section("maximization", "Activation maximisation", texts, groups, files)
 
 
 def fields(subject: Subject) -> Section:
-    """Shows the receptive fields of middle units, on the first picture, as a table and as a plot."""
+    """Shows the receptive fields of the units in the middle: on the first picture, as a table and as a plot."""
     key = jax.random.key(subject.run.experiment.seed)
     some = jnp.asarray(subject.images)
     if subject.test is not None and not subject.large:
         some = subject.normalized(subject.test_images(_FIELD_IMAGES).images)
     asked = [name.removesuffix(ACTIVATION) for name in subject.request.layers]
     growing = growing_layers(subject.model, subject.run.image_shape)
-    wanted = tuple(dict.fromkeys(asked)) or _evenly(growing, _LARGE_FIELDS if subject.large else len(growing))
+    wanted = tuple(dict.fromkeys(asked)) or _evenly_spaced(growing, _LARGE_FIELDS if subject.large else len(growing))
     found = receptive_fields(subject.model, subject.variables, some, key, wanted)
-    drawn = _evenly(found, _DRAWN_FIELDS)
+    drawn = _evenly_spaced(found, _DRAWN_FIELDS)
     first = subject.pictures[0]
     rows = [each.row() for each in found]
     largest = max(found, key=lambda each: each.theoretical_size)
@@ -120,19 +120,19 @@ def fields(subject: Subject) -> Section:
         ),
     ]
     texts = [
-        "The pixels that the unit in the middle of a layer can depend on (theoretical: the layer table's, padding "
-        "included) and those that it does depend on (effective: pixels whose gradient exceeds 4.55 % of the largest, "
+        "The pixels that the unit in the middle of a layer can depend on (theoretical: from the layer table, including "
+        "padding) and those that it does depend on (effective: pixels whose gradient exceeds 4.55 % of the maximum, "
         f"over {len(some)} picture{'s' * (len(some) != 1)} and all channels; Luo et al., 2016)."
     ]
     return Section("fields", "Receptive fields", texts, groups, {"receptive_fields.csv": as_csv(rows).encode()})
 
 
 def behaviour(subject: Subject) -> Section:
-    """Shows accuracy and features on changed pictures, and what padding does at the edges."""
+    """Shows accuracy and features on changed pictures, and the effect of padding at the border."""
     size = (subject.run.image_shape[0], subject.run.image_shape[1])
     measured = {name: levels(name, size) for name in CHANGES}
     if subject.large:
-        measured = {name: _ends(each) for name, each in measured.items()}
+        measured = {name: _three_strengths(each) for name, each in measured.items()}
     affordable = int(_BEHAVIOUR_WORK / (2 * sum(map(len, measured.values())) * max(1, subject.multiply_adds)))
     standard = min(_BEHAVIOUR_IMAGES, max(_FEWEST_IMAGES, affordable))
     test = subject.test_images(standard if subject.request.test_images is None else _MOST_BEHAVIOUR_IMAGES)
@@ -168,8 +168,8 @@ def behaviour(subject: Subject) -> Section:
                 ),
             ],
             [
-                f"The same {count:,} test images, changed more and more. Feature distance is that of the last hidden "
-                "features from those of the unchanged image, as a share of the mean distance between two images."
+                f"The same {count:,} test images under increasing changes. Feature distance is the distance of the "
+                "last hidden features from those of the unchanged image, divided by the mean distance of two images."
             ],
             [_table(behaviour_rows, "behaviour on changed pictures")],
         ),
@@ -185,14 +185,14 @@ def behaviour(subject: Subject) -> Section:
                 Shown.drawn(
                     "border-maps",
                     behaviour_pictures.border_maps(borders),
-                    "Mean activation at every place of the layers' maps, a row for each padding",
+                    "Mean activation at every position of the layers' maps, with a row for each padding",
                 ),
             ],
             [
-                f"Mean activations of {min(count, _BORDER_IMAGES)} test images, rolled around by random numbers of "
-                "pixels so that all places of the images are alike on average: whatever differs at the edges comes "
-                f"of the padding. The network was trained with {own}; the others show its weights under another "
-                "padding, not a network that was trained with it."
+                f"Mean activations of {min(count, _BORDER_IMAGES)} test images, rolled by random numbers of pixels so "
+                "that all positions of the images are alike on average: any difference at the border is caused by the "
+                f"padding. The network was trained with {own}; the others show its weights under another padding, not "
+                "a network that was trained with it."
             ],
         ),
     ]
@@ -200,21 +200,21 @@ def behaviour(subject: Subject) -> Section:
     return Section("behaviour", "Behaviour", [], groups, files)
 
 
-def _ends(strengths: Sequence[float]) -> tuple[float, ...]:
-    """The first, a middle and the last of some strengths."""
+def _three_strengths(strengths: Sequence[float]) -> tuple[float, ...]:
+    """Returns the first, a middle and the last strength."""
     return strengths[0], strengths[len(strengths) // 2], strengths[-1]
 
 
-def _evenly(items: Sequence[_Item], count: int) -> list[_Item]:
-    """Takes the first, the last and some between, evenly spaced."""
-    places = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
-    return [items[place] for place in places]
+def _evenly_spaced(items: Sequence[_Item], count: int) -> list[_Item]:
+    """Returns evenly spaced items, including the first and the last."""
+    indices = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
+    return [items[index] for index in indices]
 
 
 def _table(rows: Sequence[Mapping[str, object]], caption: str) -> Table:
-    """Rows of a CSV file as a table of the page."""
+    """Converts the rows of a CSV file to a table of the page."""
     headings = list(rows[0])
-    numeric = [place for place, name in enumerate(headings) if isinstance(rows[0][name], int | float)]
+    numeric = [index for index, name in enumerate(headings) if isinstance(rows[0][name], int | float)]
     cells = [[_cell(row[name]) for name in headings] for row in rows]
     return Table([name.replace("_", " ") for name in headings], cells, numeric, caption)
 

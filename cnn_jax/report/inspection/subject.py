@@ -1,4 +1,4 @@
-"""Subject of `inspect`: a finished run's network, pictures, classes and layers; all is checked beforehand."""
+"""Input of `inspect`: a finished run's network, pictures, classes and layers, checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ if TYPE_CHECKING:
     from cnn_jax.data.sources.stream import Stream
 
 STANDARD_LAYERS = 5
-_STANDARD_PICTURES = 4  # test images that are looked at where no pictures are given
+_STANDARD_PICTURES = 4  # test images to show if no pictures are given
 _MOST_PICTURES = 16
-_MOST_PAIRS = 64  # of a picture and a class
-_LARGE = 1e9  # multiply-adds of one image
-_TEST_WORK = 1.5e11  # multiply-adds of a pass over the test images that are looked at
+_MOST_PAIRS = 64  # maximum number of pairs of a picture and a class
+_LARGE = 1e9  # multiply-adds per image above which a network counts as large
+_TEST_WORK = 1.5e11  # multiply-adds of one pass over the test images used
 _LEAST_TEST_IMAGES = 32
-_MOST_SEARCHED = 1000  # test images among which the first of each class is taken
-_NAME = 60  # characters
+_MOST_SEARCHED = 1000  # test images searched for the first of each class
+_NAME = 60  # maximum characters of a class name
 _NEED_DATA = ("patches", "behaviour")
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where what is looked at comes from.
+    """Sources of the network and the pictures.
 
     Attributes:
       workdir: Folder of the run.
-      moved: Where its data lie now, by the field of config.data.
+      moved: New locations of the run's data, by field of config.data.
       data_dir: Folder of prepared data; None is the default folder.
       images: Picture files and folders of pictures; empty for test images.
     """
@@ -67,15 +67,15 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class SeenPicture:
-    """A picture that the network is shown.
+    """A picture given to the network.
 
     Attributes:
       title: Name, such as "picture 1".
-      name: File, or which test image it is.
-      original: Pixels as a viewer sees them, upright; the network's where they are the same.
-      pixels: Pixels that the network sees, 0 to 255, before they are normalised.
-      changes: How they were made to fit, in words; empty where they fitted.
-      label: True class; None where it is not known.
+      name: File, or description of the test image.
+      original: Pixels as shown by a viewer, upright.
+      pixels: Input pixels of the network, 0 to 255, before normalisation.
+      changes: Description of the changes that made the picture fit; empty if none were needed.
+      label: True class; None if unknown.
     """
 
     title: str
@@ -88,17 +88,17 @@ class SeenPicture:
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """All that the sections of the page look at.
+    """Everything that the sections of the page use.
 
     Attributes:
       run: The finished run.
       request: Request of the command line.
       pictures: Pictures in order.
-      asked_classes: Numbers of the classes that are asked for; empty for the predicted ones.
+      asked_classes: Numbers of the requested classes; empty for the predicted ones.
       layers: Names of the layers.
       sections: Sections of the page.
-      test: Test images; None where no section needs them.
-      test_numbers: Numbers of the test images that are looked at, evenly spaced.
+      test: Test images; None if no section needs them.
+      test_numbers: Indices of the test images used, evenly spaced.
     """
 
     run: FinishedRun
@@ -124,26 +124,26 @@ class Subject:
         return np.asarray(self.normalized(np.stack([each.pixels for each in self.pictures])))
 
     def normalized(self, pixels: UInt8[np.ndarray, "n h w c"]) -> Float[Array, "n h w c"]:
-        """Normalises pixels as the run does."""
+        """Normalises pixels with the run's constants."""
         return pipeline.normalize(jnp.asarray(pixels), self.run.normalization)
 
     def test_images(self, count: int) -> Split:
-        """Reads evenly spaced ones of the test images that are looked at.
+        """Reads evenly spaced test images.
 
         Args:
-          count: How many, at most.
+          count: Maximum number of images.
 
         Returns:
-          The images, all in memory.
+          The images, in memory.
         """
         assert self.test is not None
-        return _taken(self.test, _evenly(self.test_numbers, count))
+        return _read_images(self.test, _evenly_spaced(self.test_numbers, count))
 
     def test_batches(self, size: int) -> Iterator[Split]:
-        """Reads all test images that are looked at, a batch at a time."""
+        """Reads all test images used, in batches."""
         assert self.test is not None
         for start in range(0, len(self.test_numbers), size):
-            yield _taken(self.test, self.test_numbers[start : start + size])
+            yield _read_images(self.test, self.test_numbers[start : start + size])
 
     @functools.cached_property
     def probabilities(self) -> Float[np.ndarray, "p k"]:
@@ -152,7 +152,7 @@ class Subject:
 
     @functools.cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Each picture, by its place, with each of its classes."""
+        """Pairs (index of a picture, class number)."""
         return tuple(
             (place, number)
             for place, row in enumerate(self.probabilities)
@@ -161,7 +161,7 @@ class Subject:
 
     @functools.cached_property
     def channel_counts(self) -> dict[str, int]:
-        """How many channels each of the layers has."""
+        """Number of channels of each layer."""
         return _channel_counts(self.model, self.run.image_shape, self.layers)
 
     @functools.cached_property
@@ -169,7 +169,7 @@ class Subject:
         """Outputs of the layers for the pictures.
 
         Raises:
-          RunFailed: Where a value is not finite.
+          RunFailed: If a value is not finite.
         """
         outputs = layer_outputs(self.model, self.variables, self.images, self.layers)
         for name, each in outputs.items():
@@ -178,7 +178,7 @@ class Subject:
         return outputs
 
     def channels(self, layer: str, count: int) -> list[int]:
-        """Chooses channels of a layer: those that are asked for, or those that respond most to the pictures."""
+        """Returns the requested channels of a layer, or those that respond most to the pictures."""
         if asked := [channel for channel in self.request.channels if channel < self.channel_counts[layer]]:
             return asked
         return strongest_channels(self.outputs[layer], count).tolist()
@@ -190,11 +190,11 @@ class Subject:
 
     @property
     def large(self) -> bool:
-        """Whether the network is so large that less is computed as a standard."""
+        """Whether the network is so large that less is computed by default."""
         return self.multiply_adds > _LARGE
 
     def class_name(self, number: int) -> str:
-        """The name of a class, as a page shows it."""
+        """Returns the name of a class for the page."""
         return shortened(self.run.class_names[number], _NAME) or f"class {number}"
 
 
@@ -202,16 +202,16 @@ def open_subject(source: Source, request: InspectRequest) -> Subject:
     """Opens the run and reads the pictures.
 
     Args:
-      source: Where they are.
+      source: Sources of the run and the pictures.
       request: Request of the command line.
 
     Returns:
       The subject.
 
     Raises:
-      ConfigError: Where a layer, channel, class or picture cannot be used.
-      DataError: Where a path is missing, or the run's images cannot be had.
-      RunFolderError: Where there is no finished run.
+      ConfigError: If a layer, channel, class or picture cannot be used.
+      DataError: If a path is missing, or the run's images are not available.
+      RunFolderError: If there is no finished run.
     """
     run = restore.load(source.workdir, source.moved)
     faults: list[str] = []
@@ -223,7 +223,7 @@ def open_subject(source: Source, request: InspectRequest) -> Subject:
         faults += _channel_faults(request.channels, _channel_counts(model, run.image_shape, layers))
     except layer_choice.UnknownLayerError as error:
         faults.append(f"--layers: {error}")
-    classes, class_faults = _classes(request.classes, run.class_names)
+    classes, class_faults = _class_numbers(request.classes, run.class_names)
     if faults := faults + class_faults + _rule_faults(request.rules, run):
         raise ConfigError(faults)
     files, _ = find_pictures(source.images, run.experiment.data) if source.images else ([], ())
@@ -232,23 +232,23 @@ def open_subject(source: Source, request: InspectRequest) -> Subject:
     pairs = (len(files) or _STANDARD_PICTURES) * len(classes)
     if pairs > _MOST_PAIRS:
         raise ConfigError([f"--classes: {pairs} pairs of a picture and a class, expected at most {_MOST_PAIRS}"])
-    pictures = _read(files, run)
+    pictures = _read_pictures(files, run)
     slow = SLOW if _multiply_adds(run) > _LARGE else ()
     sections = request.sections or tuple(name for name in SECTIONS if name not in slow)
     test, numbers = None, np.arange(0)
     if not files or source.moved or any(name in sections for name in _NEED_DATA):
         test = run.dataset(source.data_dir).test
-        count = len(test) if request.test_images == 0 else request.test_images or _test_images(run)
-        numbers = _evenly(np.arange(len(test)), count)
+        count = len(test) if request.test_images == 0 else request.test_images or _default_test_images(run)
+        numbers = _evenly_spaced(np.arange(len(test)), count)
         if len(numbers) < 2 and "behaviour" in sections:
             raise ConfigError(["--test_images: the section behaviour compares images, expected at least 2"])
         if not files:
-            pictures = _first_of_classes(_taken(test, _evenly(numbers, _MOST_SEARCHED)), run.class_names)
+            pictures = _first_of_classes(_read_images(test, _evenly_spaced(numbers, _MOST_SEARCHED)), run.class_names)
     return Subject(run, request, pictures, classes, layers, sections, test, numbers)
 
 
-def _classes(words: Sequence[str], names: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
-    """Numbers of classes that are named or numbered, and what is wrong with them."""
+def _class_numbers(words: Sequence[str], names: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
+    """Returns the numbers of the given classes, and error messages."""
     numbers: list[int] = []
     faults = []
     for word in words:
@@ -279,7 +279,7 @@ def _channel_counts(model: Model, image_shape: tuple[int, int, int], layers: Seq
 
 
 def _channel_faults(channels: Sequence[int], counts: dict[str, int]) -> list[str]:
-    """Names a channel that no layer has."""
+    """Returns an error message if no layer has one of the channels."""
     if not (wrong := [channel for channel in channels if channel >= max(counts.values())]):
         return []
     have = ", ".join(f"{name} has {count}" for name, count in counts.items())
@@ -287,7 +287,7 @@ def _channel_faults(channels: Sequence[int], counts: dict[str, int]) -> list[str
 
 
 def _rule_faults(rules: Sequence[Rule], run: FinishedRun) -> list[str]:
-    """Says where rules for rectifiers are asked for, and the network has none."""
+    """Returns an error message if rules for rectifiers are requested for a network without rectifiers."""
     if not rules:
         return []
     try:
@@ -297,8 +297,8 @@ def _rule_faults(rules: Sequence[Rule], run: FinishedRun) -> list[str]:
     return []
 
 
-def _read(files: Sequence[Path], run: FinishedRun) -> tuple[SeenPicture, ...]:
-    """Reads pictures as evaluation does, and as a viewer does."""
+def _read_pictures(files: Sequence[Path], run: FinishedRun) -> tuple[SeenPicture, ...]:
+    """Reads pictures as evaluation does, and as a viewer shows them."""
     faults, pictures = [], []
     for number, file in enumerate(files, 1):
         name = listing.as_text(file)
@@ -318,8 +318,8 @@ def _read(files: Sequence[Path], run: FinishedRun) -> tuple[SeenPicture, ...]:
     return tuple(pictures)
 
 
-def _test_images(run: FinishedRun) -> int:
-    """How many test images are looked at as a standard: as many as a network of this size sees in some seconds."""
+def _default_test_images(run: FinishedRun) -> int:
+    """Default number of test images: as many as a network of this size processes in a few seconds."""
     return max(_LEAST_TEST_IMAGES, int(_TEST_WORK / max(1, _multiply_adds(run))))
 
 
@@ -327,12 +327,12 @@ def _multiply_adds(run: FinishedRun) -> int:
     return sum(row.multiply_adds for row in run.config.network.layers(run.image_shape))
 
 
-def _evenly(numbers: Int[np.ndarray, " n"], count: int) -> Int[np.ndarray, " m"]:
-    """Takes evenly spaced numbers, or all where there are fewer."""
+def _evenly_spaced(numbers: Int[np.ndarray, " n"], count: int) -> Int[np.ndarray, " m"]:
+    """Returns `count` evenly spaced numbers, or all if there are fewer."""
     return numbers if count >= len(numbers) else numbers[np.arange(count) * len(numbers) // count]
 
 
-def _taken(test: Split | Stream, numbers: Int[np.ndarray, " n"]) -> Split:
+def _read_images(test: Split | Stream, numbers: Int[np.ndarray, " n"]) -> Split:
     """Reads some test images into memory."""
     if isinstance(test, Split):
         return Split(test.images[numbers], test.labels[numbers])
@@ -341,7 +341,7 @@ def _taken(test: Split | Stream, numbers: Int[np.ndarray, " n"]) -> Split:
 
 
 def _first_of_classes(test: Split, names: Sequence[str]) -> tuple[SeenPicture, ...]:
-    """The first test image of each of the first classes."""
+    """Returns the first test image of each of the first classes."""
     _, firsts = np.unique(test.labels, return_index=True)
     pictures = []
     for number, place in enumerate(firsts[:_STANDARD_PICTURES], 1):

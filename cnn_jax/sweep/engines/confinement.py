@@ -25,7 +25,7 @@ def shares(cores: Sequence[int], jobs: int) -> list[tuple[int, ...]]:
 
     Args:
       cores: Cores to be dealt.
-      jobs: How many share them; with more jobs than cores some cores are shared.
+      jobs: Number of jobs; with more jobs than cores some cores are shared.
 
     Returns:
       The cores of each job.
@@ -41,7 +41,7 @@ def claimed(count: int) -> Iterator[list[int]]:
     """Claims processor cores that no other process of this machine has claimed in this way.
 
     Args:
-      count: How many.
+      count: Number of cores.
 
     Yields:
       The cores, for as long as the block lasts; where not enough are free, others fill up.

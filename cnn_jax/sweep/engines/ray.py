@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import logging
@@ -22,6 +23,7 @@ from cnn_jax.config.parsing import ConfigError
 from cnn_jax.sweep import faults
 from cnn_jax.sweep.engines import confinement
 from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
+from cnn_jax.sweep.engines.needs import Needs, capacity, unmet
 from cnn_jax.sweep.engines.worker_process import COMMAND, Workers
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.status import DONE, FAILED, RUNNING, STOPPED, Status
@@ -31,28 +33,6 @@ _RETRIES = 3  # of a trial whose node or Ray process is lost, each from the last
 _SAVING = 90.0  # seconds that stopped trials may take to save
 _POLL = 1.0  # seconds
 _LONGEST_FOLDER = 24  # characters; the name of a socket may have 107
-
-
-@dataclasses.dataclass(frozen=True)
-class Needs:
-    """Resources that Ray sets aside for one trial.
-
-    Attributes:
-      cpus: Processor cores, to which the trial is confined.
-      gpus: Whole ones.
-      tpus: Chips.
-      processes: Processes of one trial, each with these cores and accelerators, on nodes as far apart as there are.
-    """
-
-    cpus: int = 1
-    gpus: int = 0
-    tpus: int = 0
-    processes: int = 1
-
-    @property
-    def bundle(self) -> dict[str, float]:
-        """Gives the resources of one process, under Ray's names."""
-        return {"CPU": self.cpus, "GPU": self.gpus, "TPU": self.tpus}
 
 
 class RayEngine:
@@ -65,7 +45,7 @@ class RayEngine:
         limits: Limits,
         needs: Needs,
         address: str | None,
-        jobs: int,
+        jobs: int | None,
         command: Sequence[str] = COMMAND,
     ):
         """Stores its arguments; `run` starts Ray.
@@ -75,8 +55,9 @@ class RayEngine:
           data_dir: Folder of prepared data, likewise; None is each node's default folder.
           limits: Limits of every trial.
           needs: Resources of every trial.
-          address: Address of a Ray cluster, "auto" for the one of this machine; None starts one for this sweep.
-          jobs: Number of trials at a time if Ray is started here; a cluster decides by itself.
+          address: Address of a Ray cluster, "auto" for the one of this machine; None starts one for this sweep, which
+            has the GPUs and TPUs of this machine.
+          jobs: Number of trials at a time, known if Ray is started here; None for as many as a cluster can hold.
           command: Command of a worker on each node.
         """
         self._folder, self._data_dir, self._limits, self._needs = folder, data_dir, limits, needs
@@ -108,11 +89,16 @@ class RayEngine:
             path, data_dir = self._folder.path.absolute(), self._data_dir and self._data_dir.absolute()
             alone = self._needs.processes == 1
             # The task that only leads several processes takes nothing for itself.
-            options = _options(self._needs) if alone else {"num_cpus": 0}
+            options = self._needs.options if alone else {"num_cpus": 0}
             attempt = ray.remote(_attempt if alone else _attempt_by_several).options(**options, max_retries=_RETRIES)
             given = data_dir, self._limits, self._needs, self._command
-            tasks = {attempt.remote(path, trials, *given): trials for trials in groups}
-            while tasks and not stopping():
+            queue = collections.deque(groups)
+            tasks: dict[ray.ObjectRef, TrialGroup] = {}
+            while (queue or tasks) and not stopping():
+                most = self._most_tasks()
+                while queue and len(tasks) < most:
+                    trials = queue.popleft()
+                    tasks[attempt.remote(path, trials, *given)] = trials
                 self._wait(tasks, report)
             self._stop(tasks, report)
         finally:
@@ -134,22 +120,33 @@ class RayEngine:
         self._is_started = True
         where: dict[str, Any] = {"address": self._address}
         if self._address is None:
-            needs, places = self._needs, self._jobs * self._needs.processes
-            everything = dataclasses.replace(
-                needs, cpus=places * needs.cpus, gpus=places * needs.gpus, tpus=places * needs.tpus
-            )
             # "local", or Ray would take the address of a cluster from the environment.
             where = {"address": "local", "include_dashboard": False, "_temp_dir": str(own / "ray")}
-            where |= _options(everything)
+            assert self._jobs is not None
+            where["num_cpus"] = self._jobs * self._needs.processes * self._needs.cpus
+            where["num_gpus"] = None if self._needs.gpus else 0  # None: those that Ray finds
         path = confinement.environment({})["PYTHONPATH"]
         environment = {"env_vars": {"PYTHONPATH": path}}
         try:
             ray.init(**where, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING)
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        except (ConnectionError, ValueError, RuntimeError, OSError, RayError) as error:
             self.close()
             what = f"--address={self._address}" if self._address else "--engine=ray"
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ConfigError([f"{what}: Ray cannot be reached or started: {first}"]) from error
+        # Ray itself would wait for such nodes for ever.
+        if (fault := unmet(self._needs, _nodes())) is not None:
+            self.close()
+            raise ConfigError([f"--engine=ray: {fault}"])
+
+    def _most_tasks(self) -> int:
+        """Number of tasks that Ray has at a time: one more for each place, or only those that --jobs allows a cluster.
+
+        Ray and the driver look at all of them again and again.
+        """
+        if self._address is not None and self._jobs is not None:
+            return self._jobs
+        return max(1, 2 * capacity(self._needs, _nodes()))
 
     def _wait(self, tasks: dict[ray.ObjectRef, TrialGroup], report: Report) -> None:
         """Reports the trials of ended tasks, and new statuses of running ones."""
@@ -192,18 +189,14 @@ class RayEngine:
             report(entry, dataclasses.replace(self._folder.status(entry.id), status=STOPPED, message="did not save"))
 
 
+def _nodes() -> list[dict[str, float]]:
+    """Resources of each live node of the cluster, in use or not."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
 def _short_folder() -> str | None:
     """A folder whose path is short enough for the names of Ray's sockets below it; None is the usual one."""
     return "/tmp" if len(tempfile.gettempdir()) > _LONGEST_FOLDER and os.path.isdir("/tmp") else None
-
-
-def _options(needs: Needs) -> dict[str, Any]:
-    """Ray's options for the resources of one process."""
-    return {
-        "num_cpus": needs.cpus,
-        "num_gpus": needs.gpus,
-        "resources": {"TPU": needs.tpus} if needs.tpus else None,
-    }
 
 
 def _attempt(
@@ -247,7 +240,7 @@ def _attempt_by_several(
 
         def at(number: int) -> dict[str, Any]:
             strategy = PlacementGroupSchedulingStrategy(places, placement_group_bundle_index=number)
-            return {**_options(needs), "scheduling_strategy": strategy, "max_retries": 0}
+            return {**needs.options, "scheduling_strategy": strategy, "max_retries": 0}
 
         coordinator = ray.get(ray.remote(_free_address).options(**at(0)).remote())
         group = {"how": "explicit", "coordinator": coordinator, "count": needs.processes}

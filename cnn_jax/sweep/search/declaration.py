@@ -56,7 +56,7 @@ class Search:
     Attributes:
       space: Range of each searched field.
       trials: Number of points that are drawn.
-      sampler: What draws them: "random", "halton", "sobol"; or "tpe", "cma_es", "gp", which learn from the results.
+      sampler: Method that draws them: "random", "halton", "sobol"; or "tpe", "cma_es", "gp", which learn from results.
       batch: Points drawn at a time, each batch from the results of all before it; with Hyperband its brackets are the
         batches, and None is expected.
       seed: Seed of the sampler. The trials' own seed is that of the config.

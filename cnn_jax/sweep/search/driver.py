@@ -22,7 +22,7 @@ from cnn_jax.sweep import faults
 from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.folder import Entry, SweepFolder
 from cnn_jax.sweep.plan import Plan, shown_value
-from cnn_jax.sweep.search import record, samplers
+from cnn_jax.sweep.search import infeasible, record, samplers
 from cnn_jax.sweep.search.declaration import identity
 from cnn_jax.sweep.search.machine import Machine
 from cnn_jax.sweep.search.plan import SearchPlan, overrides_of
@@ -37,6 +37,7 @@ from cnn_jax.terminal import print_line
 
 # Failures that a point's own values cause. The sampler sees them; after any other failure the search stops.
 OF_THE_POINT = (faults.DIVERGED, faults.MEMORY, faults.HANG)
+_PART = 50  # sweep.json and search.json hold all points, and are written anew once one in so many is new
 
 
 class SearchStopped(Exception):
@@ -87,12 +88,14 @@ class Driver:
           plan: The search.
           folder: Its folder.
           machine: Examines and trains its trials.
-          console: Where progress is printed.
+          console: Console for progress.
           on_change: Called whenever a trial has begun.
         """
         self._plan, self._folder, self._machine = plan, folder, machine
         self._console, self._on_change = console, on_change
         self._points: list[_Point] = []
+        self._observations: list[Observation] = []  # of all earlier batches
+        self._published = 0  # points in sweep.json and search.json
         self._confirmations: list[Entry] = []
         self._known: tuple[str, ...] = ()
 
@@ -116,8 +119,12 @@ class Driver:
                 f"{plan.search.trials} points in {len(plan.brackets)} batches, at most {plan.budget} epochs; "
                 f"{plan.search.confirm} confirmed on {plan.search.seeds} seeds each"
             )
-            for batch, bracket in enumerate(plan.brackets):
-                self._run_batch(batch, bracket.sizes, bracket.epochs)
+            try:
+                for batch, bracket in enumerate(plan.brackets):
+                    self._run_batch(batch, bracket.sizes, bracket.epochs)
+            finally:
+                if self._published < len(self._points):
+                    self._publish()
             self._check_any_finished()
             confirmed = self._confirm()
             return self._write(confirmed)
@@ -140,24 +147,26 @@ class Driver:
 
     def _run_batch(self, batch: int, sizes: Sequence[int], epochs: Sequence[int]) -> None:
         """Draws a batch and trains it from rung to rung."""
-        drawn = samplers.suggest(self._plan.search, batch, sizes[0], [self._observation(each) for each in self._points])
+        drawn = samplers.suggest(self._plan.search, batch, sizes[0], self._observations)
         made = [self._trial(len(self._points) + index, values) for index, values in enumerate(drawn, start=1)]
-        examined = iter(self._machine.examine([trial for trial, known in made if known is None]))
+        possible = [trial for trial, known in made if known is None]
+        examined = self._machine.examine(possible)
+        infeasible.check(batch, possible, examined)
+        left = iter(examined)
         members = []
         for (trial, impossible), values in zip(made, drawn, strict=True):
             if impossible is not None:
                 # No config could be parsed: the id is a digest of the overrides.
                 entry = Entry(digest(trial.overrides, ""), trial, impossible)
             else:
-                known = next(examined)
-                if known.fault is not None:
-                    raise ConfigError([f"trial {trial.number} ({trial}): {known.fault}"])
-                entry = Entry(trial_id(trial.experiment, known.checksum), trial, self._mark_too_large(known))
+                known = infeasible.marked(next(left), self._plan.search.max_multiply_adds)
+                entry = Entry(trial_id(trial.experiment, known.checksum), trial, known)
             members.append(_Point(trial.number, batch, values, entry))
         self._check_known(members)
         self._points += members
-        self._declare()
-        self._record()
+        is_published = (len(self._points) - self._published) * _PART >= len(self._points)
+        if is_published:
+            self._publish()
         alive = [each for each in members if each.entry.examined.infeasible is None]
         for index, (size, rung_epochs) in enumerate(zip(sizes, epochs, strict=True)):
             if index:
@@ -167,7 +176,9 @@ class Driver:
             self._train([each.entry for each in alive], rung_epochs)
             for each in alive:
                 self._read(each, rung_epochs)
-            self._record()
+            if is_published:
+                self._record()
+        self._observations += map(self._observation, members)
 
     def _trial(self, number: int, values: Mapping[str, Any]) -> tuple[Trial, Examined | None]:
         """Makes a point's trial; where its values do not go together, with the reason."""
@@ -178,13 +189,6 @@ class Driver:
             return Trial(number, own, point, parsing.parse(parsing.override(plan.raw, own))), None
         except ConfigError as error:
             return Trial(number, own, point, plan.base), Examined("", infeasible="; ".join(error.faults))
-
-    def _mark_too_large(self, known: Examined) -> Examined:
-        """Marks a trial as infeasible if its network has more multiply-adds than the search allows."""
-        most, own = self._plan.search.max_multiply_adds, known.multiply_adds
-        if most is None or own is None or own <= most:
-            return known
-        return dataclasses.replace(known, infeasible=f"{own:,} multiply-adds an image, and the search allows {most:,}")
 
     def _check_known(self, members: Sequence[_Point]) -> None:
         """Refuses to go on where other points are drawn than when the search began."""
@@ -340,6 +344,11 @@ class Driver:
         entries = {each.entry.id: each.entry for each in self._points}
         entries |= {each.id: each for each in self._confirmations}
         self._folder.declare(self._sweep_plan(), list(entries.values()))
+
+    def _publish(self) -> None:
+        self._published = len(self._points)
+        self._declare()
+        self._record()
 
     def _record(self) -> None:
         """Writes search.json while the search goes on; what it held before is not lost while that is read again."""

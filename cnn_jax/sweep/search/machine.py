@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from cnn_jax import xla_flags
 from cnn_jax.config.parsing import ConfigError
 from cnn_jax.sweep import feasibility, trial_groups
-from cnn_jax.sweep.engines import confinement
-from cnn_jax.sweep.engines.local import Limits, LocalEngine, Report
+from cnn_jax.sweep.engines import confinement, from_options
+from cnn_jax.sweep.engines.local import LocalEngine, Report
 from cnn_jax.sweep.engines.worker_process import COMMAND, Workers
 from cnn_jax.sweep.feasibility import Examined
 from cnn_jax.sweep.folder import Entry, SweepFolder
@@ -51,12 +51,12 @@ class WorkerMachine:
         Args:
           folder: Folder of the search.
           data_dir: Folder of prepared data; None is the default folder.
-          options: How trials run.
+          options: Options of the trials.
           cores: Processor cores of a trial.
           command: Command of a worker.
         """
-        self._folder, self._data_dir, self._options = folder, data_dir, options
-        self._wanted, self._command = cores, command
+        self._folder, self._data_dir, self._command = folder, data_dir, command
+        self._options = dataclasses.replace(options, cpus=cores)
         self._cores = confinement.available_cores()
         self._workers = Workers(command, reused=True)
         self._platform, self._devices = "cpu", 1
@@ -68,7 +68,7 @@ class WorkerMachine:
             return ()
         if not self._workers.waiting:
             variables = xla_flags.environment(trials[0].experiment)
-            self._workers.start_ahead([(self._cores[: self._wanted], variables)])
+            self._workers.start_ahead([(self._cores[: self._options.cpus], variables)])
         findings = feasibility.ask([trial.experiment for trial in trials], self._data_dir, self._workers)
         self._platform, self._devices = findings.platform, findings.devices
         if self._options.engine != "local":
@@ -79,7 +79,7 @@ class WorkerMachine:
         """Trains trials; with --vectorize=seeds, all seeds of a point in one program."""
         together = self._options.vectorize == "seeds"
         groups = trial_groups.by_point(entries) if together else trial_groups.alone(entries)
-        options, wanted, cores = self._options, self._wanted, self._cores
+        options, wanted, cores = self._options, self._options.cpus, self._cores
         possible = max(1, len(cores) // wanted)
         if self._platform != "cpu":
             possible = self._devices if self._platform == "gpu" else 1
@@ -91,30 +91,16 @@ class WorkerMachine:
                     f"give --jobs={possible} or less"
                 ]
             )
-        total = confinement.total_bytes()
-        allowed = options.memory_limit * 2**30 if options.memory_limit else total and total * 0.9 / jobs
-        limits = Limits(options.time_limit * 60 if options.time_limit else None, int(allowed) if allowed else None)
         if options.engine == "ray":
-            self._ray = self._ray or self._ray_engine(limits, jobs)
+            if self._ray is None:
+                self._ray = from_options.ray_engine(self._folder, self._data_dir, options, jobs, self._command)
             self._ray.run_some(groups, report, stopping)
             return
-        devices = []
-        if self._platform == "gpu" and jobs > 1:
-            devices = [{"CUDA_VISIBLE_DEVICES": str(job % self._devices)} for job in range(jobs)]
+        devices = from_options.gpu_variables(self._platform, self._devices, jobs)
+        limits = from_options.limits(options, jobs)
         own = cores[: jobs * wanted]
         engine = LocalEngine(self._folder, self._data_dir, jobs, limits, devices, own, workers=self._workers)
         engine.run(groups, report, stopping)
-
-    def _ray_engine(self, limits: Limits, jobs: int) -> RayEngine:
-        options = self._options
-        if options.address is None:
-            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # as in a sweep
-        try:
-            from cnn_jax.sweep.engines.ray import Needs, RayEngine
-        except ImportError as error:
-            raise ConfigError([f"--engine=ray: {error}; pip install -r requirements-ray.txt"]) from error
-        needs = Needs(self._wanted, options.gpus, options.tpus)
-        return RayEngine(self._folder, self._data_dir, limits, needs, options.address, jobs, self._command)
 
     def close(self) -> None:
         """Ends the idle workers, and Ray."""

@@ -43,7 +43,7 @@ class SearchPlan:
 
     Attributes:
       experiment: The file's name without its ending.
-      search: As the file declares it.
+      search: Declaration in the experiment file.
       raw: The config that the trials change, not yet validated.
       base: The same, resolved.
       brackets: Its batches.
@@ -90,7 +90,7 @@ def read(path: Path, overrides: Overrides, changes: Mapping[str, Any] | None = N
     """
     raw = parsing.override(experiment_file.load_config(path), overrides)
     base = parsing.parse(raw)
-    search = experiment_file.load_search(path)
+    search = experiment_file.load_sweep(path, "search")
     if not isinstance(search, Search):
         raise ConfigError([f"--config: get_search() of {path} gave {search!r}, expected a Search"])
     search = dataclasses.replace(_plain(search), **(changes or {}))
@@ -135,13 +135,16 @@ def overrides_of(search: Search, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(search: Search) -> Search:
-    """Turns the scalars of NumPy and JAX into Python's."""
+    """Turns the scalars of NumPy and JAX into Python's, and a description into text that files can hold."""
     numbers = ("trials", "batch", "seed", "confirm", "seeds", "cores", "max_multiply_adds")
-    return dataclasses.replace(search, **{name: parsing.plain(getattr(search, name)) for name in numbers})
+    plain = {name: parsing.plain(getattr(search, name)) for name in numbers}
+    if isinstance(search.description, str):
+        plain["description"] = valid_unicode(search.description)
+    return dataclasses.replace(search, **plain)
 
 
 def _faulty_numbers(search: Search) -> list[str]:
-    """Tells of numbers and words of a search that are out of bounds."""
+    """Finds numbers and words of a search that are out of bounds."""
     faults = []
     bounds = {
         "trials": (1, MOST_POINTS),
@@ -177,7 +180,7 @@ def _faulty_numbers(search: Search) -> list[str]:
 
 
 def _faulty_ranges(search: Search) -> list[str]:
-    """Tells of a space that holds no ranges."""
+    """Finds values of the space that are no ranges, and names that a table cannot have."""
     space = search.space
     if not isinstance(space, Mapping) or not space:
         return [f"space: got {space!r}, expected a mapping of fields to ranges"]
@@ -203,7 +206,7 @@ def _faulty_ranges(search: Search) -> list[str]:
 
 
 def _faulty_values(field: str, values: Range) -> Iterator[str]:
-    """Tells of the values of a choice that no file can hold, or that tables could not tell apart."""
+    """Finds values of a choice that JSON cannot hold, and different values that tables would show alike."""
     if not isinstance(values, Choices):
         return
     names: list[Any] = []
@@ -219,13 +222,18 @@ def _faulty_values(field: str, values: Range) -> Iterator[str]:
 
 
 def _faulty_choices(search: Search) -> list[str]:
-    """Tells of parts of a search that do not go together."""
+    """Finds parts of a search that contradict each other."""
     faults = []
     if search.stopping is not None and search.sampler in FULL_LENGTH:
         others = [sampler for sampler in SAMPLERS if sampler not in FULL_LENGTH]
         faults.append(
             f"sampler: {search.sampler!r} learns from trials of the full length alone, and stopping ends most before; "
             f"use {', '.join(others)}, or stopping=None"
+        )
+    if search.sampler == "cma_es" and all(isinstance(values, Choices) for values in search.space.values()):
+        faults.append(
+            "sampler: 'cma_es' learns of numbers alone, draws choices at random, and the space has only these; "
+            "use sampler='tpe'"
         )
     if isinstance(search.stopping, Hyperband) and search.batch is not None:
         faults.append(f"batch: got {search.batch}, and the brackets of Hyperband are its batches; leave it out")
@@ -242,7 +250,7 @@ def _faulty_choices(search: Search) -> list[str]:
 
 
 def _faulty_length(search: Search, base: Experiment) -> list[str]:
-    """Tells of rungs that no trial of this length has, or at which nothing is measured."""
+    """Finds rungs beyond the last epoch, and rungs at which nothing is measured."""
     epochs, every = base.train.epochs, base.train.eval_every_epochs
     if search.stopping is None:
         return []
@@ -265,7 +273,7 @@ def _faulty_length(search: Search, base: Experiment) -> list[str]:
 
 
 def _faulty_fields(search: Search, raw: Mapping[str, Any], overrides: Overrides) -> list[str]:
-    """Tells of searched fields that there are not, that may not vary, or whose range holds illegal values."""
+    """Finds searched fields that do not exist, that may not vary, or whose range holds illegal values."""
     if search.overrides is None:
         settings = {field: list(_ends(values)) for field, values in search.space.items()}
     else:
@@ -327,7 +335,7 @@ def _ends(values: Range) -> Iterator[Any]:
 
 
 def _illegal(raw: Mapping[str, Any], field: str, value: Any) -> list[str]:
-    """Tells why a value cannot be set; what only does not go with other fields is a point without a network."""
+    """Lists why a value cannot be set; one that only conflicts with other fields is a point without a network."""
     try:
         parsing.parse(parsing.override(raw, {field: value.value if isinstance(value, Named) else value}))
     except ConfigError as error:

@@ -92,9 +92,9 @@ def check_same(
 
     Args:
       folder: Folder of the search.
-      search: What the points depend on.
+      search: Fields of the search that its points depend on.
       versions: Versions of the packages that they depend on.
-      warnings: Where a damaged file is told of.
+      warnings: List that gets a message about a damaged file.
 
     Returns:
       What the folder holds; None if it holds no search.

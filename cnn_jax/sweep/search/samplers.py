@@ -45,11 +45,9 @@ def suggest(search: Search, batch: int, count: int, observations: Sequence[Obser
     if search.sampler == "random":
         shares = np.random.default_rng([search.seed, batch]).random((count, len(search.space)))
         return ranges.at_shares(search.space, shares.tolist())
-    if search.sampler == "halton":
-        return ranges.halton(search.space, search.trials, search.seed)[first : first + count]
-    if search.sampler == "sobol":
-        power = 2 ** (search.trials - 1).bit_length()
-        return ranges.sobol(search.space, power, search.seed)[first : first + count]
+    if search.sampler in ("halton", "sobol"):
+        draw = ranges.halton_shares if search.sampler == "halton" else ranges.sobol_shares
+        return ranges.at_shares(search.space, draw(len(search.space), search.seed, first, count))
     from cnn_jax.sweep.search import optuna_samplers
 
     return optuna_samplers.suggest(search, batch, count, observations)

@@ -12,7 +12,7 @@ from rich.console import Console
 from cnn_jax.data import DataError
 from cnn_jax.data.host import jpeg, restarts
 from cnn_jax.data.host.crops import CentreCrop, RandomResizedCrop
-from cnn_jax.data.sources import convert
+from cnn_jax.data.sources import prepare_records
 from cnn_jax.data.sources.records import Records, read_manifest
 from scripts.imagenet_shaped import picture
 
@@ -27,7 +27,7 @@ def encoded(width, height, mode="RGB", kind="JPEG", **options):
 
 
 def prepare(source, target, **options):
-    return convert.prepare(source, target, 0.2, Console(file=io.StringIO()), **options)
+    return prepare_records.prepare(source, target, 0.2, Console(file=io.StringIO()), **options)
 
 
 def decoded(content):

@@ -89,7 +89,7 @@ def stream(records_folder):
 
 
 @pytest.mark.parametrize("then", ["close", "end"])
-@pytest.mark.parametrize(("workers", "count"), [(4, 1), (2, 5)])
+@pytest.mark.parametrize(("workers", "count"), [(2, 1), (2, 5), pytest.param(4, 1, marks=pytest.mark.exhaustive)])
 def test_batches_that_are_held_to_the_end_leave_nothing(program, tmp_path, workers, count, then):
     (tmp_path / "sitecustomize.py").write_text(SLOW_REMOVAL)
     words = program(workers, count, then)
@@ -121,10 +121,10 @@ def test_a_killed_program_leaves_neither_workers_nor_memory(program):
 
 
 def test_closing_ends_workers_that_only_just_start(stream):
-    batches = iter(stream(workers=3).at(0))
+    batches = iter(stream(workers=2).at(0))
     next(batches)
     started = multiprocessing.active_children()
-    assert len(started) == 3
+    assert len(started) == 2
     batches.close()
     assert not set(multiprocessing.active_children()) & set(started)
     batches.close()

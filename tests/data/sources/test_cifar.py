@@ -8,13 +8,12 @@ import time
 
 import numpy as np
 import pytest
-from rich.console import Console
 from scipy.io import savemat
 
 from cnn_jax import config as cfg
 from cnn_jax import data
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import cifar, cifar_archive, whole
+from cnn_jax.data.sources import cifar, cifar_archive, in_memory, published
 from cnn_jax.data.sources.cifar_sets import CIFAR10, CIFAR100
 from cnn_jax.data.sources.declared import declared
 
@@ -65,7 +64,7 @@ def archive(path, contents):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(whole, "CIFAR_SETS", SMALL)
+    monkeypatch.setattr(in_memory, "CIFAR_SETS", SMALL)
 
 
 @pytest.mark.parametrize("form", ["python", "binary", "matlab"])
@@ -136,14 +135,13 @@ def test_cut_and_missing_archives(tmp_path):
 def test_prepared_once_and_read_ever_after(tmp_path, monkeypatch):
     fetched = []
 
-    def fetch(url, target, sha256, length, console):
+    def fetch(url, target, sha256, length):
         fetched.append((url, sha256, length))
         archive(target, files(CIFAR100, "binary"))
 
-    monkeypatch.setattr(cifar, "fetch", fetch)
-    quiet = Console(file=io.StringIO())
+    monkeypatch.setattr(published, "fetch", fetch)
     known = SMALL["cifar100"]
-    results = [cifar.load(known, None, "fine_labels", tmp_path, quiet) for _ in range(2)]
+    results = [cifar.load(known, None, "fine_labels", tmp_path) for _ in range(2)]
     assert fetched == [
         ("https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz", CIFAR100.archives[1].sha256, 168513733)
     ]
@@ -161,18 +159,18 @@ def test_prepared_once_and_read_ever_after(tmp_path, monkeypatch):
     content = bytearray(shard.read_bytes())
     content[40:4000] = bytes(3960)
     shard.write_bytes(bytes(content))
-    train, _, _ = cifar.load(known, None, "fine_labels", tmp_path, quiet)
+    train, _, _ = cifar.load(known, None, "fine_labels", tmp_path)
     assert len(fetched) == 2, "damaged records are made anew"
     np.testing.assert_array_equal(train.images, results[0][0].images)
 
 
 def test_without_a_network_the_ways_to_get_it_are_told(tmp_path, monkeypatch):
     def fetch(*arguments):
-        raise cifar.DownloadError("no route")
+        raise published.DownloadError("no route")
 
-    monkeypatch.setattr(cifar, "fetch", fetch)
+    monkeypatch.setattr(published, "fetch", fetch)
     with pytest.raises(DataError, match=r"CIFAR-10 is not on this machine[\s\S]*--config.data.archive=FILE"):
-        cifar.load(CIFAR10, None, "labels", tmp_path, Console(file=io.StringIO()))
+        cifar.load(CIFAR10, None, "labels", tmp_path)
 
 
 def test_published_archives_are_known_by_their_checksum(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import test_tar_shards
+import test_webdataset
 from PIL import Image
 from samples import SAMPLES
 from test_npz_file import arrays, written
@@ -76,7 +76,7 @@ SOURCES = {
 @pytest.mark.parametrize("source", SOURCES)
 def test_pictures(tmp_path, source, view):
     section = {"name": source} | SOURCES[source] | VIEWS[view]
-    examples = pictures.open_pictures(parse({"data": section}).data).pictures.test
+    examples = pictures.open_pictures(parse({"data": section}).data).test
     for number in range(len(examples)):
         (tmp_path / f"{number}.png").write_bytes(examples[number].picture)
     expected, seen = predicted(section, tmp_path)
@@ -111,7 +111,7 @@ def test_every_format_everywhere(tmp_path, kind):
     (tmp_path / "tars").mkdir()
     (tmp_path / "rows").mkdir()
     for split in ("train", "test"):
-        test_tar_shards.write(tmp_path / "tars" / f"{split}.tar", tars)
+        test_webdataset.write(tmp_path / "tars" / f"{split}.tar", tars)
         table = pa.table({"image": [{"bytes": content} for content in contents], "label": [0, 1, 0, 1]})
         pq.write_table(table, tmp_path / "rows" / f"{split}.parquet")
     folder = tmp_path / "folder"

@@ -9,15 +9,16 @@ import pytest
 from cnn_jax.data.errors import DataError
 from cnn_jax.data.sources import memory
 from cnn_jax.data.sources.data_file import read_bytes
-from cnn_jax.data.sources.idx import parse_idx, read_idx, read_split
+from cnn_jax.data.sources.idx import read_idx, read_split
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 CONTENT = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4]) + IMAGES.tobytes()
 LABELS = bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9])
 
 
-def test_the_format():
-    assert np.array_equal(parse_idx(CONTENT, Path("x"), "f"), IMAGES)
+def test_the_format(tmp_path):
+    (tmp_path / "x").write_bytes(CONTENT)
+    assert np.array_equal(read_idx(tmp_path / "x", "f"), IMAGES)
 
 
 def pack(content):
@@ -39,7 +40,7 @@ def test_a_split(tmp_path, packed):
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"PK\3\4", r"is no IDX file: it starts with 50 4b 03 04"),
+        (b"QK\3\4", r"is no IDX file: it starts with 51 4b 03 04"),
         (bytes([0, 0, 13, 1, 0, 0, 0, 0]), r"IDX type 0x0d, expected unsigned bytes"),
         (CONTENT[:10], "cut short in its header"),
         (CONTENT[:-5], r"is cut short: 19 values, its header \(2, 3, 4\) announces 24"),
@@ -56,9 +57,10 @@ def test_a_split(tmp_path, packed):
         (bytes([0, 0, 8, 4, *[255] * 16]), "is cut short: 0 values"),
     ],
 )
-def test_damaged_content(content, message):
+def test_damaged_content(tmp_path, content, message):
+    (tmp_path / "file").write_bytes(content)
     with pytest.raises(DataError, match=message):
-        parse_idx(content, Path("file"), "config.data.train_images")
+        read_idx(tmp_path / "file", "config.data.train_images")
 
 
 def test_damaged_files(tmp_path):

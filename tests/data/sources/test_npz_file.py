@@ -33,7 +33,8 @@ def written(path, contents, save=np.savez):
 
 
 def read(path, value_range=None):
-    return npz_file.read_npz(path, "config.data.file", value_range)
+    splits = npz_file.read_npz(path, value_range)
+    return splits["train"], splits.get("validation"), splits["test"]
 
 
 def refusal(path, value_range=None):
@@ -74,7 +75,7 @@ def test_medmnist_with_its_own_validation_images(tmp_path):
 
 def test_sixteen_bits_keep_their_precision(tmp_path):
     given = arrays(np.dtype(">u2"), channels=4, top=65535)
-    train = read(written(tmp_path / "a.npz", given)).train
+    train, *_ = read(written(tmp_path / "a.npz", given))
     assert train.images.dtype == np.float32
     np.testing.assert_allclose(train.images, given["x_train"].astype(np.float64) * (255 / 65535), rtol=1e-7)
 
@@ -96,7 +97,7 @@ def test_signed_whole_numbers_need_a_range(tmp_path):
     path = written(tmp_path / "a.npz", given)
     assert "int64" in refusal(path)
     assert "config.data.value_range" in refusal(path)
-    np.testing.assert_allclose(read(path, (0, 255)).train.images[..., 0], given["x_train"])
+    np.testing.assert_allclose(read(path, (0, 255))[0].images[..., 0], given["x_train"])
 
 
 def test_values_outside_the_range_are_named(tmp_path):

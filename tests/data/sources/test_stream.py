@@ -55,7 +55,9 @@ def assert_same(batches, others):
             np.testing.assert_array_equal(array, another)
 
 
-@pytest.mark.parametrize(("workers", "threads"), [(1, 1), (4, 1), (0, 3), (2, 2)])
+@pytest.mark.parametrize(
+    ("workers", "threads"), [(1, 1), (0, 3), (2, 2), pytest.param(4, 1, marks=pytest.mark.exhaustive)]
+)
 def test_a_step_is_the_same_for_any_number_of_workers_and_threads_and_wherever_it_began(streams, workers, threads):
     alone = taken(streams().train, 0, 9)
     start = 3

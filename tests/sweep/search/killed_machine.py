@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+import scipy.stats.qmc  # noqa: F401  once, not in each of the forked processes
 from rich.console import Console
 from support.forked import forked
 

@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+import scipy.stats.qmc  # noqa: F401  once, not in each of the forked processes
 from rich.console import Console
 from support.forked import forked
 
@@ -26,7 +27,7 @@ def search(file: Path, workdir: Path, order: int) -> None:
 
 def main(file: Path, workdir: Path) -> None:
     if "tpe" in file.read_text():
-        from cnn_jax.sweep.search import optuna_samplers  # noqa: F401  once, not in each of the forked processes
+        from cnn_jax.sweep.search import optuna_samplers  # noqa: F401  likewise
     codes = [forked(lambda: search(file, workdir, number), 30 + 5 * number) for number in range(10)]  # noqa: B023
     codes.append(forked(lambda: search(file, workdir, 11)))
     print(json.dumps(codes))

@@ -1,4 +1,6 @@
-"""A search with stand-in workers: `python machine_search.py EXPERIMENT WORKDIR PLANTED OPTIONS`, the last as JSON.
+"""Searches with stand-in workers: `python machine_search.py EXPERIMENT`, and from standard input a list as JSON.
+
+It has for each search its folder, the folder for what is planted, and its options, one search after another.
 
 A process of its own, since the one of the tests has loaded JAX, after which a process must not fork.
 """
@@ -19,7 +21,7 @@ from cnn_jax.sweep.search.machine import WorkerMachine
 from sweep.search import stand_in_worker
 
 
-def main(file: Path, workdir: Path, planted: Path, options: dict[str, Any]) -> None:
+def search(file: Path, workdir: Path, planted: Path, options: dict[str, Any]) -> None:
     folder = SweepFolder(workdir)
     command = (sys.executable, stand_in_worker.__file__, str(planted))
     machine = WorkerMachine(folder, None, Options(**options), cores=1, command=command)
@@ -27,4 +29,5 @@ def main(file: Path, workdir: Path, planted: Path, options: dict[str, Any]) -> N
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]), json.loads(sys.argv[4]))
+    for workdir, planted, options in json.load(sys.stdin):
+        search(Path(sys.argv[1]), Path(workdir), Path(planted), options)

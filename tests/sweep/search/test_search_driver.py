@@ -249,3 +249,31 @@ def test_a_failure_of_the_machine_decides_nothing(tmp_path):
     found, _ = searched(file, tmp_path / "search")
     whole, _ = searched(file, tmp_path / "whole")
     assert found == whole
+
+
+def test_files_of_all_points_are_written_for_every_fiftieth_new_one(tmp_path, monkeypatch):
+    file = write(tmp_path, "Search(RATE, trials=110, sampler='halton', batch=1, confirm=0)")
+    sizes, written = [], record.write
+
+    def counted(path, content):
+        sizes.append(len(content.points))
+        written(path, content)
+
+    monkeypatch.setattr(record, "write", counted)
+
+    class Interrupted(StandIn):
+        def run(self, entries, report, stopping):
+            if len(self.trained) == 101:
+                raise KeyboardInterrupt
+            super().run(entries, report, stopping)
+
+    folder = SweepFolder(tmp_path / "search")
+    with pytest.raises(KeyboardInterrupt):
+        Driver(plan.read(file, {}), folder, Interrupted(folder), Console(file=io.StringIO())).run()
+    assert sorted(set(sizes)) == [*range(51), *range(52, 102, 2), 102]
+    sizes.clear()
+    found, machine = searched(file, tmp_path / "search")
+    assert len(machine.trained) == 9
+    assert sorted(set(sizes)) == [103, 106, 109, 110], "what was known is not taken back"
+    assert len(found.points) == len(read_rows(folder.path)[1]) == 110
+    assert {each.state for each in found.points} == {"finished"}

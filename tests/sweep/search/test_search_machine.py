@@ -15,30 +15,29 @@ from sweep.search.test_search_driver import HALVED, searched, state
 TESTS = Path(__file__).parents[2]
 
 
+MACHINES = {
+    "one": {"jobs": 1},
+    "two": {"jobs": 2},
+    "two killed": {"jobs": 2},
+    "together": {"jobs": 2, "vectorize": "seeds"},
+}
+
+
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    """An experiment file, and all that its search finds in one process."""
-    folder = tmp_path_factory.mktemp("reference")
+def searches(tmp_path_factory):
+    """The folder of each machine's search, what was planted beside it, and all that the search finds in one process."""
+    folder = tmp_path_factory.mktemp("searches")
     file = write(folder, HALVED)
+    run(file, [(folder / "search" / name, folder / name, options) for name, options in MACHINES.items()])
     searched(file, folder / "whole")
-    return file, state(folder / "whole")
+    return {name: (folder / "search" / name, folder / name) for name in MACHINES}, state(folder / "whole")
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("one", {"jobs": 1}),
-        ("two", {"jobs": 2}),
-        ("two killed", {"jobs": 2}),
-        ("together", {"jobs": 2, "vectorize": "seeds"}),
-    ],
-)
-def test_whatever_trains_the_trials(tmp_path, reference, name, options):
-    file, expected = reference
-    planted = tmp_path / name
-    planted.mkdir()
-    run(file, tmp_path / "search", planted, options)
-    assert state(tmp_path / "search") == expected
+@pytest.mark.parametrize("name", MACHINES)
+def test_whatever_trains_the_trials(searches, name):
+    folders, expected = searches
+    search, planted = folders[name]
+    assert state(search) == expected
     assert bool(list(planted.iterdir())) == ("killed" in name), "a trial has been killed"
 
 
@@ -46,15 +45,16 @@ def test_ray(tmp_path):
     pytest.importorskip("ray")
     file = write(tmp_path, "Search(SPACE, trials=4, sampler='halton', batch=4, stopping=Halving(eta=9), confirm=0)")
     searched(file, tmp_path / "whole")
-    (tmp_path / "ray").mkdir()
-    run(file, tmp_path / "search", tmp_path / "ray", {"engine": "ray", "jobs": 2})
+    run(file, [(tmp_path / "search", tmp_path / "ray", {"engine": "ray", "jobs": 2})])
     assert state(tmp_path / "search") == state(tmp_path / "whole")
 
 
-def run(file, workdir, planted, options):
-    """Runs a search with stand-in workers."""
+def run(file, searches):
+    """Runs searches with stand-in workers, each in a folder, with a folder for what is planted and with options."""
+    for _, planted, _ in searches:
+        planted.mkdir()
     environment = confinement.environment({})
     environment["PYTHONPATH"] += f":{TESTS}"
-    words = [sys.executable, machine_search.__file__, str(file), str(workdir), str(planted)]
-    done = subprocess.run([*words, json.dumps(options)], capture_output=True, text=True, check=False, env=environment)
+    words, asked = [sys.executable, machine_search.__file__, str(file)], json.dumps(searches, default=str)
+    done = subprocess.run(words, input=asked, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr

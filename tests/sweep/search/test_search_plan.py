@@ -57,6 +57,20 @@ SPARSE = CONFIG | {"train": {"epochs": 9, "eval_every_epochs": 2}}
             "'model.padding' lies in 'model'",
         ),
         ("Search(RATE)", "missing 1 required"),
+        ("Search", r"gave <class '.*Search'>, expected a Search"),
+        ("Search(RATE, trials=True)", "trials: got True, expected an integer"),
+        ("Search(RATE, trials=8, stopping=Halving)", r"stopping: got <class '.*Halving'>, expected Halving\(\)"),
+        ("Search(RATE, trials=8, stopping=Halving(eta=2.5))", "stopping.eta: got 2.5, expected an integer"),
+        (
+            "Search({'train.batch_size': uniform(16, 64)}, trials=8)",
+            r"batch_size: got 16.0 \(float\), expected int",
+        ),
+        ("Search({'optimizer.momentum': uniform(0.5, 0.9)}, trials=8)", "it belongs to config.optimizer.name=sgd"),
+        ("Search({'optimizer': uniform(0, 1)}, trials=8)", "expected a section with the name"),
+        ("Search({'optimizer.learning_rate': uniform('0', 1)}, trials=8)", "expected two finite numbers"),
+        ("Search({'model.features': choice([integers(1, 2)])}, trials=8)", "got Integers.* in a choice"),
+        ("Search({'': uniform(0, 1)}, trials=8)", "config.: unknown field"),
+        ("Search({'model.padding': choice(['SAME', 'VALID'])}, trials=9, sampler='cma_es')", "use sampler='tpe'"),
         ("Search(RATE, trials=8, max_multiply_adds=0)", "max_multiply_adds: got 0, expected an integer from 1"),
         ("Search(RATE, trials=8, max_multiply_adds=1e6)", "max_multiply_adds: got 1000000.0, expected an integer"),
         ("Search(RATE, trials=8, overrides={})", "overrides: got {}, expected a function from a point"),
@@ -135,6 +149,22 @@ def test_the_command_line_changes_a_search(tmp_path):
     assert (found.search.sampler, found.search.seed, found.budget) == ("halton", 2, 81)
     with pytest.raises(ConfigError, match="batch: got 6, and there are trials=5"):
         main.parse(["search", f"--config={file}", "--search.sampler=halton", "--search.trials=5"])
+    with pytest.raises(ConfigError) as error:
+        main.parse(["search", f"--config={file}", "--search.sampler=haltom"])
+    assert len(error.value.faults) == 1, "and nothing of the file, which is sound"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--accelerator=H100"], "--accelerator: is for --engine=ray"),
+        (["--engine=ray", "--accelerator=H100"], "also give --gpus=N or --tpus=N"),
+    ],
+)
+def test_accelerators_that_no_trial_would_get(tmp_path, words, message):
+    file = write(tmp_path, "Search(RATE, trials=4, sampler='halton')")
+    with pytest.raises(ConfigError, match=message):
+        main.parse(["search", f"--config={file}", *words])
 
 
 def test_a_file_without_a_search(tmp_path):

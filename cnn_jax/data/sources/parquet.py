@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import collections
+import contextlib
 import itertools
 import json
 import threading
@@ -19,8 +20,9 @@ from jaxtyping import Int32
 from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.sources import split_files
+from cnn_jax.data.sources.data_file import foreign
 from cnn_jax.data.sources.epoch_order import MIXED
-from cnn_jax.data.sources.examples import Labelled, PictureSet
+from cnn_jax.data.sources.examples import Examples, Labelled, Source
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.sources.split_files import FIELD
 from cnn_jax.plain_text import plain
@@ -30,7 +32,7 @@ _KEPT = 2**29  # bytes of row groups that a process keeps, so that examples near
 _FAULTS = (pa.lib.ArrowException, OSError, UnicodeDecodeError)
 
 
-class ParquetExamples:
+class ParquetExamples(Examples):
     """Rows of the files of one split, read by row groups; may be sent to other processes."""
 
     def __init__(self, name: str, files: Sequence[Path], image: str, labels: Int32[np.ndarray, " n"]):
@@ -68,11 +70,6 @@ class ParquetExamples:
         return len(self._labels)
 
     def __getitem__(self, number: int) -> Labelled:
-        """Reads one row.
-
-        Raises:
-          UnreadableRecordError: If its row group is damaged, or it has no picture.
-        """
         place = bisect.bisect_right(self._ends, number)
         row = number - (self._ends[place - 1] if place else 0)
         try:
@@ -107,17 +104,15 @@ class ParquetExamples:
             return found
 
     def place(self, number: int) -> str:
-        """Names a row and its file, for errors."""
         place = bisect.bisect_right(self._ends, number)
         file, group, _ = self._places[place]
         return f"example {number} of {self.name} (in {as_text(self._files[file].name)}, row group {group})"
 
     def groups(self) -> Int32[np.ndarray, " n"]:
-        """Numbers of the row groups of all rows."""
         return self._group_numbers
 
 
-def open_files(config: cfg.Parquet) -> PictureSet:
+def open_files(config: cfg.Parquet) -> Source:
     """Opens the files of a folder, and reads their labels.
 
     Args:
@@ -156,14 +151,10 @@ def _schema(file: Path) -> pa.Schema:
 
 def _damaged(file: Path, error: Exception) -> DataError:
     first = plain(str(error).partition("\n")[0])
-    with_lfs = ""
-    try:
-        with file.open("rb") as content:
-            if content.read(24) == b"version https://git-lfs.":
-                with_lfs = "; it is a pointer of Git LFS: get the file itself by `git lfs pull`"
-    except OSError:
-        pass
-    return DataError(f"{FIELD}: {as_text(file)} is no Parquet file, or a damaged one: {first}{with_lfs}")
+    with contextlib.suppress(OSError), file.open("rb") as content:
+        if (kind := foreign(content.read(64))) is not None and not kind.startswith("a Parquet file"):
+            first = f"{first}; it is {kind}"
+    return DataError(f"{FIELD}: {as_text(file)} is no Parquet file, or a damaged one: {first}")
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:

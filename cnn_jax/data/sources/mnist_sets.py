@@ -1,4 +1,4 @@
-"""The data sets known by name: their files, where these come from, and what must be in them."""
+"""MNIST and Fashion-MNIST as their authors publish them: files, their addresses and sums, classes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class SourceFile:
     """One IDX file as its authors published it.
 
     Attributes:
-      content_sha256: Of the unpacked content.
-      gz_sha256: Of the gz file at the official address; other gz files may hold the same content.
+      content_sha256: SHA-256 of the unpacked content.
+      gz_sha256: SHA-256 of the gz file at the official address; other gz files may hold the same content.
       gz_bytes: Its length.
     """
 

@@ -20,8 +20,9 @@ from moments import Moment
 from cnn_jax import config as cfg
 from cnn_jax.data import load
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import prepared
-from cnn_jax.data.sources.named import (
+from cnn_jax.data.sources import published
+from cnn_jax.data.sources.mnist import load_named
+from cnn_jax.data.sources.mnist_sets import (
     FASHION_MNIST,
     MNIST,
     NAMED_SETS,
@@ -31,7 +32,6 @@ from cnn_jax.data.sources.named import (
     TRAIN_LABELS,
     SourceFile,
 )
-from cnn_jax.data.sources.prepared import load_named
 
 rng = np.random.default_rng(0)
 ARRAYS = {
@@ -205,7 +205,7 @@ def test_a_folder_that_cannot_be_written(source, tmp_path):
 PREPARE = """
 import sys
 sys.path.insert(0, {tests!r})
-import test_prepared as t
+import test_mnist as t
 from pathlib import Path
 t.is_right(t.load_named(t.SMALL, {source!r}, Path({data_dir!r})))
 assert "tensorflow" not in sys.modules
@@ -234,19 +234,20 @@ def end(process):
     return process.returncode, error
 
 
-def test_killed_in_the_middle(source, data_dir, tmp_path):
+@pytest.mark.parametrize("kills", [2, pytest.param(4, marks=pytest.mark.exhaustive)])
+def test_killed_in_the_middle(source, data_dir, tmp_path, kills):
     moments = random.Random(0)
-    for kill in range(4):
+    for kill in range(kills):
         # Preparing a copy of what the last kill left tells how many events there are, up to the last move into place.
         copy, begins = tmp_path / f"copy-{kill}", {"opened": ".fashion_mnist.lock"}
         if data_dir.exists():
             shutil.copytree(data_dir, copy)
-        count = Moment(tmp_path / f"count-{kill}", "test_prepared", action="count", until="/1.0.0", **begins)
+        count = Moment(tmp_path / f"count-{kill}", "test_mnist", action="count", until="/1.0.0", **begins)
         code, error = end(preparing(source, copy, count))
         assert code == 0, error
         (events,) = count.counted
         when = begins | {"events": moments.randrange(1, events)}
-        killed = preparing(source, data_dir, Moment(tmp_path / str(kill), "test_prepared", action="SIGKILL", **when))
+        killed = preparing(source, data_dir, Moment(tmp_path / str(kill), "test_mnist", action="SIGKILL", **when))
         assert end(killed)[0] == -signal.SIGKILL
     is_right(load_named(SMALL, str(source), data_dir))
     assert not list((data_dir / "fashion_mnist").glob("incomplete*"))
@@ -254,10 +255,10 @@ def test_killed_in_the_middle(source, data_dir, tmp_path):
 
 def test_where_prepared_data_lies(monkeypatch, tmp_path):
     monkeypatch.setenv("CNN_JAX_DATA_DIR", str(tmp_path))
-    assert prepared.default_data_dir() == tmp_path
+    assert published.default_data_dir() == tmp_path
     monkeypatch.delenv("CNN_JAX_DATA_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert prepared.default_data_dir() == tmp_path / "cache" / "cnn_jax" / "data"
+    assert published.default_data_dir() == tmp_path / "cache" / "cnn_jax" / "data"
 
 
 if Path(str(FASHION_MNIST.debian_folder)).is_dir():

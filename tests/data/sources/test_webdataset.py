@@ -13,7 +13,7 @@ from cnn_jax import config as cfg
 from cnn_jax import data
 from cnn_jax.config.parsing import ConfigError, parse
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import memory, pictures, tar_shards
+from cnn_jax.data.sources import memory, pictures, webdataset
 
 
 def encoded(pixels, kind):
@@ -145,8 +145,8 @@ def test_statistics_of_a_stream(shards):
 
 def test_examples_go_to_other_processes(shards):
     folder, _train, _ = shards
-    examples = pickle.loads(pickle.dumps(tar_shards.open_shards(config(folder)).train))
-    assert examples[4] == tar_shards.open_shards(config(folder)).train[4]
+    examples = pickle.loads(pickle.dumps(webdataset.open_shards(config(folder)).train))
+    assert examples[4] == webdataset.open_shards(config(folder)).train[4]
     assert "a.b/00004.webp" in examples.place(4) or "a.b/00004" in examples.place(4)
 
 

@@ -15,7 +15,7 @@ from cnn_jax import config as cfg
 from cnn_jax.data.errors import DataError, UnreadableRecordError
 from cnn_jax.data.host.picture import SUFFIXES
 from cnn_jax.data.sources import split_files, tar_members
-from cnn_jax.data.sources.examples import Labelled, PictureSet
+from cnn_jax.data.sources.examples import Examples, Labelled, Source
 from cnn_jax.data.sources.listing import as_text
 from cnn_jax.data.sources.split_files import FIELD
 from cnn_jax.data.sources.tar_members import Member
@@ -32,7 +32,7 @@ class _Found(NamedTuple):
     label: int | str
 
 
-class TarExamples:
+class TarExamples(Examples):
     """Pictures of the tar files of one split, read at random; may be sent to other processes."""
 
     def __init__(self, name: str, files: Sequence[Path], found: Sequence[_Found], labels: Int32[np.ndarray, " n"]):
@@ -51,11 +51,6 @@ class TarExamples:
         return len(self._members)
 
     def __getitem__(self, number: int) -> Labelled:
-        """Reads one picture.
-
-        Raises:
-          UnreadableRecordError: If the system cannot read it.
-        """
         file, member = self._members[number]
         try:
             with self._files[file].open("rb") as content:
@@ -65,15 +60,11 @@ class TarExamples:
             raise UnreadableRecordError(f"{self.place(number)} cannot be read: {error.strerror or error}") from error
 
     def place(self, number: int) -> str:
-        """Names a picture and its file, for errors."""
         file, member = self._members[number]
         return f"{as_text(member.name)} of {self.name} (in {as_text(self._files[file].name)})"
 
-    def groups(self) -> None:
-        """Each is read by itself."""
 
-
-def open_shards(config: cfg.WebDataset) -> PictureSet:
+def open_shards(config: cfg.WebDataset) -> Source:
     """Lists the pictures of a folder's tar files, and reads their labels.
 
     Args:

@@ -14,7 +14,7 @@ from samples import SAMPLES
 from cnn_jax import config as cfg
 from cnn_jax import data
 from cnn_jax.data.errors import DataError
-from cnn_jax.data.sources import parquet_files
+from cnn_jax.data.sources import parquet
 
 
 def png(pixels):
@@ -82,7 +82,7 @@ def test_host_and_stream_give_the_same_batches(folder):
 
 
 def test_examples_go_to_other_processes(folder):
-    examples = parquet_files.open_files(config(folder)).train
+    examples = parquet.open_files(config(folder)).train
     assert examples[6] == pickle.loads(pickle.dumps(examples))[6]
 
 

@@ -16,12 +16,12 @@ from rich.console import Console
 
 from cnn_jax import config as cfg
 from cnn_jax.data import DataError, load
-from cnn_jax.data.sources import convert, picture_files
+from cnn_jax.data.sources import picture_files, prepare_records
 from cnn_jax.data.sources.records import Records, read_manifest
 
 
 def prepare(source, target=None, test_fraction=0.2):
-    return convert.prepare(source, target, test_fraction, Console(file=io.StringIO()))
+    return prepare_records.prepare(source, target, test_fraction, Console(file=io.StringIO()))
 
 
 def save(path, colour=(200, 100, 50), size=(12, 8), mode="RGB"):
@@ -322,7 +322,7 @@ def test_warnings_stand_in_the_manifest(pictures, tmp_path):
     save(pictures / "val" / "red" / "._a.png")
     (pictures / "val" / "grey" / "loop").symlink_to(pictures / "val")
     printed = io.StringIO()
-    folder = convert.prepare(pictures, tmp_path / "records", 0.2, Console(file=printed))
+    folder = prepare_records.prepare(pictures, tmp_path / "records", 0.2, Console(file=printed))
     manifest = read_manifest(folder, "f")
     assert manifest.examples == {"train": 4, "validation": 3}
     train, val = (str(pictures / split) for split in ("train", "val"))
