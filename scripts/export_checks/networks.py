@@ -25,7 +25,7 @@ PADDINGS = ("VALID", "SAME", "SAME_LOWER", "TORCH", "REFLECT", "REPLICATE", "CIR
 NORMS = ("none", "batch", "group", "layer")
 VERSIONS = ("own", *PADDINGS, *(f"{norm} norm" for norm in NORMS))
 COMBINATIONS = "combinations"
-"""Label of the versions in which both the padding and the norm are others than the network's own."""
+"""Name of the versions whose padding and norm both differ from the network's own."""
 NETWORKS: dict[str, tuple[dict[str, Any], int]] = {  # model section, channels of an image
     "cnn": ({}, 1),
     "lenet5": ({"name": "lenet5"}, 1),
