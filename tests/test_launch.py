@@ -395,19 +395,3 @@ def test_predict_lists_what_it_cannot_read_and_predicts_the_others(folder, tmp_p
     assert head == "failed: --images: 2 of 4 files cannot be read as pictures:"
     assert first.startswith(f"  {tmp_path}/b.png cannot be read as a picture: ")
     assert second.startswith(f"  {tmp_path}/d.png cannot be read as a picture: it is none of PNG")
-
-
-@pytest.mark.parametrize(
-    "backend", ["nonsense", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("module://x.y", "tkagg"))]
-)
-def test_plots_do_not_depend_on_the_backend_that_the_environment_names(backend):
-    program = "from cnn_jax.cli.main import main; main(['--help']); from cnn_jax.report import plots"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | {"MPLBACKEND": backend, "PYTHONPATH": str(ROOT)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr

@@ -1,7 +1,11 @@
 """Names in plots: drawn as they are, or legibly replaced, with no warning and no mathematics."""
 
 import io
+import os
+import subprocess
+import sys
 import unicodedata
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -108,3 +112,18 @@ def test_a_character_comes_from_another_font(monkeypatch):
     report_folder.png(figure)
     assert text.get_fontfamily() == ["DejaVu Sans", "STIXGeneral"]
     plot_text._family.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "backend", ["nonsense", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("module://x.y", "tkagg"))]
+)
+def test_plots_do_not_depend_on_the_backend_that_the_environment_names(backend):
+    program = "from cnn_jax.cli.main import main; main(['--help']); from cnn_jax.report import plots"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"MPLBACKEND": backend, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import json
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -116,10 +116,12 @@ class PeriodicWriter:
             self._requested = ()
             return {}
         output = _pipe(process.stdout)
-        while not select.select([output], [], [], 0)[0]:
-            if leave():
-                return None
-            select.select([output], [], [], _POLL)
+        with selectors.DefaultSelector() as selector:  # `select.select` takes no file number above 1,023
+            selector.register(output, selectors.EVENT_READ)
+            while not selector.select(0):
+                if leave():
+                    return None
+                selector.select(_POLL)
         line = output.readline()
         asked, self._requested = self._requested, ()
         if not line:

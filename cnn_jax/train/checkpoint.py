@@ -10,7 +10,7 @@ import logging
 import re
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -66,6 +66,7 @@ class Checkpoints:
         self._alone = alone
         self._link: tempfile.TemporaryDirectory[str] | None = None
         self._writing: Future[None] | None = None  # the last save, if a thread writes it
+        self._saves: list[Any] = []  # Orbax's responses, each of which holds open files until its result is taken
         self._host_copy = HostCopy()
         self._records: dict[int, RecordsDigest | None] = {}  # digests saved with the checkpoints, by step
         self._reads_back = not self.steps()  # whether the first save of the run must still be read back
@@ -178,7 +179,7 @@ class Checkpoints:
         kept, layout = packed(arrays)
         metadata = {"digests": digests(arrays), "packed": layout}
         with self._named_errors():
-            self._checkpointer.save_async(
+            response = self._checkpointer.save_async(
                 step,
                 kept,
                 force=True,
@@ -186,6 +187,7 @@ class Checkpoints:
                 metrics=dict(validation) if validation else None,
                 custom_metadata=metadata | ({} if records is None else {"records": records.to_json()}),
             )
+            self._saves.append(response)
         self._records[step] = records
 
     def load(self, step: int, like: T, partial: bool = False) -> T:
@@ -308,6 +310,8 @@ class Checkpoints:
         if "_checkpointer" not in self.__dict__:
             return
         with self._named_errors():
+            while self._saves:
+                self._saves.pop(0).result()
             self._checkpointer.wait()
         if not (self._records and self._reads_back):
             return
@@ -346,32 +350,6 @@ class Checkpoints:
             if (refused := os_error(error, self._directory)) is None:
                 raise
             raise refused from error
-
-
-def load_newest_common(group: Sequence[Checkpoints], like: T) -> tuple[int, list[T]] | None:
-    """Reads the newest step for which all runs of a group have an intact checkpoint, setting damaged ones aside.
-
-    Args:
-      group: Checkpoints of each run.
-      like: Tree with the structure and shapes of one run's state.
-
-    Returns:
-      The step, and the state of each run as NumPy arrays; None if the runs have no step in common.
-
-    Raises:
-      RunFolderError: If a checkpoint cannot be read, or its arrays do not match `like`.
-    """
-    while common := set.intersection(*(checkpoints.steps() for checkpoints in group)):
-        states = []
-        for checkpoints in group:
-            try:
-                states.append(checkpoints.load(max(common), like))
-            except DamagedCheckpointError as error:
-                checkpoints.set_aside(max(common), error)
-                break
-        else:
-            return max(common), states
-    return None
 
 
 def _is_special(path: Path) -> bool:

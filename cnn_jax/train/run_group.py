@@ -21,7 +21,7 @@ from cnn_jax.run.recorder import Paused, Recorder, Stopped
 from cnn_jax.run.records import DatasetInfo, MetricRecord, Percentiles, Result
 from cnn_jax.run.stop_signal import StopSignal
 from cnn_jax.train import distributed, sharding
-from cnn_jax.train.checkpoint import Checkpoints, load_newest_common
+from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn_jax.train.metrics import Sums, means
 from cnn_jax.train.step import TrainState
 
@@ -185,3 +185,29 @@ class RunGroup:
             figures = performance(self.experiment, summary.training_flop, speed, step_seconds, *devices)
             results[number] = run.write_result(summary.parameters, figures, seconds)
         return results
+
+
+def load_newest_common(group: Sequence[Checkpoints], like: T) -> tuple[int, list[T]] | None:
+    """Reads the newest step for which all runs of a group have an intact checkpoint, setting damaged ones aside.
+
+    Args:
+      group: Checkpoints of each run.
+      like: Tree with the structure and shapes of one run's state.
+
+    Returns:
+      The step, and the state of each run as NumPy arrays; None if the runs have no step in common.
+
+    Raises:
+      RunFolderError: If a checkpoint cannot be read, or its arrays do not match `like`.
+    """
+    while common := set.intersection(*(checkpoints.steps() for checkpoints in group)):
+        states = []
+        for checkpoints in group:
+            try:
+                states.append(checkpoints.load(max(common), like))
+            except DamagedCheckpointError as error:
+                checkpoints.set_aside(max(common), error)
+                break
+        else:
+            return max(common), states
+    return None

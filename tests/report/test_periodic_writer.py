@@ -1,9 +1,11 @@
 """The table and the report of a sweep under way: how often they are written, and what their failures do."""
 
+import contextlib
 import io
 import itertools
 import os
-import select
+import resource
+import selectors
 import signal
 import subprocess
 import sys
@@ -67,7 +69,9 @@ def writer(monkeypatch, tmp_path):
 def wait(writer):
     """Waits until the process has answered what it was asked."""
     if writer._requested:
-        select.select([writer._process.stdout], [], [])
+        with selectors.DefaultSelector() as selector:
+            selector.register(writer._process.stdout, selectors.EVENT_READ)
+            selector.select()
 
 
 def asked(tmp_path):
@@ -88,6 +92,21 @@ def test_both_are_written_at_first_and_then_for_a_fiftieth_of_the_time(clock, wr
         between = [later - earlier for earlier, later in itertools.pairwise(times[name])]
         assert between
         assert all(least < gap < least + 3 for gap in between)  # it is asked for every second
+
+
+def test_a_process_with_more_than_a_thousand_open_files_has_a_report_too(writer, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(1100):
+                stack.enter_context(open(os.devnull))
+            with writer(report=False) as made:
+                made.update()
+                made.finish()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert made.said.getvalue() == "table: table\n"
 
 
 def test_without_a_report_the_table_alone_is_kept_up(clock, writer, tmp_path):

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from cnn_jax.train import checkpoint
+from cnn_jax.train import run_group
 from cnn_jax.train.checkpoint import Checkpoints
 
 TENSORSTORES_NOTE = " [tensorstore_spec='{}']"  # at the end of its messages
@@ -25,7 +25,7 @@ def saved(folder, steps, keep_last=2):
 
 def load_newest(checkpoints, like):
     """The newest whole checkpoint of one run; None where there is none."""
-    found = checkpoint.load_newest_common([checkpoints], like)
+    found = run_group.load_newest_common([checkpoints], like)
     return None if found is None else found[1][0]
 
 

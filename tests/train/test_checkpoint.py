@@ -16,7 +16,7 @@ from support.checkpoints import TENSORSTORES_NOTE, kept, load_newest, saved, sta
 from cnn_jax import packed_arrays
 from cnn_jax.run.errors import RunFailed, RunFolderError
 from cnn_jax.run.records import RecordsDigest
-from cnn_jax.train import checkpoint
+from cnn_jax.train import checkpoint, run_group
 from cnn_jax.train.checkpoint import Checkpoints, DamagedCheckpointError
 
 
@@ -236,15 +236,25 @@ def test_a_checkpoint_with_one_digest_for_all_is_read(folder):
     checkpoints.close()
 
 
+def test_saves_leave_no_files_open(folder):
+    checkpoints, open_files = Checkpoints(folder), []
+    for step in range(1, 9):
+        checkpoints.save(step, state(step))
+        checkpoints.wait()
+        open_files.append(len(os.listdir("/dev/fd")))
+    assert open_files[1:] == open_files[1:2] * 7  # the first starts Orbax's threads
+    checkpoints.close()
+
+
 def test_runs_resume_at_the_newest_step_that_all_have(folder, tmp_path):
     others = tmp_path / "others"
     saved(folder, [1, 2, 3], keep_last=3)
     saved(others, [1, 2], keep_last=3)
     group = [Checkpoints(folder), Checkpoints(others)]
-    step, found = checkpoint.load_newest_common(group, state(0))
+    step, found = run_group.load_newest_common(group, state(0))
     assert [step, *(int(each["step"]) for each in found)] == [2, 2, 2]
     flip_a_bit(others / "2")
-    step, found = checkpoint.load_newest_common(group, state(0))
+    step, found = run_group.load_newest_common(group, state(0))
     assert [step, *(int(each["step"]) for each in found)] == [1, 1, 1]
     for each in group:
         each.close()
