@@ -183,7 +183,7 @@ def test_norms_by_parts_move_no_more_than_those_of_a_whole_batch(size, channels)
 def test_an_ensemble_moves_as_much_as_its_members_alone():
     members, job = 8, Job(parse({"model": {"name": "cnn"}}), (28, 28, 1), 10, "h100", "train")
     config = StepConfig.of(job.experiment, 10)
-    one = state_shape(config, job.image_shape), lowering._batch_like(job, 32), jax.eval_shape(jax.random.key, 0)
+    one = state_shape(config, job.image_shape), lowering._batch_shape(job, 32), jax.eval_shape(jax.random.key, 0)
     many = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), one)
 
     def step(state, batch, key):
