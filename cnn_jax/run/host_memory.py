@@ -14,7 +14,7 @@ _VERSION_2 = "memory.max", "memory.current", "inactive_file"
 _VERSION_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
 
 # Parameters of glibc's mallopt (malloc.h).
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def keep_freed() -> None:
@@ -22,12 +22,13 @@ def keep_freed() -> None:
 
     The temporaries of a training step are one block, of up to gigabytes. glibc would get it from the system and give it
     back in every step, and the system would clear its pages anew each time, which takes longer than a step's
-    elementwise arithmetic. Only the first arena can grow so far, so there is one for all threads. Threads keep the
-    arena that they began with: this is to be called before JAX makes its own.
+    elementwise arithmetic. Only the main thread's arena can grow so far; blocks of other threads come from the system as
+    before. A single arena for all threads would keep theirs too, but they wait for each other: a step of ResNet-18 on
+    32x32 images takes 1.2 times as long.
     """
     mallopt = _glibc("mallopt")
     if mallopt is not None:
-        for parameter, value in ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1)):
+        for parameter, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1)):
             mallopt(parameter, value)
 
 

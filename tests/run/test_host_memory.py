@@ -84,7 +84,7 @@ def test_this_machine_has_some():
 
 
 BLOCKS = """
-import resource, sys, threading
+import resource, sys
 import numpy as np
 from cnn_jax.run import host_memory
 
@@ -97,9 +97,7 @@ def write():
 pages = []
 if sys.argv[1] == "keep":
     host_memory.keep_freed()
-thread = threading.Thread(target=write)  # as JAX's, whose arenas cannot grow so far
-thread.start()
-thread.join()
+write()
 print(pages[-1])
 """
 
