@@ -22,7 +22,7 @@ def keep_freed() -> None:
 
     The temporaries of a training step are one block, of up to gigabytes. glibc would get it from the system and give it
     back in every step, and the system would clear its pages anew each time, which takes longer than a step's
-    elementwise arithmetic. Only the main thread's arena can grow so far; blocks of other threads come from the system as
+    elementwise arithmetic. Only the main thread's arena can grow so far; other threads' blocks come from the system as
     before. A single arena for all threads would keep theirs too, but they wait for each other: a step of ResNet-18 on
     32x32 images takes 1.2 times as long.
     """
