@@ -116,7 +116,7 @@ class Model:
           image_shape: (height, width, channels) of an image in pixels.
 
         Returns:
-          The variables of `init` as `jax.ShapeDtypeStruct`s.
+          The variables of `init`, each a `jax.ShapeDtypeStruct`.
 
         Raises:
           GeometryError: As for `init`.
