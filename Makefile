@@ -46,7 +46,7 @@ test-data-peers: $(VENV)/development $(TFDS_VENV)/installed ## data sets that Te
 	@$(VENV)/bin/python -m pytest tests/peers/check_data_sets.py --tfds=$(abspath $(TFDS_VENV)/bin/python) $(ARGS)
 
 test-gpu-programs: $(VENV)/development build/gpu_compiler/installed ## programs compiled for NVIDIA GPUs that are not here
-	@PYTHONPATH=$(abspath build/gpu_compiler) $(VENV)/bin/python -m pytest tests/aot/test_gpu_program.py $(ARGS)
+	@JAX_PLATFORMS=cpu PYTHONPATH=$(abspath build/gpu_compiler) $(VENV)/bin/python -m pytest tests/aot/test_gpu_program.py $(ARGS)
 
 fuzz: $(VENV)/development ## 300 random legal experiments and 300 bad ones; ARGS="--kind=bad --seed=1 --first=0 --count=60"
 	@PYTHONPATH=tests $(VENV)/bin/python -m tests.fuzz.run $(ARGS)
