@@ -1,8 +1,8 @@
 """Measures what a command costs before it does anything: `make bench-start`.
 
 `--help`, a refusal, `summary`, and `train` up to the record of its first step, on the lecture's network with prepared
-data and a warm compilation cache, in turns with imports of the libraries that they stand on. With `--beside=FOLDER` the
-same commands of another checkout take turns too. Each turn is a process of its own: processor time of all its threads,
+data and a warm compilation cache, alternating with imports of the libraries that they use. `--beside=FOLDER` adds the
+same commands of another checkout. Each command is a process of its own: processor time of all its threads,
 which other programs on the machine change little, and time by the clock.
 """
 
@@ -37,10 +37,12 @@ _LONGEST = 120.0  # seconds until the first step
 
 
 def main() -> None:
-    """Starts the processes in turns, prints the table and keeps the figures."""
+    """Runs the commands alternately, prints the table and saves the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9, help="turns of each, after one that is not counted")
-    parser.add_argument("--beside", type=Path, help="another checkout, whose commands take turns too")
+    parser.add_argument(
+        "--rounds", type=int, default=9, help="measured runs of each command, after one that is not counted"
+    )
+    parser.add_argument("--beside", type=Path, help="another checkout whose commands are measured too")
     options = parser.parse_args()
     turns: list[dict[str, Any]] = []
     for number in range(options.rounds + 1):  # the first one fills caches

@@ -33,7 +33,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def _cell(results: list[dict[str, Any]], side: int | str) -> str:
-    """The largest difference; what is the network's own, or was not measured, stays empty."""
+    """Gives the largest difference and the faults; a version that was not measured stays empty."""
     legal = [each for each in results if "illegal" not in each]
     if not legal:
         return "not legal" if results else ""
@@ -44,6 +44,7 @@ def _cell(results: list[dict[str, Any]], side: int | str) -> str:
     notes += [f"{images:,} images"] * (images != IMAGES)
     notes += [f"{max(sides)} pixels"] * (len(legal) == 1 and sides != {side})
     notes += [f"{others} other classes"] * (others > 0)
+    notes += [fault for each in legal for fault in each["faults"]]
     said = f"{max(each['difference'] for each in figures):.1e}"
     return f"{said} ({', '.join(notes)})" if notes else said
 

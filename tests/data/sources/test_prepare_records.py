@@ -143,28 +143,19 @@ def test_imagenet_comes_of_its_tar_files(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds.core, "tfds_path", lambda path: facts)
     colours = {"n01": 10, "n02": 20, "n03": 30}
 
-    def packed(contents):
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as tar:
-            for name, content in contents.items():
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
-        return buffer.getvalue()
-
     def jpeg(value):
         return save(tmp_path / "one.jpg", value, (16, 16), "L").read_bytes()
 
     inner = {
-        f"{name}.tar": packed({f"{name}_{n}.JPEG": jpeg(value + n) for n in (0, 1)}) for name, value in colours.items()
+        f"{name}.tar": tar_of({f"{name}_{n}.JPEG": jpeg(value + n) for n in (0, 1)}) for name, value in colours.items()
     }
     source = tmp_path / "tars"
     source.mkdir()
-    (source / picture_files.TARS["train"]).write_bytes(packed(inner))
+    (source / picture_files.TARS["train"]).write_bytes(tar_of(inner))
     with pytest.raises(DataError, match=r"has ILSVRC2012_img_train.tar, but not ILSVRC2012_img_val.tar"):
         prepare(source, tmp_path / "records")
     # The labels go by name, whatever the order in the file.
-    validation = packed({"ILSVRC2012_val_2.JPEG": jpeg(90), "ILSVRC2012_val_1.JPEG": jpeg(80)})
+    validation = tar_of({"ILSVRC2012_val_2.JPEG": jpeg(90), "ILSVRC2012_val_1.JPEG": jpeg(80)})
     (source / picture_files.TARS["validation"]).write_bytes(validation)
     folder = prepare(source, tmp_path / "records")
     assert read_manifest(folder, "f").class_names == ("n01", "n02", "n03")
